@@ -1,0 +1,343 @@
+// Every setting: its variable, bounds, default and reason. The only reader of the environment.
+// A wrong value stops the start with one line that names the variable, the value and what is allowed.
+import { readFileSync } from "node:fs";
+import { checkTopic } from "./relay/text";
+
+export type Env = Readonly<Record<string, string | undefined>>;
+
+/** A setting that cannot be used; its message is the one line that the user sees. */
+export class SettingError extends Error {}
+
+interface Setting<Value> {
+  readonly variable: string;
+  /** What is allowed, as the end of the sentence "… is not allowed: it takes …". */
+  readonly takes: string;
+  /** What it is for, and why the default is what it is. The README's table is made of this. */
+  readonly about: string;
+  /** As the user would write it; empty for "not set". */
+  readonly fallback: string;
+  /** Undefined for a text that is not allowed. */
+  parse(text: string): Value | undefined;
+}
+
+const LARGE = 2 ** 31 - 1; // the longest setTimeout, and plenty for any count or size
+
+function whole(
+  variable: string,
+  fallback: number,
+  min: number,
+  max: number,
+  about: string,
+): Setting<number> {
+  return {
+    variable,
+    about,
+    fallback: String(fallback),
+    takes: `a whole number from ${min} to ${max}`,
+    parse(text) {
+      const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+      return value >= min && value <= max ? value : undefined;
+    },
+  };
+}
+
+function choice<Value extends string>(
+  variable: string,
+  fallback: Value,
+  values: readonly Value[],
+  about: string,
+): Setting<Value> {
+  return {
+    variable,
+    about,
+    fallback,
+    takes: `one of ${values.join(", ")}`,
+    parse: (text) => values.find((value) => value === text),
+  };
+}
+
+function list(
+  variable: string,
+  fallback: string,
+  takes: string,
+  about: string,
+  allowed: (item: string) => boolean,
+): Setting<readonly string[]> {
+  return {
+    variable,
+    about,
+    fallback,
+    takes,
+    parse(text) {
+      const items = text === "" ? [] : text.split(",").map((item) => item.trim());
+      return items.every((item) => item !== "" && allowed(item)) ? items : undefined;
+    },
+  };
+}
+
+function flag(variable: string, about: string): Setting<boolean> {
+  return {
+    variable,
+    about,
+    fallback: "0",
+    takes: "0 or 1",
+    parse: (text) => (text === "1" ? true : text === "0" ? false : undefined),
+  };
+}
+
+/** A URL such as https://relay.example.com, whose scheme, host and path the sockets' addresses get. */
+function publicUrl(variable: string, about: string): Setting<string> {
+  return {
+    variable,
+    about,
+    fallback: "",
+    takes: "an http:// or https:// address without user, query or fragment",
+    parse(text) {
+      if (text === "") return "";
+      if (!URL.canParse(text)) return undefined;
+      const url = new URL(text);
+      const plain = url.username + url.password + url.search + url.hash === "";
+      if (!plain || !/^https?:$/.test(url.protocol)) return undefined;
+      return url.href.replace(/\/$/, "");
+    },
+  };
+}
+
+function isOrigin(item: string): boolean {
+  return item === "*" || (URL.canParse(item) && new URL(item).origin === item && item !== "null");
+}
+
+/** All settings, in the order in which the README lists them. */
+export const SETTINGS = {
+  host: {
+    variable: "HOST",
+    fallback: "127.0.0.1",
+    takes: "an IP address or host name",
+    about: "Address to listen on. Another than loopback needs BATON_API_KEYS.",
+    parse: (text: string) => (/^[\w.:-]{1,253}$/.test(text) ? text : undefined),
+  },
+  port: whole("PORT", 8000, 0, 65_535, "Port to listen on; 0 takes a free one."),
+  publicUrl: publicUrl(
+    "BATON_PUBLIC_URL",
+    "Where clients reach the relay, for the addresses that POST /register gives: https:// becomes wss://. Not set: the request's Host.",
+  ),
+  apiKeys: list(
+    "BATON_API_KEYS",
+    "",
+    "keys without commas or spaces",
+    "Keys that open register, unregister and publish; several, so that one can be replaced. Not set: open to all, on loopback only.",
+    (item) => /^[\x21-\x7e]{1,512}$/.test(item),
+  ),
+  insecure: flag(
+    "BATON_INSECURE",
+    "1 allows another address than loopback without keys, where something else protects the relay.",
+  ),
+  origins: list(
+    "BATON_ORIGINS",
+    "*",
+    "* or origins like https://app.example.com",
+    "Pages that may call the relay (CORS) and open sockets. Clients that send no Origin, so no browsers, are not concerned.",
+    isOrigin,
+  ),
+  defaultTopics: list(
+    "BATON_DEFAULT_TOPICS",
+    "tech",
+    "topic names",
+    "Topics of a connection until it chooses its own; - for none.",
+    (item) => checkTopic(item) === undefined,
+  ),
+  registrationTtlMs: whole(
+    "BATON_REGISTRATION_TTL_MS",
+    60_000,
+    1,
+    LARGE,
+    "How long a registration waits for its client to connect: time for a slow page to load.",
+  ),
+  registrationsMax: whole(
+    "BATON_REGISTRATIONS_MAX",
+    100_000,
+    1,
+    10_000_000,
+    "Registrations that wait at once, about 0.3 KB each.",
+  ),
+  connectionsMax: whole(
+    "BATON_CONNECTIONS_MAX",
+    0,
+    0,
+    10_000_000,
+    "Connections at once. 0: what the process's descriptor limit allows, less a reserve for HTTP. Out of descriptors a server can only spin.",
+  ),
+  userConnectionsMax: whole(
+    "BATON_USER_CONNECTIONS_MAX",
+    100,
+    1,
+    1_000_000,
+    "Connections of one user at once: a publish to a user costs in proportion to them.",
+  ),
+  connectionTopicsMax: whole(
+    "BATON_CONNECTION_TOPICS_MAX",
+    128,
+    1,
+    100_000,
+    "Topics of one connection: each costs memory on both sides of the registry.",
+  ),
+  connectionFramesMax: whole(
+    "BATON_CONNECTION_FRAMES_MAX",
+    10_000,
+    1,
+    10_000_000,
+    "Frames (pings too) that one connection may send in a second: 10,000 cost a few percent of a core.",
+  ),
+  messageBytes: whole(
+    "BATON_MESSAGE_BYTES",
+    65_536,
+    1,
+    16_777_216,
+    "Size of a message in UTF-8: larger things travel better as a link.",
+  ),
+  bodyBytes: whole(
+    "BATON_BODY_BYTES",
+    0,
+    0,
+    134_217_728,
+    "Size of an HTTP body. 0: 1 MiB, or what the largest message takes with every character escaped.",
+  ),
+  frameBytes: whole(
+    "BATON_FRAME_BYTES",
+    65_536,
+    125,
+    16_777_216,
+    "Size of a frame from a client; a larger one closes the socket with 1009.",
+  ),
+  backpressureBytes: whole(
+    "BATON_BACKPRESSURE_BYTES",
+    1_048_576,
+    1_024,
+    LARGE,
+    "What may wait for one slow connection, beside the kernel's buffers; beyond it that connection is closed, so that memory stays bounded.",
+  ),
+  pingMs: whole(
+    "BATON_PING_MS",
+    25_000,
+    10,
+    LARGE,
+    "Pause between pings: below the 30 to 60 s after which proxies cut quiet connections.",
+  ),
+  pongMs: whole(
+    "BATON_PONG_MS",
+    10_000,
+    10,
+    LARGE,
+    "How long a pong may take before the peer counts as gone.",
+  ),
+  shutdownMs: whole(
+    "BATON_SHUTDOWN_MS",
+    8_000,
+    0,
+    LARGE,
+    "Over how long a shutdown spreads the closing of its connections: within the 10 s that docker stop waits.",
+  ),
+  logLevel: choice(
+    "BATON_LOG_LEVEL",
+    "info",
+    ["trace", "debug", "info", "warn", "error", "fatal", "silent"],
+    "Least level that is logged. Nothing is logged for each message; connections at debug.",
+  ),
+} as const satisfies Record<string, Setting<unknown>>;
+
+type Values = {
+  readonly [Name in keyof typeof SETTINGS]: NonNullable<
+    ReturnType<(typeof SETTINGS)[Name]["parse"]>
+  >;
+};
+
+/** All settings, checked, with their defaults filled in. */
+export interface Settings extends Values {
+  /** Variables that begin with BATON_ and mean nothing: most likely misspelt. */
+  readonly unknownVariables: readonly string[];
+}
+
+/** Below this, HTTP requests and the runtime itself would have no descriptors left. */
+function descriptorReserve(limit: number): number {
+  return Math.max(100, Math.ceil(limit * 0.05));
+}
+
+/**
+ * Reads and checks all settings. Empty means not set.
+ * Throws SettingError with the line to show. `descriptors` is the process's limit of open files.
+ */
+export function readSettings(env: Env, descriptors = descriptorLimit()): Settings {
+  const values = Object.fromEntries(
+    Object.entries(SETTINGS).map(([name, setting]) => [name, read(setting, env)]),
+  ) as unknown as Values;
+  const known = new Set<string>(Object.values(SETTINGS).map((setting) => setting.variable));
+  const settings = {
+    ...values,
+    connectionsMax: connectionsMax(values.connectionsMax, descriptors),
+    bodyBytes: values.bodyBytes || Math.max(1_048_576, 6 * values.messageBytes + 4_096),
+    unknownVariables: Object.keys(env).filter((key) => /^BATON_/.test(key) && !known.has(key)),
+  };
+  checkTogether(settings);
+  return settings;
+}
+
+function read(setting: Setting<unknown>, env: Env): unknown {
+  const given = env[setting.variable];
+  // A list that shall be empty is written as "-", since an empty variable means "not set".
+  const text = given === undefined || given === "" ? setting.fallback : given === "-" ? "" : given;
+  const value = setting.parse(text);
+  if (value === undefined) {
+    throw new SettingError(
+      `${setting.variable}=${JSON.stringify(given)} is not allowed: it takes ${setting.takes}.`,
+    );
+  }
+  return value;
+}
+
+function connectionsMax(wanted: number, descriptors: number): number {
+  const possible = Math.max(1, descriptors - descriptorReserve(descriptors));
+  if (wanted <= possible) return wanted === 0 ? possible : wanted;
+  throw new SettingError(
+    `BATON_CONNECTIONS_MAX="${wanted}" is not allowed: the process may open ${descriptors} files, which leaves ${possible} for connections. Raise the limit (ulimit -n) or lower the setting.`,
+  );
+}
+
+function checkTogether(settings: Settings): void {
+  const { host, apiKeys, insecure, bodyBytes, messageBytes, defaultTopics } = settings;
+  if (!isLoopback(host) && apiKeys.length === 0 && !insecure) {
+    throw new SettingError(
+      `HOST=${JSON.stringify(host)} is refused: without an API key anyone who reaches that address could publish. Set BATON_API_KEYS to a long random key (openssl rand -hex 32), or BATON_INSECURE=1 if something else protects it.`,
+    );
+  }
+  if (bodyBytes < messageBytes) {
+    throw new SettingError(
+      `BATON_BODY_BYTES="${bodyBytes}" is not allowed: it must be at least BATON_MESSAGE_BYTES, ${messageBytes}.`,
+    );
+  }
+  if (defaultTopics.length > settings.connectionTopicsMax) {
+    throw new SettingError(
+      `BATON_DEFAULT_TOPICS has ${defaultTopics.length} topics, which is not allowed: BATON_CONNECTION_TOPICS_MAX is ${settings.connectionTopicsMax}.`,
+    );
+  }
+}
+
+/** Whether only this machine can reach the address. */
+export function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || /^127\.\d+\.\d+\.\d+$/.test(host);
+}
+
+/** How many files this process may open; 10,240 (the default of macOS) where nobody tells. */
+export function descriptorLimit(): number {
+  try {
+    const line = /^Max open files\s+(\d+|unlimited)/m.exec(
+      readFileSync("/proc/self/limits", "utf8"),
+    );
+    if (line?.[1] === "unlimited") return LARGE;
+    if (line?.[1] !== undefined) return Number(line[1]);
+  } catch {
+    // Not Linux: ask the shell, which inherits our limit.
+    const asked = Number(Bun.spawnSync(["sh", "-c", "ulimit -n"]).stdout.toString().trim());
+    if (Number.isSafeInteger(asked) && asked > 0) return asked;
+  }
+  return 10_240;
+}

@@ -1,0 +1,38 @@
+// How connections end at a shutdown: one by one in random order, spread over a window, so that their
+// clients do not all come back in the same instant.
+import type { Relay } from "../relay/relay";
+
+/** Pause between two steps: short enough to look continuous, long enough to cost nothing. */
+const STEP_MS = 20;
+
+/**
+ * Closes every connection with 1001, evenly over `windowMs`. Resolves when the last one was told.
+ * Cost: one step each 20 ms. `random` gives numbers from 0 to 1.
+ */
+export async function closeConnections(
+  relay: Relay,
+  windowMs: number,
+  random: () => number,
+): Promise<void> {
+  const rest = shuffle([...relay.connections()], random);
+  const total = rest.length;
+  const begun = performance.now();
+  while (rest.length > 0) {
+    const elapsed = performance.now() - begun;
+    const due = elapsed >= windowMs ? total : Math.ceil((total * elapsed) / windowMs);
+    while (rest.length > total - due) {
+      const connection = rest.pop();
+      if (connection !== undefined) relay.end(connection, "shutdown");
+    }
+    if (rest.length > 0) await Bun.sleep(STEP_MS);
+  }
+}
+
+/** Fisher and Yates: every order is equally likely. */
+function shuffle<Item>(items: Item[], random: () => number): Item[] {
+  for (let i = items.length - 1; i > 0; i--) {
+    const j = Math.floor(random() * (i + 1));
+    [items[i], items[j]] = [items[j] as Item, items[i] as Item];
+  }
+  return items;
+}

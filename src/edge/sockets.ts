@@ -1,0 +1,133 @@
+// The WebSocket side: handshakes in, frames in, native fan-out out. The handlers are Bun's own, without
+// a wrapper for each socket, and synchronous: Bun would start async ones side by side for one socket.
+import type { Server, ServerWebSocket, WebSocketHandler } from "bun";
+import type { Connection, Outlet } from "../relay/connection";
+import { Refusal } from "../relay/errors";
+import type { Protocol } from "../relay/protocol";
+import type { Relay } from "../relay/relay";
+import { type Log, shown } from "./log";
+import { originAllowed } from "./origins";
+
+/** Makes a socket of a request for this id; a refusal, or undefined when it was upgraded. */
+export type Handshake = (request: Request, id: string, protocol: Protocol) => Refusal | undefined;
+
+export interface SocketLimits {
+  readonly frameBytes: number;
+  readonly backpressureBytes: number;
+}
+
+/** The relay's connections are the sockets' own data: no map between the two. */
+export class Sockets implements Outlet {
+  readonly #log: Log;
+  readonly #limits: SocketLimits;
+  #server: Server<Connection> | undefined;
+  #congested = false;
+
+  constructor(limits: SocketLimits, log: Log) {
+    this.#limits = limits;
+    this.#log = log;
+  }
+
+  attach(server: Server<Connection>): void {
+    this.#server = server;
+  }
+
+  publish(native: string, frame: string): void {
+    // The number is that of the worst subscriber: at most 0 when one cannot keep up. It names nobody,
+    // so it only helps to tell, in `close`, a slow consumer from a peer that has gone.
+    const sent = this.#server?.publish(native, frame, false);
+    if (sent !== undefined && sent <= 0 && !this.#congested) {
+      this.#congested = true;
+      setImmediate(() => setImmediate(() => (this.#congested = false)));
+    }
+  }
+
+  handshake(relay: Relay, origins: readonly string[]): Handshake {
+    return (request, id, protocol) => {
+      const connection = relay.admit(id, protocol);
+      if (connection instanceof Refusal) return connection;
+      const refusal = checkHandshake(request, origins);
+      if (refusal !== undefined) return refusal;
+      if (this.#server?.upgrade(request, { data: connection }) === true) return undefined;
+      return new Refusal("bad_request", "The WebSocket handshake is not valid (RFC 6455, 4.2.1).");
+    };
+  }
+
+  handlers(relay: Relay): WebSocketHandler<Connection> {
+    return {
+      maxPayloadLength: this.#limits.frameBytes,
+      backpressureLimit: this.#limits.backpressureBytes,
+      // Otherwise Bun drops what does not fit and keeps the socket: a silent gap.
+      closeOnBackpressureLimit: true,
+      // Off: it is re-armed by each send, so relay/heartbeat.ts does its work.
+      idleTimeout: 0,
+      sendPings: false,
+      perMessageDeflate: false,
+      open: (ws) => this.#careful(ws, () => relay.open(ws.data, ws as NativeSocket)),
+      message: (ws, frame) =>
+        this.#careful(ws, () => {
+          if (relay.countFrame(ws.data)) relay.receive(ws.data, frame);
+        }),
+      ping: (ws) => this.#careful(ws, () => relay.countFrame(ws.data)),
+      pong: (ws) =>
+        this.#careful(ws, () => {
+          if (relay.countFrame(ws.data)) relay.pong(ws.data);
+        }),
+      close: (ws, code, reason) => {
+        this.#logClose(ws.data, code, reason);
+        relay.closed(ws.data);
+      },
+    };
+  }
+
+  /** A fault of ours in a handler costs that one connection, not the process. */
+  #careful(ws: ServerWebSocket<Connection>, handle: () => void): void {
+    try {
+      handle();
+    } catch (error) {
+      this.#log.error({ err: error, connection: ws.data.id }, "a socket handler failed");
+      ws.close(1011, "internal error");
+    }
+  }
+
+  #logClose(connection: Connection, code: number, reason: string): void {
+    const { id, user } = connection;
+    // Bun closes over the backpressure limit with 1006 and no reason, as when a peer just goes.
+    const cutOff = code === 1006 && reason === "" && this.#congested;
+    if (cutOff || code === 4008) {
+      this.#log.warn({ connection: id, user: shown(user) }, "slow consumer closed");
+    } else {
+      const fields = { connection: id, user: shown(user), code, reason: shown(reason) };
+      this.#log.debug(fields, "connection closed");
+    }
+  }
+}
+
+// bun-types gives `subscribe` and `close` wider signatures than the relay asks for.
+type NativeSocket = ServerWebSocket<Connection>;
+
+// Bun checks the key; it takes any version and does not look at Connection (RFC 6455, 4.2.1).
+function checkHandshake(request: Request, origins: readonly string[]): Refusal | undefined {
+  const { headers } = request;
+  const asks = (name: string, token: string) =>
+    (headers.get(name) ?? "").split(",").some((item) => item.trim().toLowerCase() === token);
+  if (request.method !== "GET" || !asks("upgrade", "websocket")) {
+    return new Refusal(
+      "upgrade_required",
+      "Connect to this address with a WebSocket client: it answers only to Upgrade: websocket.",
+    );
+  }
+  if (headers.get("sec-websocket-version") !== "13") {
+    return new Refusal("upgrade_required", "The WebSocket version must be 13.");
+  }
+  if (!asks("connection", "upgrade")) {
+    return new Refusal(
+      "bad_request",
+      "The handshake lacks Connection: Upgrade; a proxy in between may have removed it.",
+    );
+  }
+  if (!originAllowed(headers.get("origin"), origins)) {
+    return new Refusal("forbidden_origin", "This page's origin is not in BATON_ORIGINS.");
+  }
+  return undefined;
+}

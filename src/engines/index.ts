@@ -1,0 +1,8 @@
+// The list of engines. The contract suite runs for each row of it.
+import type { Engine } from "../relay/engine";
+import { MemoryEngine } from "./memory";
+
+/** By the name that chooses them. */
+export const ENGINES: Readonly<Record<string, () => Engine>> = {
+  memory: () => new MemoryEngine(),
+};

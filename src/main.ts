@@ -1,0 +1,139 @@
+// Wires settings, engine, relay and server together, and ends the process: the only process.exit.
+import { getRandomValues } from "node:crypto";
+import { isLoopback, readSettings, SettingError, type Settings } from "./config";
+import { createLog, type Log, shown } from "./edge/log";
+import { serve } from "./edge/server";
+import { closeConnections } from "./edge/shutdown";
+import { Sockets } from "./edge/sockets";
+import { ENGINES } from "./engines";
+import { plain } from "./protocols/plain";
+import { Relay } from "./relay/relay";
+
+/** How long the last close frames may take to leave, beyond the shutdown window. */
+const FLUSH_MS = 1_000;
+
+/** A running relay, as the process and the tests hold it. */
+export interface Running {
+  /** Where it listens, such as http://127.0.0.1:8000. */
+  readonly url: string;
+  readonly relay: Relay;
+  /** Refuses what is new, ends connections over the shutdown window, then stops listening. */
+  shutdown(): Promise<void>;
+  /** Stops at once. */
+  stop(): Promise<void>;
+}
+
+/** Starts a relay in this process. Throws what Bun throws when the address cannot be had. */
+export async function start(settings: Settings, log: Log): Promise<Running> {
+  const engine = (ENGINES.memory as NonNullable<typeof ENGINES.memory>)();
+  const sockets = new Sockets(settings, log);
+  const relay = new Relay({
+    limits: settings,
+    defaultTopics: [...new Set(settings.defaultTopics)],
+    engine,
+    outlet: sockets,
+    now: () => performance.now(),
+    newId: () => Buffer.from(getRandomValues(new Uint8Array(16))).toString("hex"),
+    random: Math.random,
+  });
+  await engine.start((publication) => relay.deliver(publication));
+  const server = serve({ settings, relay, sockets, plain, log });
+
+  const { pingMs, pongMs, registrationTtlMs } = settings;
+  const tickMs = Math.min(1_000, Math.max(10, Math.min(pingMs, pongMs, registrationTtlMs) / 4));
+  const ticking = setInterval(() => relay.sweep(), tickMs);
+
+  const stop = async (): Promise<void> => {
+    relay.beginShutdown();
+    clearInterval(ticking);
+    await engine.close();
+    await server.stop(true);
+  };
+  return {
+    url: `http://${server.hostname?.includes(":") ? `[${server.hostname}]` : server.hostname}:${server.port}`,
+    relay,
+    stop,
+    async shutdown() {
+      relay.beginShutdown();
+      await closeConnections(relay, settings.shutdownMs, Math.random);
+      const patience = performance.now() + FLUSH_MS;
+      while (server.pendingWebSockets + server.pendingRequests > 0) {
+        if (performance.now() > patience) break;
+        await Bun.sleep(10);
+      }
+      await stop();
+    },
+  };
+}
+
+/** One line, where the user looks for it, and the exit code of a start that failed. */
+function fail(line: string): never {
+  process.stderr.write(`baton: ${line.replaceAll("\n", " ")}\n`);
+  process.exit(1);
+}
+
+function startFailure(error: unknown, settings: Settings): string {
+  const code = (error as { code?: unknown } | null)?.code;
+  const address = `${settings.host}:${settings.port}`;
+  if (code === "EADDRINUSE") {
+    return `${address} is in use, perhaps by another Baton. Stop it, or set PORT to another port.`;
+  }
+  if (code === "EACCES") return `${address} is not allowed to this user. Set PORT to 1024 or more.`;
+  return `cannot listen on ${address}: ${error instanceof Error ? error.message : String(error)}`;
+}
+
+function onSignals(running: Running, settings: Settings, log: Log): void {
+  let signals = 0;
+  const onSignal = (signal: string): void => {
+    if (++signals > 1) process.exit(1);
+    const { connections } = running.relay.counts;
+    log.info(
+      `${signal}: shutting down, ${connections} connections to close over ${settings.shutdownMs} ms. A second signal ends at once.`,
+    );
+    running.shutdown().then(
+      () => {
+        log.info("shut down");
+        process.exit(0);
+      },
+      (error: unknown) => {
+        log.fatal({ err: error }, "the shutdown failed");
+        process.exit(1);
+      },
+    );
+  };
+  process.on("SIGTERM", onSignal);
+  process.on("SIGINT", onSignal);
+}
+
+async function main(): Promise<void> {
+  let settings: Settings;
+  try {
+    settings = readSettings(process.env);
+  } catch (error) {
+    if (error instanceof SettingError) return fail(error.message);
+    throw error;
+  }
+  const log = createLog(settings.logLevel);
+  // A fault in one place must not end the service of all: log it and go on.
+  process.on("uncaughtException", (error) => log.error({ err: error }, "uncaught exception"));
+  process.on("unhandledRejection", (error) => log.error({ err: error }, "unhandled rejection"));
+
+  const running = await start(settings, log).catch((error: unknown) =>
+    fail(startFailure(error, settings)),
+  );
+  onSignals(running, settings, log);
+  for (const variable of settings.unknownVariables) {
+    log.warn({ variable: shown(variable) }, "this variable is no setting of Baton; see the README");
+  }
+  if (!isLoopback(settings.host) && settings.apiKeys.length === 0) {
+    log.warn("BATON_INSECURE=1: anyone who reaches this address can publish");
+  }
+  for (const key of settings.apiKeys) {
+    if (key.length < 16) log.warn("an API key has fewer than 16 characters: easy to guess");
+  }
+  log.info(
+    `Baton listens on ${running.url}. Try: curl ${running.url}/register -H 'content-type: application/json' -d '{"user_id":1}', connect to the url it gives, and see ${running.url}/openapi for the rest.`,
+  );
+}
+
+if (import.meta.main) await main();

@@ -1,0 +1,40 @@
+// One open socket of a registered client. Kept small: a node holds tens of thousands of them.
+import type { Protocol } from "./protocol";
+import type { Topic } from "./topics";
+
+/** The part of a socket that the relay uses; Bun's ServerWebSocket fits as it is. */
+export interface Socket {
+  /** Sends or queues one text frame. 0 means: over the backpressure limit, the socket will close. */
+  send(frame: string): number;
+  /** Joins native fan-out; see `Outlet.publish`. */
+  subscribe(native: string): unknown;
+  unsubscribe(native: string): unknown;
+  ping(): unknown;
+  /** Sends what is queued, then a close frame. The close handler may run inside this call. */
+  close(code: number, reason: string): void;
+}
+
+/** Native fan-out: sends `frame` to every socket subscribed to `native`, at no cost in JavaScript for each. */
+export interface Outlet {
+  publish(native: string, frame: string): unknown;
+}
+
+export class Connection {
+  readonly id: string;
+  readonly user: string;
+  readonly protocol: Protocol;
+  /** Undefined until the socket is open and after the connection has ended. */
+  socket: Socket | undefined = undefined;
+  topics: readonly Topic[] = [];
+  /** When the next ping is due or, while `awaitingPong`, when the pong is overdue; ms of the relay's clock. */
+  heartbeatAt = 0;
+  awaitingPong = false;
+  /** Inbound frames in the current second. */
+  frames = 0;
+
+  constructor(id: string, user: string, protocol: Protocol) {
+    this.id = id;
+    this.user = user;
+    this.protocol = protocol;
+  }
+}

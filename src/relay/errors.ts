@@ -1,0 +1,81 @@
+// The one table of errors and of close codes: every refusal, over HTTP or a socket, is a row of it.
+// A code, once published, keeps its name and its meaning.
+
+/** Every error code with its HTTP status and what it means; the OpenAPI page and the README list it. */
+export const ERRORS = {
+  bad_request: {
+    status: 400,
+    means: "The HTTP request itself is malformed, for example its Host.",
+  },
+  malformed_json: { status: 400, means: "The body or frame is not valid JSON in UTF-8." },
+  unauthorized: { status: 401, means: "The API key is missing or wrong." },
+  forbidden_origin: { status: 403, means: "The page's origin is not in BATON_ORIGINS." },
+  not_found: { status: 404, means: "There is no such route." },
+  unknown_connection: {
+    status: 404,
+    means: "No registration has this id: unknown, expired, deleted, or its socket has closed.",
+  },
+  method_not_allowed: { status: 405, means: "The route exists, but not with this method." },
+  body_too_large: { status: 413, means: "The body is over BATON_BODY_BYTES." },
+  message_too_large: { status: 413, means: "The message is over BATON_MESSAGE_BYTES of UTF-8." },
+  unsupported_media_type: { status: 415, means: "The body is not plain application/json." },
+  invalid_body: { status: 422, means: "The JSON has not the shape that the route takes." },
+  invalid_topic: {
+    status: 422,
+    means: "A topic name is empty, too long or has forbidden characters.",
+  },
+  invalid_user: { status: 422, means: "user_id is not one of the allowed forms." },
+  invalid_message: { status: 422, means: "The message is not well-formed Unicode." },
+  invalid_frame: { status: 422, means: "The frame is not a command of this protocol." },
+  too_many_topics: { status: 422, means: "More topics than BATON_CONNECTION_TOPICS_MAX." },
+  upgrade_required: { status: 426, means: "This address speaks WebSocket (version 13) only." },
+  too_many_registrations: {
+    status: 429,
+    means: "BATON_REGISTRATIONS_MAX registrations are waiting.",
+  },
+  too_many_user_connections: { status: 429, means: "The user has BATON_USER_CONNECTIONS_MAX." },
+  internal: { status: 500, means: "A fault of the relay; its log has the details." },
+  too_many_connections: {
+    status: 503,
+    means: "The relay holds BATON_CONNECTIONS_MAX connections.",
+  },
+  shutting_down: { status: 503, means: "The relay is shutting down; another one may take over." },
+  engine_unavailable: {
+    status: 503,
+    means: "The engine cannot be reached; nothing was published.",
+  },
+} as const;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+/** An expected "no": a value, never thrown by the relay. `message` says what is wrong and what is allowed. */
+export class Refusal {
+  readonly code: ErrorCode;
+  readonly message: string;
+
+  constructor(code: ErrorCode, message: string) {
+    this.code = code;
+    this.message = message;
+  }
+}
+
+/** What a client finds on the wire for a refusal, on HTTP and on a plain socket alike. */
+export function errorBody(refusal: Refusal): { error: { code: ErrorCode; message: string } } {
+  return { error: { code: refusal.code, message: refusal.message } };
+}
+
+/**
+ * Why the relay closes a connection: WebSocket close code, reason (at most 123 bytes) and whether the
+ * client should come back. 1001 is RFC 6455 section 7.4.1; 4000 to 4999 are the application's own.
+ */
+export const CLOSES = {
+  shutdown: { code: 1001, reason: "shutting down", comeBack: true },
+  internal: { code: 1011, reason: "internal error", comeBack: true },
+  replaced: { code: 4001, reason: "replaced by a newer connection", comeBack: false },
+  slow_consumer: { code: 4008, reason: "slow consumer", comeBack: true },
+  no_pong: { code: 4012, reason: "no pong", comeBack: true },
+  too_many_frames: { code: 4013, reason: "too many frames", comeBack: true },
+  deleted: { code: 4503, reason: "registration deleted", comeBack: false },
+} as const;
+
+export type CloseName = keyof typeof CLOSES;

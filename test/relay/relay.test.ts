@@ -1,0 +1,237 @@
+import { describe, expect, test } from "bun:test";
+import { plain } from "../../src/protocols/plain";
+import { Refusal } from "../../src/relay/errors";
+import { LIMITS, Simulation } from "../support/simulation";
+
+const code = (value: unknown): unknown => (value instanceof Refusal ? value.code : value);
+
+describe("a registration", () => {
+  test("waits for its client for the TTL and not a moment longer", () => {
+    const sim = new Simulation();
+    const early = sim.register();
+    const late = sim.register();
+    sim.now = LIMITS.registrationTtlMs - 1;
+    sim.connect(early);
+    sim.now = LIMITS.registrationTtlMs;
+    expect(code(sim.relay.admit(late, plain))).toBe("unknown_connection");
+    expect(sim.relay.unregister(late)).toBe(false);
+    sim.relay.sweep();
+    expect(sim.relay.counts).toMatchObject({ registrations: 0, connections: 1 });
+  });
+
+  test("ends with its socket and leaves nothing behind", () => {
+    const sim = new Simulation();
+    const id = sim.register();
+    const { connection } = sim.connect(id);
+    sim.relay.closed(connection);
+    expect(sim.relay.counts).toEqual({ registrations: 0, connections: 0, topics: 0 });
+    expect(code(sim.relay.admit(id, plain))).toBe("unknown_connection");
+  });
+
+  test("is refused when too many wait, and again possible when they have expired", () => {
+    const sim = new Simulation({ registrationsMax: 2 });
+    sim.register(1);
+    sim.register(2);
+    expect(code(sim.relay.register(3))).toBe("too_many_registrations");
+    sim.now = LIMITS.registrationTtlMs;
+    expect(code(sim.relay.register(3))).toMatchObject({ user: "3" });
+  });
+});
+
+describe("unregister()", () => {
+  test("ends a waiting registration once", () => {
+    const sim = new Simulation();
+    const id = sim.register();
+    expect(sim.relay.unregister(id)).toBe(true);
+    expect(sim.relay.unregister(id)).toBe(false);
+  });
+
+  test("closes the live socket and cleans up", () => {
+    const sim = new Simulation();
+    const id = sim.register();
+    const { socket } = sim.connect(id);
+    expect(sim.relay.unregister(id)).toBe(true);
+    expect(socket.closedWith?.code).toBe(4503);
+    expect(sim.relay.counts).toEqual({ registrations: 0, connections: 0, topics: 0 });
+  });
+
+  test("between the handshake and the open socket leaves no ghost", () => {
+    const sim = new Simulation();
+    const id = sim.register();
+    const { socket: bystander } = sim.connect(sim.register());
+    const admitted = sim.relay.admit(id, plain);
+    if (admitted instanceof Refusal) throw new Error(admitted.code);
+    expect(sim.relay.unregister(id)).toBe(true);
+    sim.relay.open(admitted, bystander);
+    expect(bystander.closedWith?.code).toBe(4503);
+    expect(sim.relay.counts.connections).toBe(1);
+  });
+});
+
+describe("the same id connecting again", () => {
+  test("replaces the older connection, which is closed with 4001", () => {
+    const sim = new Simulation();
+    const id = sim.register();
+    const older = sim.connect(id);
+    const newer = sim.connect(id);
+    expect(older.socket.closedWith?.code).toBe(4001);
+    expect(sim.relay.publish({ topic: "tech", message: "a" })).toEqual({ delivered: 1 });
+    sim.relay.closed(older.connection); // Bun's late close of the old socket
+    expect(sim.relay.publish({ topic: "tech", message: "b" })).toEqual({ delivered: 1 });
+    expect(newer.socket.frames).toEqual(["a", "b"]);
+    expect(older.socket.frames).toEqual([]);
+  });
+
+  test("does not count twice towards the connections of its user or in all", () => {
+    const sim = new Simulation({ userConnectionsMax: 1, connectionsMax: 1 });
+    const id = sim.register();
+    for (let i = 0; i < 5; i++) sim.connect(id);
+    expect(sim.relay.counts.connections).toBe(1);
+  });
+
+  test("starts with the default topics again", () => {
+    const sim = new Simulation();
+    const id = sim.register();
+    sim.relay.receive(sim.connect(id).connection, '{"topics":["other"]}');
+    sim.connect(id);
+    expect(sim.relay.publish({ topic: "tech", message: "a" })).toEqual({ delivered: 1 });
+    expect(sim.relay.publish({ topic: "other", message: "a" })).toEqual({ delivered: 0 });
+  });
+});
+
+describe("publish()", () => {
+  test("to one user reaches that user's subscribed connections only", () => {
+    const sim = new Simulation();
+    const phone = sim.connect(sim.register(1));
+    const laptop = sim.connect(sim.register("1"));
+    const elsewhere = sim.connect(sim.register(1));
+    const other = sim.connect(sim.register(2));
+    sim.relay.receive(elsewhere.connection, '{"topics":["news"]}');
+    expect(sim.relay.publish({ topic: "tech", message: "a", user_id: "1" })).toEqual({
+      delivered: 2,
+    });
+    expect(sim.relay.publish({ topic: "news", message: "b", user_id: 1 })).toEqual({
+      delivered: 1,
+    });
+    expect(phone.socket.frames).toEqual(["a"]);
+    expect(laptop.socket.frames).toEqual(["a"]);
+    expect(elsewhere.socket.frames).toEqual(["b"]);
+    expect(other.socket.frames).toEqual([]);
+  });
+
+  test("to a user like __proto__ or to nobody reaches nobody else", () => {
+    const sim = new Simulation();
+    const { socket } = sim.connect(sim.register("constructor"));
+    expect(sim.relay.publish({ topic: "tech", message: "a", user_id: "__proto__" })).toEqual({
+      delivered: 0,
+    });
+    expect(sim.relay.publish({ topic: "__proto__", message: "a" })).toEqual({ delivered: 0 });
+    expect(socket.frames).toEqual([]);
+  });
+
+  test("to one user ends a connection that is full as a slow consumer and reaches the others", () => {
+    const sim = new Simulation();
+    const slow = sim.connect(sim.register());
+    const quick = sim.connect(sim.register());
+    slow.socket.full = true;
+    const answer = sim.relay.publish({ topic: "tech", message: "a", user_id: 1 });
+    expect(answer).toEqual({ delivered: 1 });
+    expect(slow.socket.closedWith?.code).toBe(4008);
+    expect(quick.socket.frames).toEqual(["a"]);
+  });
+
+  test("is refused from the beginning of the shutdown", () => {
+    const sim = new Simulation();
+    const id = sim.register();
+    sim.relay.beginShutdown();
+    expect(sim.relay.healthy()).toBe(false);
+    expect(code(sim.relay.publish({ topic: "tech", message: "a" }))).toBe("shutting_down");
+    expect(code(sim.relay.register(1))).toBe("shutting_down");
+    expect(code(sim.relay.admit(id, plain))).toBe("shutting_down");
+  });
+});
+
+describe("topics", () => {
+  test("are replaced as a whole, or not at all when one is bad", () => {
+    const sim = new Simulation();
+    const { connection, socket } = sim.connect(sim.register());
+    sim.relay.receive(connection, '{"topics":["a","b","a"]}');
+    expect([...socket.natives]).toEqual(["plain:a", "plain:b"]);
+    sim.relay.receive(connection, '{"topics":["c",""]}');
+    expect(JSON.parse(socket.frames.pop() ?? "")).toMatchObject({
+      error: { code: "invalid_topic" },
+    });
+    expect([...socket.natives]).toEqual(["plain:a", "plain:b"]);
+    sim.relay.receive(connection, '{"topics":[]}');
+    expect(sim.relay.counts.topics).toBe(0);
+  });
+
+  test("are at most as many as allowed, repetitions not counted", () => {
+    const sim = new Simulation({ connectionTopicsMax: 2 });
+    const { connection, socket } = sim.connect(sim.register());
+    sim.relay.receive(connection, '{"topics":["a","b","a","b"]}');
+    expect(socket.natives.size).toBe(2);
+    sim.relay.receive(connection, '{"topics":["a","b","c"]}');
+    expect(JSON.parse(socket.frames.pop() ?? "")).toMatchObject({
+      error: { code: "too_many_topics" },
+    });
+    expect(socket.natives.size).toBe(2);
+  });
+});
+
+describe("limits", () => {
+  test("on a user's connections hold when registering and when connecting", () => {
+    const sim = new Simulation({ userConnectionsMax: 2 });
+    const [a, b, c] = [sim.register(), sim.register(), sim.register()];
+    sim.connect(a);
+    const { connection } = sim.connect(b);
+    expect(code(sim.relay.admit(c, plain))).toBe("too_many_user_connections");
+    expect(code(sim.relay.register(1))).toBe("too_many_user_connections");
+    sim.relay.closed(connection);
+    sim.connect(c);
+  });
+
+  test("on all connections hold when connecting", () => {
+    const sim = new Simulation({ connectionsMax: 1 });
+    const second = sim.register(2);
+    sim.connect(sim.register(1));
+    expect(code(sim.relay.admit(second, plain))).toBe("too_many_connections");
+  });
+
+  test("on inbound frames end a flood, and a new second begins a new count", () => {
+    const sim = new Simulation({ connectionFramesMax: 3 });
+    const { connection, socket } = sim.connect(sim.register());
+    sim.pass(1);
+    for (let i = 0; i < 3; i++) expect(sim.relay.countFrame(connection)).toBe(true);
+    sim.pass(1_000);
+    for (let i = 0; i < 3; i++) expect(sim.relay.countFrame(connection)).toBe(true);
+    expect(sim.relay.countFrame(connection)).toBe(false);
+    expect(socket.closedWith?.code).toBe(4013);
+  });
+});
+
+describe("the heartbeat", () => {
+  test("ends a peer that does not answer, also while it is being sent to", () => {
+    const sim = new Simulation();
+    const mute = sim.connect(sim.register());
+    const alive = sim.connect(sim.register());
+    for (let second = 0; second < 36; second++) {
+      sim.relay.publish({ topic: "tech", message: "still sending" });
+      sim.pass(1_000);
+      if (alive.connection.awaitingPong) sim.relay.pong(alive.connection);
+    }
+    expect(mute.socket.closedWith?.code).toBe(4012);
+    expect(alive.socket.closedWith).toBeUndefined();
+    expect(sim.relay.counts.connections).toBe(1);
+  });
+
+  test("pings once in each interval and ignores a pong that nobody asked for", () => {
+    const sim = new Simulation();
+    const { connection, socket } = sim.connect(sim.register());
+    for (let second = 0; second < 100; second++) {
+      sim.relay.pong(connection);
+      sim.pass(1_000);
+    }
+    expect(socket.pings).toBe(4);
+  });
+});

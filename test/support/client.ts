@@ -1,0 +1,93 @@
+// A WebSocket client for tests: what arrives is asked for with next(), in order, without sleeping.
+import { within } from "./wait";
+
+export interface Closed {
+  readonly code: number;
+  readonly reason: string;
+}
+
+export class Client {
+  readonly #socket: WebSocket;
+  readonly #arrived: string[] = [];
+  readonly #waiting: ((frame: string) => void)[] = [];
+  readonly #pongs: (() => void)[] = [];
+  /** Resolves when the socket has closed, by whoever. */
+  readonly closed: Promise<Closed>;
+
+  private constructor(socket: WebSocket) {
+    this.#socket = socket;
+    socket.addEventListener("message", ({ data }) => {
+      const frame = typeof data === "string" ? data : `binary of ${data.length} bytes`;
+      const waiting = this.#waiting.shift();
+      if (waiting === undefined) this.#arrived.push(frame);
+      else waiting(frame);
+    });
+    socket.addEventListener("pong", () => this.#pongs.shift()?.());
+    this.closed = new Promise((resolve) => {
+      socket.addEventListener("close", ({ code, reason }) => {
+        resolve({ code, reason });
+        for (const pong of this.#pongs) pong();
+      });
+    });
+  }
+
+  /** Rejects when the handshake is refused. */
+  static open(url: string, options: Bun.WebSocketOptions = {}): Promise<Client> {
+    const socket = new WebSocket(url, options);
+    const client = new Client(socket);
+    return within(
+      `the socket to ${url} to open`,
+      new Promise<Client>((resolve, reject) => {
+        socket.addEventListener("open", () => resolve(client));
+        socket.addEventListener("error", () => reject(new Error("the handshake was refused")));
+      }),
+    );
+  }
+
+  /** The next frame that has not been asked for yet. */
+  next(): Promise<string> {
+    const frame = this.#arrived.shift();
+    if (frame !== undefined) return Promise.resolve(frame);
+    return within("a frame", new Promise<string>((resolve) => this.#waiting.push(resolve)));
+  }
+
+  /** The next `count` frames. */
+  async take(count: number): Promise<string[]> {
+    const frames: string[] = [];
+    while (frames.length < count) frames.push(await this.next());
+    return frames;
+  }
+
+  /** Sends text as it is, bytes as a binary frame, and anything else as JSON. */
+  send(frame: unknown): void {
+    if (typeof frame === "string" || frame instanceof Uint8Array) this.#socket.send(frame);
+    else this.#socket.send(JSON.stringify(frame));
+  }
+
+  /** Resolves when the relay has handled all that was sent: frames and pings keep their order. */
+  settled(): Promise<void> {
+    return within(
+      "a pong",
+      new Promise<void>((resolve) => {
+        this.#pongs.push(resolve);
+        this.#socket.ping();
+      }),
+    );
+  }
+
+  /** All that has arrived and was not asked for, once the relay has handled all that was sent. */
+  async rest(): Promise<string[]> {
+    await this.settled();
+    return this.#arrived.splice(0);
+  }
+
+  close(code = 1000): Promise<Closed> {
+    this.#socket.close(code);
+    return within("the close", this.closed);
+  }
+
+  /** Drops the connection without a close frame. */
+  drop(): void {
+    this.#socket.terminate();
+  }
+}

@@ -1,0 +1,101 @@
+// A real relay on a free port, and the calls that most tests make of it.
+import { type Env, readSettings } from "../../src/config";
+import { createLog } from "../../src/edge/log";
+import { type Running, start } from "../../src/main";
+import { Client } from "./client";
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into answers of any shape
+  readonly json: any;
+}
+
+export class TestRelay implements AsyncDisposable {
+  readonly running: Running;
+  /** Every line that was logged. */
+  readonly log: readonly string[];
+  readonly #clients: Client[] = [];
+
+  constructor(running: Running, log: readonly string[]) {
+    this.running = running;
+    this.log = log;
+  }
+
+  get url(): string {
+    return this.running.url;
+  }
+
+  get port(): number {
+    return Number(new URL(this.url).port);
+  }
+
+  get counts() {
+    return this.running.relay.counts;
+  }
+
+  async request(method: string, path: string, init: RequestInit = {}): Promise<Answer> {
+    const response = await fetch(this.url + path, { method, ...init });
+    const text = await response.text();
+    const isJson = response.headers.get("content-type")?.includes("json") === true;
+    const { status, headers } = response;
+    return { status, headers, text, json: isJson ? JSON.parse(text) : undefined };
+  }
+
+  /** POSTs a value as JSON. */
+  post(path: string, body: unknown, headers: Record<string, string> = {}): Promise<Answer> {
+    return this.request("POST", path, {
+      body: JSON.stringify(body),
+      headers: { "content-type": "application/json", ...headers },
+    });
+  }
+
+  /** The address for the socket of a new registration. */
+  async register(userId: number | string = 1): Promise<string> {
+    const answer = await this.post("/register", { user_id: userId });
+    if (answer.status !== 200) throw new Error(`register answered ${answer.status} ${answer.text}`);
+    return answer.json.url;
+  }
+
+  /** A connected client, its topics set if they are given. */
+  async connect(userId: number | string = 1, topics?: readonly string[]): Promise<Client> {
+    return this.open(await this.register(userId), topics);
+  }
+
+  async open(url: string, topics?: readonly string[]): Promise<Client> {
+    const client = await Client.open(url);
+    this.#clients.push(client);
+    if (topics !== undefined) {
+      client.send({ topics });
+      await client.settled();
+    }
+    return client;
+  }
+
+  /** Publishes and answers how many got it; throws on an error. */
+  async publish(topic: string, message: string, userId?: number | string): Promise<number> {
+    const body = { topic, message, ...(userId !== undefined && { user_id: userId }) };
+    const answer = await this.post("/publish", body);
+    if (answer.status !== 200) throw new Error(`publish answered ${answer.status} ${answer.text}`);
+    return answer.json.delivered;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const client of this.#clients) client.drop();
+    await this.running.stop();
+  }
+}
+
+/** Starts a relay with these settings in place of the defaults. */
+export async function startRelay(env: Env = {}): Promise<TestRelay> {
+  const lines: string[] = [];
+  const log = createLog(env.BATON_LOG_LEVEL ?? "debug", { write: (line) => void lines.push(line) });
+  const settings = readSettings({ PORT: "0", BATON_SHUTDOWN_MS: "50", ...env });
+  return new TestRelay(await start(settings, log), lines);
+}
+
+/** The id at the end of a socket's address. */
+export function idOf(url: string): string {
+  return url.slice(url.lastIndexOf("/") + 1);
+}

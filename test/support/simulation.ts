@@ -1,0 +1,99 @@
+// The relay by itself: a clock that only the test moves, and sockets with native fan-out made of Maps.
+import { MemoryEngine } from "../../src/engines/memory";
+import { plain } from "../../src/protocols/plain";
+import type { Connection, Outlet, Socket } from "../../src/relay/connection";
+import { Refusal } from "../../src/relay/errors";
+import type { Limits } from "../../src/relay/limits";
+import { Relay } from "../../src/relay/relay";
+
+export const LIMITS: Limits = {
+  registrationTtlMs: 60_000,
+  registrationsMax: 1_000,
+  connectionsMax: 1_000,
+  userConnectionsMax: 100,
+  connectionTopicsMax: 128,
+  connectionFramesMax: 1_000,
+  messageBytes: 65_536,
+  pingMs: 25_000,
+  pongMs: 10_000,
+};
+
+export class FakeSocket implements Socket {
+  readonly frames: string[] = [];
+  readonly natives = new Set<string>();
+  pings = 0;
+  closedWith: { code: number; reason: string } | undefined;
+  /** Set: the socket is full, and sends answer 0. */
+  full = false;
+
+  send(frame: string): number {
+    if (this.full) return 0;
+    this.frames.push(frame);
+    return frame.length;
+  }
+
+  subscribe(native: string): void {
+    this.natives.add(native);
+  }
+
+  unsubscribe(native: string): void {
+    this.natives.delete(native);
+  }
+
+  ping(): void {
+    this.pings++;
+  }
+
+  close(code: number, reason: string): void {
+    this.closedWith = { code, reason };
+    this.natives.clear();
+  }
+}
+
+export class Simulation implements Outlet {
+  readonly relay: Relay;
+  readonly sockets = new Set<FakeSocket>();
+  now = 0;
+  #ids = 0;
+
+  constructor(limits: Partial<Limits> = {}, defaultTopics: readonly string[] = ["tech"]) {
+    const engine = new MemoryEngine();
+    this.relay = new Relay({
+      limits: { ...LIMITS, ...limits },
+      defaultTopics,
+      engine,
+      outlet: this,
+      now: () => this.now,
+      newId: () => (++this.#ids).toString(16).padStart(32, "0"),
+      random: () => 0.5,
+    });
+    engine.start((publication) => this.relay.deliver(publication));
+  }
+
+  publish(native: string, frame: string): void {
+    for (const socket of this.sockets) if (socket.natives.has(native)) socket.send(frame);
+  }
+
+  /** The id of a new registration; throws on a refusal. */
+  register(userId: number | string = 1): string {
+    const registration = this.relay.register(userId);
+    if (registration instanceof Refusal) throw new Error(registration.code);
+    return registration.id;
+  }
+
+  /** Connects with this id; throws on a refusal. */
+  connect(id: string): { connection: Connection; socket: FakeSocket } {
+    const connection = this.relay.admit(id, plain);
+    if (connection instanceof Refusal) throw new Error(connection.code);
+    const socket = new FakeSocket();
+    this.sockets.add(socket);
+    this.relay.open(connection, socket);
+    return { connection, socket };
+  }
+
+  /** Moves the clock and lets the relay look at it. */
+  pass(ms: number): void {
+    this.now += ms;
+    this.relay.sweep();
+  }
+}

@@ -1,0 +1,37 @@
+// Waiting without sleeping: for an event, or until something is so. A deadline turns a hang into a sentence.
+
+const DEADLINE_MS = 10_000;
+
+/** Rejects with what was waited for when it does not come. */
+export async function within<Value>(
+  what: string,
+  event: Promise<Value>,
+  deadlineMs = DEADLINE_MS,
+): Promise<Value> {
+  let timer: Timer | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () => reject(new Error(`waited ${deadlineMs} ms in vain for ${what}`)),
+      deadlineMs,
+    );
+  });
+  try {
+    return await Promise.race([event, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Resolves as soon as the condition holds; it is looked at every few milliseconds. */
+export async function until(
+  what: string,
+  holds: () => boolean | Promise<boolean>,
+  deadlineMs = DEADLINE_MS,
+): Promise<void> {
+  const deadline = performance.now() + deadlineMs;
+  while (!(await holds())) {
+    if (performance.now() > deadline)
+      throw new Error(`waited ${deadlineMs} ms in vain for ${what}`);
+    await Bun.sleep(2);
+  }
+}
