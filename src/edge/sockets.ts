@@ -48,6 +48,8 @@ export class Sockets implements Outlet {
       if (connection instanceof Refusal) return connection;
       const refusal = checkHandshake(request, origins);
       if (refusal !== undefined) return refusal;
+      // Bun would agree to the first subprotocol that the client names, whatever it is.
+      request.headers.delete("sec-websocket-protocol");
       if (this.#server?.upgrade(request, { data: connection }) === true) return undefined;
       return new Refusal("bad_request", "The WebSocket handshake is not valid (RFC 6455, 4.2.1).");
     };
