@@ -16,10 +16,7 @@ export function guard(request: Request, bodyBytes: number): Response | undefined
   // Elysia looks for the path from the 12th character on; a shorter host would shift it.
   if (url.indexOf("/", 8) !== url.indexOf("/", 11)) {
     return refuse(
-      new Refusal(
-        "bad_request",
-        "The Host header must be at least 4 characters long, port included.",
-      ),
+      new Refusal("bad_request", "The Host header must be at least 4 characters long."),
     );
   }
   const length = headers.get("content-length");

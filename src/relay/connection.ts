@@ -6,6 +6,8 @@ import type { Topic } from "./topics";
 export interface Socket {
   /** Sends or queues one text frame. 0 means: over the backpressure limit, the socket will close. */
   send(frame: string): number;
+  /** Bytes that wait in this process for the peer to read. */
+  getBufferedAmount(): number;
   /** Joins native fan-out; see `Outlet.publish`. */
   subscribe(native: string): unknown;
   unsubscribe(native: string): unknown;

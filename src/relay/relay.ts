@@ -228,7 +228,11 @@ export class Relay {
 
   /** To one connection; false when that was too much for it and it was ended as a slow consumer. */
   #send(connection: Connection, frame: string): boolean {
-    if (connection.socket?.send(frame) !== 0) return true;
+    const { socket } = connection;
+    if (socket === undefined) return false;
+    // Looked at first: over its limit Bun cuts the socket off, and what waits there is lost.
+    const fits = socket.getBufferedAmount() + frame.length <= this.#limits.backpressureBytes;
+    if (fits && socket.send(frame) !== 0) return true;
     this.end(connection, "slow_consumer");
     return false;
   }

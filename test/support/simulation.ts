@@ -14,6 +14,7 @@ export const LIMITS: Limits = {
   connectionTopicsMax: 128,
   connectionFramesMax: 1_000,
   messageBytes: 65_536,
+  backpressureBytes: 1_048_576,
   pingMs: 25_000,
   pongMs: 10_000,
 };
@@ -23,13 +24,16 @@ export class FakeSocket implements Socket {
   readonly natives = new Set<string>();
   pings = 0;
   closedWith: { code: number; reason: string } | undefined;
-  /** Set: the socket is full, and sends answer 0. */
+  /** Set: the socket is full, and nothing more fits. */
   full = false;
 
   send(frame: string): number {
-    if (this.full) return 0;
     this.frames.push(frame);
     return frame.length;
+  }
+
+  getBufferedAmount(): number {
+    return this.full ? LIMITS.backpressureBytes : 0;
   }
 
   subscribe(native: string): void {

@@ -1,0 +1,81 @@
+// The OpenAPI page is complete and true.
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { ERRORS, type ErrorCode } from "../../src/relay/errors";
+import { startRelay, type TestRelay } from "../support/relay";
+
+// biome-ignore lint/suspicious/noExplicitAny: a JSON document of any shape
+let document: any;
+let relay: TestRelay;
+beforeAll(async () => {
+  relay = await startRelay();
+  document = (await relay.request("GET", "/openapi/json")).json;
+});
+afterAll(() => relay[Symbol.asyncDispose]());
+
+test("it has every route of the base API and no other", () => {
+  const routes = Object.entries<object>(document.paths).flatMap(([path, methods]) =>
+    Object.keys(methods).map((method) => `${method} ${path}`),
+  );
+  expect(routes.toSorted()).toEqual([
+    "delete /register/{id}",
+    "get /health",
+    "get /ws/{id}",
+    "post /publish",
+    "post /register",
+  ]);
+});
+
+test("every operation has a summary, a good answer and described errors", () => {
+  for (const operation of operations()) {
+    expect(operation.summary).toBeString();
+    const statuses = Object.keys(operation.responses).map(Number);
+    expect(Math.min(...statuses)).toBeLessThan(300);
+    for (const response of Object.values<{ description: string }>(operation.responses)) {
+      expect(response.description).not.toBe("");
+    }
+  }
+});
+
+test("every error code stands at some route with its status, but those that any request can meet", () => {
+  const said = new Set<string>();
+  for (const operation of operations()) {
+    for (const [status, response] of Object.entries<{ description: string }>(operation.responses)) {
+      for (const [, code] of response.description.matchAll(/`([a-z_]+)`: /g)) {
+        said.add(code as string);
+        expect(ERRORS[code as ErrorCode].status).toBe(Number(status) as 400);
+      }
+    }
+  }
+  const onSockets = ["invalid_frame", "too_many_topics"];
+  const anywhere = ["internal", "not_found", "method_not_allowed"];
+  const expected = Object.keys(ERRORS).filter(
+    (code) => ![...onSockets, ...anywhere].includes(code),
+  );
+  expect([...said].toSorted()).toEqual(expected.toSorted());
+});
+
+test("bodies are JSON only, and say what they need", () => {
+  const { content, required } = document.paths["/publish"].post.requestBody;
+  expect(Object.keys(content)).toEqual(["application/json"]);
+  expect(required).toBe(true);
+  expect(content["application/json"].schema.required).toEqual(["topic", "message"]);
+  expect(content["application/json"].schema.additionalProperties).toBe(false);
+});
+
+describe("the page", () => {
+  test("loads nothing from other hosts", async () => {
+    const page = await relay.request("GET", "/openapi");
+    expect(page.headers.get("content-type")).toStartWith("text/html");
+    const sources = [...page.text.matchAll(/(?:src|href)="([^"]*)"/g)].map(([, source]) => source);
+    expect(sources.length).toBeGreaterThan(1);
+    for (const source of sources) {
+      expect(source).toStartWith("/openapi/");
+      expect((await relay.request("GET", source as string)).status).toBe(200);
+    }
+  });
+});
+
+// biome-ignore lint/suspicious/noExplicitAny: operations of a JSON document
+function operations(): any[] {
+  return Object.values<object>(document.paths).flatMap((methods) => Object.values(methods));
+}
