@@ -1,111 +1,13 @@
 // Every setting: its variable, bounds, default and reason. The only reader of the environment.
 // A wrong value stops the start with one line that names the variable, the value and what is allowed.
-import { readFileSync } from "node:fs";
+import { descriptorLimit } from "./descriptors";
 import { checkTopic } from "./relay/text";
+import { choice, flag, isOrigin, LARGE, list, publicUrl, type Setting, whole } from "./setting";
 
 export type Env = Readonly<Record<string, string | undefined>>;
 
 /** A setting that cannot be used; its message is the one line that the user sees. */
 export class SettingError extends Error {}
-
-interface Setting<Value> {
-  readonly variable: string;
-  /** What is allowed, as the end of the sentence "… is not allowed: it takes …". */
-  readonly takes: string;
-  /** What it is for, and why the default is what it is. The README's table is made of this. */
-  readonly about: string;
-  /** As the user would write it; empty for "not set". */
-  readonly fallback: string;
-  /** Undefined for a text that is not allowed. */
-  parse(text: string): Value | undefined;
-}
-
-const LARGE = 2 ** 31 - 1; // the longest setTimeout, and plenty for any count or size
-
-function whole(
-  variable: string,
-  fallback: number,
-  min: number,
-  max: number,
-  about: string,
-): Setting<number> {
-  return {
-    variable,
-    about,
-    fallback: String(fallback),
-    takes: `a whole number from ${min} to ${max}`,
-    parse(text) {
-      const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
-      return value >= min && value <= max ? value : undefined;
-    },
-  };
-}
-
-function choice<Value extends string>(
-  variable: string,
-  fallback: Value,
-  values: readonly Value[],
-  about: string,
-): Setting<Value> {
-  return {
-    variable,
-    about,
-    fallback,
-    takes: `one of ${values.join(", ")}`,
-    parse: (text) => values.find((value) => value === text),
-  };
-}
-
-function list(
-  variable: string,
-  fallback: string,
-  takes: string,
-  about: string,
-  allowed: (item: string) => boolean,
-): Setting<readonly string[]> {
-  return {
-    variable,
-    about,
-    fallback,
-    takes,
-    parse(text) {
-      const items = text === "" ? [] : text.split(",").map((item) => item.trim());
-      return items.every((item) => item !== "" && allowed(item)) ? items : undefined;
-    },
-  };
-}
-
-function flag(variable: string, about: string): Setting<boolean> {
-  return {
-    variable,
-    about,
-    fallback: "0",
-    takes: "0 or 1",
-    parse: (text) => (text === "1" ? true : text === "0" ? false : undefined),
-  };
-}
-
-/** A URL such as https://relay.example.com, whose scheme, host and path the sockets' addresses get. */
-function publicUrl(variable: string, about: string): Setting<string> {
-  return {
-    variable,
-    about,
-    fallback: "",
-    takes: "an http:// or https:// address without user, query or fragment",
-    parse(text) {
-      if (text === "") return "";
-      if (!URL.canParse(text)) return undefined;
-      const url = new URL(text);
-      const plain = url.username + url.password + url.search + url.hash === "";
-      if (!plain || !/^https?:$/.test(url.protocol)) return undefined;
-      return url.href.replace(/\/$/, "");
-    },
-  };
-}
-
-function isOrigin(item: string): boolean {
-  return item === "*" || (URL.canParse(item) && new URL(item).origin === item && item !== "null");
-}
 
 /** All settings, in the order in which the README lists them. */
 export const SETTINGS = {
@@ -324,20 +226,4 @@ function checkTogether(settings: Settings): void {
 /** Whether only this machine can reach the address. */
 export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || /^127\.\d+\.\d+\.\d+$/.test(host);
-}
-
-/** How many files this process may open; 10,240 (the default of macOS) where nobody tells. */
-export function descriptorLimit(): number {
-  try {
-    const line = /^Max open files\s+(\d+|unlimited)/m.exec(
-      readFileSync("/proc/self/limits", "utf8"),
-    );
-    if (line?.[1] === "unlimited") return LARGE;
-    if (line?.[1] !== undefined) return Number(line[1]);
-  } catch {
-    // Not Linux: ask the shell, which inherits our limit.
-    const asked = Number(Bun.spawnSync(["sh", "-c", "ulimit -n"]).stdout.toString().trim());
-    if (Number.isSafeInteger(asked) && asked > 0) return asked;
-  }
-  return 10_240;
 }

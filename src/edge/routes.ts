@@ -32,6 +32,8 @@ export interface RouteOptions {
   readonly handshake: Handshake;
   readonly apiKeys: readonly string[];
   readonly origins: readonly string[];
+  /** Whether answers carry CORS headers. */
+  readonly crossOrigin: boolean;
   readonly bodyBytes: number;
   /** Without a trailing slash; empty: the request's Host. */
   readonly publicUrl: string;
@@ -67,17 +69,7 @@ export function routes(options: RouteOptions) {
       log.error({ err: error, code }, "a request failed");
       return refuseInternal();
     })
-    .use(
-      cors({
-        origin: options.origins.includes("*") ? "*" : [...options.origins],
-        methods: ["GET", "POST", "DELETE"],
-        allowedHeaders: ["Content-Type", "X-API-Key", "Authorization"],
-        // Named, because the default reflects whatever the request had.
-        exposeHeaders: ["Retry-After"],
-        credentials: false,
-        maxAge: 600,
-      }),
-    )
+    .use(options.crossOrigin ? crossOrigin(options.origins) : new Elysia())
     .use(documentation())
 
     .get(
@@ -207,6 +199,19 @@ export function routes(options: RouteOptions) {
     );
   known.push(...app.routes);
   return app;
+}
+
+/** What a page of another origin may do: call the API, without its user's cookies. */
+function crossOrigin(origins: readonly string[]) {
+  return cors({
+    origin: origins.includes("*") ? "*" : [...origins],
+    methods: ["GET", "POST", "DELETE"],
+    allowedHeaders: ["Content-Type", "X-API-Key", "Authorization"],
+    // Named, because the default reflects whatever the request had.
+    exposeHeaders: ["Retry-After"],
+    credentials: false,
+    maxAge: 600,
+  });
 }
 
 type Route = Pick<InternalRoute, "method" | "path">;

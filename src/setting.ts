@@ -1,0 +1,102 @@
+// The kinds of settings: how a text from the environment becomes a checked value.
+// Parsing gives undefined for what is not allowed; config.ts makes the user's sentence of that.
+
+export interface Setting<Value> {
+  readonly variable: string;
+  /** What is allowed, as the end of the sentence "… is not allowed: it takes …". */
+  readonly takes: string;
+  /** What it is for, and why the default is what it is. The README's table is made of this. */
+  readonly about: string;
+  /** As the user would write it; empty for "not set". */
+  readonly fallback: string;
+  /** Undefined for a text that is not allowed. */
+  parse(text: string): Value | undefined;
+}
+
+/** The longest setTimeout, and plenty for any count or size. */
+export const LARGE = 2 ** 31 - 1;
+
+export function whole(
+  variable: string,
+  fallback: number,
+  min: number,
+  max: number,
+  about: string,
+): Setting<number> {
+  return {
+    variable,
+    about,
+    fallback: String(fallback),
+    takes: `a whole number from ${min} to ${max}`,
+    parse(text) {
+      const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+      return value >= min && value <= max ? value : undefined;
+    },
+  };
+}
+
+export function choice<Value extends string>(
+  variable: string,
+  fallback: Value,
+  values: readonly Value[],
+  about: string,
+): Setting<Value> {
+  return {
+    variable,
+    about,
+    fallback,
+    takes: `one of ${values.join(", ")}`,
+    parse: (text) => values.find((value) => value === text),
+  };
+}
+
+export function list(
+  variable: string,
+  fallback: string,
+  takes: string,
+  about: string,
+  allowed: (item: string) => boolean,
+): Setting<readonly string[]> {
+  return {
+    variable,
+    about,
+    fallback,
+    takes,
+    parse(text) {
+      const items = text === "" ? [] : text.split(",").map((item) => item.trim());
+      return items.every((item) => item !== "" && allowed(item)) ? items : undefined;
+    },
+  };
+}
+
+export function flag(variable: string, about: string): Setting<boolean> {
+  return {
+    variable,
+    about,
+    fallback: "0",
+    takes: "0 or 1",
+    parse: (text) => (text === "1" ? true : text === "0" ? false : undefined),
+  };
+}
+
+/** A URL such as https://relay.example.com, whose scheme, host and path the sockets' addresses get. */
+export function publicUrl(variable: string, about: string): Setting<string> {
+  return {
+    variable,
+    about,
+    fallback: "",
+    takes: "an http:// or https:// address without user, query or fragment",
+    parse(text) {
+      if (text === "") return "";
+      if (!URL.canParse(text)) return undefined;
+      const url = new URL(text);
+      const plain = url.username + url.password + url.search + url.hash === "";
+      if (!plain || !/^https?:$/.test(url.protocol)) return undefined;
+      return url.href.replace(/\/$/, "");
+    },
+  };
+}
+
+export function isOrigin(item: string): boolean {
+  return item === "*" || (URL.canParse(item) && new URL(item).origin === item && item !== "null");
+}

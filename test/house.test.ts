@@ -1,0 +1,101 @@
+// The rules of the house that a reader relies on: which folder imports which, and one noun a file.
+import { expect, test } from "bun:test";
+import { dirname, join, relative } from "node:path";
+
+const root = join(import.meta.dir, "..");
+const sources = [...new Bun.Glob("src/**/*.ts").scanSync(root)];
+
+/** Which folders of src each may import, and which packages. `.` is src itself: main.ts and config.ts. */
+const MAY_IMPORT: Record<string, { folders: string[]; packages: RegExp }> = {
+  relay: { folders: ["relay"], packages: /^$/ },
+  protocols: { folders: ["protocols", "relay"], packages: /^@sinclair\/typebox/ },
+  engines: { folders: ["engines", "relay"], packages: /^bun(:sqlite)?$/ },
+  edge: {
+    folders: ["edge", "relay"],
+    packages: /^(bun|node:crypto|elysia|@elysiajs\/.*|@sinclair\/typebox.*|pino.*)$/,
+  },
+  ".": { folders: ["relay", "edge", "engines", "protocols"], packages: /^node:/ },
+};
+
+interface Import {
+  readonly from: string;
+  readonly to: string;
+  readonly typeOnly: boolean;
+}
+
+async function imports(): Promise<Import[]> {
+  const found: Import[] = [];
+  for (const from of sources) {
+    const text = await Bun.file(join(root, from)).text();
+    for (const [, type, to] of text.matchAll(
+      /^(?:import|export)\s+(type\s)?(?:[^;]*?\sfrom\s+)?"([^"]+)";/gms,
+    )) {
+      found.push({ from, to: to as string, typeOnly: type !== undefined });
+    }
+  }
+  return found;
+}
+
+const folderOf = (path: string): string => relative("src", dirname(path)).split("/")[0] || ".";
+
+test("imports point inwards", async () => {
+  const all = await imports();
+  expect(all.length).toBeGreaterThan(50);
+  for (const { from, to, typeOnly } of all) {
+    const rules = MAY_IMPORT[folderOf(from)];
+    const where = `${from} imports ${to}`;
+    if (rules === undefined) throw new Error(`${from} is in a folder that the house does not have`);
+    if (!to.startsWith(".")) {
+      expect(rules.packages.test(to), where).toBe(true);
+      continue;
+    }
+    const target = join(dirname(from), to);
+    if (target === "package.json") continue;
+    const folder = folderOf(target);
+    // The edge is handed its settings; it may know their type.
+    const settingsType = target === "src/config" && typeOnly && folderOf(from) === "edge";
+    const own = folder === "." && folderOf(from) === ".";
+    expect(settingsType || own || rules.folders.includes(folder), where).toBe(true);
+  }
+});
+
+test("relay/ knows no Bun, no clock, no randomness and no I/O", async () => {
+  const forbidden =
+    /\b(Bun|process|fetch|Date|performance|setTimeout|setInterval|setImmediate|queueMicrotask|crypto|Math\.random|console|Buffer)\b/;
+  for (const path of sources.filter((source) => source.startsWith("src/relay/"))) {
+    const text = await Bun.file(join(root, path)).text();
+    const code = text.replace(/\/\*[\s\S]*?\*\/|\/\/.*|"[^"\n]*"|`[^`]*`/g, "");
+    expect(forbidden.exec(code)?.[0], path).toBeUndefined();
+  }
+});
+
+test("only config.ts reads the environment (main.ts hands it over), and only main.ts ends the process", async () => {
+  for (const path of sources) {
+    const text = await Bun.file(join(root, path)).text();
+    if (path !== "src/main.ts") expect(text, path).not.toMatch(/process\.(env|exit)|Bun\.env/);
+  }
+});
+
+test("a file is one noun of at most 300 lines and begins by saying its job", async () => {
+  const nouns = /\/(utils?|helpers?|types|managers?|common|misc)\.ts$/;
+  for (const path of sources) {
+    const text = await Bun.file(join(root, path)).text();
+    expect(path).not.toMatch(nouns);
+    expect(text.split("\n").length, path).toBeLessThanOrEqual(301);
+    expect(text.startsWith("// "), path).toBe(true);
+  }
+});
+
+test("nothing is left open in the code", async () => {
+  const places = [...new Bun.Glob("{src,bench}/**/*.ts").scanSync(root)];
+  for (const path of places) {
+    expect(await Bun.file(join(root, path)).text(), path).not.toMatch(/TODO|FIXME|XXX/);
+  }
+});
+
+test("the packages are pinned to exact versions", async () => {
+  const { dependencies, devDependencies } = await Bun.file(join(root, "package.json")).json();
+  for (const version of Object.values({ ...dependencies, ...devDependencies })) {
+    expect(version).toMatch(/^\d+\.\d+\.\d+$/);
+  }
+});

@@ -1,0 +1,120 @@
+// The process: its start, its signals, its exit codes. Rows F1, F6, F7 and F10 of the fault catalogue.
+import { describe, expect, test } from "bun:test";
+import { Client } from "./support/client";
+import { RelayProcess } from "./support/process";
+import { until } from "./support/wait";
+
+describe("the start", () => {
+  test("says in one line where it listens and what to try next", async () => {
+    await using relay = await RelayProcess.start();
+    expect(relay.lines).toHaveLength(1);
+    expect(relay.lines[0]?.msg).toContain("/register");
+    expect(relay.lines[0]?.msg).toContain(`${relay.url}/openapi`);
+    const health = await fetch(`${relay.url}/health`);
+    expect([health.status, await health.text()]).toEqual([200, "ok"]);
+  });
+
+  test("on a port in use, also by a second Baton, ends with one line and exit code 1", async () => {
+    await using first = await RelayProcess.start();
+    const { port } = new URL(first.url);
+    const second = new RelayProcess({ PORT: port });
+    expect(await second.exited).toBe(1);
+    expect(second.errors).toMatch(/^baton: 127\.0\.0\.1:\d+ is in use.*PORT.*\n$/);
+    expect(second.output).toBe("");
+    expect((await fetch(`${first.url}/health`)).status).toBe(200);
+  });
+
+  test.each([
+    [{ PORT: "abc" }, /^baton: PORT="abc" is not allowed: .*\n$/],
+    [{ HOST: "0.0.0.0" }, /^baton: HOST="0\.0\.0\.0" is refused: .*BATON_API_KEYS.*\n$/],
+    [{ HOST: "203.0.113.7", BATON_INSECURE: "1" }, /^baton: .*203\.0\.113\.7.*\n$/],
+  ])("with %p ends with one line and exit code 1", async (env, line) => {
+    const relay = new RelayProcess(env as Record<string, string>);
+    expect(await relay.exited).toBe(1);
+    await until("the line", () => relay.errors.endsWith("\n"));
+    expect(relay.errors).toMatch(line);
+    expect(relay.output).toBe("");
+  });
+
+  test("warns of a variable that means nothing and of a short key", async () => {
+    await using relay = await RelayProcess.start({ BATON_PINGMS: "1", BATON_API_KEYS: "short" });
+    const warnings = relay.lines.filter(({ level }) => level === 40);
+    expect(JSON.stringify(warnings)).toContain("BATON_PINGMS");
+    expect(JSON.stringify(warnings)).not.toContain('short"');
+    expect(warnings).toHaveLength(2);
+  });
+});
+
+describe("SIGTERM", () => {
+  test("refuses what is new, tells the connections over the window, and exits with 0", async () => {
+    await using relay = await RelayProcess.start({ BATON_SHUTDOWN_MS: "600" });
+    const clients = await Promise.all(
+      Array.from({ length: 60 }, async (_, i) => Client.open(await relay.register(i))),
+    );
+    const waiting = await relay.register();
+    const order: number[] = [];
+    const times: number[] = [];
+    const closes = clients.map(async ({ closed }, i) => {
+      const close = await closed;
+      order.push(i);
+      times.push(performance.now());
+      return close;
+    });
+    const published = await relay.post("/publish", { topic: "tech", message: "accepted" });
+    expect(await published.json()).toEqual({ delivered: 60 });
+    relay.signal("SIGTERM");
+    await until("health to turn", async () => (await fetch(`${relay.url}/health`)).status === 503);
+    expect((await relay.post("/register", { user_id: 1 })).status).toBe(503);
+    const refused = await relay.post("/publish", { topic: "tech", message: "too late" });
+    expect(refused.status).toBe(503);
+    expect(refused.headers.get("retry-after")).not.toBeNull();
+    expect(Client.open(waiting)).rejects.toThrow();
+
+    for (const close of await Promise.all(closes)) {
+      expect(close).toEqual({ code: 1001, reason: "shutting down" });
+    }
+    for (const client of clients) expect(await client.next()).toBe("accepted");
+    expect(order).not.toEqual(order.toSorted((a, b) => a - b));
+    const spread = (times.at(-1) ?? 0) - (times[0] ?? 0);
+    expect(spread).toBeGreaterThan(300);
+    expect(await relay.exited).toBe(0);
+  });
+
+  test("without connections exits at once, also with a long window", async () => {
+    await using relay = await RelayProcess.start({ BATON_SHUTDOWN_MS: "600000" });
+    relay.signal("SIGINT");
+    expect(await relay.exited).toBe(0);
+    expect(relay.lines.at(-1)?.msg).toBe("shut down");
+  });
+
+  test("twice ends at once, with sockets open", async () => {
+    await using relay = await RelayProcess.start({ BATON_SHUTDOWN_MS: "600000" });
+    const clients = await Promise.all(
+      Array.from({ length: 5 }, async () => Client.open(await relay.register())),
+    );
+    relay.signal("SIGTERM");
+    await until("the shutdown to begin", () => relay.output.includes("SIGTERM"));
+    relay.signal("SIGTERM");
+    expect(await relay.exited).toBe(1);
+    await Promise.all(clients.map(({ closed }) => closed));
+  });
+
+  test("lets publications in flight finish: each is answered, and what is acknowledged has arrived", async () => {
+    await using relay = await RelayProcess.start({ BATON_SHUTDOWN_MS: "200" });
+    const client = await Client.open(await relay.register());
+    const answers: Promise<number | undefined>[] = [];
+    for (let i = 0; i < 500; i++) {
+      const answer = relay.post("/publish", { topic: "tech", message: `message ${i}` });
+      answers.push(answer.then(({ status }) => status).catch(() => undefined));
+      if (i === 250) relay.signal("SIGTERM");
+      if (i % 50 === 0) await Bun.sleep(0);
+    }
+    const acknowledged = (await Promise.all(answers)).filter((status) => status === 200).length;
+    await client.closed;
+    expect(acknowledged).toBeGreaterThan(0);
+    const received = new Set<string>();
+    for (let i = 0; i < acknowledged; i++) received.add(await client.next());
+    expect(received.size).toBe(acknowledged);
+    expect(await relay.exited).toBe(0);
+  });
+});

@@ -1,0 +1,133 @@
+// Faults that take their time: half requests that never end, floods, many connections. Rows A19, C12 and E2
+// of the fault catalogue. A bystander must notice nothing.
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { Client } from "../support/client";
+import { RelayProcess } from "../support/process";
+import { RawSocket } from "../support/raw";
+import { until } from "../support/wait";
+
+let relay: RelayProcess;
+let bystander: Client;
+beforeEach(async () => {
+  relay = await RelayProcess.start({ BATON_LOG_LEVEL: "info" });
+  bystander = await Client.open(await relay.register("bystander"));
+  bystander.send({ topics: ["bystander"] });
+  await bystander.settled();
+});
+afterEach(async () => {
+  for (let i = 0; i < 100; i++) {
+    await relay.post("/publish", { topic: "bystander", message: `message ${i}` });
+    expect(await bystander.next()).toBe(`message ${i}`);
+  }
+  await relay[Symbol.asyncDispose]();
+});
+
+const portOf = () => Number(new URL(relay.url).port);
+
+function memoryKb(pid: number): number {
+  const text = readFileSync(`/proc/${pid}/status`, "utf8");
+  return Number(/VmRSS:\s+(\d+)/.exec(text)?.[1]);
+}
+
+test("a thousand half requests are cut off within 20 seconds, and others are served meanwhile", async () => {
+  const begun = performance.now();
+  const kinds = [
+    "",
+    "GET /health HTTP/1.1\r\nHost: 127.0",
+    "POST /publish HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99\r\n\r\n{",
+  ];
+  const raws: RawSocket[] = [];
+  for (let i = 0; i < 1_000; i++) {
+    const raw = await RawSocket.open(portOf());
+    raw.write(kinds[i % kinds.length] ?? "");
+    raws.push(raw);
+  }
+  const answer = await relay.post("/publish", { topic: "bystander", message: "meanwhile" });
+  expect(answer.status).toBe(200);
+  expect(await bystander.next()).toBe("meanwhile");
+  await Promise.all(raws.map((raw) => raw.untilClosed()));
+  expect(performance.now() - begun).toBeLessThan(25_000);
+}, 60_000);
+
+test("a request that comes a byte at a time is cut off", async () => {
+  const raws = await Promise.all(Array.from({ length: 50 }, () => RawSocket.open(portOf())));
+  const text = `POST /publish HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n${" ".repeat(4_000)}`;
+  let open = raws.length;
+  for (const raw of raws) raw.closed.then(() => open--);
+  let sent = 0;
+  await until(
+    "the slow requests to be cut off",
+    async () => {
+      for (const raw of raws) raw.write(text[sent] ?? " ");
+      sent++;
+      await Bun.sleep(2_000);
+      return open === 0;
+    },
+    100_000,
+  );
+}, 120_000);
+
+test("registrations that nobody uses stop at the limit with 429 and cost bounded memory", async () => {
+  await relay[Symbol.asyncDispose]();
+  relay = await RelayProcess.start({ BATON_REGISTRATION_TTL_MS: "15000" });
+  bystander = await Client.open(await relay.register("bystander"));
+  bystander.send({ topics: ["bystander"] });
+  await bystander.settled();
+  const before = memoryKb(relay.pid);
+  let refused = 0;
+  for (let i = 0; i < 1_100; i++) {
+    const answers = await Promise.all(
+      Array.from({ length: 100 }, (_, k) => relay.post("/register", { user_id: i * 100 + k })),
+    );
+    refused += answers.filter(({ status }) => status === 429).length;
+    await Promise.all(answers.map((answer) => answer.arrayBuffer()));
+    if (refused > 0) break;
+  }
+  expect(memoryKb(relay.pid) - before).toBeLessThan(200_000);
+  const registerAgain = async () => (await relay.post("/register", { user_id: 1 })).status === 200;
+  await until("registrations to expire", registerAgain, 30_000);
+}, 120_000);
+
+test("5,000 connections that come, publish and go in a storm leave nothing behind", async () => {
+  const before = memoryKb(relay.pid);
+  for (let round = 0; round < 5; round++) {
+    const clients: RawSocket[] = [];
+    for (let i = 0; i < 1_000; i += 100) {
+      const batch = Array.from({ length: 100 }, async (_, k) =>
+        RawSocket.upgrade(await relay.register(`storm ${i + k}`)),
+      );
+      clients.push(...(await Promise.all(batch)));
+    }
+    const answer = await relay.post("/publish", { topic: "tech", message: "storm" });
+    expect(await answer.json()).toEqual({ delivered: 1_000 });
+    for (const [i, raw] of clients.entries()) raw.drop(i % 3 === 0);
+    const gone = async () => {
+      const left = await relay.post("/publish", { topic: "tech", message: "anybody?" });
+      return ((await left.json()) as { delivered: number }).delivered === 0;
+    };
+    await until("all of them to be gone", gone);
+  }
+  expect(memoryKb(relay.pid) - before).toBeLessThan(150_000);
+}, 120_000);
+
+test("connections stop at the limit with 503 and Retry-After, and the others stay", async () => {
+  await relay[Symbol.asyncDispose]();
+  relay = await RelayProcess.start({ BATON_CONNECTIONS_MAX: "50" });
+  bystander = await Client.open(await relay.register("bystander"));
+  bystander.send({ topics: ["bystander"] });
+  await bystander.settled();
+  const urls = await Promise.all(Array.from({ length: 200 }, (_, i) => relay.register(i)));
+  const opened = await Promise.all(urls.map((url) => Client.open(url).catch(() => undefined)));
+  const clients = opened.filter((client) => client !== undefined);
+  expect(clients).toHaveLength(49);
+  const refused = urls.find((_, i) => opened[i] === undefined) ?? "";
+  const answer = await fetch(refused.replace("ws:", "http:"));
+  expect(answer.status).toBe(503);
+  expect(answer.headers.get("retry-after")).not.toBeNull();
+  await clients[0]?.close();
+  await until("a place to come free", async () => {
+    const client = await Client.open(refused).catch(() => undefined);
+    return client !== undefined;
+  });
+});
