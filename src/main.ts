@@ -9,6 +9,12 @@ import { ENGINES } from "./engines";
 import { plain } from "./protocols/plain";
 import { Relay } from "./relay/relay";
 
+/**
+ * Ctrl-C reaches a process twice when `bun run` started it: from the terminal, and forwarded by `bun run`.
+ * On a terminal, signals this close together are one.
+ */
+const SAME_KEY_MS = 100;
+
 /** How long the last close frames may take to leave, beyond the shutdown window. */
 const FLUSH_MS = 1_000;
 
@@ -83,9 +89,14 @@ function startFailure(error: unknown, settings: Settings): string {
 }
 
 function onSignals(running: Running, settings: Settings, log: Log): void {
-  let signals = 0;
+  let first: number | undefined;
   const onSignal = (signal: string): void => {
-    if (++signals > 1) process.exit(1);
+    const now = performance.now();
+    if (first !== undefined) {
+      if (process.stdin.isTTY && now - first < SAME_KEY_MS) return;
+      process.exit(1);
+    }
+    first = now;
     const { connections } = running.relay.counts;
     log.info(
       `${signal}: shutting down, ${connections} connections to close over ${settings.shutdownMs} ms. A second signal ends at once.`,

@@ -1,6 +1,6 @@
 // Waiting without sleeping: for an event, or until something is so. A deadline turns a hang into a sentence.
 
-const DEADLINE_MS = 10_000;
+const DEADLINE_MS = 4_500; // below the 5 s of a test, so that the sentence is seen
 
 /** Rejects with what was waited for when it does not come. */
 export async function within<Value>(
