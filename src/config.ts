@@ -85,10 +85,10 @@ export const SETTINGS = {
   ),
   connectionFramesMax: whole(
     "BATON_CONNECTION_FRAMES_MAX",
-    10_000,
+    20_000,
     1,
     10_000_000,
-    "Frames (pings too) that one connection may send in a second: 10,000 cost a few percent of a core.",
+    "Frames (pings too) that one connection may send in a second: 20,000 cost about a tenth of a core.",
   ),
   messageBytes: whole(
     "BATON_MESSAGE_BYTES",

@@ -5,7 +5,8 @@ import { startRelay, type TestRelay } from "../support/relay";
 
 let relay: TestRelay;
 beforeAll(async () => {
-  relay = await startRelay({ BATON_LOG_LEVEL: "info" });
+  // One test changes topics as fast as it can, faster than any client may by default.
+  relay = await startRelay({ BATON_LOG_LEVEL: "info", BATON_CONNECTION_FRAMES_MAX: "10000000" });
 });
 afterAll(() => relay[Symbol.asyncDispose]());
 
