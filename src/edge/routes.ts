@@ -47,6 +47,7 @@ const TEXT = {
 export function routes(options: RouteOptions) {
   const { relay, log, plain, handshake, bodyBytes } = options;
   const checkKey = keyCheck(options.apiKeys);
+  const security = options.apiKeys.length > 0 ? KEY : [];
   const read = (schema: typeof RegisterBody | typeof PublishBody, example: string) => [
     checkKey,
     jsonBody(schema, example, bodyBytes),
@@ -112,7 +113,7 @@ export function routes(options: RouteOptions) {
           summary: "Register a client for a user",
           description:
             "A user may have many clients. The registration ends when its socket closes, when it is deleted, or when nobody has connected within BATON_REGISTRATION_TTL_MS.",
-          security: KEY,
+          security,
         },
       },
     )
@@ -135,7 +136,7 @@ export function routes(options: RouteOptions) {
           tags: ["relay"],
           summary: "Unregister a client",
           description: "Its socket, if it is connected, is closed with code 4503.",
-          security: KEY,
+          security,
         },
       },
     )
@@ -166,7 +167,7 @@ export function routes(options: RouteOptions) {
           summary: "Publish to a topic, or to one user",
           description:
             "Every connection subscribed to the topic gets the message as one text frame, byte for byte; with user_id only that user's connections among them.",
-          security: KEY,
+          security,
         },
       },
     )

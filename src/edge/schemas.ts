@@ -65,7 +65,11 @@ export const Removed = Type.String({ description: "`Client removed with id <id>`
 
 export const NotRemoved = Type.String({ description: "`Client not found with id <id>`" });
 
-export const Switching = Type.Void({ description: "The connection is a WebSocket from here on." });
+// Not Void: the plug-in makes an invalid document of that.
+export const Switching = Type.String({
+  maxLength: 0,
+  description: "The connection is a WebSocket from here on.",
+});
 
 /** What every route with a body may answer. */
 export const BODY_ERRORS = [

@@ -62,6 +62,14 @@ test("bodies are JSON only, and say what they need", () => {
   expect(content["application/json"].schema.additionalProperties).toBe(false);
 });
 
+test("a key is asked for where the relay asks for one, and only when it has keys", async () => {
+  for (const operation of operations()) expect(operation.security ?? []).toEqual([]);
+  await using guarded = await startRelay({ BATON_API_KEYS: "a-long-random-key" });
+  const { paths } = (await guarded.request("GET", "/openapi/json")).json;
+  expect(paths["/publish"].post.security).toEqual([{ apiKey: [] }, { authorization: [] }]);
+  expect(paths["/health"].get.security).toBeUndefined();
+});
+
 describe("the page", () => {
   test("loads nothing from other hosts", async () => {
     const page = await relay.request("GET", "/openapi");
