@@ -1,15 +1,24 @@
 // What goes in and out of the routes, as TypeBox schemas: the validation and the OpenAPI page are made of them.
 // Bounds that JSON Schema cannot say (bytes of UTF-8, well-formed Unicode) are checked in relay/text.ts.
-import { type TSchema, Type } from "@sinclair/typebox";
+import { Kind, type TSchema, Type, TypeRegistry } from "@sinclair/typebox";
 import { ERRORS, type ErrorCode } from "../relay/errors";
-import { TOPIC_BYTES_MAX, USER_CHARACTERS_MAX } from "../relay/text";
+import { TOPIC_BYTES_MAX, toUser, USER_CHARACTERS_MAX } from "../relay/text";
+
+// Characters as JSON Schema counts them; TypeBox's own strings would count UTF-16 units.
+TypeRegistry.Set(
+  "UserText",
+  (_, value) => typeof value === "string" && typeof toUser(value) === "string",
+);
+const UserText = Type.Unsafe<string>({
+  [Kind]: "UserText",
+  type: "string",
+  minLength: 1,
+  maxLength: USER_CHARACTERS_MAX,
+});
 
 // `x-error` names the code that a value against the schema gets; without it that is `invalid_body`.
 const UserId = Type.Union(
-  [
-    Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
-    Type.String({ minLength: 1, description: `At most ${USER_CHARACTERS_MAX} characters.` }),
-  ],
+  [Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }), UserText],
   {
     description: 'A whole number from 0 or a non-empty text; 1 and "1" are the same user.',
     examples: [1, "alice"],
@@ -19,6 +28,8 @@ const UserId = Type.Union(
 
 const TopicName = Type.String({
   minLength: 1,
+  maxLength: TOPIC_BYTES_MAX,
+  pattern: "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
   description: `At most ${TOPIC_BYTES_MAX} bytes of UTF-8, no control characters.`,
   examples: ["tech"],
   "x-error": "invalid_topic",
