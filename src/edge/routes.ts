@@ -5,7 +5,7 @@ import { Elysia, type InternalRoute } from "elysia";
 import { Refusal } from "../relay/errors";
 import type { Protocol } from "../relay/protocol";
 import type { Relay } from "../relay/relay";
-import { jsonBody } from "./body";
+import { bodyDocument, bodyReader } from "./body";
 import { documentation, KEY, SOCKET_TEXT } from "./documentation";
 import { keyCheck } from "./keys";
 import type { Log } from "./log";
@@ -48,18 +48,8 @@ export function routes(options: RouteOptions) {
   const { relay, log, plain, handshake, bodyBytes } = options;
   const checkKey = keyCheck(options.apiKeys);
   const security = options.apiKeys.length > 0 ? KEY : [];
-  const read = (schema: typeof RegisterBody | typeof PublishBody, example: string) => [
-    checkKey,
-    jsonBody(schema, example, bodyBytes),
-    "json" as const, // never reached; tells the OpenAPI page the media type
-  ];
-
-  const unavailable = (error: unknown): never => {
-    log.error({ err: error }, "the engine did not take a publication");
-    throw new Refused(
-      new Refusal("engine_unavailable", "The engine cannot be reached; nothing was published."),
-    );
-  };
+  const readRegister = bodyReader(RegisterBody, '{"user_id":1}', bodyBytes);
+  const readPublish = bodyReader(PublishBody, '{"topic":"tech","message":"hi"}', bodyBytes);
   const known: Route[] = [];
 
   const app = new Elysia({ normalize: false })
@@ -91,13 +81,14 @@ export function routes(options: RouteOptions) {
 
     .post(
       "/register",
-      ({ body, request }) => {
-        const { id } = granted(relay.register(body.user_id));
+      async ({ request }) => {
+        const { user_id } = await readRegister(request);
+        const { id } = granted(relay.register(user_id));
         return { url: `${socketBase(options.publicUrl, request)}/ws/${id}` };
       },
       {
-        parse: read(RegisterBody, '{"user_id":1}'),
-        body: RegisterBody,
+        parse: "none",
+        beforeHandle: checkKey,
         response: {
           200: RegisterAnswer,
           ...errorAnswers(
@@ -111,6 +102,7 @@ export function routes(options: RouteOptions) {
         detail: {
           tags: ["relay"],
           summary: "Register a client for a user",
+          requestBody: bodyDocument(RegisterBody),
           description:
             "A user may have many clients. The registration ends when its socket closes, when it is deleted, or when nobody has connected within BATON_REGISTRATION_TTL_MS.",
           security,
@@ -143,13 +135,24 @@ export function routes(options: RouteOptions) {
 
     .post(
       "/publish",
-      ({ body }) => {
-        const published = granted(relay.publish(body));
-        return published instanceof Promise ? published.catch(unavailable) : published;
+      async ({ request }) => {
+        const publication = await readPublish(request);
+        try {
+          return granted(await relay.publish(publication));
+        } catch (error) {
+          if (error instanceof Refused) throw error;
+          log.error({ err: error }, "the engine did not take a publication");
+          throw new Refused(
+            new Refusal(
+              "engine_unavailable",
+              "The engine cannot be reached; nothing was published.",
+            ),
+          );
+        }
       },
       {
-        parse: read(PublishBody, '{"topic":"tech","message":"hi"}'),
-        body: PublishBody,
+        parse: "none",
+        beforeHandle: checkKey,
         response: {
           200: PublishAnswer,
           ...errorAnswers(
@@ -165,6 +168,7 @@ export function routes(options: RouteOptions) {
         detail: {
           tags: ["relay"],
           summary: "Publish to a topic, or to one user",
+          requestBody: bodyDocument(PublishBody),
           description:
             "Every connection subscribed to the topic gets the message as one text frame, byte for byte; with user_id only that user's connections among them.",
           security,

@@ -111,9 +111,7 @@ type NativeSocket = ServerWebSocket<Connection>;
 // Bun checks the key; it takes any version and does not look at Connection (RFC 6455, 4.2.1).
 function checkHandshake(request: Request, origins: readonly string[]): Refusal | undefined {
   const { headers } = request;
-  const asks = (name: string, token: string) =>
-    (headers.get(name) ?? "").split(",").some((item) => item.trim().toLowerCase() === token);
-  if (request.method !== "GET" || !asks("upgrade", "websocket")) {
+  if (request.method !== "GET" || !hasToken(headers.get("upgrade"), "websocket")) {
     return new Refusal(
       "upgrade_required",
       "Connect to this address with a WebSocket client: it answers only to Upgrade: websocket.",
@@ -122,7 +120,7 @@ function checkHandshake(request: Request, origins: readonly string[]): Refusal |
   if (headers.get("sec-websocket-version") !== "13") {
     return new Refusal("upgrade_required", "The WebSocket version must be 13.");
   }
-  if (!asks("connection", "upgrade")) {
+  if (!hasToken(headers.get("connection"), "upgrade")) {
     return new Refusal(
       "bad_request",
       "The handshake lacks Connection: Upgrade; a proxy in between may have removed it.",
@@ -132,4 +130,11 @@ function checkHandshake(request: Request, origins: readonly string[]): Refusal |
     return new Refusal("forbidden_origin", "This page's origin is not in BATON_ORIGINS.");
   }
   return undefined;
+}
+
+/** Whether a list of tokens has this one, in any case (RFC 9110, 5.6.1). */
+function hasToken(header: string | null, token: string): boolean {
+  if (header === null) return false;
+  const lower = header.toLowerCase();
+  return lower === token || lower.split(",").some((item) => item.trim() === token);
 }

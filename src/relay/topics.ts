@@ -45,7 +45,7 @@ export class Topics {
 
   /**
    * Makes `names` the topics of an open connection; the names have been checked and stand once each.
-   * New ones are joined before old ones are left. Cost: old and new names, not subscribers.
+   * New ones are joined before old ones are left. Cost: old times new names, not subscribers.
    */
   replace(connection: Connection, names: Iterable<string>): void {
     const before = connection.topics;
@@ -59,16 +59,14 @@ export class Topics {
       after.push(topic);
     }
     connection.topics = after;
-    const kept = new Set(after);
-    const had = new Set(before);
     for (const topic of after) {
-      if (had.has(topic)) continue;
+      if (before.includes(topic)) continue;
       const audience = topic.audience(connection.protocol);
       audience.size++;
       connection.socket?.subscribe(audience.native);
     }
     for (const topic of before) {
-      if (kept.has(topic)) continue;
+      if (after.includes(topic)) continue;
       connection.socket?.unsubscribe(topic.audience(connection.protocol).native);
       this.#leave(topic, connection.protocol);
     }
