@@ -1,8 +1,8 @@
 // Faults that take their time: half requests that never end, floods, many connections. Rows A19, C12 and E2
 // of the fault catalogue. A bystander must notice nothing.
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
 import { Client } from "../support/client";
+import { memoryKb } from "../support/memory";
 import { RelayProcess } from "../support/process";
 import { RawSocket } from "../support/raw";
 import { until } from "../support/wait";
@@ -24,11 +24,6 @@ afterEach(async () => {
 });
 
 const portOf = () => Number(new URL(relay.url).port);
-
-function memoryKb(pid: number): number {
-  const text = readFileSync(`/proc/${pid}/status`, "utf8");
-  return Number(/VmRSS:\s+(\d+)/.exec(text)?.[1]);
-}
 
 test("a thousand half requests are cut off within 20 seconds, and others are served meanwhile", async () => {
   const begun = performance.now();
