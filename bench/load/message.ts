@@ -1,0 +1,68 @@
+// The layout of a bench message: lane, sequence number in the lane, time it was due, padding.
+// Fixed places and digits only, so that writing and reading one is a few additions and no string.
+
+/** Bytes of every message; ASCII, so also its length as a text. */
+export const MESSAGE_BYTES = 64;
+
+const LANE_AT = 0;
+const LANE_DIGITS = 2;
+const SEQUENCE_AT = 3;
+const SEQUENCE_DIGITS = 10;
+const DUE_AT = 14;
+const DUE_DIGITS = 16;
+const PADDING = "x".charCodeAt(0);
+const ZERO = "0".charCodeAt(0);
+
+/** At most this many lanes fit into the message's two digits. */
+export const LANES_MAX = 100;
+
+function digits(value: number, width: number): string {
+  return String(value).padStart(width, "0");
+}
+
+function writeDigits(bytes: Uint8Array, at: number, width: number, value: number): void {
+  let rest = value;
+  for (let i = at + width - 1; i >= at; i--) {
+    const tenth = Math.floor(rest / 10);
+    bytes[i] = ZERO + rest - tenth * 10;
+    rest = tenth;
+  }
+}
+
+function readDigits(bytes: Uint8Array, at: number, width: number): number {
+  let value = 0;
+  for (let i = at; i < at + width; i++) value = value * 10 + (bytes[i] ?? 0) - ZERO;
+  return value;
+}
+
+/** The first message of a lane, as a text of MESSAGE_BYTES characters. */
+export function blankMessage(lane: number): string {
+  const start = `${digits(lane, LANE_DIGITS)} ${digits(0, SEQUENCE_DIGITS)} ${digits(0, DUE_DIGITS)} `;
+  return start.padEnd(MESSAGE_BYTES, "x");
+}
+
+/** Puts the sequence number and the due time (microseconds) into the message that starts at `at`. */
+export function stamp(bytes: Uint8Array, at: number, sequence: number, dueUs: number): void {
+  writeDigits(bytes, at + SEQUENCE_AT, SEQUENCE_DIGITS, sequence);
+  writeDigits(bytes, at + DUE_AT, DUE_DIGITS, dueUs);
+}
+
+export function laneOf(bytes: Uint8Array, at: number): number {
+  return readDigits(bytes, at + LANE_AT, LANE_DIGITS);
+}
+
+export function sequenceOf(bytes: Uint8Array, at: number): number {
+  return readDigits(bytes, at + SEQUENCE_AT, SEQUENCE_DIGITS);
+}
+
+export function dueUsOf(bytes: Uint8Array, at: number): number {
+  return readDigits(bytes, at + DUE_AT, DUE_DIGITS);
+}
+
+/** Whether the end of the message is the padding it was sent with. */
+export function isPadded(bytes: Uint8Array, at: number): boolean {
+  for (let i = at + DUE_AT + DUE_DIGITS + 1; i < at + MESSAGE_BYTES; i++) {
+    if (bytes[i] !== PADDING) return false;
+  }
+  return true;
+}

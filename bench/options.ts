@@ -1,0 +1,150 @@
+// The command line of the bench: flags, their defaults and bounds.
+// A wrong flag is one clear line: OptionError carries it.
+import { readFileSync } from "node:fs";
+import { SCENARIOS } from "./scenarios";
+import { TARGETS } from "./targets";
+
+export class OptionError extends Error {}
+
+export interface Options {
+  readonly quick: boolean;
+  readonly connections: number;
+  readonly subscribers: number;
+  readonly runs: number;
+  readonly seconds: number;
+  readonly rate: number;
+  readonly processes: number;
+  /** Parts of a measured phase, between which the targets take turns. */
+  readonly slices: number;
+  readonly scenarios: readonly string[];
+  readonly targets: readonly string[];
+  readonly out: string;
+}
+
+/** Descriptors that a server needs beside its connections: HTTP connections, files, the warm ones. */
+const DESCRIPTORS_RESERVED = 1_200;
+/** Outgoing ports to one server: 32768..60999 by default on Linux. */
+const PORTS_MAX = 27_000;
+
+/** How many connections one server process can hold: what its open files allow. */
+function connectionsMax(): number {
+  const limits = readFileSync("/proc/self/limits", "utf8");
+  const hard = Number(/^Max open files +\S+ +(\d+)/m.exec(limits)?.[1] ?? PORTS_MAX);
+  return Math.max(200, Math.min(PORTS_MAX, hard - DESCRIPTORS_RESERVED));
+}
+
+/** Turns of each target in a measured phase: 0.3 s each by default, shorter than most disturbances. */
+const SLICES = 5;
+
+const NAME = /^[a-z0-9][a-z0-9._-]{0,63}$/i;
+
+const NUMBERS = {
+  connections: { normal: 5_000, quick: 200, min: 102, max: connectionsMax(), step: 2 },
+  subscribers: { normal: 1_000, quick: 50, min: 2, max: 15_000, step: 2 },
+  runs: { normal: 5, quick: 1, min: 1, max: 100, step: 1 },
+  seconds: { normal: 1.5, quick: 0.2, min: 0.05, max: 60, step: 0 },
+  rate: { normal: 100, quick: 100, min: 1, max: 5_000, step: 1 },
+  processes: { normal: 2, quick: 2, min: 1, max: 16, step: 1 },
+} as const;
+
+type NumberFlag = keyof typeof NUMBERS;
+
+function isNumberFlag(flag: string): flag is NumberFlag {
+  return Object.hasOwn(NUMBERS, flag);
+}
+
+export function helpText(): string {
+  const names = (list: readonly { readonly name: string }[]) =>
+    list.map((each) => each.name).join(", ");
+  return `bun run bench [flags]
+
+  --quick            everything in under a minute at small sizes: checks that it works, not the times
+  --only a,b         these scenarios: ${names(SCENARIOS)}
+  --targets a,b      these targets: ${names(TARGETS)}
+  --runs N           runs of each scenario and target (5)
+  --connections N    connections where many are wanted, an even number (5000)
+  --subscribers N    connections that a fan-out reaches, an even number (1000)
+  --seconds S        time of one measured phase of a CPU figure (1.5)
+  --rate N           publications a second in the latency scenario (100)
+  --processes N      load processes (2)
+  --out NAME         name of the files in bench/results (latest; quick with --quick; partial with
+                     --only or --targets)
+  --help             this text
+`;
+}
+
+function numberOf(flag: NumberFlag, text: string): number {
+  const { min, max, step } = NUMBERS[flag];
+  const value = Number(text);
+  const whole = step === 0 || value % step === 0;
+  if (!/^\d+(\.\d+)?$/.test(text) || value < min || value > max || !whole) {
+    const kind = step === 0 ? "a number" : step === 2 ? "an even number" : "a whole number";
+    throw new OptionError(`--${flag} takes ${kind} from ${min} to ${max}, not "${text}"`);
+  }
+  return value;
+}
+
+function namesOf(flag: string, text: string, known: readonly { name: string }[]): string[] {
+  const names = text.split(",").filter((name) => name !== "");
+  const all = known.map((each) => each.name);
+  const wrong = names.find((name) => !all.includes(name));
+  if (wrong !== undefined || names.length === 0) {
+    throw new OptionError(`--${flag} takes names out of ${all.join(", ")}, not "${wrong ?? text}"`);
+  }
+  return all.filter((name) => names.includes(name));
+}
+
+/** Reads the arguments after the command; "help" if they ask for it. Throws OptionError. */
+export function readOptions(args: readonly string[]): Options | "help" {
+  const given = new Map<string, string>();
+  const rest = [...args];
+  for (let arg = rest.shift(); arg !== undefined; arg = rest.shift()) {
+    if (arg === "--help" || arg === "-h") return "help";
+    const [, flag, attached] = /^--([a-z]+)(?:=(.*))?$/.exec(arg) ?? [];
+    const known = flag !== undefined && (isNumberFlag(flag) || TEXTS.includes(flag));
+    if (flag === undefined || !known) {
+      throw new OptionError(`there is no flag "${arg}"; see --help`);
+    }
+    if (flag === "quick") {
+      if (attached !== undefined) throw new OptionError("--quick takes no value");
+      given.set(flag, "");
+      continue;
+    }
+    const value = attached ?? rest.shift();
+    if (value === undefined) throw new OptionError(`--${flag} needs a value; see --help`);
+    given.set(flag, value);
+  }
+  return settle(given);
+}
+
+const TEXTS = ["quick", "only", "targets", "out"];
+
+function settle(given: ReadonlyMap<string, string>): Options {
+  const quick = given.has("quick");
+  const number = (flag: NumberFlag) => {
+    const text = given.get(flag);
+    return text === undefined ? NUMBERS[flag][quick ? "quick" : "normal"] : numberOf(flag, text);
+  };
+  const names = (flag: string, known: readonly { name: string }[]) => {
+    const text = given.get(flag);
+    return text === undefined ? known.map((each) => each.name) : namesOf(flag, text, known);
+  };
+  const partial = given.has("only") || given.has("targets");
+  const out = given.get("out") ?? (quick ? "quick" : partial ? "partial" : "latest");
+  if (!NAME.test(out)) {
+    throw new OptionError(`--out takes letters, digits and . _ -, not "${out}"`);
+  }
+  return {
+    quick,
+    connections: number("connections"),
+    subscribers: number("subscribers"),
+    runs: number("runs"),
+    seconds: number("seconds"),
+    rate: number("rate"),
+    processes: number("processes"),
+    slices: quick ? 1 : SLICES,
+    scenarios: names("only", SCENARIOS),
+    targets: names("targets", TARGETS),
+    out,
+  };
+}

@@ -1,0 +1,27 @@
+// socket.io 4 over its WebSocket transport, spoken bare: engine.io 4 packets in text frames.
+// https://socket.io/docs/v4/socket-io-protocol/ says what the digits mean. Server: socket-io.server.mjs.
+import { join } from "node:path";
+import type { Target } from "./target";
+
+export const socketIo: Target = {
+  name: "socket.io",
+  title: "socket.io (Node)",
+  about: "socket.io 4 on node:http, WebSocket transport only, io.to(topic).emit()",
+  command: ["node", join(import.meta.dir, "socket-io.server.mjs")],
+  env: { NODE_ENV: "production" },
+  wire: {
+    before: '42["message","',
+    after: '"]',
+    openWithUpgrade: false,
+    read: (text) => {
+      if (text.startsWith("0{")) return { answer: "40" };
+      if (text.startsWith("40{")) return { opened: true };
+      if (text === "2") return { answer: "3" };
+      throw new Error(`an unexpected packet: ${text.slice(0, 100)}`);
+    },
+  },
+  path: (user) => {
+    const query = user === undefined ? "" : `&user=${user}`;
+    return `/socket.io/?EIO=4&transport=websocket${query}`;
+  },
+};
