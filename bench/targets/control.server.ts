@@ -10,6 +10,7 @@ interface Publication {
 
 const server = Bun.serve<{ readonly user: string | null }>({
   hostname: "127.0.0.1",
+  development: false,
   port: Number(process.env.PORT),
   routes: {
     "/health": new Response("ok"),
