@@ -115,7 +115,8 @@ export class Relay {
   admit(id: string, protocol: Protocol): Connection | Refusal {
     if (this.#shuttingDown) return shuttingDown();
     const replaced = this.#registry.connection(id);
-    if (replaced !== undefined) return new Connection(id, replaced.user, protocol);
+    // The registry's own id: the caller's may be a part of a URL, which would be kept with it.
+    if (replaced !== undefined) return new Connection(replaced.id, replaced.user, protocol);
     const registration = this.#registry.waitingFor(id, this.#now());
     if (registration === undefined) {
       return new Refusal(
@@ -131,7 +132,7 @@ export class Relay {
         `The relay holds as many connections as it may, ${this.#limits.connectionsMax} (BATON_CONNECTIONS_MAX); try again later.`,
       );
     }
-    return new Connection(id, registration.user, protocol);
+    return new Connection(registration.id, registration.user, protocol);
   }
 
   /** The socket of an admitted connection is open. It replaces an older connection of the same id. */
