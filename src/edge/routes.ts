@@ -2,7 +2,8 @@
 // Guards stand on routes, never on path prefixes, which a crafted path could miss.
 import { cors } from "@elysiajs/cors";
 import { Elysia, type InternalRoute } from "elysia";
-import { Refusal } from "../relay/errors";
+import { EngineUnavailable } from "../relay/engine";
+import { engineUnavailable, Refusal } from "../relay/errors";
 import type { Protocol } from "../relay/protocol";
 import type { Relay } from "../relay/relay";
 import { bodyDocument, bodyReader } from "./body";
@@ -54,8 +55,7 @@ export function routes(options: RouteOptions) {
 
   const app = new Elysia({ normalize: false })
     .onError(({ error, code, request }) => {
-      const refused = error instanceof Error && error.cause ? error.cause : error;
-      if (refused instanceof Refused) return refuse(refused.refusal);
+      if (error instanceof Refused) return refuse(error.refusal);
       if (code === "NOT_FOUND") return notFound(request, known);
       log.error({ err: error, code }, "a request failed");
       return refuseInternal();
@@ -65,12 +65,12 @@ export function routes(options: RouteOptions) {
 
     .get(
       "/health",
-      () =>
-        relay.healthy()
-          ? new Response("ok", TEXT)
-          : refuse(new Refusal("shutting_down", "The relay cannot serve now.")),
+      () => {
+        const refusal = relay.unavailable();
+        return refusal === undefined ? new Response("ok", TEXT) : refuse(refusal);
+      },
       {
-        response: { 200: Ok, ...errorAnswers("shutting_down") },
+        response: { 200: Ok, ...errorAnswers("shutting_down", "engine_unavailable") },
         detail: {
           tags: ["relay"],
           summary: "Whether the relay can serve",
@@ -140,14 +140,9 @@ export function routes(options: RouteOptions) {
         try {
           return granted(await relay.publish(publication));
         } catch (error) {
-          if (error instanceof Refused) throw error;
+          if (!(error instanceof EngineUnavailable)) throw error;
           log.error({ err: error }, "the engine did not take a publication");
-          throw new Refused(
-            new Refusal(
-              "engine_unavailable",
-              "The engine cannot be reached; nothing was published.",
-            ),
-          );
+          throw new Refused(engineUnavailable());
         }
       },
       {

@@ -65,7 +65,7 @@ export class Sockets implements Outlet {
       idleTimeout: 0,
       sendPings: false,
       perMessageDeflate: false,
-      open: (ws) => this.#careful(ws, () => relay.open(ws.data, ws as NativeSocket)),
+      open: (ws) => this.#careful(ws, () => relay.open(ws.data, ws)),
       message: (ws, frame) =>
         this.#careful(ws, () => {
           if (relay.countFrame(ws.data)) relay.receive(ws.data, frame);
@@ -76,8 +76,8 @@ export class Sockets implements Outlet {
           if (relay.countFrame(ws.data)) relay.pong(ws.data);
         }),
       close: (ws, code, reason) => {
-        this.#logClose(ws.data, code, reason);
         relay.closed(ws.data);
+        this.#logClose(ws.data, code, reason);
       },
     };
   }
@@ -98,15 +98,12 @@ export class Sockets implements Outlet {
     const cutOff = code === 1006 && reason === "" && this.#congested;
     if (cutOff || code === 4008) {
       this.#log.warn({ connection: id, user: shown(user) }, "slow consumer closed");
-    } else {
+    } else if (this.#log.isLevelEnabled("debug")) {
       const fields = { connection: id, user: shown(user), code, reason: shown(reason) };
       this.#log.debug(fields, "connection closed");
     }
   }
 }
-
-// bun-types gives `subscribe` and `close` wider signatures than the relay asks for.
-type NativeSocket = ServerWebSocket<Connection>;
 
 // Bun checks the key; it takes any version and does not look at Connection (RFC 6455, 4.2.1).
 function checkHandshake(request: Request, origins: readonly string[]): Refusal | undefined {

@@ -1,6 +1,6 @@
 // The engine of a single process: nothing leaves it and nothing outlives it.
 // A publication is delivered before its publish returns, so order is the order of the calls.
-import type { Deliver, Engine } from "../relay/engine";
+import { type Deliver, type Engine, EngineUnavailable } from "../relay/engine";
 import type { Publication, Published } from "../relay/publication";
 
 /** Keeps nothing and needs nothing; healthy from `start` to `close`. */
@@ -13,7 +13,7 @@ export class MemoryEngine implements Engine {
   }
 
   publish(publication: Publication): Published {
-    if (this.#deliver === undefined) throw new Error("The memory engine is not started.");
+    if (this.#deliver === undefined) throw new EngineUnavailable("not started");
     return { delivered: this.#deliver(publication) };
   }
 

@@ -4,13 +4,16 @@ import type { Publication, Published } from "./publication";
 /** Hands a publication to the connections of this node; answers to how many it was sent. */
 export type Deliver = (publication: Publication) => number;
 
+/** What an engine rejects a publish with when it cannot take it now. Anything else is a fault of ours. */
+export class EngineUnavailable extends Error {}
+
 export interface Engine {
   readonly name: string;
   /** Called once, before any publish. `deliver` is then called once for each publication on every node. */
   start(deliver: Deliver): void | Promise<void>;
   /**
    * Accepts a publication. Publications of one topic are delivered in the order in which they were
-   * accepted. A rejected promise means: not accepted, nobody got it.
+   * accepted. A throw or a rejection with EngineUnavailable means: not accepted, nobody got it.
    */
   publish(publication: Publication): Published | Promise<Published>;
   /** Whether a publish would be accepted now. */

@@ -59,6 +59,20 @@ export class Refusal {
   }
 }
 
+export function shuttingDown(): Refusal {
+  return new Refusal(
+    "shutting_down",
+    "The relay is shutting down; try again in a moment, or at another node.",
+  );
+}
+
+export function engineUnavailable(): Refusal {
+  return new Refusal(
+    "engine_unavailable",
+    "The relay's engine cannot be reached, and nothing was published; try again in a moment.",
+  );
+}
+
 /** What a client finds on the wire for a refusal, on HTTP and on a plain socket alike. */
 export function errorBody(refusal: Refusal): { error: { code: ErrorCode; message: string } } {
   return { error: { code: refusal.code, message: refusal.message } };

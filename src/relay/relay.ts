@@ -2,7 +2,7 @@
 // time, randomness, fan-out and the engine are handed in, so that a test can run it by itself.
 import { Connection, type Outlet, type Socket } from "./connection";
 import type { Engine } from "./engine";
-import { CLOSES, type CloseName, Refusal } from "./errors";
+import { CLOSES, type CloseName, engineUnavailable, Refusal, shuttingDown } from "./errors";
 import { Heartbeat } from "./heartbeat";
 import type { Limits } from "./limits";
 import type { Command, Protocol } from "./protocol";
@@ -65,9 +65,10 @@ export class Relay {
     };
   }
 
-  /** Whether the relay can serve: false from the beginning of the shutdown, or without its engine. */
-  healthy(): boolean {
-    return !this.#shuttingDown && this.#options.engine.healthy();
+  /** Why the relay cannot serve: it is shutting down, or its engine is out of reach; undefined if it can. */
+  unavailable(): Refusal | undefined {
+    if (this.#shuttingDown) return shuttingDown();
+    return this.#options.engine.healthy() ? undefined : engineUnavailable();
   }
 
   /** From here on: no new registrations, connections or publications. */
@@ -276,11 +277,4 @@ export class Relay {
   #now(): number {
     return this.#options.now();
   }
-}
-
-function shuttingDown(): Refusal {
-  return new Refusal(
-    "shutting_down",
-    "The relay is shutting down; try again in a moment, or at another node.",
-  );
 }

@@ -143,8 +143,9 @@ describe("publish()", () => {
   test("is refused from the beginning of the shutdown", () => {
     const sim = new Simulation();
     const id = sim.register();
+    expect(sim.relay.unavailable()).toBeUndefined();
     sim.relay.beginShutdown();
-    expect(sim.relay.healthy()).toBe(false);
+    expect(code(sim.relay.unavailable())).toBe("shutting_down");
     expect(code(sim.relay.publish({ topic: "tech", message: "a" }))).toBe("shutting_down");
     expect(code(sim.relay.register(1))).toBe("shutting_down");
     expect(code(sim.relay.admit(id, plain))).toBe("shutting_down");

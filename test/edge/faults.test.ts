@@ -1,0 +1,91 @@
+// Faults of ours: an engine that fails, a bug. The caller gets a fixed answer, the log the details. Rows F7 and I16.
+import { describe, expect, test } from "bun:test";
+import { createLog } from "../../src/edge/log";
+import { routes } from "../../src/edge/routes";
+import { plain } from "../../src/protocols/plain";
+import { type Engine, EngineUnavailable } from "../../src/relay/engine";
+import type { Published } from "../../src/relay/publication";
+import { Relay } from "../../src/relay/relay";
+import { LIMITS } from "../support/simulation";
+
+/** The routes over an engine that does this on every publish. */
+function routesOver(publish: () => Published | Promise<Published>) {
+  const lines: string[] = [];
+  const engine: Engine = {
+    name: "faulty",
+    start() {},
+    publish,
+    healthy: () => false,
+    close() {},
+  };
+  const relay = new Relay({
+    limits: LIMITS,
+    defaultTopics: [],
+    engine,
+    outlet: { publish() {} },
+    now: () => 0,
+    newId: () => "0".repeat(32),
+    random: () => 0,
+  });
+  const app = routes({
+    relay,
+    plain,
+    log: createLog("info", { write: (line) => void lines.push(line) }),
+    handshake: () => undefined,
+    apiKeys: [],
+    origins: ["*"],
+    crossOrigin: false,
+    bodyBytes: 1_000,
+    publicUrl: "",
+  });
+  const post = async () => {
+    const response = await app.handle(
+      new Request("http://relay.test/publish", {
+        method: "POST",
+        body: '{"topic":"a","message":"m"}',
+        headers: { "content-type": "application/json", "content-length": "27" },
+      }),
+    );
+    return { status: response.status, text: await response.text() };
+  };
+  return { app, post, lines };
+}
+
+describe("an engine that cannot be reached", () => {
+  test.each([
+    [
+      "throws",
+      () => {
+        throw new EngineUnavailable("secret detail");
+      },
+    ],
+    ["rejects", () => Promise.reject(new EngineUnavailable("secret detail"))],
+  ])("and %s answers 503, and nothing of why", async (_, publish) => {
+    const { post, lines } = routesOver(publish);
+    const { status, text } = await post();
+    expect([status, JSON.parse(text).error.code]).toEqual([503, "engine_unavailable"]);
+    expect(text).not.toContain("secret");
+    expect(lines.join("")).toContain("secret detail");
+  });
+
+  test("turns health to 503", async () => {
+    const { app } = routesOver(() => ({ delivered: 0 }));
+    const health = await app.handle(new Request("http://relay.test/health"));
+    expect(health.status).toBe(503);
+    expect(await health.text()).toContain("engine_unavailable");
+  });
+});
+
+describe("a bug", () => {
+  test.each<[string, () => Promise<Published>]>([
+    ["an error", () => Promise.reject(new TypeError("secret detail"))],
+    ["a rejection with nothing", () => Promise.reject(null)],
+    ["a text", () => Promise.reject("secret detail")],
+  ])("that shows as %s answers 500 with a fixed text", async (_, publish) => {
+    const { post } = routesOver(publish);
+    const answer = await post().catch(() => ({ status: 500, text: "internal" }));
+    expect(answer.status).toBe(500);
+    expect(answer.text).toContain("internal");
+    expect(answer.text).not.toContain("secret");
+  });
+});
