@@ -1,8 +1,20 @@
 // Every setting: its variable, bounds, default and reason. The only reader of the environment.
 // A wrong value stops the start with one line that names the variable, the value and what is allowed.
 import { descriptorLimit } from "./descriptors";
+import type { RulesByPrefix } from "./relay/rules";
 import { checkTopic } from "./relay/text";
-import { choice, flag, isOrigin, LARGE, list, publicUrl, type Setting, whole } from "./setting";
+import {
+  choice,
+  flag,
+  isOrigin,
+  LARGE,
+  list,
+  path,
+  publicUrl,
+  type Setting,
+  whole,
+} from "./setting";
+import { readTopicsFile } from "./topics-file";
 
 export type Env = Readonly<Record<string, string | undefined>>;
 
@@ -139,6 +151,45 @@ export const SETTINGS = {
     LARGE,
     "Over how long a shutdown spreads the closing of its connections: within the 10 s that docker stop waits.",
   ),
+  historySize: whole(
+    "BATON_HISTORY_SIZE",
+    100,
+    0,
+    1_000_000,
+    "Publications kept for each topic, so that a client which comes back gets what it missed; 0 keeps none.",
+  ),
+  historyTtlMs: whole(
+    "BATON_HISTORY_TTL_MS",
+    300_000,
+    0,
+    LARGE,
+    "How long each is kept: longer than clients are usually away; 0 keeps none.",
+  ),
+  historyBytes: whole(
+    "BATON_HISTORY_BYTES",
+    268_435_456,
+    65_536,
+    2 ** 40,
+    "What the histories of all topics may take in memory; beyond it those of the least recently used topics are given up.",
+  ),
+  topicsFile: path(
+    "BATON_TOPICS_FILE",
+    "JSON file with rules for topics by the prefix of their names. Not set: the same for all topics.",
+  ),
+  idempotencyMs: whole(
+    "BATON_IDEMPOTENCY_MS",
+    300_000,
+    1,
+    LARGE,
+    "How long the answer to a publish with an idempotency key is remembered: longer than a publisher retries.",
+  ),
+  idempotencyMax: whole(
+    "BATON_IDEMPOTENCY_MAX",
+    100_000,
+    1,
+    10_000_000,
+    "Idempotency keys remembered at once, about 0.5 KB each; beyond it publishes with a new key get 429.",
+  ),
   logLevel: choice(
     "BATON_LOG_LEVEL",
     "info",
@@ -157,6 +208,8 @@ type Values = {
 export interface Settings extends Values {
   /** Variables that begin with BATON_ and mean nothing: most likely misspelt. */
   readonly unknownVariables: readonly string[];
+  /** What the file of BATON_TOPICS_FILE says. */
+  readonly topicRules: RulesByPrefix;
 }
 
 /** Below this, HTTP requests and the runtime itself would have no descriptors left. */
@@ -177,6 +230,7 @@ export function readSettings(env: Env, descriptors = descriptorLimit()): Setting
     ...values,
     connectionsMax: connectionsMax(values.connectionsMax, descriptors),
     bodyBytes: values.bodyBytes || Math.max(1_048_576, 6 * values.messageBytes + 4_096),
+    topicRules: topicRules(values.topicsFile),
     unknownVariables: Object.keys(env).filter((key) => /^BATON_/.test(key) && !known.has(key)),
   };
   checkTogether(settings);
@@ -194,6 +248,13 @@ function read(setting: Setting<unknown>, env: Env): unknown {
     );
   }
   return value;
+}
+
+function topicRules(file: string): RulesByPrefix {
+  if (file === "") return {};
+  const rules = readTopicsFile(file);
+  if (typeof rules !== "string") return rules;
+  throw new SettingError(`BATON_TOPICS_FILE=${JSON.stringify(file)} is not allowed: ${rules}`);
 }
 
 function connectionsMax(wanted: number, descriptors: number): number {

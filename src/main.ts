@@ -5,9 +5,12 @@ import { createLog, type Log, shown } from "./edge/log";
 import { serve } from "./edge/server";
 import { closeConnections } from "./edge/shutdown";
 import { Sockets } from "./edge/sockets";
+import { Streams } from "./edge/streams";
 import { ENGINES } from "./engines";
-import { plain } from "./protocols/plain";
+import { SOCKET_FORMATS, STREAM_FORMATS } from "./protocols";
+import type { Outlet } from "./relay/connection";
 import { Relay } from "./relay/relay";
+import { TopicRules } from "./relay/rules";
 
 /**
  * Ctrl-C reaches a process twice when `bun run` started it: from the terminal, and forwarded by `bun run`.
@@ -17,6 +20,9 @@ const SAME_KEY_MS = 100;
 
 /** How long the last close frames may take to leave, beyond the shutdown window. */
 const FLUSH_MS = 1_000;
+
+/** How often first topics are let in that wait for a client which keeps silent. */
+const RELEASE_MS = 50;
 
 /** A running relay, as the process and the tests hold it. */
 export interface Running {
@@ -31,27 +37,56 @@ export interface Running {
 
 /** Starts a relay in this process. Throws what Bun throws when the address cannot be had. */
 export async function start(settings: Settings, log: Log): Promise<Running> {
-  const engine = (ENGINES.memory as NonNullable<typeof ENGINES.memory>)();
+  const { historySize, historyTtlMs } = settings;
+  const now = () => performance.now();
+  const engine = (ENGINES.memory as NonNullable<typeof ENGINES.memory>)({
+    rules: new TopicRules({ historySize, historyTtlMs }, settings.topicRules),
+    historyBytes: settings.historyBytes,
+    idempotencyMs: settings.idempotencyMs,
+    idempotencyMax: settings.idempotencyMax,
+    now,
+    newEpoch,
+  });
   const sockets = new Sockets(settings, log);
+  const { backpressureBytes, origins } = settings;
+  const streams = new Streams({ backpressureBytes, origins, log });
+  const streamed = new Set(Object.values(STREAM_FORMATS).map(({ name }) => name));
+  const outlet: Outlet = {
+    publish(native, frame, except) {
+      const isStreamed = streamed.has(native.slice(0, native.indexOf(":")));
+      (isStreamed ? streams : sockets).publish(native, frame, except);
+    },
+  };
   const relay = new Relay({
     limits: settings,
     defaultTopics: [...new Set(settings.defaultTopics)],
     engine,
-    outlet: sockets,
-    now: () => performance.now(),
+    outlet,
+    now,
     newId: () => Buffer.from(getRandomValues(new Uint8Array(16))).toString("hex"),
     random: Math.random,
+    later: setImmediate,
   });
   await engine.start((publication) => relay.deliver(publication));
-  const server = serve({ settings, relay, sockets, plain, log });
+  const server = serve({
+    settings,
+    relay,
+    sockets,
+    socketFormats: SOCKET_FORMATS,
+    streams,
+    streamFormats: STREAM_FORMATS,
+    log,
+  });
 
   const { pingMs, pongMs, registrationTtlMs } = settings;
   const tickMs = Math.min(1_000, Math.max(10, Math.min(pingMs, pongMs, registrationTtlMs) / 4));
   const ticking = setInterval(() => relay.sweep(), tickMs);
+  const releasing = setInterval(() => relay.release(), RELEASE_MS);
 
   const stop = async (): Promise<void> => {
     relay.beginShutdown();
     clearInterval(ticking);
+    clearInterval(releasing);
     await engine.close();
     await server.stop(true);
   };
@@ -70,6 +105,12 @@ export async function start(settings: Settings, log: Log): Promise<Running> {
       await stop();
     },
   };
+}
+
+/** 8 random letters: 2^45 of them, so that no life of a history is taken for another. */
+function newEpoch(): string {
+  const letters = getRandomValues(new Uint8Array(8)).map((byte) => 0x61 + (byte % 26));
+  return String.fromCharCode(...letters);
 }
 
 /** One line, where the user looks for it, and the exit code of a start that failed. */

@@ -79,6 +79,16 @@ export function flag(variable: string, about: string): Setting<boolean> {
   };
 }
 
+export function path(variable: string, about: string): Setting<string> {
+  return {
+    variable,
+    about,
+    fallback: "",
+    takes: "the path of a file",
+    parse: (text) => (text.includes("\0") ? undefined : text),
+  };
+}
+
 /** A URL such as https://relay.example.com, whose scheme, host and path the sockets' addresses get. */
 export function publicUrl(variable: string, about: string): Setting<string> {
   return {

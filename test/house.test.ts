@@ -14,7 +14,10 @@ const MAY_IMPORT: Record<string, { folders: string[]; packages: RegExp }> = {
     folders: ["edge", "relay"],
     packages: /^(bun|node:crypto|elysia|@elysiajs\/.*|@sinclair\/typebox.*|pino.*)$/,
   },
-  ".": { folders: ["relay", "edge", "engines", "protocols"], packages: /^node:/ },
+  ".": {
+    folders: ["relay", "edge", "engines", "protocols"],
+    packages: /^(node:|@sinclair\/typebox)/,
+  },
 };
 
 interface Import {

@@ -62,7 +62,7 @@ test("the first minute works: its curl commands, two devices, one message on bot
   const [first, second, publish] = commands as [string, string, string];
   const phone = await Client.open((await run(first)).url);
   const laptop = await Client.open((await run(second)).url);
-  expect(await run(publish)).toEqual({ delivered: 2 });
+  expect(await run(publish)).toMatchObject({ delivered: 2 });
   expect([await phone.next(), await laptop.next()]).toEqual(["hi", "hi"]);
   phone.drop();
   laptop.drop();

@@ -20,11 +20,25 @@ export function bodyReader<Schema extends TSchema>(
 ): (request: Request) => Promise<Static<Schema>> {
   const shape = TypeCompiler.Compile(schema);
   return async (request) => {
-    checkHeaders(request.headers);
-    const body = parse(await read(request, bodyBytes));
-    if (shape.Check(body)) return body;
-    throw new Refused(wrongShape(shape.Errors(body).First(), example));
+    const { value } = await readJson(request, bodyBytes);
+    if (shape.Check(value)) return value;
+    throw new Refused(wrongShape(shape.Errors(value).First(), example));
   };
+}
+
+/** A body as text and what it says. Rejects with Refused. */
+export async function readJson(
+  request: Request,
+  bodyBytes: number,
+): Promise<{ text: string; value: unknown }> {
+  checkHeaders(request.headers);
+  const bytes = await read(request, bodyBytes);
+  try {
+    const text = utf8.decode(bytes);
+    return { text, value: JSON.parse(text) };
+  } catch {
+    throw new Refused(new Refusal("malformed_json", "The body is not JSON in UTF-8."));
+  }
 }
 
 /** The same as the OpenAPI page shows it. */
@@ -32,7 +46,8 @@ export function bodyDocument(schema: TSchema) {
   return { required: true, content: { "application/json": { schema: schema as object } } };
 }
 
-function wrongShape(error: ValueError | undefined, example: string): Refusal {
+/** Says what is wrong with a body, what is allowed, and how it should look. */
+export function wrongShape(error: ValueError | undefined, example: string): Refusal {
   const field = fieldName(error?.path ?? "");
   const problem = error?.message ?? "Wrong shape";
   const description: unknown = error?.value === undefined ? undefined : error.schema.description;
@@ -79,14 +94,6 @@ async function read(request: Request, bodyBytes: number): Promise<Uint8Array> {
       throw new Refused(bodyTooLarge(bodyBytes));
     }
     chunks.push(value);
-  }
-}
-
-function parse(bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(utf8.decode(bytes));
-  } catch {
-    throw new Refused(new Refusal("malformed_json", "The body is not JSON in UTF-8."));
   }
 }
 

@@ -43,3 +43,8 @@ export function refuse(refusal: Refusal, headers: Record<string, string> = {}): 
 export function refuseInternal(): Response {
   return refuse(new Refusal("internal", "The relay had a fault; its log has the details."));
 }
+
+/** What a text answer goes out with. */
+export const TEXT = {
+  headers: { "content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff" },
+};

@@ -35,32 +35,153 @@ const TopicName = Type.String({
   "x-error": "invalid_topic",
 });
 
-export const RegisterBody = Type.Object({ user_id: UserId }, { additionalProperties: false });
+export const RegisterBody = Type.Object(
+  {
+    user_id: UserId,
+    topics: Type.Optional(
+      Type.Array(TopicName, {
+        description: "The client's first topics, in place of BATON_DEFAULT_TOPICS.",
+      }),
+    ),
+  },
+  { additionalProperties: false },
+);
 
 export const RegisterAnswer = Type.Object({
   url: Type.String({
-    description: "Where to connect with a WebSocket, once, before the registration expires.",
+    description: "Where to connect with a WebSocket before the registration expires.",
     examples: ["ws://127.0.0.1:8000/ws/625ac78b88e047a1bc7b3f8459702078"],
+  }),
+  sse: Type.String({
+    description: "Where to connect with EventSource instead.",
+    examples: ["http://127.0.0.1:8000/sse/625ac78b88e047a1bc7b3f8459702078"],
   }),
 });
 
 export const PublishBody = Type.Object(
   {
     topic: TopicName,
-    message: Type.String({
-      description: "Text of any Unicode, sent byte for byte; bounded by BATON_MESSAGE_BYTES.",
-      examples: ["hi"],
-    }),
+    message: Type.Optional(
+      Type.String({
+        description: "Text of any Unicode, sent byte for byte; bounded by BATON_MESSAGE_BYTES.",
+        examples: ["hi"],
+      }),
+    ),
+    data: Type.Optional(
+      Type.Unknown({
+        description: "Any JSON in place of message; its bytes go out unchanged.",
+        examples: [{ price: 1.5 }],
+      }),
+    ),
     user_id: Type.Optional(UserId),
+    except: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 128,
+        description: "Id of a connection that shall not get it live.",
+      }),
+    ),
+    idempotency_key: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 255,
+        pattern: "^[\\x21-\\x7e]+$",
+        description: "As the header Idempotency-Key.",
+        "x-error": "invalid_idempotency_key",
+      }),
+    ),
   },
-  { additionalProperties: false },
+  // For the page: TypeBox leaves it alone, and relay/acceptance.ts checks it.
+  { additionalProperties: false, oneOf: [{ required: ["message"] }, { required: ["data"] }] },
 );
 
-export const PublishAnswer = Type.Object({
+/** For the page: the items of an array are checked one by one. */
+export const PublishBodies = Type.Union([
+  PublishBody,
+  Type.Array(PublishBody, { maxItems: 1_000 }),
+]);
+
+const Offset = Type.Integer({
+  minimum: 0,
+  maximum: Number.MAX_SAFE_INTEGER,
+  description: "1, 2, 3… in its topic.",
+});
+
+const Epoch = Type.String({ description: "One life of the topic's history." });
+
+const PublishAnswer = Type.Object({
   delivered: Type.Integer({
     minimum: 0,
     description: "Connections of this node that it was sent to.",
   }),
+  offset: Type.Optional(Offset),
+  epoch: Type.Optional(Epoch),
+});
+
+const anError = Type.Object({
+  error: Type.Object({ code: Type.String(), message: Type.String() }),
+});
+
+export const PublishAnswers = Type.Union([
+  PublishAnswer,
+  Type.Array(Type.Union([PublishAnswer, anError])),
+]);
+
+export const TopicParameter = Type.Object({ topic: TopicName });
+
+export const HistoryAnswer = Type.Object({
+  offset: Offset,
+  epoch: Epoch,
+  publications: Type.Array(
+    Type.Object({
+      offset: Offset,
+      data: Type.Unknown({ description: "The message as a JSON string, or the data." }),
+      user_id: Type.Optional(Type.String({ description: "It was for this user alone." })),
+    }),
+  ),
+});
+
+/** Query parameters: their names for edge/query.ts, and how the page shows them. */
+function parameters(properties: Record<string, TSchema>) {
+  const shown = Object.entries(properties).map(([name, schema]) => ({
+    in: "query" as const,
+    name,
+    required: false,
+    description: schema.description ?? "",
+    schema: schema as object,
+  }));
+  return { properties, parameters: shown };
+}
+
+const Whole = (description: string): TSchema =>
+  Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description });
+
+export const HistoryQuery = parameters({
+  since: Whole("An offset; not set: from the oldest that is kept, reversed from the newest."),
+  epoch: Type.String({ description: "The epoch of `since`, to be told when it is another now." }),
+  limit: Whole("At most so many: 100 if not set, never more than 1,000; 0 asks for the position."),
+  reverse: Type.Boolean({ description: "Newest first." }),
+});
+
+export const SocketQuery = parameters({
+  format: Type.Literal("json", { description: "Publications in envelopes, with positions." }),
+});
+
+export const StreamQuery = parameters({
+  topics: Type.String({
+    description: "Comma-separated; not set: those of the registration, else BATON_DEFAULT_TOPICS.",
+  }),
+  format: Type.Literal("json", {
+    description:
+      "Data in the envelope of the JSON protocol: text with carriage returns stays whole.",
+  }),
+  since: Type.String({
+    description: "What Last-Event-ID would say, for a client that cannot send that header.",
+  }),
+});
+
+export const EventStream = Type.String({
+  description: "Server-Sent Events without an end (text/event-stream).",
 });
 
 export const ConnectionId = Type.Object({

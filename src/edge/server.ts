@@ -3,14 +3,16 @@
 import type { Server } from "bun";
 import type { Settings } from "../config";
 import type { Connection } from "../relay/connection";
-import type { Protocol } from "../relay/protocol";
 import type { Relay } from "../relay/relay";
+import { KEY } from "./documentation";
 import { guard } from "./guard";
+import { keyCheck } from "./keys";
 import type { Log } from "./log";
 import { originAllowed } from "./origins";
 import { refuse, refuseInternal } from "./refusal";
 import { routes } from "./routes";
-import type { Sockets } from "./sockets";
+import type { Formats, Sockets } from "./sockets";
+import type { Streams } from "./streams";
 
 /** Bun must not refuse large bodies by itself: its answer has no body. edge/body.ts keeps the bound. */
 const NO_BODY_LIMIT = 2 ** 40;
@@ -22,7 +24,9 @@ export interface ServerOptions {
   readonly settings: Settings;
   readonly relay: Relay;
   readonly sockets: Sockets;
-  readonly plain: Protocol;
+  readonly socketFormats: Formats;
+  readonly streams: Streams;
+  readonly streamFormats: Formats;
   readonly log: Log;
 }
 
@@ -33,7 +37,8 @@ export function serve(options: ServerOptions): Server<Connection> {
   const shared = {
     ...options,
     handshake: sockets.handshake(relay, origins),
-    apiKeys: settings.apiKeys,
+    checkKey: keyCheck(settings.apiKeys),
+    security: settings.apiKeys.length > 0 ? KEY : [],
     publicUrl: settings.publicUrl,
     origins,
     bodyBytes,
@@ -63,9 +68,10 @@ export function serve(options: ServerOptions): Server<Connection> {
       if (request.method === "POST") {
         return headers.has("origin") ? forPages.fetch(request) : bare.fetch(request);
       }
-      const id = headers.has("upgrade") ? socketId(request.url) : undefined;
-      if (id === undefined) return forPages.fetch(request);
-      const refusal = shared.handshake(request, id, options.plain);
+      const asked = headers.has("upgrade") ? handshakeOf(request.url) : undefined;
+      const protocol = asked && options.socketFormats[asked.format];
+      if (asked === undefined || protocol === undefined) return forPages.fetch(request);
+      const refusal = shared.handshake(request, asked.id, protocol);
       return refusal === undefined ? undefined : refuse(refusal);
     },
     error(error) {
@@ -75,17 +81,16 @@ export function serve(options: ServerOptions): Server<Connection> {
     websocket: sockets.handlers(relay),
   });
   sockets.attach(server);
+  options.streams.attach(server, relay);
   return server;
 }
 
 /**
- * The id in the path of a usual handshake, /ws/<32 characters>. Such a request goes straight to the sockets:
- * answering an upgraded request with Elysia's empty Response was a quarter of the cost of opening.
+ * What a usual handshake asks for, /ws/<32 characters>, perhaps with ?format=…. Such a request goes straight to the
+ * sockets: answering an upgraded request with Elysia's empty Response was a quarter of the cost of opening.
  */
-function socketId(url: string): string | undefined {
-  const path = url.indexOf("/", 8);
-  if (!url.startsWith("/ws/", path)) return undefined;
-  const query = url.indexOf("?", path);
-  const id = url.slice(path + 4, query < 0 ? undefined : query);
-  return id.length === 32 && !id.includes("/") ? id : undefined;
+function handshakeOf(url: string): { id: string; format: string } | undefined {
+  const [, id, format = ""] =
+    /^[^/]*\/\/[^/]*\/ws\/([^/?]{32})(?:\?format=([a-z]{1,16}))?$/.exec(url) ?? [];
+  return id === undefined ? undefined : { id, format };
 }

@@ -1,7 +1,7 @@
 // The WebSocket side: handshakes in, frames in, native fan-out out. The handlers are Bun's own, without
 // a wrapper for each socket, and synchronous: Bun would start async ones side by side for one socket.
 import type { Server, ServerWebSocket, WebSocketHandler } from "bun";
-import type { Connection, Outlet } from "../relay/connection";
+import type { Connection, Outlet, Socket } from "../relay/connection";
 import { Refusal } from "../relay/errors";
 import type { Protocol } from "../relay/protocol";
 import type { Relay } from "../relay/relay";
@@ -10,6 +10,9 @@ import { originAllowed } from "./origins";
 
 /** Makes a socket of a request for this id; a refusal, or undefined when it was upgraded. */
 export type Handshake = (request: Request, id: string, protocol: Protocol) => Refusal | undefined;
+
+/** Protocols by the value of `format`; "" when it is not given. */
+export type Formats = Readonly<Record<string, Protocol>>;
 
 export interface SocketLimits {
   readonly frameBytes: number;
@@ -32,10 +35,14 @@ export class Sockets implements Outlet {
     this.#server = server;
   }
 
-  publish(native: string, frame: string): void {
+  publish(native: string, frame: string, except?: Socket): void {
     // The number is that of the worst subscriber: at most 0 when one cannot keep up. It names nobody,
     // so it only helps to tell, in `close`, a slow consumer from a peer that has gone.
-    const sent = this.#server?.publish(native, frame, false);
+    // A socket's own publish reaches all but itself.
+    const sent =
+      except === undefined
+        ? this.#server?.publish(native, frame, false)
+        : (except as ServerWebSocket<Connection>).publish(native, frame, false);
     if (sent !== undefined && sent <= 0 && !this.#congested) {
       this.#congested = true;
       setImmediate(() => setImmediate(() => (this.#congested = false)));
@@ -75,8 +82,10 @@ export class Sockets implements Outlet {
         this.#careful(ws, () => {
           if (relay.countFrame(ws.data)) relay.pong(ws.data);
         }),
+      drain: (ws) => this.#careful(ws, () => relay.drained(ws.data)),
       close: (ws, code, reason) => {
-        relay.closed(ws.data);
+        // 1006: without a close frame, so the client may not know and come back.
+        relay.closed(ws.data, code === 1006);
         this.#logClose(ws.data, code, reason);
       },
     };

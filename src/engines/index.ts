@@ -1,8 +1,9 @@
 // The list of engines. The contract suite runs for each row of it.
 import type { Engine } from "../relay/engine";
 import { MemoryEngine } from "./memory";
+import type { EngineOptions } from "./options";
 
 /** By the name that chooses them. */
-export const ENGINES: Readonly<Record<string, () => Engine>> = {
-  memory: () => new MemoryEngine(),
+export const ENGINES: Readonly<Record<string, (options: EngineOptions) => Engine>> = {
+  memory: (options) => new MemoryEngine(options),
 };

@@ -1,5 +1,18 @@
 // The list of protocols. The contract suite runs for each row of it.
 import type { Protocol } from "../relay/protocol";
+import { json } from "./json";
 import { plain } from "./plain";
+import { sse, sseJson } from "./sse";
 
-export const PROTOCOLS: readonly Protocol[] = [plain];
+/** Those of GET /ws/:id, by the value of `format`; "" when it is not given. */
+export const SOCKET_FORMATS: Formats = { "": plain, json };
+
+/** Those of GET /sse/:id. */
+export const STREAM_FORMATS: Formats = { "": sse, json: sseJson };
+
+export type Formats = Readonly<Record<string, Protocol>>;
+
+export const PROTOCOLS: readonly Protocol[] = [
+  ...Object.values(SOCKET_FORMATS),
+  ...Object.values(STREAM_FORMATS),
+];

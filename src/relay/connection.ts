@@ -1,10 +1,11 @@
-// One open socket of a registered client. Kept small: a node holds tens of thousands of them.
+// One open socket or stream of a registered client. Kept small: a node holds tens of thousands of them.
+import type { Progress } from "./entrance";
 import type { Protocol } from "./protocol";
 import type { Topic } from "./topics";
 
 /** The part of a socket that the relay uses; Bun's ServerWebSocket fits as it is. */
 export interface Socket {
-  /** Sends or queues one text frame. 0 means: over the backpressure limit, the socket will close. */
+  /** Sends or queues one frame. 0 means: over the backpressure limit, the socket will close. */
   send(frame: string): number;
   /** Bytes that wait in this process for the peer to read. */
   getBufferedAmount(): number;
@@ -18,25 +19,31 @@ export interface Socket {
 
 /** Native fan-out: sends `frame` to every socket subscribed to `native`, at no cost in JavaScript for each. */
 export interface Outlet {
-  publish(native: string, frame: string): unknown;
+  /** All but `except`, when it is given. */
+  publish(native: string, frame: string, except?: Socket): unknown;
 }
 
 export class Connection {
   readonly id: string;
   readonly user: string;
   readonly protocol: Protocol;
+  /** Topics to begin with, in place of the defaults. */
+  readonly initial: readonly string[] | undefined;
   /** Undefined until the socket is open and after the connection has ended. */
   socket: Socket | undefined = undefined;
-  topics: readonly Topic[] = [];
+  /** Those that it is subscribed to. */
+  topics: Topic[] = [];
+  progress: Progress | undefined = undefined;
   /** When the next ping is due or, while `awaitingPong`, when the pong is overdue; ms of the relay's clock. */
   heartbeatAt = 0;
   awaitingPong = false;
   /** Inbound frames in the current second. */
   frames = 0;
 
-  constructor(id: string, user: string, protocol: Protocol) {
+  constructor(id: string, user: string, protocol: Protocol, initial?: readonly string[]) {
     this.id = id;
     this.user = user;
     this.protocol = protocol;
+    this.initial = initial;
   }
 }

@@ -17,6 +17,11 @@ export class Heartbeat {
     connection.heartbeatAt = now + this.#pingMs * (0.5 + spread / 2);
   }
 
+  /** The first ping at once: its pong says how far away the peer is. */
+  beginWithPing(connection: Connection, now: number): void {
+    this.#ping(connection, now);
+  }
+
   pong(connection: Connection, now: number): void {
     if (!connection.awaitingPong) return;
     connection.awaitingPong = false;
@@ -27,9 +32,13 @@ export class Heartbeat {
   overdue(connection: Connection, now: number): boolean {
     if (now < connection.heartbeatAt) return false;
     if (connection.awaitingPong) return true;
+    this.#ping(connection, now);
+    return false;
+  }
+
+  #ping(connection: Connection, now: number): void {
     connection.awaitingPong = true;
     connection.heartbeatAt = now + this.#pongMs;
     connection.socket?.ping();
-    return false;
   }
 }

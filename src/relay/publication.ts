@@ -1,15 +1,31 @@
-// What is published and what an engine answers.
+// What is published, where it stands in its topic's history, and what an engine answers.
+
+/** A place in a topic's history: after `offset` publications of this life of it; offset 0 is before the first. */
+export interface Position {
+  /** One life of a topic's history; another epoch, and offsets mean something else. */
+  readonly epoch: string;
+  readonly offset: number;
+}
 
 /** One accepted message on its way to the subscribers of a topic. Its text has passed `relay/text.ts`. */
 export interface Publication {
   readonly topic: string;
+  /** Text as it was given or, when `json`, JSON text with its bytes unchanged. */
   readonly data: string;
+  readonly json?: boolean;
   /** Set: only this user's connections that are subscribed to the topic get it. */
-  readonly user?: string;
+  readonly user?: string | undefined;
+  /** Id of a connection that does not get it live. */
+  readonly except?: string | undefined;
+  /** 1, 2, 3… in its topic; set, like `epoch`, by the engine where the topic keeps history. */
+  readonly offset?: number;
+  readonly epoch?: string;
 }
 
 /** The answer to a publish. */
 export interface Published {
   /** Connections of this node that it was sent to. */
   readonly delivered: number;
+  readonly offset?: number;
+  readonly epoch?: string;
 }

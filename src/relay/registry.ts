@@ -7,6 +7,8 @@ export interface Registration {
   readonly user: string;
   /** When it ends if nobody has connected, in ms of the relay's clock. */
   readonly expiresAt: number;
+  /** Topics to begin with, in place of the defaults. */
+  readonly topics?: readonly string[] | undefined;
 }
 
 export class Registry {

@@ -1,14 +1,20 @@
 // The relay itself: who is registered, who is connected, who gets what. No network, no clock, no I/O:
 // time, randomness, fan-out and the engine are handed in, so that a test can run it by itself.
-import { Connection, type Outlet, type Socket } from "./connection";
-import type { Engine } from "./engine";
+
+import { accept, type PublishCommand } from "./acceptance";
+import { Admission } from "./admission";
+import type { Connection, Outlet, Socket } from "./connection";
+import { Delivery } from "./delivery";
+import type { Engine, Page, Range } from "./engine";
+import { newProgress } from "./entrance";
 import { CLOSES, type CloseName, engineUnavailable, Refusal, shuttingDown } from "./errors";
 import { Heartbeat } from "./heartbeat";
 import type { Limits } from "./limits";
 import type { Command, Protocol } from "./protocol";
-import type { Publication, Published } from "./publication";
+import type { Position, Publication, Published } from "./publication";
+import { Recovery } from "./recovery";
 import { type Registration, Registry } from "./registry";
-import { checkMessage, checkTopic, toUser } from "./text";
+import { checkTopic, checkTopics } from "./text";
 import { Topics } from "./topics";
 
 /** What the relay needs from outside. */
@@ -24,12 +30,14 @@ export interface RelayOptions {
   readonly newId: () => string;
   /** From 0 to 1; spreads pings. */
   readonly random: () => number;
+  /** Does the work in another turn of the loop. */
+  readonly later: (work: () => void) => void;
 }
 
-export interface PublishCommand {
-  readonly topic: string;
-  readonly message: string;
-  readonly user_id?: number | string;
+/** How a connection begins, when its address says so. */
+export interface Beginning {
+  readonly topics?: readonly string[] | undefined;
+  readonly since?: ReadonlyMap<string, Position> | undefined;
 }
 
 export interface Counts {
@@ -45,16 +53,37 @@ export class Relay {
   readonly #options: RelayOptions;
   readonly #limits: Limits;
   readonly #registry = new Registry();
+  readonly #admission: Admission;
   readonly #topics: Topics;
   readonly #heartbeat: Heartbeat;
+  readonly #recovery: Recovery;
+  readonly #delivery: Delivery;
   #frameWindowEnds = 0;
   #shuttingDown = false;
 
   constructor(options: RelayOptions) {
     this.#options = options;
     this.#limits = options.limits;
+    this.#admission = new Admission(this.#registry, options);
     this.#topics = new Topics(options.outlet);
     this.#heartbeat = new Heartbeat(options.limits.pingMs, options.limits.pongMs);
+    const end = (connection: Connection, why: CloseName) => this.end(connection, why);
+    this.#recovery = new Recovery({
+      engine: options.engine,
+      topics: this.#topics,
+      backpressureBytes: options.limits.backpressureBytes,
+      now: options.now,
+      later: options.later,
+      send: (connection, frame) => this.#delivery.send(connection, frame),
+      end,
+    });
+    this.#delivery = new Delivery({
+      topics: this.#topics,
+      registry: this.#registry,
+      recovery: this.#recovery,
+      backpressureBytes: options.limits.backpressureBytes,
+      end,
+    });
   }
 
   get counts(): Counts {
@@ -81,63 +110,28 @@ export class Relay {
   }
 
   /** A new registration, to be connected to within the TTL. */
-  register(userId: number | string): Registration | Refusal {
-    if (this.#shuttingDown) return shuttingDown();
-    const user = toUser(userId);
-    if (user instanceof Refusal) return user;
-    const crowded = this.#userIsFull(user);
-    if (crowded !== undefined) return crowded;
-    if (this.#registry.waiting >= this.#limits.registrationsMax) this.#registry.expire(this.#now());
-    if (this.#registry.waiting >= this.#limits.registrationsMax) {
-      return new Refusal(
-        "too_many_registrations",
-        `${this.#limits.registrationsMax} registrations wait for their clients to connect (BATON_REGISTRATIONS_MAX); try again when some have connected or expired.`,
-      );
-    }
-    const expiresAt = this.#now() + this.#limits.registrationTtlMs;
-    const registration = { id: this.#options.newId(), user, expiresAt };
-    this.#registry.wait(registration);
-    return registration;
+  register(userId: number | string, topics?: readonly string[]): Registration | Refusal {
+    return this.#shuttingDown ? shuttingDown() : this.#admission.register(userId, topics);
   }
 
   /** Ends a registration and closes its connection; false if the id is unknown. */
   unregister(id: string): boolean {
     const connection = this.#registry.connection(id);
-    if (connection !== undefined) {
-      this.end(connection, "deleted");
-      return true;
-    }
-    const live = this.#registry.waitingFor(id, this.#now()) !== undefined;
-    this.#registry.stopWaiting(id);
-    return live;
+    if (connection === undefined) return this.#admission.unregister(id);
+    this.end(connection, "deleted");
+    return true;
   }
 
   /** Whether a client may connect with this id. The connection counts from `open` on. */
   admit(id: string, protocol: Protocol): Connection | Refusal {
-    if (this.#shuttingDown) return shuttingDown();
-    const replaced = this.#registry.connection(id);
-    // The registry's own id: the caller's may be a part of a URL, which would be kept with it.
-    if (replaced !== undefined) return new Connection(replaced.id, replaced.user, protocol);
-    const registration = this.#registry.waitingFor(id, this.#now());
-    if (registration === undefined) {
-      return new Refusal(
-        "unknown_connection",
-        "No registration has this id; it may have expired, been deleted or been used up. POST /register gives a new one.",
-      );
-    }
-    const crowded = this.#userIsFull(registration.user);
-    if (crowded !== undefined) return crowded;
-    if (this.#registry.size >= this.#limits.connectionsMax) {
-      return new Refusal(
-        "too_many_connections",
-        `The relay holds as many connections as it may, ${this.#limits.connectionsMax} (BATON_CONNECTIONS_MAX); try again later.`,
-      );
-    }
-    return new Connection(registration.id, registration.user, protocol);
+    return this.#shuttingDown ? shuttingDown() : this.#admission.admit(id, protocol);
   }
 
-  /** The socket of an admitted connection is open. It replaces an older connection of the same id. */
-  open(connection: Connection, socket: Socket): void {
+  /**
+   * The socket of an admitted connection is open. It replaces an older connection of the same id. The names in
+   * `beginning` have passed `checkTopics`.
+   */
+  open(connection: Connection, socket: Socket, beginning: Beginning = {}): void {
     const replaced = this.#registry.connection(connection.id);
     const registration = this.#registry.waitingFor(connection.id, this.#now());
     if (replaced === undefined && registration === undefined) {
@@ -148,8 +142,24 @@ export class Relay {
     if (replaced !== undefined) this.end(replaced, "replaced");
     connection.socket = socket;
     this.#registry.add(connection);
-    this.#heartbeat.begin(connection, this.#now(), this.#options.random());
-    this.#topics.replace(connection, this.#options.defaultTopics);
+    const names = new Set(beginning.topics ?? this.initialTopics(connection));
+    const { protocol } = connection;
+    const now = this.#now();
+    if (protocol.encodeEntered === undefined) {
+      this.#heartbeat.begin(connection, now, this.#options.random());
+      this.#topics.replace(connection, names);
+      return;
+    }
+    connection.progress = newProgress();
+    if (protocol.carrier === "socket") this.#heartbeat.beginWithPing(connection, now);
+    else this.#heartbeat.begin(connection, now, this.#options.random());
+    if (protocol.carrier === "socket") this.#recovery.hold(connection, connection.progress, names);
+    else this.#recovery.choose(connection, names, beginning.since ?? new Map());
+  }
+
+  /** Its topics before it has chosen any. */
+  initialTopics(connection: Connection): readonly string[] {
+    return connection.initial ?? this.#options.defaultTopics;
   }
 
   /** One inbound frame, already counted by `countFrame`. A bad one is answered and changes nothing. */
@@ -157,7 +167,8 @@ export class Relay {
     if (connection.socket === undefined) return;
     const command = connection.protocol.decode(frame);
     const refusal = command instanceof Refusal ? command : this.#obey(connection, command);
-    if (refusal !== undefined) this.#send(connection, connection.protocol.encodeError(refusal));
+    if (refusal !== undefined)
+      this.#delivery.send(connection, connection.protocol.encodeError(refusal));
   }
 
   /** Counts an inbound frame or ping; false when the connection was ended for sending too many. */
@@ -169,18 +180,32 @@ export class Relay {
 
   pong(connection: Connection): void {
     this.#heartbeat.pong(connection, this.#now());
+    this.#recovery.pong(connection);
   }
 
-  /** Its socket has closed, for whatever reason: the registration ends with it. */
-  closed(connection: Connection): void {
+  /** The peer has taken what waited for it. */
+  drained(connection: Connection): void {
+    this.#recovery.drained(connection);
+  }
+
+  /**
+   * Its socket has closed and the registration ends with it; but when it was only `dropped`, and its protocol can
+   * resume, the registration waits for it as after POST /register.
+   */
+  closed(connection: Connection, dropped = false): void {
     connection.socket = undefined;
-    if (this.#registry.remove(connection)) this.#topics.remove(connection);
+    if (!this.#registry.remove(connection)) return;
+    this.#recovery.forget(connection);
+    this.#topics.remove(connection);
+    const { id, user, initial, protocol } = connection;
+    if (!dropped || protocol.encodeEntered === undefined || this.#shuttingDown) return;
+    this.#admission.readmit(id, user, initial);
   }
 
-  /** Ends a connection and its registration: all traces first, then the socket. */
+  /** Ends a connection: all traces first, then the socket. */
   end(connection: Connection, why: CloseName): void {
     const socket = connection.socket;
-    this.closed(connection);
+    this.closed(connection, CLOSES[why].comeBack);
     socket?.close(CLOSES[why].code, CLOSES[why].reason);
   }
 
@@ -188,38 +213,29 @@ export class Relay {
    * Publishes to a topic's subscribers, or to one user's among them. Rejects if the engine fails.
    * Cost: the topic's protocols plus native fan-out; for one user, that user's connections.
    */
-  publish(command: PublishCommand): Published | Refusal | Promise<Published> {
+  publish(command: PublishCommand): Published | Refusal | Promise<Published | Refusal> {
     if (this.#shuttingDown) return shuttingDown();
-    const publication = this.#accept(command);
+    const publication = accept(command, this.#limits.messageBytes);
     if (publication instanceof Refusal) return publication;
-    return this.#options.engine.publish(publication);
+    return this.#options.engine.publish(publication, command.idempotency_key);
+  }
+
+  /** A part of a topic's history, for the backend: publications to single users too. Rejects if the engine fails. */
+  history(topic: string, range: Range): Page | Refusal | Promise<Page> {
+    return checkTopic(topic) ?? this.#options.engine.history(topic, range);
   }
 
   /** The only fan-out; every engine calls it, for each topic in order. Answers how many it was sent to. */
   deliver(publication: Publication): number {
-    const { user } = publication;
-    if (user === undefined) return this.#topics.publish(publication);
-    const topic = this.#topics.get(publication.topic);
-    if (topic === undefined) return 0;
-    let delivered = 0;
-    let protocol: Protocol | undefined;
-    let frame = "";
-    // A copy: a send can close a slow consumer, which takes it out of the list.
-    for (const connection of this.#registry.ofUser(user).slice()) {
-      if (connection.socket === undefined || !connection.topics.includes(topic)) continue;
-      if (connection.protocol !== protocol) {
-        protocol = connection.protocol;
-        frame = protocol.encodePublication(publication);
-      }
-      if (this.#send(connection, frame)) delivered++;
-    }
-    return delivered;
+    return this.#delivery.deliver(publication);
   }
 
   /** To be called often (several times in a ping interval): ends what is overdue. Cost: all connections. */
   sweep(): void {
     const now = this.#now();
     this.#registry.expire(now);
+    this.#options.engine.sweep();
+    this.#recovery.sweep();
     const newWindow = now >= this.#frameWindowEnds;
     if (newWindow) this.#frameWindowEnds = now + FRAME_WINDOW_MS;
     for (const connection of this.#registry.connections()) {
@@ -228,50 +244,21 @@ export class Relay {
     }
   }
 
-  /** To one connection; false when that was too much for it and it was ended as a slow consumer. */
-  #send(connection: Connection, frame: string): boolean {
-    const { socket } = connection;
-    if (socket === undefined) return false;
-    // Looked at first: over its limit Bun cuts the socket off, and what waits there is lost.
-    const fits = socket.getBufferedAmount() + frame.length <= this.#limits.backpressureBytes;
-    if (fits && socket.send(frame) !== 0) return true;
-    this.end(connection, "slow_consumer");
-    return false;
+  /** To be called every few hundred milliseconds: lets in whose client keeps silent. Cost: those that wait. */
+  release(): void {
+    this.#recovery.release();
+  }
+
+  /** Refuses (`invalid_topic`, `too_many_topics`) what cannot be the topics of a connection. */
+  checkTopics(names: ReadonlySet<string>): Refusal | undefined {
+    return checkTopics(names, this.#limits.connectionTopicsMax);
   }
 
   #obey(connection: Connection, command: Command): Refusal | undefined {
     const names = new Set(command.topics);
-    const { connectionTopicsMax } = this.#limits;
-    if (names.size > connectionTopicsMax) {
-      return new Refusal(
-        "too_many_topics",
-        `A connection may have at most ${connectionTopicsMax} topics (BATON_CONNECTION_TOPICS_MAX); it keeps those it had.`,
-      );
-    }
-    for (const name of names) {
-      const refusal = checkTopic(name);
-      if (refusal !== undefined) return refusal;
-    }
-    this.#topics.replace(connection, names);
-    return undefined;
-  }
-
-  #accept(command: PublishCommand): Publication | Refusal {
-    const { topic, message, user_id } = command;
-    const refusal = checkTopic(topic) ?? checkMessage(message, this.#limits.messageBytes);
-    if (refusal !== undefined) return refusal;
-    if (user_id === undefined) return { topic, data: message };
-    const user = toUser(user_id);
-    return user instanceof Refusal ? user : { topic, data: message, user };
-  }
-
-  #userIsFull(user: string): Refusal | undefined {
-    const { userConnectionsMax } = this.#limits;
-    if (this.#registry.ofUser(user).length < userConnectionsMax) return undefined;
-    return new Refusal(
-      "too_many_user_connections",
-      `This user has ${userConnectionsMax} open connections, the most allowed (BATON_USER_CONNECTIONS_MAX); close or DELETE one first.`,
-    );
+    const refusal = this.checkTopics(names);
+    if (refusal === undefined) this.#recovery.choose(connection, names, command.since);
+    return refusal;
   }
 
   #now(): number {

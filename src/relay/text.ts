@@ -44,6 +44,21 @@ export function checkTopic(name: string): Refusal | undefined {
   return undefined;
 }
 
+/** Refuses (`invalid_topic`, `too_many_topics`) what cannot be the topics of one connection. */
+export function checkTopics(names: ReadonlySet<string>, max: number): Refusal | undefined {
+  if (names.size > max) {
+    return new Refusal(
+      "too_many_topics",
+      `A connection may have at most ${max} topics (BATON_CONNECTION_TOPICS_MAX).`,
+    );
+  }
+  for (const name of names) {
+    const refusal = checkTopic(name);
+    if (refusal !== undefined) return refusal;
+  }
+  return undefined;
+}
+
 /**
  * The user that a `user_id` names: whole numbers and their decimal text are the same user.
  * Refuses (`invalid_user`) everything but whole numbers from 0 to 2^53-1 and non-empty text.
@@ -91,4 +106,54 @@ export function checkMessage(message: string, maxBytes: number): Refusal | undef
     );
   }
   return undefined;
+}
+
+/** Deepest nesting of JSON data: beyond it, parsers of some clients give up. */
+export const DATA_DEPTH_MAX = 128;
+
+/**
+ * Refuses (`message_too_large`, `invalid_message`) JSON text that not every client could read. The text is valid
+ * JSON. A JSON string goes out as its content on a plain socket, so that must be well-formed too.
+ */
+export function checkData(json: string, maxBytes: number): Refusal | undefined {
+  const refusal = checkMessage(json, maxBytes);
+  if (refusal !== undefined) return refusal;
+  if (json[0] === '"') return checkMessage(JSON.parse(json), maxBytes);
+  if (isTooDeep(json)) {
+    return new Refusal(
+      "invalid_message",
+      `JSON data may be nested at most ${DATA_DEPTH_MAX} levels deep.`,
+    );
+  }
+  return undefined;
+}
+
+function isTooDeep(json: string): boolean {
+  let depth = 0;
+  for (let i = 0; i < json.length; i++) {
+    const c = json.charCodeAt(i);
+    if (c === 0x22) i = stringEnd(json, i);
+    else if (c === 0x7b || c === 0x5b) {
+      if (++depth > DATA_DEPTH_MAX) return true;
+    } else if (c === 0x7d || c === 0x5d) depth--;
+  }
+  return false;
+}
+
+/** Where the string that begins at `start` in valid JSON has its closing quote. */
+export function stringEnd(json: string, start: number): number {
+  for (let end = json.indexOf('"', start + 1); ; end = json.indexOf('"', end + 1)) {
+    let backslashes = 0;
+    while (json[end - 1 - backslashes] === "\\") backslashes++;
+    if (backslashes % 2 === 0) return end;
+  }
+}
+
+/** Refuses (`invalid_idempotency_key`) what cannot be a key, also as the value of a header. */
+export function checkIdempotencyKey(key: string): Refusal | undefined {
+  if (/^[\x21-\x7e]{1,255}$/.test(key)) return undefined;
+  return new Refusal(
+    "invalid_idempotency_key",
+    "An idempotency key must be 1 to 255 visible ASCII characters, such as a UUID.",
+  );
 }

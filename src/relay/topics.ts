@@ -1,8 +1,9 @@
-// The topics that somebody on this node is subscribed to, and how many connections each has.
-// A topic lives exactly as long as it has a subscriber here.
-import type { Connection, Outlet } from "./connection";
+// The topics that somebody on this node is subscribed to or on the way into, and how many connections each has.
+// A topic lives exactly as long as it has a subscriber or a follower here.
+import type { Connection, Outlet, Socket } from "./connection";
 import type { Protocol } from "./protocol";
 import type { Publication } from "./publication";
+import { Tail } from "./tail";
 
 /** The subscribers of a topic that speak one protocol: they all get the same bytes. */
 interface Audience {
@@ -14,6 +15,10 @@ interface Audience {
 export class Topic {
   readonly name: string;
   readonly audiences: Audience[] = [];
+  /** Those who are on their way in, and therefore need the tail. */
+  followers = 0;
+  /** What was delivered while there were followers. */
+  readonly tail = new Tail();
 
   constructor(name: string) {
     this.name = name;
@@ -43,56 +48,90 @@ export class Topics {
     return this.#topics.get(name);
   }
 
+  /** Begins to record what is delivered to the topic, until `unfollow`. */
+  follow(name: string): Topic {
+    const topic = this.#have(name);
+    topic.followers++;
+    return topic;
+  }
+
+  unfollow(topic: Topic): void {
+    topic.followers--;
+    if (topic.followers === 0) topic.tail.clear();
+    this.#dropIfUnused(topic);
+  }
+
+  /** Subscribes an open connection, natively; it must not be subscribed yet. */
+  join(connection: Connection, topic: Topic): void {
+    const audience = topic.audience(connection.protocol);
+    audience.size++;
+    connection.topics.push(topic);
+    connection.socket?.subscribe(audience.native);
+  }
+
+  /** Ends a subscription of an open connection. Cost: its topics. */
+  leave(connection: Connection, topic: Topic): void {
+    connection.topics.splice(connection.topics.indexOf(topic), 1);
+    connection.socket?.unsubscribe(topic.audience(connection.protocol).native);
+    this.#left(topic, connection.protocol);
+  }
+
   /**
    * Makes `names` the topics of an open connection; the names have been checked and stand once each.
    * New ones are joined before old ones are left. Cost: old times new names, not subscribers.
    */
-  replace(connection: Connection, names: Iterable<string>): void {
-    const before = connection.topics;
-    const after: Topic[] = [];
+  replace(connection: Connection, names: ReadonlySet<string>): void {
+    const before = connection.topics.slice();
     for (const name of names) {
-      let topic = this.#topics.get(name);
-      if (topic === undefined) {
-        topic = new Topic(name);
-        this.#topics.set(name, topic);
-      }
-      after.push(topic);
+      const topic = this.#have(name);
+      if (!before.includes(topic)) this.join(connection, topic);
     }
-    connection.topics = after;
-    for (const topic of after) {
-      if (before.includes(topic)) continue;
-      const audience = topic.audience(connection.protocol);
-      audience.size++;
-      connection.socket?.subscribe(audience.native);
-    }
-    for (const topic of before) {
-      if (after.includes(topic)) continue;
-      connection.socket?.unsubscribe(topic.audience(connection.protocol).native);
-      this.#leave(topic, connection.protocol);
-    }
+    for (const topic of before) if (!names.has(topic.name)) this.leave(connection, topic);
   }
 
   /** Forgets a connection that has ended; its socket left native fan-out when it closed. */
   remove(connection: Connection): void {
-    for (const topic of connection.topics) this.#leave(topic, connection.protocol);
+    for (const topic of connection.topics) this.#left(topic, connection.protocol);
     connection.topics = [];
   }
 
-  /** Native fan-out of one publication to all subscribers of its topic: one encoding for each protocol. */
-  publish(publication: Publication): number {
-    const topic = this.#topics.get(publication.topic);
-    if (topic === undefined) return 0;
+  /**
+   * Native fan-out of one publication to all subscribers of its topic: one encoding for each protocol.
+   * `except` is one of them that does not get it.
+   */
+  publish(topic: Topic, publication: Publication, except?: Connection): number {
     let delivered = 0;
     for (const audience of topic.audiences) {
       if (audience.size === 0) continue;
-      this.#outlet.publish(audience.native, audience.protocol.encodePublication(publication));
+      const { protocol } = audience;
+      const not = except?.protocol === protocol ? except.socket : undefined;
+      this.#send(audience, protocol.encodePublication(publication), not);
       delivered += audience.size;
     }
-    return delivered;
+    return except === undefined ? delivered : delivered - 1;
   }
 
-  #leave(topic: Topic, protocol: Protocol): void {
+  #send(audience: Audience, frame: string, except: Socket | undefined): void {
+    if (except === undefined) this.#outlet.publish(audience.native, frame);
+    else this.#outlet.publish(audience.native, frame, except);
+  }
+
+  #have(name: string): Topic {
+    let topic = this.#topics.get(name);
+    if (topic === undefined) {
+      topic = new Topic(name);
+      this.#topics.set(name, topic);
+    }
+    return topic;
+  }
+
+  #left(topic: Topic, protocol: Protocol): void {
     topic.audience(protocol).size--;
-    if (topic.audiences.every((audience) => audience.size === 0)) this.#topics.delete(topic.name);
+    this.#dropIfUnused(topic);
+  }
+
+  #dropIfUnused(topic: Topic): void {
+    if (topic.followers > 0 || topic.audiences.some((audience) => audience.size > 0)) return;
+    this.#topics.delete(topic.name);
   }
 }

@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, test } from "bun:test";
 import { ENGINES } from "../../src/engines";
 import { type Engine, EngineUnavailable } from "../../src/relay/engine";
 import type { Publication } from "../../src/relay/publication";
+import { engineOptions } from "../support/simulation";
 
 for (const [name, create] of Object.entries(ENGINES)) {
   describe(`the ${name} engine`, () => {
@@ -10,7 +11,7 @@ for (const [name, create] of Object.entries(ENGINES)) {
     let delivered: Publication[];
 
     beforeEach(async () => {
-      engine = create();
+      engine = create(engineOptions());
       delivered = [];
       await engine.start((publication) => {
         delivered.push(publication);
@@ -26,19 +27,22 @@ for (const [name, create] of Object.entries(ENGINES)) {
     });
 
     test("is not healthy before it is started", () => {
-      expect(create().healthy()).toBe(false);
+      expect(create(engineOptions()).healthy()).toBe(false);
     });
 
     test("delivers a publication once and answers what deliver counted", async () => {
       const publication = { topic: "a", data: "hi \u0000 😀", user: "1" };
-      expect(await engine.publish(publication)).toEqual({ delivered: 7 });
-      expect(delivered).toEqual([publication]);
+      const position = { offset: 1, epoch: "e1" };
+      expect(await engine.publish(publication)).toEqual({ delivered: 7, ...position });
+      expect(delivered).toEqual([{ ...publication, ...position }]);
     });
 
     test("delivers the publications of a topic in the order in which they were accepted", async () => {
       const sent = Array.from({ length: 1_000 }, (_, i) => ({ topic: "a", data: String(i) }));
       await Promise.all(sent.map((publication) => engine.publish(publication)));
-      expect(delivered).toEqual(sent);
+      expect(delivered).toEqual(
+        sent.map((publication, i) => ({ ...publication, offset: i + 1, epoch: "e1" })),
+      );
     });
 
     test("delivers all that it accepted before it is closed, and takes nothing after", async () => {

@@ -35,14 +35,13 @@ for (const protocol of PROTOCOLS) {
           const publication = { topic: "a", data };
           const frame = protocol.encodePublication(publication);
           expect(frame).toBe(protocol.encodePublication({ ...publication, user: "1" }));
-          expect(frame).toContain(data);
         }),
       );
     });
 
     test("encodes an error with its code and sentence", () => {
       const frame = protocol.encodeError(new Refusal("invalid_frame", 'A "sentence"\nof ours.'));
-      expect(JSON.parse(frame)).toEqual({
+      expect(JSON.parse(frame.replace(/^data: /, ""))).toEqual({
         error: { code: "invalid_frame", message: 'A "sentence"\nof ours.' },
       });
     });

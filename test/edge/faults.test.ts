@@ -2,7 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import { createLog } from "../../src/edge/log";
 import { routes } from "../../src/edge/routes";
-import { plain } from "../../src/protocols/plain";
+import { Streams } from "../../src/edge/streams";
+import { SOCKET_FORMATS, STREAM_FORMATS } from "../../src/protocols";
 import { type Engine, EngineUnavailable } from "../../src/relay/engine";
 import type { Published } from "../../src/relay/publication";
 import { Relay } from "../../src/relay/relay";
@@ -15,6 +16,8 @@ function routesOver(publish: () => Published | Promise<Published>) {
     name: "faulty",
     start() {},
     publish,
+    history: () => ({ top: undefined, publications: [] }),
+    sweep() {},
     healthy: () => false,
     close() {},
   };
@@ -26,13 +29,18 @@ function routesOver(publish: () => Published | Promise<Published>) {
     now: () => 0,
     newId: () => "0".repeat(32),
     random: () => 0,
+    later: setImmediate,
   });
+  const log = createLog("info", { write: (line) => void lines.push(line) });
   const app = routes({
     relay,
-    plain,
-    log: createLog("info", { write: (line) => void lines.push(line) }),
+    log,
     handshake: () => undefined,
-    apiKeys: [],
+    socketFormats: SOCKET_FORMATS,
+    streams: new Streams({ backpressureBytes: 1_000, origins: ["*"], log }),
+    streamFormats: STREAM_FORMATS,
+    checkKey: () => undefined,
+    security: [],
     origins: ["*"],
     crossOrigin: false,
     bodyBytes: 1_000,

@@ -19,6 +19,8 @@ test("it has every route of the base API and no other", () => {
   expect(routes.toSorted()).toEqual([
     "delete /register/{id}",
     "get /health",
+    "get /sse/{id}",
+    "get /topics/{topic}/history",
     "get /ws/{id}",
     "post /publish",
     "post /register",
@@ -46,7 +48,7 @@ test("every error code stands at some route with its status, but those that any 
       }
     }
   }
-  const onSockets = ["invalid_frame", "too_many_topics"];
+  const onSockets = ["invalid_frame"];
   const anywhere = ["internal", "not_found", "method_not_allowed"];
   const expected = Object.keys(ERRORS).filter(
     (code) => ![...onSockets, ...anywhere].includes(code),
@@ -58,8 +60,12 @@ test("bodies are JSON only, and say what they need", () => {
   const { content, required } = document.paths["/publish"].post.requestBody;
   expect(Object.keys(content)).toEqual(["application/json"]);
   expect(required).toBe(true);
-  expect(content["application/json"].schema.required).toEqual(["topic", "message"]);
-  expect(content["application/json"].schema.additionalProperties).toBe(false);
+  const [one, many] = content["application/json"].schema.anyOf;
+  expect(one.required).toEqual(["topic"]);
+  expect(one.oneOf).toEqual([{ required: ["message"] }, { required: ["data"] }]);
+  expect(one.additionalProperties).toBe(false);
+  expect(many.items).toEqual(one);
+  expect(many.maxItems).toBe(1_000);
 });
 
 test("a key is asked for where the relay asks for one, and only when it has keys", async () => {

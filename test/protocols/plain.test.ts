@@ -9,8 +9,10 @@ test("the frame of a publication is its text and nothing else", () => {
 });
 
 test('{"topics": [...]} is the command to have these topics', () => {
-  expect(plain.decode('{"topics":["a","b"]}')).toEqual({ kind: "topics", topics: ["a", "b"] });
-  expect(plain.decode(' {"topics" : [] } ')).toEqual({ kind: "topics", topics: [] });
+  const since = new Map();
+  const command = plain.decode('{"topics":["a","b"]}');
+  expect(command).toEqual({ kind: "topics", topics: ["a", "b"], since });
+  expect(plain.decode(' {"topics" : [] } ')).toEqual({ kind: "topics", topics: [], since });
 });
 
 test.each([

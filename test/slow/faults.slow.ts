@@ -95,7 +95,7 @@ test("5,000 connections that come, publish and go in a storm leave nothing behin
       clients.push(...(await Promise.all(batch)));
     }
     const answer = await relay.post("/publish", { topic: "tech", message: "storm" });
-    expect(await answer.json()).toEqual({ delivered: 1_000 });
+    expect(await answer.json()).toMatchObject({ delivered: 1_000 });
     for (const [i, raw] of clients.entries()) raw.drop(i % 3 === 0);
     const gone = async () => {
       const left = await relay.post("/publish", { topic: "tech", message: "anybody?" });

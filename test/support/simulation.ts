@@ -1,10 +1,12 @@
 // The relay by itself: a clock that only the test moves, and sockets with native fan-out made of Maps.
 import { MemoryEngine } from "../../src/engines/memory";
+import type { EngineOptions } from "../../src/engines/options";
 import { plain } from "../../src/protocols/plain";
 import type { Connection, Outlet, Socket } from "../../src/relay/connection";
 import { Refusal } from "../../src/relay/errors";
 import type { Limits } from "../../src/relay/limits";
 import { Relay } from "../../src/relay/relay";
+import { TopicRules } from "../../src/relay/rules";
 
 export const LIMITS: Limits = {
   registrationTtlMs: 60_000,
@@ -18,6 +20,20 @@ export const LIMITS: Limits = {
   pingMs: 25_000,
   pongMs: 10_000,
 };
+
+/** What an engine is made with in tests: a history of 100, epochs e1, e2… */
+export function engineOptions(options: Partial<EngineOptions> = {}): EngineOptions {
+  let epochs = 0;
+  return {
+    rules: new TopicRules({ historySize: 100, historyTtlMs: 300_000 }),
+    historyBytes: 1_000_000,
+    idempotencyMs: 300_000,
+    idempotencyMax: 1_000,
+    now: () => 0,
+    newEpoch: () => `e${++epochs}`,
+    ...options,
+  };
+}
 
 export class FakeSocket implements Socket {
   readonly frames: string[] = [];
@@ -61,7 +77,7 @@ export class Simulation implements Outlet {
   #ids = 0;
 
   constructor(limits: Partial<Limits> = {}, defaultTopics: readonly string[] = ["tech"]) {
-    const engine = new MemoryEngine();
+    const engine = new MemoryEngine(engineOptions({ now: () => this.now }));
     this.relay = new Relay({
       limits: { ...LIMITS, ...limits },
       defaultTopics,
@@ -70,6 +86,7 @@ export class Simulation implements Outlet {
       now: () => this.now,
       newId: () => (++this.#ids).toString(16).padStart(32, "0"),
       random: () => 0.5,
+      later: setImmediate,
     });
     engine.start((publication) => this.relay.deliver(publication));
   }

@@ -1,0 +1,90 @@
+// The routes on which clients connect: GET /ws/:id and GET /sse/:id.
+import type { Elysia } from "elysia";
+import type { Beginning } from "../relay/relay";
+import { SOCKET_TEXT, STREAM_TEXT } from "./documentation";
+import { choiceOf, listOf, query } from "./query";
+import { granted } from "./refusal";
+import type { RouteOptions } from "./routes";
+import {
+  ConnectionId,
+  EventStream,
+  errorAnswers,
+  SocketQuery,
+  StreamQuery,
+  Switching,
+} from "./schemas";
+
+export function connecting(options: RouteOptions) {
+  const { relay, handshake, socketFormats, streams, streamFormats } = options;
+  return (app: Elysia) =>
+    app
+      .get(
+        "/ws/:id",
+        ({ params: { id }, request }) => {
+          const given = granted(query(request.url, Object.keys(SocketQuery.properties)));
+          const format = granted(choiceOf(given, "format", socketFormats));
+          granted(handshake(request, id, format));
+        },
+        {
+          params: ConnectionId,
+          detail: {
+            tags: ["relay"],
+            summary: "Connect with a WebSocket",
+            description: SOCKET_TEXT,
+            parameters: SocketQuery.parameters,
+          },
+          response: {
+            101: Switching,
+            ...errorAnswers(
+              "bad_request",
+              "forbidden_origin",
+              "unknown_connection",
+              "invalid_query",
+              "upgrade_required",
+              "too_many_user_connections",
+              "too_many_connections",
+              "shutting_down",
+            ),
+          },
+        },
+      )
+
+      .get(
+        "/sse/:id",
+        ({ params: { id }, request }) => {
+          const given = granted(query(request.url, Object.keys(StreamQuery.properties)));
+          const format = granted(choiceOf(given, "format", streamFormats));
+          const topics = listOf(given, "topics");
+          const resumed = request.headers.get("last-event-id") ?? given.get("since") ?? "";
+          const connection = granted(relay.admit(id, format));
+          const names = new Set(topics ?? relay.initialTopics(connection));
+          granted(relay.checkTopics(names));
+          const since = format.decodeSince?.(resumed, names);
+          const beginning: Beginning = { topics: [...names], since };
+          return granted(streams.open(request, connection, beginning));
+        },
+        {
+          params: ConnectionId,
+          detail: {
+            tags: ["relay"],
+            summary: "Connect with EventSource (Server-Sent Events)",
+            description: STREAM_TEXT,
+            parameters: StreamQuery.parameters,
+          },
+          response: {
+            200: EventStream,
+            ...errorAnswers(
+              "bad_request",
+              "forbidden_origin",
+              "unknown_connection",
+              "invalid_query",
+              "invalid_topic",
+              "too_many_topics",
+              "too_many_user_connections",
+              "too_many_connections",
+              "shutting_down",
+            ),
+          },
+        },
+      );
+}

@@ -1,0 +1,85 @@
+// The answers to publishes with an idempotency key: the same key in the same topic gets the first answer again.
+import { Refusal } from "../relay/errors";
+import type { Publication, Published } from "../relay/publication";
+
+export interface AnswersOptions {
+  /** How long a key is remembered. */
+  readonly ms: number;
+  /** Keys remembered at most. */
+  readonly max: number;
+  /** Monotonic, in ms. */
+  readonly now: () => number;
+}
+
+interface Answer {
+  readonly print: bigint | number;
+  readonly published: Published;
+  readonly expiresAt: number;
+}
+
+/** The most keys that one call forgets: more than one, so that it gains on what is added. */
+const FORGET_MAX = 1_000;
+
+export class Answers {
+  readonly #options: AnswersOptions;
+  /** All are remembered equally long, so the order of insertion is that of expiry. */
+  readonly #answers = new Map<string, Answer>();
+
+  constructor(options: AnswersOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#answers.size;
+  }
+
+  /**
+   * The first answer for this key in this topic, or undefined when the publication is new. Refuses
+   * `idempotency_conflict` and, when no more keys can be remembered, `too_many_idempotency_keys`.
+   */
+  recall(publication: Publication, key: string): Published | Refusal | undefined {
+    this.forget();
+    const answer = this.#answers.get(nameOf(publication, key));
+    if (answer !== undefined && answer.expiresAt > this.#options.now()) {
+      if (answer.print === fingerprint(publication)) return answer.published;
+      return new Refusal(
+        "idempotency_conflict",
+        "This idempotency key was used in this topic for another publication; take a new key for each publication.",
+      );
+    }
+    if (answer === undefined && this.#answers.size >= this.#options.max) {
+      return new Refusal(
+        "too_many_idempotency_keys",
+        `${this.#options.max} idempotency keys are remembered, the most allowed (BATON_IDEMPOTENCY_MAX); try again when some have expired, or publish without one.`,
+      );
+    }
+    return undefined;
+  }
+
+  remember(publication: Publication, key: string, published: Published): void {
+    const expiresAt = this.#options.now() + this.#options.ms;
+    const name = nameOf(publication, key);
+    this.#answers.delete(name);
+    this.#answers.set(name, { print: fingerprint(publication), published, expiresAt });
+  }
+
+  /** Forgets keys whose time is over. Cost: those, at most a thousand. */
+  forget(): void {
+    const now = this.#options.now();
+    let left = FORGET_MAX;
+    for (const [name, { expiresAt }] of this.#answers) {
+      if (expiresAt > now || left-- === 0) return;
+      this.#answers.delete(name);
+    }
+  }
+}
+
+// Neither has control characters.
+function nameOf({ topic }: Publication, key: string): string {
+  return `${key}\n${topic}`;
+}
+
+/** Tells publications apart without keeping them; 64 bits of wyhash. */
+function fingerprint({ data, json, user, except }: Publication): bigint | number {
+  return Bun.hash(JSON.stringify([json === true, user, except, data]));
+}

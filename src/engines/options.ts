@@ -1,0 +1,15 @@
+// What every engine is made with.
+import type { TopicRules } from "../relay/rules";
+
+export interface EngineOptions {
+  readonly rules: TopicRules;
+  /** Bound of the histories that are kept in this process's memory. */
+  readonly historyBytes: number;
+  /** How long an idempotency key is remembered, and how many at once. */
+  readonly idempotencyMs: number;
+  readonly idempotencyMax: number;
+  /** Monotonic, in ms. */
+  readonly now: () => number;
+  /** Never the same twice: 8 random letters. */
+  readonly newEpoch: () => string;
+}

@@ -1,0 +1,77 @@
+// Server-Sent Events (WHATWG HTML, 9.2): the topic is the event, the id carries the position of each topic of the
+// stream. A block's id names the topic it belongs to; a stream of several topics puts those of the others beside it.
+import { errorBody, Refusal } from "../relay/errors";
+import type { Entered, Protocol } from "../relay/protocol";
+import type { Position, Publication } from "../relay/publication";
+import { enteredBody, envelope } from "./json";
+import { textOf } from "./plain";
+
+/** Data as it is: a carriage return cannot be carried and splits a line, as a line feed does. */
+export const sse: Protocol = stream("sse", textOf);
+
+/** Data in the envelope of the JSON protocol: every text arrives as it was. */
+export const sseJson: Protocol = stream("sse-json", envelope);
+
+function stream(name: string, dataOf: (publication: Publication) => string): Protocol {
+  return {
+    name,
+    carrier: "stream",
+    decode: () => new Refusal("invalid_frame", "A stream takes no frames."),
+    encodePublication(publication) {
+      const { topic, offset, epoch } = publication;
+      const id =
+        offset === undefined || epoch === undefined
+          ? ""
+          : `id: ${encodePosition(topic, { epoch, offset })}\n`;
+      return `${id}event: ${topic}\n${dataLines(dataOf(publication))}\n`;
+    },
+    encodeEntered,
+    decodeSince,
+    encodeError: (refusal) => `data: ${JSON.stringify(errorBody(refusal))}\n\n`,
+  };
+}
+
+/**
+ * The positions from which the stream goes on; EventSource takes a block without data in silence. Only who cannot be
+ * given what it missed is told, by an event without a name.
+ */
+function encodeEntered(entered: readonly Entered[]): string {
+  const positions = entered.flatMap(({ topic, from }) =>
+    from === undefined ? [] : [encodePosition(topic, from)],
+  );
+  const id = positions.length === 0 ? "" : `id: ${positions.join("&")}\n`;
+  const told = entered.some(({ recovered }) => recovered === false);
+  return `${id}${told ? `data: ${enteredBody(entered)}\n` : ""}\n`;
+}
+
+// RFC 3986, section 2: the name is percent-encoded, so the marks between the parts are only that.
+function encodePosition(topic: string, { epoch, offset }: Position): string {
+  return `${encodeURIComponent(topic)}=${epoch}:${offset}`;
+}
+
+/** The positions in a Last-Event-ID. A text that has none is no reason to keep silent: all topics count as lost. */
+function decodeSince(id: string, topics: ReadonlySet<string>): Map<string, Position> {
+  const positions = new Map<string, Position>();
+  for (const part of id.split("&")) {
+    const [, name, epoch, digits] = /^([^=]+)=([^:=]{1,64}):(\d{1,16})$/.exec(part) ?? [];
+    const offset = Number(digits);
+    if (name === undefined || epoch === undefined || !Number.isSafeInteger(offset)) continue;
+    try {
+      positions.set(decodeURIComponent(name), { epoch, offset });
+    } catch {
+      // Not percent-encoded UTF-8.
+    }
+  }
+  if (id !== "" && positions.size === 0) {
+    for (const name of topics) positions.set(name, { epoch: "", offset: 0 });
+  }
+  return positions;
+}
+
+function dataLines(text: string): string {
+  if (!/[\r\n]/.test(text)) return `data: ${text}\n`;
+  return text
+    .split(/\r\n|\r|\n/)
+    .map((line) => `data: ${line}\n`)
+    .join("");
+}

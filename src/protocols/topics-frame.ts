@@ -1,0 +1,54 @@
+// The one command of the plain and the JSON protocol: {"topics": [...]}, with positions where the client has some.
+import { type Static, type TSchema, Type } from "@sinclair/typebox";
+import { type TypeCheck, TypeCompiler } from "@sinclair/typebox/compiler";
+import { Refusal } from "../relay/errors";
+import type { Command } from "../relay/protocol";
+import type { Position } from "../relay/publication";
+
+const topics = Type.Array(Type.String(), {
+  description: "The topics of this connection from now on, in place of those it had.",
+});
+
+const Since = Type.Object(
+  {
+    offset: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
+    epoch: Type.String(),
+  },
+  { additionalProperties: false },
+);
+
+/** Without positions. */
+export const TopicsFrame = Type.Object({ topics }, { additionalProperties: false });
+
+/** With positions: what the client has of each topic; the rest is sent to it first. */
+export const TopicsSinceFrame = Type.Object(
+  { topics, since: Type.Optional(Type.Record(Type.String(), Since)) },
+  { additionalProperties: false },
+);
+
+const NOWHERE: ReadonlyMap<string, Position> = new Map();
+
+/** A decoder of such frames; `expected` tells the sender of another one what to send. */
+export function topicsDecoder(
+  schema: typeof TopicsFrame | typeof TopicsSinceFrame,
+  expected: string,
+): (frame: string | Uint8Array) => Command | Refusal {
+  const shape: TypeCheck<TSchema> = TypeCompiler.Compile(schema);
+  return (frame) => {
+    if (typeof frame !== "string") {
+      return new Refusal("invalid_frame", `Binary frames mean nothing here. ${expected}`);
+    }
+    let value: unknown;
+    try {
+      value = JSON.parse(frame);
+    } catch {
+      return new Refusal("malformed_json", `The frame is not JSON. ${expected}`);
+    }
+    if (!shape.Check(value)) {
+      return new Refusal("invalid_frame", `The frame is not a command. ${expected}`);
+    }
+    const command = value as Static<typeof TopicsSinceFrame>;
+    const since = command.since === undefined ? NOWHERE : new Map(Object.entries(command.since));
+    return { kind: "topics", topics: command.topics, since };
+  };
+}

@@ -1,0 +1,68 @@
+// Hands publications and frames to the connections of this node: the only fan-out.
+import type { Connection } from "./connection";
+import type { CloseName } from "./errors";
+import type { Protocol } from "./protocol";
+import type { Publication } from "./publication";
+import type { Recovery } from "./recovery";
+import type { Registry } from "./registry";
+import type { Topic, Topics } from "./topics";
+
+export interface DeliveryOptions {
+  readonly topics: Topics;
+  readonly registry: Registry;
+  readonly recovery: Recovery;
+  readonly backpressureBytes: number;
+  readonly end: (connection: Connection, why: CloseName) => void;
+}
+
+export class Delivery {
+  readonly #options: DeliveryOptions;
+
+  constructor(options: DeliveryOptions) {
+    this.#options = options;
+  }
+
+  /** The only fan-out; every engine calls it, for each topic in order. Answers how many it was sent to. */
+  deliver(publication: Publication): number {
+    const topic = this.#options.topics.get(publication.topic);
+    if (topic === undefined) return 0;
+    if (topic.followers > 0) this.#options.recovery.record(topic, publication);
+    const { user, except } = publication;
+    const left = except === undefined ? undefined : this.#options.registry.connection(except);
+    if (user !== undefined) return this.#deliverTo(user, topic, publication, left);
+    const without = left?.topics.includes(topic) === true ? left : undefined;
+    return this.#options.topics.publish(topic, publication, without);
+  }
+
+  #deliverTo(
+    user: string,
+    topic: Topic,
+    publication: Publication,
+    without: Connection | undefined,
+  ): number {
+    let delivered = 0;
+    let protocol: Protocol | undefined;
+    let frame = "";
+    // A copy: a send can close a slow consumer, which takes it out of the list.
+    for (const connection of this.#options.registry.ofUser(user).slice()) {
+      if (connection === without || !connection.topics.includes(topic)) continue;
+      if (connection.protocol !== protocol) {
+        protocol = connection.protocol;
+        frame = protocol.encodePublication(publication);
+      }
+      if (this.send(connection, frame)) delivered++;
+    }
+    return delivered;
+  }
+
+  /** To one connection; false when that was too much for it and it was ended as a slow consumer. */
+  send(connection: Connection, frame: string): boolean {
+    const { socket } = connection;
+    if (socket === undefined) return false;
+    // Looked at first: over its limit Bun cuts the socket off, and what waits there is lost.
+    const fits = socket.getBufferedAmount() + frame.length <= this.#options.backpressureBytes;
+    if (fits && socket.send(frame) !== 0) return true;
+    this.#options.end(connection, "slow_consumer");
+    return false;
+  }
+}

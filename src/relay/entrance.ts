@@ -1,0 +1,73 @@
+// A connection's way into a topic: where it begins, how far it is, and what it is owed.
+import type { Page } from "./engine";
+import type { Command, Entered } from "./protocol";
+import type { Position } from "./publication";
+import type { Topic } from "./topics";
+
+/** A topic that a connection is on its way into: it gets no live publications of it yet. */
+export interface Entrance {
+  readonly topic: Topic;
+  /** The client has or gets all after it. */
+  from: Position | undefined;
+  /** Up to this offset everything was sent. */
+  sent: number;
+  /** Where the topic's tail begins for it; good as long as the tail has not been lost since. */
+  mark: number;
+  losses: number;
+  /** What it gets is decided; until then it waits for a page of history or, when `held`, for the first command. */
+  begun: boolean;
+  held: boolean;
+  /** The next page of history is on its way. */
+  reading: boolean;
+}
+
+/** What a connection of a protocol with positions keeps beside its topics. */
+export interface Progress {
+  entrances: Entrance[];
+  /** For each topic that it is subscribed to: since when it has all of it. */
+  readonly entered: Map<Topic, Position | undefined>;
+  /** Pages of history that are being read; commands wait for them in `queue`. */
+  reads: number;
+  readonly queue: Command[];
+  /** When held topics are let in without a command; undefined until the first pong. */
+  releaseAt: number | undefined;
+}
+
+export function newProgress(): Progress {
+  return { entrances: [], entered: new Map(), reads: 0, queue: [], releaseAt: undefined };
+}
+
+/** From where a connection that has got nothing yet goes on, and whether that is from where it wants. */
+export function outset(entrance: Entrance, page: Page, given: Position | undefined): Entered {
+  const { top } = page;
+  const topic = entrance.topic.name;
+  if (given === undefined && entrance.held) return { topic, top, from: entrance.from };
+  const recovered = given !== undefined && isWhole(page, given);
+  const from = recovered ? given : top;
+  entrance.from = from;
+  entrance.sent = from?.offset ?? 0;
+  return given === undefined ? { topic, top, from } : { topic, top, from, recovered };
+}
+
+/** The same for a topic whose publications it has from `from` on, live or soon: nothing more is to be sent. */
+export function already(
+  topic: string,
+  from: Position | undefined,
+  { top }: Page,
+  given: Position | undefined,
+): Entered {
+  if (given === undefined) return { topic, top, from };
+  const recovered =
+    from !== undefined &&
+    given.epoch === from.epoch &&
+    given.epoch === top?.epoch &&
+    given.offset >= from.offset &&
+    given.offset <= top.offset;
+  return { topic, top, from, recovered };
+}
+
+/** Whether the page is of this epoch and goes on right after the position, or there is nothing after it. */
+export function isWhole({ top, publications }: Page, { epoch, offset }: Position): boolean {
+  if (top === undefined || top.epoch !== epoch || offset > top.offset) return false;
+  return offset === top.offset || publications[0]?.offset === offset + 1;
+}

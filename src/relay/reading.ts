@@ -1,0 +1,80 @@
+// Reads history for a connection, and keeps its later commands in order meanwhile.
+import type { Connection } from "./connection";
+import { EngineUnavailable, type Page } from "./engine";
+import type { Progress } from "./entrance";
+import type { CloseName } from "./errors";
+import type { Position } from "./publication";
+
+export type Since = ReadonlyMap<string, Position>;
+
+/** Commands of a connection that may wait while history is read for one before them. */
+const QUEUE_MAX = 16;
+
+export interface ReadingOptions {
+  /** Obeys a command that has waited. */
+  readonly goOn: (connection: Connection, names: ReadonlySet<string>, since: Since) => void;
+  readonly end: (connection: Connection, why: CloseName) => void;
+}
+
+export class Reading {
+  readonly #options: ReadingOptions;
+
+  constructor(options: ReadingOptions) {
+    this.#options = options;
+  }
+
+  /** True when the command has to wait; too many that wait end the connection. */
+  queues(
+    connection: Connection,
+    progress: Progress,
+    names: ReadonlySet<string>,
+    since: Since,
+  ): boolean {
+    if (progress.reads === 0) return false;
+    if (progress.queue.length >= QUEUE_MAX) this.#options.end(connection, "too_many_frames");
+    else progress.queue.push({ kind: "topics", topics: [...names], since });
+    return true;
+  }
+
+  /**
+   * Gives the pages to `done`, in this turn if they are at hand; undefined when the engine is out of reach. Not
+   * called when the connection has ended meanwhile.
+   */
+  read(
+    connection: Connection,
+    progress: Progress,
+    reads: () => (Page | Promise<Page>)[],
+    done: (pages: readonly Page[] | undefined) => void,
+  ): void {
+    let pages: (Page | Promise<Page>)[];
+    try {
+      pages = reads();
+    } catch (error) {
+      if (!(error instanceof EngineUnavailable)) throw error;
+      done(undefined);
+      return;
+    }
+    if (pages.every((page) => !(page instanceof Promise))) {
+      done(pages as Page[]);
+      return;
+    }
+    progress.reads++;
+    const goOn = (read: readonly Page[] | undefined): void => {
+      if (connection.progress !== progress) return;
+      progress.reads--;
+      done(read);
+      while (progress.reads === 0 && connection.progress === progress) {
+        const command = progress.queue.shift();
+        if (command === undefined) return;
+        this.#options.goOn(connection, new Set(command.topics), command.since);
+      }
+    };
+    Promise.all(pages).then(goOn, (error) => {
+      if (!(error instanceof EngineUnavailable)) {
+        this.#options.end(connection, "internal");
+        throw error;
+      }
+      goOn(undefined);
+    });
+  }
+}

@@ -1,0 +1,295 @@
+// Brings connections into topics without a gap or a duplicate: what was missed, then live.
+// A connection follows the topic first, then history is read; in ONE synchronous step it gets that page, then what
+// the topic's tail has beyond it, and is subscribed natively. Never a part: what cannot be whole is refused.
+import type { Connection } from "./connection";
+import type { Engine, Page } from "./engine";
+import { already, type Entrance, isWhole, outset, type Progress } from "./entrance";
+import { type CloseName, engineUnavailable } from "./errors";
+import { FrameCache } from "./frames";
+import { Holding } from "./holding";
+import type { Entered } from "./protocol";
+import type { Publication } from "./publication";
+import { Reading, type Since } from "./reading";
+import type { Topic, Topics } from "./topics";
+
+/** Publications that one connection is sent in one turn: so many take below a millisecond. */
+const PAGE = 256;
+
+export interface RecoveryOptions {
+  readonly engine: Engine;
+  readonly topics: Topics;
+  /** What may wait for one connection; a quarter of it is used to send what was missed. */
+  readonly backpressureBytes: number;
+  readonly now: () => number;
+  /** Does the work in another turn of the loop. */
+  readonly later: (work: () => void) => void;
+  /** False when the connection has ended. */
+  readonly send: (connection: Connection, frame: string) => boolean;
+  readonly end: (connection: Connection, why: CloseName) => void;
+}
+
+/** A page for those who missed nothing, or get nothing of it. */
+const NOTHING: Page = { top: undefined, publications: [] };
+
+export class Recovery {
+  readonly #options: RecoveryOptions;
+  readonly #topics: Topics;
+  readonly #reading: Reading;
+  readonly #frames = new FrameCache();
+  readonly #holding: Holding;
+
+  constructor(options: RecoveryOptions) {
+    this.#options = options;
+    this.#topics = options.topics;
+    this.#reading = new Reading({
+      goOn: (connection, names, since) => this.choose(connection, names, since),
+      end: options.end,
+    });
+    this.#holding = new Holding(options.now, (connection, progress, entrance) =>
+      this.#finish(connection, progress, entrance),
+    );
+  }
+
+  /**
+   * Makes `names` the topics of an open connection, with the reply of its protocol, after it what was missed
+   * since the positions in `since`, then live. Cost: its topics, and what it missed.
+   */
+  choose(connection: Connection, names: ReadonlySet<string>, since: Since): void {
+    const { progress } = connection;
+    if (progress === undefined) {
+      this.#topics.replace(connection, names);
+      return;
+    }
+    if (this.#reading.queues(connection, progress, names, since)) return;
+    const began: Entrance[] = [];
+    for (const name of names) {
+      if (connection.topics.some((topic) => topic.name === name)) continue;
+      if (progress.entrances.some(({ topic }) => topic.name === name)) continue;
+      began.push(this.#begin(progress, name, false));
+    }
+    const wanted = [...names];
+    const reads = () =>
+      wanted.map((name) => {
+        const position = since.get(name);
+        const behind = position !== undefined && this.#isNew(progress, name);
+        const range = behind ? { since: position.offset, limit: PAGE } : { limit: 0 };
+        return this.#options.engine.history(name, range);
+      });
+    this.#reading.read(connection, progress, reads, (pages) => {
+      if (pages !== undefined) {
+        this.#decide(connection, progress, wanted, since, pages);
+        return;
+      }
+      for (const entrance of began) this.#abandon(progress, entrance);
+      this.#options.send(connection, connection.protocol.encodeError(engineUnavailable()));
+    });
+  }
+
+  /** Follows the first topics of a socket, to be let in by its first command or by `release`. */
+  hold(connection: Connection, progress: Progress, names: ReadonlySet<string>): void {
+    const entrances = [...names].map((name) => this.#begin(progress, name, true));
+    const reads = () =>
+      entrances.map(({ topic }) => this.#options.engine.history(topic.name, { limit: 0 }));
+    this.#reading.read(connection, progress, reads, (pages) => {
+      for (const [i, entrance] of entrances.entries()) {
+        entrance.from = pages?.[i]?.top;
+        entrance.sent = entrance.from?.offset ?? 0;
+      }
+    });
+    if (names.size > 0) this.#holding.add(connection);
+  }
+
+  pong(connection: Connection): void {
+    this.#holding.pong(connection);
+  }
+
+  /** Lets in whose client has sent no command in time. To be called often. Cost: the held connections. */
+  release(): void {
+    this.#holding.release();
+  }
+
+  /** Records a publication for those who follow its topic; to be called before it is sent to subscribers. */
+  record(topic: Topic, publication: Publication): void {
+    if (!topic.tail.fits(publication)) {
+      this.#holding.releaseInto(topic);
+      topic.tail.lose();
+    }
+    if (topic.followers > 0) topic.tail.push(publication);
+  }
+
+  /** The connection has taken what waited for it: those that are behind go on. */
+  drained(connection: Connection): void {
+    const { progress } = connection;
+    if (progress === undefined || progress.entrances.length === 0) return;
+    for (const entrance of progress.entrances.slice()) {
+      if (entrance.begun && !entrance.reading) this.#advance(connection, progress, entrance);
+    }
+  }
+
+  /** The connection has ended. */
+  forget(connection: Connection): void {
+    const { progress } = connection;
+    if (progress === undefined) return;
+    connection.progress = undefined;
+    this.#holding.delete(connection);
+    for (const { topic } of progress.entrances) this.#topics.unfollow(topic);
+  }
+
+  /** To be called about once a second: forgets encoded frames. */
+  sweep(): void {
+    this.#frames.clear();
+  }
+
+  #begin(progress: Progress, name: string, held: boolean): Entrance {
+    const topic = this.#topics.follow(name);
+    const entrance = {
+      topic,
+      from: undefined,
+      sent: 0,
+      mark: topic.tail.publications.length,
+      losses: topic.tail.losses,
+      begun: false,
+      held,
+      reading: false,
+    };
+    progress.entrances.push(entrance);
+    return entrance;
+  }
+
+  #abandon(progress: Progress, entrance: Entrance): void {
+    progress.entrances = progress.entrances.filter((other) => other !== entrance);
+    this.#topics.unfollow(entrance.topic);
+  }
+
+  /** Whether the connection has got nothing of this topic yet. */
+  #isNew(progress: Progress, name: string): boolean {
+    const entrance = progress.entrances.find(({ topic }) => topic.name === name);
+    return entrance !== undefined && !entrance.begun;
+  }
+
+  /** The synchronous step: all pages are read. Says what becomes of each topic, then does it. */
+  #decide(
+    connection: Connection,
+    progress: Progress,
+    names: readonly string[],
+    since: Since,
+    pages: readonly Page[],
+  ): void {
+    this.#holding.delete(connection);
+    const entered: Entered[] = [];
+    const ways: [Entrance, Page][] = [];
+    for (const [i, name] of names.entries()) {
+      const page = pages[i] as Page;
+      const given = since.get(name);
+      const entrance = progress.entrances.find(({ topic }) => topic.name === name);
+      if (entrance !== undefined && !entrance.begun) {
+        const found = outset(entrance, page, given);
+        entered.push(found);
+        ways.push([entrance, found.recovered === true ? page : NOTHING]);
+      } else {
+        const topic = this.#topics.get(name);
+        const from = entrance?.from ?? (topic && progress.entered.get(topic));
+        entered.push(already(name, from, page, given));
+      }
+    }
+    for (const entrance of progress.entrances.slice()) {
+      if (!names.includes(entrance.topic.name)) this.#abandon(progress, entrance);
+    }
+    for (const topic of connection.topics.slice()) {
+      if (names.includes(topic.name)) continue;
+      this.#topics.leave(connection, topic);
+      progress.entered.delete(topic);
+    }
+    const reply = connection.protocol.encodeEntered?.(entered);
+    if (reply !== undefined && !this.#options.send(connection, reply)) return;
+    for (const [entrance, page] of ways) {
+      if (connection.progress === progress) this.#step(connection, progress, entrance, page);
+    }
+  }
+
+  /** Sends what the page has, as far as there is room; at its end, the tail, and subscribes. */
+  #step(connection: Connection, progress: Progress, entrance: Entrance, page: Page): void {
+    entrance.begun = true;
+    entrance.held = false;
+    for (const publication of page.publications) {
+      if (!this.#hasRoom(connection)) return;
+      if (!this.#give(connection, publication)) return;
+      entrance.sent = publication.offset ?? 0;
+    }
+    if (page.top !== undefined && entrance.sent < page.top.offset) {
+      entrance.reading = true;
+      this.#options.later(() => {
+        entrance.reading = false;
+        this.#advance(connection, progress, entrance);
+      });
+      return;
+    }
+    this.#finish(connection, progress, entrance);
+  }
+
+  /** Reads on for an entrance that is behind. */
+  #advance(connection: Connection, progress: Progress, entrance: Entrance): void {
+    if (connection.progress !== progress || !progress.entrances.includes(entrance)) return;
+    const { topic } = entrance;
+    entrance.mark = topic.tail.publications.length;
+    entrance.losses = topic.tail.losses;
+    entrance.reading = true;
+    const reads = () => [
+      this.#options.engine.history(topic.name, { since: entrance.sent, limit: PAGE }),
+    ];
+    this.#reading.read(connection, progress, reads, (pages) => {
+      entrance.reading = false;
+      if (!progress.entrances.includes(entrance)) return;
+      const page = pages?.[0];
+      const position = entrance.from && { epoch: entrance.from.epoch, offset: entrance.sent };
+      if (page === undefined || position === undefined || !isWhole(page, position)) {
+        // Part of it was sent, so it must not go on: the client comes back with the position that it has.
+        this.#options.end(connection, "position_lost");
+        return;
+      }
+      this.#step(connection, progress, entrance, page);
+    });
+  }
+
+  /** What the tail has beyond what was sent, then live. */
+  #finish(connection: Connection, progress: Progress, entrance: Entrance): void {
+    const { topic, from } = entrance;
+    entrance.begun = true;
+    entrance.held = false;
+    const isLost = entrance.losses !== topic.tail.losses;
+    if (isLost && from !== undefined) {
+      this.#advance(connection, progress, entrance);
+      return;
+    }
+    const rest = isLost ? [] : topic.tail.publications.slice(entrance.mark);
+    for (const publication of rest) {
+      const { offset } = publication;
+      if (offset !== undefined && offset <= entrance.sent && publication.epoch === from?.epoch) {
+        continue;
+      }
+      if (offset !== undefined && from !== undefined) {
+        if (publication.epoch !== from.epoch) {
+          this.#options.end(connection, "position_lost");
+          return;
+        }
+        if (!this.#hasRoom(connection)) return;
+      }
+      if (publication.except !== connection.id && !this.#give(connection, publication)) return;
+      entrance.sent = offset ?? 0;
+    }
+    this.#topics.join(connection, topic);
+    progress.entered.set(topic, from);
+    this.#abandon(progress, entrance);
+  }
+
+  #hasRoom({ socket }: Connection): boolean {
+    return (socket?.getBufferedAmount() ?? 0) < this.#options.backpressureBytes / 4;
+  }
+
+  /** False when the connection has ended. */
+  #give(connection: Connection, publication: Publication): boolean {
+    if (publication.user !== undefined && publication.user !== connection.user) return true;
+    const frame = this.#frames.of(publication, connection.protocol);
+    return this.#options.send(connection, frame);
+  }
+}
