@@ -39,7 +39,7 @@ export const SETTINGS = {
     "BATON_API_KEYS",
     "",
     "keys without commas or spaces",
-    "Keys that open register, unregister and publish; several, so that one can be replaced. Not set: open to all, on loopback only.",
+    "Keys that open register, unregister, publish and history; several, so that one can be replaced. Not set: open to all, on loopback only.",
     (item) => /^[\x21-\x7e]{1,512}$/.test(item),
   ),
   insecure: flag(

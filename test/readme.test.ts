@@ -1,10 +1,14 @@
 // The README is true: its tables are those of the code, and its first minute works as it stands.
 import { expect, test } from "bun:test";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { EventSource } from "eventsource";
 import { SETTINGS } from "../src/config";
 import { CLOSES, ERRORS } from "../src/relay/errors";
+import { readTopicsFile } from "../src/topics-file";
 import { Client } from "./support/client";
-import { startRelay } from "./support/relay";
+import { startRelay, type TestRelay } from "./support/relay";
+import { until, within } from "./support/wait";
 
 const root = join(import.meta.dir, "..");
 const readme = await Bun.file(join(root, "README.md")).text();
@@ -56,14 +60,16 @@ test("the first minute works: its curl commands, two devices, one message on bot
   const commands = [...readme.matchAll(/^curl .*$/gm)].map(([line]) =>
     line.replaceAll("http://127.0.0.1:8000", relay.url),
   );
-  expect(commands).toHaveLength(3);
+  expect(commands).toHaveLength(4);
   const run = async (command: string) =>
     JSON.parse(await new Response(Bun.spawn(["sh", "-c", command]).stdout).text());
-  const [first, second, publish] = commands as [string, string, string];
+  const [first, second, publish, batch] = commands as [string, string, string, string];
   const phone = await Client.open((await run(first)).url);
   const laptop = await Client.open((await run(second)).url);
   expect(await run(publish)).toMatchObject({ delivered: 2 });
   expect([await phone.next(), await laptop.next()]).toEqual(["hi", "hi"]);
+  expect(await run(batch)).toMatchObject([{ offset: 2 }, { offset: 3 }]);
+  expect(await phone.take(2)).toEqual(['{"n":1}', '{"n":2}']);
   phone.drop();
   laptop.drop();
 });
@@ -78,4 +84,102 @@ test("the one-line client that it shows prints what is published", async () => {
   const { value } = await client.stdout.getReader().read();
   expect(new TextDecoder().decode(value)).toBe("hi\n");
   client.kill();
+});
+
+/** The code block after this comment. */
+function blockAfter(comment: string, heading: string): string {
+  const from = readme.indexOf(comment, readme.indexOf(heading));
+  return /```\w+\n([\s\S]*?)```/.exec(readme.slice(from))?.[1] ?? "";
+}
+
+/** What an example calls, recorded. */
+class Page {
+  readonly #messages: string[] = [];
+  readonly #waiting: (() => void)[] = [];
+  lost: string[] = [];
+
+  readonly onMessage = (topic: string, data: unknown): void => {
+    this.#messages.push(`${topic}: ${JSON.stringify(data)}`);
+    this.#waiting.shift()?.();
+  };
+
+  readonly onLost = (what: unknown): void => {
+    this.lost.push(JSON.stringify(what));
+  };
+
+  async take(count: number): Promise<string[]> {
+    while (this.#messages.length < count) {
+      await within("a message", new Promise<void>((resolve) => this.#waiting.push(resolve)));
+    }
+    return this.#messages.splice(0, count);
+  }
+}
+
+const cutOff = (relay: TestRelay): void => {
+  for (const connection of [...relay.running.relay.connections()]) {
+    relay.running.relay.end(connection, "slow_consumer");
+  }
+};
+
+test("the WebSocket client that it shows loses nothing over a lost connection", async () => {
+  await using relay = await startRelay();
+  const code = blockAfter("<!-- example", "### Lose nothing with a WebSocket");
+  const page = new Page();
+  const relayAddress = () => relay.register(1);
+  const names = ["relayAddress", "onMessage", "onLost", "setTimeout"];
+  let over = false;
+  const soon = (work: () => void) => void (over || setTimeout(work, 20));
+  const connect = new Function(...names, `${code}; return connect;`)(
+    relayAddress,
+    page.onMessage,
+    page.onLost,
+    soon,
+  );
+  await connect(["news", "orders"]);
+  await until("it to be subscribed", async () => (await relay.publish("news", "first")) === 1);
+  expect(await page.take(1)).toEqual(['news: "first"']);
+  cutOff(relay);
+  await relay.publish("news", "missed");
+  await relay.post("/publish", { topic: "orders", data: { id: 1 } });
+  expect((await page.take(2)).toSorted()).toEqual(['news: "missed"', 'orders: {"id":1}']);
+  await until("it to be back", async () => (await relay.publish("orders", "live")) === 1);
+  expect(await page.take(1)).toEqual(['orders: "live"']);
+  cutOff(relay);
+  await relay.post("/publish", Array(101).fill({ topic: "news", message: "too many" }));
+  await until("it to be told", () => page.lost.length > 0);
+  expect(page.lost).toEqual(['"news"']);
+  over = true;
+});
+
+test("the EventSource client that it shows loses nothing over a lost connection", async () => {
+  await using relay = await startRelay();
+  const code = blockAfter("<!-- example", "### Lose nothing with EventSource");
+  const page = new Page();
+  const streamAddress = async () => (await relay.post("/register", { user_id: 1 })).json.sse;
+  const run = new Function(
+    "EventSource",
+    "streamAddress",
+    "onMessage",
+    "onLost",
+    `return (async () => { ${code}; return events; })()`,
+  );
+  const events: EventSource = await run(EventSource, streamAddress, page.onMessage, page.onLost);
+  await until("it to be subscribed", async () => (await relay.publish("news", "first")) === 1);
+  expect(await page.take(1)).toEqual(['news: "first"']);
+  cutOff(relay);
+  await relay.publish("news", "missed");
+  await relay.publish("orders", "one more");
+  expect(await page.take(2)).toEqual(['news: "missed"', 'orders: "one more"']);
+  expect(page.lost).toEqual([]);
+  events.close();
+});
+
+test("the topics file that it shows is one", async () => {
+  const path = join(tmpdir(), `baton-readme-${process.pid}.json`);
+  await Bun.write(path, blockAfter("<!-- topics file", "### Choose what is kept"));
+  expect(readTopicsFile(path)).toEqual({
+    "orders:": { historySize: 1_000, historyTtlMs: 3_600_000 },
+    "typing:": { historySize: 0 },
+  });
+  await Bun.file(path).delete();
 });

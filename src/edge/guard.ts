@@ -19,9 +19,25 @@ export function guard(request: Request, bodyBytes: number): Response | undefined
       new Refusal("bad_request", "The Host header must be at least 4 characters long."),
     );
   }
+  if (url.includes("%") && !isDecodable(url)) {
+    return refuse(
+      new Refusal("bad_request", "The path is not percent-encoded UTF-8 (RFC 3986, section 2.5)."),
+    );
+  }
   const length = headers.get("content-length");
   if (length !== null && Number(length) > bodyBytes) return refuse(bodyTooLarge(bodyBytes));
   return undefined;
+}
+
+/** Elysia's router would throw over a path that is not. */
+function isDecodable(url: string): boolean {
+  const query = url.indexOf("?");
+  try {
+    decodeURIComponent(query < 0 ? url : url.slice(0, query));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 export function bodyTooLarge(bodyBytes: number): Refusal {

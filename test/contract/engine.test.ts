@@ -1,8 +1,9 @@
 // What every engine must do: this suite runs for each row of src/engines/index.ts.
 import { beforeEach, describe, expect, test } from "bun:test";
 import { ENGINES } from "../../src/engines";
-import { type Engine, EngineUnavailable } from "../../src/relay/engine";
-import type { Publication } from "../../src/relay/publication";
+import { type Engine, EngineUnavailable, type Range } from "../../src/relay/engine";
+import type { Publication, Published } from "../../src/relay/publication";
+import { TopicRules } from "../../src/relay/rules";
 import { engineOptions } from "../support/simulation";
 
 for (const [name, create] of Object.entries(ENGINES)) {
@@ -53,6 +54,130 @@ for (const [name, create] of Object.entries(ENGINES)) {
       const late = async () => engine.publish({ topic: "a", data: "after" });
       expect(late()).rejects.toBeInstanceOf(EngineUnavailable);
       expect(delivered).toHaveLength(1);
+    });
+
+    describe("history", () => {
+      const publish = async (topic: string, count: number, first = 1) => {
+        for (let i = first; i < first + count; i++) {
+          await engine.publish({ topic, data: `${topic}${i}` });
+        }
+      };
+      const read = async (topic: string, range: Range) => {
+        const { top, publications } = await engine.history(topic, range);
+        return { top, offsets: publications.map(({ offset }) => offset) };
+      };
+
+      test("numbers each topic 1, 2, 3… under its epoch and gives back what was delivered", async () => {
+        await publish("a", 3);
+        await publish("b", 1);
+        const { top, publications } = await engine.history("a", { limit: 10 });
+        expect(top).toEqual({ epoch: top?.epoch as string, offset: 3 });
+        expect(publications).toEqual(delivered.filter(({ topic }) => topic === "a"));
+        expect((await read("b", { limit: 10 })).offsets).toEqual([1]);
+      });
+
+      test("has publications to one user among the others, with all they carry", async () => {
+        const publication = { topic: "a", data: "[1.0]", json: true, user: "1", except: "x" };
+        await publish("a", 1);
+        await engine.publish(publication);
+        const { publications } = await engine.history("a", { since: 1, limit: 10 });
+        expect(publications).toEqual([
+          { ...publication, offset: 2, epoch: publications[0]?.epoch as string },
+        ]);
+      });
+
+      test("is read from any offset, both ways, as much as is asked for", async () => {
+        await publish("a", 10);
+        const ranges: [Range, number[]][] = [
+          [{ limit: 3 }, [1, 2, 3]],
+          [{ limit: 3, since: 0 }, [1, 2, 3]],
+          [{ limit: 3, since: 8 }, [9, 10]],
+          [{ limit: 3, since: 10 }, []],
+          [{ limit: 3, since: 2 ** 53 - 1 }, []],
+          [{ limit: 0 }, []],
+          [{ limit: 3, reverse: true }, [10, 9, 8]],
+          [{ limit: 3, since: 3, reverse: true }, [2, 1]],
+          [{ limit: 3, since: 1, reverse: true }, []],
+          [{ limit: 3, since: 100, reverse: true }, [10, 9, 8]],
+        ];
+        for (const [range, offsets] of ranges) {
+          expect(await read("a", range)).toMatchObject({ top: { offset: 10 }, offsets });
+        }
+      });
+
+      test("of a topic without a publication has a position, which its first publication goes on from", async () => {
+        const { top } = await engine.history("a", { limit: 10 });
+        expect(top?.offset).toBe(0);
+        const published = (await engine.publish({ topic: "a", data: "m" })) as Published;
+        expect(published).toMatchObject({ offset: 1, epoch: top?.epoch as string });
+      });
+
+      test("keeps as many as its rule says, and none where the rule says none", async () => {
+        const rules = new TopicRules(
+          { historySize: 3, historyTtlMs: 1_000 },
+          { "none:": { historySize: 0 }, "never:": { historyTtlMs: 0 }, n: { historySize: 5 } },
+        );
+        engine = create(engineOptions({ rules }));
+        await engine.start(() => 0);
+        await publish("a", 9);
+        await publish("news", 9);
+        expect((await read("a", { limit: 10 })).offsets).toEqual([7, 8, 9]);
+        expect((await read("news", { limit: 10 })).offsets).toEqual([5, 6, 7, 8, 9]);
+        for (const topic of ["none:a", "never:a"]) {
+          expect(await engine.publish({ topic, data: "m" })).toEqual({ delivered: 0 });
+          expect(await read(topic, { limit: 10 })).toEqual({ top: undefined, offsets: [] });
+        }
+      });
+
+      test("gives up what is too old, and goes on counting", async () => {
+        let now = 0;
+        const rules = new TopicRules({ historySize: 10, historyTtlMs: 1_000 });
+        engine = create(engineOptions({ rules, now: () => now }));
+        await engine.start(() => 0);
+        await publish("a", 2);
+        now = 999;
+        await publish("a", 1);
+        expect((await read("a", { limit: 10 })).offsets).toEqual([1, 2, 3]);
+        now = 1_000;
+        expect((await read("a", { limit: 10 })).offsets).toEqual([3]);
+        now = 5_000;
+        engine.sweep();
+        expect(await read("a", { limit: 10 })).toMatchObject({ top: { offset: 3 }, offsets: [] });
+        expect(await engine.publish({ topic: "a", data: "m" })).toMatchObject({ offset: 4 });
+      });
+    });
+
+    describe("an idempotency key", () => {
+      test("gives the first answer again and publishes nothing, also at once", async () => {
+        const publication = { topic: "a", data: "m" };
+        const answers = await Promise.all(
+          Array.from({ length: 10 }, () => engine.publish(publication, "key")),
+        );
+        for (const answer of answers) expect(answer).toEqual(answers[0] as Published);
+        expect(delivered).toHaveLength(1);
+        expect(await engine.publish({ topic: "b", data: "m" }, "key")).toMatchObject({ offset: 1 });
+        expect(await engine.publish(publication)).toMatchObject({ offset: 2 });
+      });
+
+      test("refuses another publication in the same topic", async () => {
+        await engine.publish({ topic: "a", data: "m" }, "key");
+        const refused = await engine.publish({ topic: "a", data: "n" }, "key");
+        expect(refused).toMatchObject({ code: "idempotency_conflict" });
+        expect(delivered).toHaveLength(1);
+      });
+
+      test("is forgotten when its time is over, and only so many are remembered", async () => {
+        let now = 0;
+        engine = create(engineOptions({ now: () => now, idempotencyMs: 1_000, idempotencyMax: 2 }));
+        await engine.start(() => 0);
+        const publish = (key: string) => engine.publish({ topic: "a", data: key }, key);
+        await publish("k1");
+        await publish("k2");
+        expect(await publish("k3")).toMatchObject({ code: "too_many_idempotency_keys" });
+        now = 1_000;
+        expect(await publish("k3")).toMatchObject({ offset: 3 });
+        expect(await publish("k1")).toMatchObject({ offset: 4 });
+      });
     });
   });
 }

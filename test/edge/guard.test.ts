@@ -119,6 +119,19 @@ test.each([
   );
 });
 
+test.each([
+  ["GET", "/topics/%/history"],
+  ["GET", "/topics/%zz/history"],
+  ["GET", "/topics/%ff/history"],
+  ["GET", "/topics/%ed%a0%80/history"],
+  ["DELETE", "/register/%ff"],
+  ["GET", "/sse/%c0%80"],
+  ["GET", "/ws/%"],
+])("%s %s is refused: no percent-encoded UTF-8", async (method, path) => {
+  const head = await answerTo(`${method} ${path} HTTP/1.1`, "Host: relay.test", "", "");
+  expect(status(head)).toBe(400);
+});
+
 test("100 pipelined requests get 100 answers in order, also after an error", async () => {
   const raw = await RawSocket.open(relay.port);
   const request = (path: string) => `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n`;
