@@ -4,7 +4,7 @@ import type { Static } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import type { PublishCommand } from "../relay/acceptance";
 import { Refusal } from "../relay/errors";
-import { stringEnd } from "../relay/text";
+import { rawMembers } from "../relay/json-text";
 import { readJson, wrongShape } from "./body";
 import { Refused } from "./refusal";
 import { PublishBody } from "./schemas";
@@ -57,67 +57,4 @@ function publishRequest(
   const data = body.data === undefined ? undefined : rawData();
   if (key === undefined) return data === undefined ? (body as PublishCommand) : { ...body, data };
   return { ...body, data, idempotency_key: body.idempotency_key ?? key };
-}
-
-/**
- * The text of a member's value, for the object at the top of valid JSON text, or for each item of an array at its
- * top; undefined where there is none. Of two members with this name the last counts, as for JSON.parse.
- */
-export function rawMembers(json: string, name: string): (string | undefined)[] {
-  let at = skipSpace(json, 0);
-  if (json[at] !== "[") return [memberOf(json, at, name).value];
-  const values: (string | undefined)[] = [];
-  at = skipSpace(json, at + 1);
-  while (json[at] !== "]") {
-    const { value, end } = memberOf(json, at, name);
-    values.push(value);
-    at = skipSpace(json, end);
-    if (json[at] === ",") at = skipSpace(json, at + 1);
-  }
-  return values;
-}
-
-function memberOf(
-  json: string,
-  start: number,
-  name: string,
-): { value: string | undefined; end: number } {
-  if (json[start] !== "{") return { value: undefined, end: skipValue(json, start) };
-  let value: string | undefined;
-  let at = skipSpace(json, start + 1);
-  while (json[at] !== "}") {
-    const keyEnd = stringEnd(json, at) + 1;
-    const key: string = JSON.parse(json.slice(at, keyEnd));
-    // Past the colon.
-    const begin = skipSpace(json, skipSpace(json, keyEnd) + 1);
-    const end = skipValue(json, begin);
-    if (key === name) value = json.slice(begin, end);
-    at = skipSpace(json, end);
-    if (json[at] === ",") at = skipSpace(json, at + 1);
-  }
-  return { value, end: at + 1 };
-}
-
-function skipSpace(json: string, start: number): number {
-  let at = start;
-  while (json.charCodeAt(at) <= 0x20) at++;
-  return at;
-}
-
-/** Where the value that begins at `start` ends. */
-function skipValue(json: string, start: number): number {
-  const first = json[start];
-  if (first === '"') return stringEnd(json, start) + 1;
-  if (first !== "{" && first !== "[") {
-    let at = start;
-    while (at < json.length && !/[\s,\]}]/.test(json[at] as string)) at++;
-    return at;
-  }
-  let depth = 0;
-  for (let at = start; ; at++) {
-    const c = json[at];
-    if (c === '"') at = stringEnd(json, at);
-    else if (c === "{" || c === "[") depth++;
-    else if ((c === "}" || c === "]") && --depth === 0) return at + 1;
-  }
 }

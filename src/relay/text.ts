@@ -1,6 +1,7 @@
 // What text may be a topic name, a user or a message. Whatever passes here is well-formed Unicode:
 // Bun's native topics are UTF-8, where all lone surrogates would become one and the same topic.
 import { Refusal } from "./errors";
+import { isDeeper } from "./json-text";
 
 /** Longest topic name, in bytes of UTF-8; the field's usual bound (the Centrifuge protocol has it too). */
 export const TOPIC_BYTES_MAX = 255;
@@ -119,34 +120,13 @@ export function checkData(json: string, maxBytes: number): Refusal | undefined {
   const refusal = checkMessage(json, maxBytes);
   if (refusal !== undefined) return refusal;
   if (json[0] === '"') return checkMessage(JSON.parse(json), maxBytes);
-  if (isTooDeep(json)) {
+  if (isDeeper(json, DATA_DEPTH_MAX)) {
     return new Refusal(
       "invalid_message",
       `JSON data may be nested at most ${DATA_DEPTH_MAX} levels deep.`,
     );
   }
   return undefined;
-}
-
-function isTooDeep(json: string): boolean {
-  let depth = 0;
-  for (let i = 0; i < json.length; i++) {
-    const c = json.charCodeAt(i);
-    if (c === 0x22) i = stringEnd(json, i);
-    else if (c === 0x7b || c === 0x5b) {
-      if (++depth > DATA_DEPTH_MAX) return true;
-    } else if (c === 0x7d || c === 0x5d) depth--;
-  }
-  return false;
-}
-
-/** Where the string that begins at `start` in valid JSON has its closing quote. */
-export function stringEnd(json: string, start: number): number {
-  for (let end = json.indexOf('"', start + 1); ; end = json.indexOf('"', end + 1)) {
-    let backslashes = 0;
-    while (json[end - 1 - backslashes] === "\\") backslashes++;
-    if (backslashes % 2 === 0) return end;
-  }
 }
 
 /** Refuses (`invalid_idempotency_key`) what cannot be a key, also as the value of a header. */
