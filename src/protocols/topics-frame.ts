@@ -2,7 +2,7 @@
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { type TypeCheck, TypeCompiler } from "@sinclair/typebox/compiler";
 import { Refusal } from "../relay/errors";
-import type { Command } from "../relay/protocol";
+import type { TopicsCommand } from "../relay/command";
 import type { Position } from "../relay/publication";
 
 const topics = Type.Array(Type.String(), {
@@ -32,7 +32,7 @@ const NOWHERE: ReadonlyMap<string, Position> = new Map();
 export function topicsDecoder(
   schema: typeof TopicsFrame | typeof TopicsSinceFrame,
   expected: string,
-): (frame: string | Uint8Array) => Command | Refusal {
+): (frame: string | Uint8Array) => TopicsCommand | Refusal {
   const shape: TypeCheck<TSchema> = TypeCompiler.Compile(schema);
   return (frame) => {
     if (typeof frame !== "string") {

@@ -1,6 +1,6 @@
 // A connection's way into a topic: where it begins, how far it is, and what it is owed.
 import type { Page } from "./engine";
-import type { Command, Entered } from "./protocol";
+import type { Entered, TopicsCommand } from "./command";
 import type { Position } from "./publication";
 import type { Topic } from "./topics";
 
@@ -28,7 +28,7 @@ export interface Progress {
   readonly entered: Map<Topic, Position | undefined>;
   /** Pages of history that are being read; commands wait for them in `queue`. */
   reads: number;
-  readonly queue: Command[];
+  readonly queue: TopicsCommand[];
   /** When held topics are let in without a command; undefined until the first pong. */
   releaseAt: number | undefined;
 }

@@ -9,6 +9,8 @@ export const ERRORS = {
   },
   malformed_json: { status: 400, means: "The body or frame is not valid JSON in UTF-8." },
   unauthorized: { status: 401, means: "The API key is missing or wrong." },
+  token_expired: { status: 401, means: "The token's time is over; a new one is needed." },
+  permission_denied: { status: 403, means: "The client may not do this with this topic." },
   forbidden_origin: { status: 403, means: "The page's origin is not in BATON_ORIGINS." },
   not_found: { status: 404, means: "There is no such route." },
   unknown_connection: {
@@ -16,11 +18,13 @@ export const ERRORS = {
     means: "No registration has this id: unknown, expired, deleted, or its socket has closed.",
   },
   no_history: { status: 404, means: "The topic keeps no history." },
+  not_available: { status: 404, means: "The relay or this topic does not have this feature." },
   method_not_allowed: { status: 405, means: "The route exists, but not with this method." },
   idempotency_conflict: {
     status: 409,
     means: "The idempotency key was used in this topic for another publication.",
   },
+  already_subscribed: { status: 409, means: "The connection has this topic already." },
   unrecoverable_position: {
     status: 409,
     means: "The position is not of this life of the topic's history: its epoch is another.",
@@ -108,11 +112,18 @@ export const CLOSES = {
   shutdown: { code: 1001, reason: "shutting down", comeBack: true },
   internal: { code: 1011, reason: "internal error", comeBack: true },
   replaced: { code: 4001, reason: "replaced by a newer connection", comeBack: false },
+  expired: { code: 4005, reason: "token expired", comeBack: true },
   slow_consumer: { code: 4008, reason: "slow consumer", comeBack: true },
   position_lost: { code: 4010, reason: "position lost", comeBack: true },
   no_pong: { code: 4012, reason: "no pong", comeBack: true },
   too_many_frames: { code: 4013, reason: "too many frames", comeBack: true },
+  invalid_token: { code: 4500, reason: "invalid token", comeBack: false },
+  violation: { code: 4501, reason: "bad request", comeBack: false },
+  stale: { code: 4502, reason: "did not connect in time", comeBack: false },
   deleted: { code: 4503, reason: "registration deleted", comeBack: false },
+  too_many_connections: { code: 4504, reason: "too many connections", comeBack: false },
+  too_many_topics: { code: 4505, reason: "too many topics", comeBack: false },
+  not_available: { code: 4508, reason: "not available", comeBack: false },
 } as const;
 
 export type CloseName = keyof typeof CLOSES;

@@ -1,35 +1,29 @@
 // What the relay asks of a protocol: pure functions between frames and commands.
 // test/contract/protocol.test.ts is the same in tests, for every protocol.
-import type { Refusal } from "./errors";
+import type { Entered, Push, Reply, SessionCommand, TopicsCommand } from "./command";
+import type { CloseName, Refusal } from "./errors";
 import type { Position, Publication } from "./publication";
 
-/** What a client may ask of its connection. */
-export interface Command {
-  readonly kind: "topics";
-  /** Replaces the connection's topics; names are not checked yet and may stand twice. */
-  readonly topics: readonly string[];
-  /** Up to where the client has the publications of a topic; it wants those after it. */
-  readonly since: ReadonlyMap<string, Position>;
-}
-
-/** What became of one topic of a command. */
-export interface Entered {
-  readonly topic: string;
-  /** The newest position; undefined where the topic keeps no history. */
-  readonly top: Position | undefined;
-  /** The client has, or gets after this reply, all that came after this position. */
-  readonly from: Position | undefined;
-  /** Set when the client gave a position: whether it gets all that it missed, or else nothing of it. */
-  readonly recovered?: boolean;
+/** What a protocol has whose clients say who they are by a command, and get a reply to each. */
+export interface SessionFormat {
+  /** The frame that asks for a sign of life; its answer is a `pong` command. */
+  readonly ping: string;
+  encodeReply(reply: Reply): string;
+  encodePush(push: Push): string;
+  /** The frame that says why a connection ends, where the carrier has no other way to; else "". */
+  encodeClose(why: CloseName): string;
 }
 
 export interface Protocol {
   /** Short and without a colon: it begins the native topics of this protocol. */
   readonly name: string;
-  /** Streams only go out: Server-Sent Events. */
+  /** Streams only go out: Server-Sent Events, or a response that goes on. */
   readonly carrier: "socket" | "stream";
-  /** One inbound frame as a command. Never throws; cost: the frame's length. */
-  decode(frame: string | Uint8Array): Command | Refusal;
+  /** Close codes and reasons of its own, in place of the table's. */
+  readonly closes?: Readonly<Record<CloseName, { code: number; reason: string }>>;
+  readonly session?: SessionFormat;
+  /** One inbound frame as commands. Never throws; cost: the frame's length. */
+  decode(frame: string | Uint8Array): TopicsCommand | Refusal | readonly SessionCommand[];
   /** The frame that every subscriber gets: made once for each publication, not for each connection. */
   encodePublication(publication: Publication): string;
   /** The reply to a topics command. Not there: clients of this protocol know no positions and cannot resume. */

@@ -1,5 +1,7 @@
 // What is published, where it stands in its topic's history, and what an engine answers.
 
+import type { ClientInfo } from "./command";
+
 /** A place in a topic's history: after `offset` publications of this life of it; offset 0 is before the first. */
 export interface Position {
   /** One life of a topic's history; another epoch, and offsets mean something else. */
@@ -15,6 +17,10 @@ export interface Publication {
   readonly json?: boolean;
   /** Set: only this user's connections that are subscribed to the topic get it. */
   readonly user?: string | undefined;
+  /** The client that published it, when it was one. */
+  readonly info?: ClientInfo | undefined;
+  /** JSON text: an object of texts for the receivers. */
+  readonly tags?: string | undefined;
   /** Id of a connection that does not get it live. */
   readonly except?: string | undefined;
   /** 1, 2, 3… in its topic; set, like `epoch`, by the engine where the topic keeps history. */

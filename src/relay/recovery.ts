@@ -7,7 +7,7 @@ import { already, type Entrance, isWhole, outset, type Progress } from "./entran
 import { type CloseName, engineUnavailable } from "./errors";
 import { FrameCache } from "./frames";
 import { Holding } from "./holding";
-import type { Entered } from "./protocol";
+import type { Entered } from "./command";
 import type { Publication } from "./publication";
 import { Reading, type Since } from "./reading";
 import type { Topic, Topics } from "./topics";

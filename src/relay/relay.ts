@@ -10,7 +10,8 @@ import { newProgress } from "./entrance";
 import { CLOSES, type CloseName, engineUnavailable, Refusal, shuttingDown } from "./errors";
 import { Heartbeat } from "./heartbeat";
 import type { Limits } from "./limits";
-import type { Command, Protocol } from "./protocol";
+import type { TopicsCommand } from "./command";
+import type { Protocol } from "./protocol";
 import type { Position, Publication, Published } from "./publication";
 import { Recovery } from "./recovery";
 import { type Registration, Registry } from "./registry";
@@ -254,7 +255,7 @@ export class Relay {
     return checkTopics(names, this.#limits.connectionTopicsMax);
   }
 
-  #obey(connection: Connection, command: Command): Refusal | undefined {
+  #obey(connection: Connection, command: TopicsCommand): Refusal | undefined {
     const names = new Set(command.topics);
     const refusal = this.checkTopics(names);
     if (refusal === undefined) this.#recovery.choose(connection, names, command.since);

@@ -1,11 +1,27 @@
 // Rules for topics: what holds for all names with a prefix. The longest prefix that fits decides.
 
+/** Who may: a known user, one that is subscribed, and whether "" (the anonymous user) may like them. */
+export type Allowed = readonly ("client" | "subscriber" | "anonymous")[];
+
 export interface TopicRule {
   /** Publications kept; 0 for no history. */
   readonly historySize: number;
   /** How long each is kept; 0 for no history. */
   readonly historyTtlMs: number;
+  /** Whether it is known who is in the topic. */
+  readonly presence: boolean;
+  /** Whether those in it are told who comes and goes. */
+  readonly joinLeave: boolean;
+  /** What clients may do; what is not named, nobody may. */
+  readonly allow: Readonly<Partial<Record<"subscribe" | "publish" | "presence" | "history", Allowed>>>;
 }
+
+/** What holds for a topic of which no rule says anything else. */
+export const NO_RULE: Pick<TopicRule, "presence" | "joinLeave" | "allow"> = {
+  presence: false,
+  joinLeave: false,
+  allow: {},
+};
 
 /** By prefix; what a rule does not say is as for all other topics. */
 export type RulesByPrefix = Readonly<Record<string, Partial<TopicRule>>>;

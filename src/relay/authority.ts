@@ -1,0 +1,118 @@
+// Who may do what: tokens say who a client is, rules say what clients may do with topics. Marks in a topic's name
+// narrow it: "$" for those with a token of their own for it, "#" before a list of the users it is for.
+import type { Connection } from "./connection";
+import { Refusal } from "./errors";
+import type { TopicRules } from "./rules";
+
+/** What a connection's token says. Seconds are from now on. */
+export interface ConnectionClaims {
+  /** "" is the anonymous user. */
+  readonly user: string;
+  readonly ttl: number | undefined;
+  /** JSON text that others see. */
+  readonly info?: string | undefined;
+  /** Topics that the relay subscribes it to. */
+  readonly topics: ReadonlyMap<string, { readonly info?: string; readonly data?: string }>;
+}
+
+/** What a token for one topic says. */
+export interface TopicClaims {
+  readonly user: string;
+  readonly topic: string;
+  /** Set: only this connection may use it. */
+  readonly client?: string | undefined;
+  readonly ttl: number | undefined;
+  readonly info?: string | undefined;
+  /** JSON text for the subscriber. */
+  readonly data?: string | undefined;
+}
+
+export type TokenProblem = "invalid" | "expired";
+
+/** Checks tokens; edge/tokens.ts is the real one. */
+export interface TokenCheck {
+  connection(token: string): Promise<ConnectionClaims | TokenProblem>;
+  topic(token: string): Promise<TopicClaims | TokenProblem>;
+}
+
+export interface AuthorityOptions {
+  /** Undefined: the relay is open, and whoever reaches it may do anything. */
+  readonly tokens: TokenCheck | undefined;
+  /** Whether a client without a token may connect, as the anonymous user. */
+  readonly anonymous: boolean;
+  readonly rules: TopicRules;
+}
+
+/** What clients can be allowed to do with a topic. */
+export type Action = "subscribe" | "publish" | "presence" | "history";
+
+export class Authority {
+  readonly #options: AuthorityOptions;
+
+  constructor(options: AuthorityOptions) {
+    this.#options = options;
+  }
+
+  /** Who a client is that connects with this token; undefined when it needs one. */
+  connect(token: string): ConnectionClaims | undefined | Promise<ConnectionClaims | TokenProblem> {
+    const { tokens, anonymous } = this.#options;
+    if (tokens !== undefined && token !== "") return tokens.connection(token);
+    if (tokens !== undefined && !anonymous) return undefined;
+    return { user: "", ttl: undefined, topics: new Map() };
+  }
+
+  /** Undefined when the relay has nothing to check tokens with. */
+  get tokens(): TokenCheck | undefined {
+    return this.#options.tokens;
+  }
+
+  /** Refuses (`permission_denied`) a client of a session what no rule allows it. */
+  check(connection: Connection, action: Action, topic: string): Refusal | undefined {
+    if (this.#options.tokens === undefined) return undefined;
+    const isSubscribed = connection.topics.some(({ name }) => name === topic);
+    const { user } = connection;
+    if (action === "subscribe") {
+      if (isPrivate(topic)) return denied(topic);
+      const users = usersOf(topic);
+      if (users !== undefined) return users.includes(user) && user !== "" ? undefined : denied(topic);
+    }
+    const allowed = this.#options.rules.of(topic).allow[action] ?? [];
+    const isKnown = user !== "" || allowed.includes("anonymous");
+    const may = allowed.includes("client") || (allowed.includes("subscriber") && isSubscribed);
+    return isKnown && may ? undefined : denied(topic);
+  }
+
+  /**
+   * Refuses a registered client the topics that are not for it. It may have all others unless their rule names who
+   * may subscribe: its backend has let it in.
+   */
+  checkRegistered(user: string, topics: Iterable<string>): Refusal | undefined {
+    if (this.#options.tokens === undefined) return undefined;
+    for (const topic of topics) {
+      const users = usersOf(topic);
+      if (users?.includes(user) === true && !isPrivate(topic)) continue;
+      const allowed = this.#options.rules.of(topic).allow.subscribe;
+      if (isPrivate(topic) || users !== undefined || allowed?.includes("client") === false) {
+        return denied(topic);
+      }
+    }
+    return undefined;
+  }
+}
+
+function denied(topic: string): Refusal {
+  return new Refusal(
+    "permission_denied",
+    `This client may not do that with the topic ${JSON.stringify(topic)}: BATON_TOPICS_FILE or a token for it would have to allow it.`,
+  );
+}
+
+function isPrivate(topic: string): boolean {
+  return topic.startsWith("$");
+}
+
+/** The users after the last "#"; undefined when the topic is not limited to any. */
+function usersOf(topic: string): readonly string[] | undefined {
+  const mark = topic.lastIndexOf("#");
+  return mark < 0 ? undefined : topic.slice(mark + 1).split(",");
+}
