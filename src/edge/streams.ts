@@ -22,6 +22,16 @@ const RETRY_MS = 1_000;
 /** For a stream whose id another one has taken: it must not come back and take it again. */
 const NEVER_MS = 2 ** 31 - 1;
 
+const HEADERS = {
+  headers: {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+    // nginx would hold the events back.
+    "x-accel-buffering": "no",
+  },
+};
+
 const encoder = new TextEncoder();
 
 export interface StreamsOptions {
@@ -61,6 +71,8 @@ export class Streams implements Outlet {
         `The positions of a stream's topics go into one header, at most ${ID_BYTES_MAX} bytes of it: take fewer topics for each stream, or a WebSocket.`,
       );
     }
+    // HEAD: nobody would read the body, so the stream would never end.
+    if (request.method !== "GET") return new Response(null, HEADERS);
     // Bun ends a response that is quiet for 10 s; relay/heartbeat.ts keeps it alive.
     this.#server?.timeout(request, 0);
     const stream = new Stream(this.#audiences, this.#options.backpressureBytes, {
@@ -74,15 +86,7 @@ export class Streams implements Outlet {
     });
     stream.retry(RETRY_MS * (1 + Math.random()));
     relay.open(connection, stream, beginning);
-    return new Response(stream.body, {
-      headers: {
-        "content-type": "text/event-stream; charset=utf-8",
-        "cache-control": "no-store",
-        "x-content-type-options": "nosniff",
-        // nginx would hold the events back.
-        "x-accel-buffering": "no",
-      },
-    });
+    return new Response(stream.body, HEADERS);
   }
 
   publish(native: string, frame: string, except?: Socket): void {
@@ -122,6 +126,8 @@ class Stream implements Socket {
   /** The position of each topic, as it stands in an id. */
   readonly #positions = new Map<string, string>();
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
+  /** What waited for the peer when it was last looked at. */
+  #waited = 0;
 
   constructor(audiences: Map<string, Set<Stream>>, limit: number, events: StreamEvents) {
     this.#audiences = audiences;
@@ -132,9 +138,8 @@ class Stream implements Socket {
         start: (controller) => {
           this.#controller = controller;
         },
-        pull: () => {
-          if (this.#controller !== undefined) events.taken();
-        },
+        // In a turn of its own: it is called within `enqueue` too, and `taken` may lead to more of that.
+        pull: () => queueMicrotask(() => this.#look()),
         cancel: () => {
           this.#leaveAll();
           events.gone();
@@ -178,11 +183,9 @@ class Stream implements Socket {
     if (audience?.size === 0) this.#audiences.delete(native);
   }
 
-  /** A comment; there is no pong, so a peer that has taken all before it counts as alive. */
+  /** A comment; there is no pong, so a peer that takes anything counts as alive. */
   ping(): void {
-    const idle = this.getBufferedAmount() <= 0;
     this.#write(encoder.encode(":\n\n"));
-    if (idle) this.#events.taken();
   }
 
   /** The wire has no word for a code: EventSource comes back, unless another stream has its id. */
@@ -201,7 +204,17 @@ class Stream implements Socket {
   #write(bytes: Uint8Array): number {
     if (this.#controller === undefined) return 0;
     this.#controller.enqueue(bytes);
+    this.#waited = this.getBufferedAmount();
     return bytes.byteLength;
+  }
+
+  /** Whether the peer has taken something: being asked for more does not say so. */
+  #look(): void {
+    if (this.#controller === undefined) return;
+    const waits = this.getBufferedAmount();
+    const taken = waits === 0 || waits < this.#waited;
+    this.#waited = waits;
+    if (taken) this.#events.taken();
   }
 
   /** A frame whose id has the positions of all topics of this stream. */

@@ -142,13 +142,13 @@ export function errorOf({ code }: Refusal): { code: number; message: string; tem
 }
 
 /** A subscribe result (4, 9): `offset` is where the client goes on, what it missed follows in pushes. */
-function subscribed({ top, from, recovered, ttl, data }: Subscribed): string {
+function subscribed({ top, at, recovered, ttl, data }: Subscribed): string {
   const body: Record<string, unknown> = expiry(ttl);
   if (top !== undefined) {
     body.recoverable = true;
     body.positioned = true;
     body.epoch = top.epoch;
-    body.offset = from?.offset ?? top.offset;
+    body.offset = at?.offset ?? top.offset;
   }
   if (recovered !== undefined) body.was_recovering = true;
   if (recovered === true) body.recovered = true;

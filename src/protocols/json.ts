@@ -25,10 +25,14 @@ export function envelope({ topic, data, json, offset, epoch }: Publication): str
   return `{"topic":${JSON.stringify(topic)},"data":${payload}${position}}`;
 }
 
-/** The reply to a topics command: for each topic its newest position and, if the client gave one, `recovered`. */
+/**
+ * The reply to a topics command: for each topic, if the client gave a position, `recovered`; and the newest position
+ * when it is, else the one that the client has with this reply.
+ */
 export function enteredBody(entered: readonly Entered[]): string {
-  const topics = entered.map(({ topic, top, recovered }) => {
-    const fields = { offset: top?.offset, epoch: top?.epoch, recovered };
+  const topics = entered.map(({ topic, top, at, recovered }) => {
+    const position = recovered === true ? top : at;
+    const fields = { offset: position?.offset, epoch: position?.epoch, recovered };
     return `${JSON.stringify(topic)}:${JSON.stringify(fields)}`;
   });
   return `{"topics":{${topics.join(",")}}}`;

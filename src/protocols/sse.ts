@@ -37,8 +37,8 @@ function stream(name: string, dataOf: (publication: Publication) => string): Pro
  * given what it missed is told, by an event without a name.
  */
 function encodeEntered(entered: readonly Entered[]): string {
-  const positions = entered.flatMap(({ topic, from }) =>
-    from === undefined ? [] : [encodePosition(topic, from)],
+  const positions = entered.flatMap(({ topic, at }) =>
+    at === undefined ? [] : [encodePosition(topic, at)],
   );
   const id = positions.length === 0 ? "" : `id: ${positions.join("&")}\n`;
   const told = entered.some(({ recovered }) => recovered === false);

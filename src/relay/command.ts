@@ -78,8 +78,8 @@ export interface Entered {
   readonly topic: string;
   /** The newest position; undefined where the topic keeps no history. */
   readonly top: Position | undefined;
-  /** The client has, or gets after this reply, all that came after this position. */
-  readonly from: Position | undefined;
+  /** Where the client is when it reads the reply: all that comes after this position follows it. */
+  readonly at: Position | undefined;
   /** Set when the client gave a position: whether it gets all that it missed, or else nothing of it. */
   readonly recovered?: boolean;
 }

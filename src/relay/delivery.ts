@@ -26,6 +26,7 @@ export class Delivery {
   deliver(publication: Publication): number {
     const topic = this.#options.topics.get(publication.topic);
     if (topic === undefined) return 0;
+    topic.advance(publication);
     if (topic.followers > 0) this.#options.recovery.record(topic, publication);
     const { user, except } = publication;
     const left = except === undefined ? undefined : this.#options.registry.connection(except);

@@ -39,7 +39,10 @@ export interface Engine {
     publication: Publication,
     key?: string,
   ): Published | Refusal | Promise<Published | Refusal>;
-  /** Reads what is kept. All that was delivered before the call is seen by it. */
+  /**
+   * Reads what is kept: all that was delivered before the call, and nothing that is still to be delivered here after
+   * the answer, or the reader would get it twice.
+   */
   history(topic: string, range: Range): Page | Promise<Page>;
   /** To be called about once a second: gives up what is too old. Cost: bounded, however much there is. */
   sweep(): void;

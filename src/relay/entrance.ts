@@ -41,29 +41,34 @@ export function newProgress(): Progress {
 export function outset(entrance: Entrance, page: Page, given: Position | undefined): Entered {
   const { top } = page;
   const topic = entrance.topic.name;
-  if (given === undefined && entrance.held) return { topic, top, from: entrance.from };
+  // Held ones are given all since they began, if it is known where that was.
+  if (given === undefined && entrance.held && (entrance.from !== undefined || top === undefined)) {
+    return { topic, top, at: entrance.from };
+  }
   const recovered = given !== undefined && isWhole(page, given);
-  const from = recovered ? given : top;
-  entrance.from = from;
-  entrance.sent = from?.offset ?? 0;
-  return given === undefined ? { topic, top, from } : { topic, top, from, recovered };
+  const at = recovered ? given : top;
+  entrance.from = at;
+  entrance.sent = at?.offset ?? 0;
+  return given === undefined ? { topic, top, at } : { topic, top, at, recovered };
 }
 
-/** The same for a topic whose publications it has from `from` on, live or soon: nothing more is to be sent. */
+/** The same for a topic of which it has all between `from` and `at`, and gets the rest, live or soon. */
 export function already(
   topic: string,
   from: Position | undefined,
-  { top }: Page,
+  at: Position | undefined,
+  top: Position | undefined,
   given: Position | undefined,
 ): Entered {
-  if (given === undefined) return { topic, top, from };
+  if (given === undefined) return { topic, top, at };
   const recovered =
     from !== undefined &&
+    at !== undefined &&
     given.epoch === from.epoch &&
-    given.epoch === top?.epoch &&
+    given.epoch === at.epoch &&
     given.offset >= from.offset &&
-    given.offset <= top.offset;
-  return { topic, top, from, recovered };
+    given.offset <= at.offset;
+  return { topic, top, at, recovered };
 }
 
 /** Whether the page is of this epoch and goes on right after the position, or there is nothing after it. */

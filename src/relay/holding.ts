@@ -55,6 +55,8 @@ export class Holding {
       const { progress } = connection;
       const entrance = progress?.entrances.find((other) => other.held && other.topic === topic);
       if (progress === undefined || entrance === undefined || progress.reads > 0) continue;
+      // Who has lost track must read, and that not in the middle of a delivery: `release` sees to it.
+      if (entrance.losses !== topic.tail.losses) continue;
       this.#letIn(connection, progress, entrance);
     }
   }

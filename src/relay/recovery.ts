@@ -8,7 +8,7 @@ import { type CloseName, engineUnavailable } from "./errors";
 import { FrameCache } from "./frames";
 import { Holding } from "./holding";
 import type { Entered } from "./command";
-import type { Publication } from "./publication";
+import type { Position, Publication } from "./publication";
 import { Reading, type Since } from "./reading";
 import type { Topic, Topics } from "./topics";
 
@@ -35,8 +35,10 @@ export class Recovery {
   readonly #options: RecoveryOptions;
   readonly #topics: Topics;
   readonly #reading: Reading;
-  readonly #frames = new FrameCache();
-  readonly #holding: Holding;
+  /** To be cleared about once a second. */
+  readonly frames = new FrameCache();
+  /** First topics that wait for the client's first command. */
+  readonly holding: Holding;
 
   constructor(options: RecoveryOptions) {
     this.#options = options;
@@ -45,7 +47,7 @@ export class Recovery {
       goOn: (connection, names, since) => this.choose(connection, names, since),
       end: options.end,
     });
-    this.#holding = new Holding(options.now, (connection, progress, entrance) =>
+    this.holding = new Holding(options.now, (connection, progress, entrance) =>
       this.#finish(connection, progress, entrance),
     );
   }
@@ -96,22 +98,13 @@ export class Recovery {
         entrance.sent = entrance.from?.offset ?? 0;
       }
     });
-    if (names.size > 0) this.#holding.add(connection);
-  }
-
-  pong(connection: Connection): void {
-    this.#holding.pong(connection);
-  }
-
-  /** Lets in whose client has sent no command in time. To be called often. Cost: the held connections. */
-  release(): void {
-    this.#holding.release();
+    if (names.size > 0) this.holding.add(connection);
   }
 
   /** Records a publication for those who follow its topic; to be called before it is sent to subscribers. */
   record(topic: Topic, publication: Publication): void {
     if (!topic.tail.fits(publication)) {
-      this.#holding.releaseInto(topic);
+      this.holding.releaseInto(topic);
       topic.tail.lose();
     }
     if (topic.followers > 0) topic.tail.push(publication);
@@ -131,13 +124,8 @@ export class Recovery {
     const { progress } = connection;
     if (progress === undefined) return;
     connection.progress = undefined;
-    this.#holding.delete(connection);
+    this.holding.delete(connection);
     for (const { topic } of progress.entrances) this.#topics.unfollow(topic);
-  }
-
-  /** To be called about once a second: forgets encoded frames. */
-  sweep(): void {
-    this.#frames.clear();
   }
 
   #begin(progress: Progress, name: string, held: boolean): Entrance {
@@ -175,7 +163,7 @@ export class Recovery {
     since: Since,
     pages: readonly Page[],
   ): void {
-    this.#holding.delete(connection);
+    this.holding.delete(connection);
     const entered: Entered[] = [];
     const ways: [Entrance, Page][] = [];
     for (const [i, name] of names.entries()) {
@@ -187,9 +175,7 @@ export class Recovery {
         entered.push(found);
         ways.push([entrance, found.recovered === true ? page : NOTHING]);
       } else {
-        const topic = this.#topics.get(name);
-        const from = entrance?.from ?? (topic && progress.entered.get(topic));
-        entered.push(already(name, from, page, given));
+        entered.push(this.#already(progress, name, entrance, page, given));
       }
     }
     for (const entrance of progress.entrances.slice()) {
@@ -205,6 +191,23 @@ export class Recovery {
     for (const [entrance, page] of ways) {
       if (connection.progress === progress) this.#step(connection, progress, entrance, page);
     }
+  }
+
+  /** For a topic that it has: the page may be older than what was delivered to it since. */
+  #already(
+    progress: Progress,
+    name: string,
+    entrance: Entrance | undefined,
+    page: Page,
+    given: Position | undefined,
+  ): Entered {
+    const topic = this.#topics.get(name);
+    const top = topic?.position ?? page.top;
+    if (entrance !== undefined) {
+      const at = entrance.from && { ...entrance.from, offset: entrance.sent };
+      return already(name, entrance.from, at, top, given);
+    }
+    return already(name, topic && progress.entered.get(topic), top, top, given);
   }
 
   /** Sends what the page has, as far as there is room; at its end, the tail, and subscribes. */
@@ -289,7 +292,7 @@ export class Recovery {
   /** False when the connection has ended. */
   #give(connection: Connection, publication: Publication): boolean {
     if (publication.user !== undefined && publication.user !== connection.user) return true;
-    const frame = this.#frames.of(publication, connection.protocol);
+    const frame = this.frames.of(publication, connection.protocol);
     return this.#options.send(connection, frame);
   }
 }

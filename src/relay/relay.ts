@@ -181,7 +181,7 @@ export class Relay {
 
   pong(connection: Connection): void {
     this.#heartbeat.pong(connection, this.#now());
-    this.#recovery.pong(connection);
+    this.#recovery.holding.pong(connection);
   }
 
   /** The peer has taken what waited for it. */
@@ -236,7 +236,7 @@ export class Relay {
     const now = this.#now();
     this.#registry.expire(now);
     this.#options.engine.sweep();
-    this.#recovery.sweep();
+    this.#recovery.frames.clear();
     const newWindow = now >= this.#frameWindowEnds;
     if (newWindow) this.#frameWindowEnds = now + FRAME_WINDOW_MS;
     for (const connection of this.#registry.connections()) {
@@ -247,7 +247,7 @@ export class Relay {
 
   /** To be called every few hundred milliseconds: lets in whose client keeps silent. Cost: those that wait. */
   release(): void {
-    this.#recovery.release();
+    this.#recovery.holding.release();
   }
 
   /** Refuses (`invalid_topic`, `too_many_topics`) what cannot be the topics of a connection. */

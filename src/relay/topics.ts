@@ -2,7 +2,7 @@
 // A topic lives exactly as long as it has a subscriber or a follower here.
 import type { Connection, Outlet, Socket } from "./connection";
 import type { Protocol } from "./protocol";
-import type { Publication } from "./publication";
+import type { Position, Publication } from "./publication";
 import { Tail } from "./tail";
 
 /** The subscribers of a topic that speak one protocol: they all get the same bytes. */
@@ -15,6 +15,9 @@ interface Audience {
 export class Topic {
   readonly name: string;
   readonly audiences: Audience[] = [];
+  /** The newest position that was delivered here. */
+  epoch: string | undefined;
+  offset = 0;
   /** Those who are on their way in, and therefore need the tail. */
   followers = 0;
   /** What was delivered while there were followers. */
@@ -22,6 +25,18 @@ export class Topic {
 
   constructor(name: string) {
     this.name = name;
+  }
+
+  /** To be called before a publication is sent to subscribers. */
+  advance({ epoch, offset }: Publication): void {
+    if (offset === undefined) return;
+    this.epoch = epoch;
+    this.offset = offset;
+  }
+
+  /** Where its subscribers are; undefined when nothing with a position was delivered yet. */
+  get position(): Position | undefined {
+    return this.epoch === undefined ? undefined : { epoch: this.epoch, offset: this.offset };
   }
 
   audience(protocol: Protocol): Audience {

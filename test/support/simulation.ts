@@ -3,8 +3,11 @@ import { MemoryEngine } from "../../src/engines/memory";
 import type { EngineOptions } from "../../src/engines/options";
 import { plain } from "../../src/protocols/plain";
 import type { Connection, Outlet, Socket } from "../../src/relay/connection";
+import type { Engine } from "../../src/relay/engine";
 import { Refusal } from "../../src/relay/errors";
 import type { Limits } from "../../src/relay/limits";
+import type { Protocol } from "../../src/relay/protocol";
+import type { Publication } from "../../src/relay/publication";
 import { Relay } from "../../src/relay/relay";
 import { TopicRules } from "../../src/relay/rules";
 
@@ -74,10 +77,19 @@ export class Simulation implements Outlet {
   readonly relay: Relay;
   readonly sockets = new Set<FakeSocket>();
   now = 0;
+  readonly engine: Engine;
+  /** Hears of each publication just before it is delivered. */
+  onDeliver: (publication: Publication) => void = () => {};
   #ids = 0;
 
-  constructor(limits: Partial<Limits> = {}, defaultTopics: readonly string[] = ["tech"]) {
-    const engine = new MemoryEngine(engineOptions({ now: () => this.now }));
+  /** `makeEngine` is given this simulation's clock. */
+  constructor(
+    limits: Partial<Limits> = {},
+    defaultTopics: readonly string[] = ["tech"],
+    makeEngine: (options: EngineOptions) => Engine = (options) => new MemoryEngine(options),
+  ) {
+    const engine = makeEngine(engineOptions({ now: () => this.now }));
+    this.engine = engine;
     this.relay = new Relay({
       limits: { ...LIMITS, ...limits },
       defaultTopics,
@@ -88,7 +100,10 @@ export class Simulation implements Outlet {
       random: () => 0.5,
       later: setImmediate,
     });
-    engine.start((publication) => this.relay.deliver(publication));
+    engine.start((publication) => {
+      this.onDeliver(publication);
+      return this.relay.deliver(publication);
+    });
   }
 
   publish(native: string, frame: string): void {
@@ -103,8 +118,8 @@ export class Simulation implements Outlet {
   }
 
   /** Connects with this id; throws on a refusal. */
-  connect(id: string): { connection: Connection; socket: FakeSocket } {
-    const connection = this.relay.admit(id, plain);
+  connect(id: string, protocol: Protocol = plain): { connection: Connection; socket: FakeSocket } {
+    const connection = this.relay.admit(id, protocol);
     if (connection instanceof Refusal) throw new Error(connection.code);
     const socket = new FakeSocket();
     this.sockets.add(socket);

@@ -1,0 +1,59 @@
+// An engine that answers later, in an order that the test chooses: what a remote one may do to the relay.
+import { MemoryEngine } from "../../src/engines/memory";
+import type { EngineOptions } from "../../src/engines/options";
+import {
+  type Deliver,
+  type Engine,
+  EngineUnavailable,
+  type Page,
+  type Range,
+} from "../../src/relay/engine";
+import type { Refusal } from "../../src/relay/errors";
+import type { Publication, Published } from "../../src/relay/publication";
+
+/** Resolves when the test lets it; `what` names it. */
+export type Wait = (what: string) => Promise<void>;
+
+/** Publications are numbered and delivered later, pages of history are old when they arrive, and reads fail. */
+export class AsyncEngine implements Engine {
+  readonly name = "async";
+  readonly #kept: MemoryEngine;
+  readonly #wait: Wait;
+  /** Reads of history that will fail. */
+  failures = 0;
+
+  constructor(options: EngineOptions, wait: Wait) {
+    this.#kept = new MemoryEngine(options);
+    this.#wait = wait;
+  }
+
+  start(deliver: Deliver): void {
+    this.#kept.start(deliver);
+  }
+
+  async publish(publication: Publication, key?: string): Promise<Published | Refusal> {
+    await this.#wait("publish");
+    return this.#kept.publish(publication, key);
+  }
+
+  async history(topic: string, range: Range): Promise<Page> {
+    await this.#wait("ask for history");
+    if (this.failures > 0) {
+      this.failures--;
+      throw new EngineUnavailable("as the test wants");
+    }
+    const page = this.#kept.history(topic, range);
+    await this.#wait("answer with history");
+    return page;
+  }
+
+  sweep(): void {
+    this.#kept.sweep();
+  }
+
+  healthy(): boolean {
+    return true;
+  }
+
+  close(): void {}
+}
