@@ -79,12 +79,19 @@ function checkHeaders(headers: Headers): void {
   }
 }
 
-async function read(request: Request, bodyBytes: number): Promise<Uint8Array> {
+function read(request: Request, bodyBytes: number): Promise<Uint8Array> {
   // With a Content-Length, guard.ts has seen that it is within the bound.
   if (request.headers.has("content-length") || request.body === null) return request.bytes();
+  return readChunks(request.body, bodyBytes);
+}
+
+async function readChunks(
+  body: ReadableStream<Uint8Array>,
+  bodyBytes: number,
+): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let length = 0;
-  const reader = request.body.getReader();
+  const reader = body.getReader();
   for (;;) {
     const { done, value } = await reader.read();
     if (done) return Buffer.concat(chunks, length);

@@ -10,7 +10,7 @@ import { connecting } from "./connecting";
 import { documentation } from "./documentation";
 import type { KeyCheck } from "./keys";
 import type { Log } from "./log";
-import { publishing } from "./publishing";
+import { type PublishAnswer, publishing } from "./publishing";
 import { Refused, refuse, refuseInternal, TEXT } from "./refusal";
 import { registering } from "./registering";
 import { errorAnswers, Ok } from "./schemas";
@@ -25,6 +25,7 @@ export interface RouteOptions {
   readonly streams: Streams;
   readonly streamFormats: Formats;
   readonly checkKey: KeyCheck;
+  readonly publish: PublishAnswer;
   /** The security entry of guarded routes in the OpenAPI page. */
   readonly security: Record<string, string[]>[];
   readonly origins: readonly string[];

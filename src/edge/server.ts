@@ -9,6 +9,7 @@ import { guard } from "./guard";
 import { keyCheck } from "./keys";
 import type { Log } from "./log";
 import { originAllowed } from "./origins";
+import { publishAnswer } from "./publishing";
 import { refuse, refuseInternal } from "./refusal";
 import { routes } from "./routes";
 import type { Formats, Sockets } from "./sockets";
@@ -34,10 +35,12 @@ export interface ServerOptions {
 export function serve(options: ServerOptions): Server<Connection> {
   const { settings, relay, sockets, log } = options;
   const { bodyBytes, origins } = settings;
+  const checkKey = keyCheck(settings.apiKeys);
   const shared = {
     ...options,
     handshake: sockets.handshake(relay, origins),
-    checkKey: keyCheck(settings.apiKeys),
+    checkKey,
+    publish: publishAnswer({ relay, log, checkKey, bodyBytes }),
     security: settings.apiKeys.length > 0 ? KEY : [],
     publicUrl: settings.publicUrl,
     origins,
@@ -66,7 +69,8 @@ export function serve(options: ServerOptions): Server<Connection> {
         return refused;
       }
       if (request.method === "POST") {
-        return headers.has("origin") ? forPages.fetch(request) : bare.fetch(request);
+        if (headers.has("origin")) return forPages.fetch(request);
+        return isPublish(request.url) ? shared.publish(request) : bare.fetch(request);
       }
       const asked = headers.has("upgrade") ? handshakeOf(request.url) : undefined;
       const protocol = asked && options.socketFormats[asked.format];
@@ -83,6 +87,11 @@ export function serve(options: ServerOptions): Server<Connection> {
   sockets.attach(server);
   options.streams.attach(server, relay);
   return server;
+}
+
+/** Whether the path is just /publish. */
+function isPublish(url: string): boolean {
+  return url.endsWith("/publish") && url.indexOf("/", 8) === url.length - 8;
 }
 
 /**

@@ -1,11 +1,19 @@
 // JSON as text: parts are cut out as they stand, since JSON.parse would round large integers, and 1.0 would come out
 // as 1. Every text here has passed JSON.parse.
 
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const COMMA = 0x2c;
+const OBJECT = 0x7b;
+const OBJECT_END = 0x7d;
+const ARRAY = 0x5b;
+const ARRAY_END = 0x5d;
+
 /** Where the string that begins at `start` has its closing quote. */
 export function stringEnd(json: string, start: number): number {
   for (let end = json.indexOf('"', start + 1); ; end = json.indexOf('"', end + 1)) {
     let backslashes = 0;
-    while (json[end - 1 - backslashes] === "\\") backslashes++;
+    while (json.charCodeAt(end - 1 - backslashes) === BACKSLASH) backslashes++;
     if (backslashes % 2 === 0) return end;
   }
 }
@@ -15,10 +23,10 @@ export function isDeeper(json: string, max: number): boolean {
   let depth = 0;
   for (let i = 0; i < json.length; i++) {
     const c = json.charCodeAt(i);
-    if (c === 0x22) i = stringEnd(json, i);
-    else if (c === 0x7b || c === 0x5b) {
+    if (c === QUOTE) i = stringEnd(json, i);
+    else if (c === OBJECT || c === ARRAY) {
       if (++depth > max) return true;
-    } else if (c === 0x7d || c === 0x5d) depth--;
+    } else if (c === OBJECT_END || c === ARRAY_END) depth--;
   }
   return false;
 }
@@ -29,14 +37,13 @@ export function isDeeper(json: string, max: number): boolean {
  */
 export function rawMembers(json: string, name: string): (string | undefined)[] {
   let at = skipSpace(json, 0);
-  if (json[at] !== "[") return [memberOf(json, at, name).value];
+  if (json.charCodeAt(at) !== ARRAY) return [memberOf(json, at, name).value];
   const values: (string | undefined)[] = [];
   at = skipSpace(json, at + 1);
-  while (json[at] !== "]") {
+  while (json.charCodeAt(at) !== ARRAY_END) {
     const { value, end } = memberOf(json, at, name);
     values.push(value);
-    at = skipSpace(json, end);
-    if (json[at] === ",") at = skipSpace(json, at + 1);
+    at = skipComma(json, end);
   }
   return values;
 }
@@ -53,18 +60,18 @@ function memberOf(
   start: number,
   name: string,
 ): { value: string | undefined; end: number } {
-  if (json[start] !== "{") return { value: undefined, end: skipValue(json, start) };
+  if (json.charCodeAt(start) !== OBJECT) return { value: undefined, end: skipValue(json, start) };
   let value: string | undefined;
   let at = skipSpace(json, start + 1);
-  while (json[at] !== "}") {
-    const keyEnd = stringEnd(json, at) + 1;
-    const key: string = JSON.parse(json.slice(at, keyEnd));
+  while (json.charCodeAt(at) !== OBJECT_END) {
+    const keyEnd = stringEnd(json, at);
+    const key = json.slice(at + 1, keyEnd);
     // Past the colon.
-    const begin = skipSpace(json, skipSpace(json, keyEnd) + 1);
+    const begin = skipSpace(json, skipSpace(json, keyEnd + 1) + 1);
     const end = skipValue(json, begin);
-    if (key === name) value = json.slice(begin, end);
-    at = skipSpace(json, end);
-    if (json[at] === ",") at = skipSpace(json, at + 1);
+    const isIt = key.includes("\\") ? JSON.parse(`"${key}"`) === name : key === name;
+    if (isIt) value = json.slice(begin, end);
+    at = skipComma(json, end);
   }
   return { value, end: at + 1 };
 }
@@ -75,20 +82,26 @@ function skipSpace(json: string, start: number): number {
   return at;
 }
 
+/** To the next item, or to the end of the array or object. */
+function skipComma(json: string, start: number): number {
+  const at = skipSpace(json, start);
+  return json.charCodeAt(at) === COMMA ? skipSpace(json, at + 1) : at;
+}
+
 /** Where the value that begins at `start` ends. */
 function skipValue(json: string, start: number): number {
-  const first = json[start];
-  if (first === '"') return stringEnd(json, start) + 1;
-  if (first !== "{" && first !== "[") {
-    let at = start;
-    while (at < json.length && !/[\s,\]}]/.test(json[at] as string)) at++;
-    return at;
-  }
+  const first = json.charCodeAt(start);
+  if (first === QUOTE) return stringEnd(json, start) + 1;
   let depth = 0;
-  for (let at = start; ; at++) {
-    const c = json[at];
-    if (c === '"') at = stringEnd(json, at);
-    else if (c === "{" || c === "[") depth++;
-    else if ((c === "}" || c === "]") && --depth === 0) return at + 1;
+  for (let at = start; at < json.length; at++) {
+    const c = json.charCodeAt(at);
+    if (c === QUOTE) at = stringEnd(json, at);
+    else if (c === OBJECT || c === ARRAY) depth++;
+    else if (c === OBJECT_END || c === ARRAY_END) {
+      // A number or a word ends where what it stands in ends.
+      if (depth === 0) return at;
+      if (--depth === 0) return at + 1;
+    } else if (depth === 0 && (c === COMMA || c <= 0x20)) return at;
   }
+  return json.length;
 }

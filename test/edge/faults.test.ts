@@ -1,6 +1,7 @@
 // Faults of ours: an engine that fails, a bug. The caller gets a fixed answer, the log the details. Rows F7 and I16.
 import { describe, expect, test } from "bun:test";
 import { createLog } from "../../src/edge/log";
+import { publishAnswer } from "../../src/edge/publishing";
 import { routes } from "../../src/edge/routes";
 import { Streams } from "../../src/edge/streams";
 import { SOCKET_FORMATS, STREAM_FORMATS } from "../../src/protocols";
@@ -32,6 +33,7 @@ function routesOver(publish: () => Published | Promise<Published>) {
     later: setImmediate,
   });
   const log = createLog("info", { write: (line) => void lines.push(line) });
+  const checkKey = () => undefined;
   const app = routes({
     relay,
     log,
@@ -39,7 +41,8 @@ function routesOver(publish: () => Published | Promise<Published>) {
     socketFormats: SOCKET_FORMATS,
     streams: new Streams({ backpressureBytes: 1_000, origins: ["*"], log }),
     streamFormats: STREAM_FORMATS,
-    checkKey: () => undefined,
+    checkKey,
+    publish: publishAnswer({ relay, log, checkKey, bodyBytes: 1_000 }),
     security: [],
     origins: ["*"],
     crossOrigin: false,
