@@ -12,6 +12,7 @@ import {
   path,
   publicUrl,
   type Setting,
+  text,
   whole,
 } from "./setting";
 import { readTopicsFile } from "./topics-file";
@@ -41,6 +42,32 @@ export const SETTINGS = {
     "keys without commas or spaces",
     "Keys that open register, unregister, publish and history; several, so that one can be replaced. Not set: open to all, on loopback only.",
     (item) => /^[\x21-\x7e]{1,512}$/.test(item),
+  ),
+  tokenSecret: text(
+    "BATON_TOKEN_SECRET",
+    "Secret of clients' tokens that are signed with HS256, HS384 or HS512: at least 16 characters, better 32 random ones.",
+    "a text of 1 to 4096 characters",
+    (value) => value.length <= 4_096,
+  ),
+  tokenPublicKey: text(
+    "BATON_TOKEN_PUBLIC_KEY",
+    "Public key of clients' tokens that are signed with RS256, ES256 or EdDSA; line ends may be written as \\n.",
+    "a public key in PEM (SPKI)",
+    (value) => value.startsWith("-----BEGIN PUBLIC KEY-----"),
+  ),
+  tokenJwksUrl: text(
+    "BATON_TOKEN_JWKS_URL",
+    "Where the public keys of clients' tokens are published, as a JWK Set.",
+    "an http:// or https:// address",
+    (value) => URL.canParse(value) && /^https?:$/.test(new URL(value).protocol),
+  ),
+  anonymous: flag(
+    "BATON_ANONYMOUS",
+    "1 lets Centrifuge clients without a token in, as the anonymous user.",
+  ),
+  personalTopics: flag(
+    "BATON_PERSONAL_TOPICS",
+    "1 gives each known user of a Centrifuge client the topic # and its name, from the start.",
   ),
   insecure: flag(
     "BATON_INSECURE",

@@ -1,13 +1,16 @@
 // Wires settings, engine, relay and server together, and ends the process: the only process.exit.
 import { getRandomValues } from "node:crypto";
+import { version } from "../package.json";
 import { isLoopback, readSettings, SettingError, type Settings } from "./config";
 import { createLog, type Log, shown } from "./edge/log";
 import { serve } from "./edge/server";
 import { closeConnections } from "./edge/shutdown";
 import { Sockets } from "./edge/sockets";
 import { Streams } from "./edge/streams";
+import { tokenCheck } from "./edge/tokens";
 import { ENGINES } from "./engines";
-import { SOCKET_FORMATS, STREAM_FORMATS } from "./protocols";
+import { PROTOCOLS, SESSION_PROTOCOLS, SOCKET_FORMATS, STREAM_FORMATS } from "./protocols";
+import { Authority } from "./relay/authority";
 import type { Outlet } from "./relay/connection";
 import { Relay } from "./relay/relay";
 import { TopicRules } from "./relay/rules";
@@ -39,8 +42,10 @@ export interface Running {
 export async function start(settings: Settings, log: Log): Promise<Running> {
   const { historySize, historyTtlMs } = settings;
   const now = () => performance.now();
+  const rules = new TopicRules({ historySize, historyTtlMs }, settings.topicRules);
+  const tokens = await tokenCheck(settings);
   const engine = (ENGINES.memory as NonNullable<typeof ENGINES.memory>)({
-    rules: new TopicRules({ historySize, historyTtlMs }, settings.topicRules),
+    rules,
     historyBytes: settings.historyBytes,
     idempotencyMs: settings.idempotencyMs,
     idempotencyMax: settings.idempotencyMax,
@@ -50,22 +55,30 @@ export async function start(settings: Settings, log: Log): Promise<Running> {
   const sockets = new Sockets(settings, log);
   const { backpressureBytes, origins } = settings;
   const streams = new Streams({ backpressureBytes, origins, log });
-  const streamed = new Set(Object.values(STREAM_FORMATS).map(({ name }) => name));
+  const streamed = new Set(
+    PROTOCOLS.filter(({ carrier }) => carrier === "stream").map(({ name }) => name),
+  );
   const outlet: Outlet = {
     publish(native, frame, except) {
       const isStreamed = streamed.has(native.slice(0, native.indexOf(":")));
       (isStreamed ? streams : sockets).publish(native, frame, except);
     },
   };
+  const node = newId();
   const relay = new Relay({
     limits: settings,
     defaultTopics: [...new Set(settings.defaultTopics)],
     engine,
     outlet,
     now,
-    newId: () => Buffer.from(getRandomValues(new Uint8Array(16))).toString("hex"),
+    newId,
     random: Math.random,
     later: setImmediate,
+    authority: new Authority({ tokens, anonymous: settings.anonymous, rules }),
+    rules,
+    personalTopics: settings.personalTopics,
+    version,
+    node,
   });
   await engine.start((publication) => relay.deliver(publication));
   const server = serve({
@@ -75,6 +88,8 @@ export async function start(settings: Settings, log: Log): Promise<Running> {
     socketFormats: SOCKET_FORMATS,
     streams,
     streamFormats: STREAM_FORMATS,
+    sessionProtocols: SESSION_PROTOCOLS,
+    node,
     log,
   });
 
@@ -105,6 +120,11 @@ export async function start(settings: Settings, log: Log): Promise<Running> {
       await stop();
     },
   };
+}
+
+/** 128 random bits: an id opens its registration. */
+function newId(): string {
+  return Buffer.from(getRandomValues(new Uint8Array(16))).toString("hex");
 }
 
 /** 8 random letters: 2^45 of them, so that no life of a history is taken for another. */

@@ -89,6 +89,25 @@ export function path(variable: string, about: string): Setting<string> {
   };
 }
 
+/** A text that is not set unless it is given. */
+export function text(
+  variable: string,
+  about: string,
+  takes: string,
+  allowed: (value: string) => boolean,
+): Setting<string> {
+  return {
+    variable,
+    about,
+    fallback: "",
+    takes,
+    parse(given) {
+      const value = given.replaceAll("\\n", "\n");
+      return value === "" || allowed(value) ? value : undefined;
+    },
+  };
+}
+
 /** A URL such as https://relay.example.com, whose scheme, host and path the sockets' addresses get. */
 export function publicUrl(variable: string, about: string): Setting<string> {
   return {

@@ -6,15 +6,25 @@ import { Value } from "@sinclair/typebox/value";
 import type { RulesByPrefix, TopicRule } from "./relay/rules";
 import { LARGE } from "./setting";
 
+const Who = Type.Array(
+  Type.Union([Type.Literal("client"), Type.Literal("subscriber"), Type.Literal("anonymous")]),
+);
+
 const Rule = Type.Object(
   {
     history_size: Type.Optional(Type.Integer({ minimum: 0, maximum: 1_000_000 })),
     history_ttl_ms: Type.Optional(Type.Integer({ minimum: 0, maximum: LARGE })),
+    presence: Type.Optional(Type.Boolean()),
+    join_leave: Type.Optional(Type.Boolean()),
+    allow_subscribe: Type.Optional(Who),
+    allow_publish: Type.Optional(Who),
+    allow_presence: Type.Optional(Who),
+    allow_history: Type.Optional(Who),
   },
   { additionalProperties: false },
 );
 
-const TopicsFile = Type.Record(Type.String({ minLength: 1 }), Rule);
+const TopicsFile = Type.Record(Type.String(), Rule);
 
 /** The rules in the file, or a sentence that says what is wrong with it. */
 export function readTopicsFile(path: string): RulesByPrefix | string {
@@ -26,7 +36,7 @@ export function readTopicsFile(path: string): RulesByPrefix | string {
   }
   const wrong = Value.Errors(TopicsFile, value).First();
   if (wrong !== undefined) {
-    return `at ${wrong.path || "/"} it has ${JSON.stringify(wrong.value)}: ${wrong.message}. It takes an object of prefixes, each with history_size (0 to 1000000) and history_ttl_ms (0 to ${LARGE}).`;
+    return `at ${wrong.path || "/"} it has ${JSON.stringify(wrong.value)}: ${wrong.message}. It takes an object of prefixes, each with any of history_size (0 to 1000000), history_ttl_ms (0 to ${LARGE}), presence and join_leave (true or false), allow_subscribe, allow_publish, allow_presence and allow_history (lists of "client", "subscriber" and "anonymous").`;
   }
   return Object.fromEntries(
     Object.entries(value as Static<typeof TopicsFile>).map(([prefix, rule]) => [
@@ -40,5 +50,13 @@ function toRule(rule: Static<typeof Rule>): Partial<TopicRule> {
   return {
     ...(rule.history_size !== undefined && { historySize: rule.history_size }),
     ...(rule.history_ttl_ms !== undefined && { historyTtlMs: rule.history_ttl_ms }),
+    ...(rule.presence !== undefined && { presence: rule.presence }),
+    ...(rule.join_leave !== undefined && { joinLeave: rule.join_leave }),
+    allow: {
+      ...(rule.allow_subscribe !== undefined && { subscribe: rule.allow_subscribe }),
+      ...(rule.allow_publish !== undefined && { publish: rule.allow_publish }),
+      ...(rule.allow_presence !== undefined && { presence: rule.allow_presence }),
+      ...(rule.allow_history !== undefined && { history: rule.allow_history }),
+    },
   };
 }

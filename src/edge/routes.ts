@@ -14,13 +14,17 @@ import { type PublishAnswer, publishing } from "./publishing";
 import { Refused, refuse, refuseInternal, TEXT } from "./refusal";
 import { registering } from "./registering";
 import { errorAnswers, Ok } from "./schemas";
-import type { Formats, Handshake } from "./sockets";
+import { type SessionProtocols, sessions } from "./sessions";
+import type { Formats, Handshake, SessionHandshake } from "./sockets";
 import type { Streams } from "./streams";
 
 export interface RouteOptions {
   readonly relay: Relay;
   readonly log: Log;
   readonly handshake: Handshake;
+  readonly sessionHandshake: SessionHandshake;
+  readonly sessionProtocols: SessionProtocols;
+  readonly node: string;
   readonly socketFormats: Formats;
   readonly streams: Streams;
   readonly streamFormats: Formats;
@@ -68,7 +72,8 @@ export function routes(options: RouteOptions) {
     )
     .use(registering(options))
     .use(publishing(options))
-    .use(connecting(options));
+    .use(connecting(options))
+    .use(sessions(options));
   known.push(...app.routes);
   return app;
 }

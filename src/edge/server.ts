@@ -12,6 +12,7 @@ import { originAllowed } from "./origins";
 import { publishAnswer } from "./publishing";
 import { refuse, refuseInternal } from "./refusal";
 import { routes } from "./routes";
+import type { SessionProtocols } from "./sessions";
 import type { Formats, Sockets } from "./sockets";
 import type { Streams } from "./streams";
 
@@ -28,6 +29,9 @@ export interface ServerOptions {
   readonly socketFormats: Formats;
   readonly streams: Streams;
   readonly streamFormats: Formats;
+  readonly sessionProtocols: SessionProtocols;
+  /** This relay's own name, for requests that belong to a stream of its. */
+  readonly node: string;
   readonly log: Log;
 }
 
@@ -39,6 +43,7 @@ export function serve(options: ServerOptions): Server<Connection> {
   const shared = {
     ...options,
     handshake: sockets.handshake(relay, origins),
+    sessionHandshake: sockets.sessionHandshake(relay, origins, options.sessionProtocols.socket),
     checkKey,
     publish: publishAnswer({ relay, log, checkKey, bodyBytes }),
     security: settings.apiKeys.length > 0 ? KEY : [],
@@ -72,6 +77,10 @@ export function serve(options: ServerOptions): Server<Connection> {
         if (headers.has("origin")) return forPages.fetch(request);
         return isPublish(request.url) ? shared.publish(request) : bare.fetch(request);
       }
+      if (headers.has("upgrade") && SESSION_PATH.test(request.url)) {
+        const refusal = shared.sessionHandshake(request);
+        return refusal === undefined ? undefined : refuse(refusal);
+      }
       const asked = headers.has("upgrade") ? handshakeOf(request.url) : undefined;
       const protocol = asked && options.socketFormats[asked.format];
       if (asked === undefined || protocol === undefined) return forPages.fetch(request);
@@ -88,6 +97,8 @@ export function serve(options: ServerOptions): Server<Connection> {
   options.streams.attach(server, relay);
   return server;
 }
+
+const SESSION_PATH = /^[^/]*\/\/[^/]*\/connection\/websocket(?:\?|$)/;
 
 /** Whether the path is just /publish. */
 function isPublish(url: string): boolean {

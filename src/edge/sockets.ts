@@ -11,6 +11,11 @@ import { originAllowed } from "./origins";
 /** Makes a socket of a request for this id; a refusal, or undefined when it was upgraded. */
 export type Handshake = (request: Request, id: string, protocol: Protocol) => Refusal | undefined;
 
+export type SessionHandshake = (request: Request) => Refusal | undefined;
+
+/** What a Centrifuge client may offer; most offer nothing. */
+const SUBPROTOCOL = "centrifuge-json";
+
 /** Protocols by the value of `format`; "" when it is not given. */
 export type Formats = Readonly<Record<string, Protocol>>;
 
@@ -58,6 +63,21 @@ export class Sockets implements Outlet {
       // Bun would agree to the first subprotocol that the client names, whatever it is.
       request.headers.delete("sec-websocket-protocol");
       if (this.#server?.upgrade(request, { data: connection }) === true) return undefined;
+      return new Refusal("bad_request", "The WebSocket handshake is not valid (RFC 6455, 4.2.1).");
+    };
+  }
+
+  /** The same for clients that will say who they are. */
+  sessionHandshake(relay: Relay, origins: readonly string[], protocol: Protocol): SessionHandshake {
+    return (request) => {
+      const refusal = checkHandshake(request, origins) ?? checkFormat(request);
+      if (refusal !== undefined) return refusal;
+      const connection = relay.admitSession(protocol);
+      if (connection instanceof Refusal) return connection;
+      const offered = hasToken(request.headers.get("sec-websocket-protocol"), SUBPROTOCOL);
+      request.headers.delete("sec-websocket-protocol");
+      const headers = offered ? { "sec-websocket-protocol": SUBPROTOCOL } : {};
+      if (this.#server?.upgrade(request, { data: connection, headers }) === true) return undefined;
       return new Refusal("bad_request", "The WebSocket handshake is not valid (RFC 6455, 4.2.1).");
     };
   }
@@ -136,6 +156,18 @@ function checkHandshake(request: Request, origins: readonly string[]): Refusal |
     return new Refusal("forbidden_origin", "This page's origin is not in BATON_ORIGINS.");
   }
   return undefined;
+}
+
+/** Centrifuge clients may ask for its binary form, which Baton does not speak. */
+function checkFormat(request: Request): Refusal | undefined {
+  const { searchParams } = new URL(request.url);
+  const offered = request.headers.get("sec-websocket-protocol");
+  const asked =
+    searchParams.get("format") === "protobuf" ||
+    searchParams.get("cf_protocol") === "protobuf" ||
+    (hasToken(offered, "centrifuge-protobuf") && !hasToken(offered, SUBPROTOCOL));
+  if (!asked) return undefined;
+  return new Refusal("bad_request", "Baton speaks the JSON form of the Centrifuge protocol only.");
 }
 
 /** Whether a list of tokens has this one, in any case (RFC 9110, 5.6.1). */

@@ -1,8 +1,9 @@
 // The Centrifuge client protocol, version 2, in JSON (shared/centrifuge-protocol.md; numbers of its sections stand
 // beside what follows them). One wire for sockets, and the same lines over two kinds of streams.
-import { type ErrorCode, errorBody, type Refusal } from "../relay/errors";
+
 import type { ClientInfo, Push, Reply, Subscribed } from "../relay/command";
 import type { CloseName } from "../relay/errors";
+import { type ErrorCode, errorBody, type Refusal } from "../relay/errors";
 import type { Protocol } from "../relay/protocol";
 import type { Publication } from "../relay/publication";
 import { decodeCommands } from "./centrifuge-commands";
@@ -48,7 +49,11 @@ const INTERNAL = { code: 100, message: "internal server error", temporary: true 
 export const centrifuge: Protocol = over("centrifuge", "socket", (line) => line);
 
 /** On a response that goes on: each is a line (14). */
-export const centrifugeStream: Protocol = over("centrifuge-stream", "stream", (line) => `${line}\n`);
+export const centrifugeStream: Protocol = over(
+  "centrifuge-stream",
+  "stream",
+  (line) => `${line}\n`,
+);
 
 /** On Server-Sent Events: each is an event (14). */
 export const centrifugeSse: Protocol = over(
@@ -71,7 +76,9 @@ function over(
       encodePush: (push) => framed(pushLine(push)),
       // A socket has the close frame for it.
       encodeClose: (why) =>
-        carrier === "socket" ? "" : framed(`{"push":{"disconnect":${JSON.stringify(CLOSES[why])}}}`),
+        carrier === "socket"
+          ? ""
+          : framed(`{"push":{"disconnect":${JSON.stringify(CLOSES[why])}}}`),
     },
     closes: CLOSES,
     decode: decodeCommands,
@@ -97,7 +104,9 @@ function replyLine(reply: Reply): string {
     case "done":
       return `{"id":${id},"${reply.of}":{}}`;
     case "presence": {
-      const clients = reply.clients.map((info) => `${JSON.stringify(info.client)}:${infoJson(info)}`);
+      const clients = reply.clients.map(
+        (info) => `${JSON.stringify(info.client)}:${infoJson(info)}`,
+      );
       return `{"id":${id},"presence":{"presence":{${clients.join(",")}}}}`;
     }
     case "presenceCounts":

@@ -1,5 +1,6 @@
 // The list of protocols. The contract suite runs for each row of it.
 import type { Protocol } from "../relay/protocol";
+import { centrifuge, centrifugeSse, centrifugeStream } from "./centrifuge";
 import { json } from "./json";
 import { plain } from "./plain";
 import { sse, sseJson } from "./sse";
@@ -10,9 +11,17 @@ export const SOCKET_FORMATS: Formats = { "": plain, json };
 /** Those of GET /sse/:id. */
 export const STREAM_FORMATS: Formats = { "": sse, json: sseJson };
 
+/** Those of clients that say who they are by a command. */
+export const SESSION_PROTOCOLS = {
+  socket: centrifuge,
+  stream: centrifugeStream,
+  sse: centrifugeSse,
+};
+
 export type Formats = Readonly<Record<string, Protocol>>;
 
 export const PROTOCOLS: readonly Protocol[] = [
   ...Object.values(SOCKET_FORMATS),
   ...Object.values(STREAM_FORMATS),
+  ...Object.values(SESSION_PROTOCOLS),
 ];

@@ -1,7 +1,8 @@
 // The JSON protocol, GET /ws/:id?format=json: each publication in an envelope with its topic and position, so that
 // a client without a library can come back and say what it has.
-import { errorBody, type Refusal } from "../relay/errors";
+
 import type { Entered } from "../relay/command";
+import { errorBody, type Refusal } from "../relay/errors";
 import type { Protocol } from "../relay/protocol";
 import type { Publication } from "../relay/publication";
 import { TopicsSinceFrame, topicsDecoder } from "./topics-frame";

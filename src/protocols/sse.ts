@@ -1,7 +1,8 @@
 // Server-Sent Events (WHATWG HTML, 9.2): the topic is the event, the id carries the position of each topic of the
 // stream. A block's id names the topic it belongs to; a stream of several topics puts those of the others beside it.
-import { errorBody, Refusal } from "../relay/errors";
+
 import type { Entered } from "../relay/command";
+import { errorBody, Refusal } from "../relay/errors";
 import type { Protocol } from "../relay/protocol";
 import type { Position, Publication } from "../relay/publication";
 import { enteredBody, envelope } from "./json";

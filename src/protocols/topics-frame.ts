@@ -1,8 +1,8 @@
 // The one command of the plain and the JSON protocol: {"topics": [...]}, with positions where the client has some.
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { type TypeCheck, TypeCompiler } from "@sinclair/typebox/compiler";
-import { Refusal } from "../relay/errors";
 import type { TopicsCommand } from "../relay/command";
+import { Refusal } from "../relay/errors";
 import type { Position } from "../relay/publication";
 
 const topics = Type.Array(Type.String(), {

@@ -70,14 +70,23 @@ export class Admission {
     }
     const crowded = this.#userIsFull(registration.user);
     if (crowded !== undefined) return crowded;
-    const { connectionsMax } = this.#limits;
-    if (this.#registry.size >= connectionsMax) {
-      return new Refusal(
-        "too_many_connections",
-        `The relay holds as many connections as it may, ${connectionsMax} (BATON_CONNECTIONS_MAX); try again later.`,
-      );
-    }
+    const full = this.#noRoom(0);
+    if (full !== undefined) return full;
     return new Connection(registration.id, registration.user, protocol, registration.topics);
+  }
+
+  /** The same for a client that will say who it is; `opened` are those that have not done so. */
+  admitSession(protocol: Protocol, opened: number): Connection | Refusal {
+    return this.#noRoom(opened) ?? new Connection(this.#options.newId(), "", protocol);
+  }
+
+  #noRoom(opened: number): Refusal | undefined {
+    const { connectionsMax } = this.#limits;
+    if (this.#registry.size + opened < connectionsMax) return undefined;
+    return new Refusal(
+      "too_many_connections",
+      `The relay holds as many connections as it may, ${connectionsMax} (BATON_CONNECTIONS_MAX); try again later.`,
+    );
   }
 
   #wait(id: string, user: string, topics: readonly string[] | undefined): Registration {

@@ -2,7 +2,7 @@
 // narrow it: "$" for those with a token of their own for it, "#" before a list of the users it is for.
 import type { Connection } from "./connection";
 import { Refusal } from "./errors";
-import type { TopicRules } from "./rules";
+import type { Action, TopicRules } from "./rules";
 
 /** What a connection's token says. Seconds are from now on. */
 export interface ConnectionClaims {
@@ -43,9 +43,6 @@ export interface AuthorityOptions {
   readonly rules: TopicRules;
 }
 
-/** What clients can be allowed to do with a topic. */
-export type Action = "subscribe" | "publish" | "presence" | "history";
-
 export class Authority {
   readonly #options: AuthorityOptions;
 
@@ -74,7 +71,8 @@ export class Authority {
     if (action === "subscribe") {
       if (isPrivate(topic)) return denied(topic);
       const users = usersOf(topic);
-      if (users !== undefined) return users.includes(user) && user !== "" ? undefined : denied(topic);
+      if (users !== undefined)
+        return users.includes(user) && user !== "" ? undefined : denied(topic);
     }
     const allowed = this.#options.rules.of(topic).allow[action] ?? [];
     const isKnown = user !== "" || allowed.includes("anonymous");
@@ -84,11 +82,12 @@ export class Authority {
 
   /**
    * Refuses a registered client the topics that are not for it. It may have all others unless their rule names who
-   * may subscribe: its backend has let it in.
+   * may subscribe: its backend has let it in. Those of its registration its backend has chosen itself.
    */
-  checkRegistered(user: string, topics: Iterable<string>): Refusal | undefined {
+  checkRegistered({ user, initial }: Connection, topics: Iterable<string>): Refusal | undefined {
     if (this.#options.tokens === undefined) return undefined;
     for (const topic of topics) {
+      if (initial?.includes(topic) === true) continue;
       const users = usersOf(topic);
       if (users?.includes(user) === true && !isPrivate(topic)) continue;
       const allowed = this.#options.rules.of(topic).allow.subscribe;

@@ -1,6 +1,7 @@
 // One open socket or stream of a registered client. Kept small: a node holds tens of thousands of them.
 import type { Progress } from "./entrance";
 import type { Protocol } from "./protocol";
+import type { Session } from "./session";
 import type { Topic } from "./topics";
 
 /** The part of a socket that the relay uses; Bun's ServerWebSocket fits as it is. */
@@ -25,7 +26,8 @@ export interface Outlet {
 
 export class Connection {
   readonly id: string;
-  readonly user: string;
+  /** Whose it is; of a session, as soon as it has said so. */
+  user: string;
   readonly protocol: Protocol;
   /** Topics to begin with, in place of the defaults. */
   readonly initial: readonly string[] | undefined;
@@ -34,6 +36,7 @@ export class Connection {
   /** Those that it is subscribed to. */
   topics: Topic[] = [];
   progress: Progress | undefined = undefined;
+  session: Session | undefined = undefined;
   /** When the next ping is due or, while `awaitingPong`, when the pong is overdue; ms of the relay's clock. */
   heartbeatAt = 0;
   awaitingPong = false;

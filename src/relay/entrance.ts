@@ -1,6 +1,7 @@
 // A connection's way into a topic: where it begins, how far it is, and what it is owed.
-import type { Page } from "./engine";
+
 import type { Entered, TopicsCommand } from "./command";
+import type { Page } from "./engine";
 import type { Position } from "./publication";
 import type { Topic } from "./topics";
 

@@ -39,6 +39,8 @@ export class Heartbeat {
   #ping(connection: Connection, now: number): void {
     connection.awaitingPong = true;
     connection.heartbeatAt = now + this.#pongMs;
-    connection.socket?.ping();
+    const { session } = connection.protocol;
+    if (session === undefined) connection.socket?.ping();
+    else connection.socket?.send(session.ping);
   }
 }

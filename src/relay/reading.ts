@@ -38,25 +38,25 @@ export class Reading {
 
   /**
    * Gives the pages to `done`, in this turn if they are at hand; undefined when the engine is out of reach. Not
-   * called when the connection has ended meanwhile.
+   * called when the connection has ended meanwhile. The promise, if there is one, is of that.
    */
   read(
     connection: Connection,
     progress: Progress,
     reads: () => (Page | Promise<Page>)[],
     done: (pages: readonly Page[] | undefined) => void,
-  ): void {
+  ): Promise<void> | undefined {
     let pages: (Page | Promise<Page>)[];
     try {
       pages = reads();
     } catch (error) {
       if (!(error instanceof EngineUnavailable)) throw error;
       done(undefined);
-      return;
+      return undefined;
     }
     if (pages.every((page) => !(page instanceof Promise))) {
       done(pages as Page[]);
-      return;
+      return undefined;
     }
     progress.reads++;
     const goOn = (read: readonly Page[] | undefined): void => {
@@ -69,7 +69,7 @@ export class Reading {
         this.#options.goOn(connection, new Set(command.topics), command.since);
       }
     };
-    Promise.all(pages).then(goOn, (error) => {
+    return Promise.all(pages).then(goOn, (error) => {
       if (!(error instanceof EngineUnavailable)) {
         this.#options.end(connection, "internal");
         throw error;

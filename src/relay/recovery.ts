@@ -1,13 +1,14 @@
 // Brings connections into topics without a gap or a duplicate: what was missed, then live.
 // A connection follows the topic first, then history is read; in ONE synchronous step it gets that page, then what
 // the topic's tail has beyond it, and is subscribed natively. Never a part: what cannot be whole is refused.
+
+import type { Entered } from "./command";
 import type { Connection } from "./connection";
 import type { Engine, Page } from "./engine";
 import { already, type Entrance, isWhole, outset, type Progress } from "./entrance";
 import { type CloseName, engineUnavailable } from "./errors";
 import { FrameCache } from "./frames";
 import { Holding } from "./holding";
-import type { Entered } from "./command";
 import type { Position, Publication } from "./publication";
 import { Reading, type Since } from "./reading";
 import type { Topic, Topics } from "./topics";
@@ -26,6 +27,16 @@ export interface RecoveryOptions {
   /** False when the connection has ended. */
   readonly send: (connection: Connection, frame: string) => boolean;
   readonly end: (connection: Connection, why: CloseName) => void;
+}
+
+/** How connections are brought into topics. */
+export interface Entry {
+  /** All other topics are left. */
+  readonly only: boolean;
+  /** The frame that says what became of the topics; undefined: nothing shall. */
+  reply(entered: readonly Entered[]): string | undefined;
+  /** The frame that says that the engine is out of reach. */
+  failed(): string;
 }
 
 /** A page for those who missed nothing, or get nothing of it. */
@@ -57,34 +68,60 @@ export class Recovery {
    * since the positions in `since`, then live. Cost: its topics, and what it missed.
    */
   choose(connection: Connection, names: ReadonlySet<string>, since: Since): void {
-    const { progress } = connection;
+    const { progress, protocol } = connection;
     if (progress === undefined) {
       this.#topics.replace(connection, names);
       return;
     }
     if (this.#reading.queues(connection, progress, names, since)) return;
+    this.enter(connection, progress, [...names], since, {
+      only: true,
+      reply: (entered) => protocol.encodeEntered?.(entered) ?? "",
+      failed: () => protocol.encodeError(engineUnavailable()),
+    });
+  }
+
+  /** Brings a connection into topics, each once in `names`; the promise is of its reply, if that must wait. */
+  enter(
+    connection: Connection,
+    progress: Progress,
+    names: readonly string[],
+    since: Since,
+    entry: Entry,
+  ): Promise<void> | undefined {
     const began: Entrance[] = [];
     for (const name of names) {
       if (connection.topics.some((topic) => topic.name === name)) continue;
       if (progress.entrances.some(({ topic }) => topic.name === name)) continue;
       began.push(this.#begin(progress, name, false));
     }
-    const wanted = [...names];
     const reads = () =>
-      wanted.map((name) => {
+      names.map((name) => {
         const position = since.get(name);
         const behind = position !== undefined && this.#isNew(progress, name);
         const range = behind ? { since: position.offset, limit: PAGE } : { limit: 0 };
         return this.#options.engine.history(name, range);
       });
-    this.#reading.read(connection, progress, reads, (pages) => {
+    return this.#reading.read(connection, progress, reads, (pages) => {
       if (pages !== undefined) {
-        this.#decide(connection, progress, wanted, since, pages);
+        this.#decide(connection, progress, names, since, pages, entry);
         return;
       }
       for (const entrance of began) this.#abandon(progress, entrance);
-      this.#options.send(connection, connection.protocol.encodeError(engineUnavailable()));
+      this.#options.send(connection, entry.failed());
     });
+  }
+
+  /** Takes a connection out of a topic; false when it was neither in it nor on the way. */
+  leave(connection: Connection, progress: Progress, name: string): boolean {
+    const entrance = progress.entrances.find(({ topic }) => topic.name === name);
+    const topic = connection.topics.find((other) => other.name === name);
+    if (entrance !== undefined) this.#abandon(progress, entrance);
+    if (topic !== undefined) {
+      this.#topics.leave(connection, topic);
+      progress.entered.delete(topic);
+    }
+    return entrance !== undefined || topic !== undefined;
   }
 
   /** Follows the first topics of a socket, to be let in by its first command or by `release`. */
@@ -162,6 +199,7 @@ export class Recovery {
     names: readonly string[],
     since: Since,
     pages: readonly Page[],
+    entry: Entry,
   ): void {
     this.holding.delete(connection);
     const entered: Entered[] = [];
@@ -178,16 +216,18 @@ export class Recovery {
         entered.push(this.#already(progress, name, entrance, page, given));
       }
     }
-    for (const entrance of progress.entrances.slice()) {
-      if (!names.includes(entrance.topic.name)) this.#abandon(progress, entrance);
+    const reply = entry.reply(entered);
+    if (reply === undefined) {
+      for (const [entrance] of ways) this.#abandon(progress, entrance);
+      return;
     }
-    for (const topic of connection.topics.slice()) {
-      if (names.includes(topic.name)) continue;
-      this.#topics.leave(connection, topic);
-      progress.entered.delete(topic);
+    if (entry.only) {
+      const has = [...progress.entrances, ...connection.topics.map((topic) => ({ topic }))];
+      for (const { topic } of has) {
+        if (!names.includes(topic.name)) this.leave(connection, progress, topic.name);
+      }
     }
-    const reply = connection.protocol.encodeEntered?.(entered);
-    if (reply !== undefined && !this.#options.send(connection, reply)) return;
+    if (!this.#options.send(connection, reply)) return;
     for (const [entrance, page] of ways) {
       if (connection.progress === progress) this.#step(connection, progress, entrance, page);
     }

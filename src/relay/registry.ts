@@ -68,6 +68,8 @@ export class Registry {
   add(connection: Connection): void {
     this.#waiting.delete(connection.id);
     this.#connections.set(connection.id, connection);
+    // The anonymous user has no list: nothing is ever sent to it, and it may have very many.
+    if (connection.user === "") return;
     const siblings = this.#users.get(connection.user);
     if (siblings === undefined) this.#users.set(connection.user, [connection]);
     else siblings.push(connection);
@@ -77,6 +79,7 @@ export class Registry {
   remove(connection: Connection): boolean {
     if (this.#connections.get(connection.id) !== connection) return false;
     this.#connections.delete(connection.id);
+    if (connection.user === "") return true;
     const siblings = this.#users.get(connection.user) ?? [];
     if (siblings.length <= 1) {
       this.#users.delete(connection.user);

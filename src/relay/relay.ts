@@ -3,6 +3,8 @@
 
 import { accept, type PublishCommand } from "./acceptance";
 import { Admission } from "./admission";
+import type { Authority } from "./authority";
+import type { SessionCommand, TopicsCommand } from "./command";
 import type { Connection, Outlet, Socket } from "./connection";
 import { Delivery } from "./delivery";
 import type { Engine, Page, Range } from "./engine";
@@ -10,11 +12,13 @@ import { newProgress } from "./entrance";
 import { CLOSES, type CloseName, engineUnavailable, Refusal, shuttingDown } from "./errors";
 import { Heartbeat } from "./heartbeat";
 import type { Limits } from "./limits";
-import type { TopicsCommand } from "./command";
+import { Presence } from "./presence";
 import type { Protocol } from "./protocol";
 import type { Position, Publication, Published } from "./publication";
 import { Recovery } from "./recovery";
 import { type Registration, Registry } from "./registry";
+import type { TopicRules } from "./rules";
+import { Sessions } from "./sessions";
 import { checkTopic, checkTopics } from "./text";
 import { Topics } from "./topics";
 
@@ -33,6 +37,13 @@ export interface RelayOptions {
   readonly random: () => number;
   /** Does the work in another turn of the loop. */
   readonly later: (work: () => void) => void;
+  readonly authority: Authority;
+  readonly rules: TopicRules;
+  /** Whether each known user of a session has the topic "#" and its name. */
+  readonly personalTopics: boolean;
+  /** What clients of sessions are told of this relay. */
+  readonly version: string;
+  readonly node: string;
 }
 
 /** How a connection begins, when its address says so. */
@@ -59,6 +70,8 @@ export class Relay {
   readonly #heartbeat: Heartbeat;
   readonly #recovery: Recovery;
   readonly #delivery: Delivery;
+  readonly #sessions: Sessions;
+  readonly #presence = new Presence();
   #frameWindowEnds = 0;
   #shuttingDown = false;
 
@@ -85,11 +98,20 @@ export class Relay {
       backpressureBytes: options.limits.backpressureBytes,
       end,
     });
+    this.#sessions = new Sessions({
+      ...options,
+      registry: this.#registry,
+      topics: this.#topics,
+      recovery: this.#recovery,
+      delivery: this.#delivery,
+      presence: this.#presence,
+      end,
+    });
   }
 
   get counts(): Counts {
     return {
-      connections: this.#registry.size,
+      connections: this.#registry.size + this.#sessions.opened,
       registrations: this.#registry.waiting,
       topics: this.#topics.size,
     };
@@ -128,11 +150,28 @@ export class Relay {
     return this.#shuttingDown ? shuttingDown() : this.#admission.admit(id, protocol);
   }
 
+  /** A connection for a client that will say who it is; refused when there are too many. */
+  admitSession(protocol: Protocol): Connection | Refusal {
+    if (this.#shuttingDown) return shuttingDown();
+    return this.#admission.admitSession(protocol, this.#sessions.opened);
+  }
+
+  /** A session by its secret; undefined when there is none. */
+  sessionOf(secret: string): Connection | undefined {
+    return this.#sessions.bySecret(secret);
+  }
+
   /**
    * The socket of an admitted connection is open. It replaces an older connection of the same id. The names in
    * `beginning` have passed `checkTopics`.
    */
   open(connection: Connection, socket: Socket, beginning: Beginning = {}): void {
+    if (connection.protocol.session !== undefined) {
+      connection.socket = socket;
+      this.#heartbeat.begin(connection, this.#now(), this.#options.random());
+      this.#sessions.open(connection);
+      return;
+    }
     const replaced = this.#registry.connection(connection.id);
     const registration = this.#registry.waitingFor(connection.id, this.#now());
     if (replaced === undefined && registration === undefined) {
@@ -167,6 +206,12 @@ export class Relay {
   receive(connection: Connection, frame: string | Uint8Array): void {
     if (connection.socket === undefined) return;
     const command = connection.protocol.decode(frame);
+    if (isCommands(command)) {
+      // Any answer to a ping counts, however late.
+      if (command.some(({ kind }) => kind === "pong")) this.pong(connection);
+      this.#sessions.obey(connection, command);
+      return;
+    }
     const refusal = command instanceof Refusal ? command : this.#obey(connection, command);
     if (refusal !== undefined)
       this.#delivery.send(connection, connection.protocol.encodeError(refusal));
@@ -195,6 +240,7 @@ export class Relay {
    */
   closed(connection: Connection, dropped = false): void {
     connection.socket = undefined;
+    this.#sessions.forget(connection);
     if (!this.#registry.remove(connection)) return;
     this.#recovery.forget(connection);
     this.#topics.remove(connection);
@@ -207,7 +253,10 @@ export class Relay {
   end(connection: Connection, why: CloseName): void {
     const socket = connection.socket;
     this.closed(connection, CLOSES[why].comeBack);
-    socket?.close(CLOSES[why].code, CLOSES[why].reason);
+    const { closes = CLOSES, session } = connection.protocol;
+    const last = session?.encodeClose(why) ?? "";
+    if (last !== "") socket?.send(last);
+    socket?.close(closes[why].code, closes[why].reason);
   }
 
   /**
@@ -236,6 +285,7 @@ export class Relay {
     const now = this.#now();
     this.#registry.expire(now);
     this.#options.engine.sweep();
+    this.#sessions.sweep();
     this.#recovery.frames.clear();
     const newWindow = now >= this.#frameWindowEnds;
     if (newWindow) this.#frameWindowEnds = now + FRAME_WINDOW_MS;
@@ -257,7 +307,8 @@ export class Relay {
 
   #obey(connection: Connection, command: TopicsCommand): Refusal | undefined {
     const names = new Set(command.topics);
-    const refusal = this.checkTopics(names);
+    const refusal =
+      this.checkTopics(names) ?? this.#options.authority.checkRegistered(connection, names);
     if (refusal === undefined) this.#recovery.choose(connection, names, command.since);
     return refusal;
   }
@@ -265,4 +316,8 @@ export class Relay {
   #now(): number {
     return this.#options.now();
   }
+}
+
+function isCommands(decoded: ReturnType<Protocol["decode"]>): decoded is readonly SessionCommand[] {
+  return Array.isArray(decoded);
 }

@@ -1,5 +1,8 @@
 // Rules for topics: what holds for all names with a prefix. The longest prefix that fits decides.
 
+/** What clients can be allowed to do with a topic. */
+export type Action = "subscribe" | "publish" | "presence" | "history";
+
 /** Who may: a known user, one that is subscribed, and whether "" (the anonymous user) may like them. */
 export type Allowed = readonly ("client" | "subscriber" | "anonymous")[];
 
@@ -13,15 +16,8 @@ export interface TopicRule {
   /** Whether those in it are told who comes and goes. */
   readonly joinLeave: boolean;
   /** What clients may do; what is not named, nobody may. */
-  readonly allow: Readonly<Partial<Record<"subscribe" | "publish" | "presence" | "history", Allowed>>>;
+  readonly allow: Readonly<Partial<Record<Action, Allowed>>>;
 }
-
-/** What holds for a topic of which no rule says anything else. */
-export const NO_RULE: Pick<TopicRule, "presence" | "joinLeave" | "allow"> = {
-  presence: false,
-  joinLeave: false,
-  allow: {},
-};
 
 /** By prefix; what a rule does not say is as for all other topics. */
 export type RulesByPrefix = Readonly<Record<string, Partial<TopicRule>>>;
@@ -31,10 +27,14 @@ export class TopicRules {
   /** Longest prefix first. */
   readonly #rules: (readonly [prefix: string, rule: TopicRule])[];
 
-  constructor(others: TopicRule, byPrefix: RulesByPrefix = {}) {
-    this.#others = others;
+  /** `others` are the topics that no rule is for. */
+  constructor(
+    others: Pick<TopicRule, "historySize" | "historyTtlMs"> & Partial<TopicRule>,
+    byPrefix: RulesByPrefix = {},
+  ) {
+    this.#others = { presence: false, joinLeave: false, allow: {}, ...others };
     this.#rules = Object.entries(byPrefix)
-      .map(([prefix, rule]) => [prefix, { ...others, ...rule }] as const)
+      .map(([prefix, rule]) => [prefix, { ...this.#others, ...rule }] as const)
       .toSorted(([a], [b]) => b.length - a.length);
   }
 

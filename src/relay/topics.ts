@@ -1,5 +1,6 @@
 // The topics that somebody on this node is subscribed to or on the way into, and how many connections each has.
 // A topic lives exactly as long as it has a subscriber or a follower here.
+import type { Push } from "./command";
 import type { Connection, Outlet, Socket } from "./connection";
 import type { Protocol } from "./protocol";
 import type { Position, Publication } from "./publication";
@@ -124,6 +125,14 @@ export class Topics {
       delivered += audience.size;
     }
     return except === undefined ? delivered : delivered - 1;
+  }
+
+  /** Native fan-out of a push to all of a topic's subscribers that have sessions. */
+  push(push: Push, name: string): void {
+    for (const { size, protocol, native } of this.#topics.get(name)?.audiences ?? []) {
+      if (size === 0 || protocol.session === undefined) continue;
+      this.#outlet.publish(native, protocol.session.encodePush(push));
+    }
   }
 
   #send(audience: Audience, frame: string, except: Socket | undefined): void {

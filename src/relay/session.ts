@@ -1,0 +1,35 @@
+// What a connection keeps that says who it is by a command and gets a reply to each.
+import type { ClientInfo, SessionCommand } from "./command";
+import type { Connection } from "./connection";
+
+/** A topic of a session. */
+export interface SessionTopic {
+  /** JSON text that others see, from the token for the topic. */
+  readonly info: string | undefined;
+  /** When its token is over, in ms of the relay's clock. */
+  expiresAt: number;
+}
+
+export interface Session {
+  /** For commands that come by another way than the connection's own: as secret as a registration's id. */
+  readonly secret: string;
+  state: "opened" | "connected" | "refused";
+  /** When the connection ends unless it does something about it: connect, or refresh its token. */
+  deadline: number;
+  /** JSON text that others see, from the token of the connection. */
+  info: string | undefined;
+  readonly topics: Map<string, SessionTopic>;
+  /** A command is under way; those after it wait. */
+  busy: boolean;
+  queue: SessionCommand[];
+}
+
+/** Who is at this connection, as those in the topic see it. */
+export function infoOf({ id, user, session }: Connection, topic: string): ClientInfo {
+  return {
+    client: id,
+    user,
+    connectionInfo: session?.info,
+    topicInfo: session?.topics.get(topic)?.info,
+  };
+}
