@@ -26,12 +26,23 @@ export function bodyReader<Schema extends TSchema>(
   };
 }
 
-/** A body as text and what it says. Rejects with Refused. */
+/** A body as text, whatever its type is said to be. Rejects with Refused. */
+export async function readText(request: Request, bodyBytes: number): Promise<string> {
+  const bytes = await read(request, bodyBytes);
+  try {
+    return utf8.decode(bytes);
+  } catch {
+    throw new Refused(new Refusal("bad_request", "The body is not UTF-8."));
+  }
+}
+
+/** A body as text and what it says; it need not be said to be JSON unless `typed`. Rejects with Refused. */
 export async function readJson(
   request: Request,
   bodyBytes: number,
+  typed = true,
 ): Promise<{ text: string; value: unknown }> {
-  checkHeaders(request.headers);
+  if (typed) checkHeaders(request.headers);
   const bytes = await read(request, bodyBytes);
   try {
     const text = utf8.decode(bytes);
@@ -80,8 +91,9 @@ function checkHeaders(headers: Headers): void {
 }
 
 function read(request: Request, bodyBytes: number): Promise<Uint8Array> {
-  // With a Content-Length, guard.ts has seen that it is within the bound.
-  if (request.headers.has("content-length") || request.body === null) return request.bytes();
+  const length = request.headers.get("content-length");
+  if (length !== null && Number(length) > bodyBytes) throw new Refused(bodyTooLarge(bodyBytes));
+  if (length !== null || request.body === null) return request.bytes();
   return readChunks(request.body, bodyBytes);
 }
 

@@ -36,6 +36,7 @@ export interface RouteOptions {
   /** Whether answers carry CORS headers. */
   readonly crossOrigin: boolean;
   readonly bodyBytes: number;
+  readonly frameBytes: number;
   /** Without a trailing slash; empty: the request's Host. */
   readonly publicUrl: string;
 }

@@ -183,6 +183,8 @@ export const StreamQuery = parameters({
   }),
 });
 
+export const Nothing = Type.String({ maxLength: 0, description: "Nothing more is said." });
+
 export const EventStream = Type.String({
   description: "Server-Sent Events without an end (text/event-stream).",
 });

@@ -50,6 +50,7 @@ export function serve(options: ServerOptions): Server<Connection> {
     publicUrl: settings.publicUrl,
     origins,
     bodyBytes,
+    frameBytes: settings.frameBytes,
   };
   // CORS headers cost a third of a publish, and a backend's POST, which sends no Origin, needs none: so the
   // same routes stand here twice.

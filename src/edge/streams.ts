@@ -3,6 +3,7 @@
 import type { Server } from "bun";
 import type { Connection, Outlet, Socket } from "../relay/connection";
 import { CLOSES, Refusal } from "../relay/errors";
+import type { Protocol } from "../relay/protocol";
 import type { Beginning, Relay } from "../relay/relay";
 import { type Log, shown } from "./log";
 import { originAllowed } from "./origins";
@@ -22,7 +23,7 @@ const RETRY_MS = 1_000;
 /** For a stream whose id another one has taken: it must not come back and take it again. */
 const NEVER_MS = 2 ** 31 - 1;
 
-const HEADERS = {
+const EVENTS = {
   headers: {
     "content-type": "text/event-stream; charset=utf-8",
     "cache-control": "no-store",
@@ -72,21 +73,50 @@ export class Streams implements Outlet {
       );
     }
     // HEAD: nobody would read the body, so the stream would never end.
-    if (request.method !== "GET") return new Response(null, HEADERS);
+    if (request.method !== "GET") return new Response(null, EVENTS);
+    const stream = this.#begin(request, connection, relay);
+    stream.retry(RETRY_MS * (1 + Math.random()));
+    relay.open(connection, stream, beginning);
+    return new Response(stream.body, EVENTS);
+  }
+
+  /**
+   * Answers a client that says who it is by commands, which came with the request; those that follow come by another
+   * way. `first` goes out before anything else.
+   */
+  openSession(
+    request: Request,
+    protocol: Protocol,
+    commands: string,
+    { first, type }: { first: string; type: string },
+  ): Response | Refusal {
+    const relay = this.#relay as Relay;
+    if (!originAllowed(request.headers.get("origin"), this.#options.origins)) {
+      return new Refusal("forbidden_origin", "This page's origin is not in BATON_ORIGINS.");
+    }
+    const connection = relay.admitSession(protocol);
+    if (connection instanceof Refusal) return connection;
+    const stream = this.#begin(request, connection, relay);
+    if (first !== "") stream.send(first);
+    relay.open(connection, stream);
+    relay.receive(connection, commands);
+    const headers = { ...EVENTS.headers, "content-type": type };
+    return new Response(stream.body, { headers });
+  }
+
+  #begin(request: Request, connection: Connection, relay: Relay): Stream {
     // Bun ends a response that is quiet for 10 s; relay/heartbeat.ts keeps it alive.
     this.#server?.timeout(request, 0);
-    const stream = new Stream(this.#audiences, this.#options.backpressureBytes, {
+    const hasPongs = connection.protocol.session !== undefined;
+    return new Stream(this.#audiences, this.#options.backpressureBytes, {
       taken: () => {
-        if (connection.awaitingPong) relay.pong(connection);
+        if (connection.awaitingPong && !hasPongs) relay.pong(connection);
         relay.drained(connection);
       },
       overflowed: () => relay.end(connection, "slow_consumer"),
       gone: () => relay.closed(connection, true),
       closed: (code) => this.#logClose(connection, code),
     });
-    stream.retry(RETRY_MS * (1 + Math.random()));
-    relay.open(connection, stream, beginning);
-    return new Response(stream.body, HEADERS);
   }
 
   publish(native: string, frame: string, except?: Socket): void {
