@@ -10,6 +10,7 @@ import { Streams } from "./edge/streams";
 import { tokenCheck } from "./edge/tokens";
 import { ENGINES } from "./engines";
 import { PROTOCOLS, SESSION_PROTOCOLS, SOCKET_FORMATS, STREAM_FORMATS } from "./protocols";
+import { errorOf, infoJson, publicationJson } from "./protocols/centrifuge";
 import { Authority } from "./relay/authority";
 import type { Outlet } from "./relay/connection";
 import { Relay } from "./relay/relay";
@@ -89,6 +90,7 @@ export async function start(settings: Settings, log: Log): Promise<Running> {
     streams,
     streamFormats: STREAM_FORMATS,
     sessionProtocols: SESSION_PROTOCOLS,
+    apiFormat: { errorOf, publicationJson, infoJson },
     node,
     log,
   });

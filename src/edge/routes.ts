@@ -6,6 +6,7 @@ import { Elysia, type InternalRoute } from "elysia";
 import { EngineUnavailable } from "../relay/engine";
 import { engineUnavailable, Refusal } from "../relay/errors";
 import type { Relay } from "../relay/relay";
+import { type ApiFormat, api } from "./api";
 import { connecting } from "./connecting";
 import { documentation } from "./documentation";
 import type { KeyCheck } from "./keys";
@@ -25,6 +26,7 @@ export interface RouteOptions {
   readonly sessionHandshake: SessionHandshake;
   readonly sessionProtocols: SessionProtocols;
   readonly node: string;
+  readonly apiFormat: ApiFormat;
   readonly socketFormats: Formats;
   readonly streams: Streams;
   readonly streamFormats: Formats;
@@ -74,7 +76,8 @@ export function routes(options: RouteOptions) {
     .use(registering(options))
     .use(publishing(options))
     .use(connecting(options))
-    .use(sessions(options));
+    .use(sessions(options))
+    .use(api(options));
   known.push(...app.routes);
   return app;
 }

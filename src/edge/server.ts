@@ -4,6 +4,7 @@ import type { Server } from "bun";
 import type { Settings } from "../config";
 import type { Connection } from "../relay/connection";
 import type { Relay } from "../relay/relay";
+import type { ApiFormat } from "./api";
 import { KEY } from "./documentation";
 import { guard } from "./guard";
 import { keyCheck } from "./keys";
@@ -30,6 +31,7 @@ export interface ServerOptions {
   readonly streams: Streams;
   readonly streamFormats: Formats;
   readonly sessionProtocols: SessionProtocols;
+  readonly apiFormat: ApiFormat;
   /** This relay's own name, for requests that belong to a stream of its. */
   readonly node: string;
   readonly log: Log;

@@ -7,7 +7,7 @@ import type { Protocol } from "../relay/protocol";
 import { bodyDocument, readJson, readText } from "./body";
 import { granted, Refused } from "./refusal";
 import type { RouteOptions } from "./routes";
-import { errorAnswers, EventStream, Nothing, Switching } from "./schemas";
+import { EventStream, errorAnswers, Nothing, Switching } from "./schemas";
 
 export interface SessionProtocols {
   readonly socket: Protocol;
@@ -29,7 +29,14 @@ const COMMON = [
 ] as const;
 
 export function sessions(options: RouteOptions) {
-  const { relay, streams, sessionProtocols: protocols, sessionHandshake, frameBytes, node } = options;
+  const {
+    relay,
+    streams,
+    sessionProtocols: protocols,
+    sessionHandshake,
+    frameBytes,
+    node,
+  } = options;
 
   const lines = async ({ request }: { request: Request }): Promise<Response> => {
     const commands = await readText(request, frameBytes);

@@ -147,6 +147,15 @@ export class History {
     };
   }
 
+  /** Drops all that a topic keeps; it goes on counting. */
+  forget(topic: string): void {
+    const stream = this.#streams.get(topic);
+    if (stream === undefined) return;
+    const before = stream.bytes;
+    while (stream.size > 0) stream.shift();
+    this.#bytes += stream.bytes - before;
+  }
+
   /** Drops what is too old in some topics; goes on with the next ones at the next call. */
   sweep(): void {
     for (let i = 0; i < SWEEP_TOPICS; i++) {

@@ -50,6 +50,10 @@ export class MemoryEngine implements Engine {
     return this.#history.read(topic, range);
   }
 
+  forget(topic: string): undefined {
+    this.#history.forget(topic);
+  }
+
   sweep(): void {
     this.#history.sweep();
     this.#answers.forget();

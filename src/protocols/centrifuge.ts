@@ -38,6 +38,7 @@ const ERRORS: Partial<Record<ErrorCode, { code: number; message: string; tempora
   invalid_message: { code: 107, message: "bad request" },
   message_too_large: { code: 106, message: "limit exceeded" },
   not_available: { code: 108, message: "not available" },
+  not_found: { code: 104, message: "method not found" },
   no_history: { code: 108, message: "not available" },
   token_expired: { code: 109, message: "token expired" },
   unrecoverable_position: { code: 112, message: "unrecoverable position" },
@@ -75,10 +76,10 @@ function over(
       encodeReply: (reply) => framed(replyLine(reply)),
       encodePush: (push) => framed(pushLine(push)),
       // A socket has the close frame for it.
-      encodeClose: (why) =>
+      encodeDisconnect: (code, reason) =>
         carrier === "socket"
           ? ""
-          : framed(`{"push":{"disconnect":${JSON.stringify(CLOSES[why])}}}`),
+          : framed(`{"push":{"disconnect":${JSON.stringify({ code, reason })}}}`),
     },
     closes: CLOSES,
     decode: decodeCommands,

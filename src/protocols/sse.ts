@@ -46,6 +46,9 @@ function encodeEntered(entered: readonly Entered[]): string {
   return `${id}${told ? `data: ${enteredBody(entered)}\n` : ""}\n`;
 }
 
+/** Never that of a topic. */
+const NO_EPOCH = "-";
+
 // RFC 3986, section 2: the name is percent-encoded, so the marks between the parts are only that.
 function encodePosition(topic: string, { epoch, offset }: Position): string {
   return `${encodeURIComponent(topic)}=${epoch}:${offset}`;
@@ -65,7 +68,7 @@ function decodeSince(id: string, topics: ReadonlySet<string>): Map<string, Posit
     }
   }
   if (id !== "" && positions.size === 0) {
-    for (const name of topics) positions.set(name, { epoch: "", offset: 0 });
+    for (const name of topics) positions.set(name, { epoch: NO_EPOCH, offset: 0 });
   }
   return positions;
 }

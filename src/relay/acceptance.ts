@@ -14,11 +14,13 @@ export interface PublishCommand {
   /** Id of a connection that shall not get it live. */
   readonly except?: string | undefined;
   readonly idempotency_key?: string | undefined;
+  /** JSON text: an object of texts for the receivers. */
+  readonly tags?: string | undefined;
 }
 
 /** The publication that is asked for. Cost: the length of its text. */
 export function accept(command: PublishCommand, messageBytes: number): Publication | Refusal {
-  const { topic, message, data, user_id, except, idempotency_key } = command;
+  const { topic, message, data, user_id, except, idempotency_key, tags } = command;
   if ((message === undefined) === (data === undefined)) {
     return new Refusal("invalid_body", "Give either message (text) or data (any JSON).");
   }
@@ -31,5 +33,6 @@ export function accept(command: PublishCommand, messageBytes: number): Publicati
   const user = user_id === undefined ? undefined : toUser(user_id);
   if (user instanceof Refusal) return user;
   if (message !== undefined) return { topic, data: message, user, except };
-  return { topic, data: data as string, json: true, user, except };
+  const publication = { topic, data: data as string, json: true, user, except };
+  return tags === undefined ? publication : { ...publication, tags };
 }

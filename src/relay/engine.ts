@@ -44,6 +44,8 @@ export interface Engine {
    * the answer, or the reader would get it twice.
    */
   history(topic: string, range: Range): Page | Promise<Page>;
+  /** Removes what the topic's history keeps; its epoch and offset stay. */
+  forget(topic: string): undefined | Promise<undefined>;
   /** To be called about once a second: gives up what is too old. Cost: bounded, however much there is. */
   sweep(): void;
   /** Whether a publish would be accepted now. */

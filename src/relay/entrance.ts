@@ -38,6 +38,9 @@ export function newProgress(): Progress {
   return { entrances: [], entered: new Map(), reads: 0, queue: [], releaseAt: undefined };
 }
 
+/** The epoch of a client that trusts its offset to be of the topic's present one. */
+export const ANY_EPOCH = "";
+
 /** From where a connection that has got nothing yet goes on, and whether that is from where it wants. */
 export function outset(entrance: Entrance, page: Page, given: Position | undefined): Entered {
   const { top } = page;
@@ -46,8 +49,9 @@ export function outset(entrance: Entrance, page: Page, given: Position | undefin
   if (given === undefined && entrance.held && (entrance.from !== undefined || top === undefined)) {
     return { topic, top, at: entrance.from };
   }
-  const recovered = given !== undefined && isWhole(page, given);
-  const at = recovered ? given : top;
+  const position = given?.epoch === ANY_EPOCH && top ? { ...given, epoch: top.epoch } : given;
+  const recovered = position !== undefined && isWhole(page, position);
+  const at = recovered ? position : top;
   entrance.from = at;
   entrance.sent = at?.offset ?? 0;
   return given === undefined ? { topic, top, at } : { topic, top, at, recovered };

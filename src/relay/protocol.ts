@@ -11,7 +11,7 @@ export interface SessionFormat {
   encodeReply(reply: Reply): string;
   encodePush(push: Push): string;
   /** The frame that says why a connection ends, where the carrier has no other way to; else "". */
-  encodeClose(why: CloseName): string;
+  encodeDisconnect(code: number, reason: string): string;
 }
 
 export interface Protocol {

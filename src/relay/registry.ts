@@ -25,6 +25,10 @@ export class Registry {
     return this.#connections.size;
   }
 
+  get users(): number {
+    return this.#users.size;
+  }
+
   connections(): IterableIterator<Connection> {
     return this.#connections.values();
   }

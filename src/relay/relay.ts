@@ -4,7 +4,7 @@
 import { accept, type PublishCommand } from "./acceptance";
 import { Admission } from "./admission";
 import type { Authority } from "./authority";
-import type { SessionCommand, TopicsCommand } from "./command";
+import type { ClientInfo, SessionCommand, TopicsCommand } from "./command";
 import type { Connection, Outlet, Socket } from "./connection";
 import { Delivery } from "./delivery";
 import type { Engine, Page, Range } from "./engine";
@@ -53,6 +53,8 @@ export interface Beginning {
 }
 
 export interface Counts {
+  readonly users: number;
+  readonly subscriptions: number;
   readonly connections: number;
   readonly registrations: number;
   readonly topics: number;
@@ -114,6 +116,8 @@ export class Relay {
       connections: this.#registry.size + this.#sessions.opened,
       registrations: this.#registry.waiting,
       topics: this.#topics.size,
+      users: this.#registry.users,
+      subscriptions: this.topicSizes().reduce((sum, [, size]) => sum + size, 0),
     };
   }
 
@@ -254,9 +258,10 @@ export class Relay {
     const socket = connection.socket;
     this.closed(connection, CLOSES[why].comeBack);
     const { closes = CLOSES, session } = connection.protocol;
-    const last = session?.encodeClose(why) ?? "";
+    const { code, reason } = closes[why];
+    const last = session?.encodeDisconnect(code, reason) ?? "";
     if (last !== "") socket?.send(last);
-    socket?.close(closes[why].code, closes[why].reason);
+    socket?.close(code, reason);
   }
 
   /**
@@ -278,6 +283,72 @@ export class Relay {
   /** The only fan-out; every engine calls it, for each topic in order. Answers how many it was sent to. */
   deliver(publication: Publication): number {
     return this.#delivery.deliver(publication);
+  }
+
+  /** Removes what a topic's history keeps; its epoch and offset stay. Rejects if the engine fails. */
+  forgetHistory(topic: string): Refusal | undefined | Promise<undefined> {
+    return checkTopic(topic) ?? this.#options.engine.forget(topic);
+  }
+
+  get version(): string {
+    return this.#options.version;
+  }
+
+  /** The topics of this node, with their subscriptions. Cost: all topics. */
+  topicSizes(): [string, number][] {
+    return this.#topics.sizes();
+  }
+
+  /** A user's connections, or the one with this id; with both, that one if it is the user's. */
+  connectionsOf(user: string, id: string): readonly Connection[] {
+    if (id === "") return this.#registry.ofUser(user).slice();
+    const connection = this.#registry.connection(id);
+    return connection !== undefined && (user === "" || connection.user === user)
+      ? [connection]
+      : [];
+  }
+
+  /** Who is in a topic; refuses (`not_available`) where its rule asks for no presence. */
+  presence(topic: string): readonly ClientInfo[] | Refusal {
+    return this.#noPresence(topic) ?? this.#presence.clients(topic);
+  }
+
+  /** How many are; in constant time. */
+  presenceCounts(topic: string): { clients: number; users: number } | Refusal {
+    return this.#noPresence(topic) ?? this.#presence.counts(topic);
+  }
+
+  #noPresence(topic: string): Refusal | undefined {
+    const refusal = checkTopic(topic);
+    if (refusal !== undefined || this.#options.rules.of(topic).presence) return refusal;
+    return new Refusal("not_available", "This topic's rule asks for no presence.");
+  }
+
+  /** Brings a session into a topic on the backend's account. */
+  bringIn(connection: Connection, topic: string): Promise<void> | undefined {
+    return this.#sessions.bringIn(connection, topic);
+  }
+
+  /** Takes a session out of a topic, or with "" out of all. */
+  takeOut(connection: Connection, topic: string): void {
+    const names = topic === "" ? [...(connection.session?.topics.keys() ?? [])] : [topic];
+    for (const name of names) {
+      this.#sessions.takeOut(connection, name, 2000, "server unsubscribe");
+    }
+  }
+
+  /** A session's token ends in so many seconds; undefined or 0: never. */
+  prolong(connection: Connection, seconds: number | undefined): void {
+    this.#sessions.prolong(connection, seconds);
+  }
+
+  /** Ends a connection and its registration with a code of the backend's. */
+  endWith(connection: Connection, code: number, reason: string): void {
+    const { socket, protocol } = connection;
+    this.closed(connection);
+    const last = protocol.session?.encodeDisconnect(code, reason) ?? "";
+    if (last !== "") socket?.send(last);
+    socket?.close(code, reason);
   }
 
   /** To be called often (several times in a ping interval): ends what is overdue. Cost: all connections. */

@@ -163,6 +163,17 @@ export class Sessions {
     });
   }
 
+  /** Its token ends in so many seconds; undefined or 0: never. */
+  prolong({ session }: Connection, seconds: number | undefined): void {
+    if (session !== undefined) session.deadline = this.#end(seconds || undefined);
+  }
+
+  /** When something ends that lives so many seconds. */
+  #end(seconds: number | undefined): number {
+    if (seconds === undefined) return Number.POSITIVE_INFINITY;
+    return this.#options.now() + seconds * 1000;
+  }
+
   #goOn(connection: Connection, session: Session): void {
     session.busy = false;
     this.obey(connection, session.queue.splice(0));
@@ -245,7 +256,7 @@ export class Sessions {
     { id, topics: asked }: Of<"connect">,
     claims: ConnectionClaims,
   ): Promise<void> | undefined {
-    const { limits, registry, now } = this.#options;
+    const { limits, registry } = this.#options;
     const { user } = claims;
     const crowded =
       registry.size >= limits.connectionsMax ||
@@ -257,8 +268,7 @@ export class Sessions {
     connection.user = user;
     session.state = "connected";
     session.info = claims.info;
-    session.deadline =
-      claims.ttl === undefined ? Number.POSITIVE_INFINITY : now() + claims.ttl * 1000;
+    session.deadline = this.#end(claims.ttl);
     this.#opened.delete(connection);
     registry.add(connection);
 
@@ -318,8 +328,7 @@ export class Sessions {
         return undefined;
       }
       const { ttl, info, data } = claims as TopicClaims;
-      const { now } = this.#options;
-      const expiresAt = ttl === undefined ? Number.POSITIVE_INFINITY : now() + ttl * 1000;
+      const expiresAt = this.#end(ttl);
       session.topics.set(topic, { info, expiresAt });
       const since = new Map(resumption.since && [[topic, resumption.since]]);
       return this.#enter(connection, session, [topic], since, ([entered]) => {
@@ -509,8 +518,7 @@ export class Sessions {
         this.#options.end(connection, "invalid_token");
       } else {
         const { ttl } = claims;
-        session.deadline =
-          ttl === undefined ? Number.POSITIVE_INFINITY : this.#options.now() + ttl * 1000;
+        session.deadline = this.#end(ttl);
         session.info = claims.info;
         this.#reply(connection, { kind: "refreshed", id: command.id, ttl, client });
       }
@@ -543,8 +551,7 @@ export class Sessions {
         return;
       }
       const { ttl } = claims;
-      has.expiresAt =
-        ttl === undefined ? Number.POSITIVE_INFINITY : this.#options.now() + ttl * 1000;
+      has.expiresAt = this.#end(ttl);
       this.#reply(connection, { kind: "refreshedTopic", id, ttl });
     });
   }

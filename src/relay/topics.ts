@@ -60,6 +60,14 @@ export class Topics {
     return this.#topics.size;
   }
 
+  /** Each topic with its subscriptions. */
+  sizes(): [string, number][] {
+    return [...this.#topics.values()].map(({ name, audiences }) => [
+      name,
+      audiences.reduce((sum, { size }) => sum + size, 0),
+    ]);
+  }
+
   get(name: string): Topic | undefined {
     return this.#topics.get(name);
   }
