@@ -187,7 +187,9 @@ class Stream implements Socket {
   deliver(frame: string, bytes: Uint8Array): void {
     const alone = this.#positions.size <= 1 && this.#natives.size === 1;
     const own = alone ? bytes : encoder.encode(this.#withPositions(frame));
-    if (this.getBufferedAmount() + own.byteLength > this.#limit) this.#events.overflowed();
+    const waits = this.getBufferedAmount();
+    const fits = waits <= this.#limit / 4 || waits + own.byteLength <= this.#limit;
+    if (!fits) this.#events.overflowed();
     else this.#write(own);
   }
 

@@ -24,6 +24,12 @@ export class Answers {
   readonly #options: AnswersOptions;
   /** All are remembered equally long, so the order of insertion is that of expiry. */
   readonly #answers = new Map<string, Answer>();
+  /**
+   * Those that expire next, and the first of them. Kept, because a Map is slow to iterate from its beginning when much
+   * was deleted there: 30 to 100 us for each publish with a key, against 2.
+   */
+  #expiring = this.#answers.entries();
+  #oldest: [string, Answer] | undefined;
 
   constructor(options: AnswersOptions) {
     this.#options = options;
@@ -66,10 +72,17 @@ export class Answers {
   /** Forgets keys whose time is over. Cost: those, at most a thousand. */
   forget(): void {
     const now = this.#options.now();
-    let left = FORGET_MAX;
-    for (const [name, { expiresAt }] of this.#answers) {
-      if (expiresAt > now || left-- === 0) return;
-      this.#answers.delete(name);
+    for (let left = FORGET_MAX; left > 0 && this.#answers.size > 0; left--) {
+      this.#oldest ??= this.#expiring.next().value;
+      if (this.#oldest === undefined) {
+        this.#expiring = this.#answers.entries();
+        continue;
+      }
+      const [name, answer] = this.#oldest;
+      if (answer.expiresAt > now) return;
+      // Unless the key was used again meanwhile.
+      if (this.#answers.get(name) === answer) this.#answers.delete(name);
+      this.#oldest = undefined;
     }
   }
 }

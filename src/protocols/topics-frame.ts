@@ -49,8 +49,15 @@ export function topicsDecoder(
       return new Refusal("invalid_frame", `The frame is not a command. ${expected}`);
     }
     const command = value as Static<typeof TopicsSinceFrame>;
-    const since =
-      command.since === undefined ? NOWHERE : new Map(Object.entries<Position>(command.since));
+    const since = command.since === undefined ? NOWHERE : positionsOf(command.since);
     return { kind: "topics", topics: command.topics, since };
   };
+}
+
+/** Without an epoch a position is none: it must not pass for one of any epoch. */
+function positionsOf(since: Record<string, Position>): Map<string, Position> {
+  const entries = Object.entries(since);
+  return new Map(
+    entries.map(([name, { offset, epoch }]) => [name, { offset, epoch: epoch || "-" }]),
+  );
 }

@@ -61,7 +61,10 @@ export class Delivery {
     const { socket } = connection;
     if (socket === undefined) return false;
     // Looked at first: over its limit Bun cuts the socket off, and what waits there is lost.
-    const fits = socket.getBufferedAmount() + frame.length <= this.#options.backpressureBytes;
+    // Where little waits any frame fits: who comes back for one over the limit would be ended again and again.
+    const waits = socket.getBufferedAmount();
+    const limit = this.#options.backpressureBytes;
+    const fits = waits <= limit / 4 || waits + frame.length <= limit;
     if (fits && socket.send(frame) !== 0) return true;
     this.#options.end(connection, "slow_consumer");
     return false;

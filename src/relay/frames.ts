@@ -2,8 +2,11 @@
 import type { Protocol } from "./protocol";
 import type { Publication } from "./publication";
 
-/** Frames kept at most; beyond it all are made anew. */
-const FRAMES_MAX = 16_384;
+/** Characters kept at most; beyond it all are made anew. A thousand clients that come back ask for less. */
+const SIZE_MAX = 16_777_216;
+
+/** About what a frame costs beside its text. */
+const OVERHEAD = 100;
 
 /** Holds what it was asked for since it was last cleared, which bounds what it costs. */
 export class FrameCache {
@@ -18,10 +21,11 @@ export class FrameCache {
     }
     let frame = frames.get(publication);
     if (frame === undefined) {
-      if (this.#size >= FRAMES_MAX) this.clear();
       frame = protocol.encodePublication(publication);
+      const size = frame.length + OVERHEAD;
+      if (this.#size + size > SIZE_MAX) this.clear();
       frames.set(publication, frame);
-      this.#size++;
+      this.#size += size;
     }
     return frame;
   }

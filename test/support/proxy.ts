@@ -1,0 +1,198 @@
+// A TCP proxy in front of a relay that does to connections what networks do: cuts them at random, in the middle of
+// frames and handshakes too, stalls them, and slows them down.
+import net from "node:net";
+
+/** From 0 to 1; the same numbers for the same seed (mulberry32). */
+export function seeded(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** How long a slow connection waits between two pieces. */
+const PIECE_MS = 20;
+
+export class TcpProxy implements AsyncDisposable {
+  readonly #server: net.Server;
+  readonly #port: number;
+  readonly #links = new Set<Link>();
+  readonly random: () => number;
+  /** To be shown when a test fails. */
+  readonly seed: number;
+  /** Connections that were cut. */
+  cuts = 0;
+  #lifeMs: readonly [number, number] | undefined;
+  #stalled = false;
+  /** Of each connection, towards the client. */
+  bytesPerSecond = Number.POSITIVE_INFINITY;
+  /** How likely it is, from 0 to 1, that a connection is cut in place of passing a piece on to the client. */
+  lossRate = 0;
+
+  private constructor(target: string, seed: number) {
+    this.seed = seed;
+    this.random = seeded(seed);
+    this.#port = Number(new URL(target).port);
+    this.#server = net.createServer((near) => this.#accept(near));
+  }
+
+  /** In front of the relay at this address. */
+  static start(target: string, seed = Date.now() % 2 ** 32): Promise<TcpProxy> {
+    const proxy = new TcpProxy(target, seed);
+    return new Promise((resolve) => {
+      proxy.#server.listen(0, "127.0.0.1", () => resolve(proxy));
+    });
+  }
+
+  get connections(): number {
+    return this.#links.size;
+  }
+
+  /** The address that leads through the proxy to this one. */
+  readonly through = (url: string): string => {
+    const { port } = this.#server.address() as net.AddressInfo;
+    return url.replace(/^(\w+:\/\/)[^/]*/, `$1127.0.0.1:${port}`);
+  };
+
+  /** From now on every connection is cut after a random time between these. */
+  cutEach(leastMs: number, mostMs: number): void {
+    this.#lifeMs = [leastMs, mostMs];
+    for (const link of this.#links) link.live(this.#life());
+  }
+
+  /** No connection is cut any more. */
+  keepAll(): void {
+    this.#lifeMs = undefined;
+    for (const link of this.#links) link.live(undefined);
+  }
+
+  cutOne(): void {
+    const links = [...this.#links];
+    links[Math.floor(this.random() * links.length)]?.cut();
+  }
+
+  cutAll(): void {
+    for (const link of [...this.#links]) link.cut();
+  }
+
+  /** Nothing gets through in either direction, and nobody is told. */
+  stall(): void {
+    this.#stalled = true;
+    for (const link of this.#links) link.stall();
+  }
+
+  /** What is new gets through again; what was stalled stays so, as behind a router that has forgotten it. */
+  heal(): void {
+    this.#stalled = false;
+  }
+
+  #accept(near: net.Socket): void {
+    const link = new Link(this, near, net.connect(this.#port, "127.0.0.1"), () =>
+      this.#links.delete(link),
+    );
+    this.#links.add(link);
+    link.live(this.#life());
+    if (this.#stalled) link.stall();
+  }
+
+  #life(): number | undefined {
+    if (this.#lifeMs === undefined) return undefined;
+    const [least, most] = this.#lifeMs;
+    return least + this.random() * (most - least);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.keepAll();
+    this.cutAll();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+}
+
+/** One connection through the proxy: the client is near, the relay far. */
+class Link {
+  readonly #proxy: TcpProxy;
+  readonly #ends: readonly net.Socket[];
+  readonly #gone: () => void;
+  #timer: Timer | undefined;
+  #open = true;
+  #stalled = false;
+
+  constructor(proxy: TcpProxy, near: net.Socket, far: net.Socket, gone: () => void) {
+    this.#proxy = proxy;
+    this.#ends = [near, far];
+    this.#gone = gone;
+    for (const end of this.#ends) {
+      end.setNoDelay(true);
+      end.on("error", () => {});
+      end.on("close", () => this.#close());
+    }
+    near.on("data", (bytes: Buffer) => this.#forward(bytes, near, far));
+    far.on("data", (bytes: Buffer) => this.#forward(bytes, far, near));
+  }
+
+  /** Cuts it after this time; undefined: never. */
+  live(ms: number | undefined): void {
+    clearTimeout(this.#timer);
+    if (ms !== undefined) this.#timer = setTimeout(() => this.cut(), ms);
+  }
+
+  /** Ends both sides with a reset or a FIN, as it falls; what is in the proxy is lost. */
+  cut(): void {
+    if (!this.#open) return;
+    this.#proxy.cuts++;
+    for (const end of this.#ends) {
+      if (this.#proxy.random() < 0.5) end.resetAndDestroy();
+    }
+    this.#close();
+  }
+
+  stall(): void {
+    this.#stalled = true;
+    for (const end of this.#ends) end.pause();
+  }
+
+  #close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    clearTimeout(this.#timer);
+    for (const end of this.#ends) end.destroy();
+    this.#gone();
+  }
+
+  #forward(bytes: Buffer, from: net.Socket, to: net.Socket): void {
+    if (!this.#open || this.#stalled) return;
+    const { bytesPerSecond, lossRate, random } = this.#proxy;
+    const towardsClient = to === this.#ends[0];
+    if (towardsClient && lossRate > 0 && random() < lossRate) {
+      this.cut();
+      return;
+    }
+    if (towardsClient && bytesPerSecond !== Number.POSITIVE_INFINITY) {
+      from.pause();
+      this.#trickle(bytes, from, to);
+      return;
+    }
+    if (to.write(bytes)) return;
+    from.pause();
+    to.once("drain", () => this.#goOn(from));
+  }
+
+  /** Piece by piece; meanwhile nothing more is read, so that the relay's sends pile up. */
+  #trickle(bytes: Buffer, from: net.Socket, to: net.Socket): void {
+    if (!this.#open || this.#stalled) return;
+    const size = Math.max(1, Math.round((this.#proxy.bytesPerSecond * PIECE_MS) / 1_000));
+    to.write(bytes.subarray(0, size));
+    const rest = bytes.subarray(size);
+    setTimeout(() => {
+      if (rest.length > 0) this.#trickle(rest, from, to);
+      else this.#goOn(from);
+    }, PIECE_MS);
+  }
+
+  #goOn(from: net.Socket): void {
+    if (this.#open && !this.#stalled) from.resume();
+  }
+}
