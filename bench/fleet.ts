@@ -99,8 +99,17 @@ export class Fleet {
     await this.#all({ kind: "connect" });
   }
 
+  /** Before connections come back: their first messages will be the first of one lane. */
+  async expect(connections: number): Promise<void> {
+    await this.#all({ kind: "watch", lanes: 1, latency: false, links: connections });
+  }
+
   async watch(lanes: number, latency: boolean): Promise<void> {
     await this.#all({ kind: "watch", lanes, latency });
+  }
+
+  async drop(): Promise<void> {
+    await this.#all({ kind: "drop" });
   }
 
   async close(): Promise<void> {

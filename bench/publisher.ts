@@ -23,7 +23,8 @@ export interface Published {
 interface Track {
   readonly lane: Lane;
   readonly request: Buffer;
-  readonly messageAt: number;
+  /** Where each message of the request begins. */
+  readonly messagesAt: readonly number[];
   sequence: number;
 }
 
@@ -42,16 +43,21 @@ export class Publisher {
     topic: string,
     lanes: number,
     users: readonly number[] = [],
+    batch = 1,
   ): Promise<Publisher> {
     if (lanes > LANES_MAX) throw new Error(`at most ${LANES_MAX} lanes`);
     const publisher = new Publisher();
     for (let n = 0; n < lanes; n++) {
       const lane = await Lane.connect(port, publisher.#failure.reject);
       const message = blankMessage(n);
-      const body = publishBody(topic, message, users[n % Math.max(1, users.length)]);
+      const one = publishBody(topic, message, users[n % Math.max(1, users.length)]);
+      const body = batch === 1 ? one : `[${Array(batch).fill(one).join(",")}]`;
       const { bytes, bodyAt } = postRequest("/publish", body);
-      const messageAt = bodyAt + body.indexOf(message);
-      publisher.#tracks.push({ lane, request: bytes, messageAt, sequence: 0 });
+      const messagesAt: number[] = [];
+      for (let at = body.indexOf(message); at >= 0; at = body.indexOf(message, at + 1)) {
+        messagesAt.push(bodyAt + at);
+      }
+      publisher.#tracks.push({ lane, request: bytes, messagesAt, sequence: 0 });
     }
     return publisher;
   }
@@ -78,7 +84,7 @@ export class Publisher {
       } else if (!mayGo(count)) {
         parked.push(track);
       } else {
-        count++;
+        count += track.messagesAt.length;
         this.#send(track, nowUs(), (told) => {
           delivered += told;
           next(track);
@@ -146,12 +152,19 @@ export class Publisher {
   }
 
   #send(track: Track, dueUs: number, answered: (delivered: number) => void): void {
-    stamp(track.request, track.messageAt, track.sequence++, dueUs);
+    for (const at of track.messagesAt) stamp(track.request, at, track.sequence++, dueUs);
     track.lane.send(track.request, (status, body) => {
-      if (status === 200) answered(Number(/"delivered": ?(\d+)/.exec(body)?.[1]));
+      if (status === 200) answered(deliveredIn(body));
       else this.#failure.reject(new Error(`a publication was answered ${status}: ${body}`));
     });
   }
+}
+
+/** The sum of what the answer says of each publication. */
+function deliveredIn(body: string): number {
+  let sum = 0;
+  for (const [, delivered] of body.matchAll(/"delivered": ?(\d+)/g)) sum += Number(delivered);
+  return sum;
 }
 
 const cell = new Int32Array(new SharedArrayBuffer(4));

@@ -38,7 +38,8 @@ async function step(player: Player, doing: string): Promise<void> {
 
 async function runScenario(scenario: Scenario, options: Options, records: Records): Promise<void> {
   const tallies = new Map<string, Tally>();
-  for (const target of options.targets) tallies.set(target, { outcomes: [], failure: undefined });
+  const targets = scenario.targets?.(options.targets) ?? options.targets;
+  for (const target of targets) tallies.set(target, { outcomes: [], failure: undefined });
   records.set(scenario.name, tallies);
   for (let run = 1; run <= options.runs; run++) {
     const doing = `${scenario.name}, run ${run} of ${options.runs}`;

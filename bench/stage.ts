@@ -21,6 +21,8 @@ export class RunError extends Error {}
 export interface Plan {
   readonly topic?: string;
   readonly lanes: number;
+  /** Publications in one request; 1 if not set. */
+  readonly batch?: number;
   readonly users?: readonly number[];
   /** Connections that each publication must reach. */
   readonly receivers: number;
@@ -45,6 +47,11 @@ export interface Phase {
 export interface Spent {
   readonly cpuUs: number;
   readonly wallUs: number;
+}
+
+export interface Arrived {
+  readonly expected: number;
+  readonly received: number;
 }
 
 export class Stage {
@@ -107,6 +114,33 @@ export class Stage {
     await Bun.sleep(300);
   }
 
+  /** Drops all connections, which will come back to the same addresses, and gives the server time to notice. */
+  async drop(): Promise<void> {
+    await this.#fleet.drop();
+    await Bun.sleep(500);
+  }
+
+  /**
+   * Connections that come back all at once: each must get the `missed` publications that were sent while they were
+   * away, once and in order; and the cost of it.
+   */
+  async comeBack(connections: number, missed: number): Promise<Spent & Arrived> {
+    await this.publish({ lanes: 1, receivers: 0, count: missed });
+    // The sequence of each connection begins with what it missed.
+    await this.#fleet.expect(connections);
+    const expected = connections * missed;
+    const spent = await this.#spent(async () => {
+      await this.#fleet.connect();
+      await this.#arrivals(expected);
+    });
+    const report = await this.#fleet.report();
+    if (report.received !== expected || report.faults.length > 0) {
+      const faults = report.faults.slice(0, 3).join("; ");
+      throw new RunError(`recovered ${report.received} of ${expected} messages; ${faults}`);
+    }
+    return { ...spent, expected, received: report.received };
+  }
+
   /** Lets the server's publish path compile, with publications that nobody receives. */
   async warmPublishing(quick: boolean): Promise<void> {
     const count = quick ? 200 : 5_000;
@@ -131,7 +165,13 @@ export class Stage {
     const fleet = this.#fleet;
     await fleet.watch(plan.lanes, plan.rate !== undefined);
     const port = this.#server.port;
-    const publisher = await Publisher.open(port, plan.topic ?? TOPIC, plan.lanes, plan.users);
+    const publisher = await Publisher.open(
+      port,
+      plan.topic ?? TOPIC,
+      plan.lanes,
+      plan.users,
+      plan.batch,
+    );
     const before = readCpu(this.pid);
     const started = Bun.nanoseconds();
     const mayGo = (published: number) =>

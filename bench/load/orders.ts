@@ -8,8 +8,15 @@ export type Order =
   /** Opens what was prepared; answered when all are open. */
   | { readonly kind: "connect" }
   /** Starts a phase: counters and sequence numbers from 0. */
-  | { readonly kind: "watch"; readonly lanes: number; readonly latency: boolean }
+  | {
+      readonly kind: "watch";
+      readonly lanes: number;
+      readonly latency: boolean;
+      readonly links?: number;
+    }
   | { readonly kind: "report" }
+  /** Drops all connections, to connect to the same addresses again. */
+  | { readonly kind: "drop" }
   /** Drops all connections. */
   | { readonly kind: "close" }
   /** Ends this process id if the bench itself disappears. */

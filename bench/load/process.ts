@@ -30,7 +30,9 @@ async function obey(order: Order): Promise<void> {
     case "watch":
       told = -1;
       timer ??= setInterval(showProgress, PROGRESS_MS);
-      return swarm.watch(order.lanes, order.latency);
+      return swarm.watch(order.lanes, order.latency, order.links);
+    case "drop":
+      return swarm.drop();
     case "close":
       return swarm.close();
     case "guard":

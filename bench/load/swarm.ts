@@ -18,6 +18,12 @@ const FAULTS_MAX = 5;
 const KEY = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
+const UPGRADE =
+  `Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: ${KEY}\r\n` +
+  "Sec-WebSocket-Version: 13\r\n\r\n";
+const EVENTS = "Accept: text/event-stream\r\n\r\n";
+const LINE_FEED = 10;
+
 interface Link {
   readonly index: number;
   state: "upgrading" | "greeting" | "open" | "closed";
@@ -31,8 +37,11 @@ export class Swarm {
   #wire: Wire = PLAIN;
   #before: Uint8Array = new Uint8Array(0);
   #port = 0;
+  /** The newest position that a reply told. */
+  #position: string | undefined;
   /** Paths that are prepared and not yet connected. */
   #paths: string[] = [];
+  #used: string[] = [];
   readonly #sockets: Socket<Link>[] = [];
   #links = 0;
   #open = 0;
@@ -73,6 +82,7 @@ export class Swarm {
   /** Opens every prepared connection; done when the last one is open. Throws what went wrong. */
   async connect(): Promise<void> {
     const paths = this.#paths;
+    this.#used = paths;
     this.#paths = [];
     let started = 0;
     const work = async () => {
@@ -82,9 +92,9 @@ export class Swarm {
   }
 
   /** Starts a phase: messages are counted from 0, and each lane's sequence starts at 0. */
-  watch(lanes: number, latency: boolean): void {
+  watch(lanes: number, latency: boolean, links = this.#links): void {
     this.#lanes = lanes;
-    this.#next = new Uint32Array(this.#links * lanes);
+    this.#next = new Uint32Array(links * lanes);
     this.#received = 0;
     this.#latency = latency ? new Histogram() : undefined;
   }
@@ -110,6 +120,12 @@ export class Swarm {
     this.#faults = [];
   }
 
+  /** Drops all connections, to come back to the same addresses. */
+  drop(): void {
+    this.close();
+    this.#paths = this.#used;
+  }
+
   #connect(path: string): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const settle = (error?: Error) => (error === undefined ? resolve() : reject(error));
@@ -117,10 +133,8 @@ export class Swarm {
     const socket = this.#handlers;
     Bun.connect<Link>({ hostname: "127.0.0.1", port: this.#port, data, socket }).then((opened) => {
       this.#sockets.push(opened);
-      opened.write(
-        `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${this.#port}\r\nUpgrade: websocket\r\n` +
-          `Connection: Upgrade\r\nSec-WebSocket-Key: ${KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n`,
-      );
+      const head = `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${this.#port}\r\n`;
+      opened.write(head + (this.#wire.events === true ? EVENTS : UPGRADE));
     }, reject);
     return promise;
   }
@@ -153,8 +167,14 @@ export class Swarm {
     this.#arrivedUs = nowUs();
     this.#reading = socket;
     try {
+      // The upgrade changes the state, so what follows it in the same piece is read as well.
       const at = link.state === "upgrading" ? this.#upgrade(link, bytes) : 0;
-      const end = link.state === "upgrading" ? at : readFrames(bytes, at, this.#takeFrame);
+      const end =
+        link.state === "upgrading"
+          ? at
+          : this.#wire.events === true
+            ? this.#readEvents(link, bytes, at)
+            : readFrames(bytes, at, this.#takeFrame);
       if (end < bytes.length) link.rest = bytes.slice(end);
     } catch (error) {
       this.#closed(link, `${error instanceof Error ? error.message : error}, on connection`);
@@ -167,12 +187,32 @@ export class Swarm {
     const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
     const end = text.indexOf("\r\n\r\n");
     if (end < 0) return 0;
-    if (!text.startsWith("HTTP/1.1 101 ") || !text.includes(ACCEPT)) {
+    const events = this.#wire.events === true && text.startsWith("HTTP/1.1 200 ");
+    if (!events && (!text.startsWith("HTTP/1.1 101 ") || !text.includes(ACCEPT))) {
       throw new Error(`the handshake was answered with ${text.slice(0, text.indexOf("\r\n"))}`);
     }
     link.state = "greeting";
     if (this.#wire.openWithUpgrade) this.#isOpen(link);
+    const greeting = this.#wire.greeting?.(this.#position);
+    if (greeting !== undefined) {
+      this.#reading?.write(clientFrame(TEXT, Buffer.from(greeting)));
+    }
     return end + 4;
+  }
+
+  /** Whole messages of an event stream; the marks of chunks stand between events and are passed over. */
+  #readEvents(link: Link, bytes: Uint8Array, from: number): number {
+    const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    let end = from;
+    for (;;) {
+      const found = buffer.indexOf(this.#before, end);
+      const at = found + this.#before.length;
+      if (found < 0) return Math.max(end, bytes.length - this.#before.length);
+      if (at + MESSAGE_BYTES >= bytes.length) return found;
+      if (bytes[at + MESSAGE_BYTES] !== LINE_FEED) this.#fault("an event that is too long");
+      this.#takeMessage(link.index, bytes, at);
+      end = at + MESSAGE_BYTES;
+    }
   }
 
   #isOpen(link: Link): void {
@@ -200,7 +240,9 @@ export class Swarm {
 
   #carriesMessage(bytes: Uint8Array, start: number, end: number): boolean {
     const before = this.#before;
-    if (end - start !== before.length + MESSAGE_BYTES + this.#wire.after.length) return false;
+    const [least, most] = this.#wire.after;
+    const after = end - start - before.length - MESSAGE_BYTES;
+    if (after < least || after > most) return false;
     for (let i = 0; i < before.length; i++) if (bytes[start + i] !== before[i]) return false;
     return true;
   }
@@ -224,6 +266,7 @@ export class Swarm {
     const meaning = this.#wire.read?.(text);
     if (meaning === undefined) throw new Error(`an unexpected text: ${text.slice(0, 100)}`);
     if (meaning.answer !== undefined) socket.write(clientFrame(TEXT, Buffer.from(meaning.answer)));
+    if (meaning.position !== undefined) this.#position = meaning.position;
     if (meaning.opened === true) this.#isOpen(socket.data);
   }
 }

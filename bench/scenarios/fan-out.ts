@@ -1,6 +1,7 @@
 // Fan-out: every publication goes to every connection. With one publication in flight each delivery
 // is a send of its own; with many, a server can send several messages to a socket at once.
 import { Stage } from "../stage";
+import { CONTROL } from "../targets";
 import type { Scenario } from "./scenario";
 
 function fanOut(inFlight: number): Scenario {
@@ -37,6 +38,18 @@ function fanOut(inFlight: number): Scenario {
       }),
   };
 }
+
+/** The same on Baton's other wires: their frames are longer than the control's. */
+export const fanOutWires: Scenario = {
+  ...fanOut(16),
+  name: "fan-out-wires",
+  title: ({ subscribers }) =>
+    `Fan-out to ${subscribers.toLocaleString("en")} on other wires, 16 in flight`,
+  targets: (asked) => [
+    ...(asked.includes("baton") ? ["baton-json", "baton-sse"] : []),
+    ...asked.filter((name) => name === CONTROL),
+  ],
+};
 
 export const fanOutOne = fanOut(1);
 export const fanOutSixteen = fanOut(16);

@@ -1,17 +1,22 @@
 // The list of scenarios, in the order of the tables and the chart.
 // A new scenario is one file and one line here.
-import { fanOutOne, fanOutSixteen } from "./fan-out";
+import { fanOutOne, fanOutSixteen, fanOutWires } from "./fan-out";
 import { idleMemory } from "./idle-memory";
 import { latency } from "./latency";
 import { open } from "./open";
+import { publishCost } from "./publish-cost";
+import { resume } from "./resume";
 import type { Scenario } from "./scenario";
 import { userPublish } from "./user-publish";
 
 export const SCENARIOS: readonly Scenario[] = [
   fanOutOne,
   fanOutSixteen,
+  fanOutWires,
+  publishCost,
   idleMemory,
   userPublish,
   open,
+  resume,
   latency,
 ];

@@ -25,6 +25,8 @@ export interface Outcome {
 export interface Scenario {
   readonly name: string;
   readonly title: (options: Options) => string;
+  /** Which targets it is for, of those that are asked for; all if not set. */
+  readonly targets?: (asked: readonly string[]) => readonly string[];
   readonly figures: (options: Options) => readonly Figure[];
   /** One run, with a `yield` wherever another target may go on. Throws if received is not expected. */
   readonly run: (target: Target, options: Options) => AsyncGenerator<void, Outcome>;

@@ -1,12 +1,18 @@
 // Baton itself, from src/main.ts with its default settings.
 // Only what the bench needs is set: the port, and a log level that leaves no line for each request.
 import { join } from "node:path";
-import { PLAIN, type Target } from "./target";
+import { PLAIN, type Target, TOPIC } from "./target";
+
+const addressIn = (field: string) => (answer: string) => {
+  const path = new RegExp(`"${field}":"[a-z]+://[^/"]+(/[^"]+)"`).exec(answer)?.[1];
+  if (path === undefined) throw new Error(`no address in ${answer.slice(0, 200)}`);
+  return path;
+};
 
 export const baton: Target = {
   name: "baton",
   title: "Baton",
-  about: "src/main.ts with its default settings",
+  about: "src/main.ts with its default settings, history on",
   command: ["bun", join(import.meta.dir, "../../src/main.ts")],
   env: { HOST: "127.0.0.1", BATON_LOG_LEVEL: "warn" },
   wire: PLAIN,
@@ -16,10 +22,53 @@ export const baton: Target = {
   registration: {
     path: "/register",
     body: (user) => JSON.stringify({ user_id: user }),
-    addressIn: (answer) => {
-      const path = /"url":"ws:\/\/[^/"]+(\/[^"]+)"/.exec(answer)?.[1];
-      if (path === undefined) throw new Error(`no address in ${answer.slice(0, 200)}`);
-      return path;
+    addressIn: addressIn("url"),
+  },
+};
+
+const topics = [TOPIC];
+
+/** The same with envelopes and positions; a connection is open when its first command was answered. */
+export const batonJson: Target = {
+  ...baton,
+  name: "baton-json",
+  title: "Baton, ?format=json",
+  about: "the same, publications in envelopes with their positions",
+  wire: {
+    before: `{"topic":"${TOPIC}","data":"`,
+    after: [31, 48],
+    openWithUpgrade: false,
+    greeting: (position) =>
+      position === undefined
+        ? JSON.stringify({ topics })
+        : `{"topics":${JSON.stringify(topics)},"since":{"${TOPIC}":${position}}}`,
+    read: (text) => {
+      const reply = /^\{"topics":\{"\w+":(\{.*\})\}\}$/.exec(text)?.[1];
+      if (reply === undefined) throw new Error(`an unexpected text: ${text.slice(0, 100)}`);
+      const { offset, epoch, recovered } = JSON.parse(reply);
+      if (recovered === false) throw new Error("what was missed was not recovered");
+      // Who comes back is told where the topic is; the others still begin where they were.
+      if (recovered === true) return { opened: true };
+      return { opened: true, position: JSON.stringify({ offset, epoch }) };
     },
+  },
+  registration: {
+    path: "/register",
+    body: (user) => JSON.stringify({ user_id: user, topics: [] }),
+    addressIn: (answer) => `${addressIn("url")(answer)}?format=json`,
+  },
+};
+
+/** The same over Server-Sent Events. */
+export const batonSse: Target = {
+  ...baton,
+  name: "baton-sse",
+  title: "Baton, Server-Sent Events",
+  about: "the same, for EventSource",
+  wire: { before: "\ndata: ", after: [0, 0], openWithUpgrade: true, events: true },
+  registration: {
+    path: "/register",
+    body: (user) => JSON.stringify({ user_id: user }),
+    addressIn: addressIn("sse"),
   },
 };

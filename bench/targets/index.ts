@@ -1,5 +1,5 @@
 // The list of targets, in the order of the tables. A new target is one adapter file and one line here.
-import { baton } from "./baton";
+import { baton, batonJson, batonSse } from "./baton";
 import { control } from "./control";
 import { socketIo } from "./socket-io";
 import type { Target } from "./target";
@@ -7,12 +7,15 @@ import { wsLoop } from "./ws-loop";
 
 export const TARGETS: readonly Target[] = [baton, control, wsLoop, socketIo];
 
+/** Other wires of Baton, for the scenarios that name them. */
+const WIRES: readonly Target[] = [batonJson, batonSse];
+
 /** The target that all others are compared with. */
 export const CONTROL = control.name;
 
 /** The target of that name; throws for a name that is not in the list. */
 export function targetNamed(name: string): Target {
-  const target = TARGETS.find((each) => each.name === name);
+  const target = [...TARGETS, ...WIRES].find((each) => each.name === name);
   if (target === undefined) throw new Error(`no target is named ${name}`);
   return target;
 }

@@ -11,7 +11,7 @@ export const socketIo: Target = {
   env: { NODE_ENV: "production" },
   wire: {
     before: '42["message","',
-    after: '"]',
+    after: [2, 2],
     openWithUpgrade: false,
     read: (text) => {
       if (text.startsWith("0{")) return { answer: "40" };

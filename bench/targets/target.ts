@@ -13,13 +13,21 @@ export interface Crowd {
 
 /** How messages travel in the text frames of a target. */
 export interface Wire {
-  /** What stands in a frame before and after the message. */
+  /** What stands in a frame before the message, and how many bytes after it at least and at most. */
   readonly before: string;
-  readonly after: string;
+  readonly after: readonly [least: number, most: number];
+  /** Server-Sent Events in place of a WebSocket: the message stands after `before` wherever that stands. */
+  readonly events?: boolean;
+  /** The first text to the server, which `read` then answers as opened; `position` is what a reply told before. */
+  readonly greeting?: (position: string | undefined) => string;
   /** Whether a connection is open with its upgrade, or when `read` says so. */
   readonly openWithUpgrade: boolean;
   /** What a frame that carries no message means. */
-  readonly read?: (text: string) => { readonly opened?: boolean; readonly answer?: string };
+  readonly read?: (text: string) => {
+    readonly opened?: boolean;
+    readonly answer?: string;
+    readonly position?: string;
+  };
 }
 
 export interface Target {
@@ -57,4 +65,4 @@ export function publishBody(topic: string, message: string, user: number | undef
 }
 
 /** The wire of targets that send a message as the whole text frame. */
-export const PLAIN: Wire = { before: "", after: "", openWithUpgrade: true };
+export const PLAIN: Wire = { before: "", after: [0, 0], openWithUpgrade: true };

@@ -3,7 +3,7 @@ import type { Elysia } from "elysia";
 import type { Beginning } from "../relay/relay";
 import { SOCKET_TEXT, STREAM_TEXT } from "./documentation";
 import { choiceOf, listOf, query } from "./query";
-import { granted } from "./refusal";
+import { granted, Refused } from "./refusal";
 import type { RouteOptions } from "./routes";
 import {
   ConnectionId,
@@ -54,8 +54,13 @@ export function connecting(options: RouteOptions) {
         ({ params: { id }, request }) => {
           const given = granted(query(request.url, Object.keys(StreamQuery.properties)));
           const format = granted(choiceOf(given, "format", streamFormats));
+          const unavailable = relay.unavailable();
+          if (unavailable !== undefined) {
+            if (acceptsEvents(request)) return streams.comeBack();
+            throw new Refused(unavailable);
+          }
           const topics = listOf(given, "topics");
-          const resumed = request.headers.get("last-event-id") ?? given.get("since") ?? "";
+          const resumed = request.headers.get("last-event-id") || given.get("since") || "";
           const connection = granted(relay.admit(id, format));
           const names = new Set(topics ?? relay.initialTopics(connection));
           granted(relay.checkTopics(names));
@@ -83,8 +88,14 @@ export function connecting(options: RouteOptions) {
               "too_many_user_connections",
               "too_many_connections",
               "shutting_down",
+              "engine_unavailable",
             ),
           },
         },
       );
+}
+
+/** EventSource always says so. */
+function acceptsEvents(request: Request): boolean {
+  return request.headers.get("accept")?.includes("text/event-stream") === true;
 }

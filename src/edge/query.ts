@@ -3,11 +3,17 @@ import { Refusal } from "../relay/errors";
 
 export type Query = ReadonlyMap<string, string>;
 
-/** The parameters of a URL; refuses (`invalid_query`) what is not among `names` or stands twice. */
+/** The parameters of a URL; refuses (`invalid_query`) what is not UTF-8, not among `names` or stands twice. */
 export function query(url: string, names: readonly string[]): Query | Refusal {
   const begin = url.indexOf("?");
   const found = new Map<string, string>();
   if (begin < 0) return found;
+  if (!isDecodable(url.slice(begin))) {
+    return new Refusal(
+      "invalid_query",
+      "The query is not percent-encoded UTF-8 (RFC 3986, section 2.5).",
+    );
+  }
   for (const [name, value] of new URLSearchParams(url.slice(begin))) {
     if (!names.includes(name)) {
       return new Refusal("invalid_query", `This route takes the parameters ${names.join(", ")}.`);
@@ -45,4 +51,14 @@ export function listOf(given: Query, name: string): readonly string[] | undefine
   const value = given.get(name);
   if (value === undefined) return undefined;
   return value === "" ? [] : value.split(",");
+}
+
+/** URLSearchParams would repair what is not, into another topic than the one that was meant. */
+function isDecodable(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
 }

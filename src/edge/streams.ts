@@ -8,11 +8,14 @@ import type { Beginning, Relay } from "../relay/relay";
 import { type Log, shown } from "./log";
 import { originAllowed } from "./origins";
 
-/**
- * Bytes that the positions of a stream's topics may take in its id. The client sends them back in a header, and a
- * request with more than 16 KB of headers would be refused for good.
- */
+/** Bytes that the positions of a stream's topics may take in its id: it comes back in a header, and proxies take 8 KB of one. */
 const ID_BYTES_MAX = 8_192;
+
+/**
+ * The same with the address. Of a request Bun reads 16 KB of headers, and EventSource gives up for good when it is
+ * refused; the rest is for cookies and what browsers send of themselves.
+ */
+const REQUEST_BYTES_MAX = 12_288;
 
 /** An epoch, an offset and the marks between. */
 const POSITION_BYTES_MAX = 32;
@@ -22,6 +25,9 @@ const RETRY_MS = 1_000;
 
 /** For a stream whose id another one has taken: it must not come back and take it again. */
 const NEVER_MS = 2 ** 31 - 1;
+
+/** How long the peer of a stream that has ended may take nothing of the rest, or ask for nothing more. */
+const ENDED_IDLE_S = 10;
 
 const EVENTS = {
   headers: {
@@ -66,10 +72,10 @@ export class Streams implements Outlet {
       (sum, name) => sum + encodeURIComponent(name).length + POSITION_BYTES_MAX,
       0,
     );
-    if (idBytes > ID_BYTES_MAX) {
+    if (idBytes > ID_BYTES_MAX || idBytes + request.url.length > REQUEST_BYTES_MAX) {
       return new Refusal(
         "too_many_topics",
-        `The positions of a stream's topics go into one header, at most ${ID_BYTES_MAX} bytes of it: take fewer topics for each stream, or a WebSocket.`,
+        `The positions of a stream's topics go into one header, at most ${ID_BYTES_MAX} bytes of it, with the address at most ${REQUEST_BYTES_MAX}: take fewer topics for each stream, or a WebSocket.`,
       );
     }
     // HEAD: nobody would read the body, so the stream would never end.
@@ -114,9 +120,21 @@ export class Streams implements Outlet {
         relay.drained(connection);
       },
       overflowed: () => relay.end(connection, "slow_consumer"),
-      gone: () => relay.closed(connection, true),
-      closed: (code) => this.#logClose(connection, code),
+      gone: () => {
+        relay.closed(connection, true);
+        this.#logClose(connection);
+      },
+      closed: (code) => {
+        // From here on nobody looks after this TCP connection but Bun.
+        this.#server?.timeout(request, ENDED_IDLE_S);
+        this.#logClose(connection, code);
+      },
     });
+  }
+
+  /** For EventSource while the relay cannot serve: an error would make it give up, a stream that ends does not. */
+  comeBack(): Response {
+    return new Response(retryBlock(RETRY_MS * (1 + Math.random())), EVENTS);
   }
 
   publish(native: string, frame: string, except?: Socket): void {
@@ -127,7 +145,8 @@ export class Streams implements Outlet {
     for (const stream of [...audience]) if (stream !== except) stream.deliver(frame, bytes);
   }
 
-  #logClose({ id, user }: Connection, code: number): void {
+  /** Without a code when the peer has ended it. */
+  #logClose({ id, user }: Connection, code?: number): void {
     const { log } = this.#options;
     const fields = { connection: id, user: shown(user) };
     if (code === CLOSES.slow_consumer.code) log.warn(fields, "slow consumer closed");
@@ -171,6 +190,8 @@ class Stream implements Socket {
         // In a turn of its own: it is called within `enqueue` too, and `taken` may lead to more of that.
         pull: () => queueMicrotask(() => this.#look()),
         cancel: () => {
+          if (this.#controller === undefined) return;
+          this.#controller = undefined;
           this.#leaveAll();
           events.gone();
         },
@@ -194,7 +215,7 @@ class Stream implements Socket {
   }
 
   retry(ms: number): void {
-    this.#write(encoder.encode(`retry: ${Math.round(ms)}\n\n`));
+    this.#write(encoder.encode(retryBlock(ms)));
   }
 
   getBufferedAmount(): number {
@@ -262,4 +283,8 @@ class Stream implements Socket {
   #leaveAll(): void {
     for (const native of [...this.#natives]) this.unsubscribe(native);
   }
+}
+
+function retryBlock(ms: number): string {
+  return `retry: ${Math.round(ms)}\n\n`;
 }

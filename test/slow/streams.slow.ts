@@ -1,0 +1,101 @@
+// What takes time of Server-Sent Events: quiet streams, what is left of streams that have ended, many stalled readers.
+// Rows D1, D5 and H4 of the fault catalogue.
+import { expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { EventStream, eventsIn, rawStream } from "../support/events";
+import { memoryKb } from "../support/memory";
+import { RelayProcess } from "../support/process";
+import { until } from "../support/wait";
+
+/** The address for the stream of a new registration. */
+async function register(
+  relay: RelayProcess,
+  user: number | string,
+  topics: readonly string[],
+): Promise<string> {
+  const answer = await relay.post("/register", { user_id: user, topics });
+  return ((await answer.json()) as { sse: string }).sse;
+}
+
+/** Answers how many got it. */
+async function publish(relay: RelayProcess, topic: string, message: string): Promise<number> {
+  const answer = await relay.post("/publish", { topic, message });
+  return ((await answer.json()) as { delivered: number }).delivered;
+}
+
+const descriptors = (relay: RelayProcess): number => readdirSync(`/proc/${relay.pid}/fd`).length;
+
+test("a quiet stream lives longer than the 10 s after which Bun ends a response", async () => {
+  await using relay = await RelayProcess.start();
+  const stream = await EventStream.open(await register(relay, 1, ["quiet"]));
+  let end: string | undefined;
+  stream.closed.then((how) => {
+    end = how;
+  });
+  const begun = performance.now();
+  // The first comment comes within BATON_PING_MS.
+  await until("26 s to pass", () => performance.now() - begun > 26_000, 30_000);
+  expect([end, stream.comments.length]).toEqual([undefined, 1]);
+  expect(await publish(relay, "quiet", "m")).toBe(1);
+  expect((await stream.next()).data).toBe("m");
+}, 40_000);
+
+test("a stream that has ended leaves no TCP connection, whether its peer reads or stalls", async () => {
+  await using relay = await RelayProcess.start({ BATON_BACKPRESSURE_BYTES: "16777216" });
+  const before = descriptors(relay);
+  const urls = await Promise.all(
+    Array.from({ length: 16 }, (_, i) => register(relay, i, [i % 2 === 0 ? "read" : "stalled"])),
+  );
+  const raws = await Promise.all(urls.map((url) => rawStream(url)));
+  for (const [i, raw] of raws.entries()) if (i % 2 === 1) raw.pause();
+  // More than the kernel takes, so that some of it is left in the relay.
+  for (let i = 0; i < 150; i++) expect(await publish(relay, "stalled", "x".repeat(60_000))).toBe(8);
+  expect(await publish(relay, "read", "m")).toBe(8);
+  for (const url of urls) {
+    const { status } = await fetch(url.replace("/sse/", "/register/"), { method: "DELETE" });
+    expect(status).toBe(200);
+  }
+  expect(descriptors(relay)).toBeGreaterThanOrEqual(before + 16);
+  // One may be that of this test's own fetches.
+  await until("them to be gone", () => descriptors(relay) <= before + 1, 30_000);
+  for (const [i, raw] of raws.entries()) {
+    if (i % 2 === 1) raw.resume();
+    const { whole } = eventsIn(await raw.untilClosed());
+    expect(whole).toBe(i % 2 === 0);
+  }
+}, 60_000);
+
+test("100 streams that stall at once cost the limit each, and 10 that read get everything", async () => {
+  const LIMIT = 1_048_576;
+  const PADDING = "x".repeat(16_000);
+  await using relay = await RelayProcess.start({
+    BATON_BACKPRESSURE_BYTES: String(LIMIT),
+    BATON_HISTORY_SIZE: "10",
+  });
+  // Of two topics, so that each has bytes of its own.
+  const open = async (user: string) => rawStream(await register(relay, user, ["a", "b"]));
+  const healthy = await Promise.all(
+    Array.from({ length: 10 }, async (_, i) =>
+      EventStream.open(await register(relay, `healthy ${i}`, ["a", "b"])),
+    ),
+  );
+  const stalled = await Promise.all(Array.from({ length: 100 }, (_, i) => open(`stalled ${i}`)));
+  for (const raw of stalled) raw.pause();
+  const before = memoryKb(relay.pid);
+  let peak = before;
+  let published = 0;
+  for (let delivered = 110; delivered > 10; published++) {
+    const topic = published % 2 === 0 ? "a" : "b";
+    delivered = await publish(relay, topic, `${published} ${PADDING}`);
+    peak = Math.max(peak, memoryKb(relay.pid));
+    for (const stream of healthy) {
+      const { event, data } = await stream.next();
+      expect([event, Number.parseInt(data, 10)]).toEqual([topic, published]);
+    }
+    if (published > 2_000) throw new Error("they were never ended");
+  }
+  expect((peak - before) / 100).toBeLessThan((2.5 * LIMIT) / 1_024);
+  expect(relay.lines.filter(({ msg }) => msg === "slow consumer closed")).toHaveLength(100);
+  expect(relay.lines.filter(({ level }) => level > 40)).toEqual([]);
+  for (const raw of stalled) raw.drop();
+}, 60_000);
