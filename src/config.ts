@@ -1,5 +1,6 @@
 // Every setting: its variable, bounds, default and reason. The only reader of the environment.
 // A wrong value stops the start with one line that names the variable, the value and what is allowed.
+import { checkTogether, connectionsMax } from "./consistency";
 import { descriptorLimit } from "./descriptors";
 import type { RulesByPrefix } from "./relay/rules";
 import { checkTopic } from "./relay/text";
@@ -12,15 +13,13 @@ import {
   path,
   publicUrl,
   type Setting,
+  SettingError,
   text,
   whole,
 } from "./setting";
 import { readTopicsFile } from "./topics-file";
 
 export type Env = Readonly<Record<string, string | undefined>>;
-
-/** A setting that cannot be used; its message is the one line that the user sees. */
-export class SettingError extends Error {}
 
 /** All settings, in the order in which the README lists them. */
 export const SETTINGS = {
@@ -239,11 +238,6 @@ export interface Settings extends Values {
   readonly topicRules: RulesByPrefix;
 }
 
-/** Below this, HTTP requests and the runtime itself would have no descriptors left. */
-function descriptorReserve(limit: number): number {
-  return Math.max(100, Math.ceil(limit * 0.05));
-}
-
 /**
  * Reads and checks all settings. Empty means not set.
  * Throws SettingError with the line to show. `descriptors` is the process's limit of open files.
@@ -282,36 +276,4 @@ function topicRules(file: string): RulesByPrefix {
   const rules = readTopicsFile(file);
   if (typeof rules !== "string") return rules;
   throw new SettingError(`BATON_TOPICS_FILE=${JSON.stringify(file)} is not allowed: ${rules}`);
-}
-
-function connectionsMax(wanted: number, descriptors: number): number {
-  const possible = Math.max(1, descriptors - descriptorReserve(descriptors));
-  if (wanted <= possible) return wanted === 0 ? possible : wanted;
-  throw new SettingError(
-    `BATON_CONNECTIONS_MAX="${wanted}" is not allowed: the process may open ${descriptors} files, which leaves ${possible} for connections. Raise the limit (ulimit -n) or lower the setting.`,
-  );
-}
-
-function checkTogether(settings: Settings): void {
-  const { host, apiKeys, insecure, bodyBytes, messageBytes, defaultTopics } = settings;
-  if (!isLoopback(host) && apiKeys.length === 0 && !insecure) {
-    throw new SettingError(
-      `HOST=${JSON.stringify(host)} is refused: without an API key anyone who reaches that address could publish. Set BATON_API_KEYS to a long random key (openssl rand -hex 32), or BATON_INSECURE=1 if something else protects it.`,
-    );
-  }
-  if (bodyBytes < messageBytes) {
-    throw new SettingError(
-      `BATON_BODY_BYTES="${bodyBytes}" is not allowed: it must be at least BATON_MESSAGE_BYTES, ${messageBytes}.`,
-    );
-  }
-  if (defaultTopics.length > settings.connectionTopicsMax) {
-    throw new SettingError(
-      `BATON_DEFAULT_TOPICS has ${defaultTopics.length} topics, which is not allowed: BATON_CONNECTION_TOPICS_MAX is ${settings.connectionTopicsMax}.`,
-    );
-  }
-}
-
-/** Whether only this machine can reach the address. */
-export function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || /^127\.\d+\.\d+\.\d+$/.test(host);
 }

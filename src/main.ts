@@ -1,7 +1,8 @@
 // Wires settings, engine, relay and server together, and ends the process: the only process.exit.
 import { getRandomValues } from "node:crypto";
 import { version } from "../package.json";
-import { isLoopback, readSettings, SettingError, type Settings } from "./config";
+import { readSettings, type Settings } from "./config";
+import { isLoopback } from "./consistency";
 import { createLog, type Log, shown } from "./edge/log";
 import { serve } from "./edge/server";
 import { closeConnections } from "./edge/shutdown";
@@ -15,6 +16,7 @@ import { Authority } from "./relay/authority";
 import type { Outlet } from "./relay/connection";
 import { Relay } from "./relay/relay";
 import { TopicRules } from "./relay/rules";
+import { SettingError } from "./setting";
 
 /**
  * Ctrl-C reaches a process twice when `bun run` started it: from the terminal, and forwarded by `bun run`.
@@ -45,6 +47,7 @@ export async function start(settings: Settings, log: Log): Promise<Running> {
   const now = () => performance.now();
   const rules = new TopicRules({ historySize, historyTtlMs }, settings.topicRules);
   const tokens = await tokenCheck(settings);
+  const isOpen = tokens === undefined && settings.apiKeys.length === 0;
   const engine = (ENGINES.memory as NonNullable<typeof ENGINES.memory>)({
     rules,
     historyBytes: settings.historyBytes,
@@ -75,7 +78,7 @@ export async function start(settings: Settings, log: Log): Promise<Running> {
     newId,
     random: Math.random,
     later: setImmediate,
-    authority: new Authority({ tokens, anonymous: settings.anonymous, rules }),
+    authority: new Authority({ tokens, isOpen, anonymous: settings.anonymous, rules }),
     rules,
     personalTopics: settings.personalTopics,
     version,

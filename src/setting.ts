@@ -1,6 +1,9 @@
 // The kinds of settings: how a text from the environment becomes a checked value.
 // Parsing gives undefined for what is not allowed; config.ts makes the user's sentence of that.
 
+/** A setting that cannot be used; its message is the one line that the user sees. */
+export class SettingError extends Error {}
+
 export interface Setting<Value> {
   readonly variable: string;
   /** What is allowed, as the end of the sentence "… is not allowed: it takes …". */

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { readSettings, SETTINGS, SettingError } from "../src/config";
+import { readSettings, SETTINGS } from "../src/config";
 import { descriptorLimit } from "../src/descriptors";
+import { SettingError } from "../src/setting";
 
 const read = (env: Record<string, string>) => readSettings(env, 20_000);
 

@@ -24,10 +24,10 @@ test("the longest prefix that fits decides, and what a rule does not say is as f
     { historySize: 100, historyTtlMs: 1_000 },
     { "a:": { historySize: 1 }, "a:b:": { historyTtlMs: 5 }, a: { historySize: 7 } },
   );
-  expect(rules.of("x")).toEqual({ historySize: 100, historyTtlMs: 1_000 });
-  expect(rules.of("a")).toEqual({ historySize: 7, historyTtlMs: 1_000 });
-  expect(rules.of("a:")).toEqual({ historySize: 1, historyTtlMs: 1_000 });
-  expect(rules.of("a:b:c")).toEqual({ historySize: 100, historyTtlMs: 5 });
+  expect(rules.of("x")).toMatchObject({ historySize: 100, historyTtlMs: 1_000 });
+  expect(rules.of("a")).toMatchObject({ historySize: 7, historyTtlMs: 1_000 });
+  expect(rules.of("a:")).toMatchObject({ historySize: 1, historyTtlMs: 1_000 });
+  expect(rules.of("a:b:c")).toMatchObject({ historySize: 100, historyTtlMs: 5 });
 });
 
 test("a relay with such a file keeps what it says", async () => {

@@ -1,6 +1,6 @@
 // The routes on which clients connect: GET /ws/:id and GET /sse/:id.
 import type { Elysia } from "elysia";
-import type { Beginning } from "../relay/relay";
+import type { Beginning } from "../relay/relay-options";
 import { SOCKET_TEXT, STREAM_TEXT } from "./documentation";
 import { choiceOf, listOf, query } from "./query";
 import { granted, Refused } from "./refusal";

@@ -4,7 +4,7 @@ import type { Server } from "bun";
 import type { Settings } from "../config";
 import type { Connection } from "../relay/connection";
 import type { Relay } from "../relay/relay";
-import type { ApiFormat } from "./api";
+import type { ApiFormat } from "./api-methods";
 import { KEY } from "./documentation";
 import { guard } from "./guard";
 import { keyCheck } from "./keys";

@@ -4,7 +4,8 @@ import type { Server } from "bun";
 import type { Connection, Outlet, Socket } from "../relay/connection";
 import { CLOSES, Refusal } from "../relay/errors";
 import type { Protocol } from "../relay/protocol";
-import type { Beginning, Relay } from "../relay/relay";
+import type { Relay } from "../relay/relay";
+import type { Beginning } from "../relay/relay-options";
 import { type Log, shown } from "./log";
 import { originAllowed } from "./origins";
 

@@ -77,7 +77,11 @@ export class Admission {
 
   /** The same for a client that will say who it is; `opened` are those that have not done so. */
   admitSession(protocol: Protocol, opened: number): Connection | Refusal {
-    return this.#noRoom(opened) ?? new Connection(this.#options.newId(), "", protocol);
+    const full = this.#noRoom(opened);
+    if (full !== undefined) return full;
+    const connection = new Connection(this.#options.newId(), "", protocol);
+    connection.publicId = connection.id;
+    return connection;
   }
 
   #noRoom(opened: number): Refusal | undefined {

@@ -1,7 +1,7 @@
 // Who may do what: tokens say who a client is, rules say what clients may do with topics. Marks in a topic's name
 // narrow it: "$" for those with a token of their own for it, "#" before a list of the users it is for.
 import type { Connection } from "./connection";
-import { Refusal } from "./errors";
+import { Refusal, tokenExpired } from "./errors";
 import type { Action, TopicRules } from "./rules";
 
 /** What a connection's token says. Seconds are from now on. */
@@ -36,8 +36,10 @@ export interface TokenCheck {
 }
 
 export interface AuthorityOptions {
-  /** Undefined: the relay is open, and whoever reaches it may do anything. */
+  /** Undefined: there is no key to check tokens with. */
   readonly tokens: TokenCheck | undefined;
+  /** Neither API keys nor tokens are configured: whoever reaches the relay may do anything. */
+  readonly isOpen: boolean;
   /** Whether a client without a token may connect, as the anonymous user. */
   readonly anonymous: boolean;
   readonly rules: TopicRules;
@@ -50,33 +52,40 @@ export class Authority {
     this.#options = options;
   }
 
+  get isOpen(): boolean {
+    return this.#options.isOpen;
+  }
+
   /** Who a client is that connects with this token; undefined when it needs one. */
-  connect(token: string): ConnectionClaims | undefined | Promise<ConnectionClaims | TokenProblem> {
-    const { tokens, anonymous } = this.#options;
-    if (tokens !== undefined && token !== "") return tokens.connection(token);
-    if (tokens !== undefined && !anonymous) return undefined;
+  connect(
+    token: string,
+  ): ConnectionClaims | TokenProblem | undefined | Promise<ConnectionClaims | TokenProblem> {
+    const { tokens, anonymous, isOpen } = this.#options;
+    if (!isOpen && token !== "") return tokens?.connection(token) ?? "invalid";
+    if (!isOpen && !anonymous) return undefined;
     return { user: "", ttl: undefined, topics: new Map() };
   }
 
-  /** Undefined when the relay has nothing to check tokens with. */
-  get tokens(): TokenCheck | undefined {
-    return this.#options.tokens;
+  /** What a token for one topic allows. */
+  topic(token: string): "invalid" | Promise<TopicClaims | TokenProblem> {
+    return this.#options.tokens?.topic(token) ?? "invalid";
   }
 
   /** Refuses (`permission_denied`) a client of a session what no rule allows it. */
   check(connection: Connection, action: Action, topic: string): Refusal | undefined {
-    if (this.#options.tokens === undefined) return undefined;
-    const isSubscribed = connection.topics.some(({ name }) => name === topic);
+    if (this.#options.isOpen) return undefined;
     const { user } = connection;
     if (action === "subscribe") {
       if (isPrivate(topic)) return denied(topic);
       const users = usersOf(topic);
-      if (users !== undefined)
+      if (users !== undefined) {
         return users.includes(user) && user !== "" ? undefined : denied(topic);
+      }
     }
     const allowed = this.#options.rules.of(topic).allow[action] ?? [];
     const isKnown = user !== "" || allowed.includes("anonymous");
-    const may = allowed.includes("client") || (allowed.includes("subscriber") && isSubscribed);
+    const isSubscribed = () => connection.topics.some(({ name }) => name === topic);
+    const may = allowed.includes("client") || (allowed.includes("subscriber") && isSubscribed());
     return isKnown && may ? undefined : denied(topic);
   }
 
@@ -85,7 +94,7 @@ export class Authority {
    * may subscribe: its backend has let it in. Those of its registration its backend has chosen itself.
    */
   checkRegistered({ user, initial }: Connection, topics: Iterable<string>): Refusal | undefined {
-    if (this.#options.tokens === undefined) return undefined;
+    if (this.#options.isOpen) return undefined;
     for (const topic of topics) {
       if (initial?.includes(topic) === true) continue;
       const users = usersOf(topic);
@@ -97,6 +106,20 @@ export class Authority {
     }
     return undefined;
   }
+}
+
+/** What is wrong with a token's claims for this topic of this connection; "mismatch": it is for another. */
+export function problemOf(
+  claims: TopicClaims | TokenProblem,
+  { id, user }: Connection,
+  topic: string,
+): Refusal | "mismatch" | undefined {
+  if (claims === "expired") return tokenExpired();
+  if (claims === "invalid") {
+    return new Refusal("permission_denied", "The token for this topic is not valid.");
+  }
+  const fits = claims.topic === topic && claims.user === user && (claims.client ?? id) === id;
+  return fits ? undefined : "mismatch";
 }
 
 function denied(topic: string): Refusal {

@@ -26,6 +26,10 @@ export interface Outlet {
 
 export class Connection {
   readonly id: string;
+  /** What others may know of it: the id of a registration opens it. "" until it is in a topic that is watched. */
+  publicId = "";
+  /** In ms of the relay's clock. */
+  openedAt = 0;
   /** Whose it is; of a session, as soon as it has said so. */
   user: string;
   readonly protocol: Protocol;

@@ -99,6 +99,14 @@ export function engineUnavailable(): Refusal {
   );
 }
 
+export function notAvailable(): Refusal {
+  return new Refusal("not_available", "The relay or this topic does not have this feature.");
+}
+
+export function tokenExpired(): Refusal {
+  return new Refusal("token_expired", "The token's time is over; a new one is needed.");
+}
+
 /** What a client finds on the wire for a refusal, on HTTP and on a plain socket alike. */
 export function errorBody(refusal: Refusal): { error: { code: ErrorCode; message: string } } {
   return { error: { code: refusal.code, message: refusal.message } };

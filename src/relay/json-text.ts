@@ -48,6 +48,20 @@ export function rawMembers(json: string, name: string): (string | undefined)[] {
   return values;
 }
 
+/** The texts of an array's items; none when it is no array. */
+export function rawItems(json: string): string[] {
+  const items: string[] = [];
+  let at = skipSpace(json, 0);
+  if (json.charCodeAt(at) !== ARRAY) return items;
+  at = skipSpace(json, at + 1);
+  while (json.charCodeAt(at) !== ARRAY_END) {
+    const end = skipValue(json, at);
+    items.push(json.slice(at, end));
+    at = skipComma(json, end);
+  }
+  return items;
+}
+
 /** The text of a member within members, by their names from the top. */
 export function rawMember(json: string, ...path: string[]): string | undefined {
   let text: string | undefined = json;

@@ -2,19 +2,16 @@
 // A connection follows the topic first, then history is read; in ONE synchronous step it gets that page, then what
 // the topic's tail has beyond it, and is subscribed natively. Never a part: what cannot be whole is refused.
 
+import { CatchUp, PAGE } from "./catch-up";
 import type { Entered } from "./command";
 import type { Connection } from "./connection";
 import type { Engine, Page } from "./engine";
-import { already, type Entrance, isWhole, outset, type Progress } from "./entrance";
+import { already, type Entrance, outset, type Progress } from "./entrance";
 import { type CloseName, engineUnavailable } from "./errors";
-import { FrameCache } from "./frames";
 import { Holding } from "./holding";
 import type { Position, Publication } from "./publication";
 import { Reading, type Since } from "./reading";
 import type { Topic, Topics } from "./topics";
-
-/** Publications that one connection is sent in one turn: so many take below a millisecond. */
-const PAGE = 256;
 
 export interface RecoveryOptions {
   readonly engine: Engine;
@@ -46,8 +43,8 @@ export class Recovery {
   readonly #options: RecoveryOptions;
   readonly #topics: Topics;
   readonly #reading: Reading;
-  /** To be cleared about once a second. */
-  readonly frames = new FrameCache();
+  /** Those on their way in. */
+  readonly catchUp: CatchUp;
   /** First topics that wait for the client's first command. */
   readonly holding: Holding;
 
@@ -58,8 +55,9 @@ export class Recovery {
       goOn: (connection, names, since) => this.choose(connection, names, since),
       end: options.end,
     });
+    this.catchUp = new CatchUp({ ...options, reading: this.#reading });
     this.holding = new Holding(options.now, (connection, progress, entrance) =>
-      this.#finish(connection, progress, entrance),
+      this.catchUp.finish(connection, progress, entrance),
     );
   }
 
@@ -107,7 +105,7 @@ export class Recovery {
         this.#decide(connection, progress, names, since, pages, entry);
         return;
       }
-      for (const entrance of began) this.#abandon(progress, entrance);
+      for (const entrance of began) this.catchUp.abandon(progress, entrance);
       this.#options.send(connection, entry.failed());
     });
   }
@@ -116,7 +114,7 @@ export class Recovery {
   leave(connection: Connection, progress: Progress, name: string): boolean {
     const entrance = progress.entrances.find(({ topic }) => topic.name === name);
     const topic = connection.topics.find((other) => other.name === name);
-    if (entrance !== undefined) this.#abandon(progress, entrance);
+    if (entrance !== undefined) this.catchUp.abandon(progress, entrance);
     if (topic !== undefined) {
       this.#topics.leave(connection, topic);
       progress.entered.delete(topic);
@@ -147,15 +145,6 @@ export class Recovery {
     if (topic.followers > 0) topic.tail.push(publication);
   }
 
-  /** The connection has taken what waited for it: those that are behind go on. */
-  drained(connection: Connection): void {
-    const { progress } = connection;
-    if (progress === undefined || progress.entrances.length === 0) return;
-    for (const entrance of progress.entrances.slice()) {
-      if (entrance.begun && !entrance.reading) this.#advance(connection, progress, entrance);
-    }
-  }
-
   /** The connection has ended. */
   forget(connection: Connection): void {
     const { progress } = connection;
@@ -179,11 +168,6 @@ export class Recovery {
     };
     progress.entrances.push(entrance);
     return entrance;
-  }
-
-  #abandon(progress: Progress, entrance: Entrance): void {
-    progress.entrances = progress.entrances.filter((other) => other !== entrance);
-    this.#topics.unfollow(entrance.topic);
   }
 
   /** Whether the connection has got nothing of this topic yet. */
@@ -218,7 +202,7 @@ export class Recovery {
     }
     const reply = entry.reply(entered);
     if (reply === undefined) {
-      for (const [entrance] of ways) this.#abandon(progress, entrance);
+      for (const [entrance] of ways) this.catchUp.abandon(progress, entrance);
       return;
     }
     if (entry.only) {
@@ -229,7 +213,7 @@ export class Recovery {
     }
     if (!this.#options.send(connection, reply)) return;
     for (const [entrance, page] of ways) {
-      if (connection.progress === progress) this.#step(connection, progress, entrance, page);
+      if (connection.progress === progress) this.catchUp.step(connection, progress, entrance, page);
     }
   }
 
@@ -248,91 +232,5 @@ export class Recovery {
       return already(name, entrance.from, at, top, given);
     }
     return already(name, topic && progress.entered.get(topic), top, top, given);
-  }
-
-  /** Sends what the page has, as far as there is room; at its end, the tail, and subscribes. */
-  #step(connection: Connection, progress: Progress, entrance: Entrance, page: Page): void {
-    entrance.begun = true;
-    entrance.held = false;
-    for (const publication of page.publications) {
-      if (!this.#hasRoom(connection)) return;
-      if (!this.#give(connection, publication)) return;
-      entrance.sent = publication.offset ?? 0;
-    }
-    if (page.top !== undefined && entrance.sent < page.top.offset) {
-      entrance.reading = true;
-      this.#options.later(() => {
-        entrance.reading = false;
-        this.#advance(connection, progress, entrance);
-      });
-      return;
-    }
-    this.#finish(connection, progress, entrance);
-  }
-
-  /** Reads on for an entrance that is behind. */
-  #advance(connection: Connection, progress: Progress, entrance: Entrance): void {
-    if (connection.progress !== progress || !progress.entrances.includes(entrance)) return;
-    const { topic } = entrance;
-    entrance.mark = topic.tail.publications.length;
-    entrance.losses = topic.tail.losses;
-    entrance.reading = true;
-    const reads = () => [
-      this.#options.engine.history(topic.name, { since: entrance.sent, limit: PAGE }),
-    ];
-    this.#reading.read(connection, progress, reads, (pages) => {
-      entrance.reading = false;
-      if (!progress.entrances.includes(entrance)) return;
-      const page = pages?.[0];
-      const position = entrance.from && { epoch: entrance.from.epoch, offset: entrance.sent };
-      if (page === undefined || position === undefined || !isWhole(page, position)) {
-        // Part of it was sent, so it must not go on: the client comes back with the position that it has.
-        this.#options.end(connection, "position_lost");
-        return;
-      }
-      this.#step(connection, progress, entrance, page);
-    });
-  }
-
-  /** What the tail has beyond what was sent, then live. */
-  #finish(connection: Connection, progress: Progress, entrance: Entrance): void {
-    const { topic, from } = entrance;
-    entrance.begun = true;
-    entrance.held = false;
-    const isLost = entrance.losses !== topic.tail.losses;
-    if (isLost && from !== undefined) {
-      this.#advance(connection, progress, entrance);
-      return;
-    }
-    const rest = isLost ? [] : topic.tail.publications.slice(entrance.mark);
-    for (const publication of rest) {
-      const { offset } = publication;
-      if (offset !== undefined && offset <= entrance.sent && publication.epoch === from?.epoch) {
-        continue;
-      }
-      if (offset !== undefined && from !== undefined) {
-        if (publication.epoch !== from.epoch) {
-          this.#options.end(connection, "position_lost");
-          return;
-        }
-        if (!this.#hasRoom(connection)) return;
-      }
-      if (publication.except !== connection.id && !this.#give(connection, publication)) return;
-      entrance.sent = offset ?? 0;
-    }
-    this.#topics.join(connection, topic);
-    progress.entered.set(topic, from);
-    this.#abandon(progress, entrance);
-  }
-
-  #hasRoom({ socket }: Connection): boolean {
-    return (socket?.getBufferedAmount() ?? 0) < this.#options.backpressureBytes / 4;
-  }
-
-  /** False when the connection has ended. */
-  #give(connection: Connection, publication: Publication): boolean {
-    if (publication.user !== undefined && publication.user !== connection.user) return true;
-    const frame = this.frames.of(publication, connection.protocol);
-    return this.#options.send(connection, frame);
   }
 }

@@ -3,62 +3,23 @@
 
 import { accept, type PublishCommand } from "./acceptance";
 import { Admission } from "./admission";
-import type { Authority } from "./authority";
-import type { ClientInfo, SessionCommand, TopicsCommand } from "./command";
-import type { Connection, Outlet, Socket } from "./connection";
+import { Backend } from "./backend";
+import type { TopicsCommand } from "./command";
+import type { Connection, Socket } from "./connection";
 import { Delivery } from "./delivery";
-import type { Engine, Page, Range } from "./engine";
+import type { Page, Range } from "./engine";
 import { newProgress } from "./entrance";
 import { CLOSES, type CloseName, engineUnavailable, Refusal, shuttingDown } from "./errors";
 import { Heartbeat } from "./heartbeat";
 import type { Limits } from "./limits";
-import { Presence } from "./presence";
 import type { Protocol } from "./protocol";
-import type { Position, Publication, Published } from "./publication";
+import type { Publication, Published } from "./publication";
 import { Recovery } from "./recovery";
 import { type Registration, Registry } from "./registry";
-import type { TopicRules } from "./rules";
+import type { Beginning, Counts, RelayOptions } from "./relay-options";
 import { Sessions } from "./sessions";
 import { checkTopic, checkTopics } from "./text";
 import { Topics } from "./topics";
-
-/** What the relay needs from outside. */
-export interface RelayOptions {
-  readonly limits: Limits;
-  /** Topics of a connection before it chooses; checked with `checkTopic`. */
-  readonly defaultTopics: readonly string[];
-  readonly engine: Engine;
-  readonly outlet: Outlet;
-  /** Monotonic, in ms: a change of the wall clock must end nothing. */
-  readonly now: () => number;
-  /** A new connection id: 32 lower-case hex digits of 128 random bits. */
-  readonly newId: () => string;
-  /** From 0 to 1; spreads pings. */
-  readonly random: () => number;
-  /** Does the work in another turn of the loop. */
-  readonly later: (work: () => void) => void;
-  readonly authority: Authority;
-  readonly rules: TopicRules;
-  /** Whether each known user of a session has the topic "#" and its name. */
-  readonly personalTopics: boolean;
-  /** What clients of sessions are told of this relay. */
-  readonly version: string;
-  readonly node: string;
-}
-
-/** How a connection begins, when its address says so. */
-export interface Beginning {
-  readonly topics?: readonly string[] | undefined;
-  readonly since?: ReadonlyMap<string, Position> | undefined;
-}
-
-export interface Counts {
-  readonly users: number;
-  readonly subscriptions: number;
-  readonly connections: number;
-  readonly registrations: number;
-  readonly topics: number;
-}
 
 /** The length of the window in which inbound frames are counted. */
 const FRAME_WINDOW_MS = 1_000;
@@ -73,7 +34,8 @@ export class Relay {
   readonly #recovery: Recovery;
   readonly #delivery: Delivery;
   readonly #sessions: Sessions;
-  readonly #presence = new Presence();
+  /** What the backend asks of connections, and does to them. */
+  readonly backend: Backend;
   #frameWindowEnds = 0;
   #shuttingDown = false;
 
@@ -81,7 +43,7 @@ export class Relay {
     this.#options = options;
     this.#limits = options.limits;
     this.#admission = new Admission(this.#registry, options);
-    this.#topics = new Topics(options.outlet);
+    this.#topics = new Topics(options.outlet, options.rules, options.newId);
     this.#heartbeat = new Heartbeat(options.limits.pingMs, options.limits.pongMs);
     const end = (connection: Connection, why: CloseName) => this.end(connection, why);
     this.#recovery = new Recovery({
@@ -103,11 +65,18 @@ export class Relay {
     this.#sessions = new Sessions({
       ...options,
       registry: this.#registry,
-      topics: this.#topics,
       recovery: this.#recovery,
       delivery: this.#delivery,
-      presence: this.#presence,
+      presence: this.#topics.presence,
       end,
+    });
+    this.backend = new Backend({
+      ...options,
+      registry: this.#registry,
+      topics: this.#topics,
+      sessions: this.#sessions,
+      end,
+      closed: (connection) => this.closed(connection),
     });
   }
 
@@ -116,8 +85,6 @@ export class Relay {
       connections: this.#registry.size + this.#sessions.opened,
       registrations: this.#registry.waiting,
       topics: this.#topics.size,
-      users: this.#registry.users,
-      subscriptions: this.topicSizes().reduce((sum, [, size]) => sum + size, 0),
     };
   }
 
@@ -170,14 +137,16 @@ export class Relay {
    * `beginning` have passed `checkTopics`.
    */
   open(connection: Connection, socket: Socket, beginning: Beginning = {}): void {
+    const now = this.#now();
+    connection.openedAt = now;
     if (connection.protocol.session !== undefined) {
       connection.socket = socket;
-      this.#heartbeat.begin(connection, this.#now(), this.#options.random());
+      this.#heartbeat.begin(connection, now, this.#options.random());
       this.#sessions.open(connection);
       return;
     }
     const replaced = this.#registry.connection(connection.id);
-    const registration = this.#registry.waitingFor(connection.id, this.#now());
+    const registration = this.#registry.waitingFor(connection.id, now);
     if (replaced === undefined && registration === undefined) {
       // Deleted or expired between the handshake and now.
       socket.close(CLOSES.deleted.code, CLOSES.deleted.reason);
@@ -188,7 +157,6 @@ export class Relay {
     this.#registry.add(connection);
     const names = new Set(beginning.topics ?? this.initialTopics(connection));
     const { protocol } = connection;
-    const now = this.#now();
     if (protocol.encodeEntered === undefined) {
       this.#heartbeat.begin(connection, now, this.#options.random());
       this.#topics.replace(connection, names);
@@ -209,16 +177,16 @@ export class Relay {
   /** One inbound frame, already counted by `countFrame`. A bad one is answered and changes nothing. */
   receive(connection: Connection, frame: string | Uint8Array): void {
     if (connection.socket === undefined) return;
-    const command = connection.protocol.decode(frame);
-    if (isCommands(command)) {
+    const { protocol } = connection;
+    const decoded = protocol.decode(frame);
+    if (!(decoded instanceof Refusal || "kind" in decoded)) {
       // Any answer to a ping counts, however late.
-      if (command.some(({ kind }) => kind === "pong")) this.pong(connection);
-      this.#sessions.obey(connection, command);
+      if (decoded.some(({ kind }) => kind === "pong")) this.pong(connection);
+      this.#sessions.obey(connection, decoded);
       return;
     }
-    const refusal = command instanceof Refusal ? command : this.#obey(connection, command);
-    if (refusal !== undefined)
-      this.#delivery.send(connection, connection.protocol.encodeError(refusal));
+    const refusal = decoded instanceof Refusal ? decoded : this.#obey(connection, decoded);
+    if (refusal !== undefined) this.#delivery.send(connection, protocol.encodeError(refusal));
   }
 
   /** Counts an inbound frame or ping; false when the connection was ended for sending too many. */
@@ -235,7 +203,7 @@ export class Relay {
 
   /** The peer has taken what waited for it. */
   drained(connection: Connection): void {
-    this.#recovery.drained(connection);
+    this.#recovery.catchUp.drained(connection);
   }
 
   /**
@@ -244,12 +212,14 @@ export class Relay {
    */
   closed(connection: Connection, dropped = false): void {
     connection.socket = undefined;
+    const was = this.#registry.remove(connection);
+    if (was) {
+      this.#recovery.forget(connection);
+      this.#topics.remove(connection);
+    }
     this.#sessions.forget(connection);
-    if (!this.#registry.remove(connection)) return;
-    this.#recovery.forget(connection);
-    this.#topics.remove(connection);
     const { id, user, initial, protocol } = connection;
-    if (!dropped || protocol.encodeEntered === undefined || this.#shuttingDown) return;
+    if (!was || !dropped || protocol.encodeEntered === undefined || this.#shuttingDown) return;
     this.#admission.readmit(id, user, initial);
   }
 
@@ -290,74 +260,13 @@ export class Relay {
     return checkTopic(topic) ?? this.#options.engine.forget(topic);
   }
 
-  get version(): string {
-    return this.#options.version;
-  }
-
-  /** The topics of this node, with their subscriptions. Cost: all topics. */
-  topicSizes(): [string, number][] {
-    return this.#topics.sizes();
-  }
-
-  /** A user's connections, or the one with this id; with both, that one if it is the user's. */
-  connectionsOf(user: string, id: string): readonly Connection[] {
-    if (id === "") return this.#registry.ofUser(user).slice();
-    const connection = this.#registry.connection(id);
-    return connection !== undefined && (user === "" || connection.user === user)
-      ? [connection]
-      : [];
-  }
-
-  /** Who is in a topic; refuses (`not_available`) where its rule asks for no presence. */
-  presence(topic: string): readonly ClientInfo[] | Refusal {
-    return this.#noPresence(topic) ?? this.#presence.clients(topic);
-  }
-
-  /** How many are; in constant time. */
-  presenceCounts(topic: string): { clients: number; users: number } | Refusal {
-    return this.#noPresence(topic) ?? this.#presence.counts(topic);
-  }
-
-  #noPresence(topic: string): Refusal | undefined {
-    const refusal = checkTopic(topic);
-    if (refusal !== undefined || this.#options.rules.of(topic).presence) return refusal;
-    return new Refusal("not_available", "This topic's rule asks for no presence.");
-  }
-
-  /** Brings a session into a topic on the backend's account. */
-  bringIn(connection: Connection, topic: string): Promise<void> | undefined {
-    return this.#sessions.bringIn(connection, topic);
-  }
-
-  /** Takes a session out of a topic, or with "" out of all. */
-  takeOut(connection: Connection, topic: string): void {
-    const names = topic === "" ? [...(connection.session?.topics.keys() ?? [])] : [topic];
-    for (const name of names) {
-      this.#sessions.takeOut(connection, name, 2000, "server unsubscribe");
-    }
-  }
-
-  /** A session's token ends in so many seconds; undefined or 0: never. */
-  prolong(connection: Connection, seconds: number | undefined): void {
-    this.#sessions.prolong(connection, seconds);
-  }
-
-  /** Ends a connection and its registration with a code of the backend's. */
-  endWith(connection: Connection, code: number, reason: string): void {
-    const { socket, protocol } = connection;
-    this.closed(connection);
-    const last = protocol.session?.encodeDisconnect(code, reason) ?? "";
-    if (last !== "") socket?.send(last);
-    socket?.close(code, reason);
-  }
-
   /** To be called often (several times in a ping interval): ends what is overdue. Cost: all connections. */
   sweep(): void {
     const now = this.#now();
     this.#registry.expire(now);
     this.#options.engine.sweep();
     this.#sessions.sweep();
-    this.#recovery.frames.clear();
+    this.#recovery.catchUp.frames.clear();
     const newWindow = now >= this.#frameWindowEnds;
     if (newWindow) this.#frameWindowEnds = now + FRAME_WINDOW_MS;
     for (const connection of this.#registry.connections()) {
@@ -387,8 +296,4 @@ export class Relay {
   #now(): number {
     return this.#options.now();
   }
-}
-
-function isCommands(decoded: ReturnType<Protocol["decode"]>): decoded is readonly SessionCommand[] {
-  return Array.isArray(decoded);
 }

@@ -18,6 +18,7 @@ export interface Session {
   deadline: number;
   /** JSON text that others see, from the token of the connection. */
   info: string | undefined;
+  /** Its topics, and those that it is on its way into. */
   readonly topics: Map<string, SessionTopic>;
   /** A command is under way; those after it wait. */
   busy: boolean;
@@ -25,11 +26,17 @@ export interface Session {
 }
 
 /** Who is at this connection, as those in the topic see it. */
-export function infoOf({ id, user, session }: Connection, topic: string): ClientInfo {
+export function infoOf(connection: Connection, topic: string): ClientInfo {
+  const { user, session } = connection;
   return {
-    client: id,
+    client: connection.publicId,
     user,
     connectionInfo: session?.info,
     topicInfo: session?.topics.get(topic)?.info,
   };
+}
+
+/** When something ends that lives so many seconds from now; undefined: never. */
+export function endOf(seconds: number | undefined, now: number): number {
+  return seconds === undefined ? Number.POSITIVE_INFINITY : now + seconds * 1000;
 }

@@ -2,8 +2,10 @@
 // A topic lives exactly as long as it has a subscriber or a follower here.
 import type { Push } from "./command";
 import type { Connection, Outlet, Socket } from "./connection";
+import { Presence } from "./presence";
 import type { Protocol } from "./protocol";
 import type { Position, Publication } from "./publication";
+import type { TopicRule, TopicRules } from "./rules";
 import { Tail } from "./tail";
 
 /** The subscribers of a topic that speak one protocol: they all get the same bytes. */
@@ -15,6 +17,7 @@ interface Audience {
 
 export class Topic {
   readonly name: string;
+  readonly rule: TopicRule;
   readonly audiences: Audience[] = [];
   /** The newest position that was delivered here. */
   epoch: string | undefined;
@@ -24,8 +27,14 @@ export class Topic {
   /** What was delivered while there were followers. */
   readonly tail = new Tail();
 
-  constructor(name: string) {
+  constructor(name: string, rule: TopicRule) {
     this.name = name;
+    this.rule = rule;
+  }
+
+  /** Whether somebody wants to know who comes and goes. */
+  get isWatched(): boolean {
+    return this.rule.presence || this.rule.joinLeave;
   }
 
   /** To be called before a publication is sent to subscribers. */
@@ -50,10 +59,15 @@ export class Topic {
 
 export class Topics {
   readonly #outlet: Outlet;
+  readonly #rules: TopicRules;
   readonly #topics = new Map<string, Topic>();
+  /** Who is in those topics that are watched. */
+  readonly presence: Presence;
 
-  constructor(outlet: Outlet) {
+  constructor(outlet: Outlet, rules: TopicRules, newId: () => string) {
     this.#outlet = outlet;
+    this.#rules = rules;
+    this.presence = new Presence(newId);
   }
 
   get size(): number {
@@ -91,13 +105,16 @@ export class Topics {
     audience.size++;
     connection.topics.push(topic);
     connection.socket?.subscribe(audience.native);
+    if (!topic.isWatched) return;
+    const info = this.presence.joined(connection, topic);
+    if (topic.rule.joinLeave) this.#push({ kind: "join", topic: topic.name, info }, topic);
   }
 
   /** Ends a subscription of an open connection. Cost: its topics. */
   leave(connection: Connection, topic: Topic): void {
     connection.topics.splice(connection.topics.indexOf(topic), 1);
     connection.socket?.unsubscribe(topic.audience(connection.protocol).native);
-    this.#left(topic, connection.protocol);
+    this.#left(topic, connection);
   }
 
   /**
@@ -115,8 +132,9 @@ export class Topics {
 
   /** Forgets a connection that has ended; its socket left native fan-out when it closed. */
   remove(connection: Connection): void {
-    for (const topic of connection.topics) this.#left(topic, connection.protocol);
+    const { topics } = connection;
     connection.topics = [];
+    for (const topic of topics) this.#left(topic, connection);
   }
 
   /**
@@ -136,8 +154,8 @@ export class Topics {
   }
 
   /** Native fan-out of a push to all of a topic's subscribers that have sessions. */
-  push(push: Push, name: string): void {
-    for (const { size, protocol, native } of this.#topics.get(name)?.audiences ?? []) {
+  #push(push: Push, { audiences }: Topic): void {
+    for (const { size, protocol, native } of audiences) {
       if (size === 0 || protocol.session === undefined) continue;
       this.#outlet.publish(native, protocol.session.encodePush(push));
     }
@@ -151,14 +169,18 @@ export class Topics {
   #have(name: string): Topic {
     let topic = this.#topics.get(name);
     if (topic === undefined) {
-      topic = new Topic(name);
+      topic = new Topic(name, this.#rules.of(name));
       this.#topics.set(name, topic);
     }
     return topic;
   }
 
-  #left(topic: Topic, protocol: Protocol): void {
-    topic.audience(protocol).size--;
+  #left(topic: Topic, connection: Connection): void {
+    topic.audience(connection.protocol).size--;
+    if (topic.isWatched) {
+      const info = this.presence.left(connection, topic);
+      if (topic.rule.joinLeave) this.#push({ kind: "leave", topic: topic.name, info }, topic);
+    }
     this.#dropIfUnused(topic);
   }
 

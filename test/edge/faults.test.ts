@@ -4,11 +4,12 @@ import { createLog } from "../../src/edge/log";
 import { publishAnswer } from "../../src/edge/publishing";
 import { routes } from "../../src/edge/routes";
 import { Streams } from "../../src/edge/streams";
-import { SOCKET_FORMATS, STREAM_FORMATS } from "../../src/protocols";
+import { SESSION_PROTOCOLS, SOCKET_FORMATS, STREAM_FORMATS } from "../../src/protocols";
+import { errorOf, infoJson, publicationJson } from "../../src/protocols/centrifuge";
 import { type Engine, EngineUnavailable } from "../../src/relay/engine";
 import type { Published } from "../../src/relay/publication";
 import { Relay } from "../../src/relay/relay";
-import { LIMITS } from "../support/simulation";
+import { LIMITS, OPEN } from "../support/simulation";
 
 /** The routes over an engine that does this on every publish. */
 function routesOver(publish: () => Published | Promise<Published>) {
@@ -18,6 +19,7 @@ function routesOver(publish: () => Published | Promise<Published>) {
     start() {},
     publish,
     history: () => ({ top: undefined, publications: [] }),
+    forget() {},
     sweep() {},
     healthy: () => false,
     close() {},
@@ -31,6 +33,7 @@ function routesOver(publish: () => Published | Promise<Published>) {
     newId: () => "0".repeat(32),
     random: () => 0,
     later: setImmediate,
+    ...OPEN,
   });
   const log = createLog("info", { write: (line) => void lines.push(line) });
   const checkKey = () => undefined;
@@ -38,6 +41,11 @@ function routesOver(publish: () => Published | Promise<Published>) {
     relay,
     log,
     handshake: () => undefined,
+    sessionHandshake: () => undefined,
+    sessionProtocols: SESSION_PROTOCOLS,
+    apiFormat: { errorOf, publicationJson, infoJson },
+    node: "node",
+    frameBytes: 1_000,
     socketFormats: SOCKET_FORMATS,
     streams: new Streams({ backpressureBytes: 1_000, origins: ["*"], log }),
     streamFormats: STREAM_FORMATS,

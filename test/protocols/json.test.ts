@@ -2,9 +2,9 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { enteredBody, envelope, json } from "../../src/protocols/json";
+import type { TopicsCommand } from "../../src/relay/command";
 import { Refusal } from "../../src/relay/errors";
 import { rawMember } from "../../src/relay/json-text";
-import type { Command } from "../../src/relay/protocol";
 import { checkTopic } from "../../src/relay/text";
 
 const aText = fc.string({ unit: "binary", maxLength: 200 });
@@ -103,7 +103,7 @@ describe("the reply to a command", () => {
 });
 
 describe("a command", () => {
-  const decode = (frame: unknown) => json.decode(JSON.stringify(frame)) as Command;
+  const decode = (frame: unknown) => json.decode(JSON.stringify(frame)) as TopicsCommand;
 
   test("has topics, and positions where the client gives some", () => {
     expect(decode({ topics: ["a", "b"] })).toEqual({
@@ -124,7 +124,7 @@ describe("a command", () => {
         ([name, at]) => `${JSON.stringify(name)}:${JSON.stringify(at)}`,
       );
       const frame = `{"since":{${members.join()}},"topics":${JSON.stringify(topics)}}`;
-      const command = json.decode(frame) as Command;
+      const command = json.decode(frame) as TopicsCommand;
       expect(command.topics).toEqual(topics);
       expect(command.since).toEqual(new Map(positions));
     });

@@ -2,8 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { sse, sseJson } from "../../src/protocols/sse";
+import type { Entered } from "../../src/relay/command";
 import { Refusal } from "../../src/relay/errors";
-import type { Entered } from "../../src/relay/protocol";
 import type { Position, Publication } from "../../src/relay/publication";
 import { checkTopic } from "../../src/relay/text";
 import { EventParser, parseEvents } from "../support/events";

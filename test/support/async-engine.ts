@@ -47,6 +47,11 @@ export class AsyncEngine implements Engine {
     return page;
   }
 
+  async forget(topic: string): Promise<undefined> {
+    await this.#wait("forget");
+    this.#kept.forget(topic);
+  }
+
   sweep(): void {
     this.#kept.sweep();
   }

@@ -2,6 +2,7 @@
 import { MemoryEngine } from "../../src/engines/memory";
 import type { EngineOptions } from "../../src/engines/options";
 import { plain } from "../../src/protocols/plain";
+import { Authority } from "../../src/relay/authority";
 import type { Connection, Outlet, Socket } from "../../src/relay/connection";
 import type { Engine } from "../../src/relay/engine";
 import { Refusal } from "../../src/relay/errors";
@@ -24,11 +25,22 @@ export const LIMITS: Limits = {
   pongMs: 10_000,
 };
 
+const RULES = new TopicRules({ historySize: 100, historyTtlMs: 300_000 });
+
+/** What else a relay is made with that is open to all. */
+export const OPEN = {
+  authority: new Authority({ tokens: undefined, isOpen: true, anonymous: false, rules: RULES }),
+  rules: RULES,
+  personalTopics: false,
+  version: "0.0.0",
+  node: "node",
+};
+
 /** What an engine is made with in tests: a history of 100, epochs e1, e2… */
 export function engineOptions(options: Partial<EngineOptions> = {}): EngineOptions {
   let epochs = 0;
   return {
-    rules: new TopicRules({ historySize: 100, historyTtlMs: 300_000 }),
+    rules: RULES,
     historyBytes: 1_000_000,
     idempotencyMs: 300_000,
     idempotencyMax: 1_000,
@@ -99,6 +111,7 @@ export class Simulation implements Outlet {
       newId: () => (++this.#ids).toString(16).padStart(32, "0"),
       random: () => 0.5,
       later: setImmediate,
+      ...OPEN,
     });
     engine.start((publication) => {
       this.onDeliver(publication);

@@ -1,0 +1,216 @@
+// What each method of the backend's API does (shared/centrifuge-protocol.md, 16): a few lines over the same calls of
+// the relay that the other routes make.
+
+import type { Static, TSchema } from "@sinclair/typebox";
+import { type TypeCheck, TypeCompiler } from "@sinclair/typebox/compiler";
+import { version } from "../../package.json";
+import type { Who } from "../relay/backend";
+import type { ClientInfo } from "../relay/command";
+import { Refusal } from "../relay/errors";
+import { rawMember } from "../relay/json-text";
+import type { Publication } from "../relay/publication";
+import type { Relay } from "../relay/relay";
+import * as Shape from "./api-shapes";
+
+/** How the wire of sessions writes what this API answers too; main.ts hands it over from protocols/. */
+export interface ApiFormat {
+  errorOf(refusal: Refusal): { code: number; message: string };
+  publicationJson(publication: Publication): string;
+  infoJson(info: ClientInfo): string;
+}
+
+export interface ApiMethodsOptions {
+  readonly relay: Relay;
+  readonly format: ApiFormat;
+  /** This relay's own name. */
+  readonly node: string;
+}
+
+/** JSON text of a result, or why there is none. */
+type Result = string | Refusal | Promise<string | Refusal>;
+
+export interface Method {
+  readonly shape: TypeCheck<TSchema>;
+  /** `text` is the body as it came in, for payloads whose bytes must not change. */
+  readonly run: (body: never, text: string) => Result;
+}
+
+/** Publications in one answer. */
+const HISTORY_MAX = 300;
+
+/** Of the reason in a close frame (RFC 6455, 5.5): 125 bytes, two of them the code. */
+const REASON_BYTES_MAX = 123;
+
+/** The methods by their names, but for batch. */
+export function apiMethods({ relay, format, node }: ApiMethodsOptions): Record<string, Method> {
+  const { errorOf, publicationJson, infoJson } = format;
+  const { backend } = relay;
+
+  const publish = async (
+    topic: string,
+    data: string | Refusal | undefined,
+    { tags, idempotency_key: key }: { tags?: Record<string, string>; idempotency_key?: string },
+  ): Promise<string | Refusal> => {
+    if (data instanceof Refusal) return data;
+    if (topic === "" || data === undefined) return bad("channel and data are needed.");
+    const answer = await relay.publish({
+      topic,
+      data,
+      tags: tags && JSON.stringify(tags),
+      idempotency_key: key || undefined,
+    });
+    if (answer instanceof Refusal) return answer;
+    const { offset, epoch } = answer;
+    return JSON.stringify({ offset, epoch });
+  };
+
+  const wrapped = (result: string | Refusal): string => {
+    if (!(result instanceof Refusal)) return `{"result":${result}}`;
+    const { code, message } = errorOf(result);
+    return JSON.stringify({ error: { code, message } });
+  };
+
+  return {
+    publish: method(Shape.Publish, (body, text) =>
+      publish(body.channel ?? "", payload(text, "data", body.b64data), body),
+    ),
+
+    broadcast: method(Shape.Broadcast, async (body, text) => {
+      const { channels = [] } = body;
+      if (channels.length === 0) return bad("channels are needed.");
+      const data = payload(text, "data", body.b64data);
+      const answers = await Promise.all(channels.map((topic) => publish(topic, data, body)));
+      return `{"responses":[${answers.map(wrapped).join(",")}]}`;
+    }),
+
+    subscribe: method(Shape.Subscribe, async (body, text) => {
+      const { channel: topic = "", expire_at: end, recover_since: since } = body;
+      const info = payload(text, "info", body.b64info);
+      const data = payload(text, "data", body.b64data);
+      if (info instanceof Refusal) return info;
+      if (data instanceof Refusal) return data;
+      const refusal = nobody(body) ?? (topic === "" ? bad("channel is needed.") : undefined);
+      if (refusal !== undefined) return refusal;
+      const position = since && { offset: since.offset ?? 0, epoch: since.epoch ?? "" };
+      const gift = { topic, info, data, ttl: secondsTo(end), since: position };
+      return (await backend.subscribe(body, gift)) ?? "{}";
+    }),
+
+    unsubscribe: method(Shape.Unsubscribe, (body) => {
+      const refusal = nobody(body);
+      if (refusal === undefined) backend.unsubscribe(body, body.channel ?? "");
+      return refusal ?? "{}";
+    }),
+
+    disconnect: method(Shape.Disconnect, (body) => {
+      const { code = 3503, reason = "" } = body.disconnect ?? {};
+      if (code < 3000 || code > 4999) return bad("A code is from 3000 to 4999.");
+      if (Buffer.byteLength(reason) > REASON_BYTES_MAX) return bad("A reason has 123 bytes.");
+      const refusal = nobody(body);
+      // Never empty: the JavaScript SDK reads no code then.
+      const close = { code, reason: reason || "force disconnect" };
+      if (refusal === undefined) backend.disconnect(body, close, new Set(body.whitelist));
+      return refusal ?? "{}";
+    }),
+
+    refresh: method(Shape.Refresh, (body) => {
+      const refusal = nobody(body);
+      const ttl = body.expired === true ? "now" : secondsTo(body.expire_at);
+      if (refusal === undefined) backend.refresh(body, ttl);
+      return refusal ?? "{}";
+    }),
+
+    presence: method(Shape.Channel, ({ channel = "" }) => {
+      const clients = backend.presence(channel);
+      if (clients instanceof Refusal) return clients;
+      const rows = clients.map((info) => `${JSON.stringify(info.client)}:${infoJson(info)}`);
+      return `{"presence":{${rows.join(",")}}}`;
+    }),
+
+    presence_stats: method(Shape.Channel, ({ channel = "" }) => {
+      const counts = backend.presenceCounts(channel);
+      if (counts instanceof Refusal) return counts;
+      return JSON.stringify({ num_clients: counts.clients, num_users: counts.users });
+    }),
+
+    history: method(Shape.History, async ({ channel = "", limit = 0, since, reverse = false }) => {
+      if (reverse && since?.offset === 0) return bad("Nothing is before offset 0.");
+      const most = limit < 0 ? HISTORY_MAX : Math.min(limit, HISTORY_MAX);
+      const page = await relay.history(channel, { since: since?.offset, limit: most, reverse });
+      if (page instanceof Refusal) return page;
+      if (page.top === undefined) return new Refusal("no_history", "It keeps no history.");
+      const { epoch, offset } = page.top;
+      if (since?.epoch && since.epoch !== epoch) {
+        return new Refusal("unrecoverable_position", "Another epoch.");
+      }
+      const rows = page.publications.map(publicationJson).join(",");
+      return `{"publications":[${rows}],"epoch":"${epoch}","offset":${offset}}`;
+    }),
+
+    history_remove: method(Shape.Channel, async ({ channel = "" }) => {
+      return (await relay.forgetHistory(channel)) ?? "{}";
+    }),
+
+    channels: method(Shape.Channels, ({ pattern = "" }) => {
+      const glob = pattern === "" ? undefined : new Bun.Glob(pattern);
+      const rows = backend
+        .topicSizes()
+        .filter(([name]) => glob === undefined || glob.match(name))
+        .map(([name, size]) => `${JSON.stringify(name)}:{"num_clients":${size}}`);
+      return `{"channels":{${rows.join(",")}}}`;
+    }),
+
+    info: method(Shape.Nothing, () => {
+      const { connections, topics } = relay.counts;
+      const subscriptions = backend.topicSizes().reduce((sum, [, size]) => sum + size, 0);
+      const about = {
+        uid: node,
+        name: "baton",
+        version,
+        num_clients: connections,
+        num_users: backend.users,
+        num_channels: topics,
+        num_subs: subscriptions,
+        uptime: Math.floor(process.uptime()),
+      };
+      return JSON.stringify({ nodes: [about] });
+    }),
+  };
+}
+
+function method<Schema extends TSchema>(
+  schema: Schema,
+  run: (body: Static<Schema>, text: string) => Result,
+): Method {
+  return { shape: TypeCompiler.Compile(schema as TSchema), run: run as Method["run"] };
+}
+
+/** What a body has that is not what its method takes. */
+export function bad(message: string): Refusal {
+  return new Refusal("invalid_body", message);
+}
+
+function nobody({ user = "", client = "", session = "" }: Who): Refusal | undefined {
+  return user + client + session === "" ? bad("user, client or session is needed.") : undefined;
+}
+
+/** From a time in Unix seconds; 0 and undefined: never. */
+function secondsTo(unix: number | undefined): number | undefined {
+  return unix ? Math.max(0, unix - Date.now() / 1000) : undefined;
+}
+
+/** JSON text: a member as it stands in the body, or what its base64 holds. */
+function payload(
+  text: string,
+  name: string,
+  base64: string | undefined,
+): string | Refusal | undefined {
+  if (base64 === undefined || base64 === "") return rawMember(text, name);
+  const json = Buffer.from(base64, "base64").toString("utf8");
+  try {
+    JSON.parse(json);
+    return json;
+  } catch {
+    return bad(`b64${name} must hold JSON.`);
+  }
+}

@@ -1,0 +1,101 @@
+// What connected sessions ask of topics beside being in them: to publish, who is there, what was published.
+import { accept } from "./acceptance";
+import type { Authority } from "./authority";
+import type { SessionCommand } from "./command";
+import type { Connection } from "./connection";
+import type { Engine, Page } from "./engine";
+import { notAvailable, Refusal } from "./errors";
+import type { Limits } from "./limits";
+import type { Presence } from "./presence";
+import type { Replies } from "./replies";
+import type { TopicRules } from "./rules";
+import { infoOf } from "./session";
+import { checkTopic } from "./text";
+
+/** Publications in one reply. */
+const HISTORY_MAX = 300;
+
+export interface AskingOptions {
+  readonly authority: Authority;
+  readonly rules: TopicRules;
+  readonly limits: Limits;
+  readonly engine: Engine;
+  readonly presence: Presence;
+  readonly replies: Replies;
+}
+
+type Of<Kind> = Extract<SessionCommand, { kind: Kind }>;
+
+export class Asking {
+  readonly #options: AskingOptions;
+
+  constructor(options: AskingOptions) {
+    this.#options = options;
+  }
+
+  publish(connection: Connection, { id, topic, data }: Of<"publish">): Promise<void> | undefined {
+    const { authority, engine, limits, replies } = this.#options;
+    const publication = accept({ topic, data }, limits.messageBytes);
+    const refusal =
+      publication instanceof Refusal ? publication : authority.check(connection, "publish", topic);
+    if (refusal !== undefined || publication instanceof Refusal) {
+      replies.refuse(connection, id, refusal as Refusal);
+      return undefined;
+    }
+    const info = infoOf(connection, topic);
+    const published = engine.publish({ ...publication, info });
+    const done = (answer: unknown) => {
+      if (answer instanceof Refusal) replies.refuse(connection, id, answer);
+      else replies.reply(connection, { kind: "done", id, of: "publish" });
+    };
+    if (published instanceof Promise) return published.then(done);
+    done(published);
+    return undefined;
+  }
+
+  presence(connection: Connection, command: Of<"presence" | "presenceCounts">): void {
+    const { kind, id, topic } = command;
+    const { authority, presence, replies, rules } = this.#options;
+    const refusal =
+      checkTopic(topic) ??
+      (rules.of(topic).presence ? undefined : notAvailable()) ??
+      authority.check(connection, "presence", topic);
+    if (refusal !== undefined) replies.refuse(connection, id, refusal);
+    else if (kind === "presence") {
+      replies.reply(connection, { kind, id, clients: presence.clients(topic) });
+    } else replies.reply(connection, { kind, id, ...presence.counts(topic) });
+  }
+
+  history(connection: Connection, command: Of<"history">): Promise<void> | undefined {
+    const { id, topic, since, reverse } = command;
+    const { rules, authority, engine, replies } = this.#options;
+    const { historySize, historyTtlMs } = rules.of(topic);
+    const refusal =
+      checkTopic(topic) ??
+      (historySize > 0 && historyTtlMs > 0 ? undefined : notAvailable()) ??
+      authority.check(connection, "history", topic) ??
+      (reverse && since?.offset === 0
+        ? new Refusal("invalid_body", "Nothing is before offset 0.")
+        : undefined);
+    if (refusal !== undefined) {
+      replies.refuse(connection, id, refusal);
+      return undefined;
+    }
+    const limit = command.limit < 0 ? HISTORY_MAX : Math.min(command.limit, HISTORY_MAX);
+    const page = engine.history(topic, { since: since?.offset, limit, reverse });
+    const done = (found: Page) => {
+      if (since !== undefined && since.epoch !== "" && since.epoch !== found.top?.epoch) {
+        replies.refuse(connection, id, new Refusal("unrecoverable_position", "Another epoch."));
+        return;
+      }
+      // What was for one user alone is in the history too.
+      const publications = found.publications.filter(
+        ({ user }) => user === undefined || user === connection.user,
+      );
+      replies.reply(connection, { kind: "history", id, page: { ...found, publications } });
+    };
+    if (page instanceof Promise) return page.then(done);
+    done(page);
+    return undefined;
+  }
+}
