@@ -53,6 +53,9 @@ export async function start(settings: Settings, log: Log): Promise<Running> {
     historyBytes: settings.historyBytes,
     idempotencyMs: settings.idempotencyMs,
     idempotencyMax: settings.idempotencyMax,
+    registrationTtlMs: settings.registrationTtlMs,
+    registrationsMax: settings.registrationsMax,
+    userConnectionsMax: settings.userConnectionsMax,
     now,
     newEpoch,
   });
@@ -84,7 +87,11 @@ export async function start(settings: Settings, log: Log): Promise<Running> {
     version,
     node,
   });
-  await engine.start((publication) => relay.deliver(publication));
+  await engine.start({
+    deliver: (publication) => relay.deliver(publication),
+    lost: () => {},
+    heard: () => {},
+  });
   const server = serve({
     settings,
     relay,

@@ -8,6 +8,10 @@ export interface EngineOptions {
   /** How long an idempotency key is remembered, and how many at once. */
   readonly idempotencyMs: number;
   readonly idempotencyMax: number;
+  /** How long a registration waits for its client, how many may wait, and how many connections a user may have. */
+  readonly registrationTtlMs: number;
+  readonly registrationsMax: number;
+  readonly userConnectionsMax: number;
   /** Monotonic, in ms. */
   readonly now: () => number;
   /** Never the same twice: 8 random letters. */

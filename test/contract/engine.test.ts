@@ -4,7 +4,7 @@ import { ENGINES } from "../../src/engines";
 import { type Engine, EngineUnavailable, type Range } from "../../src/relay/engine";
 import type { Publication, Published } from "../../src/relay/publication";
 import { TopicRules } from "../../src/relay/rules";
-import { engineOptions } from "../support/simulation";
+import { engineOptions, NOBODY } from "../support/simulation";
 
 for (const [name, create] of Object.entries(ENGINES)) {
   describe(`the ${name} engine`, () => {
@@ -14,9 +14,12 @@ for (const [name, create] of Object.entries(ENGINES)) {
     beforeEach(async () => {
       engine = create(engineOptions());
       delivered = [];
-      await engine.start((publication) => {
-        delivered.push(publication);
-        return 7;
+      await engine.start({
+        ...NOBODY,
+        deliver: (publication) => {
+          delivered.push(publication);
+          return 7;
+        },
       });
     });
 
@@ -118,7 +121,7 @@ for (const [name, create] of Object.entries(ENGINES)) {
           { "none:": { historySize: 0 }, "never:": { historyTtlMs: 0 }, n: { historySize: 5 } },
         );
         engine = create(engineOptions({ rules }));
-        await engine.start(() => 0);
+        await engine.start(NOBODY);
         await publish("a", 9);
         await publish("news", 9);
         expect((await read("a", { limit: 10 })).offsets).toEqual([7, 8, 9]);
@@ -133,7 +136,7 @@ for (const [name, create] of Object.entries(ENGINES)) {
         let now = 0;
         const rules = new TopicRules({ historySize: 10, historyTtlMs: 1_000 });
         engine = create(engineOptions({ rules, now: () => now }));
-        await engine.start(() => 0);
+        await engine.start(NOBODY);
         await publish("a", 2);
         now = 999;
         await publish("a", 1);
@@ -169,7 +172,7 @@ for (const [name, create] of Object.entries(ENGINES)) {
       test("is forgotten when its time is over, and only so many are remembered", async () => {
         let now = 0;
         engine = create(engineOptions({ now: () => now, idempotencyMs: 1_000, idempotencyMax: 2 }));
-        await engine.start(() => 0);
+        await engine.start(NOBODY);
         const publish = (key: string) => engine.publish({ topic: "a", data: key }, key);
         await publish("k1");
         await publish("k2");

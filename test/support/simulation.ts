@@ -4,7 +4,7 @@ import type { EngineOptions } from "../../src/engines/options";
 import { plain } from "../../src/protocols/plain";
 import { Authority } from "../../src/relay/authority";
 import type { Connection, Outlet, Socket } from "../../src/relay/connection";
-import type { Engine } from "../../src/relay/engine";
+import type { Engine, EngineEvents } from "../../src/relay/engine";
 import { Refusal } from "../../src/relay/errors";
 import type { Limits } from "../../src/relay/limits";
 import type { Protocol } from "../../src/relay/protocol";
@@ -36,10 +36,17 @@ export const OPEN = {
   node: "node",
 };
 
+/** A node with nobody in any topic. */
+export const NOBODY: EngineEvents = { deliver: () => 0, lost() {}, heard() {} };
+
 /** What an engine is made with in tests: a history of 100, epochs e1, e2… */
 export function engineOptions(options: Partial<EngineOptions> = {}): EngineOptions {
   let epochs = 0;
+  const { registrationTtlMs, registrationsMax, userConnectionsMax } = LIMITS;
   return {
+    registrationTtlMs,
+    registrationsMax,
+    userConnectionsMax,
     rules: RULES,
     historyBytes: 1_000_000,
     idempotencyMs: 300_000,
@@ -113,9 +120,12 @@ export class Simulation implements Outlet {
       later: setImmediate,
       ...OPEN,
     });
-    engine.start((publication) => {
-      this.onDeliver(publication);
-      return this.relay.deliver(publication);
+    engine.start({
+      ...NOBODY,
+      deliver: (publication) => {
+        this.onDeliver(publication);
+        return this.relay.deliver(publication);
+      },
     });
   }
 
