@@ -81,6 +81,10 @@ export async function start(settings: Settings, log: Log): Promise<Running> {
     newId,
     random: Math.random,
     later: setImmediate,
+    after: (ms, work) => {
+      const timer = setTimeout(work, ms);
+      return () => clearTimeout(timer);
+    },
     authority: new Authority({ tokens, isOpen, anonymous: settings.anonymous, rules }),
     rules,
     personalTopics: settings.personalTopics,
@@ -89,8 +93,8 @@ export async function start(settings: Settings, log: Log): Promise<Running> {
   });
   await engine.start({
     deliver: (publication) => relay.deliver(publication),
-    lost: () => {},
-    heard: () => {},
+    lost: (topic) => relay.lost(topic),
+    heard: (message) => relay.cluster.heard(message),
   });
   const server = serve({
     settings,

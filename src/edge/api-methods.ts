@@ -96,39 +96,39 @@ export function apiMethods({ relay, format, node }: ApiMethodsOptions): Record<s
       return (await backend.subscribe(body, gift)) ?? "{}";
     }),
 
-    unsubscribe: method(Shape.Unsubscribe, (body) => {
+    unsubscribe: method(Shape.Unsubscribe, async (body) => {
       const refusal = nobody(body);
-      if (refusal === undefined) backend.unsubscribe(body, body.channel ?? "");
+      if (refusal === undefined) await backend.unsubscribe(body, body.channel ?? "");
       return refusal ?? "{}";
     }),
 
-    disconnect: method(Shape.Disconnect, (body) => {
+    disconnect: method(Shape.Disconnect, async (body) => {
       const { code = 3503, reason = "" } = body.disconnect ?? {};
       if (code < 3000 || code > 4999) return bad("A code is from 3000 to 4999.");
       if (Buffer.byteLength(reason) > REASON_BYTES_MAX) return bad("A reason has 123 bytes.");
       const refusal = nobody(body);
       // Never empty: the JavaScript SDK reads no code then.
       const close = { code, reason: reason || "force disconnect" };
-      if (refusal === undefined) backend.disconnect(body, close, new Set(body.whitelist));
+      if (refusal === undefined) await backend.disconnect(body, close, body.whitelist);
       return refusal ?? "{}";
     }),
 
-    refresh: method(Shape.Refresh, (body) => {
+    refresh: method(Shape.Refresh, async (body) => {
       const refusal = nobody(body);
       const ttl = body.expired === true ? "now" : secondsTo(body.expire_at);
-      if (refusal === undefined) backend.refresh(body, ttl);
+      if (refusal === undefined) await backend.refresh(body, ttl);
       return refusal ?? "{}";
     }),
 
-    presence: method(Shape.Channel, ({ channel = "" }) => {
-      const clients = backend.presence(channel);
+    presence: method(Shape.Channel, async ({ channel = "" }) => {
+      const clients = await backend.presence(channel);
       if (clients instanceof Refusal) return clients;
       const rows = clients.map((info) => `${JSON.stringify(info.client)}:${infoJson(info)}`);
       return `{"presence":{${rows.join(",")}}}`;
     }),
 
-    presence_stats: method(Shape.Channel, ({ channel = "" }) => {
-      const counts = backend.presenceCounts(channel);
+    presence_stats: method(Shape.Channel, async ({ channel = "" }) => {
+      const counts = await backend.presenceCounts(channel);
       if (counts instanceof Refusal) return counts;
       return JSON.stringify({ num_clients: counts.clients, num_users: counts.users });
     }),
@@ -151,24 +151,24 @@ export function apiMethods({ relay, format, node }: ApiMethodsOptions): Record<s
       return (await relay.forgetHistory(channel)) ?? "{}";
     }),
 
-    channels: method(Shape.Channels, ({ pattern = "" }) => {
+    channels: method(Shape.Channels, async ({ pattern = "" }) => {
       const glob = pattern === "" ? undefined : new Bun.Glob(pattern);
-      const rows = backend
-        .topicSizes()
+      const rows = [...(await backend.topicSizes())]
         .filter(([name]) => glob === undefined || glob.match(name))
         .map(([name, size]) => `${JSON.stringify(name)}:{"num_clients":${size}}`);
       return `{"channels":{${rows.join(",")}}}`;
     }),
 
-    info: method(Shape.Nothing, () => {
+    info: method(Shape.Nothing, async () => {
       const { connections, topics } = relay.counts;
-      const subscriptions = backend.topicSizes().reduce((sum, [, size]) => sum + size, 0);
+      const sizes = [...(await backend.topicSizes()).values()];
+      const subscriptions = sizes.reduce((sum, size) => sum + size, 0);
       const about = {
         uid: node,
         name: "baton",
         version,
         num_clients: connections,
-        num_users: backend.users,
+        num_users: await backend.users(),
         num_channels: topics,
         num_subs: subscriptions,
         uptime: Math.floor(process.uptime()),

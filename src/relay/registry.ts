@@ -1,25 +1,12 @@
-// The client registry: registrations that wait for their socket, and connections by id and by user.
-// An id is in at most one of the two maps; a user without connections leaves nothing behind.
+// The client registry of this node: connections by id and by user, and ids whose connections are about to open.
+// A user without connections leaves nothing behind.
 import type { Connection } from "./connection";
 
-export interface Registration {
-  readonly id: string;
-  readonly user: string;
-  /** When it ends if nobody has connected, in ms of the relay's clock. */
-  readonly expiresAt: number;
-  /** Topics to begin with, in place of the defaults. */
-  readonly topics?: readonly string[] | undefined;
-}
-
 export class Registry {
-  // All registrations live equally long, so a Map's insertion order is also the order of expiry.
-  readonly #waiting = new Map<string, Registration>();
+  /** Claimed for clients whose handshakes are under way, with how many. */
+  readonly #claims = new Map<string, number>();
   readonly #connections = new Map<string, Connection>();
   readonly #users = new Map<string, Connection[]>();
-
-  get waiting(): number {
-    return this.#waiting.size;
-  }
 
   get size(): number {
     return this.#connections.size;
@@ -27,6 +14,10 @@ export class Registry {
 
   get users(): number {
     return this.#users.size;
+  }
+
+  userNames(): IterableIterator<string> {
+    return this.#users.keys();
   }
 
   connections(): IterableIterator<Connection> {
@@ -42,35 +33,30 @@ export class Registry {
     return this.#users.get(user) ?? [];
   }
 
-  wait(registration: Registration): void {
-    this.#waiting.set(registration.id, registration);
+  claim(id: string): void {
+    this.#claims.set(id, (this.#claims.get(id) ?? 0) + 1);
   }
 
-  /** The waiting registration of this id, unless its time is over. */
-  waitingFor(id: string, now: number): Registration | undefined {
-    const registration = this.#waiting.get(id);
-    return registration !== undefined && registration.expiresAt > now ? registration : undefined;
+  /** One handshake is over; false if the claim was ended meanwhile. */
+  unclaim(id: string): boolean {
+    const count = this.#claims.get(id);
+    if (count === undefined) return false;
+    if (count === 1) this.#claims.delete(id);
+    else this.#claims.set(id, count - 1);
+    return true;
   }
 
-  /** Ends the waiting registration of this id; false if there is none. */
-  stopWaiting(id: string): boolean {
-    return this.#waiting.delete(id);
+  /** Handshakes under way with this id will not open. */
+  endClaims(id: string): void {
+    this.#claims.delete(id);
   }
 
-  /** Ends the registrations whose time is over; answers how many. Cost: those, plus one. */
-  expire(now: number): number {
-    let expired = 0;
-    for (const registration of this.#waiting.values()) {
-      if (registration.expiresAt > now) break;
-      this.#waiting.delete(registration.id);
-      expired++;
-    }
-    return expired;
+  /** Whether this node has a connection with this id, or is about to. */
+  has(id: string): boolean {
+    return this.#connections.has(id) || this.#claims.has(id);
   }
 
-  /** The connection takes its id over from the waiting registration. */
   add(connection: Connection): void {
-    this.#waiting.delete(connection.id);
     this.#connections.set(connection.id, connection);
     // The anonymous user has no list: nothing is ever sent to it, and it may have very many.
     if (connection.user === "") return;

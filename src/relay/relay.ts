@@ -4,6 +4,7 @@
 import { accept, type PublishCommand } from "./acceptance";
 import { Admission } from "./admission";
 import { Backend } from "./backend";
+import { Cluster } from "./cluster";
 import type { TopicsCommand } from "./command";
 import type { Connection, Socket } from "./connection";
 import { Delivery } from "./delivery";
@@ -12,10 +13,9 @@ import { newProgress } from "./entrance";
 import { CLOSES, type CloseName, engineUnavailable, Refusal, shuttingDown } from "./errors";
 import { Heartbeat } from "./heartbeat";
 import type { Limits } from "./limits";
-import type { Protocol } from "./protocol";
 import type { Publication, Published } from "./publication";
 import { Recovery } from "./recovery";
-import { type Registration, Registry } from "./registry";
+import { Registry } from "./registry";
 import type { Beginning, Counts, RelayOptions } from "./relay-options";
 import { Sessions } from "./sessions";
 import { checkTopic, checkTopics } from "./text";
@@ -28,12 +28,15 @@ export class Relay {
   readonly #options: RelayOptions;
   readonly #limits: Limits;
   readonly #registry = new Registry();
-  readonly #admission: Admission;
   readonly #topics: Topics;
   readonly #heartbeat: Heartbeat;
   readonly #recovery: Recovery;
   readonly #delivery: Delivery;
   readonly #sessions: Sessions;
+  /** Who may come in. */
+  readonly admission: Admission;
+  /** What this node tells and asks the others. */
+  readonly cluster: Cluster;
   /** What the backend asks of connections, and does to them. */
   readonly backend: Backend;
   #frameWindowEnds = 0;
@@ -42,8 +45,8 @@ export class Relay {
   constructor(options: RelayOptions) {
     this.#options = options;
     this.#limits = options.limits;
-    this.#admission = new Admission(this.#registry, options);
-    this.#topics = new Topics(options.outlet, options.rules, options.newId);
+    this.cluster = new Cluster(options);
+    this.#topics = new Topics({ ...options, cluster: this.cluster });
     this.#heartbeat = new Heartbeat(options.limits.pingMs, options.limits.pongMs);
     const end = (connection: Connection, why: CloseName) => this.end(connection, why);
     this.#recovery = new Recovery({
@@ -65,9 +68,19 @@ export class Relay {
     this.#sessions = new Sessions({
       ...options,
       registry: this.#registry,
+      registrations: options.engine.registrations,
       recovery: this.#recovery,
       delivery: this.#delivery,
       presence: this.#topics.presence,
+      end,
+    });
+    this.admission = new Admission({
+      ...options,
+      registry: this.#registry,
+      registrations: options.engine.registrations,
+      cluster: this.cluster,
+      opened: () => this.#sessions.opened,
+      isShuttingDown: () => this.#shuttingDown,
       end,
     });
     this.backend = new Backend({
@@ -75,6 +88,7 @@ export class Relay {
       registry: this.#registry,
       topics: this.#topics,
       sessions: this.#sessions,
+      cluster: this.cluster,
       end,
       closed: (connection) => this.closed(connection),
     });
@@ -83,7 +97,7 @@ export class Relay {
   get counts(): Counts {
     return {
       connections: this.#registry.size + this.#sessions.opened,
-      registrations: this.#registry.waiting,
+      registrations: this.#options.engine.registrations.waiting,
       topics: this.#topics.size,
     };
   }
@@ -101,30 +115,6 @@ export class Relay {
 
   connections(): IterableIterator<Connection> {
     return this.#registry.connections();
-  }
-
-  /** A new registration, to be connected to within the TTL. */
-  register(userId: number | string, topics?: readonly string[]): Registration | Refusal {
-    return this.#shuttingDown ? shuttingDown() : this.#admission.register(userId, topics);
-  }
-
-  /** Ends a registration and closes its connection; false if the id is unknown. */
-  unregister(id: string): boolean {
-    const connection = this.#registry.connection(id);
-    if (connection === undefined) return this.#admission.unregister(id);
-    this.end(connection, "deleted");
-    return true;
-  }
-
-  /** Whether a client may connect with this id. The connection counts from `open` on. */
-  admit(id: string, protocol: Protocol): Connection | Refusal {
-    return this.#shuttingDown ? shuttingDown() : this.#admission.admit(id, protocol);
-  }
-
-  /** A connection for a client that will say who it is; refused when there are too many. */
-  admitSession(protocol: Protocol): Connection | Refusal {
-    if (this.#shuttingDown) return shuttingDown();
-    return this.#admission.admitSession(protocol, this.#sessions.opened);
   }
 
   /** A session by its secret; undefined when there is none. */
@@ -146,9 +136,8 @@ export class Relay {
       return;
     }
     const replaced = this.#registry.connection(connection.id);
-    const registration = this.#registry.waitingFor(connection.id, now);
-    if (replaced === undefined && registration === undefined) {
-      // Deleted or expired between the handshake and now.
+    if (!this.#registry.unclaim(connection.id)) {
+      // Deleted between the handshake and now.
       socket.close(CLOSES.deleted.code, CLOSES.deleted.reason);
       return;
     }
@@ -207,27 +196,34 @@ export class Relay {
   }
 
   /**
-   * Its socket has closed and the registration ends with it; but when it was only `dropped`, and its protocol can
+   * Its socket has closed, and the registration ends with it; but when it was only `dropped`, and its protocol can
    * resume, the registration waits for it as after POST /register.
    */
   closed(connection: Connection, dropped = false): void {
+    const canResume = connection.protocol.encodeEntered !== undefined;
+    this.#closed(connection, dropped && canResume ? "release" : "remove");
+  }
+
+  /** All traces of a connection here, and what becomes of its registration. */
+  #closed(connection: Connection, then: "release" | "remove" | "keep"): void {
     connection.socket = undefined;
     const was = this.#registry.remove(connection);
     if (was) {
       this.#recovery.forget(connection);
       this.#topics.remove(connection);
+      if (then !== "keep") this.admission.letGo(connection, then);
     }
     this.#sessions.forget(connection);
-    const { id, user, initial, protocol } = connection;
-    if (!was || !dropped || protocol.encodeEntered === undefined || this.#shuttingDown) return;
-    this.#admission.readmit(id, user, initial);
   }
 
   /** Ends a connection: all traces first, then the socket. */
   end(connection: Connection, why: CloseName): void {
-    const socket = connection.socket;
-    this.closed(connection, CLOSES[why].comeBack);
-    const { closes = CLOSES, session } = connection.protocol;
+    const { socket, protocol } = connection;
+    // A replaced one's registration is the other's now, and after a restart all come back.
+    if (why === "replaced") this.#closed(connection, "keep");
+    else if (why === "shutdown") this.#closed(connection, "release");
+    else this.closed(connection, CLOSES[why].comeBack);
+    const { closes = CLOSES, session } = protocol;
     const { code, reason } = closes[why];
     const last = session?.encodeDisconnect(code, reason) ?? "";
     if (last !== "") socket?.send(last);
@@ -255,6 +251,11 @@ export class Relay {
     return this.#delivery.deliver(publication);
   }
 
+  /** What came since in a topic is lost: those in it that know their positions come back, and are told. */
+  lost(topic: string): void {
+    this.#recovery.lost(topic, () => this.#registry.connections());
+  }
+
   /** Removes what a topic's history keeps; its epoch and offset stay. Rejects if the engine fails. */
   forgetHistory(topic: string): Refusal | undefined | Promise<undefined> {
     return checkTopic(topic) ?? this.#options.engine.forget(topic);
@@ -263,7 +264,6 @@ export class Relay {
   /** To be called often (several times in a ping interval): ends what is overdue. Cost: all connections. */
   sweep(): void {
     const now = this.#now();
-    this.#registry.expire(now);
     this.#options.engine.sweep();
     this.#sessions.sweep();
     this.#recovery.catchUp.frames.clear();

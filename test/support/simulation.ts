@@ -32,6 +32,7 @@ export const OPEN = {
   authority: new Authority({ tokens: undefined, isOpen: true, anonymous: false, rules: RULES }),
   rules: RULES,
   personalTopics: false,
+  after: () => () => {},
   version: "0.0.0",
   node: "node",
 };
@@ -107,7 +108,7 @@ export class Simulation implements Outlet {
     defaultTopics: readonly string[] = ["tech"],
     makeEngine: (options: EngineOptions) => Engine = (options) => new MemoryEngine(options),
   ) {
-    const engine = makeEngine(engineOptions({ now: () => this.now }));
+    const engine = makeEngine(engineOptions({ ...LIMITS, ...limits, now: () => this.now }));
     this.engine = engine;
     this.relay = new Relay({
       limits: { ...LIMITS, ...limits },
@@ -135,15 +136,12 @@ export class Simulation implements Outlet {
 
   /** The id of a new registration; throws on a refusal. */
   register(userId: number | string = 1): string {
-    const registration = this.relay.register(userId);
-    if (registration instanceof Refusal) throw new Error(registration.code);
-    return registration.id;
+    return atHand(this.relay.admission.register(userId)).id;
   }
 
   /** Connects with this id; throws on a refusal. */
   connect(id: string, protocol: Protocol = plain): { connection: Connection; socket: FakeSocket } {
-    const connection = this.relay.admit(id, protocol);
-    if (connection instanceof Refusal) throw new Error(connection.code);
+    const connection = atHand(this.relay.admission.admit(id, protocol));
     const socket = new FakeSocket();
     this.sockets.add(socket);
     this.relay.open(connection, socket);
@@ -155,4 +153,11 @@ export class Simulation implements Outlet {
     this.now += ms;
     this.relay.sweep();
   }
+}
+
+/** What an engine in this process answers at once; throws on a refusal. */
+export function atHand<Value>(answer: Value | Refusal | Promise<Value | Refusal>): Value {
+  if (answer instanceof Refusal) throw new Error(answer.code);
+  if (answer instanceof Promise) throw new Error("not at hand");
+  return answer;
 }
