@@ -136,7 +136,11 @@ export function apiMethods({ relay, format, node }: ApiMethodsOptions): Record<s
     history: method(Shape.History, async ({ channel = "", limit = 0, since, reverse = false }) => {
       if (reverse && since?.offset === 0) return bad("Nothing is before offset 0.");
       const most = limit < 0 ? HISTORY_MAX : Math.min(limit, HISTORY_MAX);
-      const page = await relay.history(channel, { since: since?.offset, limit: most, reverse });
+      const page = await relay.backend.history(channel, {
+        since: since?.offset,
+        limit: most,
+        reverse,
+      });
       if (page instanceof Refusal) return page;
       if (page.top === undefined) return new Refusal("no_history", "It keeps no history.");
       const { epoch, offset } = page.top;
@@ -148,7 +152,7 @@ export function apiMethods({ relay, format, node }: ApiMethodsOptions): Record<s
     }),
 
     history_remove: method(Shape.Channel, async ({ channel = "" }) => {
-      return (await relay.forgetHistory(channel)) ?? "{}";
+      return (await relay.backend.forgetHistory(channel)) ?? "{}";
     }),
 
     channels: method(Shape.Channels, async ({ pattern = "" }) => {

@@ -36,6 +36,8 @@ export interface ServerOptions {
   readonly apiFormat: ApiFormat;
   /** This relay's own name, for requests that belong to a stream of its. */
   readonly node: string;
+  /** Whether other processes of this relay listen on the same port. */
+  readonly shared: boolean;
   readonly log: Log;
 }
 
@@ -69,7 +71,7 @@ export function serve(options: ServerOptions): Server<Connection> {
   const server = Bun.serve<Connection>({
     hostname: settings.host,
     port: settings.port,
-    reusePort: false,
+    reusePort: options.shared,
     development: false,
     idleTimeout: HTTP_IDLE_S,
     maxRequestBodySize: NO_BODY_LIMIT,

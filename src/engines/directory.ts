@@ -1,12 +1,13 @@
 // Registrations in this process's memory: those that wait for their clients, and which node holds the others.
 import type { Elsewhere, Registered, Registrations } from "../relay/engine";
-import { Refusal } from "../relay/errors";
+import { Refusal, tooManyConnections } from "../relay/errors";
 
 export interface DirectoryOptions {
   /** How long a registration waits for its client. */
   readonly registrationTtlMs: number;
   readonly registrationsMax: number;
   readonly userConnectionsMax: number;
+  readonly connectionsMax: number;
   /** Monotonic, in ms. */
   readonly now: () => number;
 }
@@ -81,7 +82,7 @@ export class Directory {
       );
     }
     const { user, topics } = waiting;
-    const crowded = this.#userIsFull(user);
+    const crowded = this.#userIsFull(user) ?? this.#allAreFull();
     if (crowded !== undefined) return crowded;
     this.#waiting.delete(id);
     // The registration's own id: the caller's may be a part of a URL, which would be kept with it.
@@ -90,7 +91,7 @@ export class Directory {
   }
 
   hold(id: string, user: string, node: string): Refusal | undefined {
-    const crowded = this.#userIsFull(user);
+    const crowded = this.#userIsFull(user) ?? this.#allAreFull();
     if (crowded !== undefined) return crowded;
     this.#hold({ id, user, node, isRegistered: false });
     return undefined;
@@ -176,6 +177,11 @@ export class Directory {
 
   #isFull(): boolean {
     return this.#waiting.size >= this.#options.registrationsMax;
+  }
+
+  #allAreFull(): Refusal | undefined {
+    const { connectionsMax } = this.#options;
+    return this.#held.size < connectionsMax ? undefined : tooManyConnections(connectionsMax);
   }
 
   #userIsFull(user: string): Refusal | undefined {

@@ -3,7 +3,7 @@ import type { Engine } from "../relay/engine";
 import { MemoryEngine } from "./memory";
 import type { EngineOptions } from "./options";
 
-/** By the name that chooses them. */
-export const ENGINES: Readonly<Record<string, (options: EngineOptions) => Engine>> = {
+/** By the scheme of the setting, which they are given whole. */
+export const ENGINES: Readonly<Record<string, (options: EngineOptions, at: string) => Engine>> = {
   memory: (options) => new MemoryEngine(options),
 };

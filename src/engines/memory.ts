@@ -1,7 +1,6 @@
 // The engine of a single process: nothing leaves it and nothing outlives it.
 // A publication is delivered before its publish returns, so order is the order of the calls.
 import {
-  type Engine,
   type EngineEvents,
   EngineUnavailable,
   type Page,
@@ -13,10 +12,11 @@ import type { Publication, Published } from "../relay/publication";
 import { Answers } from "./answers";
 import { Directory } from "./directory";
 import { History } from "./history";
+import type { LocalEngine } from "./hub";
 import type { EngineOptions } from "./options";
 
 /** Healthy from `start` to `close`. */
-export class MemoryEngine implements Engine {
+export class MemoryEngine implements LocalEngine {
   readonly name = "memory";
   readonly #history: History;
   readonly #answers: Answers;
@@ -58,6 +58,14 @@ export class MemoryEngine implements Engine {
 
   forget(topic: string): undefined {
     this.#history.forget(topic);
+  }
+
+  registrationsOf(node: string): Registrations {
+    return this.#directory.of(node);
+  }
+
+  releaseAll(node: string): void {
+    this.#directory.releaseAll(node);
   }
 
   follow(): void {}

@@ -12,6 +12,8 @@ export interface EngineOptions {
   readonly registrationTtlMs: number;
   readonly registrationsMax: number;
   readonly userConnectionsMax: number;
+  /** Connections over all nodes. */
+  readonly connectionsMax: number;
   /** Monotonic, in ms. */
   readonly now: () => number;
   /** Never the same twice: 8 random letters. */

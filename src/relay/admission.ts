@@ -2,7 +2,7 @@
 import type { Cluster } from "./cluster";
 import { Connection } from "./connection";
 import type { Registered, Registrations } from "./engine";
-import { type CloseName, Refusal, shuttingDown } from "./errors";
+import { type CloseName, Refusal, shuttingDown, tooManyConnections } from "./errors";
 import type { Limits } from "./limits";
 import type { Protocol } from "./protocol";
 import type { Registry } from "./registry";
@@ -107,12 +107,9 @@ export class Admission {
   }
 
   #noRoom(opened: number): Refusal | undefined {
-    const { connectionsMax } = this.#options.limits;
-    if (this.#options.registry.size + opened < connectionsMax) return undefined;
-    return new Refusal(
-      "too_many_connections",
-      `The relay holds as many connections as it may, ${connectionsMax} (BATON_CONNECTIONS_MAX); try again later.`,
-    );
+    const { limits, registry } = this.#options;
+    const { connectionsMax } = limits;
+    return registry.size + opened < connectionsMax ? undefined : tooManyConnections(connectionsMax);
   }
 }
 

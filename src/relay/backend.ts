@@ -2,6 +2,7 @@
 import type { Cluster } from "./cluster";
 import type { ClientInfo } from "./command";
 import type { Connection } from "./connection";
+import type { Engine, Page, Range } from "./engine";
 import { type CloseName, notAvailable, Refusal } from "./errors";
 import type { PresenceCounts } from "./presence";
 import type { Registry } from "./registry";
@@ -37,6 +38,7 @@ export interface BackendOptions {
   readonly topics: Topics;
   readonly sessions: Sessions;
   readonly cluster: Cluster;
+  readonly engine: Engine;
   readonly rules: TopicRules;
   readonly now: () => number;
   readonly end: (connection: Connection, why: CloseName) => void;
@@ -116,6 +118,16 @@ export class Backend {
   /** How many are; in constant time where there is one node. */
   async presenceCounts(topic: string): Promise<PresenceCounts | Refusal> {
     return this.#noPresence(topic) ?? this.#options.topics.presence.counts(topic);
+  }
+
+  /** A part of a topic's history, for the backend: publications to single users too. Rejects if the engine fails. */
+  history(topic: string, range: Range): Page | Refusal | Promise<Page> {
+    return checkTopic(topic) ?? this.#options.engine.history(topic, range);
+  }
+
+  /** Removes what a topic's history keeps; its epoch and offset stay. Rejects if the engine fails. */
+  forgetHistory(topic: string): Refusal | undefined | Promise<undefined> {
+    return checkTopic(topic) ?? this.#options.engine.forget(topic);
   }
 
   /** Users with open connections. Cost: where there are several nodes, those. */

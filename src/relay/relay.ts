@@ -8,7 +8,6 @@ import { Cluster } from "./cluster";
 import type { TopicsCommand } from "./command";
 import type { Connection, Socket } from "./connection";
 import { Delivery } from "./delivery";
-import type { Page, Range } from "./engine";
 import { newProgress } from "./entrance";
 import { CLOSES, type CloseName, engineUnavailable, Refusal, shuttingDown } from "./errors";
 import { Heartbeat } from "./heartbeat";
@@ -18,7 +17,7 @@ import { Recovery } from "./recovery";
 import { Registry } from "./registry";
 import type { Beginning, Counts, RelayOptions } from "./relay-options";
 import { Sessions } from "./sessions";
-import { checkTopic, checkTopics } from "./text";
+import { checkTopics } from "./text";
 import { Topics } from "./topics";
 
 /** The length of the window in which inbound frames are counted. */
@@ -83,6 +82,9 @@ export class Relay {
       isShuttingDown: () => this.#shuttingDown,
       end,
     });
+    this.cluster.on("commands", ([secret, commands]: [string, string]) =>
+      this.#receiveFor(secret, commands),
+    );
     this.backend = new Backend({
       ...options,
       registry: this.#registry,
@@ -115,11 +117,6 @@ export class Relay {
 
   connections(): IterableIterator<Connection> {
     return this.#registry.connections();
-  }
-
-  /** A session by its secret; undefined when there is none. */
-  sessionOf(secret: string): Connection | undefined {
-    return this.#sessions.bySecret(secret);
   }
 
   /**
@@ -176,6 +173,19 @@ export class Relay {
     }
     const refusal = decoded instanceof Refusal ? decoded : this.#obey(connection, decoded);
     if (refusal !== undefined) this.#delivery.send(connection, protocol.encodeError(refusal));
+  }
+
+  /** Commands for a session, by its secret, on any node; false when there is none. Rejects with EngineUnavailable. */
+  async receiveFor(secret: string, commands: string): Promise<boolean> {
+    if (this.#receiveFor(secret, commands)) return true;
+    return (await this.cluster.ask<boolean>("commands", [secret, commands])).includes(true);
+  }
+
+  #receiveFor(secret: string, commands: string): boolean {
+    const connection = this.#sessions.bySecret(secret);
+    if (connection === undefined) return false;
+    if (this.countFrame(connection)) this.receive(connection, commands);
+    return true;
   }
 
   /** Counts an inbound frame or ping; false when the connection was ended for sending too many. */
@@ -241,11 +251,6 @@ export class Relay {
     return this.#options.engine.publish(publication, command.idempotency_key);
   }
 
-  /** A part of a topic's history, for the backend: publications to single users too. Rejects if the engine fails. */
-  history(topic: string, range: Range): Page | Refusal | Promise<Page> {
-    return checkTopic(topic) ?? this.#options.engine.history(topic, range);
-  }
-
   /** The only fan-out; every engine calls it, for each topic in order. Answers how many it was sent to. */
   deliver(publication: Publication): number {
     return this.#delivery.deliver(publication);
@@ -254,11 +259,6 @@ export class Relay {
   /** What came since in a topic is lost: those in it that know their positions come back, and are told. */
   lost(topic: string): void {
     this.#recovery.lost(topic, () => this.#registry.connections());
-  }
-
-  /** Removes what a topic's history keeps; its epoch and offset stay. Rejects if the engine fails. */
-  forgetHistory(topic: string): Refusal | undefined | Promise<undefined> {
-    return checkTopic(topic) ?? this.#options.engine.forget(topic);
   }
 
   /** To be called often (several times in a ping interval): ends what is overdue. Cost: all connections. */

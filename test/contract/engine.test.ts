@@ -1,18 +1,20 @@
 // What every engine must do: this suite runs for each row of src/engines/index.ts.
 import { beforeEach, describe, expect, test } from "bun:test";
 import { ENGINES } from "../../src/engines";
+import type { EngineOptions } from "../../src/engines/options";
 import { type Engine, EngineUnavailable, type Range } from "../../src/relay/engine";
 import type { Publication, Published } from "../../src/relay/publication";
 import { TopicRules } from "../../src/relay/rules";
 import { engineOptions, NOBODY } from "../support/simulation";
 
 for (const [name, create] of Object.entries(ENGINES)) {
+  const make = (options: EngineOptions) => create(options, name);
   describe(`the ${name} engine`, () => {
     let engine: Engine;
     let delivered: Publication[];
 
     beforeEach(async () => {
-      engine = create(engineOptions());
+      engine = make(engineOptions());
       delivered = [];
       await engine.start({
         ...NOBODY,
@@ -31,7 +33,7 @@ for (const [name, create] of Object.entries(ENGINES)) {
     });
 
     test("is not healthy before it is started", () => {
-      expect(create(engineOptions()).healthy()).toBe(false);
+      expect(make(engineOptions()).healthy()).toBe(false);
     });
 
     test("delivers a publication once and answers what deliver counted", async () => {
@@ -120,7 +122,7 @@ for (const [name, create] of Object.entries(ENGINES)) {
           { historySize: 3, historyTtlMs: 1_000 },
           { "none:": { historySize: 0 }, "never:": { historyTtlMs: 0 }, n: { historySize: 5 } },
         );
-        engine = create(engineOptions({ rules }));
+        engine = make(engineOptions({ rules }));
         await engine.start(NOBODY);
         await publish("a", 9);
         await publish("news", 9);
@@ -135,7 +137,7 @@ for (const [name, create] of Object.entries(ENGINES)) {
       test("gives up what is too old, and goes on counting", async () => {
         let now = 0;
         const rules = new TopicRules({ historySize: 10, historyTtlMs: 1_000 });
-        engine = create(engineOptions({ rules, now: () => now }));
+        engine = make(engineOptions({ rules, now: () => now }));
         await engine.start(NOBODY);
         await publish("a", 2);
         now = 999;
@@ -171,7 +173,7 @@ for (const [name, create] of Object.entries(ENGINES)) {
 
       test("is forgotten when its time is over, and only so many are remembered", async () => {
         let now = 0;
-        engine = create(engineOptions({ now: () => now, idempotencyMs: 1_000, idempotencyMax: 2 }));
+        engine = make(engineOptions({ now: () => now, idempotencyMs: 1_000, idempotencyMax: 2 }));
         await engine.start(NOBODY);
         const publish = (key: string) => engine.publish({ topic: "a", data: key }, key);
         await publish("k1");

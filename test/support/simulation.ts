@@ -43,11 +43,12 @@ export const NOBODY: EngineEvents = { deliver: () => 0, lost() {}, heard() {} };
 /** What an engine is made with in tests: a history of 100, epochs e1, e2… */
 export function engineOptions(options: Partial<EngineOptions> = {}): EngineOptions {
   let epochs = 0;
-  const { registrationTtlMs, registrationsMax, userConnectionsMax } = LIMITS;
+  const { registrationTtlMs, registrationsMax, userConnectionsMax, connectionsMax } = LIMITS;
   return {
     registrationTtlMs,
     registrationsMax,
     userConnectionsMax,
+    connectionsMax,
     rules: RULES,
     historyBytes: 1_000_000,
     idempotencyMs: 300_000,
