@@ -72,3 +72,25 @@ export const batonSse: Target = {
     addressIn: addressIn("sse"),
   },
 };
+
+/** The same for the Centrifuge SDKs; its topic keeps history and knows who is there. */
+export const batonCentrifuge: Target = {
+  name: "baton-centrifuge",
+  title: "Baton, Centrifuge protocol",
+  about: "the same, as the Centrifuge SDKs connect, presence on",
+  command: baton.command,
+  env: { ...baton.env, BATON_TOPICS_FILE: join(import.meta.dir, "presence.json") },
+  wire: {
+    before: `{"push":{"channel":"${TOPIC}","pub":{"data":"`,
+    after: [15, 22],
+    openWithUpgrade: false,
+    greeting: () => `{"id":1,"connect":{}}\n{"id":2,"subscribe":{"channel":"${TOPIC}"}}`,
+    read: (text) => {
+      if (text === "{}") return { answer: "{}" };
+      if (text.startsWith('{"id":1,"connect":{"client":')) return {};
+      if (text.startsWith('{"id":2,"subscribe":{"recoverable":true')) return { opened: true };
+      throw new Error(`an unexpected text: ${text.slice(0, 100)}`);
+    },
+  },
+  path: () => "/connection/websocket",
+};

@@ -1,5 +1,5 @@
 // The list of targets, in the order of the tables. A new target is one adapter file and one line here.
-import { baton, batonJson, batonSse } from "./baton";
+import { baton, batonCentrifuge, batonJson, batonSse } from "./baton";
 import { control } from "./control";
 import { socketIo } from "./socket-io";
 import type { Target } from "./target";
@@ -8,7 +8,7 @@ import { wsLoop } from "./ws-loop";
 export const TARGETS: readonly Target[] = [baton, control, wsLoop, socketIo];
 
 /** Other wires of Baton, for the scenarios that name them. */
-const WIRES: readonly Target[] = [batonJson, batonSse];
+const WIRES: readonly Target[] = [batonJson, batonCentrifuge, batonSse];
 
 /** The target that all others are compared with. */
 export const CONTROL = control.name;
