@@ -18,7 +18,7 @@ export type FromWorker =
   | { readonly call: Call; readonly number: number }
   | { readonly follow: string }
   | { readonly unfollow: string }
-  | { readonly release: string };
+  | { readonly release: readonly [id: string, term: number, waits: boolean] };
 
 export type FromHub =
   | { readonly number: number; readonly answer: unknown }

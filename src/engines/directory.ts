@@ -1,5 +1,5 @@
 // Registrations in this process's memory: those that wait for their clients, and which node holds the others.
-import type { Elsewhere, Registered, Registrations } from "../relay/engine";
+import type { Claimed, Elsewhere, Registered, Registrations } from "../relay/engine";
 import { Refusal, tooManyConnections } from "../relay/errors";
 
 export interface DirectoryOptions {
@@ -18,6 +18,7 @@ interface Waiting extends Registered {
 
 interface Held extends Registered {
   readonly node: string;
+  readonly term: number;
   /** Whether it is a registration, and not just a connection of somebody. */
   readonly isRegistered: boolean;
 }
@@ -34,6 +35,7 @@ export class Directory {
   // All wait equally long, so a Map's insertion order is also the order of expiry.
   readonly #waiting = new Map<string, Waiting>();
   readonly #held = new Map<string, Held>();
+  #terms = 0;
   /** How many each user has of those that are held; the anonymous user is not counted. */
   readonly #users = new Map<string, number>();
 
@@ -67,12 +69,13 @@ export class Directory {
     this.#wait(registration);
   }
 
-  claim(id: string, node: string): (Registered & Elsewhere) | Refusal {
+  claim(id: string, node: string): Claimed | Refusal {
     const held = this.#held.get(id);
+    const term = ++this.#terms;
     if (held?.isRegistered === true) {
-      const elsewhere = held.node !== node;
-      if (elsewhere) this.#held.set(id, { ...held, node });
-      return { id, user: held.user, topics: held.topics, elsewhere };
+      this.#held.set(held.id, { ...held, node, term });
+      const { user, topics } = held;
+      return { id: held.id, user, topics, elsewhere: held.node !== node, term };
     }
     const waiting = this.#waiting.get(id);
     if (waiting === undefined || waiting.expiresAt <= this.#options.now()) {
@@ -86,26 +89,26 @@ export class Directory {
     if (crowded !== undefined) return crowded;
     this.#waiting.delete(id);
     // The registration's own id: the caller's may be a part of a URL, which would be kept with it.
-    this.#hold({ id: waiting.id, user, topics, node, isRegistered: true });
-    return { id: waiting.id, user, topics, elsewhere: false };
+    this.#hold({ id: waiting.id, user, topics, node, term, isRegistered: true });
+    return { id: waiting.id, user, topics, elsewhere: false, term };
   }
 
   hold(id: string, user: string, node: string): Refusal | undefined {
     const crowded = this.#userIsFull(user) ?? this.#allAreFull();
     if (crowded !== undefined) return crowded;
-    this.#hold({ id, user, node, isRegistered: false });
+    this.#hold({ id, user, node, term: 0, isRegistered: false });
     return undefined;
   }
 
-  /** Ignored when the node does not hold it: another one may have claimed it meanwhile. */
-  release(id: string, node: string): void {
+  /** Ignored when it was claimed again since. */
+  release(id: string, term: number, waits: boolean, node: string): void {
     const held = this.#held.get(id);
-    if (held?.node !== node) return;
+    if (held?.node !== node || held.term !== term) return;
     this.#letGo(held);
     if (!held.isRegistered) return;
     const { user, topics } = held;
-    if (this.#isFull()) this.#journal?.removed(id);
-    else this.#wait({ id, user, topics });
+    if (waits && !this.#isFull()) this.#wait({ id: held.id, user, topics });
+    else this.#journal?.removed(id);
   }
 
   remove(id: string, node: string): Elsewhere | undefined {
@@ -124,7 +127,7 @@ export class Directory {
   /** A node has died: what it held waits again. Cost: all that are held. */
   releaseAll(node: string): void {
     for (const held of [...this.#held.values()]) {
-      if (held.node === node) this.release(held.id, node);
+      if (held.node === node) this.release(held.id, held.term, true, node);
     }
   }
 
@@ -147,7 +150,7 @@ export class Directory {
       add: (registration) => this.add(registration),
       claim: (id) => this.claim(id, node),
       hold: (id, user) => this.hold(id, user, node),
-      release: (id) => this.release(id, node),
+      release: (id, term, waits) => this.release(id, term, waits, node),
       remove: (id) => this.remove(id, node),
     };
   }

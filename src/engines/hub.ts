@@ -85,7 +85,7 @@ export class Hub {
       member.topics.delete(message.unfollow);
       this.#unfollow(member, message.unfollow);
     } else if ("release" in message) {
-      member.registrations.release(message.release);
+      member.registrations.release(...message.release);
     } else this.#call(member, message.number, message.call);
   }
 

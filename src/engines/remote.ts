@@ -1,12 +1,12 @@
 // The engine of a worker: it lives in the supervisor, and everything goes over their channel, in order.
 import {
+  type Claimed,
   type Elsewhere,
   type Engine,
   type EngineEvents,
   EngineUnavailable,
   type Page,
   type Range,
-  type Registered,
   type Registrations,
 } from "../relay/engine";
 import { Refusal } from "../relay/errors";
@@ -55,9 +55,9 @@ export class RemoteEngine implements Engine {
         return remote.#state.waiting;
       },
       add: (registration) => this.#call({ do: "add", registration }),
-      claim: (id) => this.#call<(Registered & Elsewhere) | Refusal>({ do: "claim", id }),
+      claim: (id) => this.#call<Claimed | Refusal>({ do: "claim", id }),
       hold: (id, user) => this.#call({ do: "hold", id, user }),
-      release: (id) => options.send({ release: id }),
+      release: (...release) => options.send({ release }),
       remove: (id) => this.#call<Elsewhere | undefined>({ do: "remove", id }),
     };
   }

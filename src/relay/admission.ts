@@ -29,7 +29,9 @@ export class Admission {
   constructor(options: AdmissionOptions) {
     this.#options = options;
     options.cluster.on("ended", (id: string) => this.#endHere(id, "deleted"));
-    options.cluster.on("replaced", (id: string) => this.#endHere(id, "replaced"));
+    options.cluster.on("replaced", ({ id, term }: { id: string; term: number }) =>
+      this.#endHere(id, "replaced", term),
+    );
   }
 
   /**
@@ -50,23 +52,24 @@ export class Admission {
 
   /** Ends a registration and closes its connection, on any node; false if the id is unknown. */
   unregister(id: string): Maybe<boolean> {
-    if (this.#endHere(id, "deleted")) return true;
+    const wasHere = this.#endHere(id, "deleted");
     return then(this.#options.registrations.remove(id), (removed) => {
       if (removed?.elsewhere === true) this.#options.cluster.tell("ended", id);
-      return removed !== undefined;
+      return wasHere || removed !== undefined;
     });
   }
 
   /** Whether a client may connect with this id. The connection counts from its opening on; without one, `abandon` it. */
-  admit(id: string, protocol: Protocol): Maybe<Connection | Refusal> {
+  admit(given: string, protocol: Protocol): Maybe<Connection | Refusal> {
     const { registry } = this.#options;
     if (this.#options.isShuttingDown()) return shuttingDown();
-    const full = registry.connection(id) === undefined ? this.#noRoom(0) : undefined;
-    return then(this.#options.registrations.claim(id), (claimed) => {
+    const full = registry.connection(given) === undefined ? this.#noRoom(0) : undefined;
+    return then(this.#options.registrations.claim(given), (claimed) => {
       if (claimed instanceof Refusal) return claimed;
-      if (claimed.elsewhere) this.#options.cluster.tell("replaced", claimed.id);
-      registry.claim(claimed.id);
-      const connection = new Connection(claimed.id, claimed.user, protocol, claimed.topics);
+      const { id, term, elsewhere } = claimed;
+      if (elsewhere) this.#options.cluster.tell("replaced", { id, term });
+      registry.claim(id, term);
+      const connection = new Connection(claimed, protocol);
       if (full === undefined) return connection;
       this.abandon(connection);
       return full;
@@ -74,17 +77,18 @@ export class Admission {
   }
 
   /** An admitted connection will not open. */
-  abandon({ id }: Connection): void {
+  abandon({ id, term }: Connection): void {
     const { registry, registrations } = this.#options;
-    registry.unclaim(id);
-    if (!registry.has(id)) registrations.release(id);
+    registry.unclaim(id, term);
+    const older = registry.connection(id);
+    if (older === undefined) registrations.release(id, term, true);
+    // It goes on, and holds the registration by the newer claim.
+    else older.term = Math.max(older.term, term);
   }
 
   /** A connection is closed: its registration waits again for the client, or ends. */
-  letGo({ id }: Connection, then: "release" | "remove"): void {
-    if (then === "release") this.#options.registrations.release(id);
-    // Out of reach the engine will find by itself that nobody holds it any more.
-    else Promise.resolve(this.#options.registrations.remove(id)).catch(() => {});
+  letGo({ id, term }: Connection, waits: boolean): void {
+    this.#options.registrations.release(id, term, waits);
   }
 
   /** A connection for a client that will say who it is; refused when there are too many. */
@@ -92,18 +96,19 @@ export class Admission {
     if (this.#options.isShuttingDown()) return shuttingDown();
     const full = this.#noRoom(this.#options.opened());
     if (full !== undefined) return full;
-    const connection = new Connection(this.#options.newId(), "", protocol);
+    const connection = new Connection({ id: this.#options.newId(), user: "", term: 0 }, protocol);
     connection.publicId = connection.id;
     return connection;
   }
 
-  /** False when this node has no connection with this id. */
-  #endHere(id: string, why: "deleted" | "replaced"): boolean {
+  /** Connections with a smaller term; false when this node has none. */
+  #endHere(id: string, why: "deleted" | "replaced", before = Number.POSITIVE_INFINITY): boolean {
     const { registry, end } = this.#options;
-    registry.endClaims(id);
+    registry.endClaims(id, before);
     const connection = registry.connection(id);
-    if (connection !== undefined) end(connection, why);
-    return connection !== undefined;
+    if (connection === undefined || connection.term >= before) return false;
+    end(connection, why);
+    return true;
   }
 
   #noRoom(opened: number): Refusal | undefined {

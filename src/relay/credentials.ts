@@ -77,8 +77,8 @@ export class Credentials {
     }
     const goOn = (crowded: Refusal | undefined) => {
       if (connection.session !== session) {
-        // It has ended meanwhile; out of reach the engine will find by itself that nobody holds it.
-        Promise.resolve(registrations.remove(connection.id)).catch(() => {});
+        // It has ended meanwhile.
+        if (crowded === undefined) registrations.release(connection.id, 0, false);
       } else if (crowded === undefined) {
         return this.#enter(connection, session, command, claims);
       } else this.#options.end(connection, "too_many_connections");

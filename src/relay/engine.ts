@@ -51,6 +51,10 @@ export interface Elsewhere {
   readonly elsewhere: boolean;
 }
 
+export interface Claimed extends Registered, Elsewhere {
+  readonly term: number;
+}
+
 /**
  * Who may connect, over all nodes: registrations that wait for their clients, and those that a node holds because their
  * clients are connected there. What a dead node held waits again, as long as a new registration does. Whatever answers
@@ -62,16 +66,17 @@ export interface Registrations {
   /** Waits for its client; refuses `too_many_registrations`, `too_many_user_connections`. */
   add(registration: Registered): undefined | Refusal | Promise<undefined | Refusal>;
   /**
-   * This node holds it from now on, and no other. Refuses `unknown_connection` and, unless it was held already,
+   * This node holds it from now on, and no other; each claim of a registration has a greater `term` than those before. Refuses `unknown_connection` and, unless it was held already,
    * `too_many_user_connections`.
    */
-  claim(
-    id: string,
-  ): (Registered & Elsewhere) | Refusal | Promise<(Registered & Elsewhere) | Refusal>;
+  claim(id: string): Claimed | Refusal | Promise<Claimed | Refusal>;
   /** This node holds a connection that was not registered, of a client that said who it is. Refuses `too_many_user_connections`. */
   hold(id: string, user: string): undefined | Refusal | Promise<undefined | Refusal>;
-  /** Waits again for its client, which has lost its connection to this node; ends it where too many wait. */
-  release(id: string): void;
+  /**
+   * The connection that this node held with this term (0 for `hold`) has ended. Its registration waits for the client
+   * again, where `waits` and not too many do, or ends too. Nothing when it was claimed again since.
+   */
+  release(id: string, term: number, waits: boolean): void;
   /** Ends it; undefined when there was none. */
   remove(id: string): Elsewhere | undefined | Promise<Elsewhere | undefined>;
 }

@@ -3,8 +3,8 @@
 import type { Connection } from "./connection";
 
 export class Registry {
-  /** Claimed for clients whose handshakes are under way, with how many. */
-  readonly #claims = new Map<string, number>();
+  /** Claimed for clients whose handshakes are under way: the terms. */
+  readonly #claims = new Map<string, number[]>();
   readonly #connections = new Map<string, Connection>();
   readonly #users = new Map<string, Connection[]>();
 
@@ -33,27 +33,26 @@ export class Registry {
     return this.#users.get(user) ?? [];
   }
 
-  claim(id: string): void {
-    this.#claims.set(id, (this.#claims.get(id) ?? 0) + 1);
+  claim(id: string, term: number): void {
+    const terms = this.#claims.get(id);
+    if (terms === undefined) this.#claims.set(id, [term]);
+    else terms.push(term);
   }
 
-  /** One handshake is over; false if the claim was ended meanwhile. */
-  unclaim(id: string): boolean {
-    const count = this.#claims.get(id);
-    if (count === undefined) return false;
-    if (count === 1) this.#claims.delete(id);
-    else this.#claims.set(id, count - 1);
+  /** A handshake is over; false if its claim was ended meanwhile. */
+  unclaim(id: string, term: number): boolean {
+    const terms = this.#claims.get(id);
+    if (terms?.includes(term) !== true) return false;
+    if (terms.length === 1) this.#claims.delete(id);
+    else terms.splice(terms.indexOf(term), 1);
     return true;
   }
 
-  /** Handshakes under way with this id will not open. */
-  endClaims(id: string): void {
-    this.#claims.delete(id);
-  }
-
-  /** Whether this node has a connection with this id, or is about to. */
-  has(id: string): boolean {
-    return this.#connections.has(id) || this.#claims.has(id);
+  /** Handshakes under way with this id and a smaller term will not open. */
+  endClaims(id: string, before: number): void {
+    for (const term of this.#claims.get(id)?.filter((each) => each < before) ?? []) {
+      this.unclaim(id, term);
+    }
   }
 
   add(connection: Connection): void {

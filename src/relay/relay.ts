@@ -133,9 +133,12 @@ export class Relay {
       return;
     }
     const replaced = this.#registry.connection(connection.id);
-    if (!this.#registry.unclaim(connection.id)) {
-      // Deleted between the handshake and now.
-      socket.close(CLOSES.deleted.code, CLOSES.deleted.reason);
+    const isClaimed = this.#registry.unclaim(connection.id, connection.term);
+    const isLate = replaced !== undefined && replaced.term > connection.term;
+    if (!isClaimed || isLate) {
+      // Deleted or replaced between the handshake and now.
+      const { code, reason } = isLate ? CLOSES.replaced : CLOSES.deleted;
+      socket.close(code, reason);
       return;
     }
     if (replaced !== undefined) this.end(replaced, "replaced");
@@ -211,17 +214,17 @@ export class Relay {
    */
   closed(connection: Connection, dropped = false): void {
     const canResume = connection.protocol.encodeEntered !== undefined;
-    this.#closed(connection, dropped && canResume ? "release" : "remove");
+    this.#closed(connection, dropped && canResume ? "wait" : "end");
   }
 
   /** All traces of a connection here, and what becomes of its registration. */
-  #closed(connection: Connection, then: "release" | "remove" | "keep"): void {
+  #closed(connection: Connection, then: "wait" | "end" | "keep"): void {
     connection.socket = undefined;
     const was = this.#registry.remove(connection);
     if (was) {
       this.#recovery.forget(connection);
       this.#topics.remove(connection);
-      if (then !== "keep") this.admission.letGo(connection, then);
+      if (then !== "keep") this.admission.letGo(connection, then === "wait");
     }
     this.#sessions.forget(connection);
   }
@@ -231,7 +234,7 @@ export class Relay {
     const { socket, protocol } = connection;
     // A replaced one's registration is the other's now, and after a restart all come back.
     if (why === "replaced") this.#closed(connection, "keep");
-    else if (why === "shutdown") this.#closed(connection, "release");
+    else if (why === "shutdown") this.#closed(connection, "wait");
     else this.closed(connection, CLOSES[why].comeBack);
     const { closes = CLOSES, session } = protocol;
     const { code, reason } = closes[why];
