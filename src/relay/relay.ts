@@ -124,7 +124,7 @@ export class Relay {
    * `beginning` have passed `checkTopics`.
    */
   open(connection: Connection, socket: Socket, beginning: Beginning = {}): void {
-    const now = this.#now();
+    const now = this.#options.now();
     connection.openedAt = now;
     if (connection.protocol.session !== undefined) {
       connection.socket = socket;
@@ -199,7 +199,7 @@ export class Relay {
   }
 
   pong(connection: Connection): void {
-    this.#heartbeat.pong(connection, this.#now());
+    this.#heartbeat.pong(connection, this.#options.now());
     this.#recovery.holding.pong(connection);
   }
 
@@ -266,7 +266,7 @@ export class Relay {
 
   /** To be called often (several times in a ping interval): ends what is overdue. Cost: all connections. */
   sweep(): void {
-    const now = this.#now();
+    const now = this.#options.now();
     this.#options.engine.sweep();
     this.#sessions.sweep();
     this.#recovery.catchUp.frames.clear();
@@ -294,9 +294,5 @@ export class Relay {
       this.checkTopics(names) ?? this.#options.authority.checkRegistered(connection, names);
     if (refusal === undefined) this.#recovery.choose(connection, names, command.since);
     return refusal;
-  }
-
-  #now(): number {
-    return this.#options.now();
   }
 }
