@@ -65,7 +65,7 @@ function onSignals({ shutdown }: Service, settings: Settings, log: Log): void {
   process.on("SIGINT", onSignal);
 }
 
-/** Starts workers; SIGHUP replaces them one by one. */
+/** Starts workers; SIGHUP replaces them. */
 async function supervise(settings: Settings, log: Log): Promise<Service> {
   const port = freePort(settings);
   const spawn = (events: WorkerEvents): WorkerProcess => {
@@ -84,7 +84,7 @@ async function supervise(settings: Settings, log: Log): Promise<Service> {
   supervisor.failed.catch((error: Error) => fail(error.message));
   const url = await supervisor.start();
   process.on("SIGHUP", () => {
-    log.info("SIGHUP: replacing the workers one by one");
+    log.info("SIGHUP: replacing the workers");
     supervisor.replace().then(
       () => log.info("all workers are replaced"),
       (error: unknown) => log.error({ err: error }, "replacing the workers failed"),

@@ -1,5 +1,5 @@
 // The supervisor: starts workers that share the port, has the engine that they share, starts again what dies, and
-// replaces all of them one by one.
+// replaces all of them.
 import type { Settings } from "./config";
 import type { Log } from "./edge/log";
 import type { FromWorker } from "./engines/calls";
@@ -135,7 +135,7 @@ export class Supervisor {
     return urls[0] as string;
   }
 
-  /** Replaces each worker by a new one, which listens before the old one stops to. Again when asked for meanwhile. */
+  /** Replaces all workers by new ones, which listen before the old ones stop to. Again when asked for meanwhile. */
   replace(): Promise<void> {
     const after = this.#replacing ?? Promise.resolve();
     this.#replacing = after.then(() => this.#replace());
@@ -185,23 +185,28 @@ export class Supervisor {
 
   async #replace(): Promise<void> {
     const { log, settings } = this.#options;
-    for (const old of [...this.#workers]) {
-      if (this.#isEnding) return;
-      if (old.isEnding) continue;
-      const next = this.#spawn();
-      const late = setTimeout(() => next.process.kill("SIGKILL"), READY_MS);
-      try {
-        await next.ready.promise;
-      } catch (error) {
-        log.error({ err: error }, "a new worker does not start: the old ones go on");
-        return;
-      } finally {
-        clearTimeout(late);
-      }
-      old.order("retire");
-      await this.#end(old, settings.shutdownMs + END_MS);
-      log.info({ worker: old.name, by: next.name }, "worker replaced");
+    const olds = [...this.#workers].filter(({ isEnding }) => !isEnding);
+    const news = olds.map(() => this.#spawn());
+    const late = setTimeout(() => {
+      for (const { isReady, process } of news) if (!isReady) process.kill("SIGKILL");
+    }, READY_MS);
+    try {
+      await Promise.all(news.map(({ ready }) => ready.promise));
+    } catch (error) {
+      log.error({ err: error }, "a new worker does not start: the old ones go on");
+      for (const worker of news) worker.order("retire");
+      return;
+    } finally {
+      clearTimeout(late);
     }
+    if (this.#isEnding) return;
+    // All at once, so that each client has to come back once.
+    await Promise.all(
+      olds.map(async (old) => {
+        old.order("retire");
+        await this.#end(old, settings.shutdownMs + END_MS);
+      }),
+    );
   }
 
   async #end(worker: Worker, ms: number): Promise<void> {
