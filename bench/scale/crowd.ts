@@ -9,6 +9,8 @@ import type { Crowd, Order, State } from "./orders";
 
 const STATE_MS = 200;
 const FAULTS_MAX = 5;
+/** Registrations between two reports. */
+const CHUNK = 500;
 /** A client that was cut off comes back after a random part of this. */
 const BACK_MS = 1_000;
 
@@ -27,7 +29,7 @@ interface Link {
 }
 
 let crowd: Crowd = { host: "127.0.0.1", port: 0, first: 0, count: 0, atOnce: 1 };
-let links: Link[] = [];
+const links: Link[] = [];
 let epoch = "";
 let registered = 0;
 let open = 0;
@@ -144,17 +146,17 @@ function entered(link: Link, reply: { offset: number; epoch: string; recovered?:
 async function obey(order: Order): Promise<void> {
   if (order.kind === "register") {
     crowd = order.crowd;
-    const users = Array.from({ length: crowd.count }, (_, i) => crowd.first + i);
     const registration = baton.registration as NonNullable<typeof baton.registration>;
-    const paths = await register(registration, crowd.port, users);
-    links = paths.map((path) => ({
-      path: `${path}?format=json`,
-      state: "closed",
-      rest: undefined,
-      offset: -1,
-      settle() {},
-    }));
-    registered = links.length;
+    for (let from = 0; from < crowd.count; from += CHUNK) {
+      const length = Math.min(CHUNK, crowd.count - from);
+      const users = Array.from({ length }, (_, i) => crowd.first + from + i);
+      for (const path of await register(registration, crowd.port, users)) {
+        const settle = () => {};
+        const link = { path: `${path}?format=json`, rest: undefined, offset: -1, settle };
+        links.push({ ...link, state: "closed" });
+      }
+      registered = links.length;
+    }
     return;
   }
   waiting.push(...links);
