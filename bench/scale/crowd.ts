@@ -28,7 +28,7 @@ interface Link {
   settle: () => void;
 }
 
-let crowd: Crowd = { host: "127.0.0.1", port: 0, first: 0, count: 0, atOnce: 1 };
+let crowd: Crowd = { hosts: ["127.0.0.1"], port: 0, first: 0, count: 0, atOnce: 1 };
 const links: Link[] = [];
 let epoch = "";
 let registered = 0;
@@ -40,6 +40,7 @@ let faults: string[] = [];
 /** Links that are to connect, and how many do. */
 const waiting: Link[] = [];
 let connecting = 0;
+let turn = 0;
 let reading: Socket<Link> | undefined;
 
 function fault(what: string): void {
@@ -57,7 +58,8 @@ function pump(): void {
       connecting--;
       pump();
     };
-    const { host: hostname, port } = crowd;
+    const { hosts, port } = crowd;
+    const hostname = hosts[turn++ % hosts.length] as string;
     Bun.connect<Link>({ hostname, port, data: link, socket: handlers }).then(
       (socket) => socket.write(`GET ${link.path} HTTP/1.1\r\nHost: ${hostname}\r\n${UPGRADE}`),
       () => lost(link),

@@ -1,8 +1,11 @@
 // What the scale run asks of a load process, and what that tells it.
 
 export interface Crowd {
-  /** Each process has an address of its own to connect to, so that ports do not run out. */
-  readonly host: string;
+  /**
+   * Addresses of this machine to connect to, in turn, which no other process has: the kernel takes every other port to
+   * one address first, and finds the rest, beyond 14,000, by looking at each.
+   */
+  readonly hosts: readonly string[];
   readonly port: number;
   readonly first: number;
   readonly count: number;

@@ -17,6 +17,9 @@ const STUCK_MS = 60_000;
 /** Over how long the old workers close their connections. */
 const WINDOW_MS = 60_000;
 
+/** What the relay says. */
+const LOG = join(import.meta.dir, "../results/scale.log");
+
 interface Scale {
   readonly connections: number;
   readonly workers: number;
@@ -135,7 +138,7 @@ async function scale({ connections, workers, loads: count }: Scale): Promise<voi
       BATON_SHUTDOWN_MS: String(WINDOW_MS),
     },
     stdin: "ignore",
-    stdout: "ignore",
+    stdout: Bun.file(LOG),
     stderr: "inherit",
   });
   await ready(server.pid);
@@ -149,8 +152,8 @@ async function scale({ connections, workers, loads: count }: Scale): Promise<voi
   let first = 0;
   for (const [i, load] of loads.entries()) {
     const size = Math.min(share, connections - first);
-    const host = `127.0.0.${i + 2}`;
-    const crowd = { host, port: PORT, first: first + 1, count: size, atOnce: 16 };
+    const hosts = [2, 3].map((last) => `127.0.${i + 1}.${last}`);
+    const crowd = { hosts, port: PORT, first: first + 1, count: size, atOnce: 16 };
     load.order({ kind: "register", crowd });
     first += size;
   }
@@ -245,6 +248,9 @@ export async function runScale(args: readonly string[]): Promise<void> {
   const loads = Math.ceil(connections / Math.floor(limit * 0.92));
   try {
     await scale({ connections, workers, loads });
+  } catch (error) {
+    note(`FAILED: ${error instanceof Error ? error.message : error}; the relay's log is ${LOG}`);
+    process.exitCode = 1;
   } finally {
     await endAllChildren();
   }

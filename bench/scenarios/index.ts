@@ -8,6 +8,7 @@ import { publishCost } from "./publish-cost";
 import { resume } from "./resume";
 import type { Scenario } from "./scenario";
 import { userPublish } from "./user-publish";
+import { workers } from "./workers";
 
 export const SCENARIOS: readonly Scenario[] = [
   fanOutOne,
@@ -19,4 +20,5 @@ export const SCENARIOS: readonly Scenario[] = [
   open,
   resume,
   latency,
+  workers,
 ];

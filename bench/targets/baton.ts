@@ -94,3 +94,18 @@ export const batonCentrifuge: Target = {
   },
   path: () => "/connection/websocket",
 };
+
+/** The same over several processes, which share the port. */
+function workers(count: number): Target {
+  return {
+    ...baton,
+    name: `baton-${count}`,
+    title: `Baton, ${count} workers`,
+    about: `the same with BATON_WORKERS=${count}`,
+    env: { ...baton.env, BATON_WORKERS: String(count) },
+    countsPart: true,
+  };
+}
+
+export const batonTwo = workers(2);
+export const batonFour = workers(4);
