@@ -63,7 +63,7 @@ export function connecting(options: RouteOptions) {
           const resumed = request.headers.get("last-event-id") || given.get("since") || "";
           const connection = granted(relay.admit(id, format));
           const names = new Set(topics ?? relay.initialTopics(connection));
-          granted(relay.checkTopics(names));
+          if (topics !== undefined) granted(relay.checkTopics(connection, names));
           const since = format.decodeSince?.(resumed, names);
           const beginning: Beginning = { topics: [...names], since };
           return granted(streams.open(request, connection, beginning));
@@ -83,6 +83,7 @@ export function connecting(options: RouteOptions) {
               "forbidden_origin",
               "unknown_connection",
               "invalid_query",
+              "permission_denied",
               "invalid_topic",
               "too_many_topics",
               "too_many_user_connections",

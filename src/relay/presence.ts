@@ -17,16 +17,17 @@ interface Room {
 }
 
 export class Presence {
-  readonly #newId: () => string;
+  readonly #name: (connection: Connection) => void;
   readonly #rooms = new Map<string, Room>();
 
-  constructor(newId: () => string) {
-    this.#newId = newId;
+  /** `name` gives a connection the id that others may know. */
+  constructor(name: (connection: Connection) => void) {
+    this.#name = name;
   }
 
   /** A connection is in the topic now; answers who it is. */
   joined(connection: Connection, { name, rule }: Topic): ClientInfo {
-    if (connection.publicId === "") connection.publicId = this.#newId();
+    if (connection.publicId === "") this.#name(connection);
     const info = infoOf(connection, name);
     if (!rule.presence) return info;
     let room = this.#rooms.get(name);

@@ -15,6 +15,8 @@ export class Registry {
   // All registrations live equally long, so a Map's insertion order is also the order of expiry.
   readonly #waiting = new Map<string, Registration>();
   readonly #connections = new Map<string, Connection>();
+  /** By what others may know them by, where that is not their id. */
+  readonly #named = new Map<string, Connection>();
   readonly #users = new Map<string, Connection[]>();
 
   get waiting(): number {
@@ -35,6 +37,16 @@ export class Registry {
 
   connection(id: string): Connection | undefined {
     return this.#connections.get(id);
+  }
+
+  /** Gives a connection the id that others may know. */
+  name(connection: Connection, publicId: string): void {
+    connection.publicId = publicId;
+    this.#named.set(publicId, connection);
+  }
+
+  named(publicId: string): Connection | undefined {
+    return this.#named.get(publicId);
   }
 
   /** The user's open connections; do not keep or change the list. */
@@ -83,6 +95,7 @@ export class Registry {
   remove(connection: Connection): boolean {
     if (this.#connections.get(connection.id) !== connection) return false;
     this.#connections.delete(connection.id);
+    this.#named.delete(connection.publicId);
     if (connection.user === "") return true;
     const siblings = this.#users.get(connection.user) ?? [];
     if (siblings.length <= 1) {

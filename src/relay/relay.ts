@@ -43,7 +43,9 @@ export class Relay {
     this.#options = options;
     this.#limits = options.limits;
     this.#admission = new Admission(this.#registry, options);
-    this.#topics = new Topics(options.outlet, options.rules, options.newId);
+    this.#topics = new Topics(options.outlet, options.rules, (connection) =>
+      this.#registry.name(connection, options.newId()),
+    );
     this.#heartbeat = new Heartbeat(options.limits.pingMs, options.limits.pongMs);
     const end = (connection: Connection, why: CloseName) => this.end(connection, why);
     this.#recovery = new Recovery({
@@ -137,7 +139,7 @@ export class Relay {
    * `beginning` have passed `checkTopics`.
    */
   open(connection: Connection, socket: Socket, beginning: Beginning = {}): void {
-    const now = this.#now();
+    const now = this.#options.now();
     connection.openedAt = now;
     if (connection.protocol.session !== undefined) {
       connection.socket = socket;
@@ -197,7 +199,7 @@ export class Relay {
   }
 
   pong(connection: Connection): void {
-    this.#heartbeat.pong(connection, this.#now());
+    this.#heartbeat.pong(connection, this.#options.now());
     this.#recovery.holding.pong(connection);
   }
 
@@ -262,7 +264,7 @@ export class Relay {
 
   /** To be called often (several times in a ping interval): ends what is overdue. Cost: all connections. */
   sweep(): void {
-    const now = this.#now();
+    const now = this.#options.now();
     this.#registry.expire(now);
     this.#options.engine.sweep();
     this.#sessions.sweep();
@@ -280,20 +282,16 @@ export class Relay {
     this.#recovery.holding.release();
   }
 
-  /** Refuses (`invalid_topic`, `too_many_topics`) what cannot be the topics of a connection. */
-  checkTopics(names: ReadonlySet<string>): Refusal | undefined {
-    return checkTopics(names, this.#limits.connectionTopicsMax);
+  /** Refuses (`invalid_topic`, `too_many_topics`, `permission_denied`) what a connection's client may not choose. */
+  checkTopics(connection: Connection, names: ReadonlySet<string>): Refusal | undefined {
+    const refusal = checkTopics(names, this.#limits.connectionTopicsMax);
+    return refusal ?? this.#options.authority.checkRegistered(connection, names);
   }
 
   #obey(connection: Connection, command: TopicsCommand): Refusal | undefined {
     const names = new Set(command.topics);
-    const refusal =
-      this.checkTopics(names) ?? this.#options.authority.checkRegistered(connection, names);
+    const refusal = this.checkTopics(connection, names);
     if (refusal === undefined) this.#recovery.choose(connection, names, command.since);
     return refusal;
-  }
-
-  #now(): number {
-    return this.#options.now();
   }
 }

@@ -64,10 +64,10 @@ export class Topics {
   /** Who is in those topics that are watched. */
   readonly presence: Presence;
 
-  constructor(outlet: Outlet, rules: TopicRules, newId: () => string) {
+  constructor(outlet: Outlet, rules: TopicRules, name: (connection: Connection) => void) {
     this.#outlet = outlet;
     this.#rules = rules;
-    this.presence = new Presence(newId);
+    this.presence = new Presence(name);
   }
 
   get size(): number {
