@@ -4,7 +4,7 @@
 import type { Static, TSchema } from "@sinclair/typebox";
 import { type TypeCheck, TypeCompiler } from "@sinclair/typebox/compiler";
 import { version } from "../../package.json";
-import type { Who } from "../relay/backend";
+import { closeOf, type Who } from "../relay/backend";
 import type { ClientInfo } from "../relay/command";
 import { Refusal } from "../relay/errors";
 import { rawMember } from "../relay/json-text";
@@ -37,9 +37,6 @@ export interface Method {
 
 /** Publications in one answer. */
 const HISTORY_MAX = 300;
-
-/** Of the reason in a close frame (RFC 6455, 5.5): 125 bytes, two of them the code. */
-const REASON_BYTES_MAX = 123;
 
 /** The methods by their names, but for batch. */
 export function apiMethods({ relay, format, node }: ApiMethodsOptions): Record<string, Method> {
@@ -103,12 +100,9 @@ export function apiMethods({ relay, format, node }: ApiMethodsOptions): Record<s
     }),
 
     disconnect: method(Shape.Disconnect, async (body) => {
-      const { code = 3503, reason = "" } = body.disconnect ?? {};
-      if (code < 3000 || code > 4999) return bad("A code is from 3000 to 4999.");
-      if (Buffer.byteLength(reason) > REASON_BYTES_MAX) return bad("A reason has 123 bytes.");
+      const close = closeOf(body.disconnect?.code, body.disconnect?.reason);
+      if (close instanceof Refusal) return close;
       const refusal = nobody(body);
-      // Never empty: the JavaScript SDK reads no code then.
-      const close = { code, reason: reason || "force disconnect" };
       if (refusal === undefined) await backend.disconnect(body, close, body.whitelist);
       return refusal ?? "{}";
     }),
@@ -156,9 +150,11 @@ export function apiMethods({ relay, format, node }: ApiMethodsOptions): Record<s
     }),
 
     channels: method(Shape.Channels, async ({ pattern = "" }) => {
-      const glob = pattern === "" ? undefined : new Bun.Glob(pattern);
+      // A topic is no path: "*" fits slashes too.
+      const flat = (text: string) => text.replaceAll("/", "\u0001");
+      const glob = pattern === "" ? undefined : new Bun.Glob(flat(pattern));
       const rows = [...(await backend.topicSizes())]
-        .filter(([name]) => glob === undefined || glob.match(name))
+        .filter(([name]) => glob === undefined || glob.match(flat(name)))
         .map(([name, size]) => `${JSON.stringify(name)}:{"num_clients":${size}}`);
       return `{"channels":{${rows.join(",")}}}`;
     }),
@@ -203,6 +199,8 @@ function secondsTo(unix: number | undefined): number | undefined {
   return unix ? Math.max(0, unix - Date.now() / 1000) : undefined;
 }
 
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
 /** JSON text: a member as it stands in the body, or what its base64 holds. */
 function payload(
   text: string,
@@ -210,8 +208,8 @@ function payload(
   base64: string | undefined,
 ): string | Refusal | undefined {
   if (base64 === undefined || base64 === "") return rawMember(text, name);
-  const json = Buffer.from(base64, "base64").toString("utf8");
   try {
+    const json = utf8.decode(Buffer.from(base64, "base64"));
     JSON.parse(json);
     return json;
   } catch {

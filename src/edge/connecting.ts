@@ -67,7 +67,8 @@ export function connecting(options: RouteOptions) {
           const names = new Set(topics ?? relay.initialTopics(connection));
           const since = format.decodeSince?.(resumed, names);
           const beginning: Beginning = { topics: [...names], since };
-          const answer = relay.checkTopics(names) ?? streams.open(request, connection, beginning);
+          const refusal = topics && relay.checkTopics(connection, names);
+          const answer = refusal ?? streams.open(request, connection, beginning);
           if (answer instanceof Refusal) relay.admission.abandon(connection);
           return granted(answer);
         },
@@ -86,6 +87,7 @@ export function connecting(options: RouteOptions) {
               "forbidden_origin",
               "unknown_connection",
               "invalid_query",
+              "permission_denied",
               "invalid_topic",
               "too_many_topics",
               "too_many_user_connections",

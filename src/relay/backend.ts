@@ -9,7 +9,7 @@ import type { Registry } from "./registry";
 import type { TopicRules } from "./rules";
 import type { Sessions } from "./sessions";
 import type { Gift } from "./subscribing";
-import { checkTopic } from "./text";
+import { checkTopic, fitsBytes } from "./text";
 import type { Topics } from "./topics";
 
 /** Whose connections; what is given must all fit. With nothing given it is nobody's. */
@@ -19,6 +19,26 @@ export interface Who {
   readonly client?: string | undefined;
   /** The secret of a session over a stream. */
   readonly session?: string | undefined;
+}
+
+/** How connections are ended. */
+export interface Close {
+  readonly code: number;
+  readonly reason: string;
+}
+
+/** Of the reason in a close frame (RFC 6455, 5.5): 125 bytes, two of them the code. */
+const REASON_BYTES_MAX = 123;
+
+/** Refuses (`invalid_body`) what a backend cannot end connections with. Reasons are never empty: SDKs read no code then. */
+export function closeOf(code = 3503, reason = ""): Close | Refusal {
+  if (code < 3000 || code > 4999) {
+    return new Refusal("invalid_body", "A code is from 3000 to 4999.");
+  }
+  if (!fitsBytes(reason, REASON_BYTES_MAX)) {
+    return new Refusal("invalid_body", "A reason has at most 123 bytes of UTF-8.");
+  }
+  return { code, reason: reason || "force disconnect" };
 }
 
 /** An open connection, as the backend sees it. */
@@ -43,12 +63,6 @@ export interface BackendOptions {
   readonly now: () => number;
   readonly end: (connection: Connection, why: CloseName) => void;
   readonly closed: (connection: Connection) => void;
-}
-
-/** A code from 3000 to 4999 and a reason of at most 123 bytes. */
-export interface Close {
-  readonly code: number;
-  readonly reason: string;
 }
 
 /** Everything here is done on all nodes, and rejects with EngineUnavailable where they are out of reach. */
@@ -211,7 +225,7 @@ export class Backend {
   #of({ user = "", client = "", session = "" }: Who): readonly Connection[] {
     const { registry, sessions } = this.#options;
     const bySession = session === "" ? undefined : sessions.bySecret(session);
-    const byClient = client === "" ? undefined : registry.connection(client);
+    const byClient = registry.connection(client) ?? registry.named(client);
     const found = bySession ?? byClient;
     const some =
       found === undefined

@@ -19,7 +19,8 @@ interface Room {
 
 export interface PresenceOptions {
   readonly cluster: Cluster;
-  readonly newId: () => string;
+  /** Gives a connection the id that others may know. */
+  readonly name: (connection: Connection) => void;
 }
 
 export class Presence {
@@ -37,7 +38,7 @@ export class Presence {
 
   /** A connection is in the topic now; answers who it is. */
   joined(connection: Connection, { name, rule }: Topic): ClientInfo {
-    if (connection.publicId === "") connection.publicId = this.#options.newId();
+    if (connection.publicId === "") this.#options.name(connection);
     const info = infoOf(connection, name);
     if (!rule.presence) return info;
     let room = this.#rooms.get(name);

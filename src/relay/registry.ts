@@ -6,6 +6,8 @@ export class Registry {
   /** Claimed for clients whose handshakes are under way: the terms. */
   readonly #claims = new Map<string, number[]>();
   readonly #connections = new Map<string, Connection>();
+  /** By what others may know them by, where that is not their id. */
+  readonly #named = new Map<string, Connection>();
   readonly #users = new Map<string, Connection[]>();
 
   get size(): number {
@@ -26,6 +28,16 @@ export class Registry {
 
   connection(id: string): Connection | undefined {
     return this.#connections.get(id);
+  }
+
+  /** Gives a connection the id that others may know. */
+  name(connection: Connection, publicId: string): void {
+    connection.publicId = publicId;
+    this.#named.set(publicId, connection);
+  }
+
+  named(publicId: string): Connection | undefined {
+    return this.#named.get(publicId);
   }
 
   /** The user's open connections; do not keep or change the list. */
@@ -68,6 +80,7 @@ export class Registry {
   remove(connection: Connection): boolean {
     if (this.#connections.get(connection.id) !== connection) return false;
     this.#connections.delete(connection.id);
+    this.#named.delete(connection.publicId);
     if (connection.user === "") return true;
     const siblings = this.#users.get(connection.user) ?? [];
     if (siblings.length <= 1) {

@@ -11,7 +11,6 @@ import { Delivery } from "./delivery";
 import { newProgress } from "./entrance";
 import { CLOSES, type CloseName, engineUnavailable, Refusal, shuttingDown } from "./errors";
 import { Heartbeat } from "./heartbeat";
-import type { Limits } from "./limits";
 import type { Publication, Published } from "./publication";
 import { Recovery } from "./recovery";
 import { Registry } from "./registry";
@@ -25,7 +24,6 @@ const FRAME_WINDOW_MS = 1_000;
 
 export class Relay {
   readonly #options: RelayOptions;
-  readonly #limits: Limits;
   readonly #registry = new Registry();
   readonly #topics: Topics;
   readonly #heartbeat: Heartbeat;
@@ -43,9 +41,12 @@ export class Relay {
 
   constructor(options: RelayOptions) {
     this.#options = options;
-    this.#limits = options.limits;
     this.cluster = new Cluster(options);
-    this.#topics = new Topics({ ...options, cluster: this.cluster });
+    this.#topics = new Topics({
+      ...options,
+      cluster: this.cluster,
+      name: (connection) => this.#registry.name(connection, options.newId()),
+    });
     this.#heartbeat = new Heartbeat(options.limits.pingMs, options.limits.pongMs);
     const end = (connection: Connection, why: CloseName) => this.end(connection, why);
     this.#recovery = new Recovery({
@@ -193,7 +194,7 @@ export class Relay {
 
   /** Counts an inbound frame or ping; false when the connection was ended for sending too many. */
   countFrame(connection: Connection): boolean {
-    if (++connection.frames <= this.#limits.connectionFramesMax) return true;
+    if (++connection.frames <= this.#options.limits.connectionFramesMax) return true;
     this.end(connection, "too_many_frames");
     return false;
   }
@@ -249,7 +250,7 @@ export class Relay {
    */
   publish(command: PublishCommand): Published | Refusal | Promise<Published | Refusal> {
     if (this.#shuttingDown) return shuttingDown();
-    const publication = accept(command, this.#limits.messageBytes);
+    const publication = accept(command, this.#options.limits.messageBytes);
     if (publication instanceof Refusal) return publication;
     return this.#options.engine.publish(publication, command.idempotency_key);
   }
@@ -283,15 +284,15 @@ export class Relay {
     this.#recovery.holding.release();
   }
 
-  /** Refuses (`invalid_topic`, `too_many_topics`) what cannot be the topics of a connection. */
-  checkTopics(names: ReadonlySet<string>): Refusal | undefined {
-    return checkTopics(names, this.#limits.connectionTopicsMax);
+  /** Refuses (`invalid_topic`, `too_many_topics`, `permission_denied`) what a connection's client may not choose. */
+  checkTopics(connection: Connection, names: ReadonlySet<string>): Refusal | undefined {
+    const refusal = checkTopics(names, this.#options.limits.connectionTopicsMax);
+    return refusal ?? this.#options.authority.checkRegistered(connection, names);
   }
 
   #obey(connection: Connection, command: TopicsCommand): Refusal | undefined {
     const names = new Set(command.topics);
-    const refusal =
-      this.checkTopics(names) ?? this.#options.authority.checkRegistered(connection, names);
+    const refusal = this.checkTopics(connection, names);
     if (refusal === undefined) this.#recovery.choose(connection, names, command.since);
     return refusal;
   }

@@ -71,7 +71,8 @@ export interface TopicsOptions {
   readonly rules: TopicRules;
   readonly engine: Engine;
   readonly cluster: Cluster;
-  readonly newId: () => string;
+  /** Gives a connection the id that others may know. */
+  readonly name: (connection: Connection) => void;
 }
 
 export class Topics {
