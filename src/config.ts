@@ -196,8 +196,17 @@ export const SETTINGS = {
     268_435_456,
     65_536,
     2 ** 40,
-    "What the histories of all topics may take in memory; beyond it those of the least recently used topics are given up.",
+    "What the histories of all topics may take, in memory or in the file of the engine; beyond it those of the least recently used topics are given up.",
   ),
+  engine: {
+    variable: "BATON_ENGINE",
+    fallback: "memory",
+    takes: "memory, sqlite:<file> or redis://<host>:<port>",
+    about:
+      "Where publications, idempotency keys and registrations are kept: in memory until the process ends; in a file, durable on this machine; or in Redis, for several nodes.",
+    parse: (text: string) =>
+      /^(memory|sqlite:[^\0]+|rediss?:\/\/[^\s\0]+)$/.test(text) ? text : undefined,
+  },
   topicsFile: path(
     "BATON_TOPICS_FILE",
     "JSON file with rules for topics by the prefix of their names. Not set: the same for all topics.",

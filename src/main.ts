@@ -10,10 +10,12 @@ import { Sockets } from "./edge/sockets";
 import { Streams } from "./edge/streams";
 import { tokenCheck } from "./edge/tokens";
 import { ENGINES } from "./engines";
+import type { EngineOptions } from "./engines/options";
 import { PROTOCOLS, SESSION_PROTOCOLS, SOCKET_FORMATS, STREAM_FORMATS } from "./protocols";
 import { errorOf, infoJson, publicationJson } from "./protocols/centrifuge";
 import { Authority } from "./relay/authority";
 import type { Outlet } from "./relay/connection";
+import type { Engine, EngineEvents } from "./relay/engine";
 import { Relay } from "./relay/relay";
 import { TopicRules } from "./relay/rules";
 import { SettingError } from "./setting";
@@ -30,6 +32,9 @@ const FLUSH_MS = 1_000;
 /** How often first topics are let in that wait for a client which keeps silent. */
 const RELEASE_MS = 50;
 
+/** The engine did not start; its message is the one line that the user sees. */
+class EngineFailure extends Error {}
+
 /** A running relay, as the process and the tests hold it. */
 export interface Running {
   /** Where it listens, such as http://127.0.0.1:8000. */
@@ -41,14 +46,14 @@ export interface Running {
   stop(): Promise<void>;
 }
 
-/** Starts a relay in this process. Throws what Bun throws when the address cannot be had. */
+/** Starts a relay in this process. Throws EngineFailure, and what Bun throws when the address cannot be had. */
 export async function start(settings: Settings, log: Log): Promise<Running> {
   const { historySize, historyTtlMs } = settings;
   const now = () => performance.now();
   const rules = new TopicRules({ historySize, historyTtlMs }, settings.topicRules);
   const tokens = await tokenCheck(settings);
   const isOpen = tokens === undefined && settings.apiKeys.length === 0;
-  const engine = (ENGINES.memory as NonNullable<typeof ENGINES.memory>)({
+  const engine = engineOf(settings.engine, {
     rules,
     historyBytes: settings.historyBytes,
     idempotencyMs: settings.idempotencyMs,
@@ -87,7 +92,7 @@ export async function start(settings: Settings, log: Log): Promise<Running> {
     version,
     node,
   });
-  await engine.start({
+  await startEngine(engine, {
     deliver: (publication) => relay.deliver(publication),
     lost: () => {},
     heard: () => {},
@@ -134,6 +139,23 @@ export async function start(settings: Settings, log: Log): Promise<Running> {
   };
 }
 
+/** The engine of BATON_ENGINE. */
+function engineOf(at: string, options: EngineOptions): Engine {
+  const scheme = at.split(":")[0] as string;
+  const create = ENGINES[scheme];
+  if (create !== undefined) return create(options, at);
+  throw new EngineFailure(`BATON_ENGINE=${at}: this Baton has no engine ${scheme}.`);
+}
+
+/** Throws EngineFailure where the engine cannot start. */
+async function startEngine(engine: Engine, events: EngineEvents): Promise<void> {
+  try {
+    await engine.start(events);
+  } catch (error) {
+    throw new EngineFailure(error instanceof Error ? error.message : String(error));
+  }
+}
+
 /** 128 random bits: an id opens its registration. */
 function newId(): string {
   return Buffer.from(getRandomValues(new Uint8Array(16))).toString("hex");
@@ -152,6 +174,7 @@ function fail(line: string): never {
 }
 
 function startFailure(error: unknown, settings: Settings): string {
+  if (error instanceof EngineFailure) return error.message;
   const code = (error as { code?: unknown } | null)?.code;
   const address = `${settings.host}:${settings.port}`;
   if (code === "EADDRINUSE") {

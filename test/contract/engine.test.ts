@@ -1,13 +1,17 @@
 // What every engine must do: this suite runs for each row of src/engines/index.ts.
-import { beforeEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { ENGINES } from "../../src/engines";
+import type { EngineOptions } from "../../src/engines/options";
 import { type Engine, EngineUnavailable, type Range } from "../../src/relay/engine";
 import type { Publication, Published } from "../../src/relay/publication";
 import { TopicRules } from "../../src/relay/rules";
+import { Engines } from "../support/engines";
 import { engineOptions, NOBODY } from "../support/simulation";
 
-for (const [name, create] of Object.entries(ENGINES)) {
+for (const name of Object.keys(ENGINES)) {
   describe(`the ${name} engine`, () => {
+    const engines = new Engines();
+    const create = (options: EngineOptions) => engines.make(name, options);
     let engine: Engine;
     let delivered: Publication[];
 
@@ -22,6 +26,8 @@ for (const [name, create] of Object.entries(ENGINES)) {
         },
       });
     });
+
+    afterEach(() => engines[Symbol.asyncDispose]());
 
     test("is known by its name and healthy from start to close", async () => {
       expect(engine.name).toBe(name);
