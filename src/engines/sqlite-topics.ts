@@ -6,6 +6,7 @@ import type { TopicRule, TopicRules } from "../relay/rules";
 import type { SqliteFile } from "./sqlite-file";
 import { publicationOf, type Row, rowOf } from "./sqlite-row";
 import { SQL, TOPIC_BYTES, type Topic, type TopicRow } from "./sqlite-topic";
+import { TopicCache } from "./sqlite-topic-cache";
 import type { WallClock } from "./wall-clock";
 
 export interface SqliteTopicsOptions {
@@ -15,8 +16,6 @@ export interface SqliteTopicsOptions {
   readonly newEpoch: () => string;
 }
 
-/** Topics known in memory, at most twice as many. */
-const CACHE_TOPICS = 5_000;
 /** Topics looked at in one sweep, and publications removed in one: a few ms. */
 const SWEEP_TOPICS = 500;
 const SWEEP_ROWS = 5_000;
@@ -30,15 +29,16 @@ export class SqliteTopics {
   readonly #options: SqliteTopicsOptions;
   readonly #clock: WallClock;
   readonly #sql: Record<keyof typeof SQL, Statement>;
-  /** Those used lately, and those used before: the older half goes when the newer is full. */
-  #young = new Map<string, Topic>();
-  #old = new Map<string, Topic>();
+  readonly #touched = new Set<Topic>();
+  /** What the file does not say yet must not be read from there. */
+  readonly #cache = new TopicCache(
+    (topic) => topic.delivered < topic.top || this.#touched.has(topic),
+  );
   /** Of every topic without a row; it changes whenever a topic's row is given up, so that none comes back under it. */
   #epoch: string;
   #bytes: number;
   /** As they are in the file. */
   #kept: { epoch: string; bytes: number };
-  readonly #touched = new Set<Topic>();
   #added = 0;
   /** The last topic that a sweep has looked at. */
   #swept = 0;
@@ -109,8 +109,7 @@ export class SqliteTopics {
 
   /** Back to what the file has. All that is in it must have been delivered. */
   rolledBack(): void {
-    this.#young.clear();
-    this.#old.clear();
+    this.#cache.clear();
     this.#touched.clear();
     this.#added = 0;
     this.#epoch = this.#kept.epoch;
@@ -120,7 +119,7 @@ export class SqliteTopics {
   /** From here on `read` gives this publication, which `append` has numbered. */
   delivered({ topic: name, offset }: Publication): void {
     if (offset === undefined) return;
-    const topic = this.#cached(name);
+    const topic = this.#cache.peek(name);
     if (topic !== undefined) topic.delivered = offset;
   }
 
@@ -161,7 +160,7 @@ export class SqliteTopics {
     this.#swept = rows.length < SWEEP_TOPICS ? 0 : (rows.at(-1) as TopicRow)[0];
     const now = this.#clock.ms;
     return rows
-      .map((row) => this.#cached(row[1]) ?? this.#from(row))
+      .map((row) => this.#cache.peek(row[1]) ?? this.#from(row))
       .filter(({ oldest, first, top, rule }) => {
         if (oldest === undefined) return false;
         const least = Math.max(first, top - rule.historySize + 1);
@@ -200,7 +199,7 @@ export class SqliteTopics {
     for (let left = rows; left > 0 && this.#bytes > bound; ) {
       const row = this.#first<TopicRow>(this.#sql.idle);
       if (row === undefined) return;
-      const topic = this.#cached(row[1]) ?? this.#from(row);
+      const topic = this.#cache.peek(row[1]) ?? this.#from(row);
       if (topic.oldest === undefined) {
         // All others are gone already.
         if (this.#touched.has(topic)) return;
@@ -237,8 +236,7 @@ export class SqliteTopics {
     this.#sql.cut.run(topic.id, topic.top);
     this.#sql.remove.run(topic.id);
     this.#bytes -= topic.bytes;
-    this.#young.delete(topic.name);
-    this.#old.delete(topic.name);
+    this.#cache.delete(topic.name);
   }
 
   #count(topic: Topic, bytes: number): void {
@@ -252,34 +250,14 @@ export class SqliteTopics {
     const bytes = TOPIC_BYTES + 2 * Buffer.byteLength(name);
     const row = this.#sql.create.values(name, this.#epoch, bytes, this.#clock.ms)[0] as TopicRow;
     this.#bytes += bytes;
-    return this.#remember(this.#from(row));
-  }
-
-  #cached(name: string): Topic | undefined {
-    return this.#young.get(name) ?? this.#old.get(name);
+    return this.#cache.add(this.#from(row));
   }
 
   #get(name: string): Topic | undefined {
-    const young = this.#young.get(name);
-    if (young !== undefined) return young;
-    const old = this.#old.get(name);
-    if (old !== undefined) return this.#remember(old);
+    const known = this.#cache.get(name);
+    if (known !== undefined) return known;
     const row = this.#first<TopicRow>(this.#sql.topic, name);
-    return row && this.#remember(this.#from(row));
-  }
-
-  #remember(topic: Topic): Topic {
-    if (this.#young.size >= CACHE_TOPICS) {
-      const dropped = this.#old;
-      this.#old = this.#young;
-      this.#young = new Map();
-      // What the file does not say yet must not be read from there.
-      for (const [name, one] of dropped) {
-        if (one.delivered < one.top || this.#touched.has(one)) this.#young.set(name, one);
-      }
-    }
-    this.#young.set(topic.name, topic);
-    return topic;
+    return row && this.#cache.add(this.#from(row));
   }
 
   #from([id, name, epoch, top, first, bytes]: TopicRow): Topic {
