@@ -13,8 +13,9 @@ const CHECK_BYTES = 256 * 2 ** 20;
 /** Pages of 4 KiB after which the journal goes into the file, and what remains of the journal's own file after that. */
 const CHECKPOINT_PAGES = 1_000;
 const JOURNAL_BYTES = 8 * 2 ** 20;
-/** What a write must have room for before the engine takes publications again. */
-const PROBE_BYTES = 65_536;
+/** What must have room before the engine takes publications again after a failure, and when it starts. */
+const PROBE_BYTES = 2 ** 20;
+const START_BYTES = 4_096;
 /** Pages given back to the system at once: a few ms. Fewer free ones than `SPARE_PAGES` are left for what comes. */
 const VACUUM_PAGES = 256;
 const SPARE_PAGES = 256;
@@ -42,19 +43,21 @@ const SCHEMA = `
 
 export class SqliteFile {
   readonly #database: Database;
+  /** A file with an open statement stays locked after its close. */
+  readonly #statements: Statement[] = [];
   readonly #begin: Statement;
   readonly #commit: Statement;
-  readonly #pages: Statement<unknown, []>;
-  readonly #free: Statement<unknown, []>;
+  readonly #pages: Statement;
+  readonly #free: Statement;
   /** Transactions that were committed. */
   commits = 0;
 
   private constructor(database: Database) {
     this.#database = database;
-    this.#begin = database.prepare("BEGIN IMMEDIATE");
-    this.#commit = database.prepare("COMMIT");
-    this.#pages = database.prepare("PRAGMA page_count");
-    this.#free = database.prepare("PRAGMA freelist_count");
+    this.#begin = this.prepare("BEGIN IMMEDIATE");
+    this.#commit = this.prepare("COMMIT");
+    this.#pages = this.prepare("PRAGMA page_count");
+    this.#free = this.prepare("PRAGMA freelist_count");
   }
 
   /**
@@ -64,21 +67,21 @@ export class SqliteFile {
   static async open<Value>(path: string, use: (file: SqliteFile) => Value): Promise<Value> {
     const isNew = await isEmpty(path);
     if (!isNew) await checkHeader(path);
-    let database: Database | undefined;
+    let file: SqliteFile | undefined;
     try {
-      database = new Database(path, { create: true, readwrite: true });
-      prepare(database, Bun.file(path).size);
-      const file = new SqliteFile(database);
-      file.probe();
+      file = new SqliteFile(new Database(path, { create: true, readwrite: true }));
+      file.#prepare(Bun.file(path).size);
       return use(file);
     } catch (error) {
-      database?.close();
+      if (file !== undefined) file.#release();
       throw new Error(sentence(path, error));
     }
   }
 
   prepare(sql: string): Statement {
-    return this.#database.prepare(sql);
+    const statement = this.#database.prepare(sql);
+    this.#statements.push(statement);
+    return statement;
   }
 
   /** One transaction; throws, and nothing was done, when it cannot be. */
@@ -97,8 +100,8 @@ export class SqliteFile {
   }
 
   /** Throws when nothing can be written now. */
-  probe(): void {
-    this.write(() => this.#database.run("INSERT INTO probe VALUES (zeroblob(?))", [PROBE_BYTES]));
+  probe(bytes = PROBE_BYTES): void {
+    this.write(() => this.#database.run("INSERT INTO probe VALUES (zeroblob(?))", [bytes]));
     this.write(() => this.#database.run("DELETE FROM probe"));
   }
 
@@ -119,10 +122,49 @@ export class SqliteFile {
     try {
       this.#database.run("PRAGMA wal_checkpoint(TRUNCATE)");
     } catch {}
+    this.#release();
+  }
+
+  /** Looks whether it can be used, makes what is missing, and sets it up. */
+  #prepare(bytes: number): void {
+    const database = this.#database;
+    database.run(`PRAGMA busy_timeout=${BUSY_MS}`);
+    // Held from the first look on until the process ends, so that a second relay is refused.
+    database.run("PRAGMA locking_mode=EXCLUSIVE");
+    if (this.#value("SELECT count(*) FROM sqlite_schema") === 0) {
+      database.run("PRAGMA auto_vacuum=INCREMENTAL");
+      // Before the WAL, so that the file's own header says from the beginning whose it is.
+      this.write(() => database.run(SCHEMA));
+    } else if (bytes <= CHECK_BYTES) {
+      const found = this.#value("PRAGMA quick_check(1)");
+      if (found !== "ok") throw new Corrupt(String(found).replaceAll("\n", " "));
+    }
+    if (this.#value("PRAGMA journal_mode=WAL") !== "wal") {
+      throw new Error("it has no write-ahead log here");
+    }
+    database.run("PRAGMA synchronous=FULL");
+    database.run(`PRAGMA wal_autocheckpoint=${CHECKPOINT_PAGES}`);
+    database.run(`PRAGMA journal_size_limit=${JOURNAL_BYTES}`);
+    database.run("PRAGMA cache_size=-32768");
+    this.probe(START_BYTES);
+  }
+
+  /** Of a statement that is run once. */
+  #value(sql: string): unknown {
+    const statement = this.#database.prepare(sql);
+    try {
+      return statement.values()[0]?.[0];
+    } finally {
+      statement.finalize();
+    }
+  }
+
+  #release(): void {
+    for (const statement of this.#statements) statement.finalize();
     this.#database.close();
   }
 
-  #count(statement: Statement<unknown, []>): number {
+  #count(statement: Statement): number {
     return (statement.values()[0] as [number])[0];
   }
 }
@@ -167,29 +209,6 @@ async function checkHeader(path: string): Promise<void> {
 }
 
 class Corrupt extends Error {}
-
-function prepare(database: Database, bytes: number): void {
-  database.run(`PRAGMA busy_timeout=${BUSY_MS}`);
-  // Held from the first look on until the process ends, so that a second relay is refused.
-  database.run("PRAGMA locking_mode=EXCLUSIVE");
-  const made = database.query("SELECT count(*) FROM sqlite_schema").values() as [[number]];
-  if (made[0][0] > 0) {
-    if (bytes <= CHECK_BYTES) {
-      const found = database.query("PRAGMA quick_check(1)").values() as [[string]];
-      if (found[0][0] !== "ok") throw new Corrupt(found[0][0]);
-    }
-  } else {
-    database.run("PRAGMA auto_vacuum=INCREMENTAL");
-    // Before the WAL, so that the file's own header says from the beginning whose it is.
-    database.transaction(() => database.run(SCHEMA)).exclusive();
-  }
-  const mode = database.query("PRAGMA journal_mode=WAL").values() as [[string]];
-  if (mode[0][0] !== "wal") throw new Error("it has no write-ahead log here");
-  database.run("PRAGMA synchronous=FULL");
-  database.run(`PRAGMA wal_autocheckpoint=${CHECKPOINT_PAGES}`);
-  database.run(`PRAGMA journal_size_limit=${JOURNAL_BYTES}`);
-  database.run("PRAGMA cache_size=-32768");
-}
 
 /** What the user can do about it. */
 function sentence(path: string, error: unknown): string {

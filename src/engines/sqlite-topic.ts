@@ -17,7 +17,7 @@ export const SQL = {
   bytes: "SELECT sum(bytes) FROM topics",
   topic: `SELECT ${COLUMNS} FROM topics WHERE name = ?1`,
   next: `SELECT ${COLUMNS} FROM topics WHERE id > ?1 ORDER BY id LIMIT ?2`,
-  idle: `SELECT ${COLUMNS} FROM topics ORDER BY used LIMIT 1`,
+  idle: `SELECT ${COLUMNS} FROM topics ORDER BY used LIMIT 1 OFFSET ?1`,
   create: `INSERT INTO topics (name, epoch, top, first, bytes, used) VALUES (?1, ?2, 0, 1, ?3, ?4)
     RETURNING ${COLUMNS}`,
   update: "UPDATE topics SET top = ?1, first = ?2, bytes = ?3, used = ?4 WHERE id = ?5",

@@ -196,13 +196,17 @@ export class SqliteTopics {
   /** Back under the bound, in steps: the oldest of the topic that was published to least recently, then that topic. */
   #giveUp(rows: number): void {
     const { bytes: bound, newEpoch } = this.#options;
+    /** Topics of this transaction that have nothing left. */
+    let empty = 0;
     for (let left = rows; left > 0 && this.#bytes > bound; ) {
-      const row = this.#first<TopicRow>(this.#sql.idle);
+      const row = this.#first<TopicRow>(this.#sql.idle, empty);
       if (row === undefined) return;
       const topic = this.#cache.peek(row[1]) ?? this.#from(row);
       if (topic.oldest === undefined) {
-        // All others are gone already.
-        if (this.#touched.has(topic)) return;
+        if (this.#touched.has(topic)) {
+          empty++;
+          continue;
+        }
         this.#remove(topic);
         this.#epoch = newEpoch();
         this.#sql.setEpoch.run(this.#epoch);
