@@ -7,7 +7,7 @@ export type Row = [offset: number, json: 0 | 1 | null, about: string | null, dat
 /** What a row takes beside its text, with the room that SQLite leaves free in its pages: measured. */
 const ROW_BYTES = 40;
 /** Beyond so much of a row, the rest of it stands on pages of its own. */
-const LOCAL_BYTES = 1_000;
+const LOCAL_BYTES = 950;
 const PAGE_BYTES = 4_096;
 
 type Part = Pick<Publication, "user" | "info" | "tags" | "except">;

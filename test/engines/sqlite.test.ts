@@ -315,7 +315,7 @@ describe("retention", () => {
   test("gives room back to the system", async () => {
     const rules = new TopicRules({ historySize: 1_000_000, historyTtlMs: 1_000 });
     const engine = await start({ rules, historyBytes: 1e9 });
-    for (let i = 0; i < 20; i++) await publishAll(engine, 500, "a", "x".repeat(1_000));
+    for (let i = 0; i < 20; i++) await publishAll(engine, 500, "a", "x".repeat(500));
     now = 10_000;
     for (let i = 0; i < 40; i++) engine.sweep();
     engine.close();
