@@ -97,7 +97,7 @@ export async function start(settings: Settings, log: Log): Promise<Running> {
     lost: () => {},
     heard: () => {},
   });
-  const server = serve({
+  const server = await Promise.try(serve, {
     settings,
     relay,
     sockets,
@@ -108,6 +108,9 @@ export async function start(settings: Settings, log: Log): Promise<Running> {
     apiFormat: { errorOf, publicationJson, infoJson },
     node,
     log,
+  }).catch(async (error: unknown) => {
+    await engine.close();
+    throw error;
   });
 
   const { pingMs, pongMs, registrationTtlMs } = settings;
@@ -144,7 +147,7 @@ function engineOf(at: string, options: EngineOptions): Engine {
   const scheme = at.split(":")[0] as string;
   const create = ENGINES[scheme];
   if (create !== undefined) return create(options, at);
-  throw new EngineFailure(`BATON_ENGINE=${at}: this Baton has no engine ${scheme}.`);
+  throw new EngineFailure(`BATON_ENGINE: this Baton has no engine ${scheme}.`);
 }
 
 /** Throws EngineFailure where the engine cannot start. */

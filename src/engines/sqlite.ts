@@ -176,8 +176,9 @@ export class SqliteEngine implements Engine {
   }
 
   close(): void {
+    if (this.#opened === undefined) return;
     while (this.#queue.length > 0) this.#commit();
-    this.#opened?.file.close();
+    this.#opened.file.close();
     this.#opened = undefined;
   }
 
@@ -210,21 +211,22 @@ export class SqliteEngine implements Engine {
 
   #enqueue(job: Job): void {
     this.#queue.push(job);
-    if (this.#scheduled) return;
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#queue.length === 0) return;
     this.#scheduled = true;
     setImmediate(() => {
       this.#scheduled = false;
       this.#commit();
-      const waiting = this.#queue;
-      if (waiting.length === 0) return;
-      this.#queue = [];
-      for (const job of waiting) this.#enqueue(job);
+      this.#schedule();
     });
   }
 
   /** One transaction with what waits, as much as fits; then delivers and answers. */
   #commit(): void {
-    if (this.#opened === undefined || this.#queue.length === 0) return;
+    if (this.#opened === undefined) return;
     const { file, topics, answers } = this.#opened;
     const batch = this.#take();
     try {
