@@ -198,14 +198,14 @@ export const SETTINGS = {
     268_435_456,
     65_536,
     2 ** 40,
-    "What the histories of all topics may take in memory; beyond it those of the least recently used topics are given up.",
+    "What the histories of all topics may take, in memory or in the file of the engine; beyond it those of the least recently used topics are given up.",
   ),
   engine: matching(
     "BATON_ENGINE",
     "memory",
-    "memory",
-    /^memory$/,
-    "Where publications are numbered and kept.",
+    "memory, sqlite:<file> or redis://<host>:<port>",
+    /^(memory|sqlite:[^\0]+|rediss?:\/\/[^\s\0]+)$/,
+    "Where publications, idempotency keys and registrations are kept: in memory until the process ends; in a file, durable on this machine; or in Redis, for several nodes.",
   ),
   workers: processes(
     "BATON_WORKERS",

@@ -2,7 +2,7 @@
 import { readSettings, type Settings } from "./config";
 import { isLoopback } from "./consistency";
 import { createLog, type Log, shown } from "./edge/log";
-import { start } from "./node";
+import { EngineFailure, start } from "./node";
 import { SettingError } from "./setting";
 import { Supervisor, type WorkerEvents, type WorkerProcess } from "./supervisor";
 import { work } from "./worker";
@@ -23,6 +23,7 @@ function fail(line: string): never {
 }
 
 function startFailure(error: unknown, settings: Settings): string {
+  if (error instanceof EngineFailure) return error.message;
   const code = (error as { code?: unknown } | null)?.code;
   const address = `${settings.host}:${settings.port}`;
   if (code === "EADDRINUSE") {

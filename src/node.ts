@@ -13,7 +13,7 @@ import { PROTOCOLS, SESSION_PROTOCOLS, SOCKET_FORMATS, STREAM_FORMATS } from "./
 import { errorOf, infoJson, publicationJson } from "./protocols/centrifuge";
 import { Authority } from "./relay/authority";
 import type { Outlet } from "./relay/connection";
-import type { Engine } from "./relay/engine";
+import type { Engine, EngineEvents } from "./relay/engine";
 import { Relay } from "./relay/relay";
 import { TopicRules } from "./relay/rules";
 
@@ -22,6 +22,9 @@ const FLUSH_MS = 1_000;
 
 /** How often first topics are let in that wait for a client which keeps silent. */
 const RELEASE_MS = 50;
+
+/** The engine did not start; its message is the one line that the user sees. */
+export class EngineFailure extends Error {}
 
 /** What a worker has from its supervisor. */
 export interface Parts {
@@ -46,7 +49,7 @@ export interface Running {
   stop(): Promise<void>;
 }
 
-/** Starts a relay in this process. Throws what Bun throws when the address cannot be had. */
+/** Starts a relay in this process. Throws EngineFailure, and what Bun throws when the address cannot be had. */
 export async function start(
   settings: Settings,
   log: Log,
@@ -89,12 +92,12 @@ export async function start(
     version,
     node,
   });
-  await engine.start({
+  await startEngine(engine, {
     deliver: (publication) => relay.deliver(publication),
     lost: (topic) => relay.lost(topic),
     heard: (message) => relay.cluster.heard(message),
   });
-  const server = serve({
+  const server = await Promise.try(serve, {
     settings,
     relay,
     sockets,
@@ -106,6 +109,9 @@ export async function start(
     node,
     shared,
     log,
+  }).catch(async (error: unknown) => {
+    await engine.close();
+    throw error;
   });
 
   const { pingMs, pongMs, registrationTtlMs } = settings;
@@ -161,7 +167,9 @@ function newEpoch(): string {
 export function makeEngine(settings: Settings): Engine {
   const scheme = settings.engine.split(":", 1)[0] as string;
   const make = ENGINES[scheme];
-  if (make === undefined) throw new Error(`no engine ${scheme}`);
+  if (make === undefined) {
+    throw new EngineFailure(`BATON_ENGINE: this Baton has no engine ${scheme}.`);
+  }
   return make(
     {
       rules: rulesOf(settings),
@@ -177,6 +185,15 @@ export function makeEngine(settings: Settings): Engine {
     },
     settings.engine,
   );
+}
+
+/** Throws EngineFailure where the engine cannot start. */
+export async function startEngine(engine: Engine, events: EngineEvents): Promise<void> {
+  try {
+    await engine.start(events);
+  } catch (error) {
+    throw new EngineFailure(error instanceof Error ? error.message : String(error));
+  }
 }
 
 /** Whether workers have one engine, in their supervisor; otherwise each talks to its store itself. */

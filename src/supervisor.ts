@@ -5,7 +5,7 @@ import type { Log } from "./edge/log";
 import type { FromWorker } from "./engines/calls";
 import { Channel } from "./engines/channel";
 import { Hub, type LocalEngine, Member } from "./engines/hub";
-import { makeEngine, sharesEngine } from "./node";
+import { makeEngine, sharesEngine, startEngine } from "./node";
 import type { Order, Report } from "./worker";
 
 /** A worker that says nothing for so long is stuck: it is killed, since its socket goes on taking connections. */
@@ -128,7 +128,9 @@ export class Supervisor {
 
   /** Starts engine and workers; resolves with the relay's address when all of them listen. */
   async start(): Promise<string> {
-    if (this.hub !== undefined) await this.engine?.start(this.hub.events);
+    if (this.engine !== undefined && this.hub !== undefined) {
+      await startEngine(this.engine, this.hub.events);
+    }
     this.#ticking = setInterval(() => this.#tick(), TICK_MS);
     const workers = Array.from({ length: this.#options.settings.workers }, () => this.#spawn());
     const urls = await Promise.all(workers.map(({ ready }) => ready.promise));

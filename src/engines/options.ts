@@ -3,7 +3,7 @@ import type { TopicRules } from "../relay/rules";
 
 export interface EngineOptions {
   readonly rules: TopicRules;
-  /** Bound of the histories that are kept in this process's memory. */
+  /** Bound of the histories that this process keeps, in memory or in its file. */
   readonly historyBytes: number;
   /** How long an idempotency key is remembered, and how many at once. */
   readonly idempotencyMs: number;
