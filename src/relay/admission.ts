@@ -56,7 +56,9 @@ export class Admission {
 
   /** Whether a client may connect with this id; its connection is not open yet. */
   admit(id: string, protocol: Protocol): Connection | Refusal {
-    const replaced = this.#registry.connection(id);
+    const open = this.#registry.connection(id);
+    // A session's id is no secret: others in its topics are told it.
+    const replaced = open?.session === undefined ? open : undefined;
     // The registry's own id: the caller's may be a part of a URL, which would be kept with it.
     if (replaced !== undefined) {
       return new Connection(replaced.id, replaced.user, protocol, replaced.initial);
