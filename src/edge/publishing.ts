@@ -130,7 +130,7 @@ export function publishing({ relay, checkKey, security, publish }: RouteOptions)
             limit: Math.min(limit, HISTORY_LIMIT_MAX),
             reverse,
           };
-          const page = granted(await relay.history(topic, range));
+          const page = granted(await relay.backend.history(topic, range));
           if (page.top === undefined) {
             throw new Refused(new Refusal("no_history", "This topic keeps no history."));
           }

@@ -1,6 +1,7 @@
 // What the backend asks of connections, and does to them: by user, by client, or both.
 import type { ClientInfo } from "./command";
 import type { Connection } from "./connection";
+import type { Engine, Page, Range } from "./engine";
 import { type CloseName, notAvailable, Refusal } from "./errors";
 import type { PresenceCounts } from "./presence";
 import type { Registry } from "./registry";
@@ -55,6 +56,7 @@ export interface BackendOptions {
   readonly registry: Registry;
   readonly topics: Topics;
   readonly sessions: Sessions;
+  readonly engine: Engine;
   readonly rules: TopicRules;
   readonly now: () => number;
   readonly end: (connection: Connection, why: CloseName) => void;
@@ -136,6 +138,16 @@ export class Backend {
   /** How many are; in constant time. */
   presenceCounts(topic: string): PresenceCounts | Refusal {
     return this.#noPresence(topic) ?? this.#options.topics.presence.counts(topic);
+  }
+
+  /** A part of a topic's history, for the backend: publications to single users too. Rejects if the engine fails. */
+  history(topic: string, range: Range): Page | Refusal | Promise<Page> {
+    return checkTopic(topic) ?? this.#options.engine.history(topic, range);
+  }
+
+  /** Removes what a topic's history keeps; its epoch and offset stay. Rejects if the engine fails. */
+  forgetHistory(topic: string): Refusal | undefined | Promise<undefined> {
+    return checkTopic(topic) ?? this.#options.engine.forget(topic);
   }
 
   /** Users with open connections. */

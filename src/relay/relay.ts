@@ -1,13 +1,12 @@
 // The relay itself: who is registered, who is connected, who gets what. No network, no clock, no I/O:
 // time, randomness, fan-out and the engine are handed in, so that a test can run it by itself.
 
-import { accept, type PublishCommand } from "./acceptance";
+import { accept, acceptAll, type PublishCommand } from "./acceptance";
 import { Admission } from "./admission";
 import { Backend } from "./backend";
 import type { TopicsCommand } from "./command";
 import type { Connection, Socket } from "./connection";
 import { Delivery } from "./delivery";
-import type { Page, Range } from "./engine";
 import { newProgress } from "./entrance";
 import { CLOSES, type CloseName, engineUnavailable, Refusal, shuttingDown } from "./errors";
 import { Heartbeat } from "./heartbeat";
@@ -18,7 +17,7 @@ import { Recovery } from "./recovery";
 import { type Registration, Registry } from "./registry";
 import type { Beginning, Counts, RelayOptions } from "./relay-options";
 import { Sessions } from "./sessions";
-import { checkTopic, checkTopics } from "./text";
+import { checkTopics } from "./text";
 import { Topics } from "./topics";
 
 /** The length of the window in which inbound frames are counted. */
@@ -247,19 +246,20 @@ export class Relay {
     return this.#options.engine.publish(publication, command.idempotency_key);
   }
 
-  /** A part of a topic's history, for the backend: publications to single users too. Rejects if the engine fails. */
-  history(topic: string, range: Range): Page | Refusal | Promise<Page> {
-    return checkTopic(topic) ?? this.#options.engine.history(topic, range);
+  /** The same to each of many topics, in their order. */
+  broadcast(topics: readonly string[], command: Omit<PublishCommand, "topic">) {
+    if (this.#shuttingDown) return topics.map(shuttingDown);
+    const { engine } = this.#options;
+    return acceptAll(topics, command, this.#limits.messageBytes).map((publication) =>
+      publication instanceof Refusal
+        ? publication
+        : engine.publish(publication, command.idempotency_key),
+    );
   }
 
   /** The only fan-out; every engine calls it, for each topic in order. Answers how many it was sent to. */
   deliver(publication: Publication): number {
     return this.#delivery.deliver(publication);
-  }
-
-  /** Removes what a topic's history keeps; its epoch and offset stay. Rejects if the engine fails. */
-  forgetHistory(topic: string): Refusal | undefined | Promise<undefined> {
-    return checkTopic(topic) ?? this.#options.engine.forget(topic);
   }
 
   /** To be called often (several times in a ping interval): ends what is overdue. Cost: all connections. */

@@ -211,8 +211,7 @@ describe("broadcast", () => {
     expect(await code("broadcast", { data: 1 })).toBe(107);
     expect(await code("broadcast", { channels: [], data: 1 })).toBe(107);
     expect(await code("broadcast", { channels: Array(1_001).fill("t"), data: 1 })).toBe(107);
-    const { responses } = (await call("broadcast", { channels: ["t"] })).result;
-    expect(responses[0].error.code).toBe(107);
+    expect(await code("broadcast", { channels: ["t"] })).toBe(107);
   });
 });
 
@@ -412,8 +411,12 @@ describe("history and history_remove", () => {
   });
 
   test("refuse what cannot be", async () => {
-    expect(await code("history", { channel: "past", since: { offset: 1, epoch: "other" } })).toBe(112);
-    expect(await code("history", { channel: "past", since: { offset: 0 }, reverse: true })).toBe(107);
+    expect(await code("history", { channel: "past", since: { offset: 1, epoch: "other" } })).toBe(
+      112,
+    );
+    expect(await code("history", { channel: "past", since: { offset: 0 }, reverse: true })).toBe(
+      107,
+    );
     expect(await code("history", { channel: "past", since: { offset: -1 } })).toBe(107);
     expect(await code("history", { channel: "brief:a" })).toBe(108);
     expect(await code("history", {})).toBe(107);
@@ -554,7 +557,6 @@ describe("the time that it takes grows with the work, not with its square", () =
     };
     const tenth = await timeOf(broadcast(100));
     const whole = await timeOf(broadcast(1_000));
-    console.log(tenth, whole);
     expect(whole).toBeLessThan(TIMES_MAX * tenth);
   }, 30_000);
 });
