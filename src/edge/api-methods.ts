@@ -8,7 +8,7 @@ import { closeOf, type Who } from "../relay/backend";
 import type { ClientInfo } from "../relay/command";
 import { Refusal } from "../relay/errors";
 import { rawMember } from "../relay/json-text";
-import type { Publication } from "../relay/publication";
+import type { Publication, Published } from "../relay/publication";
 import type { Relay } from "../relay/relay";
 import * as Shape from "./api-shapes";
 
@@ -43,19 +43,7 @@ export function apiMethods({ relay, format, node }: ApiMethodsOptions): Record<s
   const { errorOf, publicationJson, infoJson } = format;
   const { backend } = relay;
 
-  const publish = async (
-    topic: string,
-    data: string | Refusal | undefined,
-    { tags, idempotency_key: key }: { tags?: Record<string, string>; idempotency_key?: string },
-  ): Promise<string | Refusal> => {
-    if (data instanceof Refusal) return data;
-    if (topic === "" || data === undefined) return bad("channel and data are needed.");
-    const answer = await relay.publish({
-      topic,
-      data,
-      tags: tags && JSON.stringify(tags),
-      idempotency_key: key || undefined,
-    });
+  const written = (answer: Published | Refusal): string | Refusal => {
     if (answer instanceof Refusal) return answer;
     const { offset, epoch } = answer;
     return JSON.stringify({ offset, epoch });
@@ -68,16 +56,19 @@ export function apiMethods({ relay, format, node }: ApiMethodsOptions): Record<s
   };
 
   return {
-    publish: method(Shape.Publish, (body, text) =>
-      publish(body.channel ?? "", payload(text, "data", body.b64data), body),
-    ),
+    publish: method(Shape.Publish, async (body, text) => {
+      const command = publicationIn(body, text);
+      if (command instanceof Refusal) return command;
+      return written(await relay.publish({ ...command, topic: body.channel ?? "" }));
+    }),
 
     broadcast: method(Shape.Broadcast, async (body, text) => {
       const { channels = [] } = body;
       if (channels.length === 0) return bad("channels are needed.");
-      const data = payload(text, "data", body.b64data);
-      const answers = await Promise.all(channels.map((topic) => publish(topic, data, body)));
-      return `{"responses":[${answers.map(wrapped).join(",")}]}`;
+      const command = publicationIn(body, text);
+      if (command instanceof Refusal) return command;
+      const answers = await Promise.all(backend.broadcast(channels, command));
+      return `{"responses":[${answers.map((answer) => wrapped(written(answer))).join(",")}]}`;
     }),
 
     subscribe: method(Shape.Subscribe, async (body, text) => {
@@ -130,11 +121,7 @@ export function apiMethods({ relay, format, node }: ApiMethodsOptions): Record<s
     history: method(Shape.History, async ({ channel = "", limit = 0, since, reverse = false }) => {
       if (reverse && since?.offset === 0) return bad("Nothing is before offset 0.");
       const most = limit < 0 ? HISTORY_MAX : Math.min(limit, HISTORY_MAX);
-      const page = await relay.backend.history(channel, {
-        since: since?.offset,
-        limit: most,
-        reverse,
-      });
+      const page = await backend.history(channel, { since: since?.offset, limit: most, reverse });
       if (page instanceof Refusal) return page;
       if (page.top === undefined) return new Refusal("no_history", "It keeps no history.");
       const { epoch, offset } = page.top;
@@ -146,7 +133,7 @@ export function apiMethods({ relay, format, node }: ApiMethodsOptions): Record<s
     }),
 
     history_remove: method(Shape.Channel, async ({ channel = "" }) => {
-      return (await relay.backend.forgetHistory(channel)) ?? "{}";
+      return (await backend.forgetHistory(channel)) ?? "{}";
     }),
 
     channels: method(Shape.Channels, async ({ pattern = "" }) => {
@@ -197,6 +184,21 @@ function nobody({ user = "", client = "", session = "" }: Who): Refusal | undefi
 /** From a time in Unix seconds; 0 and undefined: never. */
 function secondsTo(unix: number | undefined): number | undefined {
   return unix ? Math.max(0, unix - Date.now() / 1000) : undefined;
+}
+
+/** What publish and broadcast have in common. */
+function publicationIn(body: PublicationBody, text: string) {
+  const data = payload(text, "data", body.b64data);
+  if (data instanceof Refusal) return data;
+  if (data === undefined) return bad("data is needed.");
+  const { tags, idempotency_key: key } = body;
+  return { data, tags: tags && JSON.stringify(tags), idempotency_key: key || undefined };
+}
+
+interface PublicationBody {
+  readonly b64data?: string;
+  readonly tags?: object;
+  readonly idempotency_key?: string;
 }
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });

@@ -35,7 +35,13 @@ export function users({ relay, checkKey, security }: RouteOptions) {
           params: UserParameter,
           response: {
             200: ConnectionsAnswer,
-            ...errorAnswers("bad_request", "unauthorized", "invalid_query", "invalid_user"),
+            ...errorAnswers(
+              "bad_request",
+              "unauthorized",
+              "invalid_query",
+              "invalid_user",
+              "engine_unavailable",
+            ),
           },
           detail: {
             tags: ["relay"],
@@ -59,7 +65,13 @@ export function users({ relay, checkKey, security }: RouteOptions) {
           params: UserParameter,
           response: {
             200: DisconnectAnswer,
-            ...errorAnswers("bad_request", "unauthorized", "invalid_query", "invalid_user"),
+            ...errorAnswers(
+              "bad_request",
+              "unauthorized",
+              "invalid_query",
+              "invalid_user",
+              "engine_unavailable",
+            ),
           },
           detail: {
             tags: ["relay"],
@@ -85,7 +97,13 @@ export function users({ relay, checkKey, security }: RouteOptions) {
           params: ConnectionParameter,
           response: {
             200: DisconnectAnswer,
-            ...errorAnswers("bad_request", "unauthorized", "unknown_connection", "invalid_query"),
+            ...errorAnswers(
+              "bad_request",
+              "unauthorized",
+              "unknown_connection",
+              "invalid_query",
+              "engine_unavailable",
+            ),
           },
           detail: {
             tags: ["relay"],
@@ -117,6 +135,7 @@ export function users({ relay, checkKey, security }: RouteOptions) {
               "not_available",
               "invalid_query",
               "invalid_topic",
+              "engine_unavailable",
             ),
           },
           detail: {

@@ -1,10 +1,13 @@
 // What the backend asks of connections, and does to them: by user, by client, or both.
+import { acceptAll, type PublishCommand } from "./acceptance";
 import type { Cluster } from "./cluster";
 import type { ClientInfo } from "./command";
 import type { Connection } from "./connection";
 import type { Engine, Page, Range } from "./engine";
-import { type CloseName, notAvailable, Refusal } from "./errors";
+import { type CloseName, notAvailable, Refusal, shuttingDown } from "./errors";
+import type { Limits } from "./limits";
 import type { PresenceCounts } from "./presence";
+import type { Published } from "./publication";
 import type { Registry } from "./registry";
 import type { TopicRules } from "./rules";
 import type { Sessions } from "./sessions";
@@ -60,7 +63,9 @@ export interface BackendOptions {
   readonly cluster: Cluster;
   readonly engine: Engine;
   readonly rules: TopicRules;
+  readonly limits: Limits;
   readonly now: () => number;
+  readonly isShuttingDown: () => boolean;
   readonly end: (connection: Connection, why: CloseName) => void;
   readonly closed: (connection: Connection) => void;
 }
@@ -132,6 +137,20 @@ export class Backend {
   /** How many are; in constant time where there is one node. */
   async presenceCounts(topic: string): Promise<PresenceCounts | Refusal> {
     return this.#noPresence(topic) ?? this.#options.topics.presence.counts(topic);
+  }
+
+  /** Publishes the same to each of many topics, in their order. Answers like Relay.publish. */
+  broadcast(
+    topics: readonly string[],
+    command: Omit<PublishCommand, "topic">,
+  ): (Published | Refusal | Promise<Published | Refusal>)[] {
+    if (this.#options.isShuttingDown()) return topics.map(shuttingDown);
+    const { engine, limits } = this.#options;
+    return acceptAll(topics, command, limits.messageBytes).map((publication) =>
+      publication instanceof Refusal
+        ? publication
+        : engine.publish(publication, command.idempotency_key),
+    );
   }
 
   /** A part of a topic's history, for the backend: publications to single users too. Rejects if the engine fails. */

@@ -92,6 +92,7 @@ export class Relay {
       topics: this.#topics,
       sessions: this.#sessions,
       cluster: this.cluster,
+      isShuttingDown: () => this.#shuttingDown,
       end,
       closed: (connection) => this.closed(connection),
     });

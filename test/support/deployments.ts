@@ -1,4 +1,7 @@
 // The ways in which a relay can be deployed. What holds for one process must hold for all of them.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { Client } from "./client";
 import { RelayProcess } from "./process";
 
@@ -12,10 +15,16 @@ type Env = Record<string, string>;
 /** Starts each of them with these settings. */
 export const DEPLOYMENTS: Readonly<Record<string, (env: Env) => Promise<Deployment>>> = {
   "one process": (env) => processes([env]),
+  "four workers and a file": (env) => {
+    const folder = mkdtempSync(join(tmpdir(), "baton-"));
+    const engine = `sqlite:${folder}/baton.db`;
+    return processes([{ ...env, BATON_WORKERS: "4", BATON_ENGINE: engine }], folder);
+  },
   "four workers": (env) => processes([{ ...env, BATON_WORKERS: "4" }]),
 };
 
-async function processes(envs: readonly Env[]): Promise<Deployment> {
+/** `folder` goes with them. */
+async function processes(envs: readonly Env[], folder?: string): Promise<Deployment> {
   const relays = await Promise.all(
     envs.map((env) =>
       RelayProcess.start({ BATON_SHUTDOWN_MS: "50", BATON_LOG_LEVEL: "info", ...env }),
@@ -25,6 +34,7 @@ async function processes(envs: readonly Env[]): Promise<Deployment> {
     urls: relays.map(({ url }) => url),
     async [Symbol.asyncDispose]() {
       for (const relay of relays) await relay[Symbol.asyncDispose]();
+      if (folder !== undefined) rmSync(folder, { recursive: true });
     },
   };
 }
