@@ -13,6 +13,9 @@ import { work } from "./worker";
  */
 const SAME_KEY_MS = 100;
 
+/** How long the workers of a supervisor that was killed may take to leave the port. */
+const LEAVE_MS = 1_000;
+
 /** The argument that makes this program a worker of the process that started it. */
 const WORKER = "worker";
 
@@ -68,7 +71,7 @@ function onSignals({ shutdown }: Service, settings: Settings, log: Log): void {
 
 /** Starts workers; SIGHUP replaces them. */
 async function supervise(settings: Settings, log: Log): Promise<Service> {
-  const port = freePort(settings);
+  const port = await freePort(settings);
   const spawn = (events: WorkerEvents): WorkerProcess => {
     const child = Bun.spawn([process.execPath, import.meta.path, WORKER], {
       env: { ...process.env, PORT: String(port) },
@@ -98,11 +101,19 @@ async function supervise(settings: Settings, log: Log): Promise<Service> {
  * The port for all workers. Taken alone for a moment: they share it, and so would those of another relay by mistake.
  * Throws what Bun throws when it cannot be had.
  */
-function freePort({ host, port }: Settings): number {
-  const taken = Bun.serve({ hostname: host, port, reusePort: false, fetch: () => new Response() });
-  const found = taken.port ?? port;
-  taken.stop(true);
-  return found;
+async function freePort({ host: hostname, port }: Settings): Promise<number> {
+  const patience = performance.now() + LEAVE_MS;
+  for (;;) {
+    try {
+      const taken = Bun.serve({ hostname, port, reusePort: false, fetch: () => new Response() });
+      const found = taken.port ?? port;
+      await taken.stop(true);
+      return found;
+    } catch (error) {
+      if (performance.now() > patience) throw error;
+      await Bun.sleep(50);
+    }
+  }
 }
 
 /** Ends when the supervisor says so, or has gone; signals are its business, as those of a terminal reach all. */
