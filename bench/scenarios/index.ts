@@ -1,5 +1,6 @@
 // The list of scenarios, in the order of the tables and the chart.
 // A new scenario is one file and one line here.
+import { engines } from "./engines";
 import { fanOutOne, fanOutSixteen, fanOutWires } from "./fan-out";
 import { idleMemory } from "./idle-memory";
 import { latency } from "./latency";
@@ -21,4 +22,5 @@ export const SCENARIOS: readonly Scenario[] = [
   resume,
   latency,
   workers,
+  engines,
 ];

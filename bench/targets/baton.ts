@@ -1,5 +1,6 @@
 // Baton itself, from src/main.ts with its default settings.
 // Only what the bench needs is set: the port, and a log level that leaves no line for each request.
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PLAIN, type Target, TOPIC } from "./target";
 
@@ -109,3 +110,12 @@ function workers(count: number): Target {
 
 export const batonTwo = workers(2);
 export const batonFour = workers(4);
+
+/** The same with its history in a file. */
+export const batonSqlite: Target = {
+  ...baton,
+  name: "baton-sqlite",
+  title: "Baton, sqlite",
+  about: "the same, every publication on the disk before it is answered",
+  env: { ...baton.env, BATON_ENGINE: `sqlite:${join(tmpdir(), `baton-bench-${process.pid}.db`)}` },
+};

@@ -1,5 +1,13 @@
 // The list of targets, in the order of the tables. A new target is one adapter file and one line here.
-import { baton, batonCentrifuge, batonFour, batonJson, batonSse, batonTwo } from "./baton";
+import {
+  baton,
+  batonCentrifuge,
+  batonFour,
+  batonJson,
+  batonSqlite,
+  batonSse,
+  batonTwo,
+} from "./baton";
 import { control } from "./control";
 import { socketIo } from "./socket-io";
 import type { Target } from "./target";
@@ -8,7 +16,14 @@ import { wsLoop } from "./ws-loop";
 export const TARGETS: readonly Target[] = [baton, control, wsLoop, socketIo];
 
 /** Other wires of Baton, and more processes, for the scenarios that name them. */
-const MORE: readonly Target[] = [batonJson, batonCentrifuge, batonSse, batonTwo, batonFour];
+const MORE: readonly Target[] = [
+  batonJson,
+  batonCentrifuge,
+  batonSse,
+  batonTwo,
+  batonFour,
+  batonSqlite,
+];
 
 /** The target that all others are compared with. */
 export const CONTROL = control.name;
