@@ -2,7 +2,7 @@
 // a wrapper for each socket, and synchronous: Bun would start async ones side by side for one socket.
 import type { Server, ServerWebSocket, WebSocketHandler } from "bun";
 import type { Connection, Outlet, Socket } from "../relay/connection";
-import { Refusal } from "../relay/errors";
+import { CLOSES, Refusal } from "../relay/errors";
 import type { Protocol } from "../relay/protocol";
 import type { Relay } from "../relay/relay";
 import { type Log, shown } from "./log";
@@ -134,10 +134,11 @@ export class Sockets implements Outlet {
   }
 
   #logClose(connection: Connection, code: number, reason: string): void {
-    const { id, user } = connection;
+    const { id, user, protocol } = connection;
+    const { slow_consumer } = protocol.closes ?? CLOSES;
     // Bun closes over the backpressure limit with 1006 and no reason, as when a peer just goes.
     const cutOff = code === 1006 && reason === "" && this.#congested;
-    if (cutOff || code === 4008) {
+    if (cutOff || code === slow_consumer.code) {
       this.#log.warn({ connection: id, user: shown(user) }, "slow consumer closed");
     } else if (this.#log.isLevelEnabled("debug")) {
       const fields = { connection: id, user: shown(user), code, reason: shown(reason) };

@@ -1,5 +1,5 @@
-// Server-Sent Events: streams out, each a response that does not end. Fan-out is a loop here: what a stream is sent
-// has the stream's own positions in it. Encoded bytes are shared by all streams that have one topic.
+// Streams out, of Server-Sent Events or lines: who gets one, and what is published to all of them. Fan-out is a loop
+// here: what a stream is sent has the stream's own positions in it.
 import type { Server } from "bun";
 import type { Connection, Outlet, Socket } from "../relay/connection";
 import { CLOSES, Refusal } from "../relay/errors";
@@ -8,6 +8,7 @@ import type { Relay } from "../relay/relay";
 import type { Beginning } from "../relay/relay-options";
 import { type Log, shown } from "./log";
 import { originAllowed } from "./origins";
+import { retryBlock, Stream } from "./stream";
 
 /** Bytes that the positions of a stream's topics may take in its id: it comes back in a header, and proxies take 8 KB of one. */
 const ID_BYTES_MAX = 8_192;
@@ -24,9 +25,6 @@ const POSITION_BYTES_MAX = 32;
 /** When EventSource comes back by itself: not all at once. */
 const RETRY_MS = 1_000;
 
-/** For a stream whose id another one has taken: it must not come back and take it again. */
-const NEVER_MS = 2 ** 31 - 1;
-
 /** How long the peer of a stream that has ended may take nothing of the rest, or ask for nothing more. */
 const ENDED_IDLE_S = 10;
 
@@ -39,8 +37,6 @@ const EVENTS = {
     "x-accel-buffering": "no",
   },
 };
-
-const encoder = new TextEncoder();
 
 export interface StreamsOptions {
   readonly backpressureBytes: number;
@@ -117,8 +113,9 @@ export class Streams implements Outlet {
   #begin(request: Request, connection: Connection, relay: Relay): Stream {
     // Bun ends a response that is quiet for 10 s; relay/heartbeat.ts keeps it alive.
     this.#server?.timeout(request, 0);
-    const hasPongs = connection.protocol.session !== undefined;
-    return new Stream(this.#audiences, this.#options.backpressureBytes, {
+    const { session, closes = CLOSES } = connection.protocol;
+    const hasPongs = session !== undefined;
+    return new Stream(this.#audiences, this.#options.backpressureBytes, closes, {
       taken: () => {
         if (connection.awaitingPong && !hasPongs) relay.pong(connection);
         relay.drained(connection);
@@ -144,151 +141,17 @@ export class Streams implements Outlet {
   publish(native: string, frame: string, except?: Socket): void {
     const audience = this.#audiences.get(native);
     if (audience === undefined) return;
-    const bytes = encoder.encode(frame);
+    const bytes = new TextEncoder().encode(frame);
     // A copy: a slow consumer is taken out meanwhile.
     for (const stream of [...audience]) if (stream !== except) stream.deliver(frame, bytes);
   }
 
   /** Without a code when the peer has ended it. */
-  #logClose({ id, user }: Connection, code?: number): void {
+  #logClose({ id, user, protocol }: Connection, code?: number): void {
     const { log } = this.#options;
+    const { closes = CLOSES } = protocol;
     const fields = { connection: id, user: shown(user) };
-    if (code === CLOSES.slow_consumer.code) log.warn(fields, "slow consumer closed");
+    if (code === closes.slow_consumer.code) log.warn(fields, "slow consumer closed");
     else if (log.isLevelEnabled("debug")) log.debug({ ...fields, code }, "stream closed");
   }
-}
-
-interface StreamEvents {
-  /** The peer has taken something. */
-  taken(): void;
-  /** More waits for the peer than may wait. */
-  overflowed(): void;
-  /** The peer has ended it. */
-  gone(): void;
-  /** The relay has ended it. */
-  closed(code: number): void;
-}
-
-/** One stream: what the relay calls a socket. */
-class Stream implements Socket {
-  readonly body: ReadableStream<Uint8Array>;
-  readonly #audiences: Map<string, Set<Stream>>;
-  readonly #natives = new Set<string>();
-  readonly #limit: number;
-  readonly #events: StreamEvents;
-  /** The position of each topic, as it stands in an id. */
-  readonly #positions = new Map<string, string>();
-  #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
-  /** What waited for the peer when it was last looked at. */
-  #waited = 0;
-
-  constructor(audiences: Map<string, Set<Stream>>, limit: number, events: StreamEvents) {
-    this.#audiences = audiences;
-    this.#limit = limit;
-    this.#events = events;
-    this.body = new ReadableStream<Uint8Array>(
-      {
-        start: (controller) => {
-          this.#controller = controller;
-        },
-        // In a turn of its own: it is called within `enqueue` too, and `taken` may lead to more of that.
-        pull: () => queueMicrotask(() => this.#look()),
-        cancel: () => {
-          if (this.#controller === undefined) return;
-          this.#controller = undefined;
-          this.#leaveAll();
-          events.gone();
-        },
-      },
-      { highWaterMark: limit, size: (chunk) => chunk?.byteLength ?? 0 },
-    );
-  }
-
-  send(frame: string): number {
-    return this.#write(encoder.encode(this.#withPositions(frame)));
-  }
-
-  /** The same for a frame that many streams get: `bytes` are its bytes. */
-  deliver(frame: string, bytes: Uint8Array): void {
-    const alone = this.#positions.size <= 1 && this.#natives.size === 1;
-    const own = alone ? bytes : encoder.encode(this.#withPositions(frame));
-    const waits = this.getBufferedAmount();
-    const fits = waits <= this.#limit / 4 || waits + own.byteLength <= this.#limit;
-    if (!fits) this.#events.overflowed();
-    else this.#write(own);
-  }
-
-  retry(ms: number): void {
-    this.#write(encoder.encode(retryBlock(ms)));
-  }
-
-  getBufferedAmount(): number {
-    return this.#limit - (this.#controller?.desiredSize ?? this.#limit);
-  }
-
-  subscribe(native: string): void {
-    this.#natives.add(native);
-    const audience = this.#audiences.get(native);
-    if (audience === undefined) this.#audiences.set(native, new Set([this]));
-    else audience.add(this);
-  }
-
-  unsubscribe(native: string): void {
-    this.#natives.delete(native);
-    const audience = this.#audiences.get(native);
-    audience?.delete(this);
-    if (audience?.size === 0) this.#audiences.delete(native);
-  }
-
-  /** A comment; there is no pong, so a peer that takes anything counts as alive. */
-  ping(): void {
-    this.#write(encoder.encode(":\n\n"));
-  }
-
-  /** The wire has no word for a code: EventSource comes back, unless another stream has its id. */
-  close(code: number): void {
-    if (code === CLOSES.replaced.code) this.retry(NEVER_MS);
-    const controller = this.#controller;
-    this.#controller = undefined;
-    this.#leaveAll();
-    this.#events.closed(code);
-    // A peer that does not read would never see the end: what waits for it is thrown away.
-    const stalled = code === CLOSES.slow_consumer.code || code === CLOSES.no_pong.code;
-    if (stalled) controller?.error(new Error("the client does not read"));
-    else controller?.close();
-  }
-
-  #write(bytes: Uint8Array): number {
-    if (this.#controller === undefined) return 0;
-    this.#controller.enqueue(bytes);
-    this.#waited = this.getBufferedAmount();
-    return bytes.byteLength;
-  }
-
-  /** Whether the peer has taken something: being asked for more does not say so. */
-  #look(): void {
-    if (this.#controller === undefined) return;
-    const waits = this.getBufferedAmount();
-    const taken = waits === 0 || waits < this.#waited;
-    this.#waited = waits;
-    if (taken) this.#events.taken();
-  }
-
-  /** A frame whose id has the positions of all topics of this stream. */
-  #withPositions(frame: string): string {
-    if (!frame.startsWith("id: ")) return frame;
-    const end = frame.indexOf("\n");
-    for (const position of frame.slice(4, end).split("&")) {
-      this.#positions.set(position.slice(0, position.indexOf("=")), position);
-    }
-    return `id: ${[...this.#positions.values()].join("&")}${frame.slice(end)}`;
-  }
-
-  #leaveAll(): void {
-    for (const native of [...this.#natives]) this.unsubscribe(native);
-  }
-}
-
-function retryBlock(ms: number): string {
-  return `retry: ${Math.round(ms)}\n\n`;
 }

@@ -1,7 +1,8 @@
 // Slow consumers, with a socket that really stalls. Rows D1 and D6 of the fault catalogue.
 import { expect, test } from "bun:test";
 import { RawSocket } from "../support/raw";
-import { startRelay } from "../support/relay";
+import { startRelay, type TestRelay } from "../support/relay";
+import { SECRET, token } from "../support/sdk";
 import { until } from "../support/wait";
 
 const LIMIT = 262_144;
@@ -61,6 +62,53 @@ test("a client that sends garbage and reads no answers is closed too", async () 
     if (i > 5_000) throw new Error("it was never closed");
   }
   raw.drop();
+});
+
+/** What a Centrifuge client of this user says first. */
+const connectCommands = async (user: string) =>
+  JSON.stringify({
+    id: 1,
+    connect: { token: await token({ sub: user, channels: ["tech"] }) },
+  });
+
+const startWithTokens = (): Promise<TestRelay> =>
+  startRelay({ BATON_BACKPRESSURE_BYTES: String(LIMIT), BATON_TOKEN_SECRET: SECRET });
+
+test("a Centrifuge client on a socket that stalls is closed with 3008 after what fits", async () => {
+  await using relay = await startWithTokens();
+  const raw = await RawSocket.upgrade(`${relay.url}/connection/websocket`);
+  raw.frame(1, await connectCommands("slow"));
+  expect((await raw.nextFrame()).payload.toString()).toContain('"connect":');
+  raw.pause();
+  let delivered = 0;
+  while ((await relay.publish("tech", `${delivered} ${MESSAGE}`, "slow")) === 1) delivered++;
+  raw.resume();
+  for (let i = 0; i < delivered; i++) {
+    expect((await raw.nextFrame()).payload.toString()).toContain(`"${i} ${MESSAGE}"`);
+  }
+  const { opcode, payload } = await raw.nextFrame();
+  expect([opcode, payload.readUInt16BE(0)]).toEqual([8, 3008]);
+  await until("the log to say so", () => slowLines(relay.log) === 1);
+  raw.drop();
+});
+
+test("one on a stream is cut off: what waits for it is thrown away", async () => {
+  await using relay = await startWithTokens();
+  const raw = await RawSocket.open(relay.port);
+  const body = await connectCommands("slow");
+  raw.write(
+    `POST /connection/http_stream HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+  );
+  await raw.until('"connect":');
+  raw.pause();
+  let delivered = 0;
+  while ((await relay.publish("tech", `${delivered} ${MESSAGE}`, "slow")) === 1) delivered++;
+  expect(slowLines(relay.log)).toBe(1);
+  raw.resume();
+  const rest = await raw.untilClosed();
+  expect(rest).not.toContain(`"${delivered - 1} `);
+  // A response that is whole ends with an empty chunk.
+  expect(rest).not.toEndWith("\r\n0\r\n\r\n");
 });
 
 function slowLines(log: readonly string[]): number {
