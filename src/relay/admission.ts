@@ -68,8 +68,9 @@ export class Admission {
       if (claimed instanceof Refusal) return claimed;
       const { id, term, elsewhere } = claimed;
       if (elsewhere) this.#options.cluster.tell("replaced", { id, term });
-      registry.claim(id, term);
       const connection = new Connection(claimed, protocol);
+      // One whose claim was ended already is closed with its reason when it opens.
+      registry.claim(id, term);
       if (full === undefined) return connection;
       this.abandon(connection);
       return full;
@@ -77,9 +78,10 @@ export class Admission {
   }
 
   /** An admitted connection will not open. */
-  abandon({ id, term }: Connection): void {
+  abandon(connection: Connection): void {
     const { registry, registrations } = this.#options;
-    registry.unclaim(id, term);
+    const { id, term } = connection;
+    registry.unclaim(connection);
     const older = registry.connection(id);
     if (older === undefined) registrations.release(id, term, true);
     // It goes on, and holds the registration by the newer claim.

@@ -2,9 +2,16 @@
 // A user without connections leaves nothing behind.
 import type { Connection } from "./connection";
 
+/** How much later than another node's word the engine's answer may be heard, at least. */
+const LATE_MS = 5_000;
+
 export class Registry {
   /** Claimed for clients whose handshakes are under way: the terms. */
   readonly #claims = new Map<string, number[]>();
+  /** What another node has ended of late, up to which term: its word may overtake the engine's answer. */
+  #ended = new Map<string, number>();
+  #endedEarlier = new Map<string, number>();
+  #turnAt = 0;
   readonly #connections = new Map<string, Connection>();
   /** By what others may know them by, where that is not their id. */
   readonly #named = new Map<string, Connection>();
@@ -46,13 +53,14 @@ export class Registry {
   }
 
   claim(id: string, term: number): void {
+    if (term < this.#endedUpTo(id)) return;
     const terms = this.#claims.get(id);
     if (terms === undefined) this.#claims.set(id, [term]);
     else terms.push(term);
   }
 
   /** A handshake is over; false if its claim was ended meanwhile. */
-  unclaim(id: string, term: number): boolean {
+  unclaim({ id, term }: Connection): boolean {
     const terms = this.#claims.get(id);
     if (terms?.includes(term) !== true) return false;
     if (terms.length === 1) this.#claims.delete(id);
@@ -60,11 +68,33 @@ export class Registry {
     return true;
   }
 
-  /** Handshakes under way with this id and a smaller term will not open. */
+  /** The same for one that is about to open; why it must not, if so. */
+  takeClaim(connection: Connection): "deleted" | "replaced" | undefined {
+    const isClaimed = this.unclaim(connection);
+    const { id, term } = connection;
+    if ((this.#connections.get(id)?.term ?? 0) > term) return "replaced";
+    if (isClaimed) return undefined;
+    return Number.isFinite(this.#endedUpTo(id)) ? "replaced" : "deleted";
+  }
+
+  /** Handshakes under way with this id and a smaller term will not open; nor those that are heard of a moment later. */
   endClaims(id: string, before: number): void {
-    for (const term of this.#claims.get(id)?.filter((each) => each < before) ?? []) {
-      this.unclaim(id, term);
-    }
+    this.#ended.set(id, before);
+    const rest = this.#claims.get(id)?.filter((term) => term >= before) ?? [];
+    if (rest.length === 0) this.#claims.delete(id);
+    else this.#claims.set(id, rest);
+  }
+
+  /** To be called often: forgets, some seconds later, what another node has ended. */
+  sweep(now: number): void {
+    if (now < this.#turnAt) return;
+    this.#turnAt = now + LATE_MS;
+    this.#endedEarlier = this.#ended;
+    this.#ended = new Map();
+  }
+
+  #endedUpTo(id: string): number {
+    return Math.max(this.#ended.get(id) ?? 0, this.#endedEarlier.get(id) ?? 0);
   }
 
   add(connection: Connection): void {

@@ -134,15 +134,13 @@ export class Relay {
       this.#sessions.open(connection);
       return;
     }
-    const replaced = this.#registry.connection(connection.id);
-    const isClaimed = this.#registry.unclaim(connection.id, connection.term);
-    const isLate = replaced !== undefined && replaced.term > connection.term;
-    if (!isClaimed || isLate) {
-      // Deleted or replaced between the handshake and now.
-      const { code, reason } = isLate ? CLOSES.replaced : CLOSES.deleted;
-      socket.close(code, reason);
+    const ended = this.#registry.takeClaim(connection);
+    if (ended !== undefined) {
+      // Between the handshake and now.
+      socket.close(CLOSES[ended].code, CLOSES[ended].reason);
       return;
     }
+    const replaced = this.#registry.connection(connection.id);
     if (replaced !== undefined) this.end(replaced, "replaced");
     connection.socket = socket;
     this.#registry.add(connection);
@@ -270,6 +268,7 @@ export class Relay {
   sweep(): void {
     const now = this.#options.now();
     this.#options.engine.sweep();
+    this.#registry.sweep(now);
     this.#sessions.sweep();
     this.#recovery.catchUp.frames.clear();
     const newWindow = now >= this.#frameWindowEnds;

@@ -311,6 +311,7 @@ describe("retention", () => {
       expect(statSync(path).size).toBeLessThan(2 * bound);
       expect(statSync(`${path}-wal`).size).toBeLessThan(9 * 2 ** 20);
     },
+    60_000,
   );
 
   test("gives room back to the system", async () => {
