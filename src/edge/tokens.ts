@@ -2,6 +2,8 @@
 // others: what a token's own header says of keys is not looked at, and each kind of key takes its own algorithms only.
 import { createRemoteJWKSet, errors, importSPKI, type JWTPayload, jwtVerify } from "jose";
 import type { ConnectionClaims, TokenCheck, TokenProblem, TopicClaims } from "../relay/authority";
+import { Refusal } from "../relay/errors";
+import { checkTopic, toUser } from "../relay/text";
 
 export interface TokenSettings {
   /** Empty: no such key. */
@@ -101,7 +103,7 @@ function connectionClaims(claims: JWTPayload): ConnectionClaims | TokenProblem {
   // A token for a topic is none for a connection.
   if (claims.channel !== undefined) return "invalid";
   const { sub = "", channels, subs } = claims;
-  if (typeof sub !== "string" || !sub.isWellFormed()) return "invalid";
+  if (typeof sub !== "string" || !isUser(sub)) return "invalid";
   const topics = new Map<string, { info?: string; data?: string }>();
   if (isObject(subs)) {
     for (const [name, sub] of Object.entries(subs)) {
@@ -119,6 +121,7 @@ function connectionClaims(claims: JWTPayload): ConnectionClaims | TokenProblem {
       topics.set(name, {});
     }
   }
+  for (const name of topics.keys()) if (checkTopic(name) !== undefined) return "invalid";
   return { user: sub, ttl: ttlOf(claims), info: jsonOf(claims.info, claims.b64info), topics };
 }
 
@@ -136,6 +139,11 @@ function topicClaims(claims: JWTPayload): TopicClaims | TokenProblem {
     info: jsonOf(claims.info, claims.b64info),
     data: jsonOf(claims.data, claims.b64data),
   };
+}
+
+/** A user as POST /register takes one, or nobody. */
+function isUser(name: string): boolean {
+  return name === "" || !(toUser(name) instanceof Refusal);
 }
 
 /** `expire_at` is in place of `exp`, 0 for never. */
