@@ -9,6 +9,7 @@ import { chartOf } from "./report/chart";
 import { markdownOf } from "./report/markdown";
 import { clearProgress, showNote, showProgress } from "./report/progress";
 import { allPassed, type Records, resultsOf, type Tally } from "./report/results";
+import { runScale } from "./scale/run";
 import { SCENARIOS } from "./scenarios";
 import type { Outcome, Scenario } from "./scenarios/scenario";
 import { targetNamed } from "./targets";
@@ -92,8 +93,11 @@ process.on("SIGINT", () => void stopBySignal(130));
 process.on("SIGTERM", () => void stopBySignal(143));
 
 try {
-  const options = readOptions(process.argv.slice(2));
-  if (options === "help") {
+  const [subject, ...rest] = process.argv.slice(2);
+  const options = subject === "scale" ? subject : readOptions(process.argv.slice(2));
+  if (options === "scale") {
+    await runScale(rest);
+  } else if (options === "help") {
     process.stdout.write(helpText());
   } else {
     const passed = await bench(options);

@@ -1,6 +1,6 @@
 // Every setting: its variable, bounds, default and reason. The only reader of the environment.
 // A wrong value stops the start with one line that names the variable, the value and what is allowed.
-import { checkTogether, connectionsMax } from "./consistency";
+import { checkTogether, connectionLimits } from "./consistency";
 import { descriptorLimit } from "./descriptors";
 import type { RulesByPrefix } from "./relay/rules";
 import { checkTopic } from "./relay/text";
@@ -10,7 +10,9 @@ import {
   isOrigin,
   LARGE,
   list,
+  matching,
   path,
+  processes,
   publicUrl,
   type Setting,
   SettingError,
@@ -196,7 +198,19 @@ export const SETTINGS = {
     268_435_456,
     65_536,
     2 ** 40,
-    "What the histories of all topics may take in memory; beyond it those of the least recently used topics are given up.",
+    "What the histories of all topics may take, in memory or in the file of the engine; beyond it those of the least recently used topics are given up.",
+  ),
+  engine: matching(
+    "BATON_ENGINE",
+    "memory",
+    "memory, sqlite:<file> or redis://<host>:<port>",
+    /^(memory|sqlite:[^\0]+|rediss?:\/\/[^\s\0]+)$/,
+    "Where publications, idempotency keys and registrations are kept: in memory until the process ends; in a file, durable on this machine; or in Redis, for several nodes.",
+  ),
+  workers: processes(
+    "BATON_WORKERS",
+    1_024,
+    "Processes that share the port, one for each core with auto. They are one relay: any of them takes any call.",
   ),
   topicsFile: path(
     "BATON_TOPICS_FILE",
@@ -232,6 +246,8 @@ type Values = {
 
 /** All settings, checked, with their defaults filled in. */
 export interface Settings extends Values {
+  /** Of `connectionsMax`, which is over all workers, what one process may hold. */
+  readonly processConnectionsMax: number;
   /** Variables that begin with BATON_ and mean nothing: most likely misspelt. */
   readonly unknownVariables: readonly string[];
   /** What the file of BATON_TOPICS_FILE says. */
@@ -249,7 +265,7 @@ export function readSettings(env: Env, descriptors = descriptorLimit()): Setting
   const known = new Set<string>(Object.values(SETTINGS).map((setting) => setting.variable));
   const settings = {
     ...values,
-    connectionsMax: connectionsMax(values.connectionsMax, descriptors),
+    ...connectionLimits(values.connectionsMax, descriptors, values.workers),
     bodyBytes: values.bodyBytes || Math.max(1_048_576, 6 * values.messageBytes + 4_096),
     topicRules: topicRules(values.topicsFile),
     unknownVariables: Object.keys(env).filter((key) => /^BATON_/.test(key) && !known.has(key)),

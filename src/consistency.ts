@@ -9,12 +9,24 @@ function descriptorReserve(limit: number): number {
   return Math.max(100, Math.ceil(limit * 0.05));
 }
 
-/** How many connections there may be: what is wanted, or what the descriptors allow. Throws SettingError. */
-export function connectionsMax(wanted: number, descriptors: number): number {
-  const possible = Math.max(1, descriptors - descriptorReserve(descriptors));
-  if (wanted <= possible) return wanted === 0 ? possible : wanted;
+/**
+ * How many connections there may be over all workers, and in each: what is wanted, or what their descriptors allow.
+ * Throws SettingError.
+ */
+export function connectionLimits(
+  wanted: number,
+  descriptors: number,
+  workers: number,
+): { connectionsMax: number; processConnectionsMax: number } {
+  const each = Math.max(1, descriptors - descriptorReserve(descriptors));
+  const possible = workers * each;
+  const connectionsMax = wanted === 0 ? possible : wanted;
+  if (connectionsMax <= possible) {
+    return { connectionsMax, processConnectionsMax: Math.min(each, connectionsMax) };
+  }
+  const who = workers === 1 ? "the process" : `each of ${workers} workers`;
   throw new SettingError(
-    `BATON_CONNECTIONS_MAX="${wanted}" is not allowed: the process may open ${descriptors} files, which leaves ${possible} for connections. Raise the limit (ulimit -n) or lower the setting.`,
+    `BATON_CONNECTIONS_MAX="${wanted}" is not allowed: ${who} may open ${descriptors} files, which leaves ${possible} for connections. Raise the limit (ulimit -n) or lower the setting.`,
   );
 }
 

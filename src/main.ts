@@ -1,22 +1,11 @@
-// Wires settings, engine, relay and server together, and ends the process: the only process.exit.
-import { getRandomValues } from "node:crypto";
-import { version } from "../package.json";
+// The process: reads the settings, runs a node, or a supervisor with its workers, and ends. The only process.exit.
 import { readSettings, type Settings } from "./config";
 import { isLoopback } from "./consistency";
 import { createLog, type Log, shown } from "./edge/log";
-import { serve } from "./edge/server";
-import { closeConnections } from "./edge/shutdown";
-import { Sockets } from "./edge/sockets";
-import { Streams } from "./edge/streams";
-import { tokenCheck } from "./edge/tokens";
-import { ENGINES } from "./engines";
-import { PROTOCOLS, SESSION_PROTOCOLS, SOCKET_FORMATS, STREAM_FORMATS } from "./protocols";
-import { errorOf, infoJson, publicationJson } from "./protocols/centrifuge";
-import { Authority } from "./relay/authority";
-import type { Outlet } from "./relay/connection";
-import { Relay } from "./relay/relay";
-import { TopicRules } from "./relay/rules";
+import { EngineFailure, start } from "./node";
 import { SettingError } from "./setting";
+import { Supervisor, type WorkerEvents, type WorkerProcess } from "./supervisor";
+import { work } from "./worker";
 
 /**
  * Ctrl-C reaches a process twice when `bun run` started it: from the terminal, and forwarded by `bun run`.
@@ -24,119 +13,11 @@ import { SettingError } from "./setting";
  */
 const SAME_KEY_MS = 100;
 
-/** How long the last close frames may take to leave, beyond the shutdown window. */
-const FLUSH_MS = 1_000;
+/** How long the workers of a supervisor that was killed may take to leave the port. */
+const LEAVE_MS = 1_000;
 
-/** How often first topics are let in that wait for a client which keeps silent. */
-const RELEASE_MS = 50;
-
-/** A running relay, as the process and the tests hold it. */
-export interface Running {
-  /** Where it listens, such as http://127.0.0.1:8000. */
-  readonly url: string;
-  readonly relay: Relay;
-  /** Refuses what is new, ends connections over the shutdown window, then stops listening. */
-  shutdown(): Promise<void>;
-  /** Stops at once. */
-  stop(): Promise<void>;
-}
-
-/** Starts a relay in this process. Throws what Bun throws when the address cannot be had. */
-export async function start(settings: Settings, log: Log): Promise<Running> {
-  const { historySize, historyTtlMs } = settings;
-  const now = () => performance.now();
-  const rules = new TopicRules({ historySize, historyTtlMs }, settings.topicRules);
-  const tokens = await tokenCheck(settings);
-  const isOpen = tokens === undefined && settings.apiKeys.length === 0;
-  const engine = (ENGINES.memory as NonNullable<typeof ENGINES.memory>)({
-    rules,
-    historyBytes: settings.historyBytes,
-    idempotencyMs: settings.idempotencyMs,
-    idempotencyMax: settings.idempotencyMax,
-    now,
-    newEpoch,
-  });
-  const sockets = new Sockets(settings, log);
-  const { backpressureBytes, origins } = settings;
-  const streams = new Streams({ backpressureBytes, origins, log });
-  const streamed = new Set(
-    PROTOCOLS.filter(({ carrier }) => carrier === "stream").map(({ name }) => name),
-  );
-  const outlet: Outlet = {
-    publish(native, frame, except) {
-      const isStreamed = streamed.has(native.slice(0, native.indexOf(":")));
-      (isStreamed ? streams : sockets).publish(native, frame, except);
-    },
-  };
-  const node = newId();
-  const relay = new Relay({
-    limits: settings,
-    defaultTopics: [...new Set(settings.defaultTopics)],
-    engine,
-    outlet,
-    now,
-    newId,
-    random: Math.random,
-    later: setImmediate,
-    authority: new Authority({ tokens, isOpen, anonymous: settings.anonymous, rules }),
-    rules,
-    personalTopics: settings.personalTopics,
-    version,
-    node,
-  });
-  await engine.start((publication) => relay.deliver(publication));
-  const server = serve({
-    settings,
-    relay,
-    sockets,
-    socketFormats: SOCKET_FORMATS,
-    streams,
-    streamFormats: STREAM_FORMATS,
-    sessionProtocols: SESSION_PROTOCOLS,
-    apiFormat: { errorOf, publicationJson, infoJson },
-    node,
-    log,
-  });
-
-  const { pingMs, pongMs, registrationTtlMs } = settings;
-  const tickMs = Math.min(1_000, Math.max(10, Math.min(pingMs, pongMs, registrationTtlMs) / 4));
-  const ticking = setInterval(() => relay.sweep(), tickMs);
-  const releasing = setInterval(() => relay.release(), RELEASE_MS);
-
-  const stop = async (): Promise<void> => {
-    relay.beginShutdown();
-    clearInterval(ticking);
-    clearInterval(releasing);
-    await engine.close();
-    await server.stop(true);
-  };
-  return {
-    url: `http://${server.hostname?.includes(":") ? `[${server.hostname}]` : server.hostname}:${server.port}`,
-    relay,
-    stop,
-    async shutdown() {
-      relay.beginShutdown();
-      await closeConnections(relay, settings.shutdownMs, Math.random);
-      const patience = performance.now() + FLUSH_MS;
-      while (server.pendingWebSockets + server.pendingRequests > 0) {
-        if (performance.now() > patience) break;
-        await Bun.sleep(10);
-      }
-      await stop();
-    },
-  };
-}
-
-/** 128 random bits: an id opens its registration. */
-function newId(): string {
-  return Buffer.from(getRandomValues(new Uint8Array(16))).toString("hex");
-}
-
-/** 8 random letters: 2^45 of them, so that no life of a history is taken for another. */
-function newEpoch(): string {
-  const letters = getRandomValues(new Uint8Array(8)).map((byte) => 0x61 + (byte % 26));
-  return String.fromCharCode(...letters);
-}
+/** The argument that makes this program a worker of the process that started it. */
+const WORKER = "worker";
 
 /** One line, where the user looks for it, and the exit code of a start that failed. */
 function fail(line: string): never {
@@ -145,16 +26,23 @@ function fail(line: string): never {
 }
 
 function startFailure(error: unknown, settings: Settings): string {
+  if (error instanceof EngineFailure) return error.message;
   const code = (error as { code?: unknown } | null)?.code;
   const address = `${settings.host}:${settings.port}`;
   if (code === "EADDRINUSE") {
     return `${address} is in use, perhaps by another Baton. Stop it, or set PORT to another port.`;
   }
   if (code === "EACCES") return `${address} is not allowed to this user. Set PORT to 1024 or more.`;
-  return `cannot listen on ${address}: ${error instanceof Error ? error.message : String(error)}`;
+  return `cannot start at ${address}: ${error instanceof Error ? error.message : String(error)}`;
 }
 
-function onSignals(running: Running, settings: Settings, log: Log): void {
+/** What the process runs, and how it ends. */
+interface Service {
+  readonly url: string;
+  shutdown(): Promise<void>;
+}
+
+function onSignals({ shutdown }: Service, settings: Settings, log: Log): void {
   let first: number | undefined;
   const onSignal = (signal: string): void => {
     const now = performance.now();
@@ -163,11 +51,10 @@ function onSignals(running: Running, settings: Settings, log: Log): void {
       process.exit(1);
     }
     first = now;
-    const { connections } = running.relay.counts;
     log.info(
-      `${signal}: shutting down, ${connections} connections to close over ${settings.shutdownMs} ms. A second signal ends at once.`,
+      `${signal}: shutting down, connections are closed over ${settings.shutdownMs} ms. A second signal ends at once.`,
     );
-    running.shutdown().then(
+    shutdown().then(
       () => {
         log.info("shut down");
         process.exit(0);
@@ -180,6 +67,64 @@ function onSignals(running: Running, settings: Settings, log: Log): void {
   };
   process.on("SIGTERM", onSignal);
   process.on("SIGINT", onSignal);
+}
+
+/** Starts workers; SIGHUP replaces them. */
+async function supervise(settings: Settings, log: Log): Promise<Service> {
+  const port = await freePort(settings);
+  const spawn = (events: WorkerEvents): WorkerProcess => {
+    const child = Bun.spawn([process.execPath, import.meta.path, WORKER], {
+      env: { ...process.env, PORT: String(port) },
+      stdio: ["ignore", "inherit", "inherit"],
+      ipc: (text) => events.text(String(text)),
+      onExit: (_, code) => events.exited(code),
+    });
+    return {
+      send: (text) => void child.send(text),
+      kill: (signal) => child.kill(signal),
+    };
+  };
+  const supervisor = new Supervisor({ settings, log, spawn });
+  supervisor.failed.catch((error: Error) => fail(error.message));
+  const url = await supervisor.start();
+  process.on("SIGHUP", () => {
+    log.info("SIGHUP: replacing the workers");
+    supervisor.replace().then(
+      () => log.info("all workers are replaced"),
+      (error: unknown) => log.error({ err: error }, "replacing the workers failed"),
+    );
+  });
+  return { url, shutdown: () => supervisor.shutdown() };
+}
+
+/**
+ * The port for all workers. Taken alone for a moment: they share it, and so would those of another relay by mistake.
+ * Throws what Bun throws when it cannot be had.
+ */
+async function freePort({ host: hostname, port }: Settings): Promise<number> {
+  const patience = performance.now() + LEAVE_MS;
+  for (;;) {
+    try {
+      const taken = Bun.serve({ hostname, port, reusePort: false, fetch: () => new Response() });
+      const found = taken.port ?? port;
+      await taken.stop(true);
+      return found;
+    } catch (error) {
+      if (performance.now() > patience) throw error;
+      await Bun.sleep(50);
+    }
+  }
+}
+
+/** Ends when the supervisor says so, or has gone; signals are its business, as those of a terminal reach all. */
+async function workerMain(settings: Settings, log: Log): Promise<never> {
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, () => {});
+  await work(settings, log.child({ worker: process.pid }), {
+    send: (text) => void process.send?.(text),
+    onText: (hear) => process.on("message", (text) => hear(String(text))),
+    onLost: (gone) => process.on("disconnect", gone),
+  });
+  process.exit(0);
 }
 
 async function main(): Promise<void> {
@@ -195,10 +140,11 @@ async function main(): Promise<void> {
   process.on("uncaughtException", (error) => log.error({ err: error }, "uncaught exception"));
   process.on("unhandledRejection", (error) => log.error({ err: error }, "unhandled rejection"));
 
-  const running = await start(settings, log).catch((error: unknown) =>
-    fail(startFailure(error, settings)),
-  );
-  onSignals(running, settings, log);
+  const failed = (error: unknown) => fail(startFailure(error, settings));
+  if (process.argv[2] === WORKER) return workerMain(settings, log).catch(failed);
+  const run = settings.workers > 1 ? supervise : start;
+  const service: Service = await run(settings, log).catch(failed);
+  onSignals(service, settings, log);
   for (const variable of settings.unknownVariables) {
     log.warn({ variable: shown(variable) }, "this variable is no setting of Baton; see the README");
   }
@@ -208,8 +154,9 @@ async function main(): Promise<void> {
   for (const key of settings.apiKeys) {
     if (key.length < 16) log.warn("an API key has fewer than 16 characters: easy to guess");
   }
+  const { url } = service;
   log.info(
-    `Baton listens on ${running.url}. Try: curl ${running.url}/register -H 'content-type: application/json' -d '{"user_id":1}', connect to the url it gives, and see ${running.url}/openapi for the rest.`,
+    `Baton listens on ${url}. Try: curl ${url}/register -H 'content-type: application/json' -d '{"user_id":1}', connect to the url it gives, and see ${url}/openapi for the rest.`,
   );
 }
 

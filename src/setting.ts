@@ -1,5 +1,6 @@
 // The kinds of settings: how a text from the environment becomes a checked value.
 // Parsing gives undefined for what is not allowed; config.ts makes the user's sentence of that.
+import { availableParallelism } from "node:os";
 
 /** A setting that cannot be used; its message is the one line that the user sees. */
 export class SettingError extends Error {}
@@ -107,6 +108,38 @@ export function text(
     parse(given) {
       const value = given.replaceAll("\\n", "\n");
       return value === "" || allowed(value) ? value : undefined;
+    },
+  };
+}
+
+/** A text of a fixed form. */
+export function matching(
+  variable: string,
+  fallback: string,
+  takes: string,
+  form: RegExp,
+  about: string,
+): Setting<string> {
+  return {
+    variable,
+    about,
+    fallback,
+    takes,
+    parse: (text) => (form.test(text) ? text : undefined),
+  };
+}
+
+/** A number of processes; `auto` is one for each core. */
+export function processes(variable: string, max: number, about: string): Setting<number> {
+  return {
+    variable,
+    about,
+    fallback: "1",
+    takes: `auto or a whole number from 1 to ${max}`,
+    parse(text) {
+      if (text === "auto") return Math.min(max, availableParallelism());
+      const value = /^\d{1,6}$/.test(text) ? Number(text) : 0;
+      return value >= 1 && value <= max ? value : undefined;
     },
   };
 }

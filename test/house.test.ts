@@ -12,7 +12,7 @@ const MAY_IMPORT: Record<string, { folders: string[]; packages: RegExp }> = {
   engines: { folders: ["engines", "relay"], packages: /^bun(:sqlite)?$/ },
   edge: {
     folders: ["edge", "relay"],
-    packages: /^(bun|node:crypto|elysia|@elysiajs\/.*|@sinclair\/typebox.*|pino.*)$/,
+    packages: /^(bun|node:crypto|elysia|@elysiajs\/.*|@sinclair\/typebox.*|pino.*|jose)$/,
   },
   ".": {
     folders: ["relay", "edge", "engines", "protocols"],

@@ -27,6 +27,8 @@ describe("the start", () => {
   test.each([
     [{ PORT: "abc" }, /^baton: PORT="abc" is not allowed: .*\n$/],
     [{ HOST: "0.0.0.0" }, /^baton: HOST="0\.0\.0\.0" is refused: .*BATON_API_KEYS.*\n$/],
+    [{ BATON_ENGINE: "sqlite:" }, /^baton: BATON_ENGINE="sqlite:" is not allowed: .*\n$/],
+    [{ BATON_ENGINE: "sqlite:/none/b.db" }, /^baton: \/none\/b\.db cannot be made: .*\n$/],
     [{ HOST: "203.0.113.7", BATON_INSECURE: "1" }, /^baton: .*203\.0\.113\.7.*\n$/],
   ])("with %p ends with one line and exit code 1", async (env, line) => {
     const relay = new RelayProcess(env as Record<string, string>);

@@ -75,6 +75,11 @@ export function readMemory(pid: number): Memory {
   return { rssBytes, pssBytes };
 }
 
+/** Open files of a process, then of each of its children. */
+export function openFilesOf(pid: number): number[] {
+  return familyOf(pid).map((member) => readdirSync(`/proc/${member}/fd`).length);
+}
+
 function kibibytes(text: string, field: string): number {
   return Number(new RegExp(`^${field}: +(\\d+) kB`, "m").exec(text)?.[1] ?? 0);
 }

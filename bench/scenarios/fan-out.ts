@@ -46,7 +46,7 @@ export const fanOutWires: Scenario = {
   title: ({ subscribers }) =>
     `Fan-out to ${subscribers.toLocaleString("en")} on other wires, 16 in flight`,
   targets: (asked) => [
-    ...(asked.includes("baton") ? ["baton-json", "baton-sse"] : []),
+    ...(asked.includes("baton") ? ["baton-json", "baton-centrifuge", "baton-sse"] : []),
     ...asked.filter((name) => name === CONTROL),
   ],
 };

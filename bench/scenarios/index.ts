@@ -1,5 +1,6 @@
 // The list of scenarios, in the order of the tables and the chart.
 // A new scenario is one file and one line here.
+import { engines } from "./engines";
 import { fanOutOne, fanOutSixteen, fanOutWires } from "./fan-out";
 import { idleMemory } from "./idle-memory";
 import { latency } from "./latency";
@@ -8,6 +9,7 @@ import { publishCost } from "./publish-cost";
 import { resume } from "./resume";
 import type { Scenario } from "./scenario";
 import { userPublish } from "./user-publish";
+import { workers } from "./workers";
 
 export const SCENARIOS: readonly Scenario[] = [
   fanOutOne,
@@ -19,4 +21,6 @@ export const SCENARIOS: readonly Scenario[] = [
   open,
   resume,
   latency,
+  workers,
+  engines,
 ];

@@ -1,5 +1,6 @@
 // Baton itself, from src/main.ts with its default settings.
 // Only what the bench needs is set: the port, and a log level that leaves no line for each request.
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PLAIN, type Target, TOPIC } from "./target";
 
@@ -71,4 +72,50 @@ export const batonSse: Target = {
     body: (user) => JSON.stringify({ user_id: user }),
     addressIn: addressIn("sse"),
   },
+};
+
+/** The same for the Centrifuge SDKs; its topic keeps history and knows who is there. */
+export const batonCentrifuge: Target = {
+  name: "baton-centrifuge",
+  title: "Baton, Centrifuge protocol",
+  about: "the same, as the Centrifuge SDKs connect, presence on",
+  command: baton.command,
+  env: { ...baton.env, BATON_TOPICS_FILE: join(import.meta.dir, "presence.json") },
+  wire: {
+    before: `{"push":{"channel":"${TOPIC}","pub":{"data":"`,
+    after: [15, 22],
+    openWithUpgrade: false,
+    greeting: () => `{"id":1,"connect":{}}\n{"id":2,"subscribe":{"channel":"${TOPIC}"}}`,
+    read: (text) => {
+      if (text === "{}") return { answer: "{}" };
+      if (text.startsWith('{"id":1,"connect":{"client":')) return {};
+      if (text.startsWith('{"id":2,"subscribe":{"recoverable":true')) return { opened: true };
+      throw new Error(`an unexpected text: ${text.slice(0, 100)}`);
+    },
+  },
+  path: () => "/connection/websocket",
+};
+
+/** The same over several processes, which share the port. */
+function workers(count: number): Target {
+  return {
+    ...baton,
+    name: `baton-${count}`,
+    title: `Baton, ${count} workers`,
+    about: `the same with BATON_WORKERS=${count}`,
+    env: { ...baton.env, BATON_WORKERS: String(count) },
+    countsPart: true,
+  };
+}
+
+export const batonTwo = workers(2);
+export const batonFour = workers(4);
+
+/** The same with its history in a file. */
+export const batonSqlite: Target = {
+  ...baton,
+  name: "baton-sqlite",
+  title: "Baton, sqlite",
+  about: "the same, every publication on the disk before it is answered",
+  env: { ...baton.env, BATON_ENGINE: `sqlite:${join(tmpdir(), `baton-bench-${process.pid}.db`)}` },
 };

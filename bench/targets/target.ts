@@ -38,6 +38,8 @@ export interface Target {
   readonly command: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly wire: Wire;
+  /** Whether an answer to a publication counts the deliveries of one of several processes alone. */
+  readonly countsPart?: boolean;
   /** Path to upgrade at; not used where there is a registration. */
   readonly path: (user: number | undefined) => string;
   /** For targets that give out addresses: what to POST, and the path in the answer. */

@@ -4,11 +4,11 @@
 import type { Static, TSchema } from "@sinclair/typebox";
 import { type TypeCheck, TypeCompiler } from "@sinclair/typebox/compiler";
 import { version } from "../../package.json";
-import type { Who } from "../relay/backend";
+import { closeOf, type Who } from "../relay/backend";
 import type { ClientInfo } from "../relay/command";
 import { Refusal } from "../relay/errors";
 import { rawMember } from "../relay/json-text";
-import type { Publication } from "../relay/publication";
+import type { Publication, Published } from "../relay/publication";
 import type { Relay } from "../relay/relay";
 import * as Shape from "./api-shapes";
 
@@ -38,27 +38,12 @@ export interface Method {
 /** Publications in one answer. */
 const HISTORY_MAX = 300;
 
-/** Of the reason in a close frame (RFC 6455, 5.5): 125 bytes, two of them the code. */
-const REASON_BYTES_MAX = 123;
-
 /** The methods by their names, but for batch. */
 export function apiMethods({ relay, format, node }: ApiMethodsOptions): Record<string, Method> {
   const { errorOf, publicationJson, infoJson } = format;
   const { backend } = relay;
 
-  const publish = async (
-    topic: string,
-    data: string | Refusal | undefined,
-    { tags, idempotency_key: key }: { tags?: Record<string, string>; idempotency_key?: string },
-  ): Promise<string | Refusal> => {
-    if (data instanceof Refusal) return data;
-    if (topic === "" || data === undefined) return bad("channel and data are needed.");
-    const answer = await relay.publish({
-      topic,
-      data,
-      tags: tags && JSON.stringify(tags),
-      idempotency_key: key || undefined,
-    });
+  const written = (answer: Published | Refusal): string | Refusal => {
     if (answer instanceof Refusal) return answer;
     const { offset, epoch } = answer;
     return JSON.stringify({ offset, epoch });
@@ -71,16 +56,19 @@ export function apiMethods({ relay, format, node }: ApiMethodsOptions): Record<s
   };
 
   return {
-    publish: method(Shape.Publish, (body, text) =>
-      publish(body.channel ?? "", payload(text, "data", body.b64data), body),
-    ),
+    publish: method(Shape.Publish, async (body, text) => {
+      const command = publicationIn(body, text);
+      if (command instanceof Refusal) return command;
+      return written(await relay.publish({ ...command, topic: body.channel ?? "" }));
+    }),
 
     broadcast: method(Shape.Broadcast, async (body, text) => {
       const { channels = [] } = body;
       if (channels.length === 0) return bad("channels are needed.");
-      const data = payload(text, "data", body.b64data);
-      const answers = await Promise.all(channels.map((topic) => publish(topic, data, body)));
-      return `{"responses":[${answers.map(wrapped).join(",")}]}`;
+      const command = publicationIn(body, text);
+      if (command instanceof Refusal) return command;
+      const answers = await Promise.all(backend.broadcast(channels, command));
+      return `{"responses":[${answers.map((answer) => wrapped(written(answer))).join(",")}]}`;
     }),
 
     subscribe: method(Shape.Subscribe, async (body, text) => {
@@ -96,39 +84,36 @@ export function apiMethods({ relay, format, node }: ApiMethodsOptions): Record<s
       return (await backend.subscribe(body, gift)) ?? "{}";
     }),
 
-    unsubscribe: method(Shape.Unsubscribe, (body) => {
+    unsubscribe: method(Shape.Unsubscribe, async (body) => {
       const refusal = nobody(body);
-      if (refusal === undefined) backend.unsubscribe(body, body.channel ?? "");
+      if (refusal === undefined) await backend.unsubscribe(body, body.channel ?? "");
       return refusal ?? "{}";
     }),
 
-    disconnect: method(Shape.Disconnect, (body) => {
-      const { code = 3503, reason = "" } = body.disconnect ?? {};
-      if (code < 3000 || code > 4999) return bad("A code is from 3000 to 4999.");
-      if (Buffer.byteLength(reason) > REASON_BYTES_MAX) return bad("A reason has 123 bytes.");
+    disconnect: method(Shape.Disconnect, async (body) => {
+      const close = closeOf(body.disconnect?.code, body.disconnect?.reason);
+      if (close instanceof Refusal) return close;
       const refusal = nobody(body);
-      // Never empty: the JavaScript SDK reads no code then.
-      const close = { code, reason: reason || "force disconnect" };
-      if (refusal === undefined) backend.disconnect(body, close, new Set(body.whitelist));
+      if (refusal === undefined) await backend.disconnect(body, close, body.whitelist);
       return refusal ?? "{}";
     }),
 
-    refresh: method(Shape.Refresh, (body) => {
+    refresh: method(Shape.Refresh, async (body) => {
       const refusal = nobody(body);
       const ttl = body.expired === true ? "now" : secondsTo(body.expire_at);
-      if (refusal === undefined) backend.refresh(body, ttl);
+      if (refusal === undefined) await backend.refresh(body, ttl);
       return refusal ?? "{}";
     }),
 
-    presence: method(Shape.Channel, ({ channel = "" }) => {
-      const clients = backend.presence(channel);
+    presence: method(Shape.Channel, async ({ channel = "" }) => {
+      const clients = await backend.presence(channel);
       if (clients instanceof Refusal) return clients;
       const rows = clients.map((info) => `${JSON.stringify(info.client)}:${infoJson(info)}`);
       return `{"presence":{${rows.join(",")}}}`;
     }),
 
-    presence_stats: method(Shape.Channel, ({ channel = "" }) => {
-      const counts = backend.presenceCounts(channel);
+    presence_stats: method(Shape.Channel, async ({ channel = "" }) => {
+      const counts = await backend.presenceCounts(channel);
       if (counts instanceof Refusal) return counts;
       return JSON.stringify({ num_clients: counts.clients, num_users: counts.users });
     }),
@@ -136,7 +121,7 @@ export function apiMethods({ relay, format, node }: ApiMethodsOptions): Record<s
     history: method(Shape.History, async ({ channel = "", limit = 0, since, reverse = false }) => {
       if (reverse && since?.offset === 0) return bad("Nothing is before offset 0.");
       const most = limit < 0 ? HISTORY_MAX : Math.min(limit, HISTORY_MAX);
-      const page = await relay.history(channel, { since: since?.offset, limit: most, reverse });
+      const page = await backend.history(channel, { since: since?.offset, limit: most, reverse });
       if (page instanceof Refusal) return page;
       if (page.top === undefined) return new Refusal("no_history", "It keeps no history.");
       const { epoch, offset } = page.top;
@@ -148,27 +133,29 @@ export function apiMethods({ relay, format, node }: ApiMethodsOptions): Record<s
     }),
 
     history_remove: method(Shape.Channel, async ({ channel = "" }) => {
-      return (await relay.forgetHistory(channel)) ?? "{}";
+      return (await backend.forgetHistory(channel)) ?? "{}";
     }),
 
-    channels: method(Shape.Channels, ({ pattern = "" }) => {
-      const glob = pattern === "" ? undefined : new Bun.Glob(pattern);
-      const rows = backend
-        .topicSizes()
-        .filter(([name]) => glob === undefined || glob.match(name))
+    channels: method(Shape.Channels, async ({ pattern = "" }) => {
+      // A topic is no path: "*" fits slashes too.
+      const flat = (text: string) => text.replaceAll("/", "\u0001");
+      const glob = pattern === "" ? undefined : new Bun.Glob(flat(pattern));
+      const rows = [...(await backend.topicSizes())]
+        .filter(([name]) => glob === undefined || glob.match(flat(name)))
         .map(([name, size]) => `${JSON.stringify(name)}:{"num_clients":${size}}`);
       return `{"channels":{${rows.join(",")}}}`;
     }),
 
-    info: method(Shape.Nothing, () => {
+    info: method(Shape.Nothing, async () => {
       const { connections, topics } = relay.counts;
-      const subscriptions = backend.topicSizes().reduce((sum, [, size]) => sum + size, 0);
+      const sizes = [...(await backend.topicSizes()).values()];
+      const subscriptions = sizes.reduce((sum, size) => sum + size, 0);
       const about = {
         uid: node,
         name: "baton",
         version,
         num_clients: connections,
-        num_users: backend.users,
+        num_users: await backend.users(),
         num_channels: topics,
         num_subs: subscriptions,
         uptime: Math.floor(process.uptime()),
@@ -199,6 +186,23 @@ function secondsTo(unix: number | undefined): number | undefined {
   return unix ? Math.max(0, unix - Date.now() / 1000) : undefined;
 }
 
+/** What publish and broadcast have in common. */
+function publicationIn(body: PublicationBody, text: string) {
+  const data = payload(text, "data", body.b64data);
+  if (data instanceof Refusal) return data;
+  if (data === undefined) return bad("data is needed.");
+  const { tags, idempotency_key: key } = body;
+  return { data, tags: tags && JSON.stringify(tags), idempotency_key: key || undefined };
+}
+
+interface PublicationBody {
+  readonly b64data?: string;
+  readonly tags?: object;
+  readonly idempotency_key?: string;
+}
+
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
 /** JSON text: a member as it stands in the body, or what its base64 holds. */
 function payload(
   text: string,
@@ -206,8 +210,8 @@ function payload(
   base64: string | undefined,
 ): string | Refusal | undefined {
   if (base64 === undefined || base64 === "") return rawMember(text, name);
-  const json = Buffer.from(base64, "base64").toString("utf8");
   try {
+    const json = utf8.decode(Buffer.from(base64, "base64"));
     JSON.parse(json);
     return json;
   } catch {

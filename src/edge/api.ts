@@ -51,8 +51,8 @@ export function api({ relay, log, checkKey, security, bodyBytes, apiFormat, node
   };
 
   /** Commands like {"publish": {…}}, in order; replies like {"publish": {…}}. */
-  const batch = async (value: unknown, text: string): Promise<string> => {
-    if (!batchShape.Check(value)) return errorJson(bad("commands are needed, at most 1,000."));
+  const batch = async (value: unknown, text: string): Promise<string | Refusal> => {
+    if (!batchShape.Check(value)) return bad("commands are needed, at most 1,000.");
     const texts = rawItems(rawMember(text, "commands") ?? "");
     const replies: string[] = [];
     for (const [i, command] of value.commands.entries()) {
@@ -62,11 +62,12 @@ export function api({ relay, log, checkKey, security, bodyBytes, apiFormat, node
         result instanceof Refusal ? errorJson(result) : `{${JSON.stringify(name)}:${result}}`,
       );
     }
-    return `{"replies":[${replies.join(",")}]}`;
+    return `"replies":[${replies.join(",")}]`;
   };
 
+  /** `result` has the members of the answer. */
   const answer = (result: string | Refusal, request: Request): Response => {
-    if (!(result instanceof Refusal)) return json(`{"result":${result}}`);
+    if (!(result instanceof Refusal)) return json(`{${result}}`);
     if (request.headers.get("x-centrifugo-error-mode") !== "transport") {
       return json(errorJson(result));
     }
@@ -79,10 +80,10 @@ export function api({ relay, log, checkKey, security, bodyBytes, apiFormat, node
       "/api/:method",
       async ({ params: { method: name }, request }) => {
         const { text, value } = await readJson(request, bodyBytes, false);
-        if (name === "batch") return json(await batch(value, text));
+        if (name === "batch") return answer(await batch(value, text), request);
         const result = await run(name, value, text);
         if (result instanceof Refusal && result.code === "not_found") granted(result);
-        return answer(result, request);
+        return answer(result instanceof Refusal ? result : `"result":${result}`, request);
       },
       {
         parse: "none",

@@ -1,5 +1,6 @@
 // The routes on which clients connect: GET /ws/:id and GET /sse/:id.
 import type { Elysia } from "elysia";
+import { Refusal } from "../relay/errors";
 import type { Beginning } from "../relay/relay-options";
 import { SOCKET_TEXT, STREAM_TEXT } from "./documentation";
 import { choiceOf, listOf, query } from "./query";
@@ -20,10 +21,10 @@ export function connecting(options: RouteOptions) {
     app
       .get(
         "/ws/:id",
-        ({ params: { id }, request }) => {
+        async ({ params: { id }, request }) => {
           const given = granted(query(request.url, Object.keys(SocketQuery.properties)));
           const format = granted(choiceOf(given, "format", socketFormats));
-          granted(handshake(request, id, format));
+          granted(await handshake(request, id, format));
         },
         {
           params: ConnectionId,
@@ -44,6 +45,7 @@ export function connecting(options: RouteOptions) {
               "too_many_user_connections",
               "too_many_connections",
               "shutting_down",
+              "engine_unavailable",
             ),
           },
         },
@@ -51,7 +53,7 @@ export function connecting(options: RouteOptions) {
 
       .get(
         "/sse/:id",
-        ({ params: { id }, request }) => {
+        async ({ params: { id }, request }) => {
           const given = granted(query(request.url, Object.keys(StreamQuery.properties)));
           const format = granted(choiceOf(given, "format", streamFormats));
           const unavailable = relay.unavailable();
@@ -61,12 +63,14 @@ export function connecting(options: RouteOptions) {
           }
           const topics = listOf(given, "topics");
           const resumed = request.headers.get("last-event-id") || given.get("since") || "";
-          const connection = granted(relay.admit(id, format));
+          const connection = granted(await relay.admission.admit(id, format));
           const names = new Set(topics ?? relay.initialTopics(connection));
-          granted(relay.checkTopics(names));
           const since = format.decodeSince?.(resumed, names);
           const beginning: Beginning = { topics: [...names], since };
-          return granted(streams.open(request, connection, beginning));
+          const refusal = topics && relay.checkTopics(connection, names);
+          const answer = refusal ?? streams.open(request, connection, beginning);
+          if (answer instanceof Refusal) relay.admission.abandon(connection);
+          return granted(answer);
         },
         {
           params: ConnectionId,
@@ -83,6 +87,7 @@ export function connecting(options: RouteOptions) {
               "forbidden_origin",
               "unknown_connection",
               "invalid_query",
+              "permission_denied",
               "invalid_topic",
               "too_many_topics",
               "too_many_user_connections",

@@ -5,7 +5,7 @@ import { engineUnavailable, errorBody, Refusal } from "../relay/errors";
 import type { Publication, Published } from "../relay/publication";
 import { bodyDocument } from "./body";
 import { type PublishRequest, publishReader } from "./publish-body";
-import { choiceOf, query, wholeOf } from "./query";
+import { flagOf, query, wholeOf } from "./query";
 import { granted, Refused, refuse } from "./refusal";
 import type { RouteOptions } from "./routes";
 import {
@@ -124,13 +124,13 @@ export function publishing({ relay, checkKey, security, publish }: RouteOptions)
         async ({ params: { topic }, request }) => {
           const given = granted(query(request.url, Object.keys(HistoryQuery.properties)));
           const limit = granted(wholeOf(given, "limit")) ?? HISTORY_LIMIT;
-          const reverse = granted(choiceOf(given, "reverse", REVERSE));
+          const reverse = granted(flagOf(given, "reverse"));
           const range = {
             since: granted(wholeOf(given, "since")),
             limit: Math.min(limit, HISTORY_LIMIT_MAX),
             reverse,
           };
-          const page = granted(await relay.history(topic, range));
+          const page = granted(await relay.backend.history(topic, range));
           if (page.top === undefined) {
             throw new Refused(new Refusal("no_history", "This topic keeps no history."));
           }
@@ -178,8 +178,6 @@ export function publishing({ relay, checkKey, security, publish }: RouteOptions)
 }
 
 type Answer = Published | Refusal;
-
-const REVERSE = { "": false, false: false, true: true, "0": false, "1": true };
 
 /** JSON data stands in it with its bytes unchanged. */
 function item({ data, json, user, offset }: Publication): string {

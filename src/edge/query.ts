@@ -37,6 +37,13 @@ export function choiceOf<Value>(
   return new Refusal("invalid_query", `${name} takes ${allowed.join(" or ")}.`);
 }
 
+/** Whether a parameter is true; not when it is not given. */
+export function flagOf(given: Query, name: string): boolean | Refusal {
+  return choiceOf(given, name, FLAGS);
+}
+
+const FLAGS = { "": false, false: false, true: true, "0": false, "1": true };
+
 /** A whole number from 0; undefined when it is not given. */
 export function wholeOf(given: Query, name: string): number | undefined | Refusal {
   const value = given.get(name);

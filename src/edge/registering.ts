@@ -21,7 +21,7 @@ export function registering({ relay, checkKey, security, bodyBytes, publicUrl }:
         "/register",
         async ({ request }) => {
           const { user_id, topics } = await readRegister(request);
-          const { id } = granted(relay.register(user_id, topics));
+          const { id } = granted(await relay.admission.register(user_id, topics));
           const base = baseUrl(publicUrl, request);
           return { url: `ws${base.slice(4)}/ws/${id}`, sse: `${base}/sse/${id}` };
         },
@@ -38,6 +38,7 @@ export function registering({ relay, checkKey, security, bodyBytes, publicUrl }:
               "too_many_registrations",
               "too_many_user_connections",
               "shutting_down",
+              "engine_unavailable",
             ),
           },
           detail: {
@@ -53,8 +54,8 @@ export function registering({ relay, checkKey, security, bodyBytes, publicUrl }:
 
       .delete(
         "/register/:id",
-        ({ params: { id } }) =>
-          relay.unregister(id)
+        async ({ params: { id } }) =>
+          (await relay.admission.unregister(id))
             ? new Response(`Client removed with id ${id}`, TEXT)
             : new Response(`Client not found with id ${id}`, { ...TEXT, status: 404 }),
         {
@@ -63,7 +64,7 @@ export function registering({ relay, checkKey, security, bodyBytes, publicUrl }:
           response: {
             200: Removed,
             404: NotRemoved,
-            ...errorAnswers("bad_request", "unauthorized"),
+            ...errorAnswers("bad_request", "unauthorized", "engine_unavailable"),
           },
           detail: {
             tags: ["relay"],

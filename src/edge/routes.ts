@@ -19,6 +19,7 @@ import { errorAnswers, Ok } from "./schemas";
 import { type SessionProtocols, sessions } from "./sessions";
 import type { Formats, Handshake, SessionHandshake } from "./sockets";
 import type { Streams } from "./streams";
+import { users } from "./users";
 
 export interface RouteOptions {
   readonly relay: Relay;
@@ -78,6 +79,7 @@ export function routes(options: RouteOptions) {
     .use(publishing(options))
     .use(connecting(options))
     .use(sessions(options))
+    .use(users(options))
     .use(api(options));
   known.push(...app.routes);
   return app;

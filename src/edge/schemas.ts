@@ -166,6 +166,18 @@ export const HistoryQuery = parameters({
   reverse: Type.Boolean({ description: "Newest first." }),
 });
 
+export const CloseQuery = parameters({
+  code: Type.Integer({ minimum: 3000, maximum: 4999, default: 3503, description: "Close code." }),
+  reason: Type.String({
+    default: "force disconnect",
+    description: "Reason of the close, at most 123 bytes of UTF-8.",
+  }),
+});
+
+export const PresenceQuery = parameters({
+  counts: Type.Boolean({ description: "Only how many there are; in constant time." }),
+});
+
 export const SocketQuery = parameters({
   format: Type.Literal("json", { description: "Publications in envelopes, with positions." }),
 });
@@ -203,6 +215,39 @@ export const ConnectionId = Type.Object({
     examples: ["625ac78b88e047a1bc7b3f8459702078"],
   }),
 });
+
+// Without bounds, so that relay/text.ts refuses what is none, with its own code.
+export const UserParameter = Type.Object({
+  user: Type.String({ description: "A user_id, percent-encoded.", examples: ["alice"] }),
+});
+
+export const ConnectionParameter = Type.Object({
+  id: Type.String({ description: "As its list has it, or as presence has it." }),
+});
+
+export const ConnectionsAnswer = Type.Object({
+  connections: Type.Array(
+    Type.Object({
+      id: Type.String({ description: "Of its registration: whoever has it can connect with it." }),
+      protocol: Type.String({ examples: ["plain"] }),
+      topics: Type.Array(Type.String()),
+      since: Type.String({ format: "date-time", description: "When it was opened." }),
+      waiting_bytes: Type.Integer({ minimum: 0, description: "Waits here to be read by it." }),
+    }),
+  ),
+});
+
+export const DisconnectAnswer = Type.Object({ disconnected: Type.Integer({ minimum: 0 }) });
+
+const Count = Type.Integer({ minimum: 0 });
+
+export const PresenceAnswer = Type.Union([
+  Type.Object({
+    clients: Type.Array(Type.Object({ client: Type.String(), user: Type.String() })),
+    users: Count,
+  }),
+  Type.Object({ clients: Count, users: Count }, { description: "With counts=true." }),
+]);
 
 export const Ok = Type.Literal("ok", { description: "The relay can serve." });
 

@@ -3,6 +3,8 @@
 import type { Server } from "bun";
 import type { Settings } from "../config";
 import type { Connection } from "../relay/connection";
+import { EngineUnavailable } from "../relay/engine";
+import { engineUnavailable, type Refusal } from "../relay/errors";
 import type { Relay } from "../relay/relay";
 import type { ApiFormat } from "./api-methods";
 import { KEY } from "./documentation";
@@ -34,6 +36,8 @@ export interface ServerOptions {
   readonly apiFormat: ApiFormat;
   /** This relay's own name, for requests that belong to a stream of its. */
   readonly node: string;
+  /** Whether other processes of this relay listen on the same port. */
+  readonly shared: boolean;
   readonly log: Log;
 }
 
@@ -59,14 +63,19 @@ export function serve(options: ServerOptions): Server<Connection> {
   const bare = routes({ ...shared, crossOrigin: false }).compile();
   const forPages = routes({ ...shared, crossOrigin: true }).compile();
 
+  const failed = (error: unknown): Response => {
+    if (error instanceof EngineUnavailable) return refuse(engineUnavailable());
+    throw error;
+  };
+
   const server = Bun.serve<Connection>({
     hostname: settings.host,
     port: settings.port,
-    reusePort: false,
+    reusePort: options.shared,
     development: false,
     idleTimeout: HTTP_IDLE_S,
     maxRequestBodySize: NO_BODY_LIMIT,
-    fetch(request): Response | Promise<Response> | undefined {
+    fetch(request): Response | undefined | Promise<Response | undefined> {
       const { headers } = request;
       const refused = guard(request, bodyBytes);
       if (refused !== undefined) {
@@ -81,14 +90,13 @@ export function serve(options: ServerOptions): Server<Connection> {
         return isPublish(request.url) ? shared.publish(request) : bare.fetch(request);
       }
       if (headers.has("upgrade") && SESSION_PATH.test(request.url)) {
-        const refusal = shared.sessionHandshake(request);
-        return refusal === undefined ? undefined : refuse(refusal);
+        return upgraded(shared.sessionHandshake(request));
       }
       const asked = headers.has("upgrade") ? handshakeOf(request.url) : undefined;
       const protocol = asked && options.socketFormats[asked.format];
       if (asked === undefined || protocol === undefined) return forPages.fetch(request);
       const refusal = shared.handshake(request, asked.id, protocol);
-      return refusal === undefined ? undefined : refuse(refusal);
+      return refusal instanceof Promise ? refusal.then(upgraded, failed) : upgraded(refusal);
     },
     error(error) {
       log.error({ err: error }, "a request failed");
@@ -99,6 +107,11 @@ export function serve(options: ServerOptions): Server<Connection> {
   sockets.attach(server);
   options.streams.attach(server, relay);
   return server;
+}
+
+/** Bun wants no answer to a request that it has made a socket of. */
+function upgraded(refusal: Refusal | undefined): Response | undefined {
+  return refusal === undefined ? undefined : refuse(refusal);
 }
 
 const SESSION_PATH = /^[^/]*\/\/[^/]*\/connection\/websocket(?:\?|$)/;

@@ -116,12 +116,9 @@ export function sessions(options: RouteOptions) {
               new Refusal("bad_request", 'Send JSON like {"session":"…","node":"…","data":"…"}.'),
             );
           }
-          if (value.node !== node) {
+          const isFound = await relay.receiveFor(value.session, value.data);
+          if (!isFound && value.node !== node) {
             throw new Refused(new Refusal("not_found", "There is no such node here."));
-          }
-          const connection = relay.sessionOf(value.session);
-          if (connection !== undefined && relay.countFrame(connection)) {
-            relay.receive(connection, value.data);
           }
           return new Response(null, { status: 204 });
         },

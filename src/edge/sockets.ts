@@ -9,12 +9,18 @@ import { type Log, shown } from "./log";
 import { originAllowed } from "./origins";
 
 /** Makes a socket of a request for this id; a refusal, or undefined when it was upgraded. */
-export type Handshake = (request: Request, id: string, protocol: Protocol) => Refusal | undefined;
+export type Handshake = (
+  request: Request,
+  id: string,
+  protocol: Protocol,
+) => Refusal | undefined | Promise<Refusal | undefined>;
 
 export type SessionHandshake = (request: Request) => Refusal | undefined;
 
 /** What a Centrifuge client may offer; most offer nothing. */
 const SUBPROTOCOL = "centrifuge-json";
+
+const NOT_VALID = "The WebSocket handshake is not valid (RFC 6455, 4.2.1).";
 
 /** Protocols by the value of `format`; "" when it is not given. */
 export type Formats = Readonly<Record<string, Protocol>>;
@@ -55,15 +61,21 @@ export class Sockets implements Outlet {
   }
 
   handshake(relay: Relay, origins: readonly string[]): Handshake {
-    return (request, id, protocol) => {
-      const connection = relay.admit(id, protocol);
-      if (connection instanceof Refusal) return connection;
+    const upgrade = (request: Request, connection: Connection): Refusal | undefined => {
       const refusal = checkHandshake(request, origins);
-      if (refusal !== undefined) return refusal;
-      // Bun would agree to the first subprotocol that the client names, whatever it is.
-      request.headers.delete("sec-websocket-protocol");
-      if (this.#server?.upgrade(request, { data: connection }) === true) return undefined;
-      return new Refusal("bad_request", "The WebSocket handshake is not valid (RFC 6455, 4.2.1).");
+      if (refusal === undefined) {
+        // Bun would agree to the first subprotocol that the client names, whatever it is.
+        request.headers.delete("sec-websocket-protocol");
+        if (this.#server?.upgrade(request, { data: connection }) === true) return undefined;
+      }
+      relay.admission.abandon(connection);
+      return refusal ?? new Refusal("bad_request", NOT_VALID);
+    };
+    return (request, id, protocol) => {
+      const admitted = relay.admission.admit(id, protocol);
+      const goOn = (found: Connection | Refusal) =>
+        found instanceof Refusal ? found : upgrade(request, found);
+      return admitted instanceof Promise ? admitted.then(goOn) : goOn(admitted);
     };
   }
 
@@ -72,13 +84,13 @@ export class Sockets implements Outlet {
     return (request) => {
       const refusal = checkHandshake(request, origins) ?? checkFormat(request);
       if (refusal !== undefined) return refusal;
-      const connection = relay.admitSession(protocol);
+      const connection = relay.admission.admitSession(protocol);
       if (connection instanceof Refusal) return connection;
       const offered = hasToken(request.headers.get("sec-websocket-protocol"), SUBPROTOCOL);
       request.headers.delete("sec-websocket-protocol");
       const headers = offered ? { "sec-websocket-protocol": SUBPROTOCOL } : {};
       if (this.#server?.upgrade(request, { data: connection, headers }) === true) return undefined;
-      return new Refusal("bad_request", "The WebSocket handshake is not valid (RFC 6455, 4.2.1).");
+      return new Refusal("bad_request", NOT_VALID);
     };
   }
 

@@ -76,7 +76,10 @@ export class Streams implements Outlet {
       );
     }
     // HEAD: nobody would read the body, so the stream would never end.
-    if (request.method !== "GET") return new Response(null, EVENTS);
+    if (request.method !== "GET") {
+      relay.admission.abandon(connection);
+      return new Response(null, EVENTS);
+    }
     const stream = this.#begin(request, connection, relay);
     stream.retry(RETRY_MS * (1 + Math.random()));
     relay.open(connection, stream, beginning);
@@ -97,7 +100,7 @@ export class Streams implements Outlet {
     if (!originAllowed(request.headers.get("origin"), this.#options.origins)) {
       return new Refusal("forbidden_origin", "This page's origin is not in BATON_ORIGINS.");
     }
-    const connection = relay.admitSession(protocol);
+    const connection = relay.admission.admitSession(protocol);
     if (connection instanceof Refusal) return connection;
     const stream = this.#begin(request, connection, relay);
     if (first !== "") stream.send(first);

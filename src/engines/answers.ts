@@ -11,7 +11,8 @@ export interface AnswersOptions {
   readonly now: () => number;
 }
 
-interface Answer {
+/** What is remembered of one publish. */
+export interface Answer {
   readonly print: bigint | number;
   readonly published: Published;
   readonly expiresAt: number;
@@ -62,11 +63,22 @@ export class Answers {
     return undefined;
   }
 
-  remember(publication: Publication, key: string, published: Published): void {
+  remember(publication: Publication, key: string, published: Published): Answer {
     const expiresAt = this.#options.now() + this.#options.ms;
-    const name = nameOf(publication, key);
+    const answer = { print: fingerprint(publication), published, expiresAt };
+    this.restore(nameOf(publication, key), answer);
+    return answer;
+  }
+
+  /** What outlived the process, in the order of expiry, however much there is. */
+  restore(name: string, answer: Answer): void {
     this.#answers.delete(name);
-    this.#answers.set(name, { print: fingerprint(publication), published, expiresAt });
+    this.#answers.set(name, answer);
+  }
+
+  /** What was remembered of this publish is not so. */
+  retract(publication: Publication, key: string): void {
+    this.#answers.delete(nameOf(publication, key));
   }
 
   /** Forgets keys whose time is over. Cost: those, at most a thousand. */
@@ -87,8 +99,8 @@ export class Answers {
   }
 }
 
-// Neither has control characters.
-function nameOf({ topic }: Publication, key: string): string {
+/** What a key is remembered by: it counts in its topic. Neither has control characters. */
+export function nameOf({ topic }: Publication, key: string): string {
   return `${key}\n${topic}`;
 }
 

@@ -86,8 +86,8 @@ class Stream {
 }
 
 /** Text takes at most two bytes a character. */
-function cost({ data }: Publication): number {
-  return PUBLICATION_BYTES + 2 * data.length;
+function cost({ data, tags = "" }: Publication): number {
+  return PUBLICATION_BYTES + 2 * (data.length + tags.length);
 }
 
 export class History {

@@ -2,8 +2,10 @@
 import type { Engine } from "../relay/engine";
 import { MemoryEngine } from "./memory";
 import type { EngineOptions } from "./options";
+import { SqliteEngine } from "./sqlite";
 
-/** By the name that chooses them. */
-export const ENGINES: Readonly<Record<string, (options: EngineOptions) => Engine>> = {
+/** By the scheme of the setting that chooses them; `at` is the whole of it, such as sqlite:baton.db. */
+export const ENGINES: Readonly<Record<string, (options: EngineOptions, at: string) => Engine>> = {
   memory: (options) => new MemoryEngine(options),
+  sqlite: (options, at) => new SqliteEngine(options, at.slice("sqlite:".length)),
 };

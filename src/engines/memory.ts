@@ -1,44 +1,50 @@
 // The engine of a single process: nothing leaves it and nothing outlives it.
 // A publication is delivered before its publish returns, so order is the order of the calls.
 import {
-  type Deliver,
-  type Engine,
+  type EngineEvents,
   EngineUnavailable,
   type Page,
   type Range,
+  type Registrations,
 } from "../relay/engine";
 import type { Refusal } from "../relay/errors";
 import type { Publication, Published } from "../relay/publication";
 import { Answers } from "./answers";
+import { Directory } from "./directory";
 import { History } from "./history";
+import type { LocalEngine } from "./hub";
 import type { EngineOptions } from "./options";
 
 /** Healthy from `start` to `close`. */
-export class MemoryEngine implements Engine {
+export class MemoryEngine implements LocalEngine {
   readonly name = "memory";
   readonly #history: History;
   readonly #answers: Answers;
-  #deliver: Deliver | undefined;
+  readonly #directory: Directory;
+  readonly registrations: Registrations;
+  #events: EngineEvents | undefined;
 
   constructor(options: EngineOptions) {
     const { rules, now, newEpoch } = options;
     this.#history = new History({ rules, now, newEpoch, bytes: options.historyBytes });
     this.#answers = new Answers({ ms: options.idempotencyMs, max: options.idempotencyMax, now });
+    this.#directory = new Directory(options);
+    this.registrations = this.#directory.of("");
   }
 
-  start(deliver: Deliver): void {
-    this.#deliver = deliver;
+  start(events: EngineEvents): void {
+    this.#events = events;
   }
 
   publish(publication: Publication, key?: string): Published | Refusal {
-    if (this.#deliver === undefined) throw new EngineUnavailable("not started");
+    if (this.#events === undefined) throw new EngineUnavailable("not started");
     if (key !== undefined) {
       const answer = this.#answers.recall(publication, key);
       if (answer !== undefined) return answer;
     }
     const numbered = this.#history.append(publication);
     const { offset, epoch } = numbered;
-    const delivered = this.#deliver(numbered);
+    const delivered = this.#events.deliver(numbered);
     const published =
       offset === undefined || epoch === undefined ? { delivered } : { delivered, offset, epoch };
     if (key !== undefined) this.#answers.remember(publication, key, published);
@@ -46,7 +52,7 @@ export class MemoryEngine implements Engine {
   }
 
   history(topic: string, range: Range): Page {
-    if (this.#deliver === undefined) throw new EngineUnavailable("not started");
+    if (this.#events === undefined) throw new EngineUnavailable("not started");
     return this.#history.read(topic, range);
   }
 
@@ -54,16 +60,33 @@ export class MemoryEngine implements Engine {
     this.#history.forget(topic);
   }
 
+  registrationsOf(node: string): Registrations {
+    return this.#directory.of(node);
+  }
+
+  releaseAll(node: string): void {
+    this.#directory.releaseAll(node);
+  }
+
+  follow(): void {}
+
+  unfollow(): void {}
+
+  tell(): number {
+    return 0;
+  }
+
   sweep(): void {
     this.#history.sweep();
     this.#answers.forget();
+    this.#directory.expire();
   }
 
   healthy(): boolean {
-    return this.#deliver !== undefined;
+    return this.#events !== undefined;
   }
 
   close(): void {
-    this.#deliver = undefined;
+    this.#events = undefined;
   }
 }

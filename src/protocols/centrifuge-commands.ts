@@ -2,6 +2,7 @@
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { type TypeCheck, TypeCompiler } from "@sinclair/typebox/compiler";
 import type { Resumption, SessionCommand } from "../relay/command";
+import { ANY_EPOCH } from "../relay/entrance";
 import { rawMember } from "../relay/json-text";
 import type { Position } from "../relay/publication";
 
@@ -13,11 +14,13 @@ const Flag = Type.Optional(Type.Boolean());
 const Offset = Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }));
 const Flags = Type.Optional(Type.Integer());
 const Recover = { recover: Flag, offset: Offset, epoch: Text, flag: Flags };
+const Resume = Type.Object(Recover);
 const SincePosition = Type.Optional(Type.Object({ offset: Offset, epoch: Text }));
 
 const Connect = Type.Object({
   token: Text,
-  subs: Type.Optional(Type.Record(Type.String(), Type.Object(Recover))),
+  // Not a Record: its pattern for keys passes over those with U+2028 in them, whatever their values.
+  subs: Type.Optional(Type.Object({}, { additionalProperties: Resume })),
 });
 const Subscribe = Type.Object({ channel: Text, token: Text, join_leave: Flag, ...Recover });
 const Channel = Type.Object({ channel: Text });
@@ -63,7 +66,8 @@ const METHODS: readonly (readonly [string, Method<TSchema>])[] = [
   [
     "connect",
     method(Connect, (id, { token = "", subs = {} }) => {
-      const topics = new Map(Object.entries(subs).map(([name, sub]) => [name, resumption(sub)]));
+      const asked = Object.entries(subs as Record<string, Static<typeof Resume>>);
+      const topics = new Map(asked.map(([name, sub]) => [name, resumption(sub)]));
       return { kind: "connect", id, token, topics };
     }),
   ],
@@ -157,6 +161,12 @@ function resumption(body: {
   };
 }
 
-function positionOf({ offset = 0, epoch = "" }: { offset?: number; epoch?: string }): Position {
+function positionOf({
+  offset = 0,
+  epoch = ANY_EPOCH,
+}: {
+  offset?: number;
+  epoch?: string;
+}): Position {
   return { offset, epoch };
 }

@@ -35,6 +35,8 @@ const ERRORS: Partial<Record<ErrorCode, { code: number; message: string; tempora
   too_many_topics: { code: 106, message: "limit exceeded" },
   invalid_topic: { code: 107, message: "bad request" },
   invalid_body: { code: 107, message: "bad request" },
+  invalid_idempotency_key: { code: 107, message: "bad request" },
+  idempotency_conflict: { code: 107, message: "bad request" },
   invalid_message: { code: 107, message: "bad request" },
   message_too_large: { code: 106, message: "limit exceeded" },
   not_available: { code: 108, message: "not available" },

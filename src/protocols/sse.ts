@@ -2,6 +2,7 @@
 // stream. A block's id names the topic it belongs to; a stream of several topics puts those of the others beside it.
 
 import type { Entered } from "../relay/command";
+import { NO_EPOCH } from "../relay/entrance";
 import { errorBody, Refusal } from "../relay/errors";
 import type { Protocol } from "../relay/protocol";
 import type { Position, Publication } from "../relay/publication";
@@ -45,9 +46,6 @@ function encodeEntered(entered: readonly Entered[]): string {
   const told = entered.some(({ recovered }) => recovered === false);
   return `${id}${told ? `data: ${enteredBody(entered)}\n` : ""}\n`;
 }
-
-/** Never that of a topic. */
-const NO_EPOCH = "-";
 
 // RFC 3986, section 2: the name is percent-encoded, so the marks between the parts are only that.
 function encodePosition(topic: string, { epoch, offset }: Position): string {

@@ -2,6 +2,7 @@
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { type TypeCheck, TypeCompiler } from "@sinclair/typebox/compiler";
 import type { TopicsCommand } from "../relay/command";
+import { NO_EPOCH } from "../relay/entrance";
 import { Refusal } from "../relay/errors";
 import type { Position } from "../relay/publication";
 
@@ -58,6 +59,6 @@ export function topicsDecoder(
 function positionsOf(since: Record<string, Position>): Map<string, Position> {
   const entries = Object.entries(since);
   return new Map(
-    entries.map(([name, { offset, epoch }]) => [name, { offset, epoch: epoch || "-" }]),
+    entries.map(([name, { offset, epoch }]) => [name, { offset, epoch: epoch || NO_EPOCH }]),
   );
 }

@@ -36,3 +36,14 @@ export function accept(command: PublishCommand, messageBytes: number): Publicati
   const publication = { topic, data: data as string, json: true, user, except };
   return tags === undefined ? publication : { ...publication, tags };
 }
+
+/** The same publication for each of many topics. Cost: the length of its text, once, and the topics. */
+export function acceptAll(
+  topics: readonly string[],
+  command: Omit<PublishCommand, "topic">,
+  messageBytes: number,
+): readonly (Publication | Refusal)[] {
+  const accepted = accept({ ...command, topic: "any" }, messageBytes);
+  if (accepted instanceof Refusal) return topics.map(() => accepted);
+  return topics.map((topic) => checkTopic(topic) ?? { ...accepted, topic });
+}

@@ -1,115 +1,124 @@
-// Who may come in: registrations, and the connections that use them.
+// Who may come in: registrations, and the connections that use them. What all nodes know of them is the engine's.
+import type { Cluster } from "./cluster";
 import { Connection } from "./connection";
-import { Refusal } from "./errors";
+import type { Registered, Registrations } from "./engine";
+import { type CloseName, Refusal, shuttingDown, tooManyConnections } from "./errors";
 import type { Limits } from "./limits";
 import type { Protocol } from "./protocol";
-import type { Registration, Registry } from "./registry";
+import type { Registry } from "./registry";
 import { checkTopics, toUser } from "./text";
 
 export interface AdmissionOptions {
   readonly limits: Limits;
-  readonly now: () => number;
+  readonly registry: Registry;
+  readonly registrations: Registrations;
+  readonly cluster: Cluster;
   readonly newId: () => string;
+  /** Connections that have not said who they are. */
+  readonly opened: () => number;
+  readonly isShuttingDown: () => boolean;
+  readonly end: (connection: Connection, why: CloseName) => void;
 }
 
-export class Admission {
-  readonly #registry: Registry;
-  readonly #options: AdmissionOptions;
-  readonly #limits: Limits;
+/** Where the engine is in this process, a value at once; else a promise, which may reject with EngineUnavailable. */
+type Maybe<Value> = Value | Promise<Value>;
 
-  constructor(registry: Registry, options: AdmissionOptions) {
-    this.#registry = registry;
+export class Admission {
+  readonly #options: AdmissionOptions;
+
+  constructor(options: AdmissionOptions) {
     this.#options = options;
-    this.#limits = options.limits;
+    options.cluster.on("ended", (id: string) => this.#endHere(id, "deleted"));
+    options.cluster.on("replaced", ({ id, term }: { id: string; term: number }) =>
+      this.#endHere(id, "replaced", term),
+    );
   }
 
-  /** A new registration. Refuses what its limits say, and a user or topics that cannot be. */
-  register(userId: number | string, topics?: readonly string[]): Registration | Refusal {
+  /**
+   * A new registration, to be connected to within the TTL. Refuses what its limits say, and a user or topics that
+   * cannot be.
+   */
+  register(userId: number | string, topics?: readonly string[]): Maybe<Registered | Refusal> {
+    if (this.#options.isShuttingDown()) return shuttingDown();
     const user = toUser(userId);
     if (user instanceof Refusal) return user;
-    const refusal = topics && checkTopics(new Set(topics), this.#limits.connectionTopicsMax);
+    const refusal =
+      topics && checkTopics(new Set(topics), this.#options.limits.connectionTopicsMax);
     if (refusal !== undefined) return refusal;
-    const crowded = this.#userIsFull(user);
-    if (crowded !== undefined) return crowded;
-    const { registrationsMax } = this.#limits;
-    if (this.#isFull()) this.#registry.expire(this.#options.now());
-    if (this.#isFull()) {
-      return new Refusal(
-        "too_many_registrations",
-        `${registrationsMax} registrations wait for their clients to connect (BATON_REGISTRATIONS_MAX); try again when some have connected or expired.`,
-      );
-    }
-    return this.#wait(this.#options.newId(), user, topics);
+    const registration = { id: this.#options.newId(), user, topics };
+    const added = this.#options.registrations.add(registration);
+    return then(added, (crowded) => crowded ?? registration);
   }
 
-  /** Ends a waiting registration; false if there is none with this id. */
-  unregister(id: string): boolean {
-    const live = this.#registry.waitingFor(id, this.#options.now()) !== undefined;
-    this.#registry.stopWaiting(id);
-    return live;
+  /** Ends a registration and closes its connection, on any node; false if the id is unknown. */
+  unregister(id: string): Maybe<boolean> {
+    const wasHere = this.#endHere(id, "deleted");
+    return then(this.#options.registrations.remove(id), (removed) => {
+      if (removed?.elsewhere === true) this.#options.cluster.tell("ended", id);
+      return wasHere || removed !== undefined;
+    });
   }
 
-  /** A registration whose connection was lost waits again, if there is room. */
-  readmit(id: string, user: string, topics: readonly string[] | undefined): void {
-    if (!this.#isFull()) this.#wait(id, user, topics);
+  /** Whether a client may connect with this id. The connection counts from its opening on; without one, `abandon` it. */
+  admit(given: string, protocol: Protocol): Maybe<Connection | Refusal> {
+    const { registry } = this.#options;
+    if (this.#options.isShuttingDown()) return shuttingDown();
+    const full = registry.connection(given) === undefined ? this.#noRoom(0) : undefined;
+    return then(this.#options.registrations.claim(given), (claimed) => {
+      if (claimed instanceof Refusal) return claimed;
+      const { id, term, elsewhere } = claimed;
+      if (elsewhere) this.#options.cluster.tell("replaced", { id, term });
+      registry.claim(id, term);
+      const connection = new Connection(claimed, protocol);
+      if (full === undefined) return connection;
+      this.abandon(connection);
+      return full;
+    });
   }
 
-  /** Whether a client may connect with this id; its connection is not open yet. */
-  admit(id: string, protocol: Protocol): Connection | Refusal {
-    const replaced = this.#registry.connection(id);
-    // The registry's own id: the caller's may be a part of a URL, which would be kept with it.
-    if (replaced !== undefined) {
-      return new Connection(replaced.id, replaced.user, protocol, replaced.initial);
-    }
-    const registration = this.#registry.waitingFor(id, this.#options.now());
-    if (registration === undefined) {
-      return new Refusal(
-        "unknown_connection",
-        "No registration has this id; it may have expired, been deleted or been used up. POST /register gives a new one.",
-      );
-    }
-    const crowded = this.#userIsFull(registration.user);
-    if (crowded !== undefined) return crowded;
-    const full = this.#noRoom(0);
+  /** An admitted connection will not open. */
+  abandon({ id, term }: Connection): void {
+    const { registry, registrations } = this.#options;
+    registry.unclaim(id, term);
+    const older = registry.connection(id);
+    if (older === undefined) registrations.release(id, term, true);
+    // It goes on, and holds the registration by the newer claim.
+    else older.term = Math.max(older.term, term);
+  }
+
+  /** A connection is closed: its registration waits again for the client, or ends. */
+  letGo({ id, term }: Connection, waits: boolean): void {
+    this.#options.registrations.release(id, term, waits);
+  }
+
+  /** A connection for a client that will say who it is; refused when there are too many. */
+  admitSession(protocol: Protocol): Connection | Refusal {
+    if (this.#options.isShuttingDown()) return shuttingDown();
+    const full = this.#noRoom(this.#options.opened());
     if (full !== undefined) return full;
-    return new Connection(registration.id, registration.user, protocol, registration.topics);
-  }
-
-  /** The same for a client that will say who it is; `opened` are those that have not done so. */
-  admitSession(protocol: Protocol, opened: number): Connection | Refusal {
-    const full = this.#noRoom(opened);
-    if (full !== undefined) return full;
-    const connection = new Connection(this.#options.newId(), "", protocol);
+    const connection = new Connection({ id: this.#options.newId(), user: "", term: 0 }, protocol);
     connection.publicId = connection.id;
     return connection;
   }
 
+  /** Connections with a smaller term; false when this node has none. */
+  #endHere(id: string, why: "deleted" | "replaced", before = Number.POSITIVE_INFINITY): boolean {
+    const { registry, end } = this.#options;
+    registry.endClaims(id, before);
+    const connection = registry.connection(id);
+    if (connection === undefined || connection.term >= before) return false;
+    end(connection, why);
+    return true;
+  }
+
   #noRoom(opened: number): Refusal | undefined {
-    const { connectionsMax } = this.#limits;
-    if (this.#registry.size + opened < connectionsMax) return undefined;
-    return new Refusal(
-      "too_many_connections",
-      `The relay holds as many connections as it may, ${connectionsMax} (BATON_CONNECTIONS_MAX); try again later.`,
-    );
+    const { limits, registry } = this.#options;
+    const { connectionsMax } = limits;
+    return registry.size + opened < connectionsMax ? undefined : tooManyConnections(connectionsMax);
   }
+}
 
-  #wait(id: string, user: string, topics: readonly string[] | undefined): Registration {
-    const expiresAt = this.#options.now() + this.#limits.registrationTtlMs;
-    const registration = { id, user, expiresAt, topics };
-    this.#registry.wait(registration);
-    return registration;
-  }
-
-  #isFull(): boolean {
-    return this.#registry.waiting >= this.#limits.registrationsMax;
-  }
-
-  #userIsFull(user: string): Refusal | undefined {
-    const { userConnectionsMax } = this.#limits;
-    if (this.#registry.ofUser(user).length < userConnectionsMax) return undefined;
-    return new Refusal(
-      "too_many_user_connections",
-      `This user has ${userConnectionsMax} open connections, the most allowed (BATON_USER_CONNECTIONS_MAX); close or DELETE one first.`,
-    );
-  }
+/** At once, where the value is at hand. */
+function then<Value, Result>(value: Maybe<Value>, next: (value: Value) => Result): Maybe<Result> {
+  return value instanceof Promise ? value.then(next) : next(value);
 }

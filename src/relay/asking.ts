@@ -53,7 +53,7 @@ export class Asking {
     return undefined;
   }
 
-  presence(connection: Connection, command: Of<"presence" | "presenceCounts">): void {
+  async presence(connection: Connection, command: Of<"presence" | "presenceCounts">) {
     const { kind, id, topic } = command;
     const { authority, presence, replies, rules } = this.#options;
     const refusal =
@@ -62,8 +62,9 @@ export class Asking {
       authority.check(connection, "presence", topic);
     if (refusal !== undefined) replies.refuse(connection, id, refusal);
     else if (kind === "presence") {
-      replies.reply(connection, { kind, id, clients: presence.clients(topic) });
-    } else replies.reply(connection, { kind, id, ...presence.counts(topic) });
+      const clients = await presence.clients(topic);
+      replies.reply(connection, { kind, id, clients });
+    } else replies.reply(connection, { kind, id, ...(await presence.counts(topic)) });
   }
 
   history(connection: Connection, command: Of<"history">): Promise<void> | undefined {

@@ -1,13 +1,18 @@
 // What the backend asks of connections, and does to them: by user, by client, or both.
+import { acceptAll, type PublishCommand } from "./acceptance";
+import type { Cluster } from "./cluster";
 import type { ClientInfo } from "./command";
 import type { Connection } from "./connection";
-import { type CloseName, notAvailable, Refusal } from "./errors";
+import type { Engine, Page, Range } from "./engine";
+import { type CloseName, notAvailable, Refusal, shuttingDown } from "./errors";
+import type { Limits } from "./limits";
 import type { PresenceCounts } from "./presence";
+import type { Published } from "./publication";
 import type { Registry } from "./registry";
 import type { TopicRules } from "./rules";
 import type { Sessions } from "./sessions";
 import type { Gift } from "./subscribing";
-import { checkTopic } from "./text";
+import { checkTopic, fitsBytes } from "./text";
 import type { Topics } from "./topics";
 
 /** Whose connections; what is given must all fit. With nothing given it is nobody's. */
@@ -17,6 +22,26 @@ export interface Who {
   readonly client?: string | undefined;
   /** The secret of a session over a stream. */
   readonly session?: string | undefined;
+}
+
+/** How connections are ended. */
+export interface Close {
+  readonly code: number;
+  readonly reason: string;
+}
+
+/** Of the reason in a close frame (RFC 6455, 5.5): 125 bytes, two of them the code. */
+const REASON_BYTES_MAX = 123;
+
+/** Refuses (`invalid_body`) what a backend cannot end connections with. Reasons are never empty: SDKs read no code then. */
+export function closeOf(code = 3503, reason = ""): Close | Refusal {
+  if (code < 3000 || code > 4999) {
+    return new Refusal("invalid_body", "A code is from 3000 to 4999.");
+  }
+  if (!fitsBytes(reason, REASON_BYTES_MAX)) {
+    return new Refusal("invalid_body", "A reason has at most 123 bytes of UTF-8.");
+  }
+  return { code, reason: reason || "force disconnect" };
 }
 
 /** An open connection, as the backend sees it. */
@@ -35,21 +60,130 @@ export interface BackendOptions {
   readonly registry: Registry;
   readonly topics: Topics;
   readonly sessions: Sessions;
+  readonly cluster: Cluster;
+  readonly engine: Engine;
   readonly rules: TopicRules;
+  readonly limits: Limits;
   readonly now: () => number;
+  readonly isShuttingDown: () => boolean;
   readonly end: (connection: Connection, why: CloseName) => void;
   readonly closed: (connection: Connection) => void;
 }
 
+/** Everything here is done on all nodes, and rejects with EngineUnavailable where they are out of reach. */
 export class Backend {
   readonly #options: BackendOptions;
 
   constructor(options: BackendOptions) {
     this.#options = options;
+    const { cluster } = options;
+    cluster.on("connections", (who: Who) => this.#connections(who));
+    cluster.on("disconnect", ({ who, close, spared }: DisconnectBody) =>
+      this.#disconnect(who, close, spared),
+    );
+    cluster.on("subscribe", ({ who, gift }: { who: Who; gift: Gift }) =>
+      this.#subscribe(who, gift),
+    );
+    cluster.on("unsubscribe", ({ who, topic }: { who: Who; topic: string }) =>
+      this.#unsubscribe(who, topic),
+    );
+    cluster.on("refresh", ({ who, ttl }: { who: Who; ttl?: number | "now" }) =>
+      this.#refresh(who, ttl),
+    );
+    cluster.on("topic sizes", () => options.topics.sizes());
+    cluster.on("users", () => [...options.registry.userNames()]);
   }
 
   /** Cost: the user's connections. */
-  connections(who: Who): readonly ConnectionView[] {
+  async connections(who: Who): Promise<readonly ConnectionView[]> {
+    const others = await this.#ask<readonly ConnectionView[]>("connections", who);
+    return [...this.#connections(who), ...others.flat()];
+  }
+
+  /** Ends connections and their registrations; answers how many. */
+  async disconnect(who: Who, close: Close, spared: readonly string[] = []): Promise<number> {
+    const here = this.#disconnect(who, close, spared);
+    const others = await this.#ask<number>("disconnect", { who, close, spared });
+    return others.reduce((sum, count) => sum + count, here);
+  }
+
+  /** Brings sessions into a topic; those that have it keep it as it is. */
+  async subscribe(who: Who, gift: Gift): Promise<Refusal | undefined> {
+    const refusal = checkTopic(gift.topic);
+    if (refusal !== undefined) return refusal;
+    const here = await this.#subscribe(who, gift);
+    const others = await this.#ask<Refusal | undefined>("subscribe", { who, gift });
+    const refused = here ?? others.find((other) => other !== undefined && other !== null);
+    return refused && new Refusal(refused.code, refused.message);
+  }
+
+  /** Takes sessions out of a topic, or with "" out of all, and tells them. */
+  async unsubscribe(who: Who, topic: string): Promise<void> {
+    this.#unsubscribe(who, topic);
+    await this.#ask("unsubscribe", { who, topic });
+  }
+
+  /** Tokens of sessions end in so many seconds, undefined for never, or now. */
+  async refresh(who: Who, ttl: number | undefined | "now"): Promise<void> {
+    this.#refresh(who, ttl);
+    await this.#ask("refresh", { who, ttl });
+  }
+
+  /** Who is in a topic; refuses (`not_available`) where its rule asks for no presence. Cost: those. */
+  async presence(topic: string): Promise<readonly ClientInfo[] | Refusal> {
+    return this.#noPresence(topic) ?? this.#options.topics.presence.clients(topic);
+  }
+
+  /** How many are; in constant time where there is one node. */
+  async presenceCounts(topic: string): Promise<PresenceCounts | Refusal> {
+    return this.#noPresence(topic) ?? this.#options.topics.presence.counts(topic);
+  }
+
+  /** Publishes the same to each of many topics, in their order. Answers like Relay.publish. */
+  broadcast(
+    topics: readonly string[],
+    command: Omit<PublishCommand, "topic">,
+  ): (Published | Refusal | Promise<Published | Refusal>)[] {
+    if (this.#options.isShuttingDown()) return topics.map(shuttingDown);
+    const { engine, limits } = this.#options;
+    return acceptAll(topics, command, limits.messageBytes).map((publication) =>
+      publication instanceof Refusal
+        ? publication
+        : engine.publish(publication, command.idempotency_key),
+    );
+  }
+
+  /** A part of a topic's history, for the backend: publications to single users too. Rejects if the engine fails. */
+  history(topic: string, range: Range): Page | Refusal | Promise<Page> {
+    return checkTopic(topic) ?? this.#options.engine.history(topic, range);
+  }
+
+  /** Removes what a topic's history keeps; its epoch and offset stay. Rejects if the engine fails. */
+  forgetHistory(topic: string): Refusal | undefined | Promise<undefined> {
+    return checkTopic(topic) ?? this.#options.engine.forget(topic);
+  }
+
+  /** Users with open connections. Cost: where there are several nodes, those. */
+  async users(): Promise<number> {
+    const { registry } = this.#options;
+    const others = await this.#ask<readonly string[]>("users", {});
+    if (others.length === 0) return registry.users;
+    return new Set([...registry.userNames(), ...others.flat()]).size;
+  }
+
+  /** The topics with their subscriptions. Cost: all topics. */
+  async topicSizes(): Promise<ReadonlyMap<string, number>> {
+    const others = await this.#ask<readonly [string, number][]>("topic sizes", {});
+    const sizes = new Map(this.#options.topics.sizes());
+    for (const [name, size] of others.flat()) sizes.set(name, (sizes.get(name) ?? 0) + size);
+    return sizes;
+  }
+
+  #ask<Answer>(kind: string, body: unknown): Promise<readonly Answer[]> {
+    return this.#options.cluster.ask<Answer>(kind, body);
+  }
+
+  #connections(who: Who): readonly ConnectionView[] {
     const now = this.#options.now();
     return this.#of(who).map((connection) => ({
       id: connection.id,
@@ -61,14 +195,9 @@ export class Backend {
     }));
   }
 
-  /** Ends connections and their registrations, with a code from 3000 to 4999; answers how many. */
-  disconnect(
-    who: Who,
-    { code, reason }: { code: number; reason: string },
-    spared: ReadonlySet<string> = new Set(),
-  ): number {
+  #disconnect(who: Who, { code, reason }: Close, spared: readonly string[]): number {
     const found = this.#of(who).filter(({ id, publicId }) => {
-      return !spared.has(id) && !spared.has(publicId);
+      return !spared.includes(id) && !spared.includes(publicId);
     });
     for (const connection of found) {
       const { socket, protocol } = connection;
@@ -80,21 +209,16 @@ export class Backend {
     return found.length;
   }
 
-  /** Brings sessions into a topic; those that have it keep it as it is. Fails with EngineUnavailable. */
-  async subscribe(who: Who, gift: Gift): Promise<Refusal | undefined> {
-    const refusal = checkTopic(gift.topic);
-    if (refusal !== undefined) return refusal;
-    const given = this.#of(who).map((connection) =>
-      this.#options.sessions.subscribing.give(connection, gift),
-    );
-    const answers = await Promise.all(given);
-    return answers.find(
-      (answer) => answer instanceof Refusal && answer.code !== "already_subscribed",
-    ) as Refusal | undefined;
+  async #subscribe(who: Who, gift: Gift): Promise<Refusal | undefined> {
+    const { subscribing } = this.#options.sessions;
+    const given = this.#of(who).map((connection) => subscribing.give(connection, gift));
+    for (const answer of await Promise.all(given)) {
+      if (answer instanceof Refusal && answer.code !== "already_subscribed") return answer;
+    }
+    return undefined;
   }
 
-  /** Takes sessions out of a topic, or with "" out of all, and tells them. */
-  unsubscribe(who: Who, topic: string): void {
+  #unsubscribe(who: Who, topic: string): void {
     for (const connection of this.#of(who)) {
       const names = topic === "" ? [...(connection.session?.topics.keys() ?? [])] : [topic];
       for (const name of names) {
@@ -103,33 +227,12 @@ export class Backend {
     }
   }
 
-  /** Tokens of sessions end in so many seconds, undefined for never, or now. */
-  refresh(who: Who, ttl: number | undefined | "now"): void {
+  #refresh(who: Who, ttl: number | undefined | "now"): void {
     for (const connection of this.#of(who)) {
       if (connection.session === undefined) continue;
       if (ttl === "now") this.#options.end(connection, "expired");
       else this.#options.sessions.prolong(connection.session, ttl);
     }
-  }
-
-  /** Who is in a topic; refuses (`not_available`) where its rule asks for no presence. Cost: those. */
-  presence(topic: string): readonly ClientInfo[] | Refusal {
-    return this.#noPresence(topic) ?? this.#options.topics.presence.clients(topic);
-  }
-
-  /** How many are; in constant time. */
-  presenceCounts(topic: string): PresenceCounts | Refusal {
-    return this.#noPresence(topic) ?? this.#options.topics.presence.counts(topic);
-  }
-
-  /** Users with open connections. */
-  get users(): number {
-    return this.#options.registry.users;
-  }
-
-  /** The topics of this node, with their subscriptions. Cost: all topics. */
-  topicSizes(): readonly [name: string, size: number][] {
-    return this.#options.topics.sizes();
   }
 
   #noPresence(topic: string): Refusal | undefined {
@@ -141,7 +244,7 @@ export class Backend {
   #of({ user = "", client = "", session = "" }: Who): readonly Connection[] {
     const { registry, sessions } = this.#options;
     const bySession = session === "" ? undefined : sessions.bySecret(session);
-    const byClient = client === "" ? undefined : registry.connection(client);
+    const byClient = registry.connection(client) ?? registry.named(client);
     const found = bySession ?? byClient;
     const some =
       found === undefined
@@ -156,4 +259,10 @@ export class Backend {
         (session === "" || connection.session?.secret === session),
     );
   }
+}
+
+interface DisconnectBody {
+  readonly who: Who;
+  readonly close: Close;
+  readonly spared: readonly string[];
 }

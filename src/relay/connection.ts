@@ -1,4 +1,5 @@
 // One open socket or stream of a registered client. Kept small: a node holds tens of thousands of them.
+import type { Claimed } from "./engine";
 import type { Progress } from "./entrance";
 import type { Protocol } from "./protocol";
 import type { Session } from "./session";
@@ -28,6 +29,8 @@ export class Connection {
   readonly id: string;
   /** What others may know of it: the id of a registration opens it. "" until it is in a topic that is watched. */
   publicId = "";
+  /** Of the claim of its registration; 0 for a session. */
+  term: number;
   /** In ms of the relay's clock. */
   openedAt = 0;
   /** Whose it is; of a session, as soon as it has said so. */
@@ -47,10 +50,11 @@ export class Connection {
   /** Inbound frames in the current second. */
   frames = 0;
 
-  constructor(id: string, user: string, protocol: Protocol, initial?: readonly string[]) {
+  constructor({ id, user, topics, term }: Omit<Claimed, "elsewhere">, protocol: Protocol) {
     this.id = id;
     this.user = user;
     this.protocol = protocol;
-    this.initial = initial;
+    this.initial = topics;
+    this.term = term;
   }
 }

@@ -8,6 +8,7 @@ import {
 } from "./authority";
 import type { SessionCommand } from "./command";
 import type { Connection } from "./connection";
+import type { Registrations } from "./engine";
 import { type CloseName, Refusal, tokenExpired } from "./errors";
 import type { Limits } from "./limits";
 import type { Position } from "./publication";
@@ -20,6 +21,7 @@ export interface CredentialsOptions {
   readonly authority: Authority;
   readonly limits: Limits;
   readonly registry: Registry;
+  readonly registrations: Registrations;
   readonly subscribing: Subscribing;
   readonly replies: Replies;
   /** Whether each known user has a topic of its own, "#" before its name. */
@@ -65,16 +67,35 @@ export class Credentials {
   #connected(
     connection: Connection,
     session: Session,
+    command: Of<"connect">,
+    claims: ConnectionClaims,
+  ): Promise<void> | undefined {
+    const { limits, registry, registrations } = this.#options;
+    if (registry.size >= limits.connectionsMax) {
+      this.#options.end(connection, "too_many_connections");
+      return undefined;
+    }
+    const goOn = (crowded: Refusal | undefined) => {
+      if (connection.session !== session) {
+        // It has ended meanwhile.
+        if (crowded === undefined) registrations.release(connection.id, 0, false);
+      } else if (crowded === undefined) {
+        return this.#enter(connection, session, command, claims);
+      } else this.#options.end(connection, "too_many_connections");
+      return undefined;
+    };
+    const held = registrations.hold(connection.id, claims.user);
+    return held instanceof Promise ? held.then(goOn) : goOn(held);
+  }
+
+  #enter(
+    connection: Connection,
+    session: Session,
     { id, topics: asked }: Of<"connect">,
     claims: ConnectionClaims,
   ): Promise<void> | undefined {
     const { limits, subscribing, version, node } = this.#options;
-    const { user } = claims;
-    if (this.#isCrowded(user)) {
-      this.#options.end(connection, "too_many_connections");
-      return undefined;
-    }
-    connection.user = user;
+    connection.user = claims.user;
     session.state = "connected";
     session.info = claims.info;
     session.deadline = endOf(claims.ttl, this.#options.now());
@@ -111,12 +132,6 @@ export class Credentials {
         return "";
       },
     });
-  }
-
-  #isCrowded(user: string): boolean {
-    const { limits, registry } = this.#options;
-    if (registry.size >= limits.connectionsMax) return true;
-    return user !== "" && registry.ofUser(user).length >= limits.userConnectionsMax;
   }
 
   /** Those that its token names, its personal one, and of those that it asks for those that it may have. */

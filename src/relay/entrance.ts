@@ -41,6 +41,9 @@ export function newProgress(): Progress {
 /** The epoch of a client that trusts its offset to be of the topic's present one. */
 export const ANY_EPOCH = "";
 
+/** Never that of a topic: for a client that says a position without one, and so counts as behind. */
+export const NO_EPOCH = "-";
+
 /** From where a connection that has got nothing yet goes on, and whether that is from where it wants. */
 export function outset(entrance: Entrance, page: Page, given: Position | undefined): Entered {
   const { top } = page;

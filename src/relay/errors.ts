@@ -99,6 +99,13 @@ export function engineUnavailable(): Refusal {
   );
 }
 
+export function tooManyConnections(most: number): Refusal {
+  return new Refusal(
+    "too_many_connections",
+    `The relay holds as many connections as it may, ${most} (BATON_CONNECTIONS_MAX); try again later.`,
+  );
+}
+
 export function notAvailable(): Refusal {
   return new Refusal("not_available", "The relay or this topic does not have this feature.");
 }

@@ -1,5 +1,6 @@
 // Who is in a topic, for topics whose rule asks for it, and the pushes that tell who comes and goes. Connections of all
 // protocols count; only sessions are told. Topics whose rule asks for neither never come here.
+import type { Cluster } from "./cluster";
 import type { ClientInfo } from "./command";
 import type { Connection } from "./connection";
 import { infoOf } from "./session";
@@ -16,17 +17,28 @@ interface Room {
   readonly users: Map<string, number>;
 }
 
+export interface PresenceOptions {
+  readonly cluster: Cluster;
+  /** Gives a connection the id that others may know. */
+  readonly name: (connection: Connection) => void;
+}
+
 export class Presence {
-  readonly #newId: () => string;
+  readonly #options: PresenceOptions;
   readonly #rooms = new Map<string, Room>();
 
-  constructor(newId: () => string) {
-    this.#newId = newId;
+  constructor(options: PresenceOptions) {
+    this.#options = options;
+    options.cluster.on("presence", (topic: string) => this.#clients(topic));
+    options.cluster.on("presence counts", (topic: string): Counted => {
+      const room = this.#rooms.get(topic);
+      return { clients: room?.clients.size ?? 0, users: [...(room?.users.keys() ?? [])] };
+    });
   }
 
   /** A connection is in the topic now; answers who it is. */
   joined(connection: Connection, { name, rule }: Topic): ClientInfo {
-    if (connection.publicId === "") connection.publicId = this.#newId();
+    if (connection.publicId === "") this.#options.name(connection);
     const info = infoOf(connection, name);
     if (!rule.presence) return info;
     let room = this.#rooms.get(name);
@@ -52,14 +64,33 @@ export class Presence {
     return info;
   }
 
-  /** Cost: the clients in the topic. */
-  clients(topic: string): readonly ClientInfo[] {
-    return [...(this.#rooms.get(topic)?.clients.values() ?? [])];
+  /** On all nodes. Cost: the clients in the topic. Rejects with EngineUnavailable. */
+  async clients(topic: string): Promise<readonly ClientInfo[]> {
+    const others = await this.#options.cluster.ask<readonly ClientInfo[]>("presence", topic);
+    return [...this.#clients(topic), ...others.flat()];
   }
 
-  /** In constant time. */
-  counts(topic: string): PresenceCounts {
+  /** On all nodes. In constant time where there is one, else in proportion to the users. Rejects with EngineUnavailable. */
+  async counts(topic: string): Promise<PresenceCounts> {
+    const others = await this.#options.cluster.ask<Counted>("presence counts", topic);
     const room = this.#rooms.get(topic);
-    return { clients: room?.clients.size ?? 0, users: room?.users.size ?? 0 };
+    const here = { clients: room?.clients.size ?? 0, users: room?.users.size ?? 0 };
+    if (others.length === 0) return here;
+    const users = new Set(room?.users.keys());
+    let { clients } = here;
+    for (const other of others) {
+      clients += other.clients;
+      for (const user of other.users) users.add(user);
+    }
+    return { clients, users: users.size };
   }
+
+  #clients(topic: string): readonly ClientInfo[] {
+    return [...(this.#rooms.get(topic)?.clients.values() ?? [])];
+  }
+}
+
+interface Counted {
+  readonly clients: number;
+  readonly users: readonly string[];
 }

@@ -32,6 +32,8 @@ export interface Publication {
 export interface Published {
   /** Connections of this node that it was sent to. */
   readonly delivered: number;
+  /** Set where there may be other nodes: `delivered` counts this one's connections alone. */
+  readonly scope?: "node";
   readonly offset?: number;
   readonly epoch?: string;
 }

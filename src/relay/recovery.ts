@@ -43,6 +43,7 @@ export class Recovery {
   readonly #options: RecoveryOptions;
   readonly #topics: Topics;
   readonly #reading: Reading;
+  readonly #lost = new Set<Topic>();
   /** Those on their way in. */
   readonly catchUp: CatchUp;
   /** First topics that wait for the client's first command. */
@@ -143,6 +144,33 @@ export class Recovery {
       topic.tail.lose();
     }
     if (topic.followers > 0) topic.tail.push(publication);
+  }
+
+  /**
+   * What came since in a topic is lost. Those in it that know positions are ended: they come back with theirs, and are
+   * told what became of it. Cost: all connections, at most once in a turn of the loop.
+   */
+  lost(name: string, connections: () => Iterable<Connection>): void {
+    const topic = this.#topics.get(name);
+    if (topic === undefined) return;
+    topic.forgetPosition();
+    topic.tail.lose();
+    if (this.#lost.size === 0) {
+      this.#options.later(() => {
+        const lost = new Set(this.#lost);
+        this.#lost.clear();
+        for (const connection of [...connections()]) {
+          const { progress, topics } = connection;
+          const has = (other: Topic) => lost.has(other);
+          if (progress === undefined) continue;
+          if (!topics.some(has) && !progress.entrances.some((entrance) => has(entrance.topic))) {
+            continue;
+          }
+          this.#options.end(connection, "position_lost");
+        }
+      });
+    }
+    this.#lost.add(topic);
   }
 
   /** The connection has ended. */

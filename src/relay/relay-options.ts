@@ -20,6 +20,8 @@ export interface RelayOptions {
   readonly random: () => number;
   /** Does the work in another turn of the loop. */
   readonly later: (work: () => void) => void;
+  /** Does the work after so many ms; gives the way to call that off. */
+  readonly after: (ms: number, work: () => void) => () => void;
   readonly authority: Authority;
   readonly rules: TopicRules;
   /** Whether each known user of a session has the topic "#" and its name. */

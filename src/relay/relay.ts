@@ -4,21 +4,19 @@
 import { accept, type PublishCommand } from "./acceptance";
 import { Admission } from "./admission";
 import { Backend } from "./backend";
+import { Cluster } from "./cluster";
 import type { TopicsCommand } from "./command";
 import type { Connection, Socket } from "./connection";
 import { Delivery } from "./delivery";
-import type { Page, Range } from "./engine";
 import { newProgress } from "./entrance";
 import { CLOSES, type CloseName, engineUnavailable, Refusal, shuttingDown } from "./errors";
 import { Heartbeat } from "./heartbeat";
-import type { Limits } from "./limits";
-import type { Protocol } from "./protocol";
 import type { Publication, Published } from "./publication";
 import { Recovery } from "./recovery";
-import { type Registration, Registry } from "./registry";
+import { Registry } from "./registry";
 import type { Beginning, Counts, RelayOptions } from "./relay-options";
 import { Sessions } from "./sessions";
-import { checkTopic, checkTopics } from "./text";
+import { checkTopics } from "./text";
 import { Topics } from "./topics";
 
 /** The length of the window in which inbound frames are counted. */
@@ -26,14 +24,16 @@ const FRAME_WINDOW_MS = 1_000;
 
 export class Relay {
   readonly #options: RelayOptions;
-  readonly #limits: Limits;
   readonly #registry = new Registry();
-  readonly #admission: Admission;
   readonly #topics: Topics;
   readonly #heartbeat: Heartbeat;
   readonly #recovery: Recovery;
   readonly #delivery: Delivery;
   readonly #sessions: Sessions;
+  /** Who may come in. */
+  readonly admission: Admission;
+  /** What this node tells and asks the others. */
+  readonly cluster: Cluster;
   /** What the backend asks of connections, and does to them. */
   readonly backend: Backend;
   #frameWindowEnds = 0;
@@ -41,9 +41,12 @@ export class Relay {
 
   constructor(options: RelayOptions) {
     this.#options = options;
-    this.#limits = options.limits;
-    this.#admission = new Admission(this.#registry, options);
-    this.#topics = new Topics(options.outlet, options.rules, options.newId);
+    this.cluster = new Cluster(options);
+    this.#topics = new Topics({
+      ...options,
+      cluster: this.cluster,
+      name: (connection) => this.#registry.name(connection, options.newId()),
+    });
     this.#heartbeat = new Heartbeat(options.limits.pingMs, options.limits.pongMs);
     const end = (connection: Connection, why: CloseName) => this.end(connection, why);
     this.#recovery = new Recovery({
@@ -65,16 +68,31 @@ export class Relay {
     this.#sessions = new Sessions({
       ...options,
       registry: this.#registry,
+      registrations: options.engine.registrations,
       recovery: this.#recovery,
       delivery: this.#delivery,
       presence: this.#topics.presence,
       end,
     });
+    this.admission = new Admission({
+      ...options,
+      registry: this.#registry,
+      registrations: options.engine.registrations,
+      cluster: this.cluster,
+      opened: () => this.#sessions.opened,
+      isShuttingDown: () => this.#shuttingDown,
+      end,
+    });
+    this.cluster.on("commands", ([secret, commands]: [string, string]) =>
+      this.#receiveFor(secret, commands),
+    );
     this.backend = new Backend({
       ...options,
       registry: this.#registry,
       topics: this.#topics,
       sessions: this.#sessions,
+      cluster: this.cluster,
+      isShuttingDown: () => this.#shuttingDown,
       end,
       closed: (connection) => this.closed(connection),
     });
@@ -83,7 +101,7 @@ export class Relay {
   get counts(): Counts {
     return {
       connections: this.#registry.size + this.#sessions.opened,
-      registrations: this.#registry.waiting,
+      registrations: this.#options.engine.registrations.waiting,
       topics: this.#topics.size,
     };
   }
@@ -103,41 +121,12 @@ export class Relay {
     return this.#registry.connections();
   }
 
-  /** A new registration, to be connected to within the TTL. */
-  register(userId: number | string, topics?: readonly string[]): Registration | Refusal {
-    return this.#shuttingDown ? shuttingDown() : this.#admission.register(userId, topics);
-  }
-
-  /** Ends a registration and closes its connection; false if the id is unknown. */
-  unregister(id: string): boolean {
-    const connection = this.#registry.connection(id);
-    if (connection === undefined) return this.#admission.unregister(id);
-    this.end(connection, "deleted");
-    return true;
-  }
-
-  /** Whether a client may connect with this id. The connection counts from `open` on. */
-  admit(id: string, protocol: Protocol): Connection | Refusal {
-    return this.#shuttingDown ? shuttingDown() : this.#admission.admit(id, protocol);
-  }
-
-  /** A connection for a client that will say who it is; refused when there are too many. */
-  admitSession(protocol: Protocol): Connection | Refusal {
-    if (this.#shuttingDown) return shuttingDown();
-    return this.#admission.admitSession(protocol, this.#sessions.opened);
-  }
-
-  /** A session by its secret; undefined when there is none. */
-  sessionOf(secret: string): Connection | undefined {
-    return this.#sessions.bySecret(secret);
-  }
-
   /**
    * The socket of an admitted connection is open. It replaces an older connection of the same id. The names in
    * `beginning` have passed `checkTopics`.
    */
   open(connection: Connection, socket: Socket, beginning: Beginning = {}): void {
-    const now = this.#now();
+    const now = this.#options.now();
     connection.openedAt = now;
     if (connection.protocol.session !== undefined) {
       connection.socket = socket;
@@ -146,10 +135,12 @@ export class Relay {
       return;
     }
     const replaced = this.#registry.connection(connection.id);
-    const registration = this.#registry.waitingFor(connection.id, now);
-    if (replaced === undefined && registration === undefined) {
-      // Deleted or expired between the handshake and now.
-      socket.close(CLOSES.deleted.code, CLOSES.deleted.reason);
+    const isClaimed = this.#registry.unclaim(connection.id, connection.term);
+    const isLate = replaced !== undefined && replaced.term > connection.term;
+    if (!isClaimed || isLate) {
+      // Deleted or replaced between the handshake and now.
+      const { code, reason } = isLate ? CLOSES.replaced : CLOSES.deleted;
+      socket.close(code, reason);
       return;
     }
     if (replaced !== undefined) this.end(replaced, "replaced");
@@ -189,15 +180,28 @@ export class Relay {
     if (refusal !== undefined) this.#delivery.send(connection, protocol.encodeError(refusal));
   }
 
+  /** Commands for a session, by its secret, on any node; false when there is none. Rejects with EngineUnavailable. */
+  async receiveFor(secret: string, commands: string): Promise<boolean> {
+    if (this.#receiveFor(secret, commands)) return true;
+    return (await this.cluster.ask<boolean>("commands", [secret, commands])).includes(true);
+  }
+
+  #receiveFor(secret: string, commands: string): boolean {
+    const connection = this.#sessions.bySecret(secret);
+    if (connection === undefined) return false;
+    if (this.countFrame(connection)) this.receive(connection, commands);
+    return true;
+  }
+
   /** Counts an inbound frame or ping; false when the connection was ended for sending too many. */
   countFrame(connection: Connection): boolean {
-    if (++connection.frames <= this.#limits.connectionFramesMax) return true;
+    if (++connection.frames <= this.#options.limits.connectionFramesMax) return true;
     this.end(connection, "too_many_frames");
     return false;
   }
 
   pong(connection: Connection): void {
-    this.#heartbeat.pong(connection, this.#now());
+    this.#heartbeat.pong(connection, this.#options.now());
     this.#recovery.holding.pong(connection);
   }
 
@@ -207,27 +211,34 @@ export class Relay {
   }
 
   /**
-   * Its socket has closed and the registration ends with it; but when it was only `dropped`, and its protocol can
+   * Its socket has closed, and the registration ends with it; but when it was only `dropped`, and its protocol can
    * resume, the registration waits for it as after POST /register.
    */
   closed(connection: Connection, dropped = false): void {
+    const canResume = connection.protocol.encodeEntered !== undefined;
+    this.#closed(connection, dropped && canResume ? "wait" : "end");
+  }
+
+  /** All traces of a connection here, and what becomes of its registration. */
+  #closed(connection: Connection, then: "wait" | "end" | "keep"): void {
     connection.socket = undefined;
     const was = this.#registry.remove(connection);
     if (was) {
       this.#recovery.forget(connection);
       this.#topics.remove(connection);
+      if (then !== "keep") this.admission.letGo(connection, then === "wait");
     }
     this.#sessions.forget(connection);
-    const { id, user, initial, protocol } = connection;
-    if (!was || !dropped || protocol.encodeEntered === undefined || this.#shuttingDown) return;
-    this.#admission.readmit(id, user, initial);
   }
 
   /** Ends a connection: all traces first, then the socket. */
   end(connection: Connection, why: CloseName): void {
-    const socket = connection.socket;
-    this.closed(connection, CLOSES[why].comeBack);
-    const { closes = CLOSES, session } = connection.protocol;
+    const { socket, protocol } = connection;
+    // A replaced one's registration is the other's now, and after a restart all come back.
+    if (why === "replaced") this.#closed(connection, "keep");
+    else if (why === "shutdown") this.#closed(connection, "wait");
+    else this.closed(connection, CLOSES[why].comeBack);
+    const { closes = CLOSES, session } = protocol;
     const { code, reason } = closes[why];
     const last = session?.encodeDisconnect(code, reason) ?? "";
     if (last !== "") socket?.send(last);
@@ -240,14 +251,9 @@ export class Relay {
    */
   publish(command: PublishCommand): Published | Refusal | Promise<Published | Refusal> {
     if (this.#shuttingDown) return shuttingDown();
-    const publication = accept(command, this.#limits.messageBytes);
+    const publication = accept(command, this.#options.limits.messageBytes);
     if (publication instanceof Refusal) return publication;
     return this.#options.engine.publish(publication, command.idempotency_key);
-  }
-
-  /** A part of a topic's history, for the backend: publications to single users too. Rejects if the engine fails. */
-  history(topic: string, range: Range): Page | Refusal | Promise<Page> {
-    return checkTopic(topic) ?? this.#options.engine.history(topic, range);
   }
 
   /** The only fan-out; every engine calls it, for each topic in order. Answers how many it was sent to. */
@@ -255,15 +261,14 @@ export class Relay {
     return this.#delivery.deliver(publication);
   }
 
-  /** Removes what a topic's history keeps; its epoch and offset stay. Rejects if the engine fails. */
-  forgetHistory(topic: string): Refusal | undefined | Promise<undefined> {
-    return checkTopic(topic) ?? this.#options.engine.forget(topic);
+  /** What came since in a topic is lost: those in it that know their positions come back, and are told. */
+  lost(topic: string): void {
+    this.#recovery.lost(topic, () => this.#registry.connections());
   }
 
   /** To be called often (several times in a ping interval): ends what is overdue. Cost: all connections. */
   sweep(): void {
-    const now = this.#now();
-    this.#registry.expire(now);
+    const now = this.#options.now();
     this.#options.engine.sweep();
     this.#sessions.sweep();
     this.#recovery.catchUp.frames.clear();
@@ -280,20 +285,16 @@ export class Relay {
     this.#recovery.holding.release();
   }
 
-  /** Refuses (`invalid_topic`, `too_many_topics`) what cannot be the topics of a connection. */
-  checkTopics(names: ReadonlySet<string>): Refusal | undefined {
-    return checkTopics(names, this.#limits.connectionTopicsMax);
+  /** Refuses (`invalid_topic`, `too_many_topics`, `permission_denied`) what a connection's client may not choose. */
+  checkTopics(connection: Connection, names: ReadonlySet<string>): Refusal | undefined {
+    const refusal = checkTopics(names, this.#options.limits.connectionTopicsMax);
+    return refusal ?? this.#options.authority.checkRegistered(connection, names);
   }
 
   #obey(connection: Connection, command: TopicsCommand): Refusal | undefined {
     const names = new Set(command.topics);
-    const refusal =
-      this.checkTopics(names) ?? this.#options.authority.checkRegistered(connection, names);
+    const refusal = this.checkTopics(connection, names);
     if (refusal === undefined) this.#recovery.choose(connection, names, command.since);
     return refusal;
-  }
-
-  #now(): number {
-    return this.#options.now();
   }
 }

@@ -196,8 +196,7 @@ export class Sessions {
         return this.#asking.publish(connection, command);
       case "presence":
       case "presenceCounts":
-        this.#asking.presence(connection, command);
-        return undefined;
+        return this.#asking.presence(connection, command);
       case "history":
         return this.#asking.history(connection, command);
       case "call":

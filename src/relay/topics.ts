@@ -1,7 +1,9 @@
 // The topics that somebody on this node is subscribed to or on the way into, and how many connections each has.
 // A topic lives exactly as long as it has a subscriber or a follower here.
+import type { Cluster } from "./cluster";
 import type { Push } from "./command";
 import type { Connection, Outlet, Socket } from "./connection";
+import type { Engine } from "./engine";
 import { Presence } from "./presence";
 import type { Protocol } from "./protocol";
 import type { Position, Publication } from "./publication";
@@ -44,6 +46,11 @@ export class Topic {
     this.offset = offset;
   }
 
+  forgetPosition(): void {
+    this.epoch = undefined;
+    this.offset = 0;
+  }
+
   /** Where its subscribers are; undefined when nothing with a position was delivered yet. */
   get position(): Position | undefined {
     return this.epoch === undefined ? undefined : { epoch: this.epoch, offset: this.offset };
@@ -57,17 +64,30 @@ export class Topic {
   }
 }
 
+type JoinLeave = Extract<Push, { kind: "join" | "leave" }>;
+
+export interface TopicsOptions {
+  readonly outlet: Outlet;
+  readonly rules: TopicRules;
+  readonly engine: Engine;
+  readonly cluster: Cluster;
+  /** Gives a connection the id that others may know. */
+  readonly name: (connection: Connection) => void;
+}
+
 export class Topics {
-  readonly #outlet: Outlet;
-  readonly #rules: TopicRules;
+  readonly #options: TopicsOptions;
   readonly #topics = new Map<string, Topic>();
   /** Who is in those topics that are watched. */
   readonly presence: Presence;
 
-  constructor(outlet: Outlet, rules: TopicRules, newId: () => string) {
-    this.#outlet = outlet;
-    this.#rules = rules;
-    this.presence = new Presence(newId);
+  constructor(options: TopicsOptions) {
+    this.#options = options;
+    this.presence = new Presence(options);
+    options.cluster.on("push", (push: JoinLeave) => {
+      const topic = this.#topics.get(push.topic);
+      if (topic !== undefined) this.#push(push, topic);
+    });
   }
 
   get size(): number {
@@ -107,7 +127,7 @@ export class Topics {
     connection.socket?.subscribe(audience.native);
     if (!topic.isWatched) return;
     const info = this.presence.joined(connection, topic);
-    if (topic.rule.joinLeave) this.#push({ kind: "join", topic: topic.name, info }, topic);
+    if (topic.rule.joinLeave) this.#announce({ kind: "join", topic: topic.name, info }, topic);
   }
 
   /** Ends a subscription of an open connection. Cost: its topics. */
@@ -153,24 +173,30 @@ export class Topics {
     return except === undefined ? delivered : delivered - 1;
   }
 
+  #announce(push: JoinLeave, topic: Topic): void {
+    this.#push(push, topic);
+    this.#options.cluster.tell("push", push);
+  }
+
   /** Native fan-out of a push to all of a topic's subscribers that have sessions. */
   #push(push: Push, { audiences }: Topic): void {
     for (const { size, protocol, native } of audiences) {
       if (size === 0 || protocol.session === undefined) continue;
-      this.#outlet.publish(native, protocol.session.encodePush(push));
+      this.#options.outlet.publish(native, protocol.session.encodePush(push));
     }
   }
 
   #send(audience: Audience, frame: string, except: Socket | undefined): void {
-    if (except === undefined) this.#outlet.publish(audience.native, frame);
-    else this.#outlet.publish(audience.native, frame, except);
+    if (except === undefined) this.#options.outlet.publish(audience.native, frame);
+    else this.#options.outlet.publish(audience.native, frame, except);
   }
 
   #have(name: string): Topic {
     let topic = this.#topics.get(name);
     if (topic === undefined) {
-      topic = new Topic(name, this.#rules.of(name));
+      topic = new Topic(name, this.#options.rules.of(name));
       this.#topics.set(name, topic);
+      this.#options.engine.follow(name);
     }
     return topic;
   }
@@ -179,7 +205,7 @@ export class Topics {
     topic.audience(connection.protocol).size--;
     if (topic.isWatched) {
       const info = this.presence.left(connection, topic);
-      if (topic.rule.joinLeave) this.#push({ kind: "leave", topic: topic.name, info }, topic);
+      if (topic.rule.joinLeave) this.#announce({ kind: "leave", topic: topic.name, info }, topic);
     }
     this.#dropIfUnused(topic);
   }
@@ -187,5 +213,6 @@ export class Topics {
   #dropIfUnused(topic: Topic): void {
     if (topic.followers > 0 || topic.audiences.some((audience) => audience.size > 0)) return;
     this.#topics.delete(topic.name);
+    this.#options.engine.unfollow(topic.name);
   }
 }

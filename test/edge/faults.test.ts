@@ -4,18 +4,23 @@ import { createLog } from "../../src/edge/log";
 import { publishAnswer } from "../../src/edge/publishing";
 import { routes } from "../../src/edge/routes";
 import { Streams } from "../../src/edge/streams";
+import { MemoryEngine } from "../../src/engines/memory";
 import { SESSION_PROTOCOLS, SOCKET_FORMATS, STREAM_FORMATS } from "../../src/protocols";
 import { errorOf, infoJson, publicationJson } from "../../src/protocols/centrifuge";
 import { type Engine, EngineUnavailable } from "../../src/relay/engine";
 import type { Published } from "../../src/relay/publication";
 import { Relay } from "../../src/relay/relay";
-import { LIMITS, OPEN } from "../support/simulation";
+import { engineOptions, LIMITS, OPEN } from "../support/simulation";
 
 /** The routes over an engine that does this on every publish. */
 function routesOver(publish: () => Published | Promise<Published>) {
   const lines: string[] = [];
   const engine: Engine = {
     name: "faulty",
+    registrations: new MemoryEngine(engineOptions()).registrations,
+    follow() {},
+    unfollow() {},
+    tell: () => 0,
     start() {},
     publish,
     history: () => ({ top: undefined, publications: [] }),

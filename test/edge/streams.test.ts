@@ -1087,3 +1087,26 @@ describe("a shutdown", () => {
     expect([status, code, headers.get("retry-after")]).toEqual([503, "shutting_down", "5"]);
   });
 });
+
+test("a stream may choose the topics that a socket of its registration may, and no others", async () => {
+  const key = { "x-api-key": "a-long-random-key" };
+  await using guarded = await startRelay({
+    BATON_API_KEYS: key["x-api-key"],
+    BATON_DEFAULT_TOPICS: "$default",
+  });
+  const body = { user_id: "alice", topics: ["$given"] };
+  const { sse } = (await guarded.post("/register", body, key)).json;
+  const path = sse.slice(guarded.url.length);
+  for (const topic of ["$private", "#bob", "a#bob,carol", "ok,$private"]) {
+    const { status, json } = await guarded.request(
+      "GET",
+      `${path}?topics=${encodeURIComponent(topic)}`,
+    );
+    expect([topic, status, json.error.code]).toEqual([topic, 403, "permission_denied"]);
+  }
+  for (const query of ["", "?topics=", "?topics=%24given,ok,%23alice"]) {
+    await (await EventStream.open(`${sse}${query}`)).close();
+  }
+  const other = (await guarded.post("/register", { user_id: "alice" }, key)).json;
+  await (await EventStream.open(other.sse)).close();
+});

@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { sse, sseJson } from "../../src/protocols/sse";
 import type { Entered } from "../../src/relay/command";
+import { NO_EPOCH } from "../../src/relay/entrance";
 import { Refusal } from "../../src/relay/errors";
 import type { Position, Publication } from "../../src/relay/publication";
 import { checkTopic } from "../../src/relay/text";
@@ -210,7 +211,7 @@ describe("the positions in an id", () => {
   });
 
   test("stand for all topics as lost when there is none", () => {
-    const lost = { epoch: "", offset: 0 };
+    const lost = { epoch: NO_EPOCH, offset: 0 };
     for (const id of ["garbage", "&", "a=", "a=x", "a=:1", "%=x:1", "1"]) {
       expect([id, since(id, ["a", "b"])]).toEqual([
         id,

@@ -100,7 +100,7 @@ class Close extends OnClient {
 
 class Delete extends OnClient {
   act(model: Model, client: ModelClient, { sim }: World, real: RealClient) {
-    expect(sim.relay.unregister(real.id)).toBe(alive(model, client));
+    expect(sim.relay.admission.unregister(real.id)).toBe(alive(model, client));
     client.gone = true;
   }
 }

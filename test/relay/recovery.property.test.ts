@@ -80,7 +80,7 @@ class Client {
     this.socket = new NarrowSocket();
     this.socket.onFrame = (frame) => this.#read(frame);
     this.sim.sockets.add(this.socket);
-    const connection = this.sim.relay.admit(this.sim.register(this.user), json);
+    const connection = this.sim.relay.admission.admit(this.sim.register(this.user), json);
     this.connection = connection as Connection;
     this.sim.relay.open(this.connection, this.socket);
   }

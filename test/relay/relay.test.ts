@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { plain } from "../../src/protocols/plain";
 import { Refusal } from "../../src/relay/errors";
-import { LIMITS, Simulation } from "../support/simulation";
+import { atHand, LIMITS, Simulation } from "../support/simulation";
 
 const code = (value: unknown): unknown => (value instanceof Refusal ? value.code : value);
 
@@ -13,8 +13,8 @@ describe("a registration", () => {
     sim.now = LIMITS.registrationTtlMs - 1;
     sim.connect(early);
     sim.now = LIMITS.registrationTtlMs;
-    expect(code(sim.relay.admit(late, plain))).toBe("unknown_connection");
-    expect(sim.relay.unregister(late)).toBe(false);
+    expect(code(sim.relay.admission.admit(late, plain))).toBe("unknown_connection");
+    expect(sim.relay.admission.unregister(late)).toBe(false);
     sim.relay.sweep();
     expect(sim.relay.counts).toMatchObject({ registrations: 0, connections: 1 });
   });
@@ -25,16 +25,16 @@ describe("a registration", () => {
     const { connection } = sim.connect(id);
     sim.relay.closed(connection);
     expect(sim.relay.counts).toEqual({ registrations: 0, connections: 0, topics: 0 });
-    expect(code(sim.relay.admit(id, plain))).toBe("unknown_connection");
+    expect(code(sim.relay.admission.admit(id, plain))).toBe("unknown_connection");
   });
 
   test("is refused when too many wait, and again possible when they have expired", () => {
     const sim = new Simulation({ registrationsMax: 2 });
     sim.register(1);
     sim.register(2);
-    expect(code(sim.relay.register(3))).toBe("too_many_registrations");
+    expect(code(sim.relay.admission.register(3))).toBe("too_many_registrations");
     sim.now = LIMITS.registrationTtlMs;
-    expect(code(sim.relay.register(3))).toMatchObject({ user: "3" });
+    expect(code(sim.relay.admission.register(3))).toMatchObject({ user: "3" });
   });
 });
 
@@ -42,15 +42,15 @@ describe("unregister()", () => {
   test("ends a waiting registration once", () => {
     const sim = new Simulation();
     const id = sim.register();
-    expect(sim.relay.unregister(id)).toBe(true);
-    expect(sim.relay.unregister(id)).toBe(false);
+    expect(sim.relay.admission.unregister(id)).toBe(true);
+    expect(sim.relay.admission.unregister(id)).toBe(false);
   });
 
   test("closes the live socket and cleans up", () => {
     const sim = new Simulation();
     const id = sim.register();
     const { socket } = sim.connect(id);
-    expect(sim.relay.unregister(id)).toBe(true);
+    expect(sim.relay.admission.unregister(id)).toBe(true);
     expect(socket.closedWith?.code).toBe(4503);
     expect(sim.relay.counts).toEqual({ registrations: 0, connections: 0, topics: 0 });
   });
@@ -59,9 +59,8 @@ describe("unregister()", () => {
     const sim = new Simulation();
     const id = sim.register();
     const { socket: bystander } = sim.connect(sim.register());
-    const admitted = sim.relay.admit(id, plain);
-    if (admitted instanceof Refusal) throw new Error(admitted.code);
-    expect(sim.relay.unregister(id)).toBe(true);
+    const admitted = atHand(sim.relay.admission.admit(id, plain));
+    expect(sim.relay.admission.unregister(id)).toBe(true);
     sim.relay.open(admitted, bystander);
     expect(bystander.closedWith?.code).toBe(4503);
     expect(sim.relay.counts.connections).toBe(1);
@@ -147,8 +146,8 @@ describe("publish()", () => {
     sim.relay.beginShutdown();
     expect(code(sim.relay.unavailable())).toBe("shutting_down");
     expect(code(sim.relay.publish({ topic: "tech", message: "a" }))).toBe("shutting_down");
-    expect(code(sim.relay.register(1))).toBe("shutting_down");
-    expect(code(sim.relay.admit(id, plain))).toBe("shutting_down");
+    expect(code(sim.relay.admission.register(1))).toBe("shutting_down");
+    expect(code(sim.relay.admission.admit(id, plain))).toBe("shutting_down");
   });
 });
 
@@ -186,8 +185,8 @@ describe("limits", () => {
     const [a, b, c] = [sim.register(), sim.register(), sim.register()];
     sim.connect(a);
     const { connection } = sim.connect(b);
-    expect(code(sim.relay.admit(c, plain))).toBe("too_many_user_connections");
-    expect(code(sim.relay.register(1))).toBe("too_many_user_connections");
+    expect(code(sim.relay.admission.admit(c, plain))).toBe("too_many_user_connections");
+    expect(code(sim.relay.admission.register(1))).toBe("too_many_user_connections");
     sim.relay.closed(connection);
     sim.connect(c);
   });
@@ -196,7 +195,7 @@ describe("limits", () => {
     const sim = new Simulation({ connectionsMax: 1 });
     const second = sim.register(2);
     sim.connect(sim.register(1));
-    expect(code(sim.relay.admit(second, plain))).toBe("too_many_connections");
+    expect(code(sim.relay.admission.admit(second, plain))).toBe("too_many_connections");
   });
 
   test("on inbound frames end a flood, and a new second begins a new count", () => {

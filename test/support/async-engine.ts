@@ -2,11 +2,12 @@
 import { MemoryEngine } from "../../src/engines/memory";
 import type { EngineOptions } from "../../src/engines/options";
 import {
-  type Deliver,
   type Engine,
+  type EngineEvents,
   EngineUnavailable,
   type Page,
   type Range,
+  type Registrations,
 } from "../../src/relay/engine";
 import type { Refusal } from "../../src/relay/errors";
 import type { Publication, Published } from "../../src/relay/publication";
@@ -27,8 +28,12 @@ export class AsyncEngine implements Engine {
     this.#wait = wait;
   }
 
-  start(deliver: Deliver): void {
-    this.#kept.start(deliver);
+  get registrations(): Registrations {
+    return this.#kept.registrations;
+  }
+
+  start(events: EngineEvents): void {
+    this.#kept.start(events);
   }
 
   async publish(publication: Publication, key?: string): Promise<Published | Refusal> {
@@ -50,6 +55,14 @@ export class AsyncEngine implements Engine {
   async forget(topic: string): Promise<undefined> {
     await this.#wait("forget");
     this.#kept.forget(topic);
+  }
+
+  follow(): void {}
+
+  unfollow(): void {}
+
+  tell(): number {
+    return 0;
   }
 
   sweep(): void {

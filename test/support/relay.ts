@@ -1,7 +1,7 @@
 // A real relay on a free port, and the calls that most tests make of it.
 import { type Env, readSettings } from "../../src/config";
 import { createLog } from "../../src/edge/log";
-import { type Running, start } from "../../src/main";
+import { type Running, start } from "../../src/node";
 import { Client } from "./client";
 
 export interface Answer {

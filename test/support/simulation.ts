@@ -4,7 +4,7 @@ import type { EngineOptions } from "../../src/engines/options";
 import { plain } from "../../src/protocols/plain";
 import { Authority } from "../../src/relay/authority";
 import type { Connection, Outlet, Socket } from "../../src/relay/connection";
-import type { Engine } from "../../src/relay/engine";
+import type { Engine, EngineEvents } from "../../src/relay/engine";
 import { Refusal } from "../../src/relay/errors";
 import type { Limits } from "../../src/relay/limits";
 import type { Protocol } from "../../src/relay/protocol";
@@ -32,14 +32,23 @@ export const OPEN = {
   authority: new Authority({ tokens: undefined, isOpen: true, anonymous: false, rules: RULES }),
   rules: RULES,
   personalTopics: false,
+  after: () => () => {},
   version: "0.0.0",
   node: "node",
 };
 
+/** A node with nobody in any topic. */
+export const NOBODY: EngineEvents = { deliver: () => 0, lost() {}, heard() {} };
+
 /** What an engine is made with in tests: a history of 100, epochs e1, e2… */
 export function engineOptions(options: Partial<EngineOptions> = {}): EngineOptions {
   let epochs = 0;
+  const { registrationTtlMs, registrationsMax, userConnectionsMax, connectionsMax } = LIMITS;
   return {
+    registrationTtlMs,
+    registrationsMax,
+    userConnectionsMax,
+    connectionsMax,
     rules: RULES,
     historyBytes: 1_000_000,
     idempotencyMs: 300_000,
@@ -100,7 +109,7 @@ export class Simulation implements Outlet {
     defaultTopics: readonly string[] = ["tech"],
     makeEngine: (options: EngineOptions) => Engine = (options) => new MemoryEngine(options),
   ) {
-    const engine = makeEngine(engineOptions({ now: () => this.now }));
+    const engine = makeEngine(engineOptions({ ...LIMITS, ...limits, now: () => this.now }));
     this.engine = engine;
     this.relay = new Relay({
       limits: { ...LIMITS, ...limits },
@@ -113,9 +122,12 @@ export class Simulation implements Outlet {
       later: setImmediate,
       ...OPEN,
     });
-    engine.start((publication) => {
-      this.onDeliver(publication);
-      return this.relay.deliver(publication);
+    engine.start({
+      ...NOBODY,
+      deliver: (publication) => {
+        this.onDeliver(publication);
+        return this.relay.deliver(publication);
+      },
     });
   }
 
@@ -125,15 +137,12 @@ export class Simulation implements Outlet {
 
   /** The id of a new registration; throws on a refusal. */
   register(userId: number | string = 1): string {
-    const registration = this.relay.register(userId);
-    if (registration instanceof Refusal) throw new Error(registration.code);
-    return registration.id;
+    return atHand(this.relay.admission.register(userId)).id;
   }
 
   /** Connects with this id; throws on a refusal. */
   connect(id: string, protocol: Protocol = plain): { connection: Connection; socket: FakeSocket } {
-    const connection = this.relay.admit(id, protocol);
-    if (connection instanceof Refusal) throw new Error(connection.code);
+    const connection = atHand(this.relay.admission.admit(id, protocol));
     const socket = new FakeSocket();
     this.sockets.add(socket);
     this.relay.open(connection, socket);
@@ -145,4 +154,11 @@ export class Simulation implements Outlet {
     this.now += ms;
     this.relay.sweep();
   }
+}
+
+/** What an engine in this process answers at once; throws on a refusal. */
+export function atHand<Value>(answer: Value | Refusal | Promise<Value | Refusal>): Value {
+  if (answer instanceof Refusal) throw new Error(answer.code);
+  if (answer instanceof Promise) throw new Error("not at hand");
+  return answer;
 }

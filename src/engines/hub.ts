@@ -1,0 +1,160 @@
+// The supervisor's side of an engine that its workers share: obeys their calls in the order in which they come, and
+// sends each publication to those workers that follow its topic.
+import {
+  type Engine,
+  type EngineEvents,
+  EngineUnavailable,
+  type Registrations,
+} from "../relay/engine";
+import { Refusal } from "../relay/errors";
+import type { Call, FromHub, FromWorker, State } from "./calls";
+import type { Channel } from "./channel";
+
+/** An engine that lives in one process and can speak for several nodes. */
+export interface LocalEngine extends Engine {
+  registrationsOf(node: string): Registrations;
+  /** A node has died: what it held waits again. */
+  releaseAll(node: string): void;
+}
+
+/** A worker, as the hub sees it. */
+export class Member {
+  readonly name: string;
+  readonly channel: Channel;
+  readonly registrations: Registrations;
+  readonly topics = new Set<string>();
+
+  constructor(name: string, channel: Channel, engine: LocalEngine) {
+    this.name = name;
+    this.channel = channel;
+    this.registrations = engine.registrationsOf(name);
+  }
+
+  send(message: FromHub): void {
+    this.channel.push(message);
+  }
+}
+
+export class Hub {
+  readonly #engine: LocalEngine;
+  readonly #members = new Set<Member>();
+  readonly #followers = new Map<string, Set<Member>>();
+
+  constructor(engine: LocalEngine) {
+    this.#engine = engine;
+  }
+
+  /** What the engine calls. */
+  readonly events: EngineEvents = {
+    deliver: (publication) => {
+      this.#toFollowers(publication.topic, { deliver: publication });
+      // Each worker counts its own.
+      return 0;
+    },
+    lost: (topic) => this.#toFollowers(topic, { lost: topic }),
+    heard: (message) => {
+      for (const member of this.#members) member.send({ heard: message });
+    },
+  };
+
+  join(member: Member): void {
+    this.#members.add(member);
+    member.send({ state: this.#state() });
+  }
+
+  /** A worker has ended: what it held waits for its clients again. */
+  leave(member: Member): void {
+    if (!this.#members.delete(member)) return;
+    for (const topic of member.topics) this.#unfollow(member, topic);
+    this.#engine.releaseAll(member.name);
+  }
+
+  /** To be called about once a second. */
+  sweep(): void {
+    this.#engine.sweep();
+    const state = JSON.stringify({ state: this.#state() } satisfies FromHub);
+    for (const { channel } of this.#members) channel.pushText(state);
+  }
+
+  /** A message of a worker. */
+  heard(member: Member, message: FromWorker): void {
+    if (!this.#members.has(member)) return;
+    if ("follow" in message) {
+      this.#follow(member, message.follow);
+    } else if ("unfollow" in message) {
+      member.topics.delete(message.unfollow);
+      this.#unfollow(member, message.unfollow);
+    } else if ("release" in message) {
+      member.registrations.release(...message.release);
+    } else this.#call(member, message.number, message.call);
+  }
+
+  #call(member: Member, number: number, call: Call): void {
+    const answer = (value: unknown) => {
+      if (value instanceof Refusal) {
+        member.send({ number, refused: { code: value.code, message: value.message } });
+      } else member.send({ number, answer: value });
+    };
+    const failed = (error: unknown) => {
+      if (!(error instanceof EngineUnavailable)) throw error;
+      member.send({ number, unavailable: error.message });
+    };
+    try {
+      const value = this.#do(member, call);
+      if (value instanceof Promise) value.then(answer).catch(failed);
+      else answer(value);
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  #do(member: Member, call: Call): unknown {
+    const engine = this.#engine;
+    const { registrations } = member;
+    switch (call.do) {
+      case "publish":
+        return engine.publish(call.publication, call.key);
+      case "history":
+        return engine.history(call.topic, call.range);
+      case "forget":
+        return engine.forget(call.topic);
+      case "tell":
+        for (const other of this.#members) {
+          if (other !== member) other.send({ heard: call.message });
+        }
+        return this.#members.size - 1;
+      case "add":
+        return registrations.add(call.registration);
+      case "claim":
+        return registrations.claim(call.id);
+      case "hold":
+        return registrations.hold(call.id, call.user);
+      case "remove":
+        return registrations.remove(call.id);
+    }
+  }
+
+  #follow(member: Member, topic: string): void {
+    member.topics.add(topic);
+    const followers = this.#followers.get(topic);
+    if (followers === undefined) this.#followers.set(topic, new Set([member]));
+    else followers.add(member);
+  }
+
+  #unfollow(member: Member, topic: string): void {
+    const followers = this.#followers.get(topic);
+    followers?.delete(member);
+    if (followers?.size === 0) this.#followers.delete(topic);
+  }
+
+  #toFollowers(topic: string, message: FromHub): void {
+    const followers = this.#followers.get(topic);
+    if (followers === undefined) return;
+    const text = JSON.stringify(message);
+    for (const { channel } of followers) channel.pushText(text);
+  }
+
+  #state(): State {
+    return { healthy: this.#engine.healthy(), waiting: this.#engine.registrations.waiting };
+  }
+}

@@ -1,0 +1,206 @@
+// A node: engine, relay and server in one process, wired together.
+import { getRandomValues } from "node:crypto";
+import { version } from "../package.json";
+import type { Settings } from "./config";
+import type { Log } from "./edge/log";
+import { serve } from "./edge/server";
+import { closeConnections } from "./edge/shutdown";
+import { Sockets } from "./edge/sockets";
+import { Streams } from "./edge/streams";
+import { tokenCheck } from "./edge/tokens";
+import { ENGINES } from "./engines";
+import { PROTOCOLS, SESSION_PROTOCOLS, SOCKET_FORMATS, STREAM_FORMATS } from "./protocols";
+import { errorOf, infoJson, publicationJson } from "./protocols/centrifuge";
+import { Authority } from "./relay/authority";
+import type { Outlet } from "./relay/connection";
+import type { Engine, EngineEvents } from "./relay/engine";
+import { Relay } from "./relay/relay";
+import { TopicRules } from "./relay/rules";
+
+/** How long the last close frames may take to leave, beyond the shutdown window. */
+const FLUSH_MS = 1_000;
+
+/** How often first topics are let in that wait for a client which keeps silent. */
+const RELEASE_MS = 50;
+
+/** The engine did not start; its message is the one line that the user sees. */
+export class EngineFailure extends Error {}
+
+/** What a worker has from its supervisor. */
+export interface Parts {
+  readonly engine?: Engine;
+  /** Whether other processes listen on the same port. */
+  readonly shared?: boolean;
+}
+
+/** A running relay, as the process and the tests hold it. */
+export interface Running {
+  /** Where it listens, such as http://127.0.0.1:8000. */
+  readonly url: string;
+  readonly relay: Relay;
+  /** Refuses what is new, ends connections over the shutdown window, then stops listening. */
+  shutdown(): Promise<void>;
+  /**
+   * The same for one of several that share a port: it stops to listen first, and serves the requests that still come on
+   * open connections to the end.
+   */
+  retire(): Promise<void>;
+  /** Stops at once. */
+  stop(): Promise<void>;
+}
+
+/** Starts a relay in this process. Throws EngineFailure, and what Bun throws when the address cannot be had. */
+export async function start(
+  settings: Settings,
+  log: Log,
+  { engine: given, shared = false }: Parts = {},
+): Promise<Running> {
+  const now = () => performance.now();
+  const rules = rulesOf(settings);
+  const tokens = await tokenCheck(settings);
+  const isOpen = tokens === undefined && settings.apiKeys.length === 0;
+  const engine = given ?? makeEngine(settings);
+  const sockets = new Sockets(settings, log);
+  const { backpressureBytes, origins } = settings;
+  const streams = new Streams({ backpressureBytes, origins, log });
+  const streamed = new Set(
+    PROTOCOLS.filter(({ carrier }) => carrier === "stream").map(({ name }) => name),
+  );
+  const outlet: Outlet = {
+    publish(native, frame, except) {
+      const isStreamed = streamed.has(native.slice(0, native.indexOf(":")));
+      (isStreamed ? streams : sockets).publish(native, frame, except);
+    },
+  };
+  const node = newId();
+  const relay = new Relay({
+    limits: { ...settings, connectionsMax: settings.processConnectionsMax },
+    defaultTopics: [...new Set(settings.defaultTopics)],
+    engine,
+    outlet,
+    now,
+    newId,
+    random: Math.random,
+    later: setImmediate,
+    after: (ms, work) => {
+      const timer = setTimeout(work, ms);
+      return () => clearTimeout(timer);
+    },
+    authority: new Authority({ tokens, isOpen, anonymous: settings.anonymous, rules }),
+    rules,
+    personalTopics: settings.personalTopics,
+    version,
+    node,
+  });
+  await startEngine(engine, {
+    deliver: (publication) => relay.deliver(publication),
+    lost: (topic) => relay.lost(topic),
+    heard: (message) => relay.cluster.heard(message),
+  });
+  const server = await Promise.try(serve, {
+    settings,
+    relay,
+    sockets,
+    socketFormats: SOCKET_FORMATS,
+    streams,
+    streamFormats: STREAM_FORMATS,
+    sessionProtocols: SESSION_PROTOCOLS,
+    apiFormat: { errorOf, publicationJson, infoJson },
+    node,
+    shared,
+    log,
+  }).catch(async (error: unknown) => {
+    await engine.close();
+    throw error;
+  });
+
+  const { pingMs, pongMs, registrationTtlMs } = settings;
+  const tickMs = Math.min(1_000, Math.max(10, Math.min(pingMs, pongMs, registrationTtlMs) / 4));
+  const ticking = setInterval(() => relay.sweep(), tickMs);
+  const releasing = setInterval(() => relay.release(), RELEASE_MS);
+
+  const stop = async (): Promise<void> => {
+    relay.beginShutdown();
+    clearInterval(ticking);
+    clearInterval(releasing);
+    await engine.close();
+    await server.stop(true);
+  };
+  /** Connections, spread over the window, and what is still to be sent. */
+  const closeAll = async (): Promise<void> => {
+    await closeConnections(relay, settings.shutdownMs, Math.random);
+    const patience = performance.now() + FLUSH_MS;
+    while (server.pendingWebSockets + server.pendingRequests > 0) {
+      if (performance.now() > patience) break;
+      await Bun.sleep(10);
+    }
+  };
+  return {
+    url: `http://${server.hostname?.includes(":") ? `[${server.hostname}]` : server.hostname}:${server.port}`,
+    relay,
+    stop,
+    async shutdown() {
+      relay.beginShutdown();
+      await closeAll();
+      await stop();
+    },
+    async retire() {
+      server.stop(false);
+      await closeAll();
+      await stop();
+    },
+  };
+}
+
+/** 128 random bits: an id opens its registration. */
+function newId(): string {
+  return Buffer.from(getRandomValues(new Uint8Array(16))).toString("hex");
+}
+
+/** 8 random letters: 2^45 of them, so that no life of a history is taken for another. */
+function newEpoch(): string {
+  const letters = getRandomValues(new Uint8Array(8)).map((byte) => 0x61 + (byte % 26));
+  return String.fromCharCode(...letters);
+}
+
+/** The engine that the settings name, in this process. */
+export function makeEngine(settings: Settings): Engine {
+  const scheme = settings.engine.split(":", 1)[0] as string;
+  const make = ENGINES[scheme];
+  if (make === undefined) {
+    throw new EngineFailure(`BATON_ENGINE: this Baton has no engine ${scheme}.`);
+  }
+  return make(
+    {
+      rules: rulesOf(settings),
+      historyBytes: settings.historyBytes,
+      idempotencyMs: settings.idempotencyMs,
+      idempotencyMax: settings.idempotencyMax,
+      registrationTtlMs: settings.registrationTtlMs,
+      registrationsMax: settings.registrationsMax,
+      userConnectionsMax: settings.userConnectionsMax,
+      connectionsMax: settings.connectionsMax,
+      now: () => performance.now(),
+      newEpoch,
+    },
+    settings.engine,
+  );
+}
+
+/** Throws EngineFailure where the engine cannot start. */
+export async function startEngine(engine: Engine, events: EngineEvents): Promise<void> {
+  try {
+    await engine.start(events);
+  } catch (error) {
+    throw new EngineFailure(error instanceof Error ? error.message : String(error));
+  }
+}
+
+/** Whether workers have one engine, in their supervisor; otherwise each talks to its store itself. */
+export function sharesEngine({ engine }: Settings): boolean {
+  return !engine.startsWith("redis");
+}
+
+function rulesOf({ historySize, historyTtlMs, topicRules }: Settings): TopicRules {
+  return new TopicRules({ historySize, historyTtlMs }, topicRules);
+}

@@ -1,0 +1,63 @@
+// A worker: a node whose supervisor has the engine and decides when it ends.
+import type { Settings } from "./config";
+import type { Log } from "./edge/log";
+import type { FromHub, FromWorker } from "./engines/calls";
+import { Channel } from "./engines/channel";
+import { RemoteEngine } from "./engines/remote";
+import { type Running, sharesEngine, start } from "./node";
+
+/** How long the last messages to the supervisor may take. */
+const FLUSH_MS = 1_000;
+
+/** What a supervisor tells its worker beside what the engine has to say. */
+export type Order = { readonly order: "retire" | "shutdown" | "answer" };
+
+/** What a worker tells its supervisor beside the engine's calls. */
+export type Report = { readonly ready: string };
+
+/** How a worker reaches its supervisor: node:child_process's way, which Bun gives a child started with `ipc`. */
+export interface Supervised {
+  send(text: string): void;
+  onText(hear: (text: string) => void): void;
+  onLost(gone: () => void): void;
+}
+
+/**
+ * Runs a worker until it is told to end, or its supervisor has gone; resolves then. Rejects with what Bun throws when
+ * the address cannot be had.
+ */
+export async function work(settings: Settings, log: Log, supervisor: Supervised): Promise<void> {
+  const ended = Promise.withResolvers<void>();
+  let running: Running | undefined;
+  const channel = new Channel({
+    send: (text) => supervisor.send(text),
+    receive: (message) => {
+      const told = message as FromHub | Order;
+      if ("order" in told) {
+        if (told.order === "answer") return;
+        const ending = told.order === "retire" ? running?.retire() : running?.shutdown();
+        (ending ?? Promise.resolve()).then(ended.resolve, ended.reject);
+      } else engine.heard(told);
+    },
+  });
+  const engine = new RemoteEngine({
+    send: (message: FromWorker) => channel.push(message),
+    now: () => performance.now(),
+  });
+  supervisor.onText((text) => channel.heard(text));
+  supervisor.onLost(() => {
+    log.error("the supervisor has gone: this worker ends");
+    engine.close();
+    Promise.resolve(running?.stop()).then(ended.resolve, ended.reject);
+  });
+  running = await start(settings, log, {
+    shared: true,
+    ...(sharesEngine(settings) && { engine }),
+  });
+  channel.push({ ready: running.url } satisfies Report);
+  await ended.promise;
+  channel.flush();
+  // What the end of connections has to say of their registrations.
+  const patience = performance.now() + FLUSH_MS;
+  while (channel.unreadSize > 0 && performance.now() < patience) await Bun.sleep(10);
+}

@@ -1,0 +1,263 @@
+// What every deployment must do: the same calls, each on whichever node or worker takes it.
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Caller, DEPLOYMENTS, type Deployment } from "../support/deployments";
+import { until } from "../support/wait";
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "baton-"));
+  writeFileSync(
+    join(folder, "topics.json"),
+    '{"room:": {"presence": true}, "hall:": {"presence": true, "join_leave": true}}',
+  );
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
+  describe(`with ${name}`, () => {
+    let deployment: Deployment;
+    let relay: Caller;
+    /** A topic of its own for each test. */
+    let topic: string;
+    let topics = 0;
+
+    beforeAll(async () => {
+      deployment = await deploy({
+        BATON_TOPICS_FILE: join(folder, "topics.json"),
+        BATON_USER_CONNECTIONS_MAX: "5",
+      });
+    }, 20_000);
+    afterAll(() => deployment[Symbol.asyncDispose]());
+    beforeEach(() => {
+      relay = new Caller(deployment);
+      topic = `topic${++topics}`;
+    });
+    afterEach(() => relay[Symbol.asyncDispose]());
+
+    const publish = async (message: unknown, more = {}) => {
+      const answer = await relay.post("/publish", { topic, message, ...more });
+      expect(answer.status, answer.text).toBe(200);
+      return answer.json;
+    };
+
+    test("a publication anywhere reaches every connection, wherever it is, in one order", async () => {
+      const clients = await Promise.all(
+        Array.from({ length: 12 }, (_, user) => relay.connect(user, [topic])),
+      );
+      await Promise.all(Array.from({ length: 100 }, (_, i) => publish(String(i))));
+      const [first, ...others] = await Promise.all(clients.map((client) => client.take(100)));
+      expect(new Set(first).size).toBe(100);
+      for (const other of others) expect(other).toEqual(first as string[]);
+    });
+
+    test("a publisher's messages arrive in the order in which it sent them", async () => {
+      const clients = await Promise.all([1, 2, 3].map((user) => relay.connect(user, [topic])));
+      const sent = Array.from({ length: 50 }, (_, i) => String(i));
+      for (const message of sent) await publish(message);
+      for (const client of clients) expect(await client.take(50)).toEqual(sent);
+    });
+
+    test("the answer has the position, 1, 2, 3…, whoever gives it", async () => {
+      const offsets: number[] = [];
+      for (let i = 0; i < 10; i++) offsets.push((await publish("m")).offset);
+      expect(offsets).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    });
+
+    test("a publication to a user reaches all connections of that user and no others", async () => {
+      const mine = await Promise.all([1, 1, 1, 1].map(() => relay.connect("me", [topic])));
+      const others = await Promise.all([1, 2, 3].map((user) => relay.connect(user, [topic])));
+      await publish("mine", { user_id: "me" });
+      await publish("all");
+      for (const client of mine) expect(await client.take(2)).toEqual(["mine", "all"]);
+      for (const client of others) expect(await client.take(1)).toEqual(["all"]);
+    });
+
+    test("a topics frame holds on the node of its connection, and publications elsewhere follow it", async () => {
+      const client = await relay.connect(1, ["other"]);
+      client.send({ topics: [topic] });
+      await client.settled();
+      await relay.post("/publish", { topic: "other", message: "no" });
+      await publish("yes");
+      expect(await client.next()).toBe("yes");
+    });
+
+    test("deleting a registration anywhere closes its socket, once", async () => {
+      for (let i = 0; i < 4; i++) {
+        const id = await relay.register(i, [topic]);
+        const client = await relay.open(`/ws/${id}`);
+        expect((await relay.call("DELETE", `/register/${id}`)).status).toBe(200);
+        expect(await client.closed).toMatchObject({ code: 4503 });
+        expect((await relay.call("DELETE", `/register/${id}`)).status).toBe(404);
+        expect(relay.open(`/ws/${id}`)).rejects.toThrow();
+      }
+    });
+
+    test("a waiting registration can be deleted anywhere", async () => {
+      const id = await relay.register(1);
+      expect((await relay.call("DELETE", `/register/${id}`)).status).toBe(200);
+      expect(relay.open(`/ws/${id}`)).rejects.toThrow();
+    });
+
+    test("the same id connecting again replaces the older connection, wherever that is", async () => {
+      const id = await relay.register(1, [topic]);
+      let older = await relay.open(`/ws/${id}`);
+      for (let i = 0; i < 8; i++) {
+        const newer = await relay.open(`/ws/${id}`);
+        expect(await older.closed).toMatchObject({ code: 4001 });
+        older = newer;
+      }
+      await older.settled();
+      await publish("m");
+      expect(await older.next()).toBe("m");
+    });
+
+    test("the same id connecting many times at once leaves one connection", async () => {
+      const id = await relay.register(1, [topic]);
+      const clients = await Promise.all(Array.from({ length: 12 }, () => relay.open(`/ws/${id}`)));
+      let open = clients.length;
+      for (const { closed } of clients) closed.then(() => open--);
+      await until("all but one to be replaced", () => open === 1);
+      await publish("m");
+      const got = await Promise.race(clients.map((client) => client.next()));
+      expect(got).toBe("m");
+    });
+
+    test("a client that comes back to another node gets what it missed, once and in order", async () => {
+      const id = await relay.register(1, []);
+      let { client, reply } = await relay.follow(id, [topic]);
+      let position = reply[topic];
+      for (let round = 0; round < 6; round++) {
+        client.drop();
+        const missed = Array.from({ length: 5 }, (_, i) => `${round}.${i}`);
+        for (const message of missed) await publish(message);
+        ({ client, reply } = await relay.follow(id, [topic], { [topic]: position }));
+        expect(reply[topic].recovered).toBe(true);
+        await publish("live");
+        const frames = (await client.take(6)).map((frame) => JSON.parse(frame));
+        expect(frames.map(({ data }) => data)).toEqual([...missed, "live"]);
+        const last = frames.at(-1);
+        position = { offset: last.offset, epoch: last.epoch };
+      }
+    });
+
+    test("history is the same everywhere", async () => {
+      for (let i = 0; i < 5; i++) await publish(String(i));
+      for (let i = 0; i < 8; i++) {
+        const { json } = await relay.call("GET", `/topics/${topic}/history`);
+        expect(json.publications.map(({ data }: { data: string }) => data).join("")).toBe("01234");
+      }
+    });
+
+    test("an idempotency key holds everywhere, also at once", async () => {
+      const client = await relay.connect(1, [topic]);
+      const answers = await Promise.all(
+        Array.from({ length: 20 }, () => publish("once", { idempotency_key: "k" })),
+      );
+      expect(new Set(answers.map(({ offset }) => offset))).toEqual(new Set([1]));
+      await publish("after");
+      expect(await client.take(2)).toEqual(["once", "after"]);
+    });
+
+    test("a user's connections are counted over all nodes", async () => {
+      const user = `${topic}'s`;
+      const ids = await Promise.all(Array.from({ length: 6 }, () => relay.register(user)));
+      const clients = [];
+      for (const id of ids.slice(0, 5)) clients.push(await relay.open(`/ws/${id}`));
+      expect(relay.open(`/ws/${ids[5]}`)).rejects.toThrow();
+      expect((await relay.post("/register", { user_id: user })).status).toBe(429);
+      await clients[0]?.close();
+      await until("the place to be free", async () => {
+        return relay.open(`/ws/${ids[5]}`).then(
+          () => true,
+          () => false,
+        );
+      });
+    });
+
+    test("presence counts who is in a topic, on all nodes, whatever they speak", async () => {
+      const room = `room:${topic}`;
+      for (let i = 0; i < 3; i++) await relay.session(room);
+      for (let i = 0; i < 3; i++) await relay.connect("u", [room]);
+      const counts = async () =>
+        (await relay.post("/api/presence_stats", { channel: room })).json.result;
+      for (let i = 0; i < 6; i++) expect(await counts()).toEqual({ num_clients: 6, num_users: 2 });
+      const { json } = await relay.post("/api/presence", { channel: room });
+      expect(Object.keys(json.result.presence)).toHaveLength(6);
+    });
+
+    test("who joins and leaves anywhere is told to those in the topic", async () => {
+      const hall = `hall:${topic}`;
+      const watcher = await relay.session(hall);
+      expect(JSON.parse(await watcher.next()).push.join).toBeDefined();
+      for (let i = 0; i < 4; i++) {
+        const other = await relay.session(hall);
+        const joined = JSON.parse(await watcher.next()).push.join.info.client;
+        other.drop();
+        expect(JSON.parse(await watcher.next()).push.leave.info.client).toBe(joined);
+      }
+    });
+
+    test("the backend disconnects a user everywhere", async () => {
+      const user = `${topic}'s`;
+      const clients = await Promise.all(
+        Array.from({ length: 5 }, () => relay.connect(user, [topic])),
+      );
+      await relay.post("/api/disconnect", { user, disconnect: { code: 4123, reason: "bye" } });
+      for (const { closed } of clients) {
+        expect(await closed).toEqual({ code: 4123, reason: "bye" });
+      }
+    });
+
+    test("commands of a stream find their session, whoever takes them", async () => {
+      const first = '{"id":1,"connect":{}}';
+      const response = await fetch(`${relay.url}/connection/http_stream`, {
+        method: "POST",
+        body: first,
+        headers: { connection: "close" },
+      });
+      const lines = linesOf(response.body as ReadableStream<Uint8Array>);
+      const { session, node } = JSON.parse(await lines.next()).connect;
+      for (let i = 2; i < 10; i++) {
+        const data = `{"id":${i},"publish":{"channel":"${topic}","data":${i}}}`;
+        expect((await relay.post("/emulation", { session, node, data })).status).toBe(204);
+        expect(JSON.parse(await lines.next())).toEqual({ id: i, publish: {} });
+      }
+      await lines.cancel();
+    });
+
+    test("registrations that wait are counted over all nodes", async () => {
+      await using small = await deploy({ BATON_REGISTRATIONS_MAX: "40" });
+      await using relay = new Caller(small);
+      const answers = await Promise.all(
+        Array.from({ length: 60 }, (_, i) => relay.post("/register", { user_id: i })),
+      );
+      const refused = answers.filter(({ status }) => status === 429);
+      expect(refused.length).toBeGreaterThanOrEqual(20);
+      expect(refused[0]?.json.error.code).toBe("too_many_registrations");
+    }, 20_000);
+  });
+}
+
+function linesOf(body: ReadableStream<Uint8Array>) {
+  const reader = body.pipeThrough(new TextDecoderStream() as never).getReader();
+  let rest = "";
+  return {
+    async next(): Promise<string> {
+      for (;;) {
+        const end = rest.indexOf("\n");
+        if (end >= 0) {
+          const line = rest.slice(0, end);
+          rest = rest.slice(end + 1);
+          return line;
+        }
+        const { done, value } = await reader.read();
+        if (done) throw new Error("the stream has ended");
+        rest += value;
+      }
+    },
+    cancel: () => reader.cancel(),
+  };
+}

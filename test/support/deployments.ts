@@ -1,0 +1,111 @@
+// The ways in which a relay can be deployed. What holds for one process must hold for all of them.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Client } from "./client";
+import { RelayProcess } from "./process";
+
+export interface Deployment extends AsyncDisposable {
+  /** Addresses of its nodes, each as good as any other. */
+  readonly urls: readonly string[];
+}
+
+type Env = Record<string, string>;
+
+/** Starts each of them with these settings. */
+export const DEPLOYMENTS: Readonly<Record<string, (env: Env) => Promise<Deployment>>> = {
+  "one process": (env) => processes([env]),
+  "four workers and a file": (env) => {
+    const folder = mkdtempSync(join(tmpdir(), "baton-"));
+    const engine = `sqlite:${folder}/baton.db`;
+    return processes([{ ...env, BATON_WORKERS: "4", BATON_ENGINE: engine }], folder);
+  },
+  "four workers": (env) => processes([{ ...env, BATON_WORKERS: "4" }]),
+};
+
+/** `folder` goes with them. */
+async function processes(envs: readonly Env[], folder?: string): Promise<Deployment> {
+  const relays = await Promise.all(
+    envs.map((env) =>
+      RelayProcess.start({ BATON_SHUTDOWN_MS: "50", BATON_LOG_LEVEL: "info", ...env }),
+    ),
+  );
+  return {
+    urls: relays.map(({ url }) => url),
+    async [Symbol.asyncDispose]() {
+      for (const relay of relays) await relay[Symbol.asyncDispose]();
+      if (folder !== undefined) rmSync(folder, { recursive: true });
+    },
+  };
+}
+
+/** Makes each call on whichever node or worker takes it. */
+export class Caller implements AsyncDisposable {
+  readonly #urls: readonly string[];
+  readonly #clients: Client[] = [];
+  #calls = 0;
+
+  constructor({ urls }: Deployment) {
+    this.#urls = urls;
+  }
+
+  /** The next node's address. */
+  get url(): string {
+    return this.#urls[this.#calls++ % this.#urls.length] as string;
+  }
+
+  /** A connection of its own for each call: workers share them out by connection. */
+  async call(method: string, path: string, body?: unknown, headers: Record<string, string> = {}) {
+    const response = await fetch(this.url + path, {
+      method,
+      headers: { connection: "close", "content-type": "application/json", ...headers },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    const isJson = response.headers.get("content-type")?.includes("json") === true;
+    return { status: response.status, text, json: isJson ? JSON.parse(text) : undefined };
+  }
+
+  post(path: string, body: unknown, headers: Record<string, string> = {}) {
+    return this.call("POST", path, body, headers);
+  }
+
+  /** The id of a new registration. */
+  async register(user: number | string, topics?: readonly string[]): Promise<string> {
+    const { status, text, json } = await this.post("/register", { user_id: user, topics });
+    if (status !== 200) throw new Error(`register answered ${status} ${text}`);
+    return json.url.slice(-32);
+  }
+
+  async open(path: string): Promise<Client> {
+    const client = await Client.open(this.url.replace(/^http/, "ws") + path);
+    this.#clients.push(client);
+    return client;
+  }
+
+  /** A connected client with these topics. */
+  async connect(user: number | string, topics: readonly string[]): Promise<Client> {
+    const client = await this.open(`/ws/${await this.register(user, topics)}`);
+    await client.settled();
+    return client;
+  }
+
+  /** The same with positions: the reply to its first command has come. */
+  async follow(id: string, topics: readonly string[], since = {}) {
+    const client = await this.open(`/ws/${id}?format=json`);
+    client.send({ topics, since });
+    return { client, reply: JSON.parse(await client.next()).topics };
+  }
+
+  /** A Centrifuge client, connected, in a topic. */
+  async session(topic: string): Promise<Client> {
+    const client = await this.open("/connection/websocket");
+    client.send(`{"id":1,"connect":{}}\n{"id":2,"subscribe":{"channel":"${topic}"}}`);
+    await client.take(2);
+    return client;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const client of this.#clients) client.drop();
+  }
+}

@@ -1,0 +1,49 @@
+// How each engine is made for a test, with a store that nothing was written to.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ENGINES } from "../../src/engines";
+import type { EngineOptions } from "../../src/engines/options";
+import type { Engine } from "../../src/relay/engine";
+
+export interface Fresh {
+  /** The text of BATON_ENGINE for it. */
+  at(store: string): string;
+}
+
+/** By the name that chooses them; `store` is a fresh folder. */
+export const FRESH: Readonly<Record<string, Fresh>> = {
+  memory: { at: () => "memory" },
+  sqlite: { at: (store) => `sqlite:${store}/baton.db` },
+};
+
+/** A folder that goes when it is disposed of. */
+export class Folder implements Disposable {
+  readonly path = mkdtempSync(join(tmpdir(), "baton-"));
+
+  [Symbol.dispose](): void {
+    rmSync(this.path, { recursive: true, force: true });
+  }
+}
+
+/** Makes engines by name, each with a fresh store, and closes them all. */
+export class Engines implements AsyncDisposable {
+  readonly #made: [Engine, Folder][] = [];
+
+  make(name: string, options: EngineOptions): Engine {
+    const folder = new Folder();
+    const fresh = FRESH[name];
+    const create = ENGINES[name];
+    if (fresh === undefined || create === undefined) throw new Error(`no engine ${name}`);
+    const engine = create(options, fresh.at(folder.path));
+    this.#made.push([engine, folder]);
+    return engine;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const [engine, folder] of this.#made.splice(0)) {
+      await engine.close();
+      folder[Symbol.dispose]();
+    }
+  }
+}
