@@ -10,11 +10,11 @@ import {
   SECRET,
   sdk,
   subscribed,
-  TopicsFile,
   type Transport,
   token,
   told,
 } from "../support/sdk";
+import { topicsFile } from "../support/topics-file";
 import { until } from "../support/wait";
 
 const open: Centrifuge[] = [];
@@ -45,12 +45,11 @@ const RULES = {
 };
 
 /** A relay with these rules, at which clients need a token. */
-async function relayWithTokens(env: Env = {}) {
-  using file = new TopicsFile(RULES);
-  return await startRelay({
+function relayWithTokens(env: Env = {}) {
+  return startRelay({
     BATON_TOKEN_SECRET: SECRET,
     BATON_API_KEYS: "key",
-    BATON_TOPICS_FILE: file.path,
+    BATON_TOPICS_FILE: topicsFile(RULES),
     ...env,
   });
 }

@@ -1,40 +1,134 @@
-"""Clients of the official Centrifuge SDK: each line on standard output is what one of them got."""
+"""Clients of the official Python SDK, for tests. Everything that they are told goes out as one line of JSON each;
+lines of JSON that come in are calls, each answered by a line. They end with the input.
+
+argv[1]: {"address": "ws://…/connection/websocket", "clients": [{"token": "…", "fresh": "…"}, …], "topics": ["…", …]};
+"fresh" is the token that a client gets when it asks for a new one.
+"""
 
 import asyncio
 import json
 import sys
 
 from centrifuge import (
+    CentrifugeError,
     Client,
-    PublicationContext,
-    SubscribedContext,
+    ClientEventHandler,
+    StreamPosition,
     SubscriptionEventHandler,
 )
 
 
-def tell(**what) -> None:
-    print(json.dumps(what), flush=True)
+def tell(number, event, **fields):
+    print(json.dumps({"client": number, "event": event, **fields}), flush=True)
 
 
-class Events(SubscriptionEventHandler):
-    def __init__(self, number: int) -> None:
+def info_of(info):
+    return info and {"user": info.user, "client": info.client, "info": info.conn_info}
+
+
+class Told(ClientEventHandler, SubscriptionEventHandler):
+    """Events of a client, with no topic, or of its topics: those of its token and those that it has chosen."""
+
+    def __init__(self, number, topic=None):
         self.number = number
+        self.topic = topic
 
-    async def on_subscribed(self, ctx: SubscribedContext) -> None:
-        lost = ctx.was_recovering and not ctx.recovered
-        tell(client=self.number, subscribed=True, lost=lost)
+    async def on_connecting(self, ctx):
+        tell(self.number, "connecting", code=ctx.code)
 
-    async def on_publication(self, ctx: PublicationContext) -> None:
-        tell(client=self.number, data=ctx.pub.data)
+    async def on_connected(self, ctx):
+        tell(self.number, "connected", id=ctx.client)
+
+    async def on_disconnected(self, ctx):
+        tell(self.number, "disconnected", code=ctx.code, reason=ctx.reason)
+
+    async def on_subscribed(self, ctx):
+        topic = self.topic or ctx.channel
+        tell(self.number, "subscribed", topic=topic, was=ctx.was_recovering, whole=ctx.recovered)
+
+    async def on_unsubscribed(self, ctx):
+        tell(self.number, "unsubscribed", topic=self.topic or ctx.channel, code=getattr(ctx, "code", 0))
+
+    async def on_publication(self, ctx):
+        pub = ctx.pub
+        info = info_of(pub.info)
+        topic = self.topic or ctx.channel
+        tell(self.number, "publication", topic=topic, data=pub.data, offset=pub.offset, info=info)
+
+    async def on_join(self, ctx):
+        tell(self.number, "join", topic=self.topic or ctx.channel, info=info_of(ctx.info))
+
+    async def on_leave(self, ctx):
+        tell(self.number, "leave", topic=self.topic or ctx.channel, info=info_of(ctx.info))
 
 
-async def main(url: str, topic: str, count: int) -> None:
-    for number in range(count):
-        client = Client(url, max_reconnect_delay=0.5)
-        subscription = client.new_subscription(topic, events=Events(number))
+def new_client(number, address, token="", fresh=""):
+    async def get_token():
+        tell(number, "asked")
+        return fresh
+
+    return Client(
+        address,
+        events=Told(number),
+        token=token,
+        get_token=get_token if fresh else None,
+        min_reconnect_delay=0.01,
+        max_reconnect_delay=0.05,
+        proxy=None,
+    )
+
+
+async def answer(client, call, topic="", data=None, limit=0, since=None, reverse=False):
+    if call == "publish":
+        await client.publish(topic, data)
+        return {}
+    if call == "history":
+        position = since and StreamPosition(offset=since["offset"], epoch=since["epoch"])
+        page = await client.history(topic, limit=limit, since=position, reverse=reverse)
+        return {"offset": page.offset, "epoch": page.epoch, "data": [pub.data for pub in page.publications]}
+    if call == "presence":
+        return [info_of(info) for info in (await client.presence(topic)).clients.values()]
+    if call == "presence_stats":
+        stats = await client.presence_stats(topic)
+        return {"clients": stats.num_clients, "users": stats.num_users}
+    if call == "rpc":
+        return (await client.rpc(topic, data)).data
+    if call == "subscribe":
+        return await client.get_subscription(topic).subscribe()
+    if call == "unsubscribe":
+        return await client.get_subscription(topic).unsubscribe()
+    if call == "disconnect":
+        return await client.disconnect()
+    raise ValueError(call)
+
+
+async def main():
+    given = json.loads(sys.argv[1])
+    clients = [new_client(i, given["address"], **client) for i, client in enumerate(given["clients"])]
+    for number, client in enumerate(clients):
+        for topic in given["topics"]:
+            subscription = client.new_subscription(
+                topic,
+                events=Told(number, topic),
+                recoverable=True,
+                join_leave=True,
+                min_resubscribe_delay=0.01,
+                max_resubscribe_delay=0.05,
+            )
+            await subscription.subscribe()
         await client.connect()
-        await subscription.subscribe()
-    await asyncio.Event().wait()
+    calls = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(calls), sys.stdin)
+    async for line in calls:
+        call = json.loads(line)
+        number = call.pop("client")
+        try:
+            tell(number, "answer", value=await answer(clients[number], **call))
+        except CentrifugeError as error:
+            tell(number, "answer", code=getattr(error, "code", None))
+    for client in clients:
+        await client.disconnect()
 
 
-asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+asyncio.run(main())

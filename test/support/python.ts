@@ -1,43 +1,63 @@
-// Programs in Python with the official SDK, from test/python, in the environment that .ci/run makes.
+// Programs in Python, in the environment that `bun run python` makes.
+import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { until } from "./wait";
 
 const PYTHON = join(import.meta.dir, "../../.venv/bin/python");
 
-/** Runs a program; each line that it prints is given to `line`. Throws when there is no environment for it. */
 export class PythonProgram implements AsyncDisposable {
-  readonly #child: Bun.Subprocess<"ignore", "pipe", "inherit">;
+  readonly #child: Bun.Subprocess<"pipe", "pipe", "pipe">;
+  readonly #read: Promise<unknown>;
+  errors = "";
 
-  private constructor(args: readonly string[], line: (text: string) => void) {
-    this.#child = Bun.spawn([PYTHON, ...args], {
-      stdin: "ignore",
-      stdout: "pipe",
-      stderr: "inherit",
-      env: { ...process.env, PYTHONUNBUFFERED: "1" },
-    });
-    void this.#read(line);
-  }
-
-  static async start(args: readonly string[], line: (text: string) => void) {
-    if (!(await Bun.file(PYTHON).exists())) {
+  /** Runs it; each line that it prints is given to `line`. Throws when there is no environment for it. */
+  constructor(args: readonly string[], line: (text: string) => void, env: object = {}) {
+    if (!existsSync(PYTHON)) {
       throw new Error(
-        "There is no .venv with the Python SDK: python3 -m venv .venv && .venv/bin/pip install -r test/python/requirements.txt",
+        "There is no .venv with the Python SDK. Run `npx -y bun@1.4.4 run python`; on Debian it needs the package python3-venv.",
       );
     }
-    return new PythonProgram(args, line);
-  }
-
-  async #read(line: (text: string) => void): Promise<void> {
+    this.#child = Bun.spawn([PYTHON, ...args], {
+      stdin: "pipe",
+      stdout: "pipe",
+      stderr: "pipe",
+      env: { ...process.env, PYTHONUNBUFFERED: "1", ...env },
+    });
     const decoder = new TextDecoder();
     let rest = "";
-    for await (const bytes of this.#child.stdout) {
-      const lines = (rest + decoder.decode(bytes, { stream: true })).split("\n");
-      rest = lines.pop() ?? "";
-      for (const text of lines) line(text);
-    }
+    const readLines = async () => {
+      for await (const bytes of this.#child.stdout) {
+        const lines = (rest + decoder.decode(bytes, { stream: true })).split("\n");
+        rest = lines.pop() ?? "";
+        for (const text of lines) line(text);
+      }
+    };
+    const readErrors = async () => {
+      this.errors = await new Response(this.#child.stderr).text();
+    };
+    this.#read = Promise.all([readLines(), readErrors()]);
+  }
+
+  write(line: string): void {
+    this.#child.stdin.write(`${line}\n`);
+    this.#child.stdin.flush();
+  }
+
+  /** Fails with what Python has to say when it has ended. */
+  async until(what: string, holds: () => boolean | Promise<boolean>, deadlineMs?: number) {
+    const look = async () => {
+      if (await holds()) return true;
+      if (this.#child.exitCode === null) return false;
+      await this.#read;
+      if (await holds()) return true;
+      throw new Error(`Python ended before ${what}: ${this.errors}`);
+    };
+    await until(what, look, deadlineMs);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#child.kill("SIGKILL");
     await this.#child.exited;
+    await this.#read;
   }
 }

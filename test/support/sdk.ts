@@ -1,7 +1,4 @@
 // The official JavaScript SDK against a relay, as its users set it up, and what tests ask of it without sleeping.
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import {
   Centrifuge,
   type ClientEvents,
@@ -121,18 +118,4 @@ export async function subscribed(
   const event = told(subscription, "subscribed").next();
   subscription.subscribe();
   return { subscription, publications, entered: await event };
-}
-
-/** A file for BATON_TOPICS_FILE, for as long as the test. */
-export class TopicsFile implements Disposable {
-  readonly #folder = mkdtempSync(join(tmpdir(), "baton-topics-"));
-  readonly path = join(this.#folder, "topics.json");
-
-  constructor(rules: object) {
-    writeFileSync(this.path, JSON.stringify(rules));
-  }
-
-  [Symbol.dispose](): void {
-    rmSync(this.#folder, { recursive: true });
-  }
 }
