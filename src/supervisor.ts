@@ -1,5 +1,6 @@
 // The supervisor: starts workers that share the port, has the engine that they share, starts again what dies, and
 // replaces all of them.
+import { availableParallelism, loadavg } from "node:os";
 import type { Settings } from "./config";
 import type { Log } from "./edge/log";
 import type { FromWorker } from "./engines/calls";
@@ -223,10 +224,12 @@ export class Supervisor {
     const wasAsleep = now - this.#tickedAt > SILENCE_MS / 2;
     this.#tickedAt = now;
     this.hub?.sweep();
+    // Where the machine has more to do than it can, each waits longer for its turn.
+    const patience = SILENCE_MS * Math.max(1, (loadavg()[0] ?? 0) / availableParallelism());
     for (const worker of this.#workers) {
       if (wasAsleep || !worker.isReady) worker.heardAt = now;
       if (this.hub === undefined) worker.order("answer");
-      const isStuck = now - worker.heardAt > SILENCE_MS;
+      const isStuck = now - worker.heardAt > patience;
       if (!isStuck && worker.channel.unreadSize < UNREAD_MAX) continue;
       this.#options.log.error({ worker: worker.name }, "a worker does not answer: it is killed");
       worker.process.kill("SIGKILL");
