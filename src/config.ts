@@ -6,7 +6,9 @@ import type { RulesByPrefix } from "./relay/rules";
 import { checkTopic } from "./relay/text";
 import {
   choice,
+  type Env,
   flag,
+  isEngine,
   isOrigin,
   LARGE,
   list,
@@ -14,14 +16,13 @@ import {
   path,
   processes,
   publicUrl,
+  readSetting,
   type Setting,
   SettingError,
   text,
   whole,
 } from "./setting";
 import { readTopicsFile } from "./topics-file";
-
-export type Env = Readonly<Record<string, string | undefined>>;
 
 /** All settings, in the order in which the README lists them. */
 export const SETTINGS = {
@@ -203,9 +204,16 @@ export const SETTINGS = {
   engine: matching(
     "BATON_ENGINE",
     "memory",
-    "memory, sqlite:<file> or redis://<host>:<port>",
-    /^(memory|sqlite:[^\0]+|rediss?:\/\/[^\s\0]+)$/,
-    "Where publications, idempotency keys and registrations are kept: in memory until the process ends; in a file, durable on this machine; or in Redis, for several nodes.",
+    "memory, sqlite:<file> or redis://<host>:<port>, several of the last separated by commas",
+    isEngine,
+    "Where publications, idempotency keys and registrations are kept: in memory until the process ends; in a file, durable on this machine; or in Redis, for several nodes. Over several Redis servers topics are spread; every node must have the same list.",
+  ),
+  redisPrefix: matching(
+    "BATON_REDIS_PREFIX",
+    "baton",
+    "1 to 64 letters, digits, dots, dashes and underscores",
+    (value) => /^[\w.-]{1,64}$/.test(value),
+    "What Baton's keys and channels in Redis begin with: nodes with the same are one relay, and others can use the same server.",
   ),
   workers: processes(
     "BATON_WORKERS",
@@ -260,7 +268,7 @@ export interface Settings extends Values {
  */
 export function readSettings(env: Env, descriptors = descriptorLimit()): Settings {
   const values = Object.fromEntries(
-    Object.entries(SETTINGS).map(([name, setting]) => [name, read(setting, env)]),
+    Object.entries(SETTINGS).map(([name, setting]) => [name, readSetting<unknown>(setting, env)]),
   ) as unknown as Values;
   const known = new Set<string>(Object.values(SETTINGS).map((setting) => setting.variable));
   const settings = {
@@ -272,19 +280,6 @@ export function readSettings(env: Env, descriptors = descriptorLimit()): Setting
   };
   checkTogether(settings);
   return settings;
-}
-
-function read(setting: Setting<unknown>, env: Env): unknown {
-  const given = env[setting.variable];
-  // A list that shall be empty is written as "-", since an empty variable means "not set".
-  const text = given === undefined || given === "" ? setting.fallback : given === "-" ? "" : given;
-  const value = setting.parse(text);
-  if (value === undefined) {
-    throw new SettingError(
-      `${setting.variable}=${JSON.stringify(given)} is not allowed: it takes ${setting.takes}.`,
-    );
-  }
-  return value;
 }
 
 function topicRules(file: string): RulesByPrefix {

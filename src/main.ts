@@ -72,8 +72,9 @@ function onSignals({ shutdown }: Service, settings: Settings, log: Log): void {
 /** Starts workers; SIGHUP replaces them. */
 async function supervise(settings: Settings, log: Log): Promise<Service> {
   const port = await freePort(settings);
+  const machine = crypto.randomUUID();
   const spawn = (events: WorkerEvents): WorkerProcess => {
-    const child = Bun.spawn([process.execPath, import.meta.path, WORKER], {
+    const child = Bun.spawn([process.execPath, import.meta.path, WORKER, machine], {
       env: { ...process.env, PORT: String(port) },
       stdio: ["ignore", "inherit", "inherit"],
       ipc: (text) => events.text(String(text)),
@@ -119,11 +120,12 @@ async function freePort({ host: hostname, port }: Settings): Promise<number> {
 /** Ends when the supervisor says so, or has gone; signals are its business, as those of a terminal reach all. */
 async function workerMain(settings: Settings, log: Log): Promise<never> {
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, () => {});
-  await work(settings, log.child({ worker: process.pid }), {
-    send: (text) => void process.send?.(text),
-    onText: (hear) => process.on("message", (text) => hear(String(text))),
-    onLost: (gone) => process.on("disconnect", gone),
-  });
+  const supervisor = {
+    send: (text: string) => void process.send?.(text),
+    onText: (hear: (text: string) => void) => process.on("message", (text) => hear(String(text))),
+    onLost: (gone: () => void) => process.on("disconnect", gone),
+  };
+  await work(settings, log.child({ worker: process.pid }), supervisor, process.argv[3]);
   process.exit(0);
 }
 

@@ -29,6 +29,8 @@ export class EngineFailure extends Error {}
 /** What a worker has from its supervisor. */
 export interface Parts {
   readonly engine?: Engine;
+  /** The name of the machine, where no supervisor counts for its nodes. */
+  readonly machine?: string;
   /** Whether other processes listen on the same port. */
   readonly shared?: boolean;
 }
@@ -53,13 +55,14 @@ export interface Running {
 export async function start(
   settings: Settings,
   log: Log,
-  { engine: given, shared = false }: Parts = {},
+  { engine: given, machine, shared = false }: Parts = {},
 ): Promise<Running> {
   const now = () => performance.now();
   const rules = rulesOf(settings);
   const tokens = await tokenCheck(settings);
   const isOpen = tokens === undefined && settings.apiKeys.length === 0;
-  const engine = given ?? makeEngine(settings);
+  const node = newId();
+  const engine = given ?? makeEngine(settings, log, { node, machine });
   const sockets = new Sockets(settings, log);
   const { backpressureBytes, origins } = settings;
   const streams = new Streams({ backpressureBytes, origins, log });
@@ -72,7 +75,6 @@ export async function start(
       (isStreamed ? streams : sockets).publish(native, frame, except);
     },
   };
-  const node = newId();
   const relay = new Relay({
     limits: { ...settings, connectionsMax: settings.processConnectionsMax },
     defaultTopics: [...new Set(settings.defaultTopics)],
@@ -95,6 +97,7 @@ export async function start(
   await startEngine(engine, {
     deliver: (publication) => relay.deliver(publication),
     lost: (topic) => relay.lost(topic),
+    ended: (id, term) => relay.admission.ended(id, term),
     heard: (message) => relay.cluster.heard(message),
   });
   const server = await Promise.try(serve, {
@@ -164,8 +167,12 @@ function newEpoch(): string {
 }
 
 /** The engine that the settings name, in this process. */
-export function makeEngine(settings: Settings): Engine {
-  const scheme = settings.engine.split(":", 1)[0] as string;
+export function makeEngine(
+  settings: Settings,
+  log: Log,
+  { node, machine }: { node: string; machine?: string | undefined },
+): Engine {
+  const scheme = settings.engine.split(":", 1)[0]?.replace("rediss", "redis") as string;
   const make = ENGINES[scheme];
   if (make === undefined) {
     throw new EngineFailure(`BATON_ENGINE: this Baton has no engine ${scheme}.`);
@@ -180,6 +187,10 @@ export function makeEngine(settings: Settings): Engine {
       registrationsMax: settings.registrationsMax,
       userConnectionsMax: settings.userConnectionsMax,
       connectionsMax: settings.connectionsMax,
+      node,
+      machine,
+      prefix: settings.redisPrefix,
+      warn: (sentence) => log.warn(sentence),
       now: () => performance.now(),
       newEpoch,
     },

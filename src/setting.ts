@@ -17,6 +17,21 @@ export interface Setting<Value> {
   parse(text: string): Value | undefined;
 }
 
+export type Env = Readonly<Record<string, string | undefined>>;
+
+/** The value of a setting; empty means not set. Throws SettingError with the line to show. */
+export function readSetting<Value>(setting: Setting<Value>, env: Env): Value {
+  const given = env[setting.variable];
+  // A list that shall be empty is written as "-", since an empty variable means "not set".
+  const text = given === undefined || given === "" ? setting.fallback : given === "-" ? "" : given;
+  const value = setting.parse(text);
+  if (value !== undefined) return value;
+  const shown = given?.replaceAll(/(rediss?:\/\/)[^@/,]*@/g, "$1…@");
+  throw new SettingError(
+    `${setting.variable}=${JSON.stringify(shown)} is not allowed: it takes ${setting.takes}.`,
+  );
+}
+
 /** The longest setTimeout, and plenty for any count or size. */
 export const LARGE = 2 ** 31 - 1;
 
@@ -117,7 +132,7 @@ export function matching(
   variable: string,
   fallback: string,
   takes: string,
-  form: RegExp,
+  allowed: (text: string) => boolean,
   about: string,
 ): Setting<string> {
   return {
@@ -125,7 +140,7 @@ export function matching(
     about,
     fallback,
     takes,
-    parse: (text) => (form.test(text) ? text : undefined),
+    parse: (text) => (allowed(text) ? text : undefined),
   };
 }
 
@@ -160,6 +175,19 @@ export function publicUrl(variable: string, about: string): Setting<string> {
       return url.href.replace(/\/$/, "");
     },
   };
+}
+
+/** memory, sqlite:<file>, or addresses of Redis servers, each another one. */
+export function isEngine(text: string): boolean {
+  if (text === "memory" || /^sqlite:[^\0]+$/.test(text)) return true;
+  const urls = text.split(",").map((url) => (URL.canParse(url) ? new URL(url) : undefined));
+  const places = new Set(urls.map((url) => url && url.host + url.pathname));
+  return (
+    places.size === urls.length &&
+    urls.every(
+      (url) => /^rediss?:$/.test(url?.protocol ?? "") && /^\/?\d*$/.test(url?.pathname ?? ""),
+    )
+  );
 }
 
 export function isOrigin(item: string): boolean {

@@ -118,7 +118,7 @@ export class Supervisor {
     this.#options = options;
     this.#failed.promise.catch(() => {});
     if (!sharesEngine(options.settings)) return;
-    this.engine = makeEngine(options.settings) as LocalEngine;
+    this.engine = makeEngine(options.settings, options.log, { node: "" }) as LocalEngine;
     this.hub = new Hub(this.engine);
   }
 

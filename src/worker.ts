@@ -23,10 +23,15 @@ export interface Supervised {
 }
 
 /**
- * Runs a worker until it is told to end, or its supervisor has gone; resolves then. Rejects with what Bun throws when
+ * `machine` is the supervisor's name for all its workers. Runs a worker until it is told to end, or its supervisor has gone; resolves then. Rejects with what Bun throws when
  * the address cannot be had.
  */
-export async function work(settings: Settings, log: Log, supervisor: Supervised): Promise<void> {
+export async function work(
+  settings: Settings,
+  log: Log,
+  supervisor: Supervised,
+  machine?: string,
+): Promise<void> {
   const ended = Promise.withResolvers<void>();
   let running: Running | undefined;
   const channel = new Channel({
@@ -52,7 +57,7 @@ export async function work(settings: Settings, log: Log, supervisor: Supervised)
   });
   running = await start(settings, log, {
     shared: true,
-    ...(sharesEngine(settings) && { engine }),
+    ...(sharesEngine(settings) ? { engine } : machine !== undefined && { machine }),
   });
   channel.push({ ready: running.url } satisfies Report);
   await ended.promise;

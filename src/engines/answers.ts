@@ -48,19 +48,10 @@ export class Answers {
     this.forget();
     const answer = this.#answers.get(nameOf(publication, key));
     if (answer !== undefined && answer.expiresAt > this.#options.now()) {
-      if (answer.print === fingerprint(publication)) return answer.published;
-      return new Refusal(
-        "idempotency_conflict",
-        "This idempotency key was used in this topic for another publication; take a new key for each publication.",
-      );
+      return answer.print === fingerprint(publication) ? answer.published : keyConflict();
     }
-    if (answer === undefined && this.#answers.size >= this.#options.max) {
-      return new Refusal(
-        "too_many_idempotency_keys",
-        `${this.#options.max} idempotency keys are remembered, the most allowed (BATON_IDEMPOTENCY_MAX); try again when some have expired, or publish without one.`,
-      );
-    }
-    return undefined;
+    const { max } = this.#options;
+    return answer === undefined && this.#answers.size >= max ? tooManyKeys(max) : undefined;
   }
 
   remember(publication: Publication, key: string, published: Published): Answer {
@@ -105,6 +96,21 @@ export function nameOf({ topic }: Publication, key: string): string {
 }
 
 /** Tells publications apart without keeping them; 64 bits of wyhash. */
-function fingerprint({ data, json, user, except }: Publication): bigint | number {
+export function fingerprint({ data, json, user, except }: Publication): bigint | number {
   return Bun.hash(JSON.stringify([json === true, user, except, data]));
+}
+
+/** The key was used for something else. */
+export function keyConflict(): Refusal {
+  return new Refusal(
+    "idempotency_conflict",
+    "This idempotency key was used in this topic for another publication; take a new key for each publication.",
+  );
+}
+
+export function tooManyKeys(max: number): Refusal {
+  return new Refusal(
+    "too_many_idempotency_keys",
+    `${max} idempotency keys are remembered, the most allowed (BATON_IDEMPOTENCY_MAX); try again when some have expired, or publish without one.`,
+  );
 }

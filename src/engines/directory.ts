@@ -53,12 +53,7 @@ export class Directory {
     if (crowded !== undefined) return crowded;
     const { registrationsMax } = this.#options;
     if (this.#isFull()) this.expire();
-    if (this.#isFull()) {
-      return new Refusal(
-        "too_many_registrations",
-        `${registrationsMax} registrations wait for their clients to connect (BATON_REGISTRATIONS_MAX); try again when some have connected or expired.`,
-      );
-    }
+    if (this.#isFull()) return tooManyRegistrations(registrationsMax);
     this.#journal?.added(registration);
     this.#wait(registration);
     return undefined;
@@ -79,10 +74,7 @@ export class Directory {
     }
     const waiting = this.#waiting.get(id);
     if (waiting === undefined || waiting.expiresAt <= this.#options.now()) {
-      return new Refusal(
-        "unknown_connection",
-        "No registration has this id; it may have expired, been deleted or been used up. POST /register gives a new one.",
-      );
+      return unknownConnection();
     }
     const { user, topics } = waiting;
     const crowded = this.#userIsFull(user) ?? this.#allAreFull();
@@ -190,9 +182,27 @@ export class Directory {
   #userIsFull(user: string): Refusal | undefined {
     const { userConnectionsMax } = this.#options;
     if ((this.#users.get(user) ?? 0) < userConnectionsMax) return undefined;
-    return new Refusal(
-      "too_many_user_connections",
-      `This user has ${userConnectionsMax} open connections, the most allowed (BATON_USER_CONNECTIONS_MAX); close or DELETE one first.`,
-    );
+    return tooManyUserConnections(userConnectionsMax);
   }
+}
+
+export function unknownConnection(): Refusal {
+  return new Refusal(
+    "unknown_connection",
+    "No registration has this id; it may have expired, been deleted or been used up. POST /register gives a new one.",
+  );
+}
+
+export function tooManyRegistrations(most: number): Refusal {
+  return new Refusal(
+    "too_many_registrations",
+    `${most} registrations wait for their clients to connect (BATON_REGISTRATIONS_MAX); try again when some have connected or expired.`,
+  );
+}
+
+export function tooManyUserConnections(most: number): Refusal {
+  return new Refusal(
+    "too_many_user_connections",
+    `This user has ${most} open connections, the most allowed (BATON_USER_CONNECTIONS_MAX); close or DELETE one first.`,
+  );
 }

@@ -52,6 +52,8 @@ export class Hub {
       return 0;
     },
     lost: (topic) => this.#toFollowers(topic, { lost: topic }),
+    // It hears itself of whatever happens to registrations.
+    ended: () => {},
     heard: (message) => {
       for (const member of this.#members) member.send({ heard: message });
     },

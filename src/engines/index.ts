@@ -2,10 +2,12 @@
 import type { Engine } from "../relay/engine";
 import { MemoryEngine } from "./memory";
 import type { EngineOptions } from "./options";
+import { RedisEngine } from "./redis";
 import { SqliteEngine } from "./sqlite";
 
 /** By the scheme of the setting that chooses them; `at` is the whole of it, such as sqlite:baton.db. */
 export const ENGINES: Readonly<Record<string, (options: EngineOptions, at: string) => Engine>> = {
   memory: (options) => new MemoryEngine(options),
+  redis: (options, at) => new RedisEngine(options, at),
   sqlite: (options, at) => new SqliteEngine(options, at.slice("sqlite:".length)),
 };

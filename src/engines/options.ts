@@ -12,8 +12,16 @@ export interface EngineOptions {
   readonly registrationTtlMs: number;
   readonly registrationsMax: number;
   readonly userConnectionsMax: number;
-  /** Connections over all nodes. */
+  /** Connections over all nodes of this machine. */
   readonly connectionsMax: number;
+  /** The node's name, which no other has. */
+  readonly node: string;
+  /** The machine, where several nodes on it share that limit and no supervisor counts for them. */
+  readonly machine?: string | undefined;
+  /** What an engine's names in a store that others use too begin with. */
+  readonly prefix: string;
+  /** Something that an operator should know, as a sentence without passwords. */
+  readonly warn: (sentence: string) => void;
   /** Monotonic, in ms. */
   readonly now: () => number;
   /** Never the same twice: 8 random letters. */

@@ -50,6 +50,11 @@ export class Admission {
     return then(added, (crowded) => crowded ?? registration);
   }
 
+  /** The engine says that a connection here holds its registration no more: see EngineEvents. */
+  ended(id: string, term: number | undefined): void {
+    this.#endHere(id, term === undefined ? "deleted" : "replaced", term);
+  }
+
   /** Ends a registration and closes its connection, on any node; false if the id is unknown. */
   unregister(id: string): Maybe<boolean> {
     const wasHere = this.#endHere(id, "deleted");

@@ -90,12 +90,12 @@ export class Cluster {
     const answer = this.#hearers.get(kind)?.(body as never);
     if (from === undefined || number === undefined) return;
     const reply = (value: unknown) =>
-      void this.#send({ kind: ANSWER, body: value, from, number }).catch(() => {});
+      void this.#send({ kind: ANSWER, body: value, from, number }, from).catch(() => {});
     if (answer instanceof Promise) answer.then(reply, () => reply(undefined));
     else reply(answer);
   }
 
-  async #send(message: Message): Promise<number> {
-    return this.#options.engine.tell(JSON.stringify(message));
+  async #send(message: Message, to?: string): Promise<number> {
+    return this.#options.engine.tell(JSON.stringify(message), to);
   }
 }

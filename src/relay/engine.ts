@@ -11,9 +11,14 @@ export interface EngineEvents {
   deliver(publication: Publication): number;
   /**
    * What came since the last delivery in a topic cannot be given to the node any more, or the topic's history has
-   * begun anew: those in the topic must come back and ask.
+   * begun anew: those in the topic must come back and ask. Nothing of the topic is delivered in this turn of the loop.
    */
   lost(topic: string): void;
+  /**
+   * A connection of this node holds its registration no more, and that was not heard from another node: the registration was
+   * removed or, with a term, claimed elsewhere.
+   */
+  ended(id: string, term: number | undefined): void;
   /** What another node told all. */
   heard(message: string): void;
 }
@@ -108,8 +113,11 @@ export interface Engine {
   follow(topic: string): void;
   /** It has nobody there any more. */
   unfollow(topic: string): void;
-  /** To every other node, in the order of the calls; answers how many there are. Lost where a node is out of reach. */
-  tell(message: string): number | Promise<number>;
+  /**
+   * To every other node, in the order of the calls; answers how many there are. Lost where a node is out of reach. With
+   * `to`, at least to the node of that name.
+   */
+  tell(message: string, to?: string): number | Promise<number>;
   /** To be called about once a second: gives up what is too old. Cost: bounded, however much there is. */
   sweep(): void;
   /** Whether a publish would be accepted now. */

@@ -1,7 +1,7 @@
 // The official JavaScript SDK of Centrifugo, as it comes from npm, against a real relay.
 import { afterEach, describe, expect, test } from "bun:test";
 import { Centrifuge } from "centrifuge";
-import type { Env } from "../../src/config";
+import type { Env } from "../../src/setting";
 import { TcpProxy } from "../support/proxy";
 import { startRelay } from "../support/relay";
 import {

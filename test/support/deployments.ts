@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Client } from "./client";
 import { RelayProcess } from "./process";
+import { RedisServer } from "./redis-server";
 
 export interface Deployment extends AsyncDisposable {
   /** Addresses of its nodes, each as good as any other. */
@@ -20,8 +21,28 @@ export const DEPLOYMENTS: Readonly<Record<string, (env: Env) => Promise<Deployme
     const engine = `sqlite:${folder}/baton.db`;
     return processes([{ ...env, BATON_WORKERS: "4", BATON_ENGINE: engine }], folder);
   },
+  "two nodes over Redis": async (env) => {
+    const redis = await sharedRedis();
+    return processes([
+      { ...env, ...redis },
+      { ...env, ...redis },
+    ]);
+  },
+  "two nodes of two workers over three Redis databases": async (env) => {
+    const first = await sharedRedis();
+    const second = await RedisServer.shared(1);
+    const BATON_ENGINE = `${first.BATON_ENGINE},${second.url},${second.url}/1`;
+    const node = { ...env, ...first, BATON_ENGINE, BATON_WORKERS: "2" };
+    return processes([node, node]);
+  },
   "four workers": (env) => processes([{ ...env, BATON_WORKERS: "4" }]),
 };
+
+/** A prefix of its own on the server that all tests share. */
+async function sharedRedis() {
+  const { url } = await RedisServer.shared();
+  return { BATON_ENGINE: url, BATON_REDIS_PREFIX: crypto.randomUUID() };
+}
 
 /** `folder` goes with them. */
 async function processes(envs: readonly Env[], folder?: string): Promise<Deployment> {

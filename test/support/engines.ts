@@ -5,16 +5,19 @@ import { join } from "node:path";
 import { ENGINES } from "../../src/engines";
 import type { EngineOptions } from "../../src/engines/options";
 import type { Engine } from "../../src/relay/engine";
+import { RedisServer } from "./redis-server";
 
 export interface Fresh {
   /** The text of BATON_ENGINE for it. */
-  at(store: string): string;
+  at(store: string): string | Promise<string>;
 }
 
 /** By the name that chooses them; `store` is a fresh folder. */
 export const FRESH: Readonly<Record<string, Fresh>> = {
   memory: { at: () => "memory" },
   sqlite: { at: (store) => `sqlite:${store}/baton.db` },
+  // Each engine has a prefix of its own there.
+  redis: { at: async () => (await RedisServer.shared()).url },
 };
 
 /** A folder that goes when it is disposed of. */
@@ -30,12 +33,12 @@ export class Folder implements Disposable {
 export class Engines implements AsyncDisposable {
   readonly #made: [Engine, Folder][] = [];
 
-  make(name: string, options: EngineOptions): Engine {
+  async make(name: string, options: EngineOptions): Promise<Engine> {
     const folder = new Folder();
     const fresh = FRESH[name];
     const create = ENGINES[name];
     if (fresh === undefined || create === undefined) throw new Error(`no engine ${name}`);
-    const engine = create(options, fresh.at(folder.path));
+    const engine = create(options, await fresh.at(folder.path));
     this.#made.push([engine, folder]);
     return engine;
   }

@@ -1,7 +1,8 @@
 // A real relay on a free port, and the calls that most tests make of it.
-import { type Env, readSettings } from "../../src/config";
+import { readSettings } from "../../src/config";
 import { createLog } from "../../src/edge/log";
 import { type Running, start } from "../../src/node";
+import type { Env } from "../../src/setting";
 import { Client } from "./client";
 
 export interface Answer {

@@ -38,7 +38,7 @@ export const OPEN = {
 };
 
 /** A node with nobody in any topic. */
-export const NOBODY: EngineEvents = { deliver: () => 0, lost() {}, heard() {} };
+export const NOBODY: EngineEvents = { deliver: () => 0, lost() {}, ended() {}, heard() {} };
 
 /** What an engine is made with in tests: a history of 100, epochs e1, e2… */
 export function engineOptions(options: Partial<EngineOptions> = {}): EngineOptions {
@@ -55,6 +55,9 @@ export function engineOptions(options: Partial<EngineOptions> = {}): EngineOptio
     idempotencyMax: 1_000,
     now: () => 0,
     newEpoch: () => `e${++epochs}`,
+    node: crypto.randomUUID(),
+    prefix: crypto.randomUUID(),
+    warn: () => {},
     ...options,
   };
 }

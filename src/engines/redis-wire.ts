@@ -1,0 +1,43 @@
+// How publications look in Redis: in a topic's log, and on its channel.
+import type { Publication } from "../relay/publication";
+import type { Arrival } from "./redis-feed";
+
+/** What is kept of a publication: [data, json, user, info, tags, except], without what is not set at its end. */
+type Body = [string, 0 | 1, ...unknown[]];
+
+export function bodyOf({ data, json, user, info, tags, except }: Publication): string {
+  const body: Body = [data, json === true ? 1 : 0, user, info, tags, except];
+  while (body.at(-1) === undefined) body.pop();
+  return JSON.stringify(body);
+}
+
+/** The publication of a body; `offset` and `epoch` are "" where its topic keeps no history. */
+export function publicationOf(
+  topic: string,
+  offset: string,
+  epoch: string,
+  text: string,
+): Publication {
+  const [data, json, user, info, tags, except] = JSON.parse(text) as Body;
+  return {
+    topic,
+    data,
+    ...(json === 1 && { json: true }),
+    ...(typeof user === "string" && { user }),
+    ...(info !== undefined && info !== null && { info: info as Publication["info"] & object }),
+    ...(typeof tags === "string" && { tags }),
+    ...(typeof except === "string" && { except }),
+    ...(offset !== "" && { offset: Number(offset), epoch }),
+  };
+}
+
+/** What a topic's channel carries: offset, epoch, count and call, a line each, then the body. */
+export function arrivalOf(topic: string, message: string): Arrival & { readonly count: number } {
+  const [offset, epoch, count, call] = message.split("\n", 4) as [string, string, string, string];
+  const head = offset.length + epoch.length + count.length + call.length + 4;
+  return {
+    publication: publicationOf(topic, offset, epoch, message.slice(head)),
+    call,
+    count: Number(count),
+  };
+}

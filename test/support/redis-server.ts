@@ -1,0 +1,114 @@
+// A real Redis server for tests: Debian's redis-server, on a port of its own, with its data in a folder of its own.
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { RedisClient } from "bun";
+import { until } from "./wait";
+
+const MISSING =
+  "redis-server is not installed, and the tests of the Redis engine need it: apt-get install redis-server";
+
+export interface RedisServerOptions {
+  /** Whether what it has survives its death: an append-only file, written through at each write. */
+  readonly durable?: boolean;
+  /** More of its command line. */
+  readonly args?: readonly string[];
+}
+
+export class RedisServer implements AsyncDisposable {
+  static readonly #shared: Promise<RedisServer>[] = [];
+  readonly port: number;
+  readonly #folder = mkdtempSync(join(tmpdir(), "baton-redis-"));
+  readonly #options: RedisServerOptions;
+  #child: Bun.Subprocess | undefined;
+
+  private constructor(port: number, options: RedisServerOptions) {
+    this.port = port;
+    this.#options = options;
+  }
+
+  /** Resolves when it takes connections. Rejects with a sentence where there is no redis-server. */
+  static async start(options: RedisServerOptions = {}): Promise<RedisServer> {
+    const server = new RedisServer(await freePort(), options);
+    await server.run();
+    return server;
+  }
+
+  /** For all tests of this process, which each use a prefix of their own and change nothing but their keys. */
+  static shared(which: 0 | 1 = 0): Promise<RedisServer> {
+    RedisServer.#shared[which] ??= RedisServer.start().then((server) => {
+      server.#child?.unref();
+      process.on("exit", () => {
+        server.#child?.kill("SIGKILL");
+        rmSync(server.#folder, { recursive: true, force: true });
+      });
+      return server;
+    });
+    return RedisServer.#shared[which];
+  }
+
+  get url(): string {
+    return `redis://127.0.0.1:${this.port}`;
+  }
+
+  /** Starts it, again after it was killed. */
+  async run(): Promise<void> {
+    const { durable = false, args = [] } = this.#options;
+    if (Bun.which("redis-server") === null) throw new Error(MISSING);
+    const keeping = durable ? ["--appendonly", "yes", "--appendfsync", "always"] : [];
+    this.#child = Bun.spawn(
+      [
+        "redis-server",
+        ...["--port", String(this.port), "--bind", "127.0.0.1", "--dir", this.#folder],
+        ...["--save", "", ...keeping, ...args],
+      ],
+      { stdin: "ignore", stdout: "ignore", stderr: "ignore" },
+    );
+    await until("Redis to answer", () => this.#answers());
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#child?.kill(name);
+  }
+
+  /** Ends it at once, without a chance to save anything. */
+  async kill(): Promise<void> {
+    this.#child?.kill("SIGKILL");
+    await this.#child?.exited;
+  }
+
+  /** One command, over a connection of its own. */
+  async command(name: string, ...args: string[]): Promise<unknown> {
+    const client = new RedisClient(this.url, { autoReconnect: false, enableOfflineQueue: false });
+    await client.connect();
+    try {
+      return await client.send(name, args);
+    } finally {
+      client.close();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#child?.kill("SIGKILL");
+    await this.#child?.exited;
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  async #answers(): Promise<boolean> {
+    return this.command("PING").then(
+      (answer) => answer === "PONG",
+      () => false,
+    );
+  }
+}
+
+async function freePort(): Promise<number> {
+  const { promise, resolve } = Promise.withResolvers<number>();
+  const server = createServer();
+  server.listen(0, "127.0.0.1", () => {
+    const { port } = server.address() as { port: number };
+    server.close(() => resolve(port));
+  });
+  return promise;
+}
