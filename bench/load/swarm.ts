@@ -37,6 +37,7 @@ export class Swarm {
   #wire: Wire = PLAIN;
   #before: Uint8Array = new Uint8Array(0);
   #port = 0;
+  #nodes = 1;
   /** The newest position that a reply told. */
   #position: string | undefined;
   /** Paths that are prepared and not yet connected. */
@@ -70,6 +71,7 @@ export class Swarm {
     this.#wire = target.wire;
     this.#before = Buffer.from(target.wire.before);
     this.#port = crowd.port;
+    this.#nodes = target.nodes ?? 1;
     const users: number[] = [];
     for (let n = crowd.from; n < crowd.to; n++) users.push(userOf(n));
     if (target.registration === undefined) {
@@ -131,9 +133,10 @@ export class Swarm {
     const settle = (error?: Error) => (error === undefined ? resolve() : reject(error));
     const data: Link = { index: this.#links++, state: "upgrading", rest: undefined, settle };
     const socket = this.#handlers;
-    Bun.connect<Link>({ hostname: "127.0.0.1", port: this.#port, data, socket }).then((opened) => {
+    const port = this.#port + (data.index % this.#nodes);
+    Bun.connect<Link>({ hostname: "127.0.0.1", port, data, socket }).then((opened) => {
       this.#sockets.push(opened);
-      const head = `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${this.#port}\r\n`;
+      const head = `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n`;
       opened.write(head + (this.#wire.events === true ? EVENTS : UPGRADE));
     }, reject);
     return promise;

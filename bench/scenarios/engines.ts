@@ -10,7 +10,7 @@ export const engines: Scenario = {
   name: "engines",
   title: () => `Publishing with each engine, ${IN_FLIGHT} in flight`,
   targets: (asked) => [
-    ...(asked.includes("baton") ? ["baton", "baton-sqlite"] : []),
+    ...(asked.includes("baton") ? ["baton", "baton-sqlite", "baton-redis"] : []),
     ...asked.filter((name) => name === CONTROL),
   ],
   figures: () => [

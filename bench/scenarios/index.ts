@@ -4,6 +4,7 @@ import { engines } from "./engines";
 import { fanOutOne, fanOutSixteen, fanOutWires } from "./fan-out";
 import { idleMemory } from "./idle-memory";
 import { latency } from "./latency";
+import { nodes } from "./nodes";
 import { open } from "./open";
 import { publishCost } from "./publish-cost";
 import { resume } from "./resume";
@@ -23,4 +24,5 @@ export const SCENARIOS: readonly Scenario[] = [
   latency,
   workers,
   engines,
+  nodes,
 ];

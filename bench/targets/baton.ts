@@ -119,3 +119,20 @@ export const batonSqlite: Target = {
   about: "the same, every publication on the disk before it is answered",
   env: { ...baton.env, BATON_ENGINE: `sqlite:${join(tmpdir(), `baton-bench-${process.pid}.db`)}` },
 };
+
+/** Nodes joined by a Redis server, whose CPU time counts as theirs. */
+function nodes(count: number): Target {
+  const who = count === 1 ? "one node" : `${count} nodes`;
+  return {
+    ...baton,
+    name: count === 1 ? "baton-redis" : "baton-nodes",
+    title: `Baton, ${who} over Redis`,
+    about: `${who} with BATON_ENGINE=redis://…, and redis-server 7 without persistence`,
+    command: ["bun", join(import.meta.dir, "redis.server.ts"), String(count)],
+    nodes: count,
+    countsPart: true,
+  };
+}
+
+export const batonRedis = nodes(1);
+export const batonNodes = nodes(2);

@@ -4,6 +4,8 @@ import {
   batonCentrifuge,
   batonFour,
   batonJson,
+  batonNodes,
+  batonRedis,
   batonSqlite,
   batonSse,
   batonTwo,
@@ -23,6 +25,8 @@ const MORE: readonly Target[] = [
   batonTwo,
   batonFour,
   batonSqlite,
+  batonRedis,
+  batonNodes,
 ];
 
 /** The target that all others are compared with. */

@@ -40,6 +40,8 @@ export interface Target {
   readonly wire: Wire;
   /** Whether an answer to a publication counts the deliveries of one of several processes alone. */
   readonly countsPart?: boolean;
+  /** How many nodes it has, at its port and those after it, which share out the connections; 1 if not set. */
+  readonly nodes?: number;
   /** Path to upgrade at; not used where there is a registration. */
   readonly path: (user: number | undefined) => string;
   /** For targets that give out addresses: what to POST, and the path in the answer. */
