@@ -13,6 +13,8 @@ const FAULTS_MAX = 5;
 const CHUNK = 500;
 /** A client that was cut off comes back after a random part of this. */
 const BACK_MS = 1_000;
+/** A client that gets no answer for so long tries again. */
+const PATIENCE_MS = 30_000;
 
 const UPGRADE =
   "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" +
@@ -22,6 +24,10 @@ interface Link {
   readonly path: string;
   state: "upgrading" | "greeting" | "open" | "closed";
   rest: Uint8Array | undefined;
+  /** The one that counts: an older one may still be closing. */
+  socket: Socket<Link> | undefined;
+  /** When it began to connect, in ms. */
+  since: number;
   /** The last publication that it has; -1 before it was told where the topic is. */
   offset: number;
   /** Ends the wait for this connection to open. */
@@ -36,6 +42,7 @@ let open = 0;
 let received = 0;
 let recovered = 0;
 let faults: string[] = [];
+let impatient = 0;
 
 /** Links that are to connect, and how many do. */
 const waiting: Link[] = [];
@@ -53,6 +60,7 @@ function pump(): void {
     const link = waiting.pop() as Link;
     link.state = "upgrading";
     link.rest = undefined;
+    link.since = performance.now();
     link.settle = () => {
       link.settle = () => {};
       connecting--;
@@ -60,9 +68,16 @@ function pump(): void {
     };
     const { hosts, port } = crowd;
     const hostname = hosts[turn++ % hosts.length] as string;
+    const began = link.since;
     Bun.connect<Link>({ hostname, port, data: link, socket: handlers }).then(
-      (socket) => socket.write(`GET ${link.path} HTTP/1.1\r\nHost: ${hostname}\r\n${UPGRADE}`),
-      () => lost(link),
+      (socket) => {
+        if (link.since !== began || link.state !== "upgrading") return socket.terminate();
+        link.socket = socket;
+        socket.write(`GET ${link.path} HTTP/1.1\r\nHost: ${hostname}\r\n${UPGRADE}`);
+      },
+      () => {
+        if (link.since === began) lost(link);
+      },
     );
   }
 }
@@ -72,6 +87,7 @@ function lost(link: Link): void {
   if (link.state === "closed") return;
   if (link.state === "open") open--;
   link.state = "closed";
+  link.socket = undefined;
   link.settle();
   setTimeout(() => {
     waiting.push(link);
@@ -82,7 +98,7 @@ function lost(link: Link): void {
 const handlers: SocketHandler<Link> = {
   data(socket, piece) {
     const link = socket.data;
-    if (link.state === "closed") return;
+    if (link.socket !== socket) return;
     const bytes = link.rest === undefined ? piece : Buffer.concat([link.rest, piece]);
     link.rest = undefined;
     reading = socket;
@@ -96,9 +112,13 @@ const handlers: SocketHandler<Link> = {
       lost(link);
     }
   },
-  close: ({ data }) => lost(data),
-  error: ({ data }) => lost(data),
+  close: (socket) => gone(socket),
+  error: (socket) => gone(socket),
 };
+
+function gone(socket: Socket<Link>): void {
+  if (socket.data.socket === socket) lost(socket.data);
+}
 
 function upgrade(link: Link, bytes: Uint8Array): number {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
@@ -154,8 +174,10 @@ async function obey(order: Order): Promise<void> {
       const users = Array.from({ length }, (_, i) => crowd.first + from + i);
       for (const path of await register(registration, crowd.port, users)) {
         const settle = () => {};
-        const link = { path: `${path}?format=json`, rest: undefined, offset: -1, settle };
-        links.push({ ...link, state: "closed" });
+        links.push({
+          ...{ path: `${path}?format=json`, state: "closed", rest: undefined, socket: undefined },
+          ...{ since: 0, offset: -1, settle },
+        });
       }
       registered = links.length;
     }
@@ -169,8 +191,17 @@ process.on("message", (order: Order) => {
   obey(order).catch((error: Error) => fault(error.message));
 });
 setInterval(() => {
-  process.send?.({ registered, open, received, recovered, faults } satisfies State);
+  process.send?.({ registered, open, received, recovered, impatient, faults } satisfies State);
   faults = [];
 }, STATE_MS);
+setInterval(() => {
+  const late = performance.now() - PATIENCE_MS;
+  for (const link of links) {
+    if ((link.state !== "upgrading" && link.state !== "greeting") || link.since > late) continue;
+    impatient++;
+    link.socket?.terminate();
+    lost(link);
+  }
+}, PATIENCE_MS / 4);
 process.on("disconnect", () => process.exit(0));
 process.on("SIGINT", () => {});

@@ -14,8 +14,9 @@ const PORT = 31_999;
 const STEP_MS = 100;
 /** Nothing moves for so long: the run has failed. */
 const STUCK_MS = 60_000;
-/** Over how long the old workers close their connections. */
-const WINDOW_MS = 60_000;
+/** Over how long the old workers close their connections: as many a second as two cores can bring back, both ends of them. */
+const WINDOW_MS_MIN = 60_000;
+const BACK_PER_SECOND = 4_000;
 
 /** What the relay says. */
 const LOG = join(import.meta.dir, "../results/scale.log");
@@ -27,7 +28,7 @@ interface Scale {
 }
 
 class Load {
-  state: State = { registered: 0, open: 0, received: 0, recovered: 0, faults: [] };
+  state: State = { registered: 0, open: 0, received: 0, recovered: 0, impatient: 0, faults: [] };
   readonly #child;
 
   constructor() {
@@ -37,7 +38,10 @@ class Load {
       stderr: "inherit",
       ipc: (state: State) => {
         this.state = state;
-        for (const what of state.faults) faults.push(what);
+        for (const what of state.faults) {
+          if (!faults.includes(what)) note(`fault: ${what}`);
+          faults.push(what);
+        }
       },
     });
   }
@@ -47,7 +51,11 @@ class Load {
   }
 }
 
+const TRIES = 20;
+
 const faults: string[] = [];
+/** Publishes that were tried again. */
+let retried = 0;
 const begun = performance.now();
 
 function note(text: string): void {
@@ -109,16 +117,26 @@ async function ready(pid: number): Promise<void> {
   throw new Error("the relay does not start");
 }
 
+/** With a key, so that it can be tried again. */
 async function publish(message: string): Promise<void> {
-  const answer = await fetch(`http://127.0.0.1:${PORT}/publish`, {
-    method: "POST",
-    headers: { "content-type": "application/json", connection: "close" },
-    body: publishBody(TOPIC, message, undefined),
-  });
-  if (!answer.ok) throw new Error(`publish was answered ${answer.status}`);
+  const headers = {
+    "content-type": "application/json",
+    "idempotency-key": crypto.randomUUID(),
+    connection: "close",
+  };
+  const body = publishBody(TOPIC, message, undefined);
+  for (let tries = 1; ; tries++) {
+    const url = `http://127.0.0.1:${PORT}/publish`;
+    const answer = await fetch(url, { method: "POST", headers, body }).catch(() => undefined);
+    if (answer?.ok === true) return;
+    if (tries === TRIES) throw new Error(`publish was answered ${answer?.status}`);
+    retried++;
+    await Bun.sleep(1_000);
+  }
 }
 
 async function scale({ connections, workers, loads: count }: Scale): Promise<void> {
+  const windowMs = Math.max(WINDOW_MS_MIN, (connections / BACK_PER_SECOND) * 1_000);
   note(
     `${connections.toLocaleString("en")} connections, ${workers} workers, ${count} load processes`,
   );
@@ -135,7 +153,7 @@ async function scale({ connections, workers, loads: count }: Scale): Promise<voi
       BATON_REGISTRATION_TTL_MS: "1800000",
       BATON_PING_MS: "300000",
       BATON_PONG_MS: "60000",
-      BATON_SHUTDOWN_MS: String(WINDOW_MS),
+      BATON_SHUTDOWN_MS: String(windowMs),
     },
     stdin: "ignore",
     stdout: Bun.file(LOG),
@@ -148,6 +166,7 @@ async function scale({ connections, workers, loads: count }: Scale): Promise<voi
   const received = sum((state) => state.received);
   const open = sum((state) => state.open);
   const recovered = sum((state) => state.recovered);
+  const impatient = sum((state) => state.impatient);
   const share = Math.ceil(connections / count);
   let first = 0;
   for (const [i, load] of loads.entries()) {
@@ -189,7 +208,7 @@ async function scale({ connections, workers, loads: count }: Scale): Promise<voi
     for (let i = 0; i < 10; i++) {
       await publish(`while they come back ${i}`);
       published++;
-      await Bun.sleep(WINDOW_MS / 10);
+      await Bun.sleep(windowMs / 10);
     }
   })();
   const backS = await back;
@@ -211,13 +230,14 @@ async function scale({ connections, workers, loads: count }: Scale): Promise<voi
     ["memory of the machine for each connection, both ends and the kernel", each(used)],
     ["one publication has reached all after", `${Math.min(...reachS).toFixed(1)} s`],
     [
-      `all came back and resumed after a rolling restart over ${WINDOW_MS / 1000} s`,
+      `all came back and resumed after a rolling restart over ${windowMs / 1000} s`,
       `${backS.toFixed(0)} s`,
     ],
     [
       "publications received, each once and in order",
       `${received().toLocaleString("en")} of ${(published * connections).toLocaleString("en")}`,
     ],
+    ["publishes and connects that were tried again", `${retried} and ${impatient()}`],
     ["faults", problems.length === 0 ? "none" : problems.join("; ")],
   ];
   const width = Math.max(...rows.map(([name]) => name.length));
