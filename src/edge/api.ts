@@ -25,9 +25,9 @@ const STATUS: Readonly<Record<number, number>> = {
   112: 416,
 };
 
-export function api({ relay, log, checkKey, security, bodyBytes, apiFormat, node }: RouteOptions) {
+export function api({ relay, log, checkKey, security, bodyBytes, apiFormat }: RouteOptions) {
   const { errorOf } = apiFormat;
-  const methods = apiMethods({ relay, format: apiFormat, node });
+  const methods = apiMethods({ relay, format: apiFormat });
 
   const errorJson = (refusal: Refusal): string => {
     const { code, message } = errorOf(refusal);
@@ -81,8 +81,11 @@ export function api({ relay, log, checkKey, security, bodyBytes, apiFormat, node
       async ({ params: { method: name }, request }) => {
         const { text, value } = await readJson(request, bodyBytes, false);
         if (name === "batch") return answer(await batch(value, text), request);
+        // Calls are a method of theirs, of which no call is known here.
+        if (!Object.hasOwn(methods, name) && name !== "rpc") {
+          granted(new Refusal("not_found", "There is no such method."));
+        }
         const result = await run(name, value, text);
-        if (result instanceof Refusal && result.code === "not_found") granted(result);
         return answer(result instanceof Refusal ? result : `"result":${result}`, request);
       },
       {
