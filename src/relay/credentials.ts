@@ -114,6 +114,7 @@ export class Credentials {
     }
     const isStream = connection.protocol.carrier === "stream";
     return subscribing.enter(connection, session, [...names], since, {
+      carries: true,
       entered: (entered) =>
         encodeReply(connection, {
           kind: "connected",
@@ -191,7 +192,7 @@ export class Credentials {
     const goOn = (claims: TopicClaims | TokenProblem) => {
       if (connection.session !== session) return;
       if (claims === "expired") {
-        replies.refuse(connection, id, tokenExpired());
+        replies.refuse(connection, id, new Refusal("expired", "The new token is over already."));
         return;
       }
       // Some SDKs leave the topic to the token.

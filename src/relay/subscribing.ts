@@ -37,6 +37,8 @@ export interface Gift {
 
 /** How the client is told what became of the topics, and that the engine is out of reach. */
 export interface Telling {
+  /** The frame has what was missed, as far as there is room. */
+  readonly carries: boolean;
   /** A frame; undefined when it shall not have them. */
   readonly entered: (entered: readonly Entered[]) => string | undefined;
   readonly failed: () => string;
@@ -91,9 +93,12 @@ export class Subscribing {
     const since = new Map(resumption.since && [[topic, resumption.since]]);
     const refused = (refusal: Refusal) => encodeReply(connection, { kind: "refused", id, refusal });
     return this.enter(connection, session, [topic], since, {
+      carries: true,
       entered: ([entered]) => {
         const subscribed: Subscribed = { ...(entered as Entered), ttl, data };
-        if (!(resumption.orNothing && subscribed.recovered === false)) {
+        // Where no history is kept there is no position to insist on.
+        const lost = subscribed.recovered === false && subscribed.top !== undefined;
+        if (!(resumption.orNothing && lost)) {
           return encodeReply(connection, { kind: "subscribed", id, subscribed });
         }
         session.topics.delete(topic);
@@ -126,6 +131,7 @@ export class Subscribing {
     }
     return this.#options.recovery.enter(connection, progress, names, since, {
       only: false,
+      carries: telling.carries,
       reply: telling.entered,
       failed: () => {
         for (const name of names) session.topics.delete(name);
@@ -165,6 +171,8 @@ export class Subscribing {
     session.topics.set(topic, { info, expiresAt: endOf(ttl, this.#options.now()) });
     const positions = new Map(since && [[topic, since]]);
     return this.enter(connection, session, [topic], positions, {
+      // A push has no place for it.
+      carries: false,
       entered: ([entered]) => {
         const subscribed = { ...(entered as Entered), ttl: undefined, data };
         return protocol.session?.encodePush({ kind: "subscribed", subscribed });
