@@ -41,6 +41,9 @@ export function api({ relay, log, checkKey, security, bodyBytes, apiFormat }: Ro
       const error = found.shape.Errors(value).First();
       return bad(`${error?.path ?? ""}: ${error?.message ?? "wrong shape"}.`);
     }
+    const { channel } = value as { channel?: unknown };
+    const unknown = typeof channel === "string" ? relay.backend.checkKnown(channel) : undefined;
+    if (unknown !== undefined) return unknown;
     try {
       return await found.run(value as never, text);
     } catch (error) {

@@ -31,6 +31,7 @@ const CLOSES: Readonly<Record<CloseName, { code: number; reason: string }>> = {
 /** Errors of 12, by our own codes. Those of the first hundred, and 109, an SDK tries again. */
 const ERRORS: Partial<Record<ErrorCode, { code: number; message: string; temporary?: true }>> = {
   unauthorized: { code: 101, message: "unauthorized" },
+  unknown_topic: { code: 102, message: "unknown channel" },
   permission_denied: { code: 103, message: "permission denied" },
   already_subscribed: { code: 105, message: "already subscribed" },
   too_many_topics: { code: 106, message: "limit exceeded" },

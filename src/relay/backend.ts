@@ -145,6 +145,11 @@ export class Backend {
     await this.#ask("refresh", { who, ttl });
   }
 
+  /** Refuses (`unknown_topic`) what no rule names, where only that shall be. */
+  checkKnown(topic: string): Refusal | undefined {
+    return this.#options.rules.check(topic);
+  }
+
   /** Who is in a topic; refuses (`not_available`) where its rule asks for no presence. Cost: those. */
   async presence(topic: string): Promise<readonly ClientInfo[] | Refusal> {
     return this.#noPresence(topic) ?? this.#options.topics.presence.clients(topic);
@@ -161,11 +166,11 @@ export class Backend {
     command: Omit<PublishCommand, "topic">,
   ): (Published | Refusal | Promise<Published | Refusal>)[] {
     if (this.#options.isShuttingDown()) return topics.map(shuttingDown);
-    const { engine, limits } = this.#options;
+    const { engine, limits, rules } = this.#options;
     return acceptAll(topics, command, limits.messageBytes).map((publication) =>
       publication instanceof Refusal
         ? publication
-        : engine.publish(publication, command.idempotency_key),
+        : (rules.check(publication.topic) ?? engine.publish(publication, command.idempotency_key)),
     );
   }
 

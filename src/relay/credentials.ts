@@ -14,11 +14,13 @@ import type { Limits } from "./limits";
 import type { Position } from "./publication";
 import type { Registry } from "./registry";
 import { encodeReply, type Replies } from "./replies";
+import type { TopicRules } from "./rules";
 import { endOf, type Session } from "./session";
 import type { Subscribing } from "./subscribing";
 
 export interface CredentialsOptions {
   readonly authority: Authority;
+  readonly rules: TopicRules;
   readonly limits: Limits;
   readonly registry: Registry;
   readonly registrations: Registrations;
@@ -70,7 +72,14 @@ export class Credentials {
     command: Of<"connect">,
     claims: ConnectionClaims,
   ): Promise<void> | undefined {
-    const { limits, registry, registrations } = this.#options;
+    const { limits, registry, registrations, replies, rules } = this.#options;
+    for (const name of claims.topics.keys()) {
+      const refusal = rules.check(name);
+      if (refusal === undefined) continue;
+      session.state = "refused";
+      replies.refuse(connection, command.id, refusal);
+      return undefined;
+    }
     if (registry.size >= limits.connectionsMax) {
       this.#options.end(connection, "too_many_connections");
       return undefined;

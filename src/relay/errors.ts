@@ -18,6 +18,10 @@ export const ERRORS = {
     status: 404,
     means: "No registration has this id: unknown, expired, deleted, or its socket has closed.",
   },
+  unknown_topic: {
+    status: 404,
+    means: "No rule names the topic's prefix, and BATON_KNOWN_PREFIXES_ONLY is set.",
+  },
   no_history: { status: 404, means: "The topic keeps no history." },
   not_available: { status: 404, means: "The relay or this topic does not have this feature." },
   method_not_allowed: { status: 405, means: "The route exists, but not with this method." },

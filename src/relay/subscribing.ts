@@ -9,11 +9,13 @@ import type { Limits } from "./limits";
 import type { Position } from "./publication";
 import type { Recovery } from "./recovery";
 import { encodeReply, type Replies } from "./replies";
+import type { TopicRules } from "./rules";
 import { endOf, type Session } from "./session";
 import { checkTopic } from "./text";
 
 export interface SubscribingOptions {
   readonly authority: Authority;
+  readonly rules: TopicRules;
   readonly limits: Limits;
   readonly recovery: Recovery;
   readonly delivery: Delivery;
@@ -58,7 +60,7 @@ export class Subscribing {
   ): Promise<void> | undefined {
     const { id, topic, token } = command;
     const { authority, replies, end } = this.#options;
-    const refusal = checkTopic(topic) ?? this.#noRoom(session, topic);
+    const refusal = this.#noTopic(topic) ?? this.#noRoom(session, topic);
     if (refusal !== undefined) {
       replies.refuse(connection, id, refusal);
       return undefined;
@@ -112,7 +114,7 @@ export class Subscribing {
 
   /** The rule's answer to a session that wants into a topic without a token for it. */
   check(connection: Connection, topic: string): Refusal | undefined {
-    return checkTopic(topic) ?? this.#options.authority.check(connection, "subscribe", topic);
+    return this.#noTopic(topic) ?? this.#options.authority.check(connection, "subscribe", topic);
   }
 
   /** Brings a session into topics; those that stand in `session.topics` keep what stands there. */
@@ -166,7 +168,7 @@ export class Subscribing {
     const { session, protocol } = connection;
     if (session === undefined) return undefined;
     const { topic, info, data, ttl, since } = gift;
-    const refusal = checkTopic(topic) ?? this.#noRoom(session, topic);
+    const refusal = this.#noTopic(topic) ?? this.#noRoom(session, topic);
     if (refusal !== undefined) return refusal;
     session.topics.set(topic, { info, expiresAt: endOf(ttl, this.#options.now()) });
     const positions = new Map(since && [[topic, since]]);
@@ -190,6 +192,10 @@ export class Subscribing {
       this.takeOut(connection, topic, 2501, "subscription expired");
       if (connection.socket === undefined) return;
     }
+  }
+
+  #noTopic(topic: string): Refusal | undefined {
+    return checkTopic(topic) ?? this.#options.rules.check(topic);
   }
 
   #noRoom(session: Session, topic: string): Refusal | undefined {

@@ -199,3 +199,41 @@ test("a topic's new token that is over already is answered by 110", async () => 
   const { error } = await session.ask("sub_refresh", { channel: "$a", token: over });
   expect(error).toEqual({ code: 110, message: "expired" });
 });
+
+test("with BATON_KNOWN_PREFIXES_ONLY a prefix that no rule names is an unknown channel, for clients and for /api", async () => {
+  await using own = await startRelay({
+    BATON_KNOWN_PREFIXES_ONLY: "1",
+    BATON_TOKEN_SECRET: SECRET,
+    BATON_ANONYMOUS: "1",
+    BATON_TOPICS_FILE: topicsFile({ "": { presence: true }, "news:": {} }),
+  });
+  const unknown = { code: 102, message: "unknown channel" };
+  const channel = "nws:a";
+  const session = await SessionClient.connect(own);
+  const asked: [string, object][] = [
+    ["subscribe", { channel }],
+    ["publish", { channel, data: 1 }],
+    ["presence", { channel }],
+    ["presence_stats", { channel }],
+    ["history", { channel }],
+  ];
+  for (const [method, body] of asked) {
+    expect([method, (await session.ask(method, body)).error]).toEqual([method, unknown]);
+  }
+  expect((await session.ask("unsubscribe", { channel })).unsubscribe).toEqual({});
+  // What is known is looked at for what it may.
+  expect((await session.ask("subscribe", { channel: "news:a" })).error.code).toBe(103);
+
+  const client = await Client.open(`${own.url.replace("http", "ws")}/connection/websocket`);
+  client.send({ id: 1, connect: { token: await token({ sub: "ann", channels: [channel] }) } });
+  expect(JSON.parse(await client.next())).toEqual({ id: 1, error: unknown });
+  client.drop();
+
+  const api = async (method: string, body: object) => (await own.post(`/api/${method}`, body)).json;
+  for (const method of ["publish", "history", "presence", "history_remove"]) {
+    expect((await api(method, { channel, data: 1 })).error).toEqual(unknown);
+  }
+  const { responses } = (await api("broadcast", { channels: ["news:a", channel], data: 1 })).result;
+  expect(responses).toMatchObject([{ result: { offset: 1 } }, { error: unknown }]);
+  expect(await own.publish(channel, "the base API knows no prefixes")).toBe(0);
+});
