@@ -28,6 +28,7 @@ test("it has every route and no other", () => {
     "get /topics/{topic}/presence",
     "get /users/{user}/connections",
     "get /ws/{id}",
+    "post /api",
     "post /api/{method}",
     "post /connection/http_stream",
     "post /connection/sse",
