@@ -224,6 +224,10 @@ export const SETTINGS = {
     "BATON_TOPICS_FILE",
     "JSON file with rules for topics by the prefix of their names. Not set: the same for all topics.",
   ),
+  knownPrefixesOnly: flag(
+    "BATON_KNOWN_PREFIXES_ONLY",
+    "1: a topic like news:a, whose prefix up to the colon no rule names, is an error for Centrifuge clients and /api, so that a misspelt one is found.",
+  ),
   idempotencyMs: whole(
     "BATON_IDEMPOTENCY_MS",
     300_000,

@@ -212,6 +212,7 @@ export function sharesEngine({ engine }: Settings): boolean {
   return !engine.startsWith("redis");
 }
 
-function rulesOf({ historySize, historyTtlMs, topicRules }: Settings): TopicRules {
-  return new TopicRules({ historySize, historyTtlMs }, topicRules);
+function rulesOf(settings: Settings): TopicRules {
+  const { historySize, historyTtlMs, topicRules, knownPrefixesOnly } = settings;
+  return new TopicRules({ historySize, historyTtlMs }, topicRules, knownPrefixesOnly);
 }

@@ -45,6 +45,7 @@ const OF_SESSIONS: readonly CloseName[] = [
   "invalid_token",
   "violation",
   "stale",
+  "wrong_format",
   "too_many_connections",
   "too_many_topics",
   "not_available",

@@ -30,6 +30,31 @@ test("the longest prefix that fits decides, and what a rule does not say is as f
   expect(rules.of("a:b:c")).toMatchObject({ historySize: 100, historyTtlMs: 5 });
 });
 
+test("the rule of a prefix is for its private topics too, unless they have one of their own", () => {
+  const rules = new TopicRules(
+    { historySize: 100, historyTtlMs: 1_000 },
+    { "a:": { historySize: 1 }, "b:": { historySize: 2 }, "$b:": { historySize: 3 } },
+  );
+  expect(rules.of("$a:x").historySize).toBe(1);
+  expect(rules.of("$b:x").historySize).toBe(3);
+  expect(rules.of("$$a:x").historySize).toBe(100);
+  expect(rules.of("$a").historySize).toBe(100);
+});
+
+test("a prefix that no rule names is an error only where just the named ones shall be", () => {
+  const others = { historySize: 100, historyTtlMs: 1_000 };
+  const byPrefix = { "": { historySize: 5 }, "a:": {} };
+  const all = new TopicRules(others, byPrefix);
+  const named = new TopicRules(others, byPrefix, true);
+  for (const topic of ["x", "$x", "#1", "a:", "a:b:c", "$a:x", "b:x"]) {
+    expect(all.check(topic)).toBeUndefined();
+    expect([topic, named.check(topic)?.code]).toEqual([
+      topic,
+      topic === "b:x" ? "unknown_topic" : undefined,
+    ]);
+  }
+});
+
 test("a relay with such a file keeps what it says", async () => {
   const path = fileWith('{"few:": {"history_size": 2}, "typing:": {"history_size": 0}}');
   await using relay = await startRelay({ BATON_TOPICS_FILE: path });

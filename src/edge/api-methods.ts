@@ -22,8 +22,6 @@ export interface ApiFormat {
 export interface ApiMethodsOptions {
   readonly relay: Relay;
   readonly format: ApiFormat;
-  /** This relay's own name. */
-  readonly node: string;
 }
 
 /** JSON text of a result, or why there is none. */
@@ -39,7 +37,7 @@ export interface Method {
 const HISTORY_MAX = 300;
 
 /** The methods by their names, but for batch. */
-export function apiMethods({ relay, format, node }: ApiMethodsOptions): Record<string, Method> {
+export function apiMethods({ relay, format }: ApiMethodsOptions): Record<string, Method> {
   const { errorOf, publicationJson, infoJson } = format;
   const { backend } = relay;
 
@@ -147,20 +145,17 @@ export function apiMethods({ relay, format, node }: ApiMethodsOptions): Record<s
     }),
 
     info: method(Shape.Nothing, async () => {
-      const { connections, topics } = relay.counts;
-      const sizes = [...(await backend.topicSizes()).values()];
-      const subscriptions = sizes.reduce((sum, size) => sum + size, 0);
-      const about = {
-        uid: node,
+      const nodes = (await backend.nodes()).map((node) => ({
+        uid: node.node,
         name: "baton",
         version,
-        num_clients: connections,
-        num_users: await backend.users(),
-        num_channels: topics,
-        num_subs: subscriptions,
-        uptime: Math.floor(process.uptime()),
-      };
-      return JSON.stringify({ nodes: [about] });
+        num_clients: node.connections,
+        num_users: node.users,
+        num_channels: node.topics,
+        num_subs: node.subscriptions,
+        uptime: Math.floor(node.ageMs / 1000),
+      }));
+      return JSON.stringify({ nodes });
     }),
   };
 }

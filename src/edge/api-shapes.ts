@@ -3,7 +3,7 @@
 import { Type } from "@sinclair/typebox";
 
 /** Commands in one batch, and topics in one broadcast. */
-const BATCH_MAX = 1_000;
+export const BATCH_MAX = 1_000;
 
 const Text = Type.Optional(Type.String());
 const Flag = Type.Optional(Type.Boolean());
@@ -51,4 +51,9 @@ export const History = Type.Object({
 export const Channels = Type.Object({ pattern: Text });
 export const Batch = Type.Object({
   commands: Type.Array(Type.Unknown(), { maxItems: BATCH_MAX }),
+});
+export const Command = Type.Object({
+  id: Type.Optional(Type.Integer()),
+  method: Type.String({ examples: ["publish"] }),
+  params: Type.Optional(Type.Object({}, { examples: [{ channel: "news", data: {} }] })),
 });

@@ -1,5 +1,5 @@
-// The backend's API as Centrifugo's libraries know it: POST /api/<method>, and many methods in one batch
-// (shared/centrifuge-protocol.md, 16).
+// The backend's API as Centrifugo's libraries know it: POST /api/<method>, many methods in one batch, and POST /api with
+// commands that name their method (shared/centrifuge-protocol.md, 16).
 import { Type } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import type { Elysia } from "elysia";
@@ -7,13 +7,14 @@ import { EngineUnavailable } from "../relay/engine";
 import { engineUnavailable, Refusal } from "../relay/errors";
 import { rawItems, rawMember } from "../relay/json-text";
 import { apiMethods, bad } from "./api-methods";
-import { Batch } from "./api-shapes";
-import { bodyDocument, readJson } from "./body";
-import { granted } from "./refusal";
+import { BATCH_MAX, Batch, Command } from "./api-shapes";
+import { bodyDocument, readJson, readText } from "./body";
+import { granted, Refused } from "./refusal";
 import type { RouteOptions } from "./routes";
 import { ApiAnswer, ApiMethod, errorAnswers } from "./schemas";
 
 const batchShape = TypeCompiler.Compile(Batch);
+const commandShape = TypeCompiler.Compile(Command);
 
 /** HTTP statuses for error codes, with X-Centrifugo-Error-Mode: transport. */
 const STATUS: Readonly<Record<number, number>> = {
@@ -25,22 +26,26 @@ const STATUS: Readonly<Record<number, number>> = {
   112: 416,
 };
 
-export function api({ relay, log, checkKey, security, bodyBytes, apiFormat, node }: RouteOptions) {
+export function api({ relay, log, checkKey, security, bodyBytes, apiFormat }: RouteOptions) {
   const { errorOf } = apiFormat;
-  const methods = apiMethods({ relay, format: apiFormat, node });
+  const methods = apiMethods({ relay, format: apiFormat });
 
   const errorJson = (refusal: Refusal): string => {
     const { code, message } = errorOf(refusal);
     return JSON.stringify({ error: { code, message } });
   };
 
-  const run = async (name: string, value: unknown, text: string): Promise<string | Refusal> => {
+  const run = async (name: string, body: unknown, text: string): Promise<string | Refusal> => {
+    const value = asSent(body);
     const found = Object.hasOwn(methods, name) ? methods[name] : undefined;
     if (found === undefined) return new Refusal("not_found", "There is no such method.");
     if (!found.shape.Check(value)) {
       const error = found.shape.Errors(value).First();
       return bad(`${error?.path ?? ""}: ${error?.message ?? "wrong shape"}.`);
     }
+    const { channel } = value as { channel?: unknown };
+    const unknown = typeof channel === "string" ? relay.backend.checkKnown(channel) : undefined;
+    if (unknown !== undefined) return unknown;
     try {
       return await found.run(value as never, text);
     } catch (error) {
@@ -65,6 +70,16 @@ export function api({ relay, log, checkKey, security, bodyBytes, apiFormat, node
     return `"replies":[${replies.join(",")}]`;
   };
 
+  /** A command like {"method": "publish", "params": {…}}; its reply has its id, if it has one. */
+  const obey = async (text: string): Promise<string> => {
+    const command: unknown = JSON.parse(text);
+    if (!commandShape.Check(command)) return errorJson(bad("method and params are needed."));
+    const { id, method, params = {} } = command;
+    const result = await run(method, params, rawMember(text, "params") ?? "{}");
+    const reply = result instanceof Refusal ? errorJson(result) : `{"result":${result}}`;
+    return id === undefined ? reply : `{"id":${id},${reply.slice(1)}`;
+  };
+
   /** `result` has the members of the answer. */
   const answer = (result: string | Refusal, request: Request): Response => {
     if (!(result instanceof Refusal)) return json(`{${result}}`);
@@ -76,38 +91,106 @@ export function api({ relay, log, checkKey, security, bodyBytes, apiFormat, node
   };
 
   return (app: Elysia) =>
-    app.post(
-      "/api/:method",
-      async ({ params: { method: name }, request }) => {
-        const { text, value } = await readJson(request, bodyBytes, false);
-        if (name === "batch") return answer(await batch(value, text), request);
-        const result = await run(name, value, text);
-        if (result instanceof Refusal && result.code === "not_found") granted(result);
-        return answer(result instanceof Refusal ? result : `"result":${result}`, request);
-      },
-      {
-        parse: "none",
-        beforeHandle: checkKey,
-        params: ApiMethod,
-        response: {
-          200: ApiAnswer,
-          ...errorAnswers(
-            "bad_request",
-            "malformed_json",
-            "unauthorized",
-            "not_found",
-            "body_too_large",
-          ),
+    app
+      .post(
+        "/api/:method",
+        async ({ params: { method: name }, request }) => {
+          const { text, value } = await readJson(request, bodyBytes, false);
+          if (name === "batch") return answer(await batch(value, text), request);
+          // Calls are a method of theirs, of which no call is known here.
+          if (!Object.hasOwn(methods, name) && name !== "rpc") {
+            granted(new Refusal("not_found", "There is no such method."));
+          }
+          const result = await run(name, value, text);
+          return answer(result instanceof Refusal ? result : `"result":${result}`, request);
         },
-        detail: {
-          tags: ["centrifuge"],
-          summary: "The backend's API, as Centrifugo has it",
-          description: `Methods: ${Object.keys(methods).join(", ")}, batch. An error of a method is in the answer, with status 200.`,
-          requestBody: bodyDocument(Type.Object({})),
-          security,
+        {
+          parse: "none",
+          beforeHandle: checkKey,
+          params: ApiMethod,
+          response: {
+            200: ApiAnswer,
+            ...errorAnswers(
+              "bad_request",
+              "malformed_json",
+              "unauthorized",
+              "not_found",
+              "body_too_large",
+            ),
+          },
+          detail: {
+            tags: ["centrifuge"],
+            summary: "The backend's API, as Centrifugo has it",
+            description: `Methods: ${Object.keys(methods).join(", ")}, batch. An error of a method is in the answer, with status 200.`,
+            requestBody: bodyDocument(Type.Object({})),
+            security,
+          },
         },
-      },
+      )
+
+      .post(
+        "/api",
+        async ({ request }) => {
+          const commands = commandsIn(await readText(request, bodyBytes));
+          const replies: string[] = [];
+          for (const command of commands) replies.push(await obey(command));
+          return json(replies.join("\n"));
+        },
+        {
+          parse: "none",
+          beforeHandle: checkKey,
+          response: {
+            200: ApiAnswer,
+            ...errorAnswers(
+              "bad_request",
+              "malformed_json",
+              "unauthorized",
+              "batch_too_large",
+              "body_too_large",
+            ),
+          },
+          detail: {
+            tags: ["centrifuge"],
+            summary: "The same for older libraries",
+            description:
+              "Commands that name their method, one to a line and at most 1,000; a reply for each, in order.",
+            requestBody: bodyDocument(Command),
+            security,
+          },
+        },
+      );
+}
+
+/**
+ * Libraries in Go send null for what is not there, and rely on names in any case: gocent 3 has "Disconnect" among its
+ * members.
+ */
+function asSent(body: unknown): unknown {
+  if (typeof body !== "object" || body === null || Array.isArray(body)) return body;
+  const members = Object.entries(body).filter(([, value]) => value !== null);
+  return Object.fromEntries(members.map(([name, value]) => [name.toLowerCase(), value]));
+}
+
+/** The texts of commands: one to a line, or one alone over many. Throws Refused. */
+function commandsIn(text: string): readonly string[] {
+  if (isJson(text)) return [text];
+  const lines = text.split("\n").filter((line) => line.trim() !== "");
+  if (lines.length > BATCH_MAX) {
+    throw new Refused(
+      new Refusal("batch_too_large", `A body may have at most ${BATCH_MAX} commands.`),
     );
+  }
+  if (lines.length > 0 && lines.every(isJson)) return lines;
+  throw new Refused(new Refusal("malformed_json", "Send commands in JSON, one to a line."));
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function json(text: string, status = 200): Response {

@@ -19,6 +19,7 @@ export type SessionHandshake = (request: Request) => Refusal | undefined;
 
 /** What a Centrifuge client may offer; most offer nothing. */
 const SUBPROTOCOL = "centrifuge-json";
+const BINARY_SUBPROTOCOL = "centrifuge-protobuf";
 
 const NOT_VALID = "The WebSocket handshake is not valid (RFC 6455, 4.2.1).";
 
@@ -36,6 +37,8 @@ export class Sockets implements Outlet {
   readonly #limits: SocketLimits;
   #server: Server<Connection> | undefined;
   #congested = false;
+  /** Between their handshake and their opening: those that will not understand what the relay says. */
+  readonly #binary = new WeakSet<Connection>();
 
   constructor(limits: SocketLimits, log: Log) {
     this.#limits = limits;
@@ -82,13 +85,15 @@ export class Sockets implements Outlet {
   /** The same for clients that will say who they are. */
   sessionHandshake(relay: Relay, origins: readonly string[], protocol: Protocol): SessionHandshake {
     return (request) => {
-      const refusal = checkHandshake(request, origins) ?? checkFormat(request);
+      const refusal = checkHandshake(request, origins);
       if (refusal !== undefined) return refusal;
       const connection = relay.admission.admitSession(protocol);
       if (connection instanceof Refusal) return connection;
-      const offered = hasToken(request.headers.get("sec-websocket-protocol"), SUBPROTOCOL);
+      const offered = request.headers.get("sec-websocket-protocol");
+      const agreed = [SUBPROTOCOL, BINARY_SUBPROTOCOL].find((name) => hasToken(offered, name));
+      if (agreed === BINARY_SUBPROTOCOL || asksForBinary(request.url)) this.#binary.add(connection);
       request.headers.delete("sec-websocket-protocol");
-      const headers = offered ? { "sec-websocket-protocol": SUBPROTOCOL } : {};
+      const headers = agreed === undefined ? {} : { "sec-websocket-protocol": agreed };
       if (this.#server?.upgrade(request, { data: connection, headers }) === true) return undefined;
       return new Refusal("bad_request", NOT_VALID);
     };
@@ -104,7 +109,12 @@ export class Sockets implements Outlet {
       idleTimeout: 0,
       sendPings: false,
       perMessageDeflate: false,
-      open: (ws) => this.#careful(ws, () => relay.open(ws.data, ws)),
+      open: (ws) =>
+        this.#careful(ws, () => {
+          relay.open(ws.data, ws);
+          // By a code that its SDK knows: after a refused handshake it would try again for ever.
+          if (this.#binary.delete(ws.data)) relay.end(ws.data, "wrong_format");
+        }),
       message: (ws, frame) =>
         this.#careful(ws, () => {
           if (relay.countFrame(ws.data)) relay.receive(ws.data, frame);
@@ -172,15 +182,11 @@ function checkHandshake(request: Request, origins: readonly string[]): Refusal |
 }
 
 /** Centrifuge clients may ask for its binary form, which Baton does not speak. */
-function checkFormat(request: Request): Refusal | undefined {
-  const { searchParams } = new URL(request.url);
-  const offered = request.headers.get("sec-websocket-protocol");
-  const asked =
-    searchParams.get("format") === "protobuf" ||
-    searchParams.get("cf_protocol") === "protobuf" ||
-    (hasToken(offered, "centrifuge-protobuf") && !hasToken(offered, SUBPROTOCOL));
-  if (!asked) return undefined;
-  return new Refusal("bad_request", "Baton speaks the JSON form of the Centrifuge protocol only.");
+function asksForBinary(url: string): boolean {
+  const { searchParams } = new URL(url);
+  return (
+    searchParams.get("format") === "protobuf" || searchParams.get("cf_protocol") === "protobuf"
+  );
 }
 
 /** Whether a list of tokens has this one, in any case (RFC 9110, 5.6.1). */

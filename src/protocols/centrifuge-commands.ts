@@ -3,6 +3,7 @@ import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { type TypeCheck, TypeCompiler } from "@sinclair/typebox/compiler";
 import type { Resumption, SessionCommand } from "../relay/command";
 import { ANY_EPOCH } from "../relay/entrance";
+import { notAvailable, Refusal } from "../relay/errors";
 import { rawMember } from "../relay/json-text";
 import type { Position } from "../relay/publication";
 
@@ -22,7 +23,14 @@ const Connect = Type.Object({
   // Not a Record: its pattern for keys passes over those with U+2028 in them, whatever their values.
   subs: Type.Optional(Type.Object({}, { additionalProperties: Resume })),
 });
-const Subscribe = Type.Object({ channel: Text, token: Text, join_leave: Flag, ...Recover });
+const Subscribe = Type.Object({
+  channel: Text,
+  token: Text,
+  join_leave: Flag,
+  type: Flags,
+  tf: Type.Optional(Type.Unknown()),
+  ...Recover,
+});
 const Channel = Type.Object({ channel: Text });
 const History = Type.Object({
   channel: Text,
@@ -33,6 +41,8 @@ const History = Type.Object({
 const Token = Type.Object({ token: Text });
 const ChannelToken = Type.Object({ channel: Text, token: Text });
 const Anything = Type.Object({});
+
+const NO_FILTERS = new Refusal("invalid_body", "Subscriptions have no filters here.");
 
 /** Bit 2 of `flag`: refuse the subscription rather than leave a gap (9). */
 const REJECT_UNRECOVERED = 2;
@@ -74,7 +84,10 @@ const METHODS: readonly (readonly [string, Method<TSchema>])[] = [
   [
     "subscribe",
     onTopic(Subscribe, (id, topic, body) => {
-      const { token = "", join_leave: joinLeave = false } = body;
+      const { token = "", join_leave: joinLeave = false, type = 0, tf } = body;
+      // Maps and polls; a filter that is passed over would give the client what it does not want.
+      if (type !== 0) return { kind: "refused", id, refusal: notAvailable() };
+      if (tf !== undefined) return { kind: "refused", id, refusal: NO_FILTERS };
       return { kind: "subscribe", id, topic, token, resumption: resumption(body), joinLeave };
     }),
   ],
@@ -137,15 +150,23 @@ function decodeCommand(line: string): SessionCommand {
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) return VIOLATION;
   const object = value as Record<string, unknown>;
-  const found = METHODS.find(([name]) => Object.hasOwn(object, name));
+  const found = METHODS.find(([name]) => Object.hasOwn(object, name) && object[name] !== null);
   if (found === undefined) return Object.keys(object).length === 0 ? { kind: "pong" } : VIOLATION;
   const [name, { shape, make }] = found;
   const { id = 0 } = object;
   const hasId = typeof id === "number" && Number.isInteger(id) && id > 0 && id < 2 ** 32;
   if (!hasId && !(name === "send" && id === 0)) return VIOLATION;
-  const body = object[name];
+  const body = withoutNulls(object[name]);
   if (!shape.Check(body)) return VIOLATION;
   return make(id as number, body, line) ?? VIOLATION;
+}
+
+/** As for the reference, null is no other than what is not there. */
+function withoutNulls(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  const members = Object.entries(value);
+  if (Array.isArray(value) || members.every(([, member]) => member !== null)) return value;
+  return Object.fromEntries(members.filter(([, member]) => member !== null));
 }
 
 function resumption(body: {

@@ -24,12 +24,14 @@ const CLOSES: Readonly<Record<CloseName, { code: number; reason: string }>> = {
   deleted: { code: 3503, reason: "force disconnect" },
   too_many_connections: { code: 3504, reason: "connection limit" },
   too_many_topics: { code: 3505, reason: "channel limit" },
+  wrong_format: { code: 3506, reason: "inappropriate protocol" },
   not_available: { code: 3508, reason: "not available" },
 };
 
 /** Errors of 12, by our own codes. Those of the first hundred, and 109, an SDK tries again. */
 const ERRORS: Partial<Record<ErrorCode, { code: number; message: string; temporary?: true }>> = {
   unauthorized: { code: 101, message: "unauthorized" },
+  unknown_topic: { code: 102, message: "unknown channel" },
   permission_denied: { code: 103, message: "permission denied" },
   already_subscribed: { code: 105, message: "already subscribed" },
   too_many_topics: { code: 106, message: "limit exceeded" },
@@ -43,6 +45,7 @@ const ERRORS: Partial<Record<ErrorCode, { code: number; message: string; tempora
   not_found: { code: 104, message: "method not found" },
   no_history: { code: 108, message: "not available" },
   token_expired: { code: 109, message: "token expired" },
+  expired: { code: 110, message: "expired" },
   unrecoverable_position: { code: 112, message: "unrecoverable position" },
   too_many_user_connections: { code: 106, message: "limit exceeded" },
 };
@@ -153,8 +156,8 @@ export function errorOf({ code }: Refusal): { code: number; message: string; tem
   return ERRORS[code] ?? INTERNAL;
 }
 
-/** A subscribe result (4, 9): `offset` is where the client goes on, what it missed follows in pushes. */
-function subscribed({ top, at, recovered, ttl, data }: Subscribed): string {
+/** A subscribe result (4, 9): `offset` is where the client goes on; what it missed leads from there. */
+function subscribed({ top, at, recovered, missed, ttl, data }: Subscribed): string {
   const body: Record<string, unknown> = expiry(ttl);
   if (top !== undefined) {
     body.recoverable = true;
@@ -164,9 +167,11 @@ function subscribed({ top, at, recovered, ttl, data }: Subscribed): string {
   }
   if (recovered !== undefined) body.was_recovering = true;
   if (recovered === true) body.recovered = true;
-  const json = JSON.stringify(body);
-  if (data === undefined) return json;
-  return `${json.slice(0, -1)}${json === "{}" ? "" : ","}"data":${oneLine(data)}}`;
+  const members = [JSON.stringify(body).slice(1, -1)];
+  if (missed !== undefined)
+    members.push(`"publications":[${missed.map(publicationJson).join(",")}]`);
+  if (data !== undefined) members.push(`"data":${oneLine(data)}`);
+  return `{${members.filter((member) => member !== "").join(",")}}`;
 }
 
 /** A publication as it stands in pushes and in history (4). Its data has the bytes that came in, in one line. */

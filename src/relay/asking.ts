@@ -34,10 +34,12 @@ export class Asking {
   }
 
   publish(connection: Connection, { id, topic, data }: Of<"publish">): Promise<void> | undefined {
-    const { authority, engine, limits, replies } = this.#options;
+    const { authority, engine, limits, replies, rules } = this.#options;
     const publication = accept({ topic, data }, limits.messageBytes);
     const refusal =
-      publication instanceof Refusal ? publication : authority.check(connection, "publish", topic);
+      publication instanceof Refusal
+        ? publication
+        : (rules.check(topic) ?? authority.check(connection, "publish", topic));
     if (refusal !== undefined || publication instanceof Refusal) {
       replies.refuse(connection, id, refusal as Refusal);
       return undefined;
@@ -58,6 +60,7 @@ export class Asking {
     const { authority, presence, replies, rules } = this.#options;
     const refusal =
       checkTopic(topic) ??
+      rules.check(topic) ??
       (rules.of(topic).presence ? undefined : notAvailable()) ??
       authority.check(connection, "presence", topic);
     if (refusal !== undefined) replies.refuse(connection, id, refusal);
@@ -73,6 +76,7 @@ export class Asking {
     const { historySize, historyTtlMs } = rules.of(topic);
     const refusal =
       checkTopic(topic) ??
+      rules.check(topic) ??
       (historySize > 0 && historyTtlMs > 0 ? undefined : notAvailable()) ??
       authority.check(connection, "history", topic) ??
       (reverse && since?.offset === 0

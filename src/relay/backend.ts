@@ -56,11 +56,25 @@ export interface ConnectionView {
   readonly waitingBytes: number;
 }
 
+/** A node, as the backend sees it. */
+export interface NodeView {
+  readonly node: string;
+  readonly connections: number;
+  /** Users with open connections here. */
+  readonly users: number;
+  readonly topics: number;
+  readonly subscriptions: number;
+  /** How long it has been there, in ms. */
+  readonly ageMs: number;
+}
+
 export interface BackendOptions {
   readonly registry: Registry;
   readonly topics: Topics;
   readonly sessions: Sessions;
   readonly cluster: Cluster;
+  /** This node's own name. */
+  readonly node: string;
   readonly engine: Engine;
   readonly rules: TopicRules;
   readonly limits: Limits;
@@ -73,9 +87,11 @@ export interface BackendOptions {
 /** Everything here is done on all nodes, and rejects with EngineUnavailable where they are out of reach. */
 export class Backend {
   readonly #options: BackendOptions;
+  readonly #begun: number;
 
   constructor(options: BackendOptions) {
     this.#options = options;
+    this.#begun = options.now();
     const { cluster } = options;
     cluster.on("connections", (who: Who) => this.#connections(who));
     cluster.on("disconnect", ({ who, close, spared }: DisconnectBody) =>
@@ -91,7 +107,7 @@ export class Backend {
       this.#refresh(who, ttl),
     );
     cluster.on("topic sizes", () => options.topics.sizes());
-    cluster.on("users", () => [...options.registry.userNames()]);
+    cluster.on("node", () => this.#node());
   }
 
   /** Cost: the user's connections. */
@@ -129,6 +145,11 @@ export class Backend {
     await this.#ask("refresh", { who, ttl });
   }
 
+  /** Refuses (`unknown_topic`) what no rule names, where only that shall be. */
+  checkKnown(topic: string): Refusal | undefined {
+    return this.#options.rules.check(topic);
+  }
+
   /** Who is in a topic; refuses (`not_available`) where its rule asks for no presence. Cost: those. */
   async presence(topic: string): Promise<readonly ClientInfo[] | Refusal> {
     return this.#noPresence(topic) ?? this.#options.topics.presence.clients(topic);
@@ -145,11 +166,11 @@ export class Backend {
     command: Omit<PublishCommand, "topic">,
   ): (Published | Refusal | Promise<Published | Refusal>)[] {
     if (this.#options.isShuttingDown()) return topics.map(shuttingDown);
-    const { engine, limits } = this.#options;
+    const { engine, limits, rules } = this.#options;
     return acceptAll(topics, command, limits.messageBytes).map((publication) =>
       publication instanceof Refusal
         ? publication
-        : engine.publish(publication, command.idempotency_key),
+        : (rules.check(publication.topic) ?? engine.publish(publication, command.idempotency_key)),
     );
   }
 
@@ -163,12 +184,9 @@ export class Backend {
     return checkTopic(topic) ?? this.#options.engine.forget(topic);
   }
 
-  /** Users with open connections. Cost: where there are several nodes, those. */
-  async users(): Promise<number> {
-    const { registry } = this.#options;
-    const others = await this.#ask<readonly string[]>("users", {});
-    if (others.length === 0) return registry.users;
-    return new Set([...registry.userNames(), ...others.flat()]).size;
+  /** All nodes, this one first. Cost: the topics of each. */
+  async nodes(): Promise<readonly NodeView[]> {
+    return [this.#node(), ...(await this.#ask<NodeView>("node", {}))];
   }
 
   /** The topics with their subscriptions. Cost: all topics. */
@@ -177,6 +195,19 @@ export class Backend {
     const sizes = new Map(this.#options.topics.sizes());
     for (const [name, size] of others.flat()) sizes.set(name, (sizes.get(name) ?? 0) + size);
     return sizes;
+  }
+
+  #node(): NodeView {
+    const { node, registry, topics, now } = this.#options;
+    const sizes = topics.sizes();
+    return {
+      node,
+      connections: registry.size,
+      users: registry.users,
+      topics: sizes.length,
+      subscriptions: sizes.reduce((sum, [, size]) => sum + size, 0),
+      ageMs: now() - this.#begun,
+    };
   }
 
   #ask<Answer>(kind: string, body: unknown): Promise<readonly Answer[]> {

@@ -51,6 +51,8 @@ export class CatchUp {
     entrance.begun = true;
     entrance.held = false;
     for (const publication of page.publications) {
+      // The reply has carried it.
+      if ((publication.offset ?? 0) <= entrance.sent) continue;
       if (!this.#hasRoom(connection)) return;
       if (!this.#give(connection, publication)) return;
       entrance.sent = publication.offset ?? 0;

@@ -2,7 +2,7 @@
 
 import type { Page } from "./engine";
 import type { Refusal } from "./errors";
-import type { Position } from "./publication";
+import type { Position, Publication } from "./publication";
 
 /** Replaces the connection's topics; names are not checked yet and may stand twice. */
 export interface TopicsCommand {
@@ -68,6 +68,8 @@ export type SessionCommand =
   | { readonly kind: "call"; readonly id: number }
   | { readonly kind: "send" }
   | { readonly kind: "pong" }
+  /** What the protocol itself refuses. */
+  | { readonly kind: "refused"; readonly id: number; readonly refusal: Refusal }
   /** What no client may send: it ends the connection. */
   | { readonly kind: "violation" };
 
@@ -82,6 +84,8 @@ export interface Entered {
   readonly at: Position | undefined;
   /** Set when the client gave a position: whether it gets all that it missed, or else nothing of it. */
   readonly recovered?: boolean;
+  /** What it missed, where the reply carries that: as much as there is room for, the rest follows the reply. */
+  readonly missed?: readonly Publication[];
 }
 
 /** Who is at a connection, as others may see it. */

@@ -14,11 +14,13 @@ import type { Limits } from "./limits";
 import type { Position } from "./publication";
 import type { Registry } from "./registry";
 import { encodeReply, type Replies } from "./replies";
+import type { TopicRules } from "./rules";
 import { endOf, type Session } from "./session";
 import type { Subscribing } from "./subscribing";
 
 export interface CredentialsOptions {
   readonly authority: Authority;
+  readonly rules: TopicRules;
   readonly limits: Limits;
   readonly registry: Registry;
   readonly registrations: Registrations;
@@ -70,7 +72,14 @@ export class Credentials {
     command: Of<"connect">,
     claims: ConnectionClaims,
   ): Promise<void> | undefined {
-    const { limits, registry, registrations } = this.#options;
+    const { limits, registry, registrations, replies, rules } = this.#options;
+    for (const name of claims.topics.keys()) {
+      const refusal = rules.check(name);
+      if (refusal === undefined) continue;
+      session.state = "refused";
+      replies.refuse(connection, command.id, refusal);
+      return undefined;
+    }
     if (registry.size >= limits.connectionsMax) {
       this.#options.end(connection, "too_many_connections");
       return undefined;
@@ -114,6 +123,7 @@ export class Credentials {
     }
     const isStream = connection.protocol.carrier === "stream";
     return subscribing.enter(connection, session, [...names], since, {
+      carries: true,
       entered: (entered) =>
         encodeReply(connection, {
           kind: "connected",
@@ -191,7 +201,7 @@ export class Credentials {
     const goOn = (claims: TopicClaims | TokenProblem) => {
       if (connection.session !== session) return;
       if (claims === "expired") {
-        replies.refuse(connection, id, tokenExpired());
+        replies.refuse(connection, id, new Refusal("expired", "The new token is over already."));
         return;
       }
       // Some SDKs leave the topic to the token.

@@ -2,6 +2,7 @@
 // A connection follows the topic first, then history is read; in ONE synchronous step it gets that page, then what
 // the topic's tail has beyond it, and is subscribed natively. Never a part: what cannot be whole is refused.
 
+import { Carrying } from "./carrying";
 import { CatchUp, PAGE } from "./catch-up";
 import type { Entered } from "./command";
 import type { Connection } from "./connection";
@@ -30,6 +31,8 @@ export interface RecoveryOptions {
 export interface Entry {
   /** All other topics are left. */
   readonly only: boolean;
+  /** What was missed goes into the reply as far as there is room, instead of after it. */
+  readonly carries: boolean;
   /** The frame that says what became of the topics; undefined: nothing shall. */
   reply(entered: readonly Entered[]): string | undefined;
   /** The frame that says that the engine is out of reach. */
@@ -75,6 +78,7 @@ export class Recovery {
     if (this.#reading.queues(connection, progress, names, since)) return;
     this.enter(connection, progress, [...names], since, {
       only: true,
+      carries: false,
       reply: (entered) => protocol.encodeEntered?.(entered) ?? "",
       failed: () => protocol.encodeError(engineUnavailable()),
     });
@@ -216,14 +220,17 @@ export class Recovery {
     this.holding.delete(connection);
     const entered: Entered[] = [];
     const ways: [Entrance, Page][] = [];
+    const carrying = new Carrying(entry.carries ? this.#options.backpressureBytes / 4 : 0);
     for (const [i, name] of names.entries()) {
       const page = pages[i] as Page;
       const given = since.get(name);
       const entrance = progress.entrances.find(({ topic }) => topic.name === name);
       if (entrance !== undefined && !entrance.begun) {
         const found = outset(entrance, page, given);
-        entered.push(found);
-        ways.push([entrance, found.recovered === true ? page : NOTHING]);
+        const owed = found.recovered === true ? page : NOTHING;
+        const missed = carrying.take(connection, entrance, owed.publications);
+        entered.push(missed.length === 0 ? found : { ...found, missed });
+        ways.push([entrance, owed]);
       } else {
         entered.push(this.#already(progress, name, entrance, page, given));
       }

@@ -1,4 +1,5 @@
 // Rules for topics: what holds for all names with a prefix. The longest prefix that fits decides.
+import { Refusal } from "./errors";
 
 /** What clients can be allowed to do with a topic. */
 export type Action = "subscribe" | "publish" | "presence" | "history";
@@ -24,23 +25,43 @@ export type RulesByPrefix = Readonly<Record<string, Partial<TopicRule>>>;
 
 export class TopicRules {
   readonly #others: TopicRule;
+  readonly #namedOnly: boolean;
   /** Longest prefix first. */
   readonly #rules: (readonly [prefix: string, rule: TopicRule])[];
 
-  /** `others` are the topics that no rule is for. */
+  /** `others` are the topics that no rule is for; with `namedOnly` those of them with a ":" are unknown. */
   constructor(
     others: Pick<TopicRule, "historySize" | "historyTtlMs"> & Partial<TopicRule>,
     byPrefix: RulesByPrefix = {},
+    namedOnly = false,
   ) {
+    this.#namedOnly = namedOnly;
     this.#others = { presence: false, joinLeave: false, allow: {}, ...others };
     this.#rules = Object.entries(byPrefix)
       .map(([prefix, rule]) => [prefix, { ...this.#others, ...rule }] as const)
       .toSorted(([a], [b]) => b.length - a.length);
   }
 
-  /** Cost: the number of rules. */
+  /** That of "news:" is for "$news:a" too, unless "$" begins the prefix of another. Cost: the number of rules. */
   of(topic: string): TopicRule {
-    for (const [prefix, rule] of this.#rules) if (topic.startsWith(prefix)) return rule;
-    return this.#others;
+    const named = this.#named(topic);
+    if (named !== undefined) return named;
+    const all = this.#rules.at(-1);
+    return all?.[0] === "" ? all[1] : this.#others;
+  }
+
+  /** Refuses (`unknown_topic`) a topic whose prefix no rule names, where only those shall be. Cost: as `of`. */
+  check(topic: string): Refusal | undefined {
+    if (!this.#namedOnly || !topic.includes(":") || this.#named(topic) !== undefined) {
+      return undefined;
+    }
+    return new Refusal("unknown_topic", "No rule of BATON_TOPICS_FILE names its prefix.");
+  }
+
+  /** The rule that names a prefix of it. */
+  #named(topic: string): TopicRule | undefined {
+    const fits = (name: string) =>
+      this.#rules.find(([prefix]) => prefix !== "" && name.startsWith(prefix))?.[1];
+    return fits(topic) ?? (topic.startsWith("$") ? fits(topic.slice(1)) : undefined);
   }
 }

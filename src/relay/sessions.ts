@@ -202,6 +202,9 @@ export class Sessions {
       case "call":
         this.#replies.refuse(connection, command.id, notAvailable());
         return undefined;
+      case "refused":
+        this.#replies.refuse(connection, command.id, command.refusal);
+        return undefined;
       case "send":
         this.#options.end(connection, "not_available");
         return undefined;

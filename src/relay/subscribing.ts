@@ -9,11 +9,13 @@ import type { Limits } from "./limits";
 import type { Position } from "./publication";
 import type { Recovery } from "./recovery";
 import { encodeReply, type Replies } from "./replies";
+import type { TopicRules } from "./rules";
 import { endOf, type Session } from "./session";
 import { checkTopic } from "./text";
 
 export interface SubscribingOptions {
   readonly authority: Authority;
+  readonly rules: TopicRules;
   readonly limits: Limits;
   readonly recovery: Recovery;
   readonly delivery: Delivery;
@@ -37,6 +39,8 @@ export interface Gift {
 
 /** How the client is told what became of the topics, and that the engine is out of reach. */
 export interface Telling {
+  /** The frame has what was missed, as far as there is room. */
+  readonly carries: boolean;
   /** A frame; undefined when it shall not have them. */
   readonly entered: (entered: readonly Entered[]) => string | undefined;
   readonly failed: () => string;
@@ -56,7 +60,7 @@ export class Subscribing {
   ): Promise<void> | undefined {
     const { id, topic, token } = command;
     const { authority, replies, end } = this.#options;
-    const refusal = checkTopic(topic) ?? this.#noRoom(session, topic);
+    const refusal = this.#noTopic(topic) ?? this.#noRoom(session, topic);
     if (refusal !== undefined) {
       replies.refuse(connection, id, refusal);
       return undefined;
@@ -91,9 +95,12 @@ export class Subscribing {
     const since = new Map(resumption.since && [[topic, resumption.since]]);
     const refused = (refusal: Refusal) => encodeReply(connection, { kind: "refused", id, refusal });
     return this.enter(connection, session, [topic], since, {
+      carries: true,
       entered: ([entered]) => {
         const subscribed: Subscribed = { ...(entered as Entered), ttl, data };
-        if (!(resumption.orNothing && subscribed.recovered === false)) {
+        // Where no history is kept there is no position to insist on.
+        const lost = subscribed.recovered === false && subscribed.top !== undefined;
+        if (!(resumption.orNothing && lost)) {
           return encodeReply(connection, { kind: "subscribed", id, subscribed });
         }
         session.topics.delete(topic);
@@ -107,7 +114,7 @@ export class Subscribing {
 
   /** The rule's answer to a session that wants into a topic without a token for it. */
   check(connection: Connection, topic: string): Refusal | undefined {
-    return checkTopic(topic) ?? this.#options.authority.check(connection, "subscribe", topic);
+    return this.#noTopic(topic) ?? this.#options.authority.check(connection, "subscribe", topic);
   }
 
   /** Brings a session into topics; those that stand in `session.topics` keep what stands there. */
@@ -126,6 +133,7 @@ export class Subscribing {
     }
     return this.#options.recovery.enter(connection, progress, names, since, {
       only: false,
+      carries: telling.carries,
       reply: telling.entered,
       failed: () => {
         for (const name of names) session.topics.delete(name);
@@ -160,11 +168,13 @@ export class Subscribing {
     const { session, protocol } = connection;
     if (session === undefined) return undefined;
     const { topic, info, data, ttl, since } = gift;
-    const refusal = checkTopic(topic) ?? this.#noRoom(session, topic);
+    const refusal = this.#noTopic(topic) ?? this.#noRoom(session, topic);
     if (refusal !== undefined) return refusal;
     session.topics.set(topic, { info, expiresAt: endOf(ttl, this.#options.now()) });
     const positions = new Map(since && [[topic, since]]);
     return this.enter(connection, session, [topic], positions, {
+      // A push has no place for it.
+      carries: false,
       entered: ([entered]) => {
         const subscribed = { ...(entered as Entered), ttl: undefined, data };
         return protocol.session?.encodePush({ kind: "subscribed", subscribed });
@@ -182,6 +192,10 @@ export class Subscribing {
       this.takeOut(connection, topic, 2501, "subscription expired");
       if (connection.socket === undefined) return;
     }
+  }
+
+  #noTopic(topic: string): Refusal | undefined {
+    return checkTopic(topic) ?? this.#options.rules.check(topic);
   }
 
   #noRoom(session: Session, topic: string): Refusal | undefined {

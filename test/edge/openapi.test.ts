@@ -28,6 +28,7 @@ test("it has every route and no other", () => {
     "get /topics/{topic}/presence",
     "get /users/{user}/connections",
     "get /ws/{id}",
+    "post /api",
     "post /api/{method}",
     "post /connection/http_stream",
     "post /connection/sse",
@@ -58,7 +59,13 @@ test("every error code stands at some route with its status, but those of any re
       }
     }
   }
-  const inFrames = ["invalid_frame", "token_expired", "already_subscribed"];
+  const inFrames = [
+    "invalid_frame",
+    "token_expired",
+    "expired",
+    "unknown_topic",
+    "already_subscribed",
+  ];
   const anywhere = ["internal", "not_found", "method_not_allowed"];
   const unsaid = Object.keys(ERRORS).filter((code) => !said.has(code));
   // Routes of another node's streams, and of the API's methods, say not_found themselves.
