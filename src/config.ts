@@ -41,12 +41,12 @@ export const SETTINGS = {
     "BATON_API_KEYS",
     "",
     "keys without commas or spaces",
-    "Keys that open register, unregister, publish and history; several, so that one can be replaced. Not set: open to all, on loopback only.",
+    "Keys that open what the backend does: register, unregister, publish, history, presence, users and /api; several, so that one can be replaced. Not set: open to all, on loopback only.",
     (item) => /^[\x21-\x7e]{1,512}$/.test(item),
   ),
   tokenSecret: text(
     "BATON_TOKEN_SECRET",
-    "Secret of clients' tokens that are signed with HS256, HS384 or HS512: at least 16 characters, better 32 random ones.",
+    "Secret of clients' tokens that are signed with HS256, HS384 or HS512: at least 32 bytes, but for a relay that only this machine can reach.",
     "a text of 1 to 4096 characters",
     (value) => value.length <= 4_096,
   ),
@@ -61,6 +61,18 @@ export const SETTINGS = {
     "Where the public keys of clients' tokens are published, as a JWK Set.",
     "an http:// or https:// address",
     (value) => URL.canParse(value) && /^https?:$/.test(new URL(value).protocol),
+  ),
+  tokenAudience: text(
+    "BATON_TOKEN_AUDIENCE",
+    "What the claim aud of a token must name: for keys that sign tokens for other services too. Not set: anything.",
+    "a text of 1 to 4096 characters",
+    (value) => value.length <= 4_096,
+  ),
+  tokenIssuer: text(
+    "BATON_TOKEN_ISSUER",
+    "What the claim iss of a token must be. Not set: anything.",
+    "a text of 1 to 4096 characters",
+    (value) => value.length <= 4_096,
   ),
   anonymous: flag(
     "BATON_ANONYMOUS",
@@ -78,7 +90,7 @@ export const SETTINGS = {
     "BATON_ORIGINS",
     "*",
     "* or origins like https://app.example.com",
-    "Pages that may call the relay (CORS) and open sockets. Clients that send no Origin, so no browsers, are not concerned.",
+    "Pages that may call the relay and open sockets; others get 403, whatever they ask for. Clients that send no Origin, so no browsers, are not concerned.",
     isOrigin,
   ),
   defaultTopics: list(
@@ -128,7 +140,7 @@ export const SETTINGS = {
     20_000,
     1,
     10_000_000,
-    "Frames (pings too) that one connection may send in a second: 20,000 cost about a tenth of a core.",
+    "What one connection may send in a second: frames and pings, commands and topics to enter where one frame has several. 20,000 frames cost about a tenth of a core.",
   ),
   messageBytes: whole(
     "BATON_MESSAGE_BYTES",

@@ -282,8 +282,9 @@ const errorSchema = (codes: readonly ErrorCode[]): TSchema =>
     { description: codes.map((code) => `\`${code}\`: ${ERRORS[code].means}`).join(" ") },
   );
 
-/** The error answers of a route, by status, from the codes that it can give. */
+/** The error answers of a route, by status, from the codes that it can give, and those that any route can. */
 export function errorAnswers(...codes: ErrorCode[]): Record<number, TSchema> {
-  const byStatus = Map.groupBy(codes, (code) => ERRORS[code].status as number);
+  const all: ErrorCode[] = ["forbidden_origin", ...codes];
+  const byStatus = Map.groupBy(all, (code) => ERRORS[code].status as number);
   return Object.fromEntries([...byStatus].map(([status, group]) => [status, errorSchema(group)]));
 }

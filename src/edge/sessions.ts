@@ -21,12 +21,7 @@ const EmulationBody = Type.Object({
   data: Type.String({ description: "Commands, one to a line." }),
 });
 
-const COMMON = [
-  "bad_request",
-  "forbidden_origin",
-  "too_many_connections",
-  "shutting_down",
-] as const;
+const COMMON = ["bad_request", "too_many_connections", "shutting_down"] as const;
 
 export function sessions(options: RouteOptions) {
   const {

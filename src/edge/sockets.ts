@@ -6,7 +6,6 @@ import { CLOSES, Refusal } from "../relay/errors";
 import type { Protocol } from "../relay/protocol";
 import type { Relay } from "../relay/relay";
 import { type Log, shown } from "./log";
-import { originAllowed } from "./origins";
 
 /** Makes a socket of a request for this id; a refusal, or undefined when it was upgraded. */
 export type Handshake = (
@@ -60,9 +59,9 @@ export class Sockets implements Outlet {
     }
   }
 
-  handshake(relay: Relay, origins: readonly string[]): Handshake {
+  handshake(relay: Relay): Handshake {
     const upgrade = (request: Request, connection: Connection): Refusal | undefined => {
-      const refusal = checkHandshake(request, origins);
+      const refusal = checkHandshake(request);
       if (refusal === undefined) {
         // Bun would agree to the first subprotocol that the client names, whatever it is.
         request.headers.delete("sec-websocket-protocol");
@@ -80,9 +79,9 @@ export class Sockets implements Outlet {
   }
 
   /** The same for clients that will say who they are. */
-  sessionHandshake(relay: Relay, origins: readonly string[], protocol: Protocol): SessionHandshake {
+  sessionHandshake(relay: Relay, protocol: Protocol): SessionHandshake {
     return (request) => {
-      const refusal = checkHandshake(request, origins) ?? checkFormat(request);
+      const refusal = checkHandshake(request) ?? checkFormat(request);
       if (refusal !== undefined) return refusal;
       const connection = relay.admission.admitSession(protocol);
       if (connection instanceof Refusal) return connection;
@@ -148,7 +147,7 @@ export class Sockets implements Outlet {
 }
 
 // Bun checks the key; it takes any version and does not look at Connection (RFC 6455, 4.2.1).
-function checkHandshake(request: Request, origins: readonly string[]): Refusal | undefined {
+function checkHandshake(request: Request): Refusal | undefined {
   const { headers } = request;
   if (request.method !== "GET" || !hasToken(headers.get("upgrade"), "websocket")) {
     return new Refusal(
@@ -164,9 +163,6 @@ function checkHandshake(request: Request, origins: readonly string[]): Refusal |
       "bad_request",
       "The handshake lacks Connection: Upgrade; a proxy in between may have removed it.",
     );
-  }
-  if (!originAllowed(headers.get("origin"), origins)) {
-    return new Refusal("forbidden_origin", "This page's origin is not in BATON_ORIGINS.");
   }
   return undefined;
 }

@@ -52,7 +52,7 @@ function routesOver(publish: () => Published | Promise<Published>) {
     node: "node",
     frameBytes: 1_000,
     socketFormats: SOCKET_FORMATS,
-    streams: new Streams({ backpressureBytes: 1_000, origins: ["*"], log }),
+    streams: new Streams({ backpressureBytes: 1_000, log }),
     streamFormats: STREAM_FORMATS,
     checkKey,
     publish: publishAnswer({ relay, log, checkKey, bodyBytes: 1_000 }),
