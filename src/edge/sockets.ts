@@ -5,7 +5,7 @@ import type { Connection, Outlet, Socket } from "../relay/connection";
 import { CLOSES, Refusal } from "../relay/errors";
 import type { Protocol } from "../relay/protocol";
 import type { Relay } from "../relay/relay";
-import { type Log, shown } from "./log";
+import { type Log, shown, shownId } from "./log";
 
 /** Makes a socket of a request for this id; a refusal, or undefined when it was upgraded. */
 export type Handshake = (
@@ -127,7 +127,7 @@ export class Sockets implements Outlet {
     try {
       handle();
     } catch (error) {
-      this.#log.error({ err: error, connection: ws.data.id }, "a socket handler failed");
+      this.#log.error({ err: error, connection: shownId(ws.data.id) }, "a socket handler failed");
       ws.close(1011, "internal error");
     }
   }
@@ -138,9 +138,9 @@ export class Sockets implements Outlet {
     // Bun closes over the backpressure limit with 1006 and no reason, as when a peer just goes.
     const cutOff = code === 1006 && reason === "" && this.#congested;
     if (cutOff || code === slow_consumer.code) {
-      this.#log.warn({ connection: id, user: shown(user) }, "slow consumer closed");
+      this.#log.warn({ connection: shownId(id), user: shown(user) }, "slow consumer closed");
     } else if (this.#log.isLevelEnabled("debug")) {
-      const fields = { connection: id, user: shown(user), code, reason: shown(reason) };
+      const fields = { connection: shownId(id), user: shown(user), code, reason: shown(reason) };
       this.#log.debug(fields, "connection closed");
     }
   }

@@ -6,7 +6,7 @@ import { CLOSES, Refusal } from "../relay/errors";
 import type { Protocol } from "../relay/protocol";
 import type { Relay } from "../relay/relay";
 import type { Beginning } from "../relay/relay-options";
-import { type Log, shown } from "./log";
+import { type Log, shown, shownId } from "./log";
 import { retryBlock, Stream } from "./stream";
 
 /** Bytes that the positions of a stream's topics may take in its id: it comes back in a header, and proxies take 8 KB of one. */
@@ -144,7 +144,7 @@ export class Streams implements Outlet {
   #logClose({ id, user, protocol }: Connection, code?: number): void {
     const { log } = this.#options;
     const { closes = CLOSES } = protocol;
-    const fields = { connection: id, user: shown(user) };
+    const fields = { connection: shownId(id), user: shown(user) };
     if (code === closes.slow_consumer.code) log.warn(fields, "slow consumer closed");
     else if (log.isLevelEnabled("debug")) log.debug({ ...fields, code }, "stream closed");
   }
