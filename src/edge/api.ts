@@ -1,19 +1,35 @@
-// The backend's API as Centrifugo's libraries know it: POST /api/<method>, and many methods in one batch
-// (shared/centrifuge-protocol.md, 16).
-import { Type } from "@sinclair/typebox";
+// The backend's API as Centrifugo's libraries know it: POST /api/<method>, many methods in one batch, and
+// all of them at POST /api (shared/centrifuge-protocol.md, 16).
+import { type TSchema, Type } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import type { Elysia } from "elysia";
 import { EngineUnavailable } from "../relay/engine";
-import { engineUnavailable, Refusal } from "../relay/errors";
+import { type ErrorCode, engineUnavailable, Refusal } from "../relay/errors";
 import { rawItems, rawMember } from "../relay/json-text";
 import { apiMethods, bad } from "./api-methods";
-import { Batch } from "./api-shapes";
-import { bodyDocument, readJson } from "./body";
-import { granted } from "./refusal";
+import { answerOf, Lines, Replies } from "./api-results";
+import { BATCH_MAX, Batch } from "./api-shapes";
+import { bodyDocument, readJson, readText } from "./body";
+import { granted, Refused } from "./refusal";
 import type { RouteOptions } from "./routes";
-import { ApiAnswer, ApiMethod, errorAnswers } from "./schemas";
+import { errorAnswers } from "./schemas";
+
+/** Of a body that is one command to a line. */
+const Command = Type.Object({
+  method: Type.String({ examples: ["publish"] }),
+  params: Type.Optional(Type.Unknown({ description: "The body of the method." })),
+});
 
 const batchShape = TypeCompiler.Compile(Batch);
+const commandShape = TypeCompiler.Compile(Command);
+
+const API_ERRORS: readonly ErrorCode[] = [
+  "bad_request",
+  "malformed_json",
+  "unauthorized",
+  "body_too_large",
+  "unsupported_media_type",
+];
 
 /** HTTP statuses for error codes, with X-Centrifugo-Error-Mode: transport. */
 const STATUS: Readonly<Record<number, number>> = {
@@ -25,9 +41,9 @@ const STATUS: Readonly<Record<number, number>> = {
   112: 416,
 };
 
-export function api({ relay, log, checkKey, security, bodyBytes, apiFormat, node }: RouteOptions) {
+export function api({ relay, log, checkKey, security, bodyBytes, apiFormat }: RouteOptions) {
   const { errorOf } = apiFormat;
-  const methods = apiMethods({ relay, format: apiFormat, node });
+  const methods = apiMethods({ relay, format: apiFormat });
 
   const errorJson = (refusal: Refusal): string => {
     const { code, message } = errorOf(refusal);
@@ -36,7 +52,7 @@ export function api({ relay, log, checkKey, security, bodyBytes, apiFormat, node
 
   const run = async (name: string, value: unknown, text: string): Promise<string | Refusal> => {
     const found = Object.hasOwn(methods, name) ? methods[name] : undefined;
-    if (found === undefined) return new Refusal("not_found", "There is no such method.");
+    if (found === undefined) return noMethod();
     if (!found.shape.Check(value)) {
       const error = found.shape.Errors(value).First();
       return bad(`${error?.path ?? ""}: ${error?.message ?? "wrong shape"}.`);
@@ -65,6 +81,20 @@ export function api({ relay, log, checkKey, security, bodyBytes, apiFormat, node
     return `"replies":[${replies.join(",")}]`;
   };
 
+  /** Commands like {"method": "publish", "params": {…}}, one to a line, as older libraries send all. */
+  const lines = async (text: string): Promise<string> => {
+    const commands = text.split("\n").filter((line) => line.trim() !== "");
+    if (commands.length === 0) throw new Refused(malformed());
+    if (commands.length > BATCH_MAX) throw new Refused(tooMany());
+    const parsed = commands.map(commandIn);
+    const replies: string[] = [];
+    for (const [i, { method, params }] of parsed.entries()) {
+      const result = await run(method, params, rawMember(commands[i] as string, "params") ?? "{}");
+      replies.push(result instanceof Refusal ? errorJson(result) : `{"result":${result}}`);
+    }
+    return replies.join("\n");
+  };
+
   /** `result` has the members of the answer. */
   const answer = (result: string | Refusal, request: Request): Response => {
     if (!(result instanceof Refusal)) return json(`{${result}}`);
@@ -75,44 +105,101 @@ export function api({ relay, log, checkKey, security, bodyBytes, apiFormat, node
     return json(JSON.stringify({ code, message }), STATUS[code] ?? 500);
   };
 
-  return (app: Elysia) =>
-    app.post(
-      "/api/:method",
-      async ({ params: { method: name }, request }) => {
-        const { text, value } = await readJson(request, bodyBytes, false);
-        if (name === "batch") return answer(await batch(value, text), request);
-        const result = await run(name, value, text);
-        if (result instanceof Refusal && result.code === "not_found") granted(result);
-        return answer(result instanceof Refusal ? result : `"result":${result}`, request);
-      },
-      {
-        parse: "none",
-        beforeHandle: checkKey,
-        params: ApiMethod,
-        response: {
-          200: ApiAnswer,
-          ...errorAnswers(
-            "bad_request",
-            "malformed_json",
-            "unauthorized",
-            "not_found",
-            "body_too_large",
-          ),
+  /** What all routes have. */
+  const route = (
+    summary: string,
+    body: TSchema,
+    answers: TSchema,
+    { description, errors = [] }: { description?: string; errors?: ErrorCode[] } = {},
+  ) => ({
+    parse: "none" as const,
+    beforeHandle: checkKey,
+    response: {
+      200: answers,
+      ...errorAnswers(...API_ERRORS, ...errors),
+    },
+    detail: {
+      tags: ["centrifuge"],
+      summary,
+      ...(description !== undefined && { description }),
+      requestBody: bodyDocument(body),
+      security,
+    },
+  });
+
+  return (app: Elysia) => {
+    for (const [name, { summary, body, result }] of Object.entries(methods)) {
+      app.post(
+        `/api/${name}`,
+        async ({ request }) => {
+          const { text, value } = await readJson(request, bodyBytes, false);
+          const outcome = await run(name, value, text);
+          return answer(outcome instanceof Refusal ? outcome : `"result":${outcome}`, request);
         },
-        detail: {
-          tags: ["centrifuge"],
-          summary: "The backend's API, as Centrifugo has it",
-          description: `Methods: ${Object.keys(methods).join(", ")}, batch. An error of a method is in the answer, with status 200.`,
-          requestBody: bodyDocument(Type.Object({})),
-          security,
-        },
-      },
+        route(summary, body, answerOf(result)),
+      );
+    }
+    return (
+      app
+        .post(
+          "/api/batch",
+          async ({ request }) => {
+            const { text, value } = await readJson(request, bodyBytes, false);
+            return answer(await batch(value, text), request);
+          },
+          route("Call up to 1,000 methods, one after the other", Batch, Replies),
+        )
+        .post(
+          "/api",
+          async ({ request }) =>
+            answered(await lines(await readText(request, bodyBytes)), "application/x-ndjson"),
+          route("The same for older libraries", Command, Lines, {
+            description: "One such object to a line, at most 1,000.",
+            errors: ["batch_too_large"],
+          }),
+        )
+        // With its key checked first: who has none is not told which methods there are.
+        .post("/api/:method", () => granted(noMethod()), {
+          parse: "none",
+          beforeHandle: checkKey,
+          detail: { hide: true },
+        })
     );
+  };
+}
+
+function noMethod(): Refusal {
+  return new Refusal("not_found", "There is no such method.");
+}
+
+function tooMany(): Refusal {
+  return new Refusal("batch_too_large", `A body may have at most ${BATCH_MAX} commands.`);
+}
+
+function malformed(): Refusal {
+  return new Refusal("malformed_json", "A line is not a command in JSON.");
+}
+
+/** Throws Refused. */
+function commandIn(line: string): { method: string; params: unknown } {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    throw new Refused(malformed());
+  }
+  if (!commandShape.Check(value)) throw new Refused(malformed());
+  const { method, params = {} } = value as { method: string; params?: unknown };
+  return { method, params };
 }
 
 function json(text: string, status = 200): Response {
+  return answered(text, "application/json", status);
+}
+
+function answered(text: string, type: string, status = 200): Response {
   return new Response(text, {
     status,
-    headers: { "content-type": "application/json", "cache-control": "no-store" },
+    headers: { "content-type": type, "cache-control": "no-store" },
   });
 }

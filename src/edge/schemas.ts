@@ -195,14 +195,6 @@ export const StreamQuery = parameters({
   }),
 });
 
-export const ApiMethod = Type.Object({ method: Type.String({ examples: ["publish"] }) });
-
-export const ApiAnswer = Type.Union([
-  Type.Object({ result: Type.Object({}) }),
-  Type.Object({ replies: Type.Array(Type.Object({})) }),
-  Type.Object({ error: Type.Object({ code: Type.Integer(), message: Type.String() }) }),
-]);
-
 export const Nothing = Type.String({ maxLength: 0, description: "Nothing more is said." });
 
 export const EventStream = Type.String({

@@ -56,6 +56,16 @@ export interface ConnectionView {
   readonly waitingBytes: number;
 }
 
+/** A node, as the backend sees it; numbers are of that node alone. */
+export interface NodeView {
+  readonly node: string;
+  readonly connections: number;
+  readonly users: number;
+  readonly topics: number;
+  readonly subscriptions: number;
+  readonly ageMs: number;
+}
+
 export interface BackendOptions {
   readonly registry: Registry;
   readonly topics: Topics;
@@ -64,6 +74,8 @@ export interface BackendOptions {
   readonly engine: Engine;
   readonly rules: TopicRules;
   readonly limits: Limits;
+  /** This node's own name. */
+  readonly node: string;
   readonly now: () => number;
   readonly isShuttingDown: () => boolean;
   readonly end: (connection: Connection, why: CloseName) => void;
@@ -73,9 +85,11 @@ export interface BackendOptions {
 /** Everything here is done on all nodes, and rejects with EngineUnavailable where they are out of reach. */
 export class Backend {
   readonly #options: BackendOptions;
+  readonly #startedAt: number;
 
   constructor(options: BackendOptions) {
     this.#options = options;
+    this.#startedAt = options.now();
     const { cluster } = options;
     cluster.on("connections", (who: Who) => this.#connections(who));
     cluster.on("disconnect", ({ who, close, spared }: DisconnectBody) =>
@@ -91,7 +105,7 @@ export class Backend {
       this.#refresh(who, ttl),
     );
     cluster.on("topic sizes", () => options.topics.sizes());
-    cluster.on("users", () => [...options.registry.userNames()]);
+    cluster.on("node", () => this.#node());
   }
 
   /** Cost: the user's connections. */
@@ -163,12 +177,10 @@ export class Backend {
     return checkTopic(topic) ?? this.#options.engine.forget(topic);
   }
 
-  /** Users with open connections. Cost: where there are several nodes, those. */
-  async users(): Promise<number> {
-    const { registry } = this.#options;
-    const others = await this.#ask<readonly string[]>("users", {});
-    if (others.length === 0) return registry.users;
-    return new Set([...registry.userNames(), ...others.flat()]).size;
+  /** All nodes, this one first. Cost: all topics. */
+  async nodes(): Promise<readonly NodeView[]> {
+    const others = await this.#ask<NodeView>("node", {});
+    return [this.#node(), ...others];
   }
 
   /** The topics with their subscriptions. Cost: all topics. */
@@ -177,6 +189,18 @@ export class Backend {
     const sizes = new Map(this.#options.topics.sizes());
     for (const [name, size] of others.flat()) sizes.set(name, (sizes.get(name) ?? 0) + size);
     return sizes;
+  }
+
+  #node(): NodeView {
+    const { registry, topics, node, now } = this.#options;
+    return {
+      node,
+      connections: registry.size,
+      users: registry.users,
+      topics: topics.size,
+      subscriptions: topics.sizes().reduce((sum, [, size]) => sum + size, 0),
+      ageMs: now() - this.#startedAt,
+    };
   }
 
   #ask<Answer>(kind: string, body: unknown): Promise<readonly Answer[]> {

@@ -25,10 +25,6 @@ export class Registry {
     return this.#users.size;
   }
 
-  userNames(): IterableIterator<string> {
-    return this.#users.keys();
-  }
-
   connections(): IterableIterator<Connection> {
     return this.#connections.values();
   }

@@ -188,6 +188,21 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       expect(Object.keys(json.result.presence)).toHaveLength(6);
     });
 
+    test("info has all nodes, each with its own clients, whoever is asked", async () => {
+      const clients = 8;
+      for (let i = 0; i < clients; i++) await relay.session(`info:${topic}`);
+      type Node = { readonly uid: string; readonly num_clients: number };
+      const uids = new Set<string>();
+      for (let i = 0; i < 6; i++) {
+        const nodes: Node[] = (await relay.post("/api/info", {})).json.result.nodes;
+        expect(nodes).toHaveLength(name === "one process" ? 1 : 4);
+        const held = nodes.reduce((sum, { num_clients }) => sum + num_clients, 0);
+        expect(held).toBeGreaterThanOrEqual(clients);
+        for (const { uid } of nodes) uids.add(uid);
+      }
+      expect(uids.size).toBe(name === "one process" ? 1 : 4);
+    });
+
     test("who joins and leaves anywhere is told to those in the topic", async () => {
       const hall = `hall:${topic}`;
       const watcher = await relay.session(hall);

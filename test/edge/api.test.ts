@@ -77,6 +77,7 @@ describe("a request", () => {
     const body = '{"channel":"t","data":1}';
     const headers = { "content-type": "text/plain" };
     expect((await post("publish", body, headers)).json.result.offset).toBe(1);
+    expect((await post("publish", body, { "content-encoding": "gzip" })).status).toBe(415);
   });
 
   test.each(["null", "[]", "1", '"a"'])("whose body is %s is a bad one", async (body) => {
@@ -322,6 +323,12 @@ describe("disconnect", () => {
     expect((await relay.request("DELETE", `/register/${idOf(url)}`)).status).toBe(404);
   });
 
+  test("with code 0 and no reason, as libraries write what is not given, says 3503", async () => {
+    const session = await sessionOf("zero");
+    await call("disconnect", { user: "zero", disconnect: { code: 0, reason: "" } }, guarded);
+    expect(await session.closed).toEqual({ code: 3503, reason: "force disconnect" });
+  });
+
   test("of nobody, or with another code or reason than can be, is refused", async () => {
     expect(await code("disconnect", {})).toBe(107);
     for (const disconnect of [
@@ -520,6 +527,48 @@ describe("batch", () => {
     expect(await code("batch", { commands: {} })).toBe(107);
     expect(await code("batch", {})).toBe(107);
     expect(await call("batch", { commands: [] })).toEqual({ replies: [] });
+  });
+});
+
+describe("POST /api, commands in lines, as older libraries send all of them", () => {
+  const lines = (...commands: string[]) =>
+    relay.request("POST", "/api", { body: commands.join("\n") });
+
+  test("answers each in its place, in a line", async () => {
+    const { status, text } = await lines(
+      '{"method":"publish","params":{"channel":"lines","data": [1.0] }}',
+      '{"params":{"channel":"lines","limit":1},"method":"history"}',
+      '{"method":"nothing","params":{}}',
+      '{"method":"__proto__"}',
+      '{"method":"batch","params":{"commands":[]}}',
+      '{"method":"channels"}',
+      '{"method":"publish","params":null}',
+      "",
+    );
+    expect(status).toBe(200);
+    const answers = text.split("\n").map((line) => JSON.parse(line));
+    const shape = answers.map(({ error, result }) => error?.code ?? Object.keys(result)[0]);
+    expect(shape).toEqual(["offset", "publications", 104, 104, 104, "channels", 107]);
+    expect(text).toContain('{"data":[1.0],"offset":1}');
+  });
+
+  test("runs none of them when a line is not a command", async () => {
+    const good = '{"method":"publish","params":{"channel":"none run","data":1}}';
+    for (const bad of ["[]", "1", "null", "{}", '{"method":1}', "{", "x"]) {
+      const answer = await lines(good, bad);
+      expect([answer.status, answer.json.error.code]).toEqual([400, "malformed_json"]);
+    }
+    expect((await lines()).status).toBe(400);
+    expect((await call("history", { channel: "none run" })).result.offset).toBe(0);
+  });
+
+  test("takes at most 1,000, and asks for the key", async () => {
+    const info = '{"method":"presence_stats","params":{"channel":"seen:a"}}';
+    expect((await lines(...Array(1_000).fill(info))).status).toBe(200);
+    expect((await lines(...Array(1_001).fill(info))).json.error.code).toBe("batch_too_large");
+    expect((await guarded.request("POST", "/api", { body: info })).status).toBe(401);
+    const headers = { authorization: `apikey ${KEY}` };
+    expect((await guarded.request("POST", "/api", { body: info, headers })).status).toBe(200);
   });
 });
 
