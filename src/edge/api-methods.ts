@@ -200,15 +200,15 @@ export function apiMethods({ relay, format }: ApiMethodsOptions): Record<string,
     ),
 
     info: method("List the relay's nodes", Shape.Nothing, Result.Nodes, async () => {
-      const nodes = (await backend.nodes()).map((one) => ({
-        uid: one.node,
+      const nodes = (await backend.nodes()).map((node) => ({
+        uid: node.node,
         name: "baton",
         version,
-        num_clients: one.connections,
-        num_users: one.users,
-        num_channels: one.topics,
-        num_subs: one.subscriptions,
-        uptime: Math.floor(one.ageMs / 1000),
+        num_clients: node.connections,
+        num_users: node.users,
+        num_channels: node.topics,
+        num_subs: node.subscriptions,
+        uptime: Math.floor(node.ageMs / 1000),
       }));
       return JSON.stringify({ nodes });
     }),

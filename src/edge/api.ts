@@ -159,11 +159,14 @@ export function api({ relay, log, checkKey, security, bodyBytes, apiFormat }: Ro
           }),
         )
         // With its key checked first: who has none is not told which methods there are.
-        .post("/api/:method", () => granted(noMethod()), {
-          parse: "none",
-          beforeHandle: checkKey,
-          detail: { hide: true },
-        })
+        .post(
+          "/api/:method",
+          ({ params: { method }, request }) => {
+            // Calls are a method of theirs, of which no call is known here.
+            return method === "rpc" ? answer(noMethod(), request) : granted(noMethod());
+          },
+          { parse: "none", beforeHandle: checkKey, detail: { hide: true } },
+        )
     );
   };
 }

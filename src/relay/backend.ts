@@ -56,13 +56,15 @@ export interface ConnectionView {
   readonly waitingBytes: number;
 }
 
-/** A node, as the backend sees it; numbers are of that node alone. */
+/** A node, as the backend sees it. */
 export interface NodeView {
   readonly node: string;
   readonly connections: number;
+  /** Users with open connections here. */
   readonly users: number;
   readonly topics: number;
   readonly subscriptions: number;
+  /** How long it has been there, in ms. */
   readonly ageMs: number;
 }
 
@@ -71,11 +73,11 @@ export interface BackendOptions {
   readonly topics: Topics;
   readonly sessions: Sessions;
   readonly cluster: Cluster;
+  /** This node's own name. */
+  readonly node: string;
   readonly engine: Engine;
   readonly rules: TopicRules;
   readonly limits: Limits;
-  /** This node's own name. */
-  readonly node: string;
   readonly now: () => number;
   readonly isShuttingDown: () => boolean;
   readonly end: (connection: Connection, why: CloseName) => void;
@@ -85,11 +87,11 @@ export interface BackendOptions {
 /** Everything here is done on all nodes, and rejects with EngineUnavailable where they are out of reach. */
 export class Backend {
   readonly #options: BackendOptions;
-  readonly #startedAt: number;
+  readonly #begun: number;
 
   constructor(options: BackendOptions) {
     this.#options = options;
-    this.#startedAt = options.now();
+    this.#begun = options.now();
     const { cluster } = options;
     cluster.on("connections", (who: Who) => this.#connections(who));
     cluster.on("disconnect", ({ who, close, spared }: DisconnectBody) =>
@@ -177,10 +179,9 @@ export class Backend {
     return checkTopic(topic) ?? this.#options.engine.forget(topic);
   }
 
-  /** All nodes, this one first. Cost: all topics. */
+  /** All nodes, this one first. Cost: the topics of each. */
   async nodes(): Promise<readonly NodeView[]> {
-    const others = await this.#ask<NodeView>("node", {});
-    return [this.#node(), ...others];
+    return [this.#node(), ...(await this.#ask<NodeView>("node", {}))];
   }
 
   /** The topics with their subscriptions. Cost: all topics. */
@@ -192,14 +193,15 @@ export class Backend {
   }
 
   #node(): NodeView {
-    const { registry, topics, node, now } = this.#options;
+    const { node, registry, topics, now } = this.#options;
+    const sizes = topics.sizes();
     return {
       node,
       connections: registry.size,
       users: registry.users,
-      topics: topics.size,
-      subscriptions: topics.sizes().reduce((sum, [, size]) => sum + size, 0),
-      ageMs: now() - this.#startedAt,
+      topics: sizes.length,
+      subscriptions: sizes.reduce((sum, [, size]) => sum + size, 0),
+      ageMs: now() - this.#begun,
     };
   }
 

@@ -86,6 +86,12 @@ describe("a request", () => {
     });
   });
 
+  test("for a call is answered that there is no such one, like those of Centrifugo without any", async () => {
+    expect((await post("rpc", '{"method":"anything"}')).json).toEqual({
+      error: { code: 104, message: "method not found" },
+    });
+  });
+
   test("gets its error as an HTTP status when it asks for that", async () => {
     const headers = { "x-centrifugo-error-mode": "transport" };
     await post("publish", '{"channel":"mode","data":1}');
