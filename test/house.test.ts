@@ -102,3 +102,20 @@ test("the packages are pinned to exact versions", async () => {
     expect(version).toMatch(/^\d+\.\d+\.\d+$/);
   }
 });
+
+test("every row of section I of the fault catalogue has a test with its name, or a reason why not", async () => {
+  const titles = (
+    await Promise.all(
+      [...new Bun.Glob("test/**/*.ts").scanSync(root)].map((path) =>
+        Bun.file(join(root, path)).text(),
+      ),
+    )
+  ).join("\n");
+  const architecture = await Bun.file(join(root, "ARCHITECTURE.md")).text();
+  for (let row = 1; row <= 17; row++) {
+    const hasTest = new RegExp(`["\`]I${row}: `).test(titles);
+    const hasReason = new RegExp(`^\\| I${row} .*\\| no test: `, "m").test(architecture);
+    expect(hasTest !== hasReason, `I${row}`).toBe(true);
+    expect(architecture).toContain(`| I${row} `);
+  }
+});

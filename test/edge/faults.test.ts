@@ -105,7 +105,7 @@ describe("a bug", () => {
     ["an error", () => Promise.reject(new TypeError("secret detail"))],
     ["a rejection with nothing", () => Promise.reject(null)],
     ["a text", () => Promise.reject("secret detail")],
-  ])("that shows as %s answers 500 with a fixed text", async (_, publish) => {
+  ])("I16: that shows as %s answers 500 with a fixed text", async (_, publish) => {
     const { post } = routesOver(publish);
     const answer = await post().catch(() => ({ status: 500, text: "internal" }));
     expect(answer.status).toBe(500);
