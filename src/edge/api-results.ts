@@ -76,7 +76,5 @@ export const Replies = Type.Union([
   AnError,
 ]);
 
-/** The answer to commands in lines. */
-export const Lines = Type.String({
-  description: 'For each command, in its place, a line: `{"result":{…}}` or `{"error":{…}}`.',
-});
+/** The answer to one of several commands in lines. */
+export const Line = answerOf(Type.Object({}));

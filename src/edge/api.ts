@@ -7,7 +7,7 @@ import { EngineUnavailable } from "../relay/engine";
 import { type ErrorCode, engineUnavailable, Refusal } from "../relay/errors";
 import { rawItems, rawMember } from "../relay/json-text";
 import { apiMethods, bad } from "./api-methods";
-import { answerOf, Lines, Replies } from "./api-results";
+import { answerOf, Line, Replies } from "./api-results";
 import { BATCH_MAX, Batch } from "./api-shapes";
 import { bodyDocument, readJson, readText } from "./body";
 import { granted, Refused } from "./refusal";
@@ -151,10 +151,10 @@ export function api({ relay, log, checkKey, security, bodyBytes, apiFormat }: Ro
         )
         .post(
           "/api",
-          async ({ request }) =>
-            answered(await lines(await readText(request, bodyBytes)), "application/x-ndjson"),
-          route("The same for older libraries", Command, Lines, {
-            description: "One such object to a line, at most 1,000.",
+          async ({ request }) => json(await lines(await readText(request, bodyBytes))),
+          // Of several lines it is not JSON, but what those libraries know.
+          route("The same for older libraries", Command, Line, {
+            description: "One such object to a line, at most 1,000, and for each a line like this.",
             errors: ["batch_too_large"],
           }),
         )
@@ -197,12 +197,8 @@ function commandIn(line: string): { method: string; params: unknown } {
 }
 
 function json(text: string, status = 200): Response {
-  return answered(text, "application/json", status);
-}
-
-function answered(text: string, type: string, status = 200): Response {
   return new Response(text, {
     status,
-    headers: { "content-type": type, "cache-control": "no-store" },
+    headers: { "content-type": "application/json", "cache-control": "no-store" },
   });
 }
