@@ -146,3 +146,16 @@ test("HEAD opens no session", async () => {
   expect(headers.get("content-type")).toStartWith("text/event-stream");
   expect(relay.counts.connections).toBe(0);
 });
+
+test("E1: sockets that have not said who they are count among BATON_CONNECTIONS_MAX, for all", async () => {
+  await using relay = await startRelay({ BATON_CONNECTIONS_MAX: "3" });
+  const url = await relay.register();
+  const silent = [await open(relay), await open(relay), await open(relay)];
+  expect(open(relay)).rejects.toThrow("refused");
+  expect(Client.open(url)).rejects.toThrow("refused");
+  expect((await fetch(url.replace("ws://", "http://").replace("/ws/", "/sse/"))).status).toBe(503);
+  silent[0]?.drop();
+  await until("a place to be free", () => relay.counts.connections === 2);
+  (await Client.open(url)).drop();
+  for (const client of silent) client.drop();
+});
