@@ -119,3 +119,14 @@ test("every row of section I of the fault catalogue has a test with its name, or
     expect(architecture).toContain(`| I${row} `);
   }
 });
+
+test("the files that ARCHITECTURE.md names are there", async () => {
+  const architecture = await Bun.file(join(root, "ARCHITECTURE.md")).text();
+  const named = new Set(architecture.match(/[\w-]+\/[\w./-]+\.ts\b/g));
+  expect(named.size).toBeGreaterThan(40);
+  for (const name of named) {
+    const places = [name, `src/${name}`, `test/${name}`].map((path) => join(root, path));
+    const found = await Promise.all(places.map((path) => Bun.file(path).exists()));
+    expect(found, name).toContain(true);
+  }
+});

@@ -50,20 +50,17 @@ describe("B7: commands count like frames, however many come in one", () => {
   });
 });
 
-test.each(["", "?format=json"])(
-  "B7: topics that a socket%s enters count like frames",
-  async (format) => {
-    await using relay = await startRelay({ BATON_CONNECTION_FRAMES_MAX: "300" });
-    const url = await relay.register();
-    const client = await Client.open(url + format);
-    const names = (mark: string) => Array.from({ length: 128 }, (_, i) => `${mark}${i}`);
-    // The same ones again cost nothing.
-    for (let i = 0; i < 20; i++) client.send({ topics: names("a") });
-    await client.settled();
-    for (const mark of "bcde") client.send({ topics: names(mark) });
-    expect((await client.closed).code).toBe(4013);
-  },
-);
+test.each(["", "?format=json"])("B7: topics that a socket%s enters count too", async (format) => {
+  await using relay = await startRelay({ BATON_CONNECTION_FRAMES_MAX: "300" });
+  const url = await relay.register();
+  const client = await Client.open(url + format);
+  const names = (mark: string) => Array.from({ length: 128 }, (_, i) => `${mark}${i}`);
+  // The same ones again cost nothing.
+  for (let i = 0; i < 20; i++) client.send({ topics: names("a") });
+  await client.settled();
+  for (const mark of "bcdefghijklmnopqrstu") client.send({ topics: names(mark) });
+  expect((await client.closed).code).toBe(4013);
+});
 
 test("B7: a frame with all topics that there may be passes, however low the limit", async () => {
   await using relay = await startRelay({ BATON_CONNECTION_FRAMES_MAX: "2" });
