@@ -10,7 +10,6 @@ import { Refusal } from "../relay/errors";
 import { rawMember } from "../relay/json-text";
 import type { Publication, Published } from "../relay/publication";
 import type { Relay } from "../relay/relay";
-import * as Result from "./api-results";
 import * as Shape from "./api-shapes";
 
 /** How the wire of sessions writes what this API answers too; main.ts hands it over from protocols/. */
@@ -26,15 +25,12 @@ export interface ApiMethodsOptions {
 }
 
 /** JSON text of a result, or why there is none. */
-type Outcome = string | Refusal | Promise<string | Refusal>;
+type Result = string | Refusal | Promise<string | Refusal>;
 
 export interface Method {
-  readonly summary: string;
-  readonly body: TSchema;
-  readonly result: TSchema;
   readonly shape: TypeCheck<TSchema>;
   /** `text` is the body as it came in, for payloads whose bytes must not change. */
-  readonly run: (body: never, text: string) => Outcome;
+  readonly run: (body: never, text: string) => Result;
 }
 
 /** Publications in one answer. */
@@ -58,148 +54,98 @@ export function apiMethods({ relay, format }: ApiMethodsOptions): Record<string,
   };
 
   return {
-    publish: method("Publish to a topic", Shape.Publish, Result.Published, async (body, text) => {
+    publish: method(Shape.Publish, async (body, text) => {
       const command = publicationIn(body, text);
       if (command instanceof Refusal) return command;
       return written(await relay.publish({ ...command, topic: body.channel ?? "" }));
     }),
 
-    broadcast: method(
-      "Publish the same to up to 1,000 topics",
-      Shape.Broadcast,
-      Result.Broadcast,
-      async (body, text) => {
-        const { channels = [] } = body;
-        if (channels.length === 0) return bad("channels are needed.");
-        const command = publicationIn(body, text);
-        if (command instanceof Refusal) return command;
-        const answers = await Promise.all(backend.broadcast(channels, command));
-        return `{"responses":[${answers.map((answer) => wrapped(written(answer))).join(",")}]}`;
-      },
-    ),
+    broadcast: method(Shape.Broadcast, async (body, text) => {
+      const { channels = [] } = body;
+      if (channels.length === 0) return bad("channels are needed.");
+      const command = publicationIn(body, text);
+      if (command instanceof Refusal) return command;
+      const answers = await Promise.all(backend.broadcast(channels, command));
+      return `{"responses":[${answers.map((answer) => wrapped(written(answer))).join(",")}]}`;
+    }),
 
-    subscribe: method(
-      "Bring a user's sessions into a topic",
-      Shape.Subscribe,
-      Result.Nothing,
-      async (body, text) => {
-        const { channel: topic = "", expire_at: end, recover_since: since } = body;
-        const info = payload(text, "info", body.b64info);
-        const data = payload(text, "data", body.b64data);
-        if (info instanceof Refusal) return info;
-        if (data instanceof Refusal) return data;
-        const refusal = nobody(body) ?? (topic === "" ? bad("channel is needed.") : undefined);
-        if (refusal !== undefined) return refusal;
-        const position = since && { offset: since.offset ?? 0, epoch: since.epoch ?? "" };
-        const gift = { topic, info, data, ttl: secondsTo(end), since: position };
-        return (await backend.subscribe(body, gift)) ?? "{}";
-      },
-    ),
+    subscribe: method(Shape.Subscribe, async (body, text) => {
+      const { channel: topic = "", expire_at: end, recover_since: since } = body;
+      const info = payload(text, "info", body.b64info);
+      const data = payload(text, "data", body.b64data);
+      if (info instanceof Refusal) return info;
+      if (data instanceof Refusal) return data;
+      const refusal = nobody(body) ?? (topic === "" ? bad("channel is needed.") : undefined);
+      if (refusal !== undefined) return refusal;
+      const position = since && { offset: since.offset ?? 0, epoch: since.epoch ?? "" };
+      const gift = { topic, info, data, ttl: secondsTo(end), since: position };
+      return (await backend.subscribe(body, gift)) ?? "{}";
+    }),
 
-    unsubscribe: method(
-      "Take a user's sessions out of a topic",
-      Shape.Unsubscribe,
-      Result.Nothing,
-      async (body) => {
-        const refusal = nobody(body);
-        if (refusal === undefined) await backend.unsubscribe(body, body.channel ?? "");
-        return refusal ?? "{}";
-      },
-    ),
+    unsubscribe: method(Shape.Unsubscribe, async (body) => {
+      const refusal = nobody(body);
+      if (refusal === undefined) await backend.unsubscribe(body, body.channel ?? "");
+      return refusal ?? "{}";
+    }),
 
-    disconnect: method(
-      "End a user's connections",
-      Shape.Disconnect,
-      Result.Nothing,
-      async (body) => {
-        // Libraries write 0 where no code is given.
-        const close = closeOf(body.disconnect?.code || undefined, body.disconnect?.reason);
-        if (close instanceof Refusal) return close;
-        const refusal = nobody(body);
-        if (refusal === undefined) await backend.disconnect(body, close, body.whitelist);
-        return refusal ?? "{}";
-      },
-    ),
+    disconnect: method(Shape.Disconnect, async (body) => {
+      // Libraries write 0 where no code is given.
+      const close = closeOf(body.disconnect?.code || undefined, body.disconnect?.reason);
+      if (close instanceof Refusal) return close;
+      const refusal = nobody(body);
+      if (refusal === undefined) await backend.disconnect(body, close, body.whitelist);
+      return refusal ?? "{}";
+    }),
 
-    refresh: method(
-      "Say how long a user's sessions may stay",
-      Shape.Refresh,
-      Result.Nothing,
-      async (body) => {
-        const refusal = nobody(body);
-        const ttl = body.expired === true ? "now" : secondsTo(body.expire_at);
-        if (refusal === undefined) await backend.refresh(body, ttl);
-        return refusal ?? "{}";
-      },
-    ),
+    refresh: method(Shape.Refresh, async (body) => {
+      const refusal = nobody(body);
+      const ttl = body.expired === true ? "now" : secondsTo(body.expire_at);
+      if (refusal === undefined) await backend.refresh(body, ttl);
+      return refusal ?? "{}";
+    }),
 
-    presence: method(
-      "See who is in a topic",
-      Shape.Channel,
-      Result.Presence,
-      async ({ channel = "" }) => {
-        const clients = await backend.presence(channel);
-        if (clients instanceof Refusal) return clients;
-        const rows = clients.map((info) => `${JSON.stringify(info.client)}:${infoJson(info)}`);
-        return `{"presence":{${rows.join(",")}}}`;
-      },
-    ),
+    presence: method(Shape.Channel, async ({ channel = "" }) => {
+      const clients = await backend.presence(channel);
+      if (clients instanceof Refusal) return clients;
+      const rows = clients.map((info) => `${JSON.stringify(info.client)}:${infoJson(info)}`);
+      return `{"presence":{${rows.join(",")}}}`;
+    }),
 
-    presence_stats: method(
-      "See how many are in a topic",
-      Shape.Channel,
-      Result.PresenceStats,
-      async ({ channel = "" }) => {
-        const counts = await backend.presenceCounts(channel);
-        if (counts instanceof Refusal) return counts;
-        return JSON.stringify({ num_clients: counts.clients, num_users: counts.users });
-      },
-    ),
+    presence_stats: method(Shape.Channel, async ({ channel = "" }) => {
+      const counts = await backend.presenceCounts(channel);
+      if (counts instanceof Refusal) return counts;
+      return JSON.stringify({ num_clients: counts.clients, num_users: counts.users });
+    }),
 
-    history: method(
-      "Read a topic's history",
-      Shape.History,
-      Result.History,
-      async ({ channel = "", limit = 0, since, reverse = false }) => {
-        if (reverse && since?.offset === 0) return bad("Nothing is before offset 0.");
-        const most = limit < 0 ? HISTORY_MAX : Math.min(limit, HISTORY_MAX);
-        const page = await backend.history(channel, { since: since?.offset, limit: most, reverse });
-        if (page instanceof Refusal) return page;
-        if (page.top === undefined) return new Refusal("no_history", "It keeps no history.");
-        const { epoch, offset } = page.top;
-        if (since?.epoch && since.epoch !== epoch) {
-          return new Refusal("unrecoverable_position", "Another epoch.");
-        }
-        const rows = page.publications.map(publicationJson).join(",");
-        return `{"publications":[${rows}],"epoch":"${epoch}","offset":${offset}}`;
-      },
-    ),
+    history: method(Shape.History, async ({ channel = "", limit = 0, since, reverse = false }) => {
+      if (reverse && since?.offset === 0) return bad("Nothing is before offset 0.");
+      const most = limit < 0 ? HISTORY_MAX : Math.min(limit, HISTORY_MAX);
+      const page = await backend.history(channel, { since: since?.offset, limit: most, reverse });
+      if (page instanceof Refusal) return page;
+      if (page.top === undefined) return new Refusal("no_history", "It keeps no history.");
+      const { epoch, offset } = page.top;
+      if (since?.epoch && since.epoch !== epoch) {
+        return new Refusal("unrecoverable_position", "Another epoch.");
+      }
+      const rows = page.publications.map(publicationJson).join(",");
+      return `{"publications":[${rows}],"epoch":"${epoch}","offset":${offset}}`;
+    }),
 
-    history_remove: method(
-      "Remove what a topic's history keeps",
-      Shape.Channel,
-      Result.Nothing,
-      async ({ channel = "" }) => {
-        return (await backend.forgetHistory(channel)) ?? "{}";
-      },
-    ),
+    history_remove: method(Shape.Channel, async ({ channel = "" }) => {
+      return (await backend.forgetHistory(channel)) ?? "{}";
+    }),
 
-    channels: method(
-      "List the topics that somebody is in",
-      Shape.Channels,
-      Result.Channels,
-      async ({ pattern = "" }) => {
-        // A topic is no path: "*" fits slashes too.
-        const flat = (text: string) => text.replaceAll("/", "\u0001");
-        const glob = pattern === "" ? undefined : new Bun.Glob(flat(pattern));
-        const rows = [...(await backend.topicSizes())]
-          .filter(([name]) => glob === undefined || glob.match(flat(name)))
-          .map(([name, size]) => `${JSON.stringify(name)}:{"num_clients":${size}}`);
-        return `{"channels":{${rows.join(",")}}}`;
-      },
-    ),
+    channels: method(Shape.Channels, async ({ pattern = "" }) => {
+      // A topic is no path: "*" fits slashes too.
+      const flat = (text: string) => text.replaceAll("/", "\u0001");
+      const glob = pattern === "" ? undefined : new Bun.Glob(flat(pattern));
+      const rows = [...(await backend.topicSizes())]
+        .filter(([name]) => glob === undefined || glob.match(flat(name)))
+        .map(([name, size]) => `${JSON.stringify(name)}:{"num_clients":${size}}`);
+      return `{"channels":{${rows.join(",")}}}`;
+    }),
 
-    info: method("List the relay's nodes", Shape.Nothing, Result.Nodes, async () => {
+    info: method(Shape.Nothing, async () => {
       const nodes = (await backend.nodes()).map((node) => ({
         uid: node.node,
         name: "baton",
@@ -216,13 +162,10 @@ export function apiMethods({ relay, format }: ApiMethodsOptions): Record<string,
 }
 
 function method<Schema extends TSchema>(
-  summary: string,
-  body: Schema,
-  result: TSchema,
-  run: (body: Static<Schema>, text: string) => Outcome,
+  schema: Schema,
+  run: (body: Static<Schema>, text: string) => Result,
 ): Method {
-  const shape = TypeCompiler.Compile(body as TSchema);
-  return { summary, body, result, shape, run: run as Method["run"] };
+  return { shape: TypeCompiler.Compile(schema as TSchema), run: run as Method["run"] };
 }
 
 /** What a body has that is not what its method takes. */

@@ -2,7 +2,7 @@
 // as libraries send what their server knows and we do not. Data and info are cut out of the body as they stand.
 import { Type } from "@sinclair/typebox";
 
-/** Commands in one batch or body, and topics in one broadcast. */
+/** Commands in one batch, and topics in one broadcast. */
 export const BATCH_MAX = 1_000;
 
 const Text = Type.Optional(Type.String());
@@ -91,4 +91,9 @@ export const Batch = Type.Object({
     description: "Each an object with one method and its body.",
     examples: [[{ publish: { channel: "news", data: 1 } }]],
   }),
+});
+export const Command = Type.Object({
+  id: Type.Optional(Type.Integer()),
+  method: Type.String({ examples: ["publish"] }),
+  params: Type.Optional(Type.Object({}, { examples: [{ channel: "news", data: {} }] })),
 });

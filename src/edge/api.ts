@@ -1,35 +1,26 @@
-// The backend's API as Centrifugo's libraries know it: POST /api/<method>, many methods in one batch, and
-// all of them at POST /api (shared/centrifuge-protocol.md, 16).
-import { type TSchema, Type } from "@sinclair/typebox";
+// The backend's API as Centrifugo's libraries know it: POST /api/<method>, many methods in one batch, and POST /api with
+// commands that name their method (shared/centrifuge-protocol.md, 16).
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import type { Elysia } from "elysia";
 import { EngineUnavailable } from "../relay/engine";
-import { type ErrorCode, engineUnavailable, Refusal } from "../relay/errors";
+import { engineUnavailable, Refusal } from "../relay/errors";
 import { rawItems, rawMember } from "../relay/json-text";
+import {
+  API_ERRORS,
+  type ApiDocument,
+  BATCH_DOCUMENT,
+  COMMANDS_DOCUMENT,
+  METHOD_DOCUMENTS,
+} from "./api-documents";
 import { apiMethods, bad } from "./api-methods";
-import { answerOf, Line, Replies } from "./api-results";
-import { BATCH_MAX, Batch } from "./api-shapes";
+import { BATCH_MAX, Batch, Command } from "./api-shapes";
 import { bodyDocument, readJson, readText } from "./body";
 import { granted, Refused } from "./refusal";
 import type { RouteOptions } from "./routes";
 import { errorAnswers } from "./schemas";
 
-/** Of a body that is one command to a line. */
-const Command = Type.Object({
-  method: Type.String({ examples: ["publish"] }),
-  params: Type.Optional(Type.Unknown({ description: "The body of the method." })),
-});
-
 const batchShape = TypeCompiler.Compile(Batch);
 const commandShape = TypeCompiler.Compile(Command);
-
-const API_ERRORS: readonly ErrorCode[] = [
-  "bad_request",
-  "malformed_json",
-  "unauthorized",
-  "body_too_large",
-  "unsupported_media_type",
-];
 
 /** HTTP statuses for error codes, with X-Centrifugo-Error-Mode: transport. */
 const STATUS: Readonly<Record<number, number>> = {
@@ -50,9 +41,10 @@ export function api({ relay, log, checkKey, security, bodyBytes, apiFormat }: Ro
     return JSON.stringify({ error: { code, message } });
   };
 
-  const run = async (name: string, value: unknown, text: string): Promise<string | Refusal> => {
+  const run = async (name: string, body: unknown, text: string): Promise<string | Refusal> => {
+    const value = asSent(body);
     const found = Object.hasOwn(methods, name) ? methods[name] : undefined;
-    if (found === undefined) return noMethod();
+    if (found === undefined) return new Refusal("not_found", "There is no such method.");
     if (!found.shape.Check(value)) {
       const error = found.shape.Errors(value).First();
       return bad(`${error?.path ?? ""}: ${error?.message ?? "wrong shape"}.`);
@@ -81,18 +73,14 @@ export function api({ relay, log, checkKey, security, bodyBytes, apiFormat }: Ro
     return `"replies":[${replies.join(",")}]`;
   };
 
-  /** Commands like {"method": "publish", "params": {…}}, one to a line, as older libraries send all. */
-  const lines = async (text: string): Promise<string> => {
-    const commands = text.split("\n").filter((line) => line.trim() !== "");
-    if (commands.length === 0) throw new Refused(malformed());
-    if (commands.length > BATCH_MAX) throw new Refused(tooMany());
-    const parsed = commands.map(commandIn);
-    const replies: string[] = [];
-    for (const [i, { method, params }] of parsed.entries()) {
-      const result = await run(method, params, rawMember(commands[i] as string, "params") ?? "{}");
-      replies.push(result instanceof Refusal ? errorJson(result) : `{"result":${result}}`);
-    }
-    return replies.join("\n");
+  /** A command like {"method": "publish", "params": {…}}; its reply has its id, if it has one. */
+  const obey = async (text: string): Promise<string> => {
+    const command: unknown = JSON.parse(text);
+    if (!commandShape.Check(command)) return errorJson(bad("method and params are needed."));
+    const { id, method, params = {} } = command;
+    const result = await run(method, params, rawMember(text, "params") ?? "{}");
+    const reply = result instanceof Refusal ? errorJson(result) : `{"result":${result}}`;
+    return id === undefined ? reply : `{"id":${id},${reply.slice(1)}`;
   };
 
   /** `result` has the members of the answer. */
@@ -106,18 +94,10 @@ export function api({ relay, log, checkKey, security, bodyBytes, apiFormat }: Ro
   };
 
   /** What all routes have. */
-  const route = (
-    summary: string,
-    body: TSchema,
-    answers: TSchema,
-    { description, errors = [] }: { description?: string; errors?: ErrorCode[] } = {},
-  ) => ({
+  const route = ({ summary, description, body, answer, errors = [] }: ApiDocument) => ({
     parse: "none" as const,
     beforeHandle: checkKey,
-    response: {
-      200: answers,
-      ...errorAnswers(...API_ERRORS, ...errors),
-    },
+    response: { 200: answer, ...errorAnswers(...API_ERRORS, ...errors) },
     detail: {
       tags: ["centrifuge"],
       summary,
@@ -128,15 +108,15 @@ export function api({ relay, log, checkKey, security, bodyBytes, apiFormat }: Ro
   });
 
   return (app: Elysia) => {
-    for (const [name, { summary, body, result }] of Object.entries(methods)) {
+    for (const [name, document] of Object.entries(METHOD_DOCUMENTS)) {
       app.post(
         `/api/${name}`,
         async ({ request }) => {
           const { text, value } = await readJson(request, bodyBytes, false);
-          const outcome = await run(name, value, text);
-          return answer(outcome instanceof Refusal ? outcome : `"result":${outcome}`, request);
+          const result = await run(name, value, text);
+          return answer(result instanceof Refusal ? result : `"result":${result}`, request);
         },
-        route(summary, body, answerOf(result)),
+        route(document),
       );
     }
     return (
@@ -147,23 +127,25 @@ export function api({ relay, log, checkKey, security, bodyBytes, apiFormat }: Ro
             const { text, value } = await readJson(request, bodyBytes, false);
             return answer(await batch(value, text), request);
           },
-          route("Call up to 1,000 methods, one after the other", Batch, Replies),
+          route(BATCH_DOCUMENT),
         )
         .post(
           "/api",
-          async ({ request }) => json(await lines(await readText(request, bodyBytes))),
-          // Of several lines it is not JSON, but what those libraries know.
-          route("The same for older libraries", Command, Line, {
-            description: "One such object to a line, at most 1,000, and for each a line like this.",
-            errors: ["batch_too_large"],
-          }),
+          async ({ request }) => {
+            const commands = commandsIn(await readText(request, bodyBytes));
+            const replies: string[] = [];
+            for (const command of commands) replies.push(await obey(command));
+            return json(replies.join("\n"));
+          },
+          route(COMMANDS_DOCUMENT),
         )
         // With its key checked first: who has none is not told which methods there are.
         .post(
           "/api/:method",
-          ({ params: { method }, request }) => {
+          ({ params: { method: name }, request }) => {
+            const refusal = new Refusal("not_found", "There is no such method.");
             // Calls are a method of theirs, of which no call is known here.
-            return method === "rpc" ? answer(noMethod(), request) : granted(noMethod());
+            return name === "rpc" ? answer(refusal, request) : granted(refusal);
           },
           { parse: "none", beforeHandle: checkKey, detail: { hide: true } },
         )
@@ -171,29 +153,36 @@ export function api({ relay, log, checkKey, security, bodyBytes, apiFormat }: Ro
   };
 }
 
-function noMethod(): Refusal {
-  return new Refusal("not_found", "There is no such method.");
+/**
+ * Libraries in Go send null for what is not there, and rely on names in any case: gocent 3 has "Disconnect" among its
+ * members.
+ */
+function asSent(body: unknown): unknown {
+  if (typeof body !== "object" || body === null || Array.isArray(body)) return body;
+  const members = Object.entries(body).filter(([, value]) => value !== null);
+  return Object.fromEntries(members.map(([name, value]) => [name.toLowerCase(), value]));
 }
 
-function tooMany(): Refusal {
-  return new Refusal("batch_too_large", `A body may have at most ${BATCH_MAX} commands.`);
-}
-
-function malformed(): Refusal {
-  return new Refusal("malformed_json", "A line is not a command in JSON.");
-}
-
-/** Throws Refused. */
-function commandIn(line: string): { method: string; params: unknown } {
-  let value: unknown;
-  try {
-    value = JSON.parse(line);
-  } catch {
-    throw new Refused(malformed());
+/** The texts of commands: one to a line, or one alone over many. Throws Refused. */
+function commandsIn(text: string): readonly string[] {
+  if (isJson(text)) return [text];
+  const lines = text.split("\n").filter((line) => line.trim() !== "");
+  if (lines.length > BATCH_MAX) {
+    throw new Refused(
+      new Refusal("batch_too_large", `A body may have at most ${BATCH_MAX} commands.`),
+    );
   }
-  if (!commandShape.Check(value)) throw new Refused(malformed());
-  const { method, params = {} } = value as { method: string; params?: unknown };
-  return { method, params };
+  if (lines.length > 0 && lines.every(isJson)) return lines;
+  throw new Refused(new Refusal("malformed_json", "Send commands in JSON, one to a line."));
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function json(text: string, status = 200): Response {

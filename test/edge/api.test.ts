@@ -536,51 +536,67 @@ describe("batch", () => {
   });
 });
 
-describe("POST /api, commands in lines, as older libraries send all of them", () => {
-  const lines = async (...commands: string[]) => {
-    const body = commands.join("\n");
-    const answer = await fetch(`${relay.url}/api`, { method: "POST", body });
-    const text = await answer.text();
-    const answers = text.split("\n").map((line) => JSON.parse(line));
-    return { status: answer.status, text, answers };
+describe("POST /api, as older libraries use it", () => {
+  /** The answer is JSON by its type, but of one text for each command. */
+  const commands = async (body: string) => {
+    const response = await fetch(`${relay.url}/api`, { method: "POST", body });
+    return { status: response.status, lines: (await response.text()).split("\n") };
   };
 
-  test("answers each in its place, in a line", async () => {
-    const { status, text, answers } = await lines(
-      '{"method":"publish","params":{"channel":"lines","data": [1.0] }}',
-      '{"params":{"channel":"lines","limit":1},"method":"history"}',
-      '{"method":"nothing","params":{}}',
-      '{"method":"__proto__"}',
-      '{"method":"batch","params":{"commands":[]}}',
-      '{"method":"channels"}',
-      '{"method":"publish","params":null}',
-      "",
+  test("obeys commands, one to a line, and answers each in its place", async () => {
+    const { status, lines } = await commands(
+      [
+        '{"method":"publish","params":{"channel":"older","data": {"x": 1.0}}}',
+        "",
+        '{"id":7,"method":"history","params":{"channel":"older","limit":1}}',
+        '{"method":"publish","params":{"channel":""}}',
+        '{"id":8,"method":"nothing","params":{}}',
+        '{"method":7}',
+        '{"method":"info"}',
+      ].join("\n"),
     );
     expect(status).toBe(200);
-    const shape = answers.map(({ error, result }) => error?.code ?? Object.keys(result)[0]);
-    expect(shape).toEqual(["offset", "publications", 104, 104, 104, "channels", 107]);
-    expect(text).toContain('{"data":[1.0],"offset":1}');
+    const [published, read, ...others] = lines;
+    expect(JSON.parse(published as string).result.offset).toBe(1);
+    expect(read).toStartWith('{"id":7,"result":{"publications":[{"data":{"x": 1.0},"offset":1}]');
+    const bad = { error: { code: 107, message: "bad request" } };
+    const unknown = { error: { code: 104, message: "method not found" } };
+    const [empty, nothing, wrong, info] = others.map((line) => JSON.parse(line));
+    expect([empty, nothing, wrong]).toEqual([bad, { id: 8, ...unknown }, bad]);
+    expect(info.result.nodes).toHaveLength(1);
   });
 
-  test("runs none of them when a line is not a command", async () => {
-    const good = '{"method":"publish","params":{"channel":"none run","data":1}}';
-    for (const bad of ["[]", "1", "null", "{}", '{"method":1}', "{", "x"]) {
-      const { status, answers } = await lines(good, bad);
-      expect([status, answers[0].error.code]).toEqual([400, "malformed_json"]);
-    }
-    expect((await lines()).status).toBe(400);
-    expect((await call("history", { channel: "none run" })).result.offset).toBe(0);
+  test("takes one command over many lines", async () => {
+    const command = { method: "publish", params: { channel: "older lines", data: 1 } };
+    const { lines } = await commands(JSON.stringify(command, null, 2));
+    expect(lines).toHaveLength(1);
+    expect(JSON.parse(lines[0] as string).result.offset).toBe(1);
   });
 
-  test("takes at most 1,000, and asks for the key", async () => {
-    const info = '{"method":"presence_stats","params":{"channel":"seen:a"}}';
-    expect((await lines(...Array(1_000).fill(info))).status).toBe(200);
-    const { answers } = await lines(...Array(1_001).fill(info));
-    expect(answers[0].error.code).toBe("batch_too_large");
-    expect((await guarded.request("POST", "/api", { body: info })).status).toBe(401);
+  test("publishes nothing of a body that is not JSON, empty, or of too many commands", async () => {
+    const command = '{"method":"publish","params":{"channel":"older none","data":1}}';
+    expect((await commands(`${command}\n{`)).status).toBe(400);
+    expect((await commands("")).status).toBe(400);
+    expect((await commands(Array(1_001).fill(command).join("\n"))).status).toBe(413);
+    const { result } = await call("history", { channel: "older none" });
+    expect(result.offset).toBe(0);
+  });
+
+  test("needs a key where the relay has keys", async () => {
+    const body = '{"method":"info"}';
+    expect((await guarded.request("POST", "/api", { body })).status).toBe(401);
     const headers = { authorization: `apikey ${KEY}` };
-    expect((await guarded.request("POST", "/api", { body: info, headers })).status).toBe(200);
+    expect((await guarded.request("POST", "/api", { body, headers })).status).toBe(200);
   });
+});
+
+test("null is no other than what is not there, and names are good in any case, as libraries in Go rely on", async () => {
+  const body = { channel: "go", limit: 1, since: null, reverse: null };
+  expect((await call("history", body)).result.publications).toEqual([]);
+  const session = await sessionOf("go");
+  const Disconnect = { code: 3011, reason: "force reconnect" };
+  await call("disconnect", { user: "go", Disconnect, ClientWhitelist: null }, guarded);
+  expect(await session.closed).toEqual(Disconnect);
 });
 
 describe("the time that it takes grows with the work, not with its square", () => {
