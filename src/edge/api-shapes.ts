@@ -86,11 +86,7 @@ export const Channels = Type.Object({
   pattern: Type.Optional(Type.String({ description: "Such as news:*; not set, or empty: all." })),
 });
 export const Batch = Type.Object({
-  commands: Type.Array(Type.Unknown(), {
-    maxItems: BATCH_MAX,
-    description: "Each an object with one method and its body.",
-    examples: [[{ publish: { channel: "news", data: 1 } }]],
-  }),
+  commands: Type.Array(Type.Unknown(), { maxItems: BATCH_MAX }),
 });
 export const Command = Type.Object({
   id: Type.Optional(Type.Integer()),
