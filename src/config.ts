@@ -19,9 +19,9 @@ import {
   readSetting,
   type Setting,
   SettingError,
-  text,
   whole,
 } from "./setting";
+import { TOKEN_SETTINGS } from "./token-settings";
 import { readTopicsFile } from "./topics-file";
 
 /** All settings, in the order in which the README lists them. */
@@ -42,35 +42,10 @@ export const SETTINGS = {
     "BATON_API_KEYS",
     "",
     "keys without commas or spaces",
-    "Keys that open register, unregister, publish and history; several, so that one can be replaced. Not set: open to all, on loopback only.",
+    "Keys that open what the backend does: register, unregister, publish, history, presence, users and /api; several, so that one can be replaced. Not set: open to all, on loopback only.",
     (item) => /^[\x21-\x7e]{1,512}$/.test(item),
   ),
-  tokenSecret: text(
-    "BATON_TOKEN_SECRET",
-    "Secret of clients' tokens that are signed with HS256, HS384 or HS512: at least 16 characters, better 32 random ones.",
-    "a text of 1 to 4096 characters",
-    (value) => value.length <= 4_096,
-  ),
-  tokenPublicKey: text(
-    "BATON_TOKEN_PUBLIC_KEY",
-    "Public key of clients' tokens that are signed with RS256, ES256 or EdDSA; line ends may be written as \\n.",
-    "a public key in PEM (SPKI)",
-    (value) => value.startsWith("-----BEGIN PUBLIC KEY-----"),
-  ),
-  tokenJwksUrl: text(
-    "BATON_TOKEN_JWKS_URL",
-    "Where the public keys of clients' tokens are published, as a JWK Set.",
-    "an http:// or https:// address",
-    (value) => URL.canParse(value) && /^https?:$/.test(new URL(value).protocol),
-  ),
-  anonymous: flag(
-    "BATON_ANONYMOUS",
-    "1 lets Centrifuge clients without a token in, as the anonymous user.",
-  ),
-  personalTopics: flag(
-    "BATON_PERSONAL_TOPICS",
-    "1 gives each known user of a Centrifuge client the topic # and its name, from the start.",
-  ),
+  ...TOKEN_SETTINGS,
   insecure: flag(
     "BATON_INSECURE",
     "1 allows another address than loopback without keys, where something else protects the relay.",
@@ -79,7 +54,7 @@ export const SETTINGS = {
     "BATON_ORIGINS",
     "*",
     "* or origins like https://app.example.com",
-    "Pages that may call the relay (CORS) and open sockets. Clients that send no Origin, so no browsers, are not concerned.",
+    "Pages that may call the relay and open sockets; others get 403, whatever they ask for. Clients that send no Origin, so no browsers, are not concerned.",
     isOrigin,
   ),
   defaultTopics: list(
@@ -129,7 +104,7 @@ export const SETTINGS = {
     20_000,
     1,
     10_000_000,
-    "Frames (pings too) that one connection may send in a second: 20,000 cost about a tenth of a core.",
+    "What one connection may send in a second: frames and pings, and where one frame has several, its commands, and its new topics by eights. 20,000 frames cost about a tenth of a core.",
   ),
   messageBytes: whole(
     "BATON_MESSAGE_BYTES",

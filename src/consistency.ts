@@ -57,6 +57,28 @@ export function checkTogether(settings: Settings): void {
   }
 }
 
+/** What is allowed and may be unwise, in sentences for the log. */
+export function weaknesses(settings: Settings): string[] {
+  const { host, apiKeys, tokenSecret, tokenPublicKey, tokenJwksUrl } = settings;
+  const found: string[] = [];
+  if (apiKeys.length === 0) {
+    if (!isLoopback(host)) {
+      found.push("BATON_INSECURE=1: anyone who reaches this address can publish");
+    } else if (tokenSecret + tokenPublicKey + tokenJwksUrl !== "") {
+      found.push(
+        "clients need tokens, but without BATON_API_KEYS anyone who reaches this address, as through a proxy, can publish and read",
+      );
+    }
+  }
+  if (apiKeys.some((key) => key.length < 16)) {
+    found.push("an API key has fewer than 16 characters: easy to guess");
+  }
+  if (tokenSecret !== "" && Buffer.byteLength(tokenSecret) < SECRET_BYTES_MIN) {
+    found.push(`BATON_TOKEN_SECRET has fewer than ${SECRET_BYTES_MIN} bytes: easy to guess`);
+  }
+  return found;
+}
+
 /** Whether only this machine can reach the address. */
 export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || /^127\.\d+\.\d+\.\d+$/.test(host);

@@ -1,6 +1,6 @@
 // The process: reads the settings, runs a node, or a supervisor with its workers, and ends. The only process.exit.
 import { readSettings, type Settings } from "./config";
-import { isLoopback } from "./consistency";
+import { weaknesses } from "./consistency";
 import { createLog, type Log, shown } from "./edge/log";
 import { EngineFailure, start } from "./node";
 import { SettingError } from "./setting";
@@ -150,12 +150,7 @@ async function main(): Promise<void> {
   for (const variable of settings.unknownVariables) {
     log.warn({ variable: shown(variable) }, "this variable is no setting of Baton; see the README");
   }
-  if (!isLoopback(settings.host) && settings.apiKeys.length === 0) {
-    log.warn("BATON_INSECURE=1: anyone who reaches this address can publish");
-  }
-  for (const key of settings.apiKeys) {
-    if (key.length < 16) log.warn("an API key has fewer than 16 characters: easy to guess");
-  }
+  for (const warning of weaknesses(settings)) log.warn(warning);
   const { url } = service;
   log.info(
     `Baton listens on ${url}. Try: curl ${url}/register -H 'content-type: application/json' -d '{"user_id":1}', connect to the url it gives, and see ${url}/openapi for the rest.`,

@@ -59,13 +59,13 @@ export async function start(
 ): Promise<Running> {
   const now = () => performance.now();
   const rules = rulesOf(settings);
-  const tokens = await tokenCheck(settings);
+  const tokens = await tokenCheck(settings, log);
   const isOpen = tokens === undefined && settings.apiKeys.length === 0;
   const node = newId();
   const engine = given ?? makeEngine(settings, log, { node, machine });
   const sockets = new Sockets(settings, log);
-  const { backpressureBytes, origins } = settings;
-  const streams = new Streams({ backpressureBytes, origins, log });
+  const { backpressureBytes } = settings;
+  const streams = new Streams({ backpressureBytes, log });
   const streamed = new Set(
     PROTOCOLS.filter(({ carrier }) => carrier === "stream").map(({ name }) => name),
   );

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { readSettings, SETTINGS } from "../src/config";
+import { weaknesses } from "../src/consistency";
 import { descriptorLimit } from "../src/descriptors";
 import { SettingError } from "../src/setting";
 
@@ -90,6 +91,17 @@ describe("settings that depend on each other", () => {
       expect(read({ HOST: host }).host).toBe(host);
     },
   );
+
+  test("what is allowed and may be unwise is said", () => {
+    const said = (env: Record<string, string>) => weaknesses(read(env)).join();
+    const key = { BATON_API_KEYS: "a-long-random-key" };
+    expect(said({})).toBe("");
+    expect(said({ ...key, BATON_TOKEN_SECRET: "x".repeat(32) })).toBe("");
+    expect(said({ BATON_API_KEYS: "short,a-long-random-key" })).toContain("16 characters");
+    expect(said({ ...key, BATON_TOKEN_SECRET: "short" })).toContain("32 bytes");
+    expect(said({ BATON_TOKEN_JWKS_URL: "https://a.example" })).toContain("BATON_API_KEYS");
+    expect(said({ HOST: "::", BATON_INSECURE: "1" })).toContain("BATON_INSECURE=1");
+  });
 
   test("connections are bounded by the descriptor limit, less a reserve", () => {
     expect(readSettings({}, 20_000).connectionsMax).toBe(19_000);

@@ -102,3 +102,31 @@ test("the packages are pinned to exact versions", async () => {
     expect(version).toMatch(/^\d+\.\d+\.\d+$/);
   }
 });
+
+test("every row of section I of the fault catalogue has a test with its name, or a reason why not", async () => {
+  const titles = (
+    await Promise.all(
+      [...new Bun.Glob("test/**/*.ts").scanSync(root)].map((path) =>
+        Bun.file(join(root, path)).text(),
+      ),
+    )
+  ).join("\n");
+  const architecture = await Bun.file(join(root, "ARCHITECTURE.md")).text();
+  for (let row = 1; row <= 17; row++) {
+    const hasTest = new RegExp(`["\`]I${row}: `).test(titles);
+    const hasReason = new RegExp(`^\\| I${row} .*\\| no test: `, "m").test(architecture);
+    expect(hasTest !== hasReason, `I${row}`).toBe(true);
+    expect(architecture).toContain(`| I${row} `);
+  }
+});
+
+test("the files that ARCHITECTURE.md names are there", async () => {
+  const architecture = await Bun.file(join(root, "ARCHITECTURE.md")).text();
+  const named = new Set(architecture.match(/[\w-]+\/[\w./-]+\.ts\b/g));
+  expect(named.size).toBeGreaterThan(40);
+  for (const name of named) {
+    const places = [name, `src/${name}`, `test/${name}`].map((path) => join(root, path));
+    const found = await Promise.all(places.map((path) => Bun.file(path).exists()));
+    expect(found, name).toContain(true);
+  }
+});

@@ -149,6 +149,74 @@ const cutOff = (relay: TestRelay): void => {
   }
 };
 
+test("the plain client that it shows gets messages, and comes back", async () => {
+  await using relay = await startRelay();
+  const code = blockAfter("<!-- example", "### Get messages with a WebSocket");
+  const page = new Page();
+  let over = false;
+  const soon = (work: () => void) => void (over || setTimeout(work, 20));
+  let asked = 0;
+  const relayAddress = async () => {
+    // The first time the backend is not there.
+    if (++asked === 1) throw new Error("not there");
+    return relay.register(1);
+  };
+  const connect = new Function(
+    ...["relayAddress", "onMessage", "setTimeout"],
+    `${code}; return connect;`,
+  )(relayAddress, (data: string) => page.onMessage("plain", data), soon);
+  await connect(["news", "orders"]);
+  const isThere = async () => (await relay.publish("orders", "live")) === 1;
+  await until("it to be subscribed", isThere);
+  expect(await page.take(1)).toEqual(['plain: "live"']);
+  cutOff(relay);
+  await until("it to be back", isThere);
+  expect(await page.take(1)).toEqual(['plain: "live"']);
+  for (const connection of relay.running.relay.connections()) {
+    await relay.request("DELETE", `/register/${connection.id}`);
+  }
+  await until("it to be gone", () => relay.counts.connections === 0);
+  expect(asked).toBe(3);
+  over = true;
+});
+
+test("the backend that it shows registers, and publishes once though an answer is lost", async () => {
+  const key = "a-long-enough-api-key";
+  await using relay = await startRelay({ BATON_API_KEYS: key });
+  let answers = 0;
+  // The first answer is lost after the relay has given it, the second is that it cannot serve.
+  using before = Bun.serve({
+    port: 0,
+    async fetch(request) {
+      const { pathname } = new URL(request.url);
+      const { method, headers } = request;
+      if (pathname === "/publish" && ++answers === 2) return new Response("", { status: 503 });
+      const answer = await fetch(relay.url + pathname, {
+        method,
+        headers,
+        body: await request.text(),
+      });
+      if (pathname !== "/publish" || answers > 1) return answer;
+      return new Response("", { status: 502 });
+    },
+  });
+  const [code] = blocksAfter("### Publish from your backend", "js") as [string];
+  const env = { RELAY_URL: `http://127.0.0.1:${before.port}`, RELAY_KEY: key };
+  const soon = (work: () => void) => setTimeout(work, 1);
+  const { register, publish } = new Function(
+    ...["process", "setTimeout"],
+    `${code}; return { register, publish };`,
+  )({ env }, soon);
+  const { url, sse } = await register(1, ["news"]);
+  expect(sse).toContain("/sse/");
+  const client = await relay.open(url.replace(/:\d+\//, `:${relay.port}/`));
+  expect(await publish("news", { n: 1 })).toMatchObject({ offset: 1, delivered: 1 });
+  expect(answers).toBe(3);
+  expect(await publish("news", "for one", { user_id: 1 })).toMatchObject({ offset: 2 });
+  expect(await client.take(2)).toEqual(['{"n":1}', "for one"]);
+  expect(publish("", 1)).rejects.toThrow("invalid_topic");
+});
+
 test("the WebSocket client that it shows loses nothing over a lost connection", async () => {
   await using relay = await startRelay();
   const code = blockAfter("<!-- example", "### Lose nothing with a WebSocket");
@@ -221,8 +289,9 @@ test("the Centrifuge client and the tokens that it shows work, and lose nothing 
     BATON_TOPICS_FILE: join(folder, "topics.json"),
   });
   const without = (code: string) => code.replaceAll(/^import .*$/gm, "");
-  const [client, signing] = blocksAfter("### Use a Centrifuge SDK", "js") as [string, string];
-  const { connectionToken } = new Function(
+  const [client] = blocksAfter("### Use a Centrifuge SDK", "js") as [string];
+  const [signing] = blocksAfter("### Sign tokens", "js") as [string];
+  const { connectionToken, topicToken } = new Function(
     "SignJWT",
     "process",
     `${without(signing)}; return { connectionToken, topicToken };`,
@@ -244,6 +313,13 @@ test("the Centrifuge client and the tokens that it shows work, and lose nothing 
   cutOff(relay);
   await relay.publish("news", "missed");
   expect(await page.take(1)).toEqual(['news: "missed"']);
+  const closed = centrifuge.newSubscription("$closed", {
+    token: await topicToken("42", "$closed"),
+  });
+  closed.on("publication", ({ data }: { data: unknown }) => page.onMessage("$closed", data));
+  closed.subscribe();
+  await until("it to be subscribed", async () => (await relay.publish("$closed", "for me")) === 1);
+  expect(await page.take(1)).toEqual(['$closed: "for me"']);
   centrifuge.disconnect();
   rmSync(folder, { recursive: true });
 });

@@ -89,7 +89,8 @@ export function apiMethods({ relay, format }: ApiMethodsOptions): Record<string,
     }),
 
     disconnect: method(Shape.Disconnect, async (body) => {
-      const close = closeOf(body.disconnect?.code, body.disconnect?.reason);
+      // Libraries write 0 where no code is given.
+      const close = closeOf(body.disconnect?.code || undefined, body.disconnect?.reason);
       if (close instanceof Refusal) return close;
       const refusal = nobody(body);
       if (refusal === undefined) await backend.disconnect(body, close, body.whitelist);

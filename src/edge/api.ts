@@ -1,17 +1,23 @@
 // The backend's API as Centrifugo's libraries know it: POST /api/<method>, many methods in one batch, and POST /api with
 // commands that name their method (shared/centrifuge-protocol.md, 16).
-import { Type } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import type { Elysia } from "elysia";
 import { EngineUnavailable } from "../relay/engine";
 import { engineUnavailable, Refusal } from "../relay/errors";
 import { rawItems, rawMember } from "../relay/json-text";
+import {
+  API_ERRORS,
+  type ApiDocument,
+  BATCH_DOCUMENT,
+  COMMANDS_DOCUMENT,
+  METHOD_DOCUMENTS,
+} from "./api-documents";
 import { apiMethods, bad } from "./api-methods";
 import { BATCH_MAX, Batch, Command } from "./api-shapes";
 import { bodyDocument, readJson, readText } from "./body";
 import { granted, Refused } from "./refusal";
 import type { RouteOptions } from "./routes";
-import { ApiAnswer, ApiMethod, errorAnswers } from "./schemas";
+import { errorAnswers } from "./schemas";
 
 const batchShape = TypeCompiler.Compile(Batch);
 const commandShape = TypeCompiler.Compile(Command);
@@ -90,75 +96,64 @@ export function api({ relay, log, checkKey, security, bodyBytes, apiFormat }: Ro
     return json(JSON.stringify({ code, message }), STATUS[code] ?? 500);
   };
 
-  return (app: Elysia) =>
-    app
-      .post(
-        "/api/:method",
-        async ({ params: { method: name }, request }) => {
+  /** What all routes have. */
+  const route = ({ summary, description, body, answer, errors = [] }: ApiDocument) => ({
+    parse: "none" as const,
+    beforeHandle: checkKey,
+    response: { 200: answer, ...errorAnswers(...API_ERRORS, ...errors) },
+    detail: {
+      tags: ["centrifuge"],
+      summary,
+      ...(description !== undefined && { description }),
+      requestBody: bodyDocument(body),
+      security,
+    },
+  });
+
+  return (app: Elysia) => {
+    for (const [name, document] of Object.entries(METHOD_DOCUMENTS)) {
+      app.post(
+        `/api/${name}`,
+        async ({ request }) => {
           const { text, value } = await readJson(request, bodyBytes, false);
-          if (name === "batch") return answer(await batch(value, text), request);
-          // Calls are a method of theirs, of which no call is known here.
-          if (!Object.hasOwn(methods, name) && name !== "rpc") {
-            granted(new Refusal("not_found", "There is no such method."));
-          }
           const result = await run(name, value, text);
           return answer(result instanceof Refusal ? result : `"result":${result}`, request);
         },
-        {
-          parse: "none",
-          beforeHandle: checkKey,
-          params: ApiMethod,
-          response: {
-            200: ApiAnswer,
-            ...errorAnswers(
-              "bad_request",
-              "malformed_json",
-              "unauthorized",
-              "not_found",
-              "body_too_large",
-            ),
-          },
-          detail: {
-            tags: ["centrifuge"],
-            summary: "The backend's API, as Centrifugo has it",
-            description: `Methods: ${Object.keys(methods).join(", ")}, batch. An error of a method is in the answer, with status 200.`,
-            requestBody: bodyDocument(Type.Object({})),
-            security,
-          },
-        },
-      )
-
-      .post(
-        "/api",
-        async ({ request }) => {
-          const commands = commandsIn(await readText(request, bodyBytes));
-          const replies: string[] = [];
-          for (const command of commands) replies.push(await obey(command));
-          return json(replies.join("\n"));
-        },
-        {
-          parse: "none",
-          beforeHandle: checkKey,
-          response: {
-            200: ApiAnswer,
-            ...errorAnswers(
-              "bad_request",
-              "malformed_json",
-              "unauthorized",
-              "batch_too_large",
-              "body_too_large",
-            ),
-          },
-          detail: {
-            tags: ["centrifuge"],
-            summary: "The same for older libraries",
-            description:
-              "Commands that name their method, one to a line and at most 1,000; a reply for each, in order.",
-            requestBody: bodyDocument(Command),
-            security,
-          },
-        },
+        route(document),
       );
+    }
+    return (
+      app
+        .post(
+          "/api/batch",
+          async ({ request }) => {
+            const { text, value } = await readJson(request, bodyBytes, false);
+            return answer(await batch(value, text), request);
+          },
+          route(BATCH_DOCUMENT),
+        )
+        .post(
+          "/api",
+          async ({ request }) => {
+            const commands = commandsIn(await readText(request, bodyBytes));
+            const replies: string[] = [];
+            for (const command of commands) replies.push(await obey(command));
+            return json(replies.join("\n"));
+          },
+          route(COMMANDS_DOCUMENT),
+        )
+        // With its key checked first: who has none is not told which methods there are.
+        .post(
+          "/api/:method",
+          ({ params: { method: name }, request }) => {
+            const refusal = new Refusal("not_found", "There is no such method.");
+            // Calls are a method of theirs, of which no call is known here.
+            return name === "rpc" ? answer(refusal, request) : granted(refusal);
+          },
+          { parse: "none", beforeHandle: checkKey, detail: { hide: true } },
+        )
+    );
+  };
 }
 
 /**

@@ -42,7 +42,7 @@ export async function readJson(
   bodyBytes: number,
   typed = true,
 ): Promise<{ text: string; value: unknown }> {
-  if (typed) checkHeaders(request.headers);
+  if (typed) checkType(request.headers);
   const bytes = await read(request, bodyBytes);
   try {
     const text = utf8.decode(bytes);
@@ -68,7 +68,7 @@ export function wrongShape(error: ValueError | undefined, example: string): Refu
   return new Refusal(code, `${field}: ${problem}.${allowed} Send JSON like ${example}.`);
 }
 
-function checkHeaders(headers: Headers): void {
+function checkType(headers: Headers): void {
   const type = headers.get("content-type") ?? "";
   const usual = type === "application/json";
   if (
@@ -82,15 +82,15 @@ function checkHeaders(headers: Headers): void {
       ),
     );
   }
-  const encoding = headers.get("content-encoding");
+}
+
+function read(request: Request, bodyBytes: number): Promise<Uint8Array> {
+  const encoding = request.headers.get("content-encoding");
   if (encoding !== null && encoding.toLowerCase() !== "identity") {
     throw new Refused(
       new Refusal("unsupported_media_type", "The body must not be compressed (Content-Encoding)."),
     );
   }
-}
-
-function read(request: Request, bodyBytes: number): Promise<Uint8Array> {
   const length = request.headers.get("content-length");
   if (length !== null && Number(length) > bodyBytes) throw new Refused(bodyTooLarge(bodyBytes));
   if (length !== null || request.body === null) return request.bytes();

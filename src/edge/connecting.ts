@@ -38,7 +38,6 @@ export function connecting(options: RouteOptions) {
             101: Switching,
             ...errorAnswers(
               "bad_request",
-              "forbidden_origin",
               "unknown_connection",
               "invalid_query",
               "upgrade_required",
@@ -84,7 +83,6 @@ export function connecting(options: RouteOptions) {
             200: EventStream,
             ...errorAnswers(
               "bad_request",
-              "forbidden_origin",
               "unknown_connection",
               "invalid_query",
               "permission_denied",

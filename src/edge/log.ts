@@ -30,3 +30,8 @@ export function shown(text: string): string {
     .toWellFormed()
     .replace(INVISIBLE, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
+
+/** As much of a connection's id as tells it from others: whoever has all of it may be able to connect with it. */
+export function shownId(id: string): string {
+  return `${id.slice(0, 8)}…`;
+}

@@ -195,14 +195,6 @@ export const StreamQuery = parameters({
   }),
 });
 
-export const ApiMethod = Type.Object({ method: Type.String({ examples: ["publish"] }) });
-
-export const ApiAnswer = Type.Union([
-  Type.Object({ result: Type.Object({}) }),
-  Type.Object({ replies: Type.Array(Type.Object({})) }),
-  Type.Object({ error: Type.Object({ code: Type.Integer(), message: Type.String() }) }),
-]);
-
 export const Nothing = Type.String({ maxLength: 0, description: "Nothing more is said." });
 
 export const EventStream = Type.String({
@@ -282,8 +274,9 @@ const errorSchema = (codes: readonly ErrorCode[]): TSchema =>
     { description: codes.map((code) => `\`${code}\`: ${ERRORS[code].means}`).join(" ") },
   );
 
-/** The error answers of a route, by status, from the codes that it can give. */
+/** The error answers of a route, by status, from the codes that it can give, and those that any route can. */
 export function errorAnswers(...codes: ErrorCode[]): Record<number, TSchema> {
-  const byStatus = Map.groupBy(codes, (code) => ERRORS[code].status as number);
+  const all: ErrorCode[] = ["forbidden_origin", ...codes];
+  const byStatus = Map.groupBy(all, (code) => ERRORS[code].status as number);
   return Object.fromEntries([...byStatus].map(([status, group]) => [status, errorSchema(group)]));
 }

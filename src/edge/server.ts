@@ -11,7 +11,7 @@ import { KEY } from "./documentation";
 import { guard } from "./guard";
 import { keyCheck } from "./keys";
 import type { Log } from "./log";
-import { originAllowed } from "./origins";
+import { originCheck } from "./origins";
 import { publishAnswer } from "./publishing";
 import { refuse, refuseInternal } from "./refusal";
 import { routes } from "./routes";
@@ -45,11 +45,12 @@ export interface ServerOptions {
 export function serve(options: ServerOptions): Server<Connection> {
   const { settings, relay, sockets, log } = options;
   const { bodyBytes, origins } = settings;
+  const checkOrigin = originCheck(origins);
   const checkKey = keyCheck(settings.apiKeys);
   const shared = {
     ...options,
-    handshake: sockets.handshake(relay, origins),
-    sessionHandshake: sockets.sessionHandshake(relay, origins, options.sessionProtocols.socket),
+    handshake: sockets.handshake(relay),
+    sessionHandshake: sockets.sessionHandshake(relay, options.sessionProtocols.socket),
     checkKey,
     publish: publishAnswer({ relay, log, checkKey, bodyBytes }),
     security: settings.apiKeys.length > 0 ? KEY : [],
@@ -77,12 +78,12 @@ export function serve(options: ServerOptions): Server<Connection> {
     maxRequestBodySize: NO_BODY_LIMIT,
     fetch(request): Response | undefined | Promise<Response | undefined> {
       const { headers } = request;
+      const foreign = checkOrigin(headers);
+      if (foreign !== undefined) return refuse(foreign);
       const refused = guard(request, bodyBytes);
       if (refused !== undefined) {
         const origin = headers.get("origin");
-        if (origin !== null && originAllowed(origin, origins)) {
-          refused.headers.set("access-control-allow-origin", origin);
-        }
+        if (origin !== null) refused.headers.set("access-control-allow-origin", origin);
         return refused;
       }
       if (request.method === "POST") {

@@ -21,12 +21,7 @@ const EmulationBody = Type.Object({
   data: Type.String({ description: "Commands, one to a line." }),
 });
 
-const COMMON = [
-  "bad_request",
-  "forbidden_origin",
-  "too_many_connections",
-  "shutting_down",
-] as const;
+const COMMON = ["bad_request", "too_many_connections", "shutting_down"] as const;
 
 export function sessions(options: RouteOptions) {
   const {
@@ -77,7 +72,10 @@ export function sessions(options: RouteOptions) {
           summary: "Connect with a Centrifuge SDK, without a WebSocket",
           description: "Commands in, one to a line; the response goes on with replies and pushes.",
         },
-        response: { 200: EventStream, ...errorAnswers(...COMMON, "body_too_large") },
+        response: {
+          200: EventStream,
+          ...errorAnswers(...COMMON, "body_too_large", "unsupported_media_type"),
+        },
       })
 
       .get(
@@ -103,7 +101,10 @@ export function sessions(options: RouteOptions) {
             summary: "The same, with the first commands in the body",
             description: "For clients that can send a body.",
           },
-          response: { 200: EventStream, ...errorAnswers(...COMMON, "body_too_large") },
+          response: {
+            200: EventStream,
+            ...errorAnswers(...COMMON, "body_too_large", "unsupported_media_type"),
+          },
         },
       )
 
@@ -132,7 +133,13 @@ export function sessions(options: RouteOptions) {
           },
           response: {
             204: Nothing,
-            ...errorAnswers("bad_request", "malformed_json", "not_found", "body_too_large"),
+            ...errorAnswers(
+              "bad_request",
+              "malformed_json",
+              "not_found",
+              "body_too_large",
+              "unsupported_media_type",
+            ),
           },
         },
       );

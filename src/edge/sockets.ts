@@ -5,8 +5,7 @@ import type { Connection, Outlet, Socket } from "../relay/connection";
 import { CLOSES, Refusal } from "../relay/errors";
 import type { Protocol } from "../relay/protocol";
 import type { Relay } from "../relay/relay";
-import { type Log, shown } from "./log";
-import { originAllowed } from "./origins";
+import { type Log, shown, shownId } from "./log";
 
 /** Makes a socket of a request for this id; a refusal, or undefined when it was upgraded. */
 export type Handshake = (
@@ -63,9 +62,9 @@ export class Sockets implements Outlet {
     }
   }
 
-  handshake(relay: Relay, origins: readonly string[]): Handshake {
+  handshake(relay: Relay): Handshake {
     const upgrade = (request: Request, connection: Connection): Refusal | undefined => {
-      const refusal = checkHandshake(request, origins);
+      const refusal = checkHandshake(request);
       if (refusal === undefined) {
         // Bun would agree to the first subprotocol that the client names, whatever it is.
         request.headers.delete("sec-websocket-protocol");
@@ -83,9 +82,9 @@ export class Sockets implements Outlet {
   }
 
   /** The same for clients that will say who they are. */
-  sessionHandshake(relay: Relay, origins: readonly string[], protocol: Protocol): SessionHandshake {
+  sessionHandshake(relay: Relay, protocol: Protocol): SessionHandshake {
     return (request) => {
-      const refusal = checkHandshake(request, origins);
+      const refusal = checkHandshake(request);
       if (refusal !== undefined) return refusal;
       const connection = relay.admission.admitSession(protocol);
       if (connection instanceof Refusal) return connection;
@@ -138,7 +137,7 @@ export class Sockets implements Outlet {
     try {
       handle();
     } catch (error) {
-      this.#log.error({ err: error, connection: ws.data.id }, "a socket handler failed");
+      this.#log.error({ err: error, connection: shownId(ws.data.id) }, "a socket handler failed");
       ws.close(1011, "internal error");
     }
   }
@@ -149,16 +148,16 @@ export class Sockets implements Outlet {
     // Bun closes over the backpressure limit with 1006 and no reason, as when a peer just goes.
     const cutOff = code === 1006 && reason === "" && this.#congested;
     if (cutOff || code === slow_consumer.code) {
-      this.#log.warn({ connection: id, user: shown(user) }, "slow consumer closed");
+      this.#log.warn({ connection: shownId(id), user: shown(user) }, "slow consumer closed");
     } else if (this.#log.isLevelEnabled("debug")) {
-      const fields = { connection: id, user: shown(user), code, reason: shown(reason) };
+      const fields = { connection: shownId(id), user: shown(user), code, reason: shown(reason) };
       this.#log.debug(fields, "connection closed");
     }
   }
 }
 
 // Bun checks the key; it takes any version and does not look at Connection (RFC 6455, 4.2.1).
-function checkHandshake(request: Request, origins: readonly string[]): Refusal | undefined {
+function checkHandshake(request: Request): Refusal | undefined {
   const { headers } = request;
   if (request.method !== "GET" || !hasToken(headers.get("upgrade"), "websocket")) {
     return new Refusal(
@@ -174,9 +173,6 @@ function checkHandshake(request: Request, origins: readonly string[]): Refusal |
       "bad_request",
       "The handshake lacks Connection: Upgrade; a proxy in between may have removed it.",
     );
-  }
-  if (!originAllowed(headers.get("origin"), origins)) {
-    return new Refusal("forbidden_origin", "This page's origin is not in BATON_ORIGINS.");
   }
   return undefined;
 }

@@ -6,8 +6,7 @@ import { CLOSES, Refusal } from "../relay/errors";
 import type { Protocol } from "../relay/protocol";
 import type { Relay } from "../relay/relay";
 import type { Beginning } from "../relay/relay-options";
-import { type Log, shown } from "./log";
-import { originAllowed } from "./origins";
+import { type Log, shown, shownId } from "./log";
 import { retryBlock, Stream } from "./stream";
 
 /** Bytes that the positions of a stream's topics may take in its id: it comes back in a header, and proxies take 8 KB of one. */
@@ -40,7 +39,6 @@ const EVENTS = {
 
 export interface StreamsOptions {
   readonly backpressureBytes: number;
-  readonly origins: readonly string[];
   readonly log: Log;
 }
 
@@ -59,12 +57,9 @@ export class Streams implements Outlet {
     this.#relay = relay;
   }
 
-  /** Answers an admitted connection with its stream. Refuses `forbidden_origin`, `too_many_topics`. */
+  /** Answers an admitted connection with its stream. Refuses `too_many_topics`. */
   open(request: Request, connection: Connection, beginning: Beginning): Response | Refusal {
     const relay = this.#relay as Relay;
-    if (!originAllowed(request.headers.get("origin"), this.#options.origins)) {
-      return new Refusal("forbidden_origin", "This page's origin is not in BATON_ORIGINS.");
-    }
     const idBytes = (beginning.topics ?? []).reduce(
       (sum, name) => sum + encodeURIComponent(name).length + POSITION_BYTES_MAX,
       0,
@@ -97,16 +92,15 @@ export class Streams implements Outlet {
     { first, type }: { first: string; type: string },
   ): Response | Refusal {
     const relay = this.#relay as Relay;
-    if (!originAllowed(request.headers.get("origin"), this.#options.origins)) {
-      return new Refusal("forbidden_origin", "This page's origin is not in BATON_ORIGINS.");
-    }
+    const headers = { ...EVENTS.headers, "content-type": type };
+    // Nobody would read the body, so the session would stay, and the request hang.
+    if (request.method === "HEAD") return new Response(null, { headers });
     const connection = relay.admission.admitSession(protocol);
     if (connection instanceof Refusal) return connection;
     const stream = this.#begin(request, connection, relay);
     if (first !== "") stream.send(first);
     relay.open(connection, stream);
     relay.receive(connection, commands);
-    const headers = { ...EVENTS.headers, "content-type": type };
     return new Response(stream.body, { headers });
   }
 
@@ -150,7 +144,7 @@ export class Streams implements Outlet {
   #logClose({ id, user, protocol }: Connection, code?: number): void {
     const { log } = this.#options;
     const { closes = CLOSES } = protocol;
-    const fields = { connection: id, user: shown(user) };
+    const fields = { connection: shownId(id), user: shown(user) };
     if (code === closes.slow_consumer.code) log.warn(fields, "slow consumer closed");
     else if (log.isLevelEnabled("debug")) log.debug({ ...fields, code }, "stream closed");
   }

@@ -1,9 +1,12 @@
 // Tokens of clients: JSON Web Tokens (RFC 7519), checked by jose with the keys that the settings name, and with no
 // others: what a token's own header says of keys is not looked at, and each kind of key takes its own algorithms only.
-import { createRemoteJWKSet, errors, importSPKI, type JWTPayload, jwtVerify } from "jose";
+import { errors, importSPKI, type JWTPayload, jwtVerify } from "jose";
 import type { ConnectionClaims, TokenCheck, TokenProblem, TopicClaims } from "../relay/authority";
 import { Refusal } from "../relay/errors";
+import { memberNames } from "../relay/json-text";
 import { checkTopic, toUser } from "../relay/text";
+import { keysOf } from "./jwks";
+import type { Log } from "./log";
 
 export interface TokenSettings {
   /** Empty: no such key. */
@@ -11,6 +14,9 @@ export interface TokenSettings {
   /** PEM (SPKI). */
   readonly tokenPublicKey: string;
   readonly tokenJwksUrl: string;
+  /** What `aud` and `iss` of a token must be. */
+  readonly tokenAudience: string;
+  readonly tokenIssuer: string;
 }
 
 const BY_SECRET = ["HS256", "HS384", "HS512"];
@@ -22,21 +28,21 @@ const SKEW_S = 5;
 /** Longer ones are not looked at. */
 const TOKEN_CHARACTERS_MAX = 16_384;
 
-/** A JWKS address is asked again for an unknown key at most this often, and a set is good for so long. */
-const JWKS_PAUSE_MS = 30_000;
-const JWKS_AGE_MS = 600_000;
-
 type Verify = (token: string) => Promise<JWTPayload>;
 
 /** Undefined when no key is set: then the relay is open. Throws when a public key cannot be read. */
-export async function tokenCheck(settings: TokenSettings): Promise<TokenCheck | undefined> {
-  const verifiers = await verifiersOf(settings);
+export async function tokenCheck(
+  settings: TokenSettings,
+  log: Log,
+): Promise<TokenCheck | undefined> {
+  const verifiers = await verifiersOf(settings, log);
   if (verifiers.length === 0) return undefined;
   const verify = async (token: string): Promise<JWTPayload | TokenProblem> => {
     if (token.length > TOKEN_CHARACTERS_MAX) return "invalid";
     for (const attempt of verifiers) {
       try {
-        return await attempt(token);
+        const claims = await attempt(token);
+        return repeatsItself(token) ? "invalid" : claims;
       } catch (error) {
         if (isUntimely(error)) return "expired";
         if (!(error instanceof errors.JOSEError)) throw error;
@@ -56,9 +62,14 @@ export async function tokenCheck(settings: TokenSettings): Promise<TokenCheck | 
   };
 }
 
-async function verifiersOf(settings: TokenSettings): Promise<Verify[]> {
+async function verifiersOf(settings: TokenSettings, log: Log): Promise<Verify[]> {
   const verifiers: Verify[] = [];
-  const common = { clockTolerance: SKEW_S };
+  const { tokenAudience, tokenIssuer } = settings;
+  const common = {
+    clockTolerance: SKEW_S,
+    ...(tokenAudience !== "" && { audience: tokenAudience }),
+    ...(tokenIssuer !== "" && { issuer: tokenIssuer }),
+  };
   if (settings.tokenSecret !== "") {
     const secret = new TextEncoder().encode(settings.tokenSecret);
     const options = { ...common, algorithms: BY_SECRET };
@@ -70,11 +81,7 @@ async function verifiersOf(settings: TokenSettings): Promise<Verify[]> {
     verifiers.push(async (token) => (await jwtVerify(token, key, options)).payload);
   }
   if (settings.tokenJwksUrl !== "") {
-    const keys = createRemoteJWKSet(new URL(settings.tokenJwksUrl), {
-      cooldownDuration: JWKS_PAUSE_MS,
-      cacheMaxAge: JWKS_AGE_MS,
-      timeoutDuration: 5_000,
-    });
+    const keys = keysOf(settings.tokenJwksUrl, log);
     const options = { ...common, algorithms: BY_PUBLIC_KEY };
     verifiers.push(async (token) => (await jwtVerify(token, keys, options)).payload);
   }
@@ -93,10 +100,19 @@ async function publicKey(pem: string) {
   throw new Error("BATON_TOKEN_PUBLIC_KEY is no RSA, P-256 or Ed25519 public key in PEM (SPKI).");
 }
 
-/** Expired, or not valid yet. */
+/** Expired, or not valid yet; a time that is none is neither. */
 function isUntimely(error: unknown): boolean {
   if (error instanceof errors.JWTExpired) return true;
-  return error instanceof errors.JWTClaimValidationFailed && error.claim === "nbf";
+  if (!(error instanceof errors.JWTClaimValidationFailed)) return false;
+  return error.claim === "nbf" && error.reason === "check_failed";
+}
+
+/** Whether a name stands twice in its header or claims: two readers could take it for two tokens (RFC 7519, 4). */
+function repeatsItself(token: string): boolean {
+  return token
+    .split(".", 2)
+    .map((part) => memberNames(Buffer.from(part, "base64url").toString("utf8")))
+    .some((names) => new Set(names).size < names.length);
 }
 
 function connectionClaims(claims: JWTPayload): ConnectionClaims | TokenProblem {
@@ -115,6 +131,8 @@ function connectionClaims(claims: JWTPayload): ConnectionClaims | TokenProblem {
         ...(data !== undefined && { data }),
       });
     }
+  } else if (isGiven(subs) || (isGiven(channels) && !Array.isArray(channels))) {
+    return "invalid";
   } else if (Array.isArray(channels)) {
     for (const name of channels) {
       if (typeof name !== "string") return "invalid";
@@ -122,7 +140,9 @@ function connectionClaims(claims: JWTPayload): ConnectionClaims | TokenProblem {
     }
   }
   for (const name of topics.keys()) if (checkTopic(name) !== undefined) return "invalid";
-  return { user: sub, ttl: ttlOf(claims), info: jsonOf(claims.info, claims.b64info), topics };
+  const ttl = ttlOf(claims);
+  if (typeof ttl === "string") return ttl;
+  return { user: sub, ttl, info: jsonOf(claims.info, claims.b64info), topics };
 }
 
 function topicClaims(claims: JWTPayload): TopicClaims | TokenProblem {
@@ -131,11 +151,13 @@ function topicClaims(claims: JWTPayload): TopicClaims | TokenProblem {
   if (typeof sub !== "string" || (client !== undefined && typeof client !== "string")) {
     return "invalid";
   }
+  const ttl = ttlOf(claims);
+  if (typeof ttl === "string") return ttl;
   return {
     user: sub,
     topic: channel,
     client: client === "" ? undefined : (client as string | undefined),
-    ttl: ttlOf(claims),
+    ttl,
     info: jsonOf(claims.info, claims.b64info),
     data: jsonOf(claims.data, claims.b64data),
   };
@@ -147,9 +169,12 @@ function isUser(name: string): boolean {
 }
 
 /** `expire_at` is in place of `exp`, 0 for never. */
-function ttlOf({ exp, expire_at }: JWTPayload): number | undefined {
-  const at = typeof expire_at === "number" ? expire_at : exp;
-  return at === undefined || at === 0 ? undefined : Math.max(0, at - Date.now() / 1000);
+function ttlOf({ exp, expire_at }: JWTPayload): number | undefined | TokenProblem {
+  const at = isGiven(expire_at) ? expire_at : exp;
+  if (at === undefined || at === 0) return undefined;
+  if (typeof at !== "number" || !Number.isFinite(at)) return "invalid";
+  const ttl = at - Date.now() / 1000;
+  return ttl < -SKEW_S ? "expired" : Math.max(0, ttl);
 }
 
 function jsonOf(value: unknown, base64: unknown): string | undefined {
@@ -163,6 +188,10 @@ function jsonOf(value: unknown, base64: unknown): string | undefined {
     }
   }
   return value === undefined || value === null ? undefined : JSON.stringify(value);
+}
+
+function isGiven(value: unknown): boolean {
+  return value !== undefined && value !== null;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

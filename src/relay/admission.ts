@@ -68,7 +68,7 @@ export class Admission {
   admit(given: string, protocol: Protocol): Maybe<Connection | Refusal> {
     const { registry } = this.#options;
     if (this.#options.isShuttingDown()) return shuttingDown();
-    const full = registry.connection(given) === undefined ? this.#noRoom(0) : undefined;
+    const full = registry.connection(given) === undefined ? this.#noRoom() : undefined;
     return then(this.#options.registrations.claim(given), (claimed) => {
       if (claimed instanceof Refusal) return claimed;
       const { id, term, elsewhere } = claimed;
@@ -101,7 +101,7 @@ export class Admission {
   /** A connection for a client that will say who it is; refused when there are too many. */
   admitSession(protocol: Protocol): Connection | Refusal {
     if (this.#options.isShuttingDown()) return shuttingDown();
-    const full = this.#noRoom(this.#options.opened());
+    const full = this.#noRoom();
     if (full !== undefined) return full;
     const connection = new Connection({ id: this.#options.newId(), user: "", term: 0 }, protocol);
     connection.publicId = connection.id;
@@ -118,10 +118,12 @@ export class Admission {
     return true;
   }
 
-  #noRoom(opened: number): Refusal | undefined {
-    const { limits, registry } = this.#options;
+  /** Those that have not said who they are take descriptors like all others. */
+  #noRoom(): Refusal | undefined {
+    const { limits, registry, opened } = this.#options;
     const { connectionsMax } = limits;
-    return registry.size + opened < connectionsMax ? undefined : tooManyConnections(connectionsMax);
+    if (registry.size + opened() < connectionsMax) return undefined;
+    return tooManyConnections(connectionsMax);
   }
 }
 

@@ -3,6 +3,7 @@
 import type { Connection } from "./connection";
 import { Refusal, tokenExpired } from "./errors";
 import type { Action, TopicRules } from "./rules";
+import { checkTopic } from "./text";
 
 /** What a connection's token says. Seconds are from now on. */
 export interface ConnectionClaims {
@@ -29,7 +30,10 @@ export interface TopicClaims {
 
 export type TokenProblem = "invalid" | "expired";
 
-/** Checks tokens; edge/tokens.ts is the real one. */
+/** Tokens cannot be checked now, because the keys for it cannot be had: nothing is said of the token. */
+export class KeysUnavailable extends Error {}
+
+/** Checks tokens; edge/tokens.ts is the real one. Rejects with KeysUnavailable. */
 export interface TokenCheck {
   connection(token: string): Promise<ConnectionClaims | TokenProblem>;
   topic(token: string): Promise<TopicClaims | TokenProblem>;
@@ -75,16 +79,24 @@ export class Authority {
   check(connection: Connection, action: Action, topic: string): Refusal | undefined {
     if (this.#options.isOpen) return undefined;
     const { user } = connection;
+    const isSubscribed = () => connection.session?.topics.has(topic) === true;
     if (action === "subscribe") {
-      if (isPrivate(topic)) return denied(topic);
-      const users = usersOf(topic);
-      if (users !== undefined) {
-        return users.includes(user) && user !== "" ? undefined : denied(topic);
-      }
+      if (!isMarked(topic)) return this.#allows(user, action, topic, isSubscribed);
+      return isNamed(user, topic) ? undefined : denied(topic);
     }
+    // A rule is for a prefix, which the topics of many users have in common: what their marks say holds too.
+    if (isMarked(topic) && !isNamed(user, topic) && !isSubscribed()) return denied(topic);
+    return this.#allows(user, action, topic, isSubscribed);
+  }
+
+  #allows(
+    user: string,
+    action: Action,
+    topic: string,
+    isSubscribed: () => boolean,
+  ): Refusal | undefined {
     const allowed = this.#options.rules.of(topic).allow[action] ?? [];
     const isKnown = user !== "" || allowed.includes("anonymous");
-    const isSubscribed = () => connection.topics.some(({ name }) => name === topic);
     const may = allowed.includes("client") || (allowed.includes("subscriber") && isSubscribed());
     return isKnown && may ? undefined : denied(topic);
   }
@@ -97,12 +109,9 @@ export class Authority {
     if (this.#options.isOpen) return undefined;
     for (const topic of topics) {
       if (initial?.includes(topic) === true) continue;
-      const users = usersOf(topic);
-      if (users?.includes(user) === true && !isPrivate(topic)) continue;
+      if (isNamed(user, topic)) continue;
       const allowed = this.#options.rules.of(topic).allow.subscribe;
-      if (isPrivate(topic) || users !== undefined || allowed?.includes("client") === false) {
-        return denied(topic);
-      }
+      if (isMarked(topic) || allowed?.includes("client") === false) return denied(topic);
     }
     return undefined;
   }
@@ -129,8 +138,25 @@ function denied(topic: string): Refusal {
   );
 }
 
+/** The topic that is a user's own. None for a name that would make it others' too ("#a,b" is for a and b), or no topic. */
+export function personalTopic(user: string): string | undefined {
+  const topic = `#${user}`;
+  const isItsOwn = isNamed(user, topic) && usersOf(topic)?.length === 1;
+  return isItsOwn && checkTopic(topic) === undefined ? topic : undefined;
+}
+
 function isPrivate(topic: string): boolean {
   return topic.startsWith("$");
+}
+
+/** Whether its name says that it is not for all. */
+function isMarked(topic: string): boolean {
+  return isPrivate(topic) || topic.includes("#");
+}
+
+/** Whether its name says that it is for this user. */
+function isNamed(user: string, topic: string): boolean {
+  return !isPrivate(topic) && user !== "" && usersOf(topic)?.includes(user) === true;
 }
 
 /** The users after the last "#"; undefined when the topic is not limited to any. */

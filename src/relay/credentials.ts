@@ -2,6 +2,7 @@
 import {
   type Authority,
   type ConnectionClaims,
+  personalTopic,
   problemOf,
   type TokenProblem,
   type TopicClaims,
@@ -152,7 +153,8 @@ export class Credentials {
   ): Set<string> {
     const { personalTopics, subscribing } = this.#options;
     const names = new Set(claims.topics.keys());
-    if (personalTopics && claims.user !== "") names.add(`#${claims.user}`);
+    const own = personalTopics ? personalTopic(claims.user) : undefined;
+    if (own !== undefined) names.add(own);
     for (const name of asked.keys()) {
       if (subscribing.check(connection, name) === undefined) names.add(name);
     }

@@ -62,6 +62,21 @@ export function rawItems(json: string): string[] {
   return items;
 }
 
+/** The names of the members of the object at the top, in order; one that stands twice is there twice. */
+export function memberNames(json: string): string[] {
+  const names: string[] = [];
+  let at = skipSpace(json, 0);
+  if (json.charCodeAt(at) !== OBJECT) return names;
+  at = skipSpace(json, at + 1);
+  while (json.charCodeAt(at) !== OBJECT_END) {
+    const keyEnd = stringEnd(json, at);
+    names.push(JSON.parse(json.slice(at, keyEnd + 1)));
+    // Past the colon.
+    at = skipComma(json, skipValue(json, skipSpace(json, skipSpace(json, keyEnd + 1) + 1)));
+  }
+  return names;
+}
+
 /** The text of a member within members, by their names from the top. */
 export function rawMember(json: string, ...path: string[]): string | undefined {
   let text: string | undefined = json;

@@ -10,6 +10,7 @@ import type { Connection, Socket } from "./connection";
 import { Delivery } from "./delivery";
 import { newProgress } from "./entrance";
 import { CLOSES, type CloseName, engineUnavailable, Refusal, shuttingDown } from "./errors";
+import { FrameCount } from "./frame-count";
 import { Heartbeat } from "./heartbeat";
 import type { Publication, Published } from "./publication";
 import { Recovery } from "./recovery";
@@ -19,14 +20,12 @@ import { Sessions } from "./sessions";
 import { checkTopics } from "./text";
 import { Topics } from "./topics";
 
-/** The length of the window in which inbound frames are counted. */
-const FRAME_WINDOW_MS = 1_000;
-
 export class Relay {
   readonly #options: RelayOptions;
   readonly #registry = new Registry();
   readonly #topics: Topics;
   readonly #heartbeat: Heartbeat;
+  readonly #frames: FrameCount;
   readonly #recovery: Recovery;
   readonly #delivery: Delivery;
   readonly #sessions: Sessions;
@@ -36,7 +35,6 @@ export class Relay {
   readonly cluster: Cluster;
   /** What the backend asks of connections, and does to them. */
   readonly backend: Backend;
-  #frameWindowEnds = 0;
   #shuttingDown = false;
 
   constructor(options: RelayOptions) {
@@ -49,6 +47,7 @@ export class Relay {
     });
     this.#heartbeat = new Heartbeat(options.limits.pingMs, options.limits.pongMs);
     const end = (connection: Connection, why: CloseName) => this.end(connection, why);
+    this.#frames = new FrameCount(options.limits.connectionFramesMax, end);
     this.#recovery = new Recovery({
       engine: options.engine,
       topics: this.#topics,
@@ -169,9 +168,11 @@ export class Relay {
     const { protocol } = connection;
     const decoded = protocol.decode(frame);
     if (!(decoded instanceof Refusal || "kind" in decoded)) {
+      // Each command is what a frame is elsewhere.
+      if (!this.#frames.add(connection, decoded.length - 1)) return;
       // Any answer to a ping counts, however late.
       if (decoded.some(({ kind }) => kind === "pong")) this.pong(connection);
-      this.#sessions.obey(connection, decoded);
+      this.#sessions.obey(connection, decoded, frame.length);
       return;
     }
     const refusal = decoded instanceof Refusal ? decoded : this.#obey(connection, decoded);
@@ -193,9 +194,7 @@ export class Relay {
 
   /** Counts an inbound frame or ping; false when the connection was ended for sending too many. */
   countFrame(connection: Connection): boolean {
-    if (++connection.frames <= this.#options.limits.connectionFramesMax) return true;
-    this.end(connection, "too_many_frames");
-    return false;
+    return this.#frames.add(connection);
   }
 
   pong(connection: Connection): void {
@@ -271,8 +270,7 @@ export class Relay {
     this.#registry.sweep(now);
     this.#sessions.sweep();
     this.#recovery.catchUp.frames.clear();
-    const newWindow = now >= this.#frameWindowEnds;
-    if (newWindow) this.#frameWindowEnds = now + FRAME_WINDOW_MS;
+    const newWindow = this.#frames.isOver(now);
     for (const connection of this.#registry.connections()) {
       if (newWindow) connection.frames = 0;
       if (this.#heartbeat.overdue(connection, now)) this.end(connection, "no_pong");
@@ -293,7 +291,9 @@ export class Relay {
   #obey(connection: Connection, command: TopicsCommand): Refusal | undefined {
     const names = new Set(command.topics);
     const refusal = this.checkTopics(connection, names);
-    if (refusal === undefined) this.#recovery.choose(connection, names, command.since);
-    return refusal;
+    if (refusal !== undefined) return refusal;
+    this.#frames.addTopics(connection, names);
+    this.#recovery.choose(connection, names, command.since);
+    return undefined;
   }
 }

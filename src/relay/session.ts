@@ -23,6 +23,8 @@ export interface Session {
   /** A command is under way; those after it wait. */
   busy: boolean;
   queue: SessionCommand[];
+  /** Characters of the frames that came meanwhile. */
+  queued: number;
 }
 
 /** Who is at this connection, as those in the topic see it. */

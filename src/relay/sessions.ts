@@ -1,6 +1,7 @@
 // Sessions: connections that say who they are by a command. Obeys their commands one after the other, and ends what
 // is overdue.
 import { Asking, type AskingOptions } from "./asking";
+import { KeysUnavailable } from "./authority";
 import type { SessionCommand } from "./command";
 import type { Connection } from "./connection";
 import { Credentials, type CredentialsOptions } from "./credentials";
@@ -21,6 +22,9 @@ const GRACE_MS = 25_000;
 /** Commands that may wait for one before them: a client with all its topics sends them together. */
 const QUEUE_MAX = 1_024;
 
+/** Commands of one client in a turn of the loop. */
+const TURN_MAX = 64;
+
 export interface SessionsOptions
   extends Omit<
     AskingOptions & CredentialsOptions & SubscribingOptions,
@@ -28,6 +32,8 @@ export interface SessionsOptions
   > {
   readonly delivery: Delivery;
   readonly newId: () => string;
+  /** In a later turn of the loop. */
+  readonly later: (work: () => void) => void;
 }
 
 export class Sessions {
@@ -81,32 +87,45 @@ export class Sessions {
       topics: new Map(),
       busy: false,
       queue: [],
+      queued: 0,
     };
   }
 
-  /** Obeys the commands of a frame, after those that came before; too many that wait end the connection. */
-  obey(connection: Connection, commands: readonly SessionCommand[]): void {
+  /**
+   * Obeys the commands of a frame of so many characters, after those that came before; too many that wait end the
+   * connection.
+   */
+  obey(connection: Connection, commands: readonly SessionCommand[], size: number): void {
     const { session } = connection;
     if (session === undefined) return;
-    if (session.busy) {
-      if (session.queue.length + commands.length > QUEUE_MAX) {
-        this.#options.end(connection, "too_many_frames");
-      } else session.queue.push(...commands);
+    if (!session.busy) {
+      this.#obeyInTurn(connection, session, commands);
       return;
     }
+    const { backpressureBytes } = this.#options.limits;
+    session.queued += size;
+    if (
+      session.queue.length + commands.length > QUEUE_MAX ||
+      (session.queued > backpressureBytes && session.queue.length > 0)
+    ) {
+      this.#options.end(connection, "too_many_frames");
+    } else session.queue.push(...commands);
+  }
+
+  /** As far as one goes that must wait, or a turn of the loop; the rest waits. */
+  #obeyInTurn(connection: Connection, session: Session, commands: readonly SessionCommand[]): void {
     for (const [i, command] of commands.entries()) {
       if (connection.session !== session) return;
-      const work = this.#attempt(connection, session, command);
+      const work = i < TURN_MAX ? this.#attempt(connection, session, command) : Promise.resolve();
       if (work === undefined) continue;
       session.busy = true;
-      session.queue = commands.slice(i + 1);
-      work.then(
-        () => this.#goOn(connection, session),
-        (error) => {
-          this.#failed(connection, command, error);
-          this.#goOn(connection, session);
-        },
-      );
+      session.queue = commands.slice(i < TURN_MAX ? i + 1 : i);
+      // In another turn: others have theirs before, however much this client asks for.
+      const goOn = () => this.#options.later(() => this.#goOn(connection, session));
+      work.then(goOn, (error) => {
+        goOn();
+        this.#failed(connection, command, error);
+      });
       return;
     }
   }
@@ -141,7 +160,8 @@ export class Sessions {
 
   #goOn(connection: Connection, session: Session): void {
     session.busy = false;
-    this.obey(connection, session.queue.splice(0));
+    session.queued = 0;
+    this.#obeyInTurn(connection, session, session.queue.splice(0));
   }
 
   #attempt(
@@ -157,9 +177,10 @@ export class Sessions {
     }
   }
 
-  /** Anything but an engine out of reach is a fault of ours: it costs the connection, and is thrown on. */
+  /** Anything but an engine or keys out of reach is a fault of ours: it costs the connection, and is thrown on. */
   #failed(connection: Connection, command: SessionCommand, error: unknown): void {
-    if (error instanceof EngineUnavailable && "id" in command) {
+    const passes = error instanceof EngineUnavailable || error instanceof KeysUnavailable;
+    if (passes && "id" in command) {
       this.#replies.refuse(connection, command.id, engineUnavailable());
       return;
     }

@@ -77,6 +77,7 @@ describe("a request", () => {
     const body = '{"channel":"t","data":1}';
     const headers = { "content-type": "text/plain" };
     expect((await post("publish", body, headers)).json.result.offset).toBe(1);
+    expect((await post("publish", body, { "content-encoding": "gzip" })).status).toBe(415);
   });
 
   test.each(["null", "[]", "1", '"a"'])("whose body is %s is a bad one", async (body) => {
@@ -326,6 +327,12 @@ describe("disconnect", () => {
     await call("disconnect", { client: Object.keys(presence)[0] });
     expect(await plain.closed).toEqual({ code: 3503, reason: "force disconnect" });
     expect((await relay.request("DELETE", `/register/${idOf(url)}`)).status).toBe(404);
+  });
+
+  test("with code 0 and no reason, as libraries write what is not given, says 3503", async () => {
+    const session = await sessionOf("zero");
+    await call("disconnect", { user: "zero", disconnect: { code: 0, reason: "" } }, guarded);
+    expect(await session.closed).toEqual({ code: 3503, reason: "force disconnect" });
   });
 
   test("of nobody, or with another code or reason than can be, is refused", async () => {

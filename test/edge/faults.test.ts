@@ -52,7 +52,7 @@ function routesOver(publish: () => Published | Promise<Published>) {
     node: "node",
     frameBytes: 1_000,
     socketFormats: SOCKET_FORMATS,
-    streams: new Streams({ backpressureBytes: 1_000, origins: ["*"], log }),
+    streams: new Streams({ backpressureBytes: 1_000, log }),
     streamFormats: STREAM_FORMATS,
     checkKey,
     publish: publishAnswer({ relay, log, checkKey, bodyBytes: 1_000 }),
@@ -105,7 +105,7 @@ describe("a bug", () => {
     ["an error", () => Promise.reject(new TypeError("secret detail"))],
     ["a rejection with nothing", () => Promise.reject(null)],
     ["a text", () => Promise.reject("secret detail")],
-  ])("that shows as %s answers 500 with a fixed text", async (_, publish) => {
+  ])("I16: that shows as %s answers 500 with a fixed text", async (_, publish) => {
     const { post } = routesOver(publish);
     const answer = await post().catch(() => ({ status: 500, text: "internal" }));
     expect(answer.status).toBe(500);

@@ -50,7 +50,7 @@ describe("the Host header", () => {
   );
 });
 
-describe("no spelling of a path misses the key", () => {
+describe("I11: no spelling of a path misses the key", () => {
   test.each([
     ["/publish"],
     ["/publish/"],

@@ -1,10 +1,12 @@
-// Row I4 of the fault catalogue: what users send cannot forge a line, and nothing is logged for each message.
+// Rows I3 and I4 of the fault catalogue: what users send cannot forge a line, no secret is in one, and nothing is logged
+// for each message.
 import { expect, test } from "bun:test";
 import { createLog, shown } from "../../src/edge/log";
-import { startRelay } from "../support/relay";
+import { idOf, startRelay } from "../support/relay";
+import { SECRET, token } from "../support/sdk";
 import { until } from "../support/wait";
 
-test("shown() leaves nothing that moves a cursor, breaks a line or turns the reading direction", () => {
+test("I4: shown() leaves nothing that moves a cursor, breaks a line or turns the reading direction", () => {
   const evil = "a\r\n\u001b[2J\u0085\u009b\u2028\u2029\u202e\u2066b\ud800";
   const text = shown(evil);
   expect(text).toMatch(/^[\x20-\x7e\ufffd]+$/);
@@ -12,7 +14,7 @@ test("shown() leaves nothing that moves a cursor, breaks a line or turns the rea
   expect(shown("x".repeat(10_000)).length).toBeLessThan(210);
 });
 
-test("a line is one JSON object whatever it carries", () => {
+test("I4: a line is one JSON object whatever it carries", () => {
   const lines: string[] = [];
   const log = createLog("info", { write: (line) => void lines.push(line) });
   log.info({ user: shown('"}\n{"level":60,"msg":"forged') }, "something");
@@ -31,7 +33,7 @@ test("nothing is logged for a message, a registration or a connection at the def
   expect(relay.log).toEqual([]);
 });
 
-test("a closed connection is logged at debug, its user escaped", async () => {
+test("I4: a closed connection is logged at debug, its user escaped", async () => {
   await using relay = await startRelay({ BATON_LOG_LEVEL: "debug" });
   const client = await relay.connect("evil\n\u2028user");
   await client.close();
@@ -42,4 +44,43 @@ test("a closed connection is logged at debug, its user escaped", async () => {
     user: "evil\\u000a\\u2028user",
     code: 1000,
   });
+});
+
+test("I3: no id that opens a connection, no session's secret, no token and no key is ever logged", async () => {
+  const key = "a-long-enough-api-key";
+  const headers = { "x-api-key": key };
+  await using relay = await startRelay({
+    BATON_LOG_LEVEL: "trace",
+    BATON_API_KEYS: key,
+    BATON_TOKEN_SECRET: SECRET,
+  });
+  const secrets = [key];
+  for (const format of ["", "?format=json"]) {
+    const { url } = (await relay.post("/register", { user_id: 1 }, headers)).json;
+    secrets.push(idOf(url));
+    const client = await relay.open(url + format);
+    for (const connection of relay.running.relay.connections()) {
+      relay.running.relay.end(connection, "slow_consumer");
+    }
+    await client.closed;
+  }
+  const { sse } = (await relay.post("/register", { user_id: 1 }, headers)).json;
+  secrets.push(idOf(sse));
+  await (await fetch(sse)).body?.cancel();
+  const good = await token({ sub: "42" });
+  const bad = `${good}x`;
+  secrets.push(good.slice(-20));
+  for (const one of [good, bad]) {
+    const commands = encodeURIComponent(`{"id":1,"connect":{"token":"${one}"}}`);
+    const stream = await fetch(`${relay.url}/connection/sse?cf_connect=${commands}`);
+    const reader = (stream.body as ReadableStream<Uint8Array>).getReader();
+    let text = "";
+    while (!text.includes("data:")) text += new TextDecoder().decode((await reader.read()).value);
+    const secret = /"session":"(\w+)"/.exec(text)?.[1];
+    if (secret !== undefined) secrets.push(secret);
+    await reader.cancel();
+  }
+  await until("what was closed to be logged", () => relay.log.length >= 5);
+  expect(secrets).toHaveLength(6);
+  for (const secret of secrets) expect(relay.log.join("")).not.toContain(secret);
 });

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { ERRORS, type ErrorCode } from "../../src/relay/errors";
 import { startRelay, type TestRelay } from "../support/relay";
+import { topicsFile } from "../support/topics-file";
 
 // biome-ignore lint/suspicious/noExplicitAny: a JSON document of any shape
 let document: any;
@@ -11,6 +12,22 @@ beforeAll(async () => {
   document = (await relay.request("GET", "/openapi/json")).json;
 });
 afterAll(() => relay[Symbol.asyncDispose]());
+
+/** Of section 16 of the protocol. */
+const API_METHODS = [
+  "publish",
+  "broadcast",
+  "subscribe",
+  "unsubscribe",
+  "disconnect",
+  "refresh",
+  "presence",
+  "presence_stats",
+  "history",
+  "history_remove",
+  "channels",
+  "info",
+];
 
 test("it has every route and no other", () => {
   const routes = Object.entries<object>(document.paths).flatMap(([path, methods]) =>
@@ -29,7 +46,7 @@ test("it has every route and no other", () => {
     "get /users/{user}/connections",
     "get /ws/{id}",
     "post /api",
-    "post /api/{method}",
+    ...[...API_METHODS, "batch"].toSorted().map((method) => `post /api/${method}`),
     "post /connection/http_stream",
     "post /connection/sse",
     "post /emulation",
@@ -83,6 +100,78 @@ test("bodies are JSON only, and say what they need", () => {
   expect(many.items).toEqual(one);
   expect(many.maxItems).toBe(1_000);
 });
+
+/** Bodies that each method takes, with every field that it may have. */
+const who = { user: "nobody", client: "c", session: "s" };
+const payload = { data: { a: 1 }, b64data: "", idempotency_key: "", tags: { a: "b" } };
+const since = { offset: 0, epoch: "" };
+const BODIES: Record<string, object> = {
+  publish: { channel: "t", ...payload },
+  broadcast: { channels: ["t"], ...payload },
+  subscribe: {
+    ...who,
+    channel: "t",
+    info: 1,
+    b64info: "",
+    data: 1,
+    b64data: "",
+    expire_at: 0,
+    recover_since: since,
+  },
+  unsubscribe: { ...who, channel: "t" },
+  disconnect: { ...who, whitelist: [], disconnect: { code: 4000, reason: "bye" } },
+  refresh: { ...who, expired: false, expire_at: 0 },
+  presence: { channel: "seen:t" },
+  presence_stats: { channel: "seen:t" },
+  history: { channel: "t", limit: 1, since, reverse: false },
+  history_remove: { channel: "t" },
+  channels: { pattern: "*" },
+  info: {},
+};
+
+test.each(API_METHODS)(
+  "/api/%s has the fields that it takes and answers, and no others",
+  async (method) => {
+    await using own = await startRelay({
+      BATON_TOPICS_FILE: topicsFile({ "seen:": { presence: true } }),
+    });
+    await own.post("/api/publish", { channel: "t", data: 1, tags: { a: "b" } });
+    await own.connect(1, ["t", "seen:t"]);
+    const operation = document.paths[`/api/${method}`].post;
+    const body = operation.requestBody.content["application/json"].schema;
+    expect(Object.keys(body.properties).toSorted()).toEqual(
+      Object.keys(BODIES[method] ?? {}).toSorted(),
+    );
+    const { json } = await own.post(`/api/${method}`, BODIES[method]);
+    const [good] = operation.responses[200].content["application/json"].schema.anyOf;
+    expect(json.result).toBeDefined();
+    checkShape(json.result, good.properties.result);
+  },
+);
+
+/** A value has what a schema says, and nothing more. */
+// biome-ignore lint/suspicious/noExplicitAny: a JSON document of any shape
+function checkShape(value: any, schema: any): void {
+  if (schema.anyOf !== undefined) {
+    checkShape(value, schema.anyOf[0]);
+    return;
+  }
+  if (schema.type === "array") {
+    for (const item of value) checkShape(item, schema.items);
+    return;
+  }
+  if (schema.type !== "object") {
+    if (schema.type === "integer") expect(Number.isInteger(value)).toBe(true);
+    else if (schema.type !== undefined) expect(typeof value).toBe(schema.type);
+    return;
+  }
+  for (const name of schema.required ?? []) expect(value).toHaveProperty([name]);
+  for (const [name, member] of Object.entries(value)) {
+    const of = schema.properties?.[name] ?? schema.additionalProperties;
+    expect(of, name).toBeDefined();
+    checkShape(member, of);
+  }
+}
 
 test("a key is asked for where the relay asks for one, and only when it has keys", async () => {
   for (const operation of operations()) expect(operation.security ?? []).toEqual([]);

@@ -24,6 +24,12 @@ function signed(claims: object, header: object = {}): string {
   return `${text}.${createHmac("sha256", SECRET).update(text).digest("base64url")}`;
 }
 
+/** The same for claims and a header as they stand. */
+function signedText(claims: string, header = '{"alg":"HS256"}'): string {
+  const text = `${base64url.encode(header)}.${base64url.encode(claims)}`;
+  return `${text}.${createHmac("sha256", SECRET).update(text).digest("base64url")}`;
+}
+
 /** What becomes of a client that connects with this token: its user's first reply, or the code that it is closed with. */
 async function connect(relay: TestRelay, token: string) {
   const client = await Client.open(`${relay.url.replace("http", "ws")}/connection/websocket`);
@@ -139,6 +145,17 @@ describe("with a secret", () => {
       },
     ],
     ["whose exp is a text", () => signed({ sub: "42", exp: String(now() + 60) })],
+    ["whose exp has no end", () => signedText('{"sub":"42","exp":1e400}')],
+    ["whose nbf is a text", () => signed({ sub: "42", nbf: "1" })],
+    ["whose expire_at is a text", () => signed({ sub: "42", expire_at: "0" })],
+    ["that names its user twice", () => signedText('{"sub":"42","sub":"41"}')],
+    [
+      "that names its end twice",
+      () => signedText(`{"exp":1,"sub":"42","\\u0065xp":${now() + 60}}`),
+    ],
+    ["that names its alg twice", () => signedText('{"sub":"42"}', '{"alg":"none","alg":"HS256"}')],
+    ["whose claims are a list", () => signedText("[]")],
+    ["whose topics are a text", () => signed({ sub: "42", channels: "a" })],
     ["whose topics are no names", () => signed({ sub: "42", channels: [1] })],
     ["with a topic that cannot be", () => signed({ sub: "42", channels: ["a\nb"] })],
     [
@@ -146,7 +163,7 @@ describe("with a secret", () => {
       () => signed({ sub: "42", channels: Array.from({ length: 129 }, (_, i) => `t${i}`) }),
     ],
   ];
-  test.each(refused)("a token %s is refused", async (_, make) => {
+  test.each(refused)("I7: a token %s is refused", async (_, make) => {
     const { code, first } = await connect(relay, await make());
     expect([3500, 3505, 1009], JSON.stringify(first)).toContain(code as number);
     expect(asked).toBe(0);
@@ -158,8 +175,9 @@ describe("with a secret", () => {
     ["that is not valid yet", { nbf: now() + 3_600 }],
     ["that expired in 1970", { exp: 0 }],
     ["whose exp is negative", { exp: -1 }],
+    ["whose expire_at is over", { exp: now() + 60, expire_at: now() - 60 }],
   ];
-  test.each(untimely)("a token %s is answered 109", async (_, claims) => {
+  test.each(untimely)("I7: a token %s is answered 109", async (_, claims) => {
     const { first, client } = await connect(relay, signed({ sub: "42", ...claims }));
     expect(first.error?.code, JSON.stringify(first)).toBe(109);
     client.drop();
@@ -245,10 +263,125 @@ describe("with a secret", () => {
   });
 });
 
+describe("I7: with an audience and an issuer", () => {
+  let relay: TestRelay;
+  beforeAll(async () => {
+    relay = await startRelay({
+      BATON_TOKEN_SECRET: SECRET,
+      BATON_TOKEN_AUDIENCE: "baton",
+      BATON_TOKEN_ISSUER: "https://id.example",
+    });
+  });
+  afterAll(() => relay[Symbol.asyncDispose]());
+  const iss = "https://id.example";
+
+  test.each<[string, object]>([
+    ["without either", {}],
+    ["without an audience", { iss }],
+    ["for another audience", { iss, aud: "shop" }],
+    ["for other audiences", { iss, aud: ["shop", "baton.example"] }],
+    ["whose audience is no text", { iss, aud: { baton: true } }],
+    ["without an issuer", { aud: "baton" }],
+    ["of another issuer", { iss: `${iss}.evil.example`, aud: "baton" }],
+    ["of a list of issuers", { iss: [iss], aud: "baton" }],
+  ])("a token %s is refused", async (_, claims) => {
+    expect((await connect(relay, signed({ sub: "42", ...claims }))).code).toBe(3500);
+  });
+
+  test.each<[string, object]>([
+    ["for it alone", { iss, aud: "baton" }],
+    ["for it and others", { iss, aud: ["shop", "baton"] }],
+  ])("a token %s is taken", async (_, claims) => {
+    const { first, client } = await connect(relay, signed({ sub: "42", ...claims }));
+    expect(first.connect).toBeDefined();
+    client.drop();
+  });
+});
+
+describe("what the marks of a topic say holds for all that clients do", () => {
+  let relay: TestRelay;
+  beforeAll(async () => {
+    const all = ["client", "anonymous"];
+    const rule = {
+      allow_subscribe: all,
+      allow_publish: all,
+      allow_history: all,
+      allow_presence: all,
+    };
+    relay = await startRelay({
+      BATON_TOKEN_SECRET: SECRET,
+      BATON_ANONYMOUS: "1",
+      BATON_TOPICS_FILE: topicsFile({ "": { ...rule, presence: true } }),
+    });
+  });
+  afterAll(() => relay[Symbol.asyncDispose]());
+
+  const outcomes = async (token: string, channel: string, first: object[] = []) => {
+    const { client } = await connect(relay, token);
+    const commands = [
+      ...first,
+      { publish: { channel, data: 1 } },
+      { history: { channel, limit: 1 } },
+      { presence: { channel } },
+      { presence_stats: { channel } },
+    ];
+    const lines = commands.map((command, i) => JSON.stringify({ id: i + 2, ...command }));
+    client.send(lines.join("\n"));
+    const codes: unknown[] = [];
+    while (codes.length < commands.length) {
+      const reply = JSON.parse(await client.next());
+      if (reply.id !== undefined) codes.push(reply.error?.code ?? "done");
+    }
+    client.drop();
+    return codes;
+  };
+  const allowed = Array(4).fill("done");
+  const denied = Array(4).fill(103);
+
+  test.each([
+    ["a topic of others", "chat#41,43"],
+    ["another's personal topic", "#41"],
+    ["a private topic", "$orders"],
+    ["a private topic that names it", "$orders#42"],
+  ])("user 42 can do nothing with %s, whatever its rule allows", async (_, topic) => {
+    expect(await outcomes(signed({ sub: "42" }), topic)).toEqual(denied);
+  });
+
+  test.each([["#"], ["chat#"], ["chat#,42"], ["$orders"]])(
+    "the anonymous user can do nothing with %s",
+    async (topic) => {
+      expect(await outcomes("", topic)).toEqual(denied);
+    },
+  );
+
+  test("those it is for can, by their name or by a token", async () => {
+    expect(await outcomes(signed({ sub: "42" }), "chat#41,42")).toEqual(allowed);
+    expect(await outcomes(signed({ sub: "42" }), "#42")).toEqual(allowed);
+    const token = signed({ sub: "42", channel: "$orders" });
+    const subscribe = { subscribe: { channel: "$orders", token } };
+    const codes = await outcomes(signed({ sub: "42" }), "$orders", [subscribe]);
+    expect(codes).toEqual(["done", ...allowed]);
+  });
+});
+
+test("a user whose name would make its personal topic others' too, or no topic, has none", async () => {
+  await using relay = await startRelay({ BATON_TOKEN_SECRET: SECRET, BATON_PERSONAL_TOPICS: "1" });
+  const topicsOf = async (sub: string) => {
+    const { first, client } = await connect(relay, signed({ sub }));
+    client.drop();
+    return Object.keys(first.connect.subs ?? {});
+  };
+  expect(await topicsOf("42")).toEqual(["#42"]);
+  expect(await topicsOf("$a b")).toEqual(["#$a b"]);
+  for (const user of ["", "42,43", "a#b", "#", ",", "a\nb", "💥".repeat(128)]) {
+    expect(await topicsOf(user), user).toEqual([]);
+  }
+});
+
 describe("with a public key", () => {
   const pairs = { RS256: rsa, ES256: ec, EdDSA: ed };
   for (const [alg, pair] of Object.entries(pairs)) {
-    test(`${alg} is taken, and the public key is no secret to sign with`, async () => {
+    test(`I7: ${alg} is taken, and the public key is no secret to sign with`, async () => {
       await using relay = await startRelay({ BATON_TOKEN_PUBLIC_KEY: pem(pair) });
       const good = await new SignJWT({ sub: "42" })
         .setProtectedHeader({ alg })
@@ -269,7 +402,7 @@ describe("with a public key", () => {
   }
 });
 
-test("keys of an address are fetched, also new ones, but not for each unknown name", async () => {
+test("I8: keys of an address are fetched, but not for each unknown name", async () => {
   const key = async (pair: typeof rsa, kid: string) => ({
     ...(await exportJWK(pair.publicKey)),
     kid,
