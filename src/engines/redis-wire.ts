@@ -31,13 +31,20 @@ export function publicationOf(
   };
 }
 
-/** What a topic's channel carries: offset, epoch, count and call, a line each, then the body. */
-export function arrivalOf(topic: string, message: string): Arrival & { readonly count: number } {
-  const [offset, epoch, count, call] = message.split("\n", 4) as [string, string, string, string];
+/** What a topic's channel carries: offset, epoch, count and call, a line each, then the body. Undefined for anything else. */
+export function arrivalOf(
+  topic: string,
+  message: string,
+): (Arrival & { readonly count: number }) | undefined {
+  const [offset, epoch, count, call] = message.split("\n", 4);
+  if (offset === undefined || epoch === undefined || count === undefined || call === undefined) {
+    return undefined;
+  }
   const head = offset.length + epoch.length + count.length + call.length + 4;
-  return {
-    publication: publicationOf(topic, offset, epoch, message.slice(head)),
-    call,
-    count: Number(count),
-  };
+  try {
+    const publication = publicationOf(topic, offset, epoch, message.slice(head));
+    return { publication, call, count: Number(count) };
+  } catch {
+    return undefined;
+  }
 }
