@@ -76,26 +76,29 @@ export class Feed {
     this.#heldCharacters = 0;
   }
 
-  /** While it holds: the server is asked where the topic is. What came before, of another life than it says, is over. */
+  /** While it holds: the server is asked where the topic is. */
   asked(): void {
     this.#asks++;
   }
 
-  /** While it holds: where it begins, at the latest. What is held goes on from there. */
+  /** While it holds: where it begins, at the latest. What is held goes on from there; what was delivered is behind it. */
   begin(at: Position | undefined): void {
     const first = this.#held?.find(({ publication }) => publication.epoch === at?.epoch);
     const before = (first?.publication.offset ?? Number.POSITIVE_INFINITY) - 1;
-    this.position = at && { epoch: at.epoch, offset: Math.min(at.offset, before) };
+    const least = this.position?.epoch === at?.epoch ? (this.position?.offset ?? 0) : 0;
+    const offset = Math.max(least, Math.min(at?.offset ?? 0, before));
+    this.position = at && { epoch: at.epoch, offset };
   }
 
   /** While it holds: what is missing cannot be given. What is held of the life that ends is delivered first. */
   restart(top: Position | undefined): void {
     const held = this.#held ?? [];
-    let next = held[0];
-    while (next !== undefined && this.#follows(next.publication)) {
+    while (held[0] !== undefined) {
+      const [arrival] = held;
+      if (this.#follows(arrival.publication)) this.#deliver(arrival);
+      else if (this.#has(arrival.publication)) this.#events.passedOver(arrival);
+      else break;
       held.shift();
-      this.#deliver(next);
-      next = held[0];
     }
     this.end();
     this.#events.lost();
@@ -109,16 +112,18 @@ export class Feed {
     }
   }
 
-  /** Delivers what was held, and from now on what comes. */
-  goOn(): void {
+  /**
+   * Delivers what was held, and from now on what comes. `top` is where the server said that the topic is: what had come before
+   * it was asked, and is of another life or beyond that, is nothing to wait for.
+   */
+  goOn(top: Position | undefined): void {
     const held = this.#held ?? [];
     this.#held = undefined;
     this.#heldCharacters = 0;
-    const at = this.position?.epoch;
     for (const arrival of held) {
-      const { epoch } = arrival.publication;
-      const isOver = arrival.asks < this.#asks && at !== undefined && epoch !== undefined;
-      if (isOver && epoch !== at) this.#events.passedOver(arrival);
+      const { epoch, offset } = arrival.publication;
+      const isKnown = arrival.asks < this.#asks && top !== undefined && offset !== undefined;
+      if (isKnown && (epoch !== top.epoch || offset > top.offset)) this.#events.passedOver(arrival);
       else this.arrived(arrival);
     }
   }
@@ -140,13 +145,19 @@ export class Feed {
     return at !== undefined && epoch === at.epoch && offset === at.offset + 1;
   }
 
-  #take(arrival: Arrival): void {
-    const { epoch, offset } = arrival.publication;
+  /** Whether it was delivered. */
+  #has({ epoch, offset = 0 }: Publication): boolean {
     const at = this.position;
+    return at !== undefined && epoch === at.epoch && offset <= at.offset;
+  }
+
+  #take(arrival: Arrival): void {
+    const { offset } = arrival.publication;
     // Without a position of its own, the node's rules keep no history of this topic, whatever those of others say.
-    if (offset === undefined || at === undefined || this.#follows(arrival.publication)) {
+    const isFree = offset === undefined || this.position === undefined;
+    if (isFree || this.#follows(arrival.publication)) {
       this.#deliver(arrival);
-    } else if (at.epoch === epoch && offset <= at.offset) {
+    } else if (this.#has(arrival.publication)) {
       this.#events.passedOver(arrival);
     } else {
       // Missing ones, or another life: the shard finds out.

@@ -277,7 +277,7 @@ export class Feeds {
     followed.hasBegun = true;
     followed.attempt = 0;
     followed.suspect = undefined;
-    feed.goOn();
+    feed.goOn(beyond ?? place);
     if (!feed.isLive) return;
     followed.ready?.resolve();
     followed.ready = undefined;

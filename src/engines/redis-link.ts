@@ -108,7 +108,7 @@ export class RedisLink {
     }
   }
 
-  /** Runs a script, which is handed over first where the server does not have it. Rejects with EngineUnavailable. */
+  /** Runs a script, which is handed over again where the server has lost it. Rejects with EngineUnavailable. */
   async run<Answer>({ sha, text }: Script, keys: string[], args: string[]): Promise<Answer> {
     const rest = [String(keys.length), ...keys, ...args];
     try {

@@ -262,7 +262,7 @@ export class Shard {
     const { keys, newEpoch } = this.#options;
     const run = runOf(await link.call<string>("INFO", ["server"]));
     const all = Object.values({ ...TOPICS, ...REGISTRATIONS });
-    await Promise.all(all.map(({ text }) => link.call("SCRIPT", ["LOAD", text])));
+    await Promise.all(all.map(({ text }) => link.call("EVAL", [text, "0"])));
     await this.clock.read(link);
     const [lost, count] = await link.run<[number, number]>(
       TOPICS.JOIN,

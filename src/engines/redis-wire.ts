@@ -11,7 +11,7 @@ export function bodyOf({ data, json, user, info, tags, except }: Publication): s
   return JSON.stringify(body);
 }
 
-/** The publication of a body; `offset` and `epoch` are "" where its topic keeps no history. */
+/** The publication of a body; `offset` and `epoch` are "" where its topic keeps no history. Throws when it is none. */
 export function publicationOf(
   topic: string,
   offset: string,
@@ -19,6 +19,7 @@ export function publicationOf(
   text: string,
 ): Publication {
   const [data, json, user, info, tags, except] = JSON.parse(text) as Body;
+  if (typeof data !== "string" || !/^\d{0,16}$/.test(offset)) throw new Error("no publication");
   return {
     topic,
     data,
