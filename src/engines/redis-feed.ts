@@ -85,9 +85,9 @@ export class Feed {
   begin(at: Position | undefined): void {
     const first = this.#held?.find(({ publication }) => publication.epoch === at?.epoch);
     const before = (first?.publication.offset ?? Number.POSITIVE_INFINITY) - 1;
-    const least = this.position?.epoch === at?.epoch ? (this.position?.offset ?? 0) : 0;
-    const offset = Math.max(least, Math.min(at?.offset ?? 0, before));
-    this.position = at && { epoch: at.epoch, offset };
+    const { epoch, offset = 0 } = this.position ?? {};
+    const had = epoch === at?.epoch && offset <= (at?.offset ?? 0) ? offset : 0;
+    this.position = at && { ...at, offset: Math.max(had, Math.min(at.offset, before)) };
   }
 
   /** While it holds: what is missing cannot be given. What is held of the life that ends is delivered first. */

@@ -19,8 +19,10 @@ const CHECK_SWEEPS = 20;
 /** What is asked of the server about one topic. */
 export interface Asked {
   readonly topic: string;
-  /** A moment in ms of the server's clock. */
-  readonly since: number | undefined;
+  /** A moment in microseconds of the server's clock. */
+  readonly since?: number | undefined;
+  /** The epoch of a topic without a publication, to be kept: it has been followed for a while. */
+  readonly blank?: string | undefined;
 }
 
 /** Where a topic is, and at which offset it was at the moment that was asked for. */
@@ -33,16 +35,10 @@ export interface FeedsOptions {
   /** Channels that are always heard, and what comes over them. */
   readonly inboxes: readonly string[];
   readonly heard: (message: string) => void;
-  /** The server's clock, in ms; undefined when it is not known yet. */
+  /** The server's clock, in microseconds; undefined when it is not known yet. */
   readonly now: () => number | undefined;
-  /**
-   * Where topics are, in their order; undefined for those that keep no history. `lasting` when they have been followed for
-   * a while: what they are numbered under shall stay. Rejects with EngineUnavailable, as `read` does.
-   */
-  readonly places: (
-    asked: readonly Asked[],
-    lasting: boolean,
-  ) => Promise<readonly (Place | undefined)[]>;
+  /** Where topics are, in their order; undefined for those without history. Rejects with EngineUnavailable, as `read` does. */
+  readonly places: (asked: readonly Asked[]) => Promise<readonly (Place | undefined)[]>;
   readonly read: (topic: string, range: Range) => Promise<Page>;
   readonly deliver: (arrival: Arrival) => void;
   readonly passedOver: (arrival: Arrival) => void;
@@ -53,15 +49,17 @@ export interface FeedsOptions {
 
 interface Followed {
   readonly feed: Feed;
-  /** When it was followed: all since then is delivered. */
+  /** When it was followed: all since then is delivered, but for what was delivered here before. */
   readonly since: number | undefined;
+  readonly had: Position | undefined;
   /** It was brought to where the server is at least once. */
   hasBegun: boolean;
   /** Set when somebody waits for the moment when it delivers what comes. */
   ready: PromiseWithResolvers<void> | undefined;
   /** The attempt to bring it to where the server is, if one is under way; 0 for none. */
   attempt: number;
-  /** Where it was at the last look, if that was not where the server was. */
+  /** It was looked at before; and where it was then, if that was not where the server was. */
+  wasSeen: boolean;
   suspect: string | undefined;
 }
 
@@ -73,6 +71,9 @@ export class Feeds {
   #attempts = 0;
   #checking = this.#followed.values();
   #suspects = new Set<Followed>();
+  /** Topics that were left of late, and up to where they were delivered. */
+  #left = new Map<string, Position>();
+  #leftEarlier = new Map<string, Position>();
 
   constructor(options: FeedsOptions) {
     this.#options = options;
@@ -117,9 +118,11 @@ export class Feeds {
     const followed: Followed = {
       feed,
       since: this.#options.now(),
+      had: this.#left.get(topic) ?? this.#leftEarlier.get(topic),
       hasBegun: false,
       ready: undefined,
       attempt: 0,
+      wasSeen: false,
       suspect: undefined,
     };
     this.#followed.set(topic, followed);
@@ -131,6 +134,8 @@ export class Feeds {
     if (followed === undefined) return;
     this.#followed.delete(topic);
     this.#suspects.delete(followed);
+    const { position } = followed.feed;
+    if (position !== undefined && position.offset > 0) this.#left.set(topic, position);
     // What is under way for it comes to nothing.
     followed.attempt = 0;
     followed.feed.end();
@@ -163,6 +168,8 @@ export class Feeds {
 
   /** To be called about once a second: looks whether topics are where the server is. Cost: a part of the topics. */
   sweep(): void {
+    this.#leftEarlier = this.#left;
+    this.#left = new Map();
     if (!this.#isUp) return;
     const due = new Set(this.#suspects);
     this.#suspects.clear();
@@ -182,8 +189,11 @@ export class Feeds {
 
   /** Those that were not where the server was at two looks, and have not moved between them, have missed something. */
   async #check(some: readonly Followed[]): Promise<void> {
-    const asked = some.map(({ feed }) => ({ topic: feed.topic, since: undefined }));
-    const tops = await this.#options.places(asked, true).catch(() => []);
+    const asked = some.map(({ feed: { topic, position }, wasSeen }) => {
+      return { topic, blank: wasSeen && position?.offset === 0 ? position.epoch : undefined };
+    });
+    for (const one of some) one.wasSeen = true;
+    const tops = await this.#options.places(asked).catch(() => []);
     for (const [i, followed] of some.entries()) {
       const { feed } = followed;
       const top = tops[i];
@@ -234,7 +244,7 @@ export class Feeds {
       const asked = those.map(({ feed, since, hasBegun }) => {
         return { topic: feed.topic, since: hasBegun ? undefined : since };
       });
-      const places = await this.#options.places(asked, false).catch((error: unknown) => {
+      const places = await this.#options.places(asked).catch((error: unknown) => {
         for (const one of those) if (one.attempt === attempt) this.#fail(one, error);
       });
       const queue = those.entries();
@@ -264,6 +274,8 @@ export class Feeds {
     const isOurs = () => followed.attempt === attempt;
     if (!isOurs()) return;
     if (!followed.hasBegun) {
+      // What the node was given of it a moment ago, for others, it is not given again.
+      feed.position = followed.had;
       feed.begin(place && { epoch: place.epoch, offset: place.before });
     }
     const beyond = await closeGap(feed, place, this.#options.read, () => !isOurs());

@@ -59,7 +59,7 @@ local function onMachine(prefix, machine, me, number)
   return sum
 end
 local function wait(key, list, now, id, ttl)
-  local ends = now + tonumber(ttl)
+  local ends = now + tonumber(ttl) * 1000
   redis.call('HSET', key, 'node', '', 'until', ends)
   redis.call('PEXPIRE', key, ttl + ${SLACK_MS})
   redis.call('ZADD', list, ends, id)

@@ -161,7 +161,7 @@ export class RedisRegistrations implements Registrations {
     return link.run<Answer>(
       script,
       [keys.registration(id), keys.waiting, keys.terms],
-      [String(clock.ms), node, keys.prefix, machine, this.#number, id, ...args.map(String)],
+      [String(clock.micros), node, keys.prefix, machine, this.#number, id, ...args.map(String)],
     );
   }
 
@@ -217,7 +217,7 @@ export class RedisRegistrations implements Registrations {
 
   #beat(): void {
     const { keys, link, node, clock } = this.#options;
-    const args = [String(clock.ms), String(ALIVE_MS)];
+    const args = [String(clock.micros), String(ALIVE_MS)];
     link.run<number>(REGISTRATIONS.BEAT, [keys.node(node), keys.waiting], args).then(
       (waiting) => {
         this.waiting = waiting;

@@ -1,5 +1,5 @@
-// Lua that Redis runs in one step. Times are handed in, in ms of the server's clock. Keys have the prefix of
-// BATON_REDIS_PREFIX; redis-keys.ts names them.
+// Lua that Redis runs in one step. Moments are handed in, in microseconds of the server's clock; how long something lasts, in ms.
+// Keys have the prefix of BATON_REDIS_PREFIX; redis-keys.ts names them.
 
 /** A script with what EVALSHA calls it by. */
 export interface Script {

@@ -9,9 +9,10 @@ const SAMPLES = 3;
 
 export class ServerClock {
   readonly #now: () => number;
-  /** What to add to the monotonic time, by how much that may be wrong, and when it was found. */
+  /** What to add to the monotonic time, and by how much that may be wrong. */
   #ahead = 0;
   #doubt = 0;
+  /** When it was found, in monotonic ms. */
   #readAt: number | undefined;
 
   /** `now` is monotonic, in ms. */
@@ -19,29 +20,30 @@ export class ServerClock {
     this.#now = now;
   }
 
-  /** Whole ms since 1970. */
-  get ms(): number {
-    return Math.floor(this.#now() + this.#ahead);
+  /** Whole microseconds since 1970. */
+  get micros(): number {
+    return Math.floor(this.#now() * 1_000) + this.#ahead;
   }
 
-  /** The same, early rather than late; undefined before the server was ever asked. */
+  /** The same, early rather than late by what another node's may be wrong too; undefined before the server was ever asked. */
   get earliest(): number | undefined {
-    return this.#readAt === undefined ? undefined : Math.floor(this.ms - this.#doubt) - 1;
+    return this.#readAt === undefined ? undefined : this.micros - 2 * this.#doubt;
   }
 
   /** Rejects with EngineUnavailable. */
   async read(link: RedisLink): Promise<void> {
     let doubt = Number.POSITIVE_INFINITY;
     for (let sample = 0; sample < SAMPLES; sample++) {
-      const asked = this.#now();
+      const asked = Math.floor(this.#now() * 1_000);
       const [seconds, micros] = await link.call<[string, string]>("TIME", []);
-      const answered = this.#now();
-      this.#readAt = answered;
-      if ((answered - asked) / 2 >= doubt) continue;
-      doubt = (answered - asked) / 2;
-      this.#ahead = Number(seconds) * 1_000 + Number(micros) / 1_000 - (asked + answered) / 2;
+      const answered = Math.ceil(this.#now() * 1_000);
+      this.#readAt = this.#now();
+      if (answered - asked >= doubt) continue;
+      doubt = answered - asked;
+      this.#ahead =
+        Number(seconds) * 1_000_000 + Number(micros) - Math.round((asked + answered) / 2);
     }
-    this.#doubt = doubt;
+    this.#doubt = Math.ceil(doubt / 2);
   }
 
   /** To be called about once a second. */

@@ -40,7 +40,6 @@ type PublishAnswer = ["" | "again" | "conflict" | "full", string, string, number
 
 export class Shard {
   readonly link: RedisLink;
-  /** In ms of the server's clock. */
   readonly clock: ServerClock;
   readonly #options: ShardOptions;
   readonly #feeds: Feeds;
@@ -74,7 +73,7 @@ export class Shard {
     this.#feeds = new Feeds({
       ...options,
       now: () => this.clock.earliest,
-      places: (asked, lasting) => this.#places(asked, lasting),
+      places: (asked) => this.#places(asked),
       read: (topic, range) => this.#read(topic, range),
       deliver: ({ publication, call }: Arrival) =>
         this.#counts.found(call, options.deliver(publication)),
@@ -171,7 +170,7 @@ export class Shard {
     const { size, ttlMs } = this.#kept(topic);
     const all = [keys.meta(topic), keys.log(topic), keys.life, keys.count, keys.blank];
     const args = [
-      String(this.clock.ms),
+      String(this.clock.micros),
       keys.channel(topic),
       call,
       bodyOf(publication),
@@ -204,7 +203,7 @@ export class Shard {
       TOPICS.READ,
       [keys.meta(topic), keys.log(topic), keys.life, keys.blank],
       [
-        String(this.clock.ms),
+        String(this.clock.micros),
         String(size),
         String(ttlMs),
         newEpoch(),
@@ -221,7 +220,7 @@ export class Shard {
     return { top: { epoch, offset: Number(top) }, publications };
   }
 
-  async #places(asked: readonly Asked[], lasting: boolean): Promise<(Place | undefined)[]> {
+  async #places(asked: readonly Asked[]): Promise<(Place | undefined)[]> {
     const { keys, newEpoch } = this.#options;
     const kept = asked.filter(({ topic }) => this.#kept(topic).size > 0);
     const found = new Map<string, Place>();
@@ -235,11 +234,11 @@ export class Shard {
         ],
         [
           newEpoch(),
-          lasting ? "1" : "",
-          ...kept.flatMap(({ topic, since }) => [
+          ...kept.flatMap(({ topic, since, blank = "" }) => [
             keys.mark(topic),
             String(this.#kept(topic).ttlMs),
             since === undefined ? "" : String(since),
+            blank,
           ]),
         ],
       );
@@ -273,7 +272,7 @@ export class Shard {
         this.#run === run ? "1" : "",
         newEpoch(),
         // A claim is far from taking a microsecond.
-        String(this.clock.ms * 1_000),
+        String(this.clock.micros),
       ],
     );
     if (lost === 1) {

@@ -25,13 +25,14 @@ local function known(meta, life)
   local has = redis.call('HMGET', meta, 'life', 'epoch', 'top')
   if has[1] and has[1] == (redis.call('GET', life) or '') then return has[2], tonumber(has[3]) end
 end
--- The epoch of a topic that is not known. It becomes the topic's own when \`isKept\`, or when it cannot be shared.
-local function begin(meta, log, life, blank, mark, candidate, isKept)
+-- The epoch of a topic that is not known. It becomes the topic's own when \`isKept\`, or when it cannot be shared; who has had
+-- \`mine\` since before the bit was set may take it.
+local function begin(meta, log, life, blank, mark, candidate, isKept, mine)
   local epoch = string.match(redis.call('GETRANGE', blank, 0, 15), '^%S+')
   if not epoch then
     redis.call('SET', blank, string.format('%-16s', candidate), 'PX', ${BLANK_MS})
     epoch = candidate
-  elseif redis.call('GETBIT', blank, 128 + mark) == 1 then
+  elseif redis.call('GETBIT', blank, 128 + mark) == 1 and epoch ~= mine then
     epoch = candidate
     isKept = true
   end
@@ -82,7 +83,7 @@ if KEYS[7] then
   redis.call('ZREMRANGEBYSCORE', KEYS[6], '-inf', now)
   redis.call('HSET', KEYS[7], 'print', ARGV[10], 'offset', offset, 'epoch', epoch)
   redis.call('PEXPIRE', KEYS[7], ARGV[11])
-  redis.call('ZADD', KEYS[6], now + tonumber(ARGV[11]), ARGV[9])
+  redis.call('ZADD', KEYS[6], now + tonumber(ARGV[11]) * 1000, ARGV[9])
   redis.call('PEXPIRE', KEYS[6], ARGV[11])
 end
 redis.call('PUBLISH', ARGV[2], offset .. '\\n' .. epoch .. '\\n' .. count .. '\\n' .. ARGV[3] .. '\\n' .. ARGV[4])
@@ -108,7 +109,7 @@ local function at(offset)
   if found then return tonumber(string.match(found[1], '^%d+')), tonumber(found[2][2]) end
 end
 -- Offsets and times grow together: the first that is not too old is found by halving.
-local oldest = tonumber(ARGV[1]) - tonumber(ARGV[3])
+local oldest = tonumber(ARGV[1]) - tonumber(ARGV[3]) * 1000
 local first, time = at(0)
 if first and time <= oldest then
   local last = top + 1
@@ -138,8 +139,8 @@ return {epoch, string.format('%.0f', top), items}
 
 /**
  * Where topics are, and where each was at a moment. KEYS: life, blank, then a meta and a log for each. ARGV: epoch candidate,
- * "1" to keep the numbering of those without a publication too, then for each: mark, history ttl, the moment ("": now).
- * Answers epoch, top, the offset at that moment, epoch…
+ * then for each: mark, history ttl, the moment ("": now), the epoch under which a topic without a publication shall last ("":
+ * it need not). Answers epoch, top, the offset at that moment, epoch…
  */
 const POSITIONS = `${TOPIC}
 local function before(log, top, moment)
@@ -156,11 +157,12 @@ local function before(log, top, moment)
 end
 local places = {}
 for i = 3, #KEYS, 2 do
-  local a = (i - 3) / 2 * 3 + 3
+  local a = (i - 3) * 2 + 2
   local epoch, top = known(KEYS[i], KEYS[1])
   if epoch then extend(KEYS[i], top, ARGV[a + 1])
   else
-    epoch, top = begin(KEYS[i], KEYS[i + 1], KEYS[1], KEYS[2], tonumber(ARGV[a]), ARGV[1], ARGV[2] == '1')
+    local mark, mine = tonumber(ARGV[a]), ARGV[a + 3]
+    epoch, top = begin(KEYS[i], KEYS[i + 1], KEYS[1], KEYS[2], mark, ARGV[1], mine ~= '', mine)
   end
   local at = top
   if top > 0 and ARGV[a + 2] ~= '' then at = before(KEYS[i + 1], top, tonumber(ARGV[a + 2])) end

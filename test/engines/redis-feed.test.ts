@@ -287,6 +287,15 @@ describe("a feed", () => {
     },
   );
 
+  test("G5: goes back where the server has fewer than it has delivered, and says so", () => {
+    const { feed, heard } = make();
+    feed.begin({ epoch: "e", offset: 5 });
+    feed.restart({ epoch: "e", offset: 3 });
+    feed.goOn({ epoch: "e", offset: 3 });
+    feed.arrived(arrival(4));
+    expect(heard).toEqual(["lost", "e4"]);
+  });
+
   test("holds no more than its bound, and reads the rest later", () => {
     const { feed, heard } = make();
     for (let offset = 1; offset <= 1_500; offset++) feed.arrived(arrival(offset));
