@@ -44,3 +44,17 @@ function command(...words: string[]): string {
   const parts = words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`);
   return `*${words.length}\r\n${parts.join("")}`;
 }
+
+/** The run id of a server, from what it says of itself. Throws an Error of a few words where we cannot use such a server. */
+export function runOf(info: string): string {
+  const field = (name: string) => new RegExp(`^${name}:(.*?)\r?$`, "m").exec(info)?.[1] ?? "";
+  if (field("redis_mode") === "cluster") {
+    throw new Error("it is a node of a Redis Cluster; Baton takes several single servers instead");
+  }
+  const version = field("redis_version");
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  if (major < 6 || (major === 6 && minor < 2)) {
+    throw new Error(`it is version ${version}; Baton needs 6.2 or newer`);
+  }
+  return field("run_id");
+}

@@ -1,58 +1,90 @@
-// The topics of one Redis server that this node follows: subscribed in batches, brought back after a lost connection, and
-// compared with the server now and then, since a subscription cannot tell that it has missed something.
-import type { Page, Range } from "../relay/engine";
-import { isWhole } from "../relay/entrance";
+// The topics of one Redis server that this node follows: each is brought to where the server is before it delivers, brought back
+// after a lost connection, and compared with the server now and then, since a subscription cannot tell what it has missed.
+import { EngineUnavailable, type Page, type Range } from "../relay/engine";
 import type { Position } from "../relay/publication";
+import { Channels, slices } from "./redis-channels";
 import { type Arrival, Feed } from "./redis-feed";
+import { closeGap } from "./redis-gap";
 import type { Keys } from "./redis-keys";
 import type { RedisLink } from "./redis-link";
 import { arrivalOf } from "./redis-wire";
 
-/** Channels in one SUBSCRIBE, topics in one look at their positions, publications in one read of what is missing. */
-const SUBSCRIBE_MAX = 1_000;
+/** Topics in one look at their positions, and topics whose gaps are closed at once. */
 const POSITIONS_MAX = 250;
-const PAGE = 256;
+const GAPS_MAX = 4;
 
 /** Each topic is compared with the server about once in so many sweeps. */
 const CHECK_SWEEPS = 20;
 
+/** What is asked of the server about one topic. */
+export interface Asked {
+  readonly topic: string;
+  /** A moment in microseconds of the server's clock. */
+  readonly since?: number | undefined;
+  /** The epoch of a topic without a publication, to be kept: it has been followed for a while. */
+  readonly blank?: string | undefined;
+}
+
+/** Where a topic is, and at which offset it was at the moment that was asked for. */
+export interface Place extends Position {
+  readonly before: number;
+}
+
 export interface FeedsOptions {
   readonly keys: Keys;
-  /** Where topics are; undefined for those that keep no history. In their order. */
-  readonly positions: (topics: readonly string[]) => Promise<readonly (Position | undefined)[]>;
+  /** Channels that are always heard, and what comes over them. */
+  readonly inboxes: readonly string[];
+  readonly heard: (message: string) => void;
+  /** The server's clock, in microseconds; undefined when it is not known yet. */
+  readonly now: () => number | undefined;
+  /** Where topics are, in their order; undefined for those without history. Rejects with EngineUnavailable, as `read` does. */
+  readonly places: (asked: readonly Asked[]) => Promise<readonly (Place | undefined)[]>;
   readonly read: (topic: string, range: Range) => Promise<Page>;
   readonly deliver: (arrival: Arrival) => void;
+  readonly passedOver: (arrival: Arrival) => void;
   readonly lost: (topic: string) => void;
   /** A publication was heard of, the so-manieth of the server. */
   readonly counted: (count: number) => void;
-  /** Channels that are always heard, and what comes over them. */
-  readonly inboxes: () => readonly string[];
-  readonly heard: (message: string) => void;
 }
 
 interface Followed {
   readonly feed: Feed;
+  /** When it was followed: all since then is delivered, but for what was delivered here before. */
+  readonly since: number | undefined;
+  readonly had: Position | undefined;
+  /** It was brought to where the server is at least once. */
+  hasBegun: boolean;
   /** Set when somebody waits for the moment when it delivers what comes. */
   ready: PromiseWithResolvers<void> | undefined;
-  /** Its position is being asked for, or what it misses. */
-  busy: boolean;
-  /** Where it was behind the server at the last look. */
+  /** The attempt to bring it to where the server is, if one is under way; 0 for none. */
+  attempt: number;
+  /** It was looked at before; and where it was then, if that was not where the server was. */
+  wasSeen: boolean;
   suspect: string | undefined;
 }
 
 export class Feeds {
   readonly #options: FeedsOptions;
+  readonly #channels: Channels;
   readonly #followed = new Map<string, Followed>();
-  /** Topics whose channels the server knows of us. */
-  #subscribed = new Set<string>();
-  /** Topics that were followed or left in this turn. */
-  #changed = new Set<string>();
-  #link: RedisLink | undefined;
+  #isUp = false;
+  #attempts = 0;
   #checking = this.#followed.values();
   #suspects = new Set<Followed>();
+  /** Topics that were left of late, and up to where they were delivered. */
+  #left = new Map<string, Position>();
+  #leftEarlier = new Map<string, Position>();
 
   constructor(options: FeedsOptions) {
     this.#options = options;
+    this.#channels = new Channels({
+      keys: options.keys,
+      always: options.inboxes,
+      onAlways: options.heard,
+      onTopic: (topic, message) => this.#arrived(topic, message),
+      isFollowed: (topic) => this.#followed.has(topic),
+      heard: (topics) => this.#attach(topics.flatMap((topic) => this.#followed.get(topic) ?? [])),
+    });
   }
 
   has(topic: string): boolean {
@@ -79,59 +111,66 @@ export class Feeds {
   follow(topic: string): void {
     const feed = new Feed(topic, {
       deliver: this.#options.deliver,
+      passedOver: this.#options.passedOver,
       lost: () => this.#options.lost(topic),
-      behind: () => void this.#attach([followed]),
+      behind: () => this.#attach([followed]),
     });
-    const followed: Followed = { feed, ready: undefined, busy: false, suspect: undefined };
+    const followed: Followed = {
+      feed,
+      since: this.#options.now(),
+      had: this.#left.get(topic) ?? this.#leftEarlier.get(topic),
+      hasBegun: false,
+      ready: undefined,
+      attempt: 0,
+      wasSeen: false,
+      suspect: undefined,
+    };
     this.#followed.set(topic, followed);
-    this.#change(topic);
+    this.#channels.follow(topic);
   }
 
   unfollow(topic: string): void {
     const followed = this.#followed.get(topic);
-    followed?.feed.end();
-    followed?.ready?.resolve();
+    if (followed === undefined) return;
     this.#followed.delete(topic);
-    this.#change(topic);
+    this.#suspects.delete(followed);
+    const { position } = followed.feed;
+    if (position !== undefined && position.offset > 0) this.#left.set(topic, position);
+    // What is under way for it comes to nothing.
+    followed.attempt = 0;
+    followed.feed.end();
+    followed.ready?.resolve();
+    this.#channels.leave(topic);
   }
 
-  /** A new connection: subscribes to all, and brings all to where the server is. Rejects when that fails. */
+  /** A new connection: all topics are heard again. Rejects when that fails. */
   async setUp(link: RedisLink): Promise<void> {
-    this.#subscribed = new Set();
-    this.#changed = new Set();
-    const { inboxes, keys } = this.#options;
-    for (const inbox of inboxes()) {
-      await link.subscriptions.subscribe(inbox, (message) => this.#options.heard(message));
-    }
-    const all = [...this.#followed.values()];
-    for (const { feed } of all) feed.dropHeld();
-    const topics = all.map(({ feed }) => feed.topic);
-    for (const some of slices(topics, SUBSCRIBE_MAX)) {
-      await link.subscriptions.subscribe(
-        some.map((topic) => keys.channel(topic)),
-        this.#onMessage,
-      );
-      for (const topic of some) this.#subscribed.add(topic);
-    }
-    this.#link = link;
-    await this.#attach(all);
-    this.#flush();
+    for (const { feed } of this.#followed.values()) feed.dropHeld();
+    await this.#channels.setUp(link, [...this.#followed.keys()]);
+  }
+
+  /** The connection is set up: brings all topics to where the server is. */
+  up(): void {
+    this.#isUp = true;
+    this.#attach([...this.#followed.values()]);
   }
 
   /** The connection has broken. */
-  down(link: RedisLink): void {
-    this.#link = undefined;
+  down(why: EngineUnavailable): void {
+    this.#isUp = false;
+    this.#channels.down();
     for (const followed of this.#followed.values()) {
       followed.feed.hold();
       followed.feed.end();
-      followed.ready?.reject(link.unavailable);
-      followed.ready = undefined;
+      this.#fail(followed, why);
     }
   }
 
   /** To be called about once a second: looks whether topics are where the server is. Cost: a part of the topics. */
-  async sweep(): Promise<void> {
-    if (this.#link === undefined) return;
+  sweep(): void {
+    this.#leftEarlier = this.#left;
+    this.#left = new Map();
+    if (!this.#isUp) return;
     const due = new Set(this.#suspects);
     this.#suspects.clear();
     for (let left = Math.ceil(this.#followed.size / CHECK_SWEEPS); left > 0; left--) {
@@ -142,130 +181,117 @@ export class Feeds {
       }
       due.add(value);
     }
-    const those = [...due].filter((one) => !one.busy && this.#isFollowed(one));
-    await this.#attach(those.filter(({ feed }) => !feed.isLive));
-    for (const some of slices(those, POSITIONS_MAX)) await this.#check(some);
+    const those = [...due].filter((one) => this.#isFollowed(one));
+    this.#attach(those);
+    const live = those.filter(({ feed }) => feed.isLive);
+    for (const some of slices(live, POSITIONS_MAX)) void this.#check(some);
   }
 
-  /** Those that were behind at two looks, and have not moved between them, have missed something. */
+  /** Those that were not where the server was at two looks, and have not moved between them, have missed something. */
   async #check(some: readonly Followed[]): Promise<void> {
-    const tops = await this.#options.positions(some.map(({ feed }) => feed.topic)).catch(() => []);
+    const asked = some.map(({ feed: { topic, position }, wasSeen }) => {
+      return { topic, blank: wasSeen && position?.offset === 0 ? position.epoch : undefined };
+    });
+    for (const one of some) one.wasSeen = true;
+    const tops = await this.#options.places(asked).catch(() => []);
     for (const [i, followed] of some.entries()) {
       const { feed } = followed;
       const top = tops[i];
       const at = feed.position;
       if (top === undefined || at === undefined || !feed.isLive) continue;
-      const isBehind = top.epoch !== at.epoch || top.offset > at.offset;
-      const place = isBehind ? `${at.epoch}:${at.offset}` : undefined;
+      const isThere = top.epoch === at.epoch && top.offset === at.offset;
+      const place = isThere ? undefined : `${at.epoch}:${at.offset}`;
       if (place === undefined || place !== followed.suspect) {
         followed.suspect = place;
-        if (isBehind) this.#suspects.add(followed);
+        if (!isThere && this.#isFollowed(followed)) this.#suspects.add(followed);
         continue;
       }
       feed.hold();
-      void this.#attach([followed]);
+      this.#attach([followed]);
     }
   }
 
-  readonly #onMessage = (message: string, channel: string): void => {
-    const topic = this.#options.keys.topicOf(channel);
-    const arrival = arrivalOf(topic, message);
-    this.#options.counted(arrival.count);
-    this.#followed.get(topic)?.feed.arrived(arrival);
-  };
+  #arrived(topic: string, message: string): void {
+    const heard = arrivalOf(topic, message);
+    // Somebody else's.
+    if (heard === undefined) return;
+    const { count, ...arrival } = heard;
+    this.#options.counted(count);
+    const feed = this.#followed.get(topic)?.feed;
+    if (feed === undefined) this.#options.passedOver(arrival);
+    else feed.arrived(arrival);
+  }
 
   #isFollowed(followed: Followed): boolean {
     return this.#followed.get(followed.feed.topic) === followed;
   }
 
-  #change(topic: string): void {
-    this.#changed.add(topic);
-    if (this.#changed.size === 1) setImmediate(() => this.#flush());
-  }
-
-  /** Subscribes to what is followed since the last turn, and leaves what is not any more. */
-  #flush(): void {
-    const link = this.#link;
-    const changed = [...this.#changed];
-    this.#changed = new Set();
-    if (link === undefined) return;
-    const { keys } = this.#options;
-    const left = changed.filter(
-      (topic) => this.#subscribed.has(topic) && !this.#followed.has(topic),
-    );
-    const joined = changed.filter(
-      (topic) => !this.#subscribed.has(topic) && this.#followed.has(topic),
-    );
-    // A failure breaks the connection, and all begins anew.
-    const ignore = () => {};
-    if (left.length > 0) {
-      for (const topic of left) this.#subscribed.delete(topic);
-      link.subscriptions.unsubscribe(left.map((topic) => keys.channel(topic))).catch(ignore);
-    }
-    for (const topic of joined) this.#subscribed.add(topic);
-    const all = slices(joined, SUBSCRIBE_MAX).map((some) =>
-      link.subscriptions.subscribe(
-        some.map((topic) => keys.channel(topic)),
-        this.#onMessage,
-      ),
-    );
-    const followed = changed.flatMap((topic) => this.#followed.get(topic) ?? []);
-    Promise.all(all).then(() => this.#attach(followed), ignore);
-  }
-
   /** Brings topics that hold what comes to where the server is, and lets them go on. */
-  async #attach(all: readonly Followed[]): Promise<void> {
-    const those = all.filter((one) => !one.busy && !one.feed.isLive && this.#isFollowed(one));
-    for (const one of those) one.busy = true;
-    for (const some of slices(those, POSITIONS_MAX)) {
-      try {
-        const tops = await this.#options.positions(some.map(({ feed }) => feed.topic));
-        await Promise.all(some.map((one, i) => this.#catchUp(one, tops[i])));
-      } catch {
-        // Out of reach: the connection breaks or has broken, or the next sweep tries again.
-        for (const one of some) this.#suspects.add(one);
-      } finally {
-        for (const one of some) one.busy = false;
-      }
+  #attach(all: readonly Followed[]): void {
+    if (!this.#isUp) return;
+    const those = all.filter(
+      (one) => one.attempt === 0 && !one.feed.isLive && this.#isFollowed(one),
+    );
+    const attempt = ++this.#attempts;
+    for (const one of those) one.attempt = attempt;
+    void this.#bring(those, attempt);
+  }
+
+  async #bring(all: readonly Followed[], attempt: number): Promise<void> {
+    for (const some of slices(all, POSITIONS_MAX)) {
+      const those = some.filter((one) => one.attempt === attempt);
+      for (const { feed } of those) feed.asked();
+      const asked = those.map(({ feed, since, hasBegun }) => {
+        return { topic: feed.topic, since: hasBegun ? undefined : since };
+      });
+      const places = await this.#options.places(asked).catch((error: unknown) => {
+        for (const one of those) if (one.attempt === attempt) this.#fail(one, error);
+      });
+      const queue = those.entries();
+      const turn = async () => {
+        for (const [i, one] of queue) {
+          await this.#catchUp(one, places?.[i], attempt).catch((error: unknown) => {
+            if (one.attempt === attempt) this.#fail(one, error);
+          });
+        }
+      };
+      await Promise.all(Array.from({ length: GAPS_MAX }, turn));
     }
   }
 
-  async #catchUp(followed: Followed, top: Position | undefined): Promise<void> {
+  /** It is not where the server is, and not brought there; the next sweep tries again, or the next connection. */
+  #fail(followed: Followed, why: unknown): void {
+    followed.attempt = 0;
+    followed.ready?.reject(
+      why instanceof EngineUnavailable ? why : new EngineUnavailable(`${why}`),
+    );
+    followed.ready = undefined;
+    if (this.#isUp) this.#suspects.add(followed);
+  }
+
+  async #catchUp(followed: Followed, place: Place | undefined, attempt: number): Promise<void> {
     const { feed } = followed;
-    if (feed.position === undefined) feed.begin(top);
-    else if (!(await this.#fill(feed, top))) {
+    const isOurs = () => followed.attempt === attempt;
+    if (!isOurs()) return;
+    if (!followed.hasBegun) {
+      // What the node was given of it a moment ago, for others, it is not given again.
+      feed.position = followed.had;
+      feed.begin(place && { epoch: place.epoch, offset: place.before });
+    }
+    const beyond = await closeGap(feed, place, this.#options.read, () => !isOurs());
+    if (!isOurs()) return;
+    if (beyond !== undefined && followed.hasBegun) {
+      feed.restart(beyond);
       // Those who are told so must have gone before anything else is delivered.
       await new Promise<void>((done) => setImmediate(done));
-    }
-    if (this.#link === undefined || !this.#isFollowed(followed)) return;
+      if (!isOurs()) return;
+    } else if (beyond !== undefined) feed.begin(beyond);
+    followed.hasBegun = true;
+    followed.attempt = 0;
     followed.suspect = undefined;
-    followed.busy = false;
-    feed.goOn();
+    feed.goOn(beyond ?? place);
     if (!feed.isLive) return;
     followed.ready?.resolve();
     followed.ready = undefined;
   }
-
-  /** Delivers what is missing up to `top`; false when it cannot, and the feed has begun anew. */
-  async #fill(feed: Feed, top: Position | undefined): Promise<boolean> {
-    const { position: begin } = feed;
-    let beyond = top;
-    if (begin !== undefined && top?.epoch === begin.epoch && top.offset >= begin.offset) {
-      for (;;) {
-        const at = feed.position ?? begin;
-        if (at.offset >= top.offset) return true;
-        const page = await this.#options.read(feed.topic, { since: at.offset, limit: PAGE });
-        beyond = page.top;
-        if (!isWhole(page, at)) break;
-        feed.give(page.publications);
-      }
-    }
-    feed.restart(beyond);
-    return false;
-  }
-}
-
-function slices<Item>(items: readonly Item[], size: number): Item[][] {
-  const count = Math.ceil(items.length / size);
-  return Array.from({ length: count }, (_, i) => items.slice(i * size, (i + 1) * size));
 }

@@ -1,4 +1,6 @@
-// The names of Baton's keys and channels in Redis, all under one prefix, so that several relays can share a server.
+// The names of Baton's keys and channels in Redis, all under one prefix, so that several relays can share a server. Those of users
+// and machines are made by the scripts of registrations.
+import { MARKS } from "./redis-topic-scripts";
 
 export class Keys {
   readonly prefix: string;
@@ -8,6 +10,8 @@ export class Keys {
   readonly run: string;
   /** How many publications there were. */
   readonly count: string;
+  /** What topics without a publication have in common: redis-topic-scripts.ts. */
+  readonly blank: string;
   /** Idempotency keys by the end of their time. */
   readonly answers: string;
   /** Registrations that wait, by the end of their time. */
@@ -16,6 +20,8 @@ export class Keys {
   readonly terms: string;
   /** The channel that every node hears. */
   readonly everybody: string;
+  /** A channel that nobody says anything on. */
+  readonly quiet: string;
 
   /** `name` is BATON_REDIS_PREFIX. */
   constructor(name: string) {
@@ -24,15 +30,22 @@ export class Keys {
     this.life = `${prefix}life`;
     this.run = `${prefix}run`;
     this.count = `${prefix}count`;
+    this.blank = `${prefix}blank`;
     this.answers = `${prefix}answers`;
     this.waiting = `${prefix}waiting`;
     this.terms = `${prefix}terms`;
     this.everybody = `${prefix}everybody`;
+    this.quiet = `${prefix}quiet`;
   }
 
   /** A topic's epoch and newest offset. */
   meta(topic: string): string {
     return `${this.prefix}topic:${topic}`;
+  }
+
+  /** The place of its mark among those of all topics. */
+  mark(topic: string): string {
+    return String(Bun.hash.xxHash32(topic) % MARKS);
   }
 
   /** What is kept of it. */
@@ -62,11 +75,6 @@ export class Keys {
   /** A node's sign of life. */
   node(name: string): string {
     return `${this.prefix}node:${name}`;
-  }
-
-  /** How many connections each node of a machine has. */
-  machine(name: string): string {
-    return `${this.prefix}machine:${name}`;
   }
 
   /** The channel that one node hears. */

@@ -8,14 +8,21 @@ import type { Script } from "./redis-script";
 
 /** How long connecting may take, and an answer: a server that is silent for so long is out of reach. */
 const CONNECT_MS = 2_000;
-const PATIENCE_MS = 3_000;
+const PATIENCE_MS = 2_500;
+
+/** How often it is looked at. With the patience and two of these, a call is under way for at most 4 s. */
+const LOOK_MS = 500;
 
 /** Pauses between attempts to connect, doubled up to the longest. */
 const PAUSE_MS = 50;
 const PAUSE_MAX_MS = 5_000;
 
+/** Calls that may be under way, and what they may carry: more than a server that answers ever has before it. */
+const CALLS_MAX = 100_000;
+const CALLS_CHARACTERS = 67_108_864;
+
 /** Errors that mean: this server cannot serve now, and its address may soon lead to another one. */
-const LEAVE = /^(READONLY|LOADING|MASTERDOWN|NOAUTH)\b/;
+const LEAVE = /(^|[ -])(READONLY|LOADING|MASTERDOWN|NOAUTH) /;
 
 export interface LinkOptions {
   /** redis://… or rediss://… */
@@ -40,12 +47,17 @@ export class RedisLink {
   readonly address: string;
   readonly #options: LinkOptions;
   #clients: Clients | undefined;
+  #isConnected = false;
   #isUp = false;
   #isStopped = false;
   #pauseMs = PAUSE_MS;
   #retry: ReturnType<typeof setTimeout> | undefined;
+  #looking: ReturnType<typeof setInterval> | undefined;
+  #lookedAt = 0;
   /** When the pings that are under way were sent. */
   #pingedAt: number | undefined;
+  #underWay = 0;
+  #charactersUnderWay = 0;
   #failure = "";
 
   constructor(options: LinkOptions) {
@@ -60,7 +72,7 @@ export class RedisLink {
 
   /** Why it is not up, for those who call it. */
   get unavailable(): EngineUnavailable {
-    return new EngineUnavailable(`Redis at ${this.address}: ${this.#failure || "not connected"}`);
+    return this.#error(this.#failure || "not connected");
   }
 
   /** For subscriptions; only while it is up or being set up. Throws EngineUnavailable. */
@@ -71,56 +83,82 @@ export class RedisLink {
 
   /** Tries once, and goes on trying by itself. Resolves after the first attempt, whatever came of it. */
   async start(): Promise<void> {
+    this.#looking = setInterval(() => this.#look(), LOOK_MS);
     await this.#connect();
   }
 
   stop(): void {
     this.#isStopped = true;
     clearTimeout(this.#retry);
+    clearInterval(this.#looking);
     this.#break("closed");
+  }
+
+  /** Something has shown that the connections are of no use: they are made again. */
+  fail(error: unknown): void {
+    this.#break(messageOf(error).replace(this.#prefix, ""));
   }
 
   /** Rejects with EngineUnavailable. Calls leave in their order. */
   async call<Answer>(command: string, args: string[]): Promise<Answer> {
-    const clients = this.#clients;
-    if (clients === undefined) throw this.unavailable;
     try {
-      return (await clients.calls.send(command, args)) as Answer;
+      return await this.#send<Answer>(command, args);
     } catch (error) {
-      throw this.#failed(clients, error);
+      throw this.#failed(error);
     }
   }
 
-  /** Runs a script, which is handed over first where the server does not have it. Rejects with EngineUnavailable. */
+  /** Runs a script, which is handed over again where the server has lost it. Rejects with EngineUnavailable. */
   async run<Answer>({ sha, text }: Script, keys: string[], args: string[]): Promise<Answer> {
-    const clients = this.#clients;
-    if (clients === undefined) throw this.unavailable;
     const rest = [String(keys.length), ...keys, ...args];
     try {
-      return (await clients.calls.send("EVALSHA", [sha, ...rest])) as Answer;
+      return await this.#send<Answer>("EVALSHA", [sha, ...rest]);
     } catch (error) {
-      if (!messageOf(error).startsWith("NOSCRIPT")) throw this.#failed(clients, error);
+      if (!messageOf(error).startsWith("NOSCRIPT")) throw this.#failed(error);
       return this.call<Answer>("EVAL", [text, ...rest]);
     }
   }
 
-  /** To be called about once a second: breaks connections that do not answer. */
-  sweep(): void {
+  async #send<Answer>(command: string, args: string[]): Promise<Answer> {
     const clients = this.#clients;
-    if (clients === undefined || !this.#isUp) return;
+    if (clients === undefined) throw this.unavailable;
+    let characters = 0;
+    for (const arg of args) characters += arg.length;
+    if (this.#underWay >= CALLS_MAX || this.#charactersUnderWay > CALLS_CHARACTERS) {
+      throw this.#error("it is slower than what is asked of it");
+    }
+    this.#underWay++;
+    this.#charactersUnderWay += characters;
+    try {
+      return (await clients.calls.send(command, args)) as Answer;
+    } catch (error) {
+      if (this.#clients === clients && LEAVE.test(messageOf(error))) this.fail(error);
+      throw error;
+    } finally {
+      this.#underWay--;
+      this.#charactersUnderWay -= characters;
+    }
+  }
+
+  /** Breaks connections that do not answer. */
+  #look(): void {
+    const clients = this.#clients;
     const now = performance.now();
+    // This process itself was busy or asleep: what came meanwhile is not read yet.
+    const wasAsleep = now - this.#lookedAt > PATIENCE_MS / 2;
+    this.#lookedAt = now;
+    if (clients === undefined || !this.#isConnected) return;
     if (this.#pingedAt === undefined) {
       this.#pingedAt = now;
       const { calls, subscriptions } = clients;
-      Promise.all([calls.send("PING", []), subscriptions.send("PING", [])]).then(
-        () => {
-          if (this.#clients === clients) this.#pingedAt = undefined;
-        },
-        (error: unknown) => this.#failed(clients, error),
-      );
-    } else if (now - this.#pingedAt > PATIENCE_MS) {
-      this.#break(`no answer for ${Math.round(now - this.#pingedAt)} ms`);
-    }
+      const answered = () => {
+        if (this.#clients === clients) this.#pingedAt = undefined;
+      };
+      // An error is an answer too; what it means is for the calls to find out.
+      const pings = [calls.send("PING", []), subscriptions.send("PING", [])];
+      Promise.allSettled(pings).then(answered);
+    } else if (wasAsleep) this.#pingedAt = now;
+    else if (now - this.#pingedAt > PATIENCE_MS) this.fail("it does not answer any more");
   }
 
   async #connect(): Promise<void> {
@@ -135,22 +173,16 @@ export class RedisLink {
       subscriptions: new RedisClient(url, options),
     };
     this.#clients = clients;
-    this.#pingedAt = undefined;
     for (const client of Object.values(clients)) {
       client.onclose = (error) => {
-        if (this.#clients === clients && this.#isUp) this.#break(messageOf(error));
+        if (this.#clients === clients && this.#isConnected) this.fail(error);
       };
     }
-    const late = setTimeout(() => {
-      if (this.#clients === clients) this.#break("it does not answer");
-    }, CONNECT_MS + PATIENCE_MS);
     try {
-      // Bun says "Connection closed" whatever the reason.
-      await Promise.all([clients.calls.connect(), clients.subscriptions.connect()]).catch(
-        async () => {
-          throw new Error(await diagnose(url));
-        },
-      );
+      await this.#open(clients);
+      if (this.#clients !== clients) return;
+      this.#pingedAt = undefined;
+      this.#isConnected = true;
       await this.#options.setUp(this);
       if (this.#clients !== clients) return;
       this.#isUp = true;
@@ -159,17 +191,36 @@ export class RedisLink {
       this.#failure = "";
       this.#options.onUp();
     } catch (error) {
-      if (this.#clients === clients) this.#break(messageOf(error));
+      if (this.#clients === clients) this.fail(error);
+    }
+  }
+
+  /** Rejects with the reason, which Bun's client does not know: it says the same for a closed port and a wrong password. */
+  async #open({ calls, subscriptions }: Clients): Promise<void> {
+    const late = setTimeout(() => {
+      calls.close();
+      subscriptions.close();
+    }, CONNECT_MS);
+    try {
+      await Promise.all([calls.connect(), subscriptions.connect()]);
+    } catch {
+      throw new Error(await diagnose(this.#options.url));
     } finally {
       clearTimeout(late);
     }
   }
 
   /** What a caller is told of an error. */
-  #failed(clients: Clients, error: unknown): EngineUnavailable {
-    const message = messageOf(error);
-    if (LEAVE.test(message) && this.#clients === clients) this.#break(message);
-    return new EngineUnavailable(`Redis at ${this.address}: ${message}`);
+  #failed(error: unknown): EngineUnavailable {
+    return error instanceof EngineUnavailable ? error : this.#error(messageOf(error));
+  }
+
+  #error(why: string): EngineUnavailable {
+    return new EngineUnavailable(this.#prefix + why);
+  }
+
+  get #prefix(): string {
+    return `Redis at ${this.address}: `;
   }
 
   #break(why: string): void {
@@ -177,6 +228,7 @@ export class RedisLink {
     if (clients === undefined) return;
     const isNews = this.#isUp || this.#failure !== why;
     this.#clients = undefined;
+    this.#isConnected = false;
     this.#isUp = false;
     this.#failure = why;
     clients.calls.close();

@@ -10,18 +10,15 @@ import { REGISTRATIONS } from "./redis-registration-scripts";
 import type { Script } from "./redis-script";
 import type { ServerClock } from "./redis-server-clock";
 
-/** What a node holds lives so long without a word of it; and so long a removed one is remembered for a node out of reach. */
-const HELD_MS = 600_000;
-
 /** In how many sweeps all that is held is said again, and how much of it in one call. */
 const KEEP_SWEEPS = 60;
 const KEEP_MAX = 250;
 
+/** How many ends are said again in one sweep. */
+const AGAIN_MAX = 1_000;
+
 /** A node without a sign of life for so long is dead: what it held can be claimed, and does not count. */
 const ALIVE_MS = 10_000;
-
-/** What may wait beyond its time, since clocks differ. */
-const SLACK_MS = 60_000;
 
 export interface RedisRegistrationsOptions extends EngineOptions {
   readonly keys: Keys;
@@ -32,17 +29,25 @@ export interface RedisRegistrationsOptions extends EngineOptions {
 }
 
 interface Held extends Registered {
+  /** 0 for a session. */
   readonly term: number;
   readonly isRegistered: boolean;
+}
+
+/** A registration that this node holds no more, of which the server has not taken note. */
+interface Ending {
+  /** Not known where the answer to a claim was lost. */
+  readonly term: number | undefined;
+  readonly waits: boolean;
+  isUnderWay: boolean;
 }
 
 export class RedisRegistrations implements Registrations {
   readonly #options: RedisRegistrationsOptions;
   readonly #held = new Map<string, Held>();
-  /** How many of them each user has. */
-  readonly #users = new Map<string, number>();
-  /** Ended, but the server has not taken note. */
-  readonly #releasing = new Map<string, { term: number; waits: boolean }>();
+  readonly #endings = new Map<string, Ending>();
+  /** Claims that are under way. */
+  #claiming = 0;
   #keeping: IterableIterator<Held> = this.#held.values();
   waiting = 0;
 
@@ -58,7 +63,6 @@ export class RedisRegistrations implements Registrations {
       registrationTtlMs,
       registrationsMax,
       userConnectionsMax,
-      SLACK_MS,
     ]);
     this.waiting = waiting;
     if (why === "user") return tooManyUserConnections(userConnectionsMax);
@@ -66,10 +70,10 @@ export class RedisRegistrations implements Registrations {
   }
 
   async claim(id: string): Promise<Claimed | Refusal> {
-    const { userConnectionsMax, connectionsMax, machine = "" } = this.#options;
-    const [why, waiting, user, topics, term, elsewhere] = await this.#run<
+    const { userConnectionsMax, connectionsMax } = this.#options;
+    const [why, waiting, user, topics, term, elsewhere] = await this.#claim<
       ["" | "unknown" | "user" | "machine", number, string, string, number, string]
-    >(REGISTRATIONS.CLAIM, id, [userConnectionsMax, machine, connectionsMax, HELD_MS]);
+    >(REGISTRATIONS.CLAIM, id, true, [userConnectionsMax, connectionsMax]);
     this.waiting = waiting;
     if (why === "unknown") return unknownConnection();
     if (why === "user") return tooManyUserConnections(userConnectionsMax);
@@ -79,55 +83,54 @@ export class RedisRegistrations implements Registrations {
       user,
       topics: topics === "" ? undefined : (JSON.parse(topics) as string[]),
     };
-    this.#hold({ ...registered, term, isRegistered: true });
+    this.#held.set(id, { ...registered, term, isRegistered: true });
     return { ...registered, term, elsewhere: elsewhere === "1" };
   }
 
   async hold(id: string, user: string): Promise<undefined | Refusal> {
-    const { userConnectionsMax, connectionsMax, machine = "" } = this.#options;
-    const [why] = await this.#run<["" | "user" | "machine"]>(REGISTRATIONS.HOLD, id, [
+    const { userConnectionsMax, connectionsMax } = this.#options;
+    const [why] = await this.#claim<["" | "user" | "machine"]>(REGISTRATIONS.HOLD, id, false, [
       user,
       userConnectionsMax,
-      machine,
       connectionsMax,
-      HELD_MS,
     ]);
     if (why === "user") return tooManyUserConnections(userConnectionsMax);
     if (why === "machine") return tooManyConnections(connectionsMax);
-    this.#hold({ id, user, term: 0, isRegistered: false });
+    this.#held.set(id, { id, user, term: 0, isRegistered: false });
     return undefined;
   }
 
   release(id: string, term: number, waits: boolean): void {
-    if (this.#held.get(id)?.term === term) this.#letGo(id);
-    this.#releasing.set(id, { term, waits });
-    this.#release(id, term, waits);
+    if (this.#held.get(id)?.term === term) this.#held.delete(id);
+    this.#end(id, { term, waits, isUnderWay: false });
   }
 
   async remove(id: string): Promise<Elsewhere | undefined> {
     const [waiting, where] = await this.#run<[number, "" | "here" | "elsewhere"]>(
       REGISTRATIONS.REMOVE,
       id,
-      [HELD_MS],
     );
     this.waiting = waiting;
-    if (where === "here") this.#letGo(id);
+    if (where === "here") this.#held.delete(id);
     return where === "" ? undefined : { elsewhere: where === "elsewhere" };
   }
 
-  /** The server can be reached: it is told what changed meanwhile, and all that is held. Never rejects. */
-  async up(): Promise<void> {
-    for (const [id, { term, waits }] of this.#releasing) this.#release(id, term, waits);
+  /** The server can be reached: it is told what changed meanwhile, and all that is held. */
+  up(): void {
+    for (const [id, ending] of this.#endings) this.#end(id, ending);
     this.#beat();
-    const all = [...this.#held.values()];
-    for (let from = 0; from < all.length; from += KEEP_MAX) {
-      await this.#keep(all.slice(from, from + KEEP_MAX));
-    }
+    void this.#keepAll();
   }
 
-  /** To be called about once a second. Cost: a part of what is held. */
+  /** To be called about once a second, while the server can be reached. Cost: a part of what is held. */
   sweep(): void {
     this.#beat();
+    let again = AGAIN_MAX;
+    for (const [id, ending] of this.#endings) {
+      if (ending.isUnderWay) continue;
+      if (again-- === 0) break;
+      this.#end(id, ending);
+    }
     const due: Held[] = [];
     for (let left = Math.ceil(this.#held.size / KEEP_SWEEPS); left > 0; left--) {
       const { done, value } = this.#keeping.next();
@@ -149,49 +152,85 @@ export class RedisRegistrations implements Registrations {
   }
 
   /** A script about one registration. */
-  #run<Answer>(script: Script, id: string, args: readonly (string | number)[]): Promise<Answer> {
-    const { keys, link, node, clock } = this.#options;
+  #run<Answer>(
+    script: Script,
+    id: string,
+    args: readonly (string | number)[] = [],
+  ): Promise<Answer> {
+    const { keys, link, node, clock, machine = "" } = this.#options;
     return link.run<Answer>(
       script,
       [keys.registration(id), keys.waiting, keys.terms],
-      [String(clock.ms), node, keys.prefix, id, ...args.map(String)],
+      [String(clock.micros), node, keys.prefix, machine, this.#number, id, ...args.map(String)],
     );
   }
 
-  #release(id: string, term: number, waits: boolean): void {
-    const { registrationTtlMs, registrationsMax, machine = "" } = this.#options;
+  /** How many this node has, with those that it may get. */
+  get #number(): string {
+    return String(this.#held.size + this.#claiming);
+  }
+
+  /** The same for one that this node holds from then on. Where the answer is lost it does not, and the server must hear of that. */
+  async #claim<Answer>(
+    script: Script,
+    id: string,
+    waits: boolean,
+    args: readonly (string | number)[],
+  ): Promise<Answer> {
+    const { link } = this.#options;
+    const wasUp = link.isUp;
+    if (this.#endings.get(id)?.term === undefined) this.#endings.delete(id);
+    this.#claiming++;
+    try {
+      return await this.#run<Answer>(script, id, args);
+    } catch (error) {
+      const isLost = wasUp && !link.isUp;
+      const isKnown = this.#endings.has(id) || this.#held.get(id) !== undefined;
+      if (isLost && !isKnown) this.#end(id, { term: undefined, waits, isUnderWay: false });
+      throw error;
+    } finally {
+      this.#claiming--;
+    }
+  }
+
+  /** Tells the server that this node does not hold it any more, again and again until that is heard. */
+  #end(id: string, ending: Ending): void {
+    const { registrationTtlMs, registrationsMax } = this.#options;
+    const { term, waits } = ending;
+    this.#endings.set(id, ending);
+    ending.isUnderWay = true;
     this.#run<number>(REGISTRATIONS.RELEASE, id, [
-      term,
+      term ?? "",
       waits ? "1" : "",
       registrationTtlMs,
       registrationsMax,
-      SLACK_MS,
-      machine,
-      HELD_MS,
     ]).then(
       (waiting) => {
         this.waiting = waiting;
-        if (this.#releasing.get(id)?.term === term) this.#releasing.delete(id);
+        if (this.#endings.get(id) === ending) this.#endings.delete(id);
       },
-      // Said again as soon as the server can be reached.
-      () => {},
+      () => {
+        ending.isUnderWay = false;
+      },
     );
   }
 
   #beat(): void {
     const { keys, link, node, clock } = this.#options;
-    link
-      .run<number>(
-        REGISTRATIONS.BEAT,
-        [keys.node(node), keys.waiting],
-        [String(clock.ms), String(ALIVE_MS)],
-      )
-      .then(
-        (waiting) => {
-          this.waiting = waiting;
-        },
-        () => {},
-      );
+    const args = [String(clock.micros), String(ALIVE_MS)];
+    link.run<number>(REGISTRATIONS.BEAT, [keys.node(node), keys.waiting], args).then(
+      (waiting) => {
+        this.waiting = waiting;
+      },
+      () => {},
+    );
+  }
+
+  async #keepAll(): Promise<void> {
+    const all = [...this.#held.values()];
+    for (let from = 0; from < all.length; from += KEEP_MAX) {
+      await this.#keep(all.slice(from, from + KEEP_MAX));
+    }
   }
 
   async #keep(some: readonly Held[]): Promise<void> {
@@ -203,13 +242,12 @@ export class RedisRegistrations implements Registrations {
       topics === undefined ? "" : JSON.stringify(topics),
       String(term),
       isRegistered ? "r" : "s",
-      String(this.#users.get(user) ?? 0),
     ]);
     const lost = await link
       .run<string[]>(
         REGISTRATIONS.KEEP,
-        [keys.waiting, keys.terms, keys.machine(machine)],
-        [node, keys.prefix, String(HELD_MS), machine, String(this.#held.size), ...args],
+        [keys.waiting, keys.terms],
+        [node, keys.prefix, machine, this.#number, ...args],
       )
       .catch(() => []);
     for (let i = 0; i < lost.length; i += 2) {
@@ -218,24 +256,8 @@ export class RedisRegistrations implements Registrations {
       const now = this.#held.get(id);
       // Unless it was claimed here since.
       if (now === undefined || (term !== undefined && now.term >= term)) continue;
-      this.#letGo(id);
+      this.#held.delete(id);
       this.#options.ended(id, term);
     }
-  }
-
-  #hold(held: Held): void {
-    this.#letGo(held.id);
-    this.#held.set(held.id, held);
-    if (held.user !== "") this.#users.set(held.user, (this.#users.get(held.user) ?? 0) + 1);
-  }
-
-  #letGo(id: string): void {
-    const held = this.#held.get(id);
-    if (held === undefined) return;
-    this.#held.delete(id);
-    if (held.user === "") return;
-    const left = (this.#users.get(held.user) ?? 1) - 1;
-    if (left === 0) this.#users.delete(held.user);
-    else this.#users.set(held.user, left);
   }
 }

@@ -9,11 +9,16 @@ interface Place<Server> {
 export class Ring<Server> {
   readonly #places: readonly Place<Server>[];
 
-  /** The order of the addresses does not matter: user and password are no part of what counts. */
+  /**
+   * The order of the addresses does not matter, nor whether they spell out what is so by default; user and password are no
+   * part of what counts.
+   */
   constructor(urls: readonly string[], make: (url: string) => Server) {
     this.#places = urls.map((url) => {
-      const { host, pathname } = new URL(url);
-      return { seed: Bun.hash.xxHash32(host + pathname), server: make(url) };
+      const { hostname, port, pathname } = new URL(url);
+      const database = pathname.slice(1) || "0";
+      const place = `${hostname.toLowerCase()}:${port || "6379"}/${database}`;
+      return { seed: Bun.hash.xxHash32(place), server: make(url) };
     });
   }
 

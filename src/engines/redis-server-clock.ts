@@ -4,31 +4,51 @@ import type { RedisLink } from "./redis-link";
 /** How often the server is asked: our clocks drift apart by less than 10 ms in that time. */
 const PERIOD_MS = 60_000;
 
+/** How often at once: the quickest answer says most. */
+const SAMPLES = 3;
+
 export class ServerClock {
   readonly #now: () => number;
-  /** What to add to the monotonic time, and when that was found. */
+  /** What to add to the monotonic time, and by how much that may be wrong. */
   #ahead = 0;
-  #readAt = 0;
+  #doubt = 0;
+  /** When it was found, in monotonic ms. */
+  #readAt: number | undefined;
 
   /** `now` is monotonic, in ms. */
   constructor(now: () => number) {
     this.#now = now;
   }
 
-  /** Whole ms since 1970. */
-  get ms(): number {
-    return Math.floor(this.#now() + this.#ahead);
+  /** Whole microseconds since 1970. */
+  get micros(): number {
+    return Math.floor(this.#now() * 1_000) + this.#ahead;
   }
 
+  /** The same, early rather than late by what another node's may be wrong too; undefined before the server was ever asked. */
+  get earliest(): number | undefined {
+    return this.#readAt === undefined ? undefined : this.micros - 2 * this.#doubt;
+  }
+
+  /** Rejects with EngineUnavailable. */
   async read(link: RedisLink): Promise<void> {
-    const [seconds, micros] = await link.call<[string, string]>("TIME", []);
-    this.#readAt = this.#now();
-    this.#ahead = Number(seconds) * 1_000 + Number(micros) / 1_000 - this.#readAt;
+    let doubt = Number.POSITIVE_INFINITY;
+    for (let sample = 0; sample < SAMPLES; sample++) {
+      const asked = Math.floor(this.#now() * 1_000);
+      const [seconds, micros] = await link.call<[string, string]>("TIME", []);
+      const answered = Math.ceil(this.#now() * 1_000);
+      this.#readAt = this.#now();
+      if (answered - asked >= doubt) continue;
+      doubt = answered - asked;
+      this.#ahead =
+        Number(seconds) * 1_000_000 + Number(micros) - Math.round((asked + answered) / 2);
+    }
+    this.#doubt = Math.ceil(doubt / 2);
   }
 
   /** To be called about once a second. */
   async sweep(link: RedisLink): Promise<void> {
-    if (this.#now() - this.#readAt < PERIOD_MS) return;
+    if (this.#readAt === undefined || this.#now() - this.#readAt < PERIOD_MS) return;
     // A failure breaks the link, and the next one reads it again.
     await this.read(link).catch(() => {});
   }

@@ -2,11 +2,13 @@
 // nothing is relied on that only one of them has said.
 import type { Page, Range } from "../relay/engine";
 import type { Refusal } from "../relay/errors";
-import type { Position, Publication, Published } from "../relay/publication";
+import type { Publication, Published } from "../relay/publication";
 import { fingerprint, keyConflict, nameOf, tooManyKeys } from "./answers";
 import type { EngineOptions } from "./options";
+import { Counts } from "./redis-counts";
+import { runOf } from "./redis-diagnosis";
 import type { Arrival } from "./redis-feed";
-import { Feeds } from "./redis-feeds";
+import { type Asked, Feeds, type Place } from "./redis-feeds";
 import type { Keys } from "./redis-keys";
 import { RedisLink } from "./redis-link";
 import { REGISTRATIONS } from "./redis-registration-scripts";
@@ -14,17 +16,14 @@ import { ServerClock } from "./redis-server-clock";
 import { TOPICS } from "./redis-topic-scripts";
 import { bodyOf, publicationOf } from "./redis-wire";
 
-/** How long a topic's position is remembered after its last publication, or after somebody was last in it, at least. */
-const META_MS = 86_400_000;
-
-/** How long what was published here may take to come over the subscription, to be counted. */
-const COUNT_MS = 1_000;
+/** Errors that mean: it is full, cannot write its file, or has too few replicas for a write. */
+const REFUSES = /[ -](OOM|MISCONF|NOREPLICAS) /;
 
 export interface ShardOptions extends EngineOptions {
   readonly url: string;
   readonly keys: Keys;
   /** Channels that are always heard, and what comes over them. */
-  readonly inboxes: () => readonly string[];
+  readonly inboxes: readonly string[];
   readonly heard: (message: string) => void;
   readonly deliver: (publication: Publication) => number;
   readonly lost: (topic: string) => void;
@@ -32,27 +31,27 @@ export interface ShardOptions extends EngineOptions {
   readonly onUp: () => void;
 }
 
-/** Somebody waits to hear to how many connections a publication went here. */
-interface Counting {
-  readonly done: (delivered: number) => void;
-  readonly until: number;
+interface Key {
+  readonly name: string;
+  readonly print: string;
 }
 
 type PublishAnswer = ["" | "again" | "conflict" | "full", string, string, number];
 
 export class Shard {
   readonly link: RedisLink;
-  /** In ms of the server's clock. */
   readonly clock: ServerClock;
   readonly #options: ShardOptions;
   readonly #feeds: Feeds;
-  readonly #countings = new Map<string, Counting>();
+  readonly #counts = new Counts();
   /** Publishes with a key that are under way: the same at once get the same answer. */
   readonly #keyed = new Map<string, { print: string; answer: Promise<Published | Refusal> }>();
   #called = 0;
   /** The server's run, and the most publications that it was heard to have. */
   #run = "";
   #count = 0;
+  /** It was reached, and refused to take a publication. */
+  #refuses = false;
 
   constructor(options: ShardOptions) {
     this.#options = options;
@@ -60,22 +59,34 @@ export class Shard {
     this.link = new RedisLink({
       url: options.url,
       setUp: (link) => this.#setUp(link),
-      onUp: options.onUp,
-      onDown: () => this.#down(),
+      onUp: () => {
+        this.#feeds.up();
+        options.onUp();
+      },
+      onDown: () => {
+        this.#refuses = false;
+        this.#feeds.down(this.link.unavailable);
+        this.#counts.end();
+      },
       report: options.warn,
     });
     this.#feeds = new Feeds({
-      keys: options.keys,
-      positions: (topics) => this.#positions(topics),
+      ...options,
+      now: () => this.clock.earliest,
+      places: (asked) => this.#places(asked),
       read: (topic, range) => this.#read(topic, range),
-      deliver: (arrival) => this.#deliver(arrival),
-      lost: options.lost,
+      deliver: ({ publication, call }: Arrival) =>
+        this.#counts.found(call, options.deliver(publication)),
+      passedOver: ({ call }: Arrival) => this.#counts.found(call, 0),
       counted: (count) => {
         this.#count = Math.max(this.#count, count);
       },
-      inboxes: options.inboxes,
-      heard: options.heard,
     });
+  }
+
+  /** Whether it can be reached and takes publications. */
+  get healthy(): boolean {
+    return this.link.isUp && !this.#refuses;
   }
 
   follow(topic: string): void {
@@ -120,72 +131,68 @@ export class Shard {
 
   /** To be called about once a second. */
   sweep(): void {
-    this.link.sweep();
+    this.#counts.sweep();
     if (!this.link.isUp) return;
-    const now = performance.now();
-    for (const [call, { done, until }] of this.#countings) {
-      if (until > now) break;
-      this.#countings.delete(call);
-      done(0);
-    }
-    void this.#feeds.sweep();
+    this.#feeds.sweep();
     void this.clock.sweep(this.link);
+    if (this.#refuses) this.#tryAgain();
   }
 
-  async #publish(
-    publication: Publication,
-    key?: { name: string; print: string },
-  ): Promise<Published | Refusal> {
+  async #publish(publication: Publication, key?: Key): Promise<Published | Refusal> {
     const { topic } = publication;
-    const { keys, node, newEpoch, idempotencyMs, idempotencyMax } = this.#options;
     // Who is in the topic here must get it.
     const ready = this.#feeds.ready(topic);
     if (ready !== undefined) await ready;
-    const { size, ttlMs } = this.#kept(topic);
+    const { node, idempotencyMax } = this.#options;
     const call = `${node}.${++this.#called}`;
-    const counted = this.#feeds.has(topic) ? this.#counted(call) : 0;
-    const all = [keys.meta(topic), keys.log(topic), keys.life, keys.count];
+    if (this.#feeds.has(topic)) this.#counts.expect(call);
+    let answer: PublishAnswer;
+    try {
+      answer = await this.#send(publication, call, key);
+    } catch (error) {
+      this.#counts.forget(call);
+      this.#refuses = this.link.isUp && REFUSES.test(String(error));
+      throw error;
+    }
+    const [what, offset, epoch, count] = answer;
+    if (what !== "") this.#counts.forget(call);
+    if (what === "conflict") return keyConflict();
+    if (what === "full") return tooManyKeys(idempotencyMax);
+    if (what === "") this.#count = Math.max(this.#count, count);
+    const delivered = what === "" ? await this.#counts.of(call) : 0;
+    if (offset === "") return { delivered, scope: "node" };
+    return { delivered, scope: "node", offset: Number(offset), epoch };
+  }
+
+  #send(publication: Publication, call: string, key: Key | undefined): Promise<PublishAnswer> {
+    const { topic } = publication;
+    const { keys, newEpoch, idempotencyMs, idempotencyMax } = this.#options;
+    const { size, ttlMs } = this.#kept(topic);
+    const all = [keys.meta(topic), keys.log(topic), keys.life, keys.count, keys.blank];
     const args = [
-      String(this.clock.ms),
+      String(this.clock.micros),
       keys.channel(topic),
       call,
       bodyOf(publication),
       String(size),
       String(ttlMs),
       newEpoch(),
-      String(META_MS + ttlMs),
+      keys.mark(topic),
     ];
     if (key !== undefined) {
       all.push(keys.answers, keys.answer(key.name));
       args.push(key.name, key.print, String(idempotencyMs), String(idempotencyMax));
     }
-    const [what, offset, epoch, count] = await this.link.run<PublishAnswer>(
-      TOPICS.PUBLISH,
-      all,
-      args,
+    return this.link.run<PublishAnswer>(TOPICS.PUBLISH, all, args);
+  }
+
+  #tryAgain(): void {
+    this.link.run<number>(TOPICS.TRY, [this.#options.keys.count], []).then(
+      () => {
+        this.#refuses = false;
+      },
+      () => {},
     );
-    if (what === "conflict") return keyConflict();
-    if (what === "full") return tooManyKeys(idempotencyMax);
-    if (count !== undefined) this.#count = Math.max(this.#count, count);
-    if (what === "again") this.#countings.delete(call);
-    const delivered = what === "again" ? 0 : await counted;
-    if (offset === "") return { delivered, scope: "node" };
-    return { delivered, scope: "node", offset: Number(offset), epoch };
-  }
-
-  /** To how many connections here a publication went, as soon as it has come back. */
-  #counted(call: string): Promise<number> {
-    return new Promise((done) => {
-      this.#countings.set(call, { done, until: performance.now() + COUNT_MS });
-    });
-  }
-
-  #deliver({ publication, call }: Arrival): void {
-    const delivered = this.#options.deliver(publication);
-    const counting = this.#countings.get(call);
-    if (counting === undefined) return;
-    this.#countings.delete(call);
-    counting.done(delivered);
   }
 
   async #read(topic: string, { since, limit, reverse }: Range): Promise<Page> {
@@ -194,13 +201,13 @@ export class Shard {
     const { keys, newEpoch } = this.#options;
     const [epoch, top, items] = await this.link.run<[string, string, string[]]>(
       TOPICS.READ,
-      [keys.meta(topic), keys.log(topic), keys.life],
+      [keys.meta(topic), keys.log(topic), keys.life, keys.blank],
       [
-        String(this.clock.ms),
+        String(this.clock.micros),
         String(size),
         String(ttlMs),
         newEpoch(),
-        String(META_MS + ttlMs),
+        keys.mark(topic),
         since === undefined ? "" : String(since),
         String(limit),
         reverse === true ? "1" : "",
@@ -213,20 +220,34 @@ export class Shard {
     return { top: { epoch, offset: Number(top) }, publications };
   }
 
-  async #positions(topics: readonly string[]): Promise<(Position | undefined)[]> {
+  async #places(asked: readonly Asked[]): Promise<(Place | undefined)[]> {
     const { keys, newEpoch } = this.#options;
-    const kept = topics.filter((topic) => this.#kept(topic).size > 0);
-    if (kept.length === 0) return topics.map(() => undefined);
-    const places = await this.link.run<string[]>(
-      TOPICS.POSITIONS,
-      [keys.life, ...kept.flatMap((topic) => [keys.meta(topic), keys.log(topic)])],
-      [newEpoch(), ...kept.map((topic) => String(META_MS + this.#kept(topic).ttlMs))],
-    );
-    const found = new Map<string, Position>();
-    for (const [i, topic] of kept.entries()) {
-      found.set(topic, { epoch: places[2 * i] as string, offset: Number(places[2 * i + 1]) });
+    const kept = asked.filter(({ topic }) => this.#kept(topic).size > 0);
+    const found = new Map<string, Place>();
+    if (kept.length > 0) {
+      const places = await this.link.run<string[]>(
+        TOPICS.POSITIONS,
+        [
+          keys.life,
+          keys.blank,
+          ...kept.flatMap(({ topic }) => [keys.meta(topic), keys.log(topic)]),
+        ],
+        [
+          newEpoch(),
+          ...kept.flatMap(({ topic, since, blank = "" }) => [
+            keys.mark(topic),
+            String(this.#kept(topic).ttlMs),
+            since === undefined ? "" : String(since),
+            blank,
+          ]),
+        ],
+      );
+      for (const [i, { topic }] of kept.entries()) {
+        const [epoch = "", offset, before] = places.slice(3 * i, 3 * i + 3);
+        found.set(topic, { epoch, offset: Number(offset), before: Number(before) });
+      }
     }
-    return topics.map((topic) => found.get(topic));
+    return asked.map(({ topic }) => found.get(topic));
   }
 
   /** What its rule says; a size of 0 for no history. */
@@ -238,41 +259,27 @@ export class Shard {
   /** Both connections are there, and nothing else was asked of them yet. */
   async #setUp(link: RedisLink): Promise<void> {
     const { keys, newEpoch } = this.#options;
-    const about = await link.call<string>("INFO", ["server"]);
-    const run = checkServer(about);
+    const run = runOf(await link.call<string>("INFO", ["server"]));
     const all = Object.values({ ...TOPICS, ...REGISTRATIONS });
-    await Promise.all(all.map(({ text }) => link.call("SCRIPT", ["LOAD", text])));
+    await Promise.all(all.map(({ text }) => link.call("EVAL", [text, "0"])));
     await this.clock.read(link);
-    const known = this.#run === "" || this.#run === run ? "" : String(this.#count);
-    const lost = await link.run<number>(
+    const [lost, count] = await link.run<[number, number]>(
       TOPICS.JOIN,
-      [keys.run, keys.count, keys.life],
-      [run, known, newEpoch()],
+      [keys.run, keys.count, keys.life, keys.blank, keys.terms],
+      [
+        run,
+        this.#run === "" ? "" : String(this.#count),
+        this.#run === run ? "1" : "",
+        newEpoch(),
+        // A claim is far from taking a microsecond.
+        String(this.clock.micros),
+      ],
     );
-    if (lost === 1)
+    if (lost === 1) {
       this.#options.warn(`Redis at ${link.address} has lost data: histories begin anew`);
-    if (this.#run !== run) this.#count = 0;
+    }
     this.#run = run;
+    this.#count = count;
     await this.#feeds.setUp(link);
   }
-
-  #down(): void {
-    this.#feeds.down(this.link);
-    for (const { done } of this.#countings.values()) done(0);
-    this.#countings.clear();
-  }
-}
-
-/** Its run id. Throws an Error of one sentence where the server is none that we can use. */
-function checkServer(about: string): string {
-  const field = (name: string) => new RegExp(`^${name}:(.*?)\r?$`, "m").exec(about)?.[1] ?? "";
-  if (field("redis_mode") === "cluster") {
-    throw new Error("it is a node of a Redis Cluster; Baton takes several single servers instead");
-  }
-  const version = field("redis_version");
-  const [major = 0, minor = 0] = version.split(".").map(Number);
-  if (major < 6 || (major === 6 && minor < 2)) {
-    throw new Error(`it is version ${version}; Baton needs 6.2 or newer`);
-  }
-  return field("run_id");
 }

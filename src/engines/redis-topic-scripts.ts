@@ -1,69 +1,107 @@
 // What Redis does with topics: numbers and keeps publications, reads them, knows whether it has lost some.
+//
+// A topic's numbering is a hash, its meta: life, epoch, top (its newest offset). One that nothing was published to has none,
+// so that asking for a million names costs nothing: they share the epoch of the key `blank`, at offset 0, and a topic's
+// first publication goes on from there. A life under an epoch must never come twice, though Redis may drop any key that it
+// wants: so `blank` has beside its epoch a bit for each of many marks (hashes of names), set when a topic takes the epoch as
+// its own. Where the bit is set already, the topic gets an epoch of its own. After BLANK_MS there is another `blank`.
 import { scripts } from "./redis-script";
 
-/**
- * Brings a topic's numbering to this life of the server's data: what is left of an earlier one means nothing. Answers
- * with its epoch and the newest offset. `candidate` is an epoch that was never used.
- */
+/** How long a topic's meta is kept after it was last needed, beyond its history; without publications, the shorter time. */
+const META_MS = 86_400_000;
+const EMPTY_MS = 600_000;
+
+/** Less than META_MS: a topic whose meta has come to an end comes back under another epoch. */
+const BLANK_MS = 43_200_000;
+
+/** How many marks there are: with 10,000 topics begun since, one in a hundred finds its own set. They take 128 KiB. */
+export const MARKS = 2 ** 20;
+
+/** `candidate` is an epoch that was never used. */
 const TOPIC = `
-local function topic(meta, log, life, candidate)
-  local known = redis.call('HMGET', meta, 'life', 'epoch', 'top')
-  local now = redis.call('GET', life) or ''
-  if known[1] == now then return known[2], tonumber(known[3]) end
-  redis.call('DEL', log)
-  redis.call('HSET', meta, 'life', now, 'epoch', candidate, 'top', '0')
-  return candidate, 0
-end
 local function id(offset) return string.format('%.0f', offset) .. '-0' end
+-- Epoch and top; nothing where it has none in this life of the data.
+local function known(meta, life)
+  local has = redis.call('HMGET', meta, 'life', 'epoch', 'top')
+  if has[1] and has[1] == (redis.call('GET', life) or '') then return has[2], tonumber(has[3]) end
+end
+-- The epoch of a topic that is not known. It becomes the topic's own when \`isKept\`, or when it cannot be shared; who has had
+-- \`mine\` since before the bit was set may take it.
+local function begin(meta, log, life, blank, mark, candidate, isKept, mine)
+  local epoch = string.match(redis.call('GETRANGE', blank, 0, 15), '^%S+')
+  if not epoch then
+    redis.call('SET', blank, string.format('%-16s', candidate), 'PX', ${BLANK_MS})
+    epoch = candidate
+  elseif redis.call('GETBIT', blank, 128 + mark) == 1 and epoch ~= mine then
+    epoch = candidate
+    isKept = true
+  end
+  if isKept then
+    redis.call('SETBIT', blank, 128 + mark, 1)
+    redis.call('DEL', log)
+    redis.call('HSET', meta, 'life', redis.call('GET', life) or '', 'epoch', epoch, 'top', '0')
+    redis.call('PEXPIRE', meta, ${EMPTY_MS})
+  end
+  return epoch, 0
+end
+local function extend(meta, top, ttl)
+  redis.call('PEXPIRE', meta, top > 0 and ${META_MS} + tonumber(ttl) or ${EMPTY_MS})
+end
 `;
 
 /**
  * Numbers a publication, keeps it and tells it to the nodes that follow its topic.
- * KEYS: meta, log, life, count, and with an idempotency key: the list of keys, the answer.
- * ARGV: now, channel, sender, body, history size (0: none), history ttl, epoch candidate, meta ttl,
- * and with a key: its name, fingerprint, ttl, most keys.
- * Answers {"", offset, epoch, count}, {"again", offset, epoch}, {"conflict"} or {"full"}.
+ * KEYS: meta, log, life, count, blank, and with an idempotency key: the list of keys, the answer.
+ * ARGV: now, channel, call, body, history size (0: none), history ttl, epoch candidate, mark, and with a key: its name,
+ * fingerprint, ttl, most keys.
+ * Answers {"", offset, epoch, count}, {"again", offset, epoch}, {"conflict"} or {"full"}. The first thing that it writes is
+ * one that a server without memory refuses, since Redis does not stop a script that has begun to write.
  */
 const PUBLISH = `${TOPIC}
 local now = tonumber(ARGV[1])
-if KEYS[6] then
-  redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', now)
-  local known = redis.call('HMGET', KEYS[6], 'print', 'offset', 'epoch')
-  if known[1] and redis.call('ZSCORE', KEYS[5], ARGV[9]) then
-    if known[1] ~= ARGV[10] then return {'conflict'} end
-    return {'again', known[2], known[3]}
+if KEYS[7] then
+  local has = redis.call('HMGET', KEYS[7], 'print', 'offset', 'epoch')
+  local ends = redis.call('ZSCORE', KEYS[6], ARGV[9])
+  if has[1] and ends and tonumber(ends) > now then
+    if has[1] ~= ARGV[10] then return {'conflict'} end
+    return {'again', has[2], has[3]}
   end
-  if redis.call('ZCARD', KEYS[5]) >= tonumber(ARGV[12]) then return {'full'} end
+  if redis.call('ZCOUNT', KEYS[6], '(' .. ARGV[1], '+inf') >= tonumber(ARGV[12]) then return {'full'} end
 end
+local count = redis.call('INCR', KEYS[4])
 local offset, epoch = '', ''
 if ARGV[5] ~= '0' then
-  epoch = topic(KEYS[1], KEYS[2], KEYS[3], ARGV[7])
+  epoch = known(KEYS[1], KEYS[3])
+  if not epoch then epoch = begin(KEYS[1], KEYS[2], KEYS[3], KEYS[5], tonumber(ARGV[8]), ARGV[7], true) end
   local top = redis.call('HINCRBY', KEYS[1], 'top', 1)
   offset = string.format('%.0f', top)
   redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[5], id(top), 't', ARGV[1], 'b', ARGV[4])
   redis.call('PEXPIRE', KEYS[2], ARGV[6])
-  redis.call('PEXPIRE', KEYS[1], ARGV[8])
+  extend(KEYS[1], top, ARGV[6])
 end
-local count = redis.call('INCR', KEYS[4])
-if KEYS[6] then
-  redis.call('HSET', KEYS[6], 'print', ARGV[10], 'offset', offset, 'epoch', epoch)
+if KEYS[7] then
+  redis.call('ZREMRANGEBYSCORE', KEYS[6], '-inf', now)
+  redis.call('HSET', KEYS[7], 'print', ARGV[10], 'offset', offset, 'epoch', epoch)
+  redis.call('PEXPIRE', KEYS[7], ARGV[11])
+  redis.call('ZADD', KEYS[6], now + tonumber(ARGV[11]) * 1000, ARGV[9])
   redis.call('PEXPIRE', KEYS[6], ARGV[11])
-  redis.call('ZADD', KEYS[5], now + tonumber(ARGV[11]), ARGV[9])
-  redis.call('PEXPIRE', KEYS[5], ARGV[11])
 end
 redis.call('PUBLISH', ARGV[2], offset .. '\\n' .. epoch .. '\\n' .. count .. '\\n' .. ARGV[3] .. '\\n' .. ARGV[4])
 return {'', offset, epoch, count}
 `;
 
 /**
- * A part of a topic's history, without what is too old. KEYS: meta, log, life.
- * ARGV: now, history size, history ttl, epoch candidate, meta ttl, since ("": none), limit, "1" for newest first.
+ * A part of a topic's history, without what is too old. KEYS: meta, log, life, blank.
+ * ARGV: now, history size, history ttl, epoch candidate, mark, since ("": none), limit, "1" for newest first.
  * Answers {epoch, top, {offset, body, offset, body…}}. Cost: what is read, and the logarithm of what is kept.
  */
 const READ = `${TOPIC}
 local log = KEYS[2]
-local epoch, top = topic(KEYS[1], log, KEYS[3], ARGV[4])
-redis.call('PEXPIRE', KEYS[1], ARGV[5])
+local epoch, top = known(KEYS[1], KEYS[3])
+if not epoch then
+  return {begin(KEYS[1], log, KEYS[3], KEYS[4], tonumber(ARGV[5]), ARGV[4], false), '0', {}}
+end
+extend(KEYS[1], top, ARGV[3])
 local limit = tonumber(ARGV[7])
 if limit <= 0 then return {epoch, string.format('%.0f', top), {}} end
 local function at(offset)
@@ -71,7 +109,7 @@ local function at(offset)
   if found then return tonumber(string.match(found[1], '^%d+')), tonumber(found[2][2]) end
 end
 -- Offsets and times grow together: the first that is not too old is found by halving.
-local oldest = tonumber(ARGV[1]) - tonumber(ARGV[3])
+local oldest = tonumber(ARGV[1]) - tonumber(ARGV[3]) * 1000
 local first, time = at(0)
 if first and time <= oldest then
   local last = top + 1
@@ -100,39 +138,67 @@ return {epoch, string.format('%.0f', top), items}
 `;
 
 /**
- * Where topics are. KEYS: life, then a meta and a log for each. ARGV: epoch candidate, then the ttl of each meta.
- * Answers epoch, top, epoch, top…
+ * Where topics are, and where each was at a moment. KEYS: life, blank, then a meta and a log for each. ARGV: epoch candidate,
+ * then for each: mark, history ttl, the moment ("": now), the epoch under which a topic without a publication shall last ("":
+ * it need not). Answers epoch, top, the offset at that moment, epoch…
  */
 const POSITIONS = `${TOPIC}
+local function before(log, top, moment)
+  local at, last = top, '+'
+  while true do
+    local some = redis.call('XREVRANGE', log, last, '-', 'COUNT', 8)
+    for _, entry in ipairs(some) do
+      if tonumber(entry[2][2]) < moment then return at end
+      at = tonumber(string.match(entry[1], '^%d+')) - 1
+    end
+    if #some < 8 then return at end
+    last = id(at)
+  end
+end
 local places = {}
-for i = 2, #ARGV do
-  local meta = KEYS[2 * i - 2]
-  local epoch, top = topic(meta, KEYS[2 * i - 1], KEYS[1], ARGV[1])
-  redis.call('PEXPIRE', meta, ARGV[i])
+for i = 3, #KEYS, 2 do
+  local a = (i - 3) * 2 + 2
+  local epoch, top = known(KEYS[i], KEYS[1])
+  if epoch then extend(KEYS[i], top, ARGV[a + 1])
+  else
+    local mark, mine = tonumber(ARGV[a]), ARGV[a + 3]
+    epoch, top = begin(KEYS[i], KEYS[i + 1], KEYS[1], KEYS[2], mark, ARGV[1], mine ~= '', mine)
+  end
+  local at = top
+  if top > 0 and ARGV[a + 2] ~= '' then at = before(KEYS[i + 1], top, tonumber(ARGV[a + 2])) end
   places[#places + 1] = epoch
   places[#places + 1] = string.format('%.0f', top)
+  places[#places + 1] = string.format('%.0f', at)
 end
 return places
 `;
 
 /**
- * A node has connected. A server that was started again, or took over from another, may have lost the end of its data:
- * it has, when a node has heard of more publications than it knew of when the first node found it. Then all histories
- * begin anew. KEYS: run, count, life. ARGV: the server's run id, the most publications that the node has heard of in an
- * earlier run ("" for none), a new life. Answers 1 when they began anew.
+ * A node has connected. A server that was started again, or took over from another, may have lost the end of its data: it
+ * has, when a node has heard of more publications than it knows of, or knew of when the first node found it. Then all
+ * histories begin anew, once in a run. Terms of claims never fall behind those of an earlier run either.
+ * KEYS: run, count, life, blank, terms. ARGV: the server's run id, the most publications that the node has heard of ("" for
+ * a node that has just started), "1" where that was in this run too, a new life, a term greater than all before.
+ * Answers {1 when histories began anew, count}.
  */
 const JOIN = `
 local run = redis.call('HMGET', KEYS[1], 'id', 'base', 'lost')
+local count = tonumber(redis.call('GET', KEYS[2]) or 0)
 if run[1] ~= ARGV[1] then
-  run[2] = redis.call('GET', KEYS[2]) or '0'
-  run[3] = false
+  run = {ARGV[1], count, false}
   redis.call('DEL', KEYS[1])
-  redis.call('HSET', KEYS[1], 'id', ARGV[1], 'base', run[2])
+  redis.call('HSET', KEYS[1], 'id', run[1], 'base', count)
+  if tonumber(ARGV[5]) > tonumber(redis.call('GET', KEYS[5]) or 0) then redis.call('SET', KEYS[5], ARGV[5]) end
 end
-if ARGV[2] == '' or tonumber(ARGV[2]) <= tonumber(run[2]) or run[3] then return 0 end
+local has = ARGV[3] == '1' and count or tonumber(run[2])
+if ARGV[2] == '' or tonumber(ARGV[2]) <= has or run[3] then return {0, count} end
 redis.call('HSET', KEYS[1], 'lost', '1')
-redis.call('SET', KEYS[3], ARGV[3])
-return 1
+redis.call('SET', KEYS[3], ARGV[4])
+redis.call('DEL', KEYS[4])
+return {1, count}
 `;
 
-export const TOPICS = scripts({ PUBLISH, READ, POSITIONS, JOIN });
+/** Whether the server takes writes. KEYS: count. */
+const TRY = "return redis.call('INCRBY', KEYS[1], 0)";
+
+export const TOPICS = scripts({ PUBLISH, READ, POSITIONS, JOIN, TRY });

@@ -11,7 +11,7 @@ export function bodyOf({ data, json, user, info, tags, except }: Publication): s
   return JSON.stringify(body);
 }
 
-/** The publication of a body; `offset` and `epoch` are "" where its topic keeps no history. */
+/** The publication of a body; `offset` and `epoch` are "" where its topic keeps no history. Throws when it is none. */
 export function publicationOf(
   topic: string,
   offset: string,
@@ -19,6 +19,7 @@ export function publicationOf(
   text: string,
 ): Publication {
   const [data, json, user, info, tags, except] = JSON.parse(text) as Body;
+  if (typeof data !== "string" || !/^\d{0,16}$/.test(offset)) throw new Error("no publication");
   return {
     topic,
     data,
@@ -31,13 +32,20 @@ export function publicationOf(
   };
 }
 
-/** What a topic's channel carries: offset, epoch, count and call, a line each, then the body. */
-export function arrivalOf(topic: string, message: string): Arrival & { readonly count: number } {
-  const [offset, epoch, count, call] = message.split("\n", 4) as [string, string, string, string];
+/** What a topic's channel carries: offset, epoch, count and call, a line each, then the body. Undefined for anything else. */
+export function arrivalOf(
+  topic: string,
+  message: string,
+): (Arrival & { readonly count: number }) | undefined {
+  const [offset, epoch, count, call] = message.split("\n", 4);
+  if (offset === undefined || epoch === undefined || count === undefined || call === undefined) {
+    return undefined;
+  }
   const head = offset.length + epoch.length + count.length + call.length + 4;
-  return {
-    publication: publicationOf(topic, offset, epoch, message.slice(head)),
-    call,
-    count: Number(count),
-  };
+  try {
+    const publication = publicationOf(topic, offset, epoch, message.slice(head));
+    return { publication, call, count: Number(count) };
+  } catch {
+    return undefined;
+  }
 }

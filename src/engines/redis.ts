@@ -19,7 +19,7 @@ import { Shard } from "./redis-shard";
 /** What cannot become right by waiting: it ends the start. */
 const HOPELESS = /WRONGPASS|NOAUTH|NOPERM|invalid password|Redis Cluster|needs 6\.2|DB index/;
 
-/** Healthy while all its servers can be reached. */
+/** Healthy while all its servers can be reached and take publications. */
 export class RedisEngine implements Engine {
   readonly name = "redis";
   readonly registrations: Registrations;
@@ -33,27 +33,27 @@ export class RedisEngine implements Engine {
   /** Publishes that are under way. */
   readonly #publishing = new Set<Promise<unknown>>();
 
-  /** `urls` are separated by commas. */
-  constructor(options: EngineOptions, urls: string) {
+  /** `list` are addresses, separated by commas. */
+  constructor(options: EngineOptions, list: string) {
     this.#node = options.node;
     this.#keys = new Keys(options.prefix);
-    const inboxes = [this.#keys.everybody, this.#keys.inbox(options.node)];
-    const shard = (url: string): Shard => {
-      const made: Shard = new Shard({
+    const { everybody } = this.#keys;
+    const urls = list.split(",");
+    const home = new Ring(urls, (url) => url).of("registrations");
+    const shard = (url: string): Shard =>
+      new Shard({
         ...options,
         url,
         keys: this.#keys,
-        inboxes: () => (made === this.#home ? inboxes : []),
+        inboxes: url === home ? [everybody, this.#keys.inbox(this.#node)] : [this.#keys.quiet],
         heard: (message) => this.#heard(message),
         deliver: (publication) => this.#events?.deliver(publication) ?? 0,
         lost: (topic) => this.#events?.lost(topic),
         onUp: () => {
-          if (made === this.#home) void this.#registrations.up();
+          if (url === home) this.#registrations.up();
         },
       });
-      return made;
-    };
-    this.#ring = new Ring(urls.split(","), shard);
+    this.#ring = new Ring(urls, shard);
     this.#home = this.#ring.of("registrations");
     this.#registrations = new RedisRegistrations({
       ...options,
@@ -108,7 +108,8 @@ export class RedisEngine implements Engine {
     const channel = to === undefined ? everybody : this.#keys.inbox(to);
     const text = `${this.#node}\n${message}`;
     const heard = await this.#home.link.call<number>("PUBLISH", [channel, text]);
-    return to === undefined ? heard - 1 : heard;
+    // One fewer than none: our own subscription has just broken.
+    return Math.max(0, to === undefined ? heard - 1 : heard);
   }
 
   sweep(): void {
@@ -117,7 +118,7 @@ export class RedisEngine implements Engine {
   }
 
   healthy(): boolean {
-    return this.#events !== undefined && this.#ring.all.every(({ link }) => link.isUp);
+    return this.#events !== undefined && this.#ring.all.every((shard) => shard.healthy);
   }
 
   async close(): Promise<void> {

@@ -213,17 +213,17 @@ export class Relay {
    */
   closed(connection: Connection, dropped = false): void {
     const canResume = connection.protocol.encodeEntered !== undefined;
-    this.#closed(connection, dropped && canResume ? "wait" : "end");
+    this.#closed(connection, dropped && canResume);
   }
 
   /** All traces of a connection here, and what becomes of its registration. */
-  #closed(connection: Connection, then: "wait" | "end" | "keep"): void {
+  #closed(connection: Connection, waits: boolean): void {
     connection.socket = undefined;
     const was = this.#registry.remove(connection);
     if (was) {
       this.#recovery.forget(connection);
       this.#topics.remove(connection);
-      if (then !== "keep") this.admission.letGo(connection, then === "wait");
+      this.admission.letGo(connection, waits);
     }
     this.#sessions.forget(connection);
   }
@@ -231,9 +231,8 @@ export class Relay {
   /** Ends a connection: all traces first, then the socket. */
   end(connection: Connection, why: CloseName): void {
     const { socket, protocol } = connection;
-    // A replaced one's registration is the other's now, and after a restart all come back.
-    if (why === "replaced") this.#closed(connection, "keep");
-    else if (why === "shutdown") this.#closed(connection, "wait");
+    // After a restart all come back. (A replaced one's registration is the other's: to let it go does nothing.)
+    if (why === "shutdown") this.#closed(connection, true);
     else this.closed(connection, CLOSES[why].comeBack);
     const { closes = CLOSES, session } = protocol;
     const { code, reason } = closes[why];

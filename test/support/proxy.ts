@@ -1,5 +1,5 @@
-// A TCP proxy in front of a relay that does to connections what networks do: cuts them at random, in the middle of
-// frames and handshakes too, stalls them, and slows them down.
+// A TCP proxy in front of a relay, or of a Redis server, that does to connections what networks do: cuts them at random, in the
+// middle of frames and handshakes too, stalls them, slows them down, and leads elsewhere of a sudden.
 import net from "node:net";
 
 /** From 0 to 1; the same numbers for the same seed (mulberry32). */
@@ -18,7 +18,8 @@ const PIECE_MS = 20;
 
 export class TcpProxy implements AsyncDisposable {
   readonly #server: net.Server;
-  readonly #port: number;
+  /** Where new connections lead. */
+  port: number;
   readonly #links = new Set<Link>();
   readonly random: () => number;
   /** To be shown when a test fails. */
@@ -29,13 +30,15 @@ export class TcpProxy implements AsyncDisposable {
   #stalled = false;
   /** Of each connection, towards the client. */
   bytesPerSecond = Number.POSITIVE_INFINITY;
+  /** How long each piece takes to get through, either way. */
+  latencyMs = 0;
   /** How likely it is, from 0 to 1, that a connection is cut in place of passing a piece on to the client. */
   lossRate = 0;
 
   private constructor(target: string, seed: number) {
     this.seed = seed;
     this.random = seeded(seed);
-    this.#port = Number(new URL(target).port);
+    this.port = Number(new URL(target).port);
     this.#server = net.createServer((near) => this.#accept(near));
   }
 
@@ -90,7 +93,7 @@ export class TcpProxy implements AsyncDisposable {
   }
 
   #accept(near: net.Socket): void {
-    const link = new Link(this, near, net.connect(this.#port, "127.0.0.1"), () =>
+    const link = new Link(this, near, net.connect(this.port, "127.0.0.1"), () =>
       this.#links.delete(link),
     );
     this.#links.add(link);
@@ -175,6 +178,13 @@ class Link {
       this.#trickle(bytes, from, to);
       return;
     }
+    const { latencyMs } = this.#proxy;
+    // Timers of the same length keep their order.
+    if (latencyMs > 0) setTimeout(() => to.write(bytes), latencyMs);
+    else this.#pass(bytes, from, to);
+  }
+
+  #pass(bytes: Buffer, from: net.Socket, to: net.Socket): void {
     if (to.write(bytes)) return;
     from.pause();
     to.once("drain", () => this.#goOn(from));

@@ -12,6 +12,8 @@ const MISSING =
 export interface RedisServerOptions {
   /** Whether what it has survives its death: an append-only file, written through at each write. */
   readonly durable?: boolean;
+  /** What it asks of those who connect. */
+  readonly password?: string;
   /** More of its command line. */
   readonly args?: readonly string[];
 }
@@ -30,9 +32,14 @@ export class RedisServer implements AsyncDisposable {
 
   /** Resolves when it takes connections. Rejects with a sentence where there is no redis-server. */
   static async start(options: RedisServerOptions = {}): Promise<RedisServer> {
-    const server = new RedisServer(await freePort(), options);
+    const server = await RedisServer.absent(options);
     await server.run();
     return server;
+  }
+
+  /** An address at which there is none yet: `run` starts it there. */
+  static async absent(options: RedisServerOptions = {}): Promise<RedisServer> {
+    return new RedisServer(await freePort(), options);
   }
 
   /** For all tests of this process, which each use a prefix of their own and change nothing but their keys. */
@@ -49,19 +56,21 @@ export class RedisServer implements AsyncDisposable {
   }
 
   get url(): string {
-    return `redis://127.0.0.1:${this.port}`;
+    const { password } = this.#options;
+    return `redis://${password === undefined ? "" : `:${password}@`}127.0.0.1:${this.port}`;
   }
 
   /** Starts it, again after it was killed. */
   async run(): Promise<void> {
-    const { durable = false, args = [] } = this.#options;
+    const { durable = false, password, args = [] } = this.#options;
     if (Bun.which("redis-server") === null) throw new Error(MISSING);
     const keeping = durable ? ["--appendonly", "yes", "--appendfsync", "always"] : [];
+    const asking = password === undefined ? [] : ["--requirepass", password];
     this.#child = Bun.spawn(
       [
         "redis-server",
         ...["--port", String(this.port), "--bind", "127.0.0.1", "--dir", this.#folder],
-        ...["--save", "", ...keeping, ...args],
+        ...["--save", "", "--repl-diskless-sync-delay", "0", ...keeping, ...asking, ...args],
       ],
       { stdin: "ignore", stdout: "ignore", stderr: "ignore" },
     );
@@ -76,6 +85,34 @@ export class RedisServer implements AsyncDisposable {
   async kill(): Promise<void> {
     this.#child?.kill("SIGKILL");
     await this.#child?.exited;
+  }
+
+  /** Writes what it has to its file, and gives a copy of that. */
+  async save(): Promise<Uint8Array> {
+    await this.command("SAVE");
+    return Bun.file(join(this.#folder, "dump.rdb")).bytes();
+  }
+
+  /** What it will begin with when it is started the next time. */
+  async restore(saved: Uint8Array): Promise<void> {
+    await Bun.write(join(this.#folder, "dump.rdb"), saved);
+  }
+
+  /** Follows another server, and has what that has; resolves then. */
+  async replicate(port: number): Promise<void> {
+    await this.command("REPLICAOF", "127.0.0.1", String(port));
+    await until("the replica to follow", async () =>
+      (await this.info("replication")).includes("master_link_status:up"),
+    );
+  }
+
+  /** How much of the common history it has: the same on a server and on a replica that lacks nothing. */
+  async replicated(): Promise<string | undefined> {
+    return /master_repl_offset:(\d+)/.exec(await this.info("replication"))?.[1];
+  }
+
+  async info(section: string): Promise<string> {
+    return String(await this.command("INFO", section));
   }
 
   /** One command, over a connection of its own. */
