@@ -2,6 +2,9 @@
 import { join } from "node:path";
 import { until } from "./wait";
 
+/** Several processes may start at once on a busy machine. */
+const START_MS = 15_000;
+
 export class RelayProcess implements AsyncDisposable {
   readonly #child: Bun.Subprocess<"ignore", "pipe", "pipe">;
   output = "";
@@ -29,10 +32,11 @@ export class RelayProcess implements AsyncDisposable {
   /** Resolves with the relay's address when it listens. */
   static async start(env: Record<string, string> = {}): Promise<RelayProcess> {
     const relay = new RelayProcess(env);
-    await until("the relay to listen", () => {
+    const listens = () => {
       if (relay.#child.exitCode !== null) throw new Error(`it ended: ${relay.errors}`);
       return relay.output.includes("Baton listens on");
-    });
+    };
+    await until("the relay to listen", listens, START_MS);
     return relay;
   }
 
