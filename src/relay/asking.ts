@@ -26,6 +26,16 @@ export interface AskingOptions {
 
 type Of<Kind> = Extract<SessionCommand, { kind: Kind }>;
 
+/** As many of them as may wait for one client, one at least: it asks on from there. */
+function firstOf(publications: Page["publications"], bytes: number): Page["publications"] {
+  let size = 0;
+  const end = publications.findIndex(({ data }, i) => {
+    size += data.length;
+    return i > 0 && size > bytes;
+  });
+  return end < 0 ? publications : publications.slice(0, end);
+}
+
 export class Asking {
   readonly #options: AskingOptions;
 
@@ -94,9 +104,10 @@ export class Asking {
         return;
       }
       // What was for one user alone is in the history too.
-      const publications = found.publications.filter(
+      const own = found.publications.filter(
         ({ user }) => user === undefined || user === connection.user,
       );
+      const publications = firstOf(own, this.#options.limits.backpressureBytes);
       replies.reply(connection, { kind: "history", id, page: { ...found, publications } });
     };
     if (page instanceof Promise) return page.then(done);

@@ -111,11 +111,15 @@ test("I6: no pattern takes long over 100 KB of the worst texts", async () => {
       for (const end of ["", "\u0000", "!"]) {
         for (const begin of ["", "apikey ", "application/json", "http://a/ws/"]) {
           const text = begin + piece.repeat(Math.ceil(100_000 / piece.length)) + end;
-          const before = performance.now();
-          pattern.lastIndex = 0;
-          pattern.test(text);
-          // One that backtracks over 100 KB takes seconds.
-          expect(performance.now() - before, name).toBeLessThan(250);
+          // One that backtracks over 100 KB takes seconds. The shortest of some runs: a pause of the machine counts not.
+          let shortest = Number.POSITIVE_INFINITY;
+          for (let run = 0; run < 5 && shortest > 50; run++) {
+            const before = performance.now();
+            pattern.lastIndex = 0;
+            pattern.test(text);
+            shortest = Math.min(shortest, performance.now() - before);
+          }
+          expect(shortest, name).toBeLessThan(50);
         }
       }
     }

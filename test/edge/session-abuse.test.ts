@@ -135,6 +135,26 @@ test("one client's frame of a thousand questions does not make others wait", asy
   asking.drop();
 });
 
+test("D1: an answer with history is no larger than what may wait for a client, which asks on", async () => {
+  await using relay = await startRelay();
+  const message = "x".repeat(60_000);
+  for (let i = 0; i < 4; i++) await relay.post("/publish", Array(16).fill({ topic: "a", message }));
+  const session = await SessionClient.connect(relay);
+  const pages: number[] = [];
+  let since = {};
+  for (;;) {
+    const { history } = await session.ask("history", { channel: "a", limit: -1, ...since });
+    expect(JSON.stringify(history).length).toBeLessThan(1_100_000);
+    expect(history.offset).toBe(64);
+    const last = history.publications.at(-1);
+    if (last === undefined) break;
+    pages.push(history.publications.length);
+    since = { since: { offset: last.offset, epoch: history.epoch } };
+  }
+  expect(pages).toEqual([17, 17, 17, 13]);
+  session.drop();
+});
+
 test("HEAD opens no session", async () => {
   await using relay = await startRelay();
   const path = `/connection/sse?cf_connect=${encodeURIComponent(CONNECT)}`;
