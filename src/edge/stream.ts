@@ -1,15 +1,13 @@
 // One stream: a response that does not end, which the relay calls a socket. Encoded bytes are shared by all streams
 // that have one topic.
 import type { Socket } from "../relay/connection";
+import { CLOSES } from "../relay/errors";
 import type { Protocol } from "../relay/protocol";
 
 /** For a stream whose id another one has taken: it must not come back and take it again. */
 const NEVER_MS = 2 ** 31 - 1;
 
 const encoder = new TextEncoder();
-
-/** The codes of a protocol. */
-type Closes = NonNullable<Protocol["closes"]>;
 
 export interface StreamEvents {
   /** The peer has taken something. */
@@ -28,7 +26,7 @@ export class Stream implements Socket {
   readonly #audiences: Map<string, Set<Stream>>;
   readonly #natives = new Set<string>();
   readonly #limit: number;
-  readonly #closes: Closes;
+  readonly #protocol: Protocol;
   readonly #events: StreamEvents;
   /** The position of each topic, as it stands in an id. */
   readonly #positions = new Map<string, string>();
@@ -39,12 +37,12 @@ export class Stream implements Socket {
   constructor(
     audiences: Map<string, Set<Stream>>,
     limit: number,
-    closes: Closes,
+    protocol: Protocol,
     events: StreamEvents,
   ) {
     this.#audiences = audiences;
     this.#limit = limit;
-    this.#closes = closes;
+    this.#protocol = protocol;
     this.#events = events;
     this.body = new ReadableStream<Uint8Array>(
       {
@@ -107,8 +105,10 @@ export class Stream implements Socket {
 
   /** The wire has no word for a code: EventSource comes back, unless another stream has its id. */
   close(code: number): void {
-    const { replaced, slow_consumer, no_pong } = this.#closes;
-    if (code === replaced.code) this.retry(NEVER_MS);
+    const { session, closes = CLOSES } = this.#protocol;
+    const { replaced, slow_consumer, no_pong } = closes;
+    // A session has been told by a push, and its code may be any that the backend has chosen.
+    if (code === replaced.code && session === undefined) this.retry(NEVER_MS);
     const controller = this.#controller;
     this.#controller = undefined;
     this.#leaveAll();
