@@ -7,6 +7,12 @@ import type { Protocol } from "../relay/protocol";
 /** For a stream whose id another one has taken: it must not come back and take it again. */
 const NEVER_MS = 2 ** 31 - 1;
 
+/**
+ * Between the last push of a session and the end of its stream, so that they arrive in two pieces: from one, the npm
+ * package eventsource 2 gives an SDK the end first, which then comes back whatever the push said.
+ */
+const END_MS = 100;
+
 const encoder = new TextEncoder();
 
 export interface StreamEvents {
@@ -31,6 +37,8 @@ export class Stream implements Socket {
   /** The position of each topic, as it stands in an id. */
   readonly #positions = new Map<string, string>();
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
+  /** The peer wants nothing more. */
+  #cancelled = false;
   /** What waited for the peer when it was last looked at. */
   #waited = 0;
 
@@ -52,6 +60,7 @@ export class Stream implements Socket {
         // In a turn of its own: it is called within `enqueue` too, and `taken` may lead to more of that.
         pull: () => queueMicrotask(() => this.#look()),
         cancel: () => {
+          this.#cancelled = true;
           if (this.#controller === undefined) return;
           this.#controller = undefined;
           this.#leaveAll();
@@ -116,7 +125,8 @@ export class Stream implements Socket {
     // A peer that does not read would never see the end: what waits for it is thrown away.
     const stalled = code === slow_consumer.code || code === no_pong.code;
     if (stalled) controller?.error(new Error("the client does not read"));
-    else controller?.close();
+    else if (session === undefined) controller?.close();
+    else setTimeout(() => this.#cancelled || controller?.close(), END_MS);
   }
 
   #write(bytes: Uint8Array): number {
