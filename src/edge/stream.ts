@@ -1,15 +1,19 @@
 // One stream: a response that does not end, which the relay calls a socket. Encoded bytes are shared by all streams
 // that have one topic.
 import type { Socket } from "../relay/connection";
+import { CLOSES } from "../relay/errors";
 import type { Protocol } from "../relay/protocol";
 
 /** For a stream whose id another one has taken: it must not come back and take it again. */
 const NEVER_MS = 2 ** 31 - 1;
 
-const encoder = new TextEncoder();
+/**
+ * Between the last push of a session and the end of its stream, so that they arrive in two pieces: from one, the npm
+ * package eventsource 2 gives an SDK the end first, which then comes back whatever the push said.
+ */
+const END_MS = 100;
 
-/** The codes of a protocol. */
-type Closes = NonNullable<Protocol["closes"]>;
+const encoder = new TextEncoder();
 
 export interface StreamEvents {
   /** The peer has taken something. */
@@ -28,23 +32,25 @@ export class Stream implements Socket {
   readonly #audiences: Map<string, Set<Stream>>;
   readonly #natives = new Set<string>();
   readonly #limit: number;
-  readonly #closes: Closes;
+  readonly #protocol: Protocol;
   readonly #events: StreamEvents;
   /** The position of each topic, as it stands in an id. */
   readonly #positions = new Map<string, string>();
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
+  /** The peer wants nothing more. */
+  #cancelled = false;
   /** What waited for the peer when it was last looked at. */
   #waited = 0;
 
   constructor(
     audiences: Map<string, Set<Stream>>,
     limit: number,
-    closes: Closes,
+    protocol: Protocol,
     events: StreamEvents,
   ) {
     this.#audiences = audiences;
     this.#limit = limit;
-    this.#closes = closes;
+    this.#protocol = protocol;
     this.#events = events;
     this.body = new ReadableStream<Uint8Array>(
       {
@@ -54,6 +60,7 @@ export class Stream implements Socket {
         // In a turn of its own: it is called within `enqueue` too, and `taken` may lead to more of that.
         pull: () => queueMicrotask(() => this.#look()),
         cancel: () => {
+          this.#cancelled = true;
           if (this.#controller === undefined) return;
           this.#controller = undefined;
           this.#leaveAll();
@@ -107,8 +114,10 @@ export class Stream implements Socket {
 
   /** The wire has no word for a code: EventSource comes back, unless another stream has its id. */
   close(code: number): void {
-    const { replaced, slow_consumer, no_pong } = this.#closes;
-    if (code === replaced.code) this.retry(NEVER_MS);
+    const { session, closes = CLOSES } = this.#protocol;
+    const { replaced, slow_consumer, no_pong } = closes;
+    // A session has been told by a push, and its code may be any that the backend has chosen.
+    if (code === replaced.code && session === undefined) this.retry(NEVER_MS);
     const controller = this.#controller;
     this.#controller = undefined;
     this.#leaveAll();
@@ -116,7 +125,8 @@ export class Stream implements Socket {
     // A peer that does not read would never see the end: what waits for it is thrown away.
     const stalled = code === slow_consumer.code || code === no_pong.code;
     if (stalled) controller?.error(new Error("the client does not read"));
-    else controller?.close();
+    else if (session === undefined) controller?.close();
+    else setTimeout(() => this.#cancelled || controller?.close(), END_MS);
   }
 
   #write(bytes: Uint8Array): number {

@@ -107,9 +107,9 @@ export class Streams implements Outlet {
   #begin(request: Request, connection: Connection, relay: Relay): Stream {
     // Bun ends a response that is quiet for 10 s; relay/heartbeat.ts keeps it alive.
     this.#server?.timeout(request, 0);
-    const { session, closes = CLOSES } = connection.protocol;
-    const hasPongs = session !== undefined;
-    return new Stream(this.#audiences, this.#options.backpressureBytes, closes, {
+    const { protocol } = connection;
+    const hasPongs = protocol.session !== undefined;
+    return new Stream(this.#audiences, this.#options.backpressureBytes, protocol, {
       taken: () => {
         if (connection.awaitingPong && !hasPongs) relay.pong(connection);
         relay.drained(connection);

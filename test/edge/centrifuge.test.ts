@@ -1,6 +1,7 @@
 // The Centrifuge client protocol as it is on the wire (shared/centrifuge-protocol.md): what SDKs do not show.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Client } from "../support/client";
+import { RawSocket } from "../support/raw";
 import { startRelay, type TestRelay } from "../support/relay";
 import { inSeconds, SECRET, token } from "../support/sdk";
 import { SessionClient } from "../support/session-client";
@@ -236,4 +237,23 @@ test("with BATON_KNOWN_PREFIXES_ONLY a prefix that no rule names is an unknown c
   const { responses } = (await api("broadcast", { channels: ["news:a", channel], data: 1 })).result;
   expect(responses).toMatchObject([{ result: { offset: 1 } }, { error: unknown }]);
   expect(await own.publish(channel, "the base API knows no prefixes")).toBe(0);
+});
+
+test.each([
+  ["/connection/http_stream", '{"push":{"disconnect":{"code":4500,"reason":"enough"}}}\n'],
+  ["/connection/sse", 'data: {"push":{"disconnect":{"code":4500,"reason":"enough"}}}\n\n'],
+])("the end of %s comes in another piece than the push that says why", async (path, last) => {
+  const raw = await RawSocket.open(relay.port);
+  const body = '{"id":1,"connect":{}}';
+  raw.write(`POST ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: ${body.length}\r\n\r\n`);
+  raw.write(body);
+  const client = (await raw.until('"version"')).match(/"client":"(\w+)"/)?.[1];
+  await raw.until("\n");
+  const begun = performance.now();
+  await relay.post("/api/disconnect", { client, disconnect: { code: 4500, reason: "enough" } });
+  await raw.until(last);
+  expect(relay.counts.connections).toBe(0);
+  await raw.until("0\r\n\r\n");
+  expect(performance.now() - begun).toBeGreaterThan(50);
+  raw.drop();
 });

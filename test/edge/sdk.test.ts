@@ -262,10 +262,15 @@ describe.each<Transport>(["websocket", "http_stream", "sse"])("over %s", (transp
     const connecting = told(ann, "connecting");
     await connected(ann);
     await connecting.next();
-    const again = { code: 4000, reason: "come back" };
-    await api(relay, "disconnect", { user: "ann", disconnect: again });
-    expect(await connecting.next()).toEqual(again);
-    await until("it to be back", () => ann.state === "connected");
+    for (const again of [
+      { code: 4000, reason: "come back" },
+      // The one by which streams of other protocols are told never to.
+      { code: 3011, reason: "force reconnect" },
+    ]) {
+      await api(relay, "disconnect", { user: "ann", disconnect: again });
+      expect(await connecting.next()).toEqual(again);
+      await until("it to be back", () => ann.state === "connected");
+    }
     expect(relay.counts).toMatchObject({ connections: 1 });
   });
 
