@@ -203,6 +203,8 @@ export class RedisLink {
     }, CONNECT_MS);
     try {
       await Promise.all([calls.connect(), subscriptions.connect()]);
+      // It counts as connected before the server has taken the number of the database.
+      await Promise.all([calls.send("PING", []), subscriptions.send("PING", [])]);
     } catch {
       throw new Error(await diagnose(this.#options.url));
     } finally {
