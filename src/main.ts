@@ -4,7 +4,7 @@ import { weaknesses } from "./consistency";
 import { createLog, type Log, shown } from "./edge/log";
 import { EngineFailure, start } from "./node";
 import { SettingError } from "./setting";
-import { Supervisor, type WorkerEvents, type WorkerProcess } from "./supervisor";
+import { Supervisor, type WorkerEvents, WorkerFailure, type WorkerProcess } from "./supervisor";
 import { work } from "./worker";
 
 /**
@@ -142,7 +142,10 @@ async function main(): Promise<void> {
   process.on("uncaughtException", (error) => log.error({ err: error }, "uncaught exception"));
   process.on("unhandledRejection", (error) => log.error({ err: error }, "unhandled rejection"));
 
-  const failed = (error: unknown) => fail(startFailure(error, settings));
+  const failed = (error: unknown): never => {
+    if (error instanceof WorkerFailure && error.code === 1) process.exit(1);
+    return fail(startFailure(error, settings));
+  };
   if (process.argv[2] === WORKER) return workerMain(settings, log).catch(failed);
   const run = settings.workers > 1 ? supervise : start;
   const service: Service = await run(settings, log).catch(failed);

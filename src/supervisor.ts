@@ -38,6 +38,16 @@ export interface SupervisorOptions {
   readonly spawn: (events: WorkerEvents) => WorkerProcess;
 }
 
+/** A worker ended before it listened. With code 1 it has said why. */
+export class WorkerFailure extends Error {
+  readonly code: number | null;
+
+  constructor(name: string, code: number | null) {
+    super(`worker ${name} ended with ${code}`);
+    this.code = code;
+  }
+}
+
 export interface WorkerEvents {
   text(text: string): void;
   exited(code: number | null): void;
@@ -78,7 +88,7 @@ class Worker {
       exited: (code) => {
         this.channel.close();
         if (this.member !== undefined) hub?.leave(this.member);
-        this.ready.reject(new Error(`worker ${name} ended with ${code}`));
+        this.ready.reject(new WorkerFailure(name, code));
         this.exited.resolve();
         supervisor.exited(this, code);
       },
@@ -110,6 +120,7 @@ export class Supervisor {
   #deaths = 0;
   #ticking: ReturnType<typeof setInterval> | undefined;
   #tickedAt = performance.now();
+  #hasStarted = false;
   #isEnding = false;
   #replacing: Promise<void> | undefined;
   readonly #failed = Promise.withResolvers<never>();
@@ -133,9 +144,13 @@ export class Supervisor {
       await startEngine(this.engine, this.hub.events);
     }
     this.#ticking = setInterval(() => this.#tick(), TICK_MS);
-    const workers = Array.from({ length: this.#options.settings.workers }, () => this.#spawn());
-    const urls = await Promise.all(workers.map(({ ready }) => ready.promise));
-    return urls[0] as string;
+    const first = this.#spawn();
+    // Where each has an engine of its own, what is wrong with it shall be said once.
+    if (this.engine === undefined) await first.ready.promise;
+    const others = Array.from({ length: this.#options.settings.workers - 1 }, () => this.#spawn());
+    await Promise.all(others.map(({ ready }) => ready.promise));
+    this.#hasStarted = true;
+    return first.ready.promise;
   }
 
   /** Replaces all workers by new ones, which listen before the old ones stop to. Again when asked for meanwhile. */
@@ -163,6 +178,7 @@ export class Supervisor {
   exited(worker: Worker, code: number | null): void {
     this.#workers.delete(worker);
     if (this.#isEnding || worker.isEnding) return;
+    if (!this.#hasStarted && code === 1) return;
     const { log } = this.#options;
     const lived = performance.now() - worker.startedAt;
     this.#deaths = lived < SOON_MS ? this.#deaths + 1 : 0;

@@ -8,12 +8,29 @@ export async function diagnose(url: string): Promise<string> {
   const { hostname, port, username, password, protocol, pathname } = new URL(url);
   const { promise, resolve } = Promise.withResolvers<string>();
   const late = setTimeout(() => resolve("it does not answer"), PATIENCE_MS);
+  const isTls = protocol === "rediss:";
+  const ask = (socket: Bun.Socket): void => {
+    const auth = [username || "default", password].map(decodeURIComponent);
+    const database = pathname.slice(1);
+    if (password !== "") socket.write(command("AUTH", ...auth));
+    // Unknown before version 6.
+    socket.write(command("HELLO", "3"));
+    if (database !== "") socket.write(command("SELECT", database));
+    socket.write(command("PING"));
+  };
   let heard = "";
   const socket = Bun.connect({
     hostname: hostname.replace(/^\[|\]$/g, ""),
     port: Number(port || 6379),
-    tls: protocol === "rediss:",
+    tls: isTls,
     socket: {
+      open(open) {
+        if (!isTls) ask(open);
+      },
+      handshake(open, _, wrong) {
+        if (wrong) resolve(wrong.message);
+        else if (isTls) ask(open);
+      },
       data(_, bytes) {
         heard += bytes.toString();
         const wrong = /^-(.*)\r\n/m.exec(heard)?.[1];
@@ -24,16 +41,7 @@ export async function diagnose(url: string): Promise<string> {
       error: (_, error) => resolve(error.message),
     },
   });
-  socket.then(
-    (open) => {
-      const auth = [username || "default", password].map(decodeURIComponent);
-      const database = pathname.slice(1);
-      if (password !== "") open.write(command("AUTH", ...auth));
-      if (database !== "") open.write(command("SELECT", database));
-      open.write(command("PING"));
-    },
-    (error: Error) => resolve(error.message),
-  );
+  socket.catch((error: Error) => resolve(error.message));
   const why = await promise;
   clearTimeout(late);
   socket.then((open) => open.end()).catch(() => {});

@@ -25,7 +25,8 @@ export async function closeGap(
     if (at === undefined || at.offset >= top.offset) return undefined;
     const page = await read(feed.topic, { since: at.offset, limit: PAGE });
     if (isOver()) return undefined;
-    if (!isWhole(page, at)) return page.top;
+    // Nothing, though there was something: the server has gone back.
+    if (!isWhole(page, at) || page.publications.length === 0) return page.top;
     feed.give(page.publications);
   }
 }

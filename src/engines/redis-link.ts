@@ -24,6 +24,9 @@ const CALLS_CHARACTERS = 67_108_864;
 /** Errors that mean: this server cannot serve now, and its address may soon lead to another one. */
 const LEAVE = /(^|[ -])(READONLY|LOADING|MASTERDOWN|NOAUTH) /;
 
+/** Codes of Bun's client for errors that no server has said: the connection is of no use. */
+const BROKEN = /^ERR_REDIS_(CONNECTION|INVALID_RESPONSE|IDLE_TIMEOUT)/;
+
 export interface LinkOptions {
   /** redis://… or rediss://… */
   readonly url: string;
@@ -132,7 +135,7 @@ export class RedisLink {
     try {
       return (await clients.calls.send(command, args)) as Answer;
     } catch (error) {
-      if (this.#clients === clients && LEAVE.test(messageOf(error))) this.fail(error);
+      if (this.#clients === clients && isEnd(error)) this.fail(error);
       throw error;
     } finally {
       this.#underWay--;
@@ -151,12 +154,15 @@ export class RedisLink {
     if (this.#pingedAt === undefined) {
       this.#pingedAt = now;
       const { calls, subscriptions } = clients;
-      const answered = () => {
-        if (this.#clients === clients) this.#pingedAt = undefined;
-      };
-      // An error is an answer too; what it means is for the calls to find out.
       const pings = [calls.send("PING", []), subscriptions.send("PING", [])];
-      Promise.allSettled(pings).then(answered);
+      Promise.allSettled(pings).then((answers) => {
+        if (this.#clients !== clients) return;
+        this.#pingedAt = undefined;
+        // Another error is an answer too.
+        for (const answer of answers) {
+          if (answer.status === "rejected" && isEnd(answer.reason)) this.fail(answer.reason);
+        }
+      });
     } else if (wasAsleep) this.#pingedAt = now;
     else if (now - this.#pingedAt > PATIENCE_MS) this.fail("it does not answer any more");
   }
@@ -203,6 +209,8 @@ export class RedisLink {
     }, CONNECT_MS);
     try {
       await Promise.all([calls.connect(), subscriptions.connect()]);
+      // It counts as connected before the server has taken the number of the database.
+      await Promise.all([calls.send("PING", []), subscriptions.send("PING", [])]);
     } catch {
       throw new Error(await diagnose(this.#options.url));
     } finally {
@@ -243,6 +251,10 @@ export class RedisLink {
     this.#pauseMs = Math.min(2 * this.#pauseMs, PAUSE_MAX_MS);
     this.#retry = setTimeout(() => void this.#connect(), pause);
   }
+}
+
+function isEnd(error: unknown): boolean {
+  return BROKEN.test((error as { code?: string }).code ?? "") || LEAVE.test(messageOf(error));
 }
 
 function messageOf(error: unknown): string {

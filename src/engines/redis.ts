@@ -17,25 +17,29 @@ import { Ring } from "./redis-ring";
 import { Shard } from "./redis-shard";
 
 /** What cannot become right by waiting: it ends the start. */
-const HOPELESS = /WRONGPASS|NOAUTH|NOPERM|invalid password|Redis Cluster|needs 6\.2|DB index/;
+const HOPELESS = /WRONGPASS|NOAUTH|NOPERM|invalid password|Redis Cluster|needs 6\.2|HELLO|DB index/;
 
 /** Healthy while all its servers can be reached and take publications. */
 export class RedisEngine implements Engine {
   readonly name = "redis";
   readonly registrations: Registrations;
   readonly #node: string;
+  readonly #warn: (sentence: string) => void;
   readonly #keys: Keys;
   readonly #ring: Ring<Shard>;
   /** The server of the registrations and of what nodes tell each other. */
   readonly #home: Shard;
   readonly #registrations: RedisRegistrations;
   #events: EngineEvents | undefined;
+  /** What was to be said while it starts. */
+  #warnings: string[] | undefined = [];
   /** Publishes that are under way. */
   readonly #publishing = new Set<Promise<unknown>>();
 
   /** `list` are addresses, separated by commas. */
   constructor(options: EngineOptions, list: string) {
     this.#node = options.node;
+    this.#warn = options.warn;
     this.#keys = new Keys(options.prefix);
     const { everybody } = this.#keys;
     const urls = list.split(",");
@@ -45,6 +49,10 @@ export class RedisEngine implements Engine {
         ...options,
         url,
         keys: this.#keys,
+        warn: (sentence) => {
+          if (this.#warnings === undefined) this.#warn(sentence);
+          else this.#warnings.push(sentence);
+        },
         inboxes: url === home ? [everybody, this.#keys.inbox(this.#node)] : [this.#keys.quiet],
         heard: (message) => this.#heard(message),
         deliver: (publication) => this.#events?.deliver(publication) ?? 0,
@@ -72,8 +80,10 @@ export class RedisEngine implements Engine {
     for (const { link } of this.#ring.all) {
       if (link.isUp || !HOPELESS.test(link.unavailable.message)) continue;
       this.#stop();
-      throw new Error(`BATON_ENGINE: ${link.unavailable.message}.`);
+      throw new Error(`BATON_ENGINE: ${link.unavailable.message.replace(/\.?$/, ".")}`);
     }
+    for (const sentence of this.#warnings ?? []) this.#warn(sentence);
+    this.#warnings = undefined;
   }
 
   publish(publication: Publication, key?: string): Promise<Published | Refusal> {

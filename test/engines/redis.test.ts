@@ -120,6 +120,29 @@ describe("a server that cannot be reached", () => {
     PATIENCE_MS,
   );
 
+  test("G4: takes no more than it can keep while it waits: what is beyond is refused at once", async () => {
+    await using server = await RedisServer.start();
+    await using proxy = await TcpProxy.start(server.url);
+    await using node = await RedisNode.start(proxy.through(server.url));
+    proxy.stall();
+    const data = "x".repeat(65_536);
+    let refused = 0;
+    const publishes = Array.from({ length: 1_500 }, () =>
+      node.publish(data).catch((error: unknown) => {
+        if (String(error).includes("slower")) refused++;
+      }),
+    );
+    await until("some to be refused", () => refused > 0);
+    // 64 MiB are under way.
+    expect(refused).toBeGreaterThan(1_500 - 1_100);
+    expect(refused).toBeLessThan(1_500 - 1_000);
+    proxy.cutAll();
+    await within("all answers", Promise.all(publishes));
+    proxy.heal();
+    await node.untilHealthy();
+    await node.publish("1");
+  });
+
   test("G11: an error in place of an answer is told with its reason, and never the password", async () => {
     await using server = await RedisServer.start({ password: "geheim" });
     const start = (user: string) =>

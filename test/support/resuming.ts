@@ -2,6 +2,11 @@
 // record all that they got.
 import net from "node:net";
 
+export interface Place {
+  readonly offset: number;
+  readonly epoch: string;
+}
+
 export interface ResumingOptions {
   readonly topics: readonly string[];
   /** Gives the address of a new registration, ws://…/ws/<id>. */
@@ -9,7 +14,9 @@ export interface ResumingOptions {
   /** The address to connect to in place of this one, such as a proxy's. */
   readonly through?: (url: string) => string;
   /** In place of recording. */
-  readonly take?: (topic: string, data: string) => void;
+  readonly take?: (topic: string, data: string, place: Place) => void;
+  /** It has entered a topic at a place: for the first time, or since what it missed is not kept (`isLost`). */
+  readonly entered?: (topic: string, place: Place, isLost: boolean) => void;
 }
 
 /** Between two attempts, when one has failed. */
@@ -67,8 +74,8 @@ export abstract class Resuming {
   /** Whether each connection takes a registration of its own. */
   protected readonly anew: boolean = false;
 
-  protected take(topic: string, data: string): void {
-    if (this.options.take !== undefined) this.options.take(topic, data);
+  protected take({ topic, data, offset, epoch }: JsonFrame): void {
+    if (this.options.take !== undefined) this.options.take(topic, data, { offset, epoch });
     else this.got.get(topic)?.push(data);
   }
 
@@ -107,7 +114,7 @@ async function statusOf(address: string): Promise<number> {
 
 interface JsonFrame {
   readonly error?: { readonly code: string };
-  readonly topics?: Record<string, { offset: number; epoch: string; recovered?: boolean }>;
+  readonly topics?: Record<string, Place & { recovered?: boolean }>;
   readonly topic: string;
   readonly data: string;
   readonly offset: number;
@@ -116,7 +123,7 @@ interface JsonFrame {
 
 /** The JSON socket: gives its positions in its first frame. */
 export class ResumingSocket extends Resuming {
-  readonly positions: Record<string, { offset: number; epoch: string }> = {};
+  readonly positions: Record<string, Place> = {};
 
   protected connect(address: string, dropper: (drop: () => void) => void): Promise<boolean> {
     const socket = new WebSocket(`${address}?format=json`);
@@ -138,7 +145,7 @@ export class ResumingSocket extends Resuming {
     else {
       if (!this.ready) this.faults.push("a publication before the reply");
       this.positions[frame.topic] = { offset: frame.offset, epoch: frame.epoch };
-      this.take(frame.topic, frame.data);
+      this.take(frame);
     }
   }
 
@@ -148,7 +155,9 @@ export class ResumingSocket extends Resuming {
       if (recovered === undefined && this.positions[topic] !== undefined) {
         this.faults.push("a position without an answer");
       }
-      if (recovered !== true) this.positions[topic] = { offset, epoch };
+      if (recovered === true) continue;
+      this.positions[topic] = { offset, epoch };
+      this.options.entered?.(topic, { offset, epoch }, recovered === false);
     }
     this.ready = true;
   }
@@ -195,14 +204,16 @@ export class ResumingStream extends Resuming {
     if (data === "") return;
     const frame = JSON.parse(data) as JsonFrame;
     if (frame.topics !== undefined) {
-      for (const [topic, { recovered }] of Object.entries(frame.topics)) {
-        if (recovered === false) this.lost.push(topic);
+      for (const [topic, { recovered, ...place }] of Object.entries(frame.topics)) {
+        if (recovered !== false) continue;
+        this.lost.push(topic);
+        this.options.entered?.(topic, place, true);
       }
       return;
     }
     if (event !== frame.topic) this.faults.push("an event by another name");
     if (id === undefined) this.faults.push("an event without an id");
-    this.take(frame.topic, frame.data);
+    this.take(frame);
   }
 }
 
