@@ -15,14 +15,11 @@ const SILENCE_MS = 5_000;
 /** How often workers are told the engine's state, which they must acknowledge. */
 const TICK_MS = 1_000;
 
-/** Characters that a worker may leave unread: one that reads leaves less than a second's worth. */
-const UNREAD_MAX = 67_108_864;
-
 /** A worker that dies sooner than this after its start makes the next start wait, up to this long. */
 const SOON_MS = 10_000;
 const PAUSE_MS = 5_000;
 
-/** So many such deaths in a row end the relay. */
+/** So many such deaths in a row end the relay, unless other workers serve. */
 const DEATHS_MAX = 20;
 
 /** How long a worker may take to listen. */
@@ -59,15 +56,24 @@ class Worker {
   readonly channel: Channel;
   heardAt = performance.now();
   isReady = false;
+  /** It is to take another one's place, and counts from then on. */
+  onTrial = false;
   /** It was told to end. */
   isEnding = false;
+  hasExited = false;
+  #isKilled = false;
+  readonly #log: Log;
 
   constructor(name: string, supervisor: Supervisor, options: SupervisorOptions) {
     this.name = name;
     const { hub, engine } = supervisor;
+    const { log } = options;
+    this.#log = log;
     this.channel = new Channel({
       send: (text) => this.process.send(text),
       receive: (message) => this.#receive(message as FromWorker | Report, hub),
+      failed: (error) => log.error({ err: error, worker: name }, "a worker's message failed"),
+      full: () => this.kill("leaves unread what it is sent"),
     });
     if (engine !== undefined) this.member = new Member(name, this.channel, engine);
     this.process = options.spawn({
@@ -76,6 +82,7 @@ class Worker {
         this.channel.heard(text);
       },
       exited: (code) => {
+        this.hasExited = true;
         this.channel.close();
         if (this.member !== undefined) hub?.leave(this.member);
         this.ready.reject(new Error(`worker ${name} ended with ${code}`));
@@ -85,6 +92,15 @@ class Worker {
     });
     this.ready.promise.catch(() => {});
     if (this.member !== undefined) hub?.join(this.member);
+  }
+
+  /** For a reason that goes into the log. */
+  kill(why: string): void {
+    if (this.hasExited || this.#isKilled) return;
+    this.#isKilled = true;
+    this.#log.error({ worker: this.name }, `a worker ${why}: it is killed`);
+    this.channel.close();
+    this.process.kill("SIGKILL");
   }
 
   order(order: Order["order"]): void {
@@ -108,6 +124,7 @@ export class Supervisor {
   readonly #workers = new Set<Worker>();
   #names = 0;
   #deaths = 0;
+  #diedAt = 0;
   #ticking: ReturnType<typeof setInterval> | undefined;
   #tickedAt = performance.now();
   #isEnding = false;
@@ -122,7 +139,7 @@ export class Supervisor {
     this.hub = new Hub(this.engine);
   }
 
-  /** Rejects when workers die as soon as they start, again and again. */
+  /** Rejects when workers die as soon as they start, again and again, and none serves. */
   get failed(): Promise<never> {
     return this.#failed.promise;
   }
@@ -138,10 +155,13 @@ export class Supervisor {
     return urls[0] as string;
   }
 
-  /** Replaces all workers by new ones, which listen before the old ones stop to. Again when asked for meanwhile. */
+  /**
+   * Replaces all workers by new ones, which listen before the old ones stop to. Again when asked for meanwhile. Rejects
+   * when a new one does not start; the old ones go on then.
+   */
   replace(): Promise<void> {
     const after = this.#replacing ?? Promise.resolve();
-    this.#replacing = after.then(() => this.#replace());
+    this.#replacing = after.catch(() => {}).then(() => this.#replace());
     return this.#replacing;
   }
 
@@ -162,58 +182,62 @@ export class Supervisor {
   /** Called by a worker. */
   exited(worker: Worker, code: number | null): void {
     this.#workers.delete(worker);
-    if (this.#isEnding || worker.isEnding) return;
-    const { log } = this.#options;
-    const lived = performance.now() - worker.startedAt;
-    this.#deaths = lived < SOON_MS ? this.#deaths + 1 : 0;
-    if (this.#deaths > DEATHS_MAX) {
+    if (this.#isEnding || worker.isEnding || worker.onTrial) return;
+    const now = performance.now();
+    const isSoon = now - worker.startedAt < SOON_MS;
+    const isInRow = now - this.#diedAt < SOON_MS + PAUSE_MS;
+    this.#diedAt = now;
+    this.#deaths = isSoon ? (isInRow ? this.#deaths : 0) + 1 : 0;
+    if (this.#deaths > DEATHS_MAX && !this.#serving.some(({ isReady }) => isReady)) {
       this.#failed.reject(new Error(`workers end as soon as they start, the last with ${code}`));
       return;
     }
     const pause = this.#deaths === 0 ? 0 : Math.min(PAUSE_MS, 50 * 2 ** this.#deaths);
-    log.error(
+    this.#options.log.error(
       { worker: worker.name, code },
       `a worker has died; another one starts in ${pause} ms`,
     );
     setTimeout(() => {
-      if (!this.#isEnding) this.#spawn();
+      const isMissing = this.#serving.length < this.#options.settings.workers;
+      if (isMissing && !this.#isEnding) this.#spawn();
     }, pause);
   }
 
-  #spawn(): Worker {
+  /** The relay's workers, but those that end and those that are to replace others. */
+  get #serving(): Worker[] {
+    return [...this.#workers].filter(({ isEnding, onTrial }) => !isEnding && !onTrial);
+  }
+
+  #spawn(onTrial = false): Worker {
     const worker = new Worker(String(++this.#names), this, this.#options);
+    worker.onTrial = onTrial;
     this.#workers.add(worker);
     return worker;
   }
 
   async #replace(): Promise<void> {
-    const { log, settings } = this.#options;
-    const olds = [...this.#workers].filter(({ isEnding }) => !isEnding);
-    const news = olds.map(() => this.#spawn());
-    const late = setTimeout(() => {
-      for (const { isReady, process } of news) if (!isReady) process.kill("SIGKILL");
-    }, READY_MS);
-    try {
-      await Promise.all(news.map(({ ready }) => ready.promise));
-    } catch (error) {
-      log.error({ err: error }, "a new worker does not start: the old ones go on");
-      for (const worker of news) worker.order("retire");
-      return;
-    } finally {
-      clearTimeout(late);
-    }
+    if (this.#isEnding) return;
+    const { settings } = this.#options;
+    const news = Array.from({ length: settings.workers }, () => this.#spawn(true));
+    const started = await Promise.all(news.map(({ ready }) => ready.promise)).then(
+      () => !news.some(({ hasExited }) => hasExited),
+      () => false,
+    );
     if (this.#isEnding) return;
     // All at once, so that each client has to come back once.
+    const leaving = started ? this.#serving : news;
+    for (const worker of news) worker.onTrial = !started;
     await Promise.all(
-      olds.map(async (old) => {
-        old.order("retire");
-        await this.#end(old, settings.shutdownMs + END_MS);
+      leaving.map(async (worker) => {
+        worker.order("retire");
+        await this.#end(worker, settings.shutdownMs + END_MS);
       }),
     );
+    if (!started) throw new Error("a new worker does not start: the old ones go on");
   }
 
   async #end(worker: Worker, ms: number): Promise<void> {
-    const late = setTimeout(() => worker.process.kill("SIGKILL"), ms);
+    const late = setTimeout(() => worker.kill("does not end"), ms);
     await worker.exited.promise;
     clearTimeout(late);
   }
@@ -225,14 +249,13 @@ export class Supervisor {
     this.#tickedAt = now;
     this.hub?.sweep();
     // Where the machine has more to do than it can, each waits longer for its turn.
-    const patience = SILENCE_MS * Math.max(1, (loadavg()[0] ?? 0) / availableParallelism());
+    const crowding = Math.max(1, (loadavg()[0] ?? 0) / availableParallelism());
     for (const worker of this.#workers) {
       if (wasAsleep || !worker.isReady) worker.heardAt = now;
       if (this.hub === undefined) worker.order("answer");
-      const isStuck = now - worker.heardAt > patience;
-      if (!isStuck && worker.channel.unreadSize < UNREAD_MAX) continue;
-      this.#options.log.error({ worker: worker.name }, "a worker does not answer: it is killed");
-      worker.process.kill("SIGKILL");
+      if (now - worker.heardAt > SILENCE_MS * crowding) worker.kill("does not answer");
+      const isLate = !worker.isReady && now - worker.startedAt > READY_MS * crowding;
+      if (isLate) worker.kill("does not start");
     }
   }
 }

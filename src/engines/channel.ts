@@ -1,11 +1,18 @@
 // Messages between the supervisor and a worker, as JSON texts: those of a loop turn leave together, and what the other
 // side has not read is counted, since neither Bun's send() nor the pipe pushes back.
 
+/** Characters that the other side may leave unread: one that reads leaves less than a second's worth. */
+export const UNREAD_MAX = 67_108_864;
+
 export interface ChannelOptions {
   /** Sends one text to the other side. */
   readonly send: (text: string) => void;
-  /** A message of the other side. */
+  /** A message of the other side. What it throws is told to `failed`, and the messages after it are heard. */
   readonly receive: (message: unknown) => void;
+  /** A fault of ours in `receive`. */
+  readonly failed: (error: unknown) => void;
+  /** The other side has left more than UNREAD_MAX characters unread, again with each batch. */
+  readonly full?: () => void;
 }
 
 /** [number of the batch, its messages]; an acknowledgement is the number alone. */
@@ -24,9 +31,14 @@ export class Channel {
     this.#options = options;
   }
 
-  /** Characters that the other side has not read; who sends looks at it and gives up a side that does not read. */
+  /** Characters that the other side has not read. */
   get unreadSize(): number {
     return this.#unreadSize;
+  }
+
+  /** Whether the other side is so far behind that nothing should be added that can be refused. */
+  get isFull(): boolean {
+    return this.#unreadSize > UNREAD_MAX;
   }
 
   push(message: unknown): void {
@@ -48,6 +60,7 @@ export class Channel {
     this.#unread.set(this.#number, text.length);
     this.#unreadSize += text.length;
     this.#send(text);
+    if (this.isFull) this.#options.full?.();
   }
 
   /** A text that the other side has sent. */
@@ -58,8 +71,15 @@ export class Channel {
       this.#unread.delete(batch);
       return;
     }
+    const { receive, failed } = this.#options;
     const [number, messages] = batch;
-    for (const message of messages) this.#options.receive(message);
+    for (const message of messages) {
+      try {
+        receive(message);
+      } catch (error) {
+        failed(error);
+      }
+    }
     this.#send(String(number));
   }
 

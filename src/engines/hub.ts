@@ -98,8 +98,13 @@ export class Hub {
       } else member.send({ number, answer: value });
     };
     const failed = (error: unknown) => {
-      if (!(error instanceof EngineUnavailable)) throw error;
-      member.send({ number, unavailable: error.message });
+      const { message } = error as Error;
+      if (error instanceof EngineUnavailable) {
+        member.send({ number, unavailable: message });
+        return;
+      }
+      member.send({ number, fault: `the supervisor's engine: ${message}` });
+      throw error;
     };
     try {
       const value = this.#do(member, call);
