@@ -6,6 +6,7 @@ import type { Log } from "./edge/log";
 import type { FromWorker } from "./engines/calls";
 import { Channel } from "./engines/channel";
 import { Hub, type LocalEngine, Member } from "./engines/hub";
+import { Wave } from "./engines/wave";
 import { makeEngine, sharesEngine, startEngine } from "./node";
 import type { Order, Report } from "./worker";
 
@@ -73,6 +74,8 @@ class Worker {
       send: (text) => this.process.send(text),
       receive: (message) => this.#receive(message as FromWorker | Report, hub),
       failed: (error) => log.error({ err: error, worker: name }, "a worker's message failed"),
+      now: () => performance.now(),
+      wave: supervisor.wave,
       full: () => this.kill("leaves unread what it is sent"),
     });
     if (engine !== undefined) this.member = new Member(name, this.channel, engine);
@@ -120,6 +123,7 @@ export class Supervisor {
   /** Undefined where each worker has its own. */
   readonly engine: LocalEngine | undefined;
   readonly hub: Hub | undefined;
+  readonly wave = new Wave();
   readonly #options: SupervisorOptions;
   readonly #workers = new Set<Worker>();
   #names = 0;

@@ -3,7 +3,6 @@ import type { Settings } from "./config";
 import type { Log } from "./edge/log";
 import type { FromHub, FromWorker } from "./engines/calls";
 import { Channel } from "./engines/channel";
-import { Pace } from "./engines/pace";
 import { RemoteEngine } from "./engines/remote";
 import { type Running, sharesEngine, start } from "./node";
 
@@ -45,6 +44,7 @@ export async function work(
         Promise.resolve(ending).then(() => ended.resolve("ended"), ended.reject);
       } else engine.heard(told);
     },
+    now: () => performance.now(),
     failed: (error) => log.error({ err: error }, "a message of the supervisor was not obeyed"),
   });
   const engine = new RemoteEngine({
@@ -52,12 +52,7 @@ export async function work(
     isFull: () => channel.isFull,
     now: () => performance.now(),
   });
-  const pace = new Pace({
-    take: (text) => channel.heard(text),
-    taken: () => engine.taken,
-    now: () => performance.now(),
-  });
-  supervisor.onText((text) => pace.heard(text));
+  supervisor.onText((text) => channel.heard(text));
   supervisor.onLost(() => {
     log.error("the supervisor has gone: this worker ends");
     engine.close();

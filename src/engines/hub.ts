@@ -47,7 +47,7 @@ export class Hub {
   /** What the engine calls. */
   readonly events: EngineEvents = {
     deliver: (publication) => {
-      this.#toFollowers(publication.topic, { deliver: publication });
+      this.#toFollowers(publication.topic, { deliver: publication }, true);
       // Each worker counts its own.
       return 0;
     },
@@ -154,11 +154,11 @@ export class Hub {
     if (followers?.size === 0) this.#followers.delete(topic);
   }
 
-  #toFollowers(topic: string, message: FromHub): void {
+  #toFollowers(topic: string, message: FromHub, isPublication = false): void {
     const followers = this.#followers.get(topic);
     if (followers === undefined) return;
     const text = JSON.stringify(message);
-    for (const { channel } of followers) channel.pushText(text);
+    for (const { channel } of followers) channel.pushText(text, isPublication);
   }
 
   #state(): State {

@@ -48,8 +48,6 @@ export class RemoteEngine implements Engine {
   readonly #options: RemoteOptions;
   readonly #pending = new Map<number, Pending>();
   readonly #publishing = new Map<string, Publishing>();
-  /** Publications that the supervisor has handed over. */
-  taken = 0;
   #number = 0;
   #events: EngineEvents | undefined;
   #state: State = { healthy: false, waiting: 0 };
@@ -168,7 +166,6 @@ export class RemoteEngine implements Engine {
   }
 
   #deliver(publication: Publication): void {
-    this.taken++;
     const delivered = this.#events?.deliver(publication) ?? 0;
     const counts = this.#publishing.get(publication.topic)?.delivered;
     if (counts === undefined) return;
