@@ -76,6 +76,7 @@ class Worker {
       failed: (error) => log.error({ err: error, worker: name }, "a worker's message failed"),
       now: () => performance.now(),
       wave: supervisor.wave,
+      read: () => hub?.caughtUp(),
       full: () => this.kill("leaves unread what it is sent"),
     });
     if (engine !== undefined) this.member = new Member(name, this.channel, engine);

@@ -17,6 +17,8 @@ export interface ChannelOptions {
   readonly failed: (error: unknown) => void;
   /** Monotonic, in ms. */
   readonly now: () => number;
+  /** The other side has read some. */
+  readonly read?: () => void;
   /** The other side has left more than UNREAD_MAX characters unread. */
   readonly full?: () => void;
   /** That its publications leave in; without one they leave at the end of the turn. */
@@ -101,9 +103,11 @@ export class Channel {
     const { receive, failed, now, wave } = this.#options;
     const begunAt = now();
     const [number, read, spentMs, publications, messages] = JSON.parse(text) as Batch;
+    const before = this.#unreadSize;
     while (this.#unread[0] !== undefined && this.#unread[0][0] <= read) {
       this.#unreadSize -= this.#unread.shift()?.[1] ?? 0;
     }
+    if (this.#unreadSize < before) this.#options.read?.();
     this.#othersMs = spentMs;
     if (read >= this.#lastPublications) wave?.taken(this);
     for (const message of messages) {
