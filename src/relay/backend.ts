@@ -229,9 +229,8 @@ export class Backend {
   }
 
   #disconnect(who: Who, { code, reason }: Close, spared: readonly string[]): number {
-    const found = this.#of(who).filter(({ id, publicId }) => {
-      return !spared.includes(id) && !spared.includes(publicId);
-    });
+    const isSpared = (id: string) => spared.includes(id);
+    const found = this.#of(who).filter((one) => !isSpared(one.id) && !isSpared(one.publicId));
     for (const connection of found) {
       const { socket, protocol } = connection;
       this.#options.closed(connection);
