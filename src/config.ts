@@ -113,6 +113,13 @@ export const SETTINGS = {
     16_777_216,
     "Size of a message in UTF-8: larger things travel better as a link.",
   ),
+  pendingBytes: whole(
+    "BATON_PENDING_BYTES",
+    67_108_864,
+    65_536,
+    2 ** 40,
+    "What publications may take that the engine has not answered yet; beyond it publishes get 429. An engine that keeps up has a hundredth of the default.",
+  ),
   bodyBytes: whole(
     "BATON_BODY_BYTES",
     0,

@@ -3,8 +3,11 @@ import { readSettings, type Settings } from "./config";
 import { weaknesses } from "./consistency";
 import { createLog, type Log, shown } from "./edge/log";
 import { EngineFailure, start } from "./node";
+import { holdPort } from "./port";
 import { SettingError } from "./setting";
-import { Supervisor, type WorkerEvents, WorkerFailure, type WorkerProcess } from "./supervisor";
+import { killSiblings } from "./siblings";
+import { type WorkerEvents, WorkerFailure, type WorkerProcess } from "./supervised-worker";
+import { Supervisor } from "./supervisor";
 import { work } from "./worker";
 
 /**
@@ -13,8 +16,8 @@ import { work } from "./worker";
  */
 const SAME_KEY_MS = 100;
 
-/** How long the workers of a supervisor that was killed may take to leave the port. */
-const LEAVE_MS = 1_000;
+/** How long a worker gives its siblings to end by themselves when their supervisor has died. */
+const SIBLINGS_MS = 500;
 
 /** The argument that makes this program a worker of the process that started it. */
 const WORKER = "worker";
@@ -71,11 +74,11 @@ function onSignals({ shutdown }: Service, settings: Settings, log: Log): void {
 
 /** Starts workers; SIGHUP replaces them. */
 async function supervise(settings: Settings, log: Log): Promise<Service> {
-  const port = await freePort(settings);
+  const port = await holdPort(settings);
   const machine = crypto.randomUUID();
   const spawn = (events: WorkerEvents): WorkerProcess => {
     const child = Bun.spawn([process.execPath, import.meta.path, WORKER, machine], {
-      env: { ...process.env, PORT: String(port) },
+      env: { ...process.env, PORT: String(port.number) },
       stdio: ["ignore", "inherit", "inherit"],
       ipc: (text) => events.text(String(text)),
       onExit: (_, code) => events.exited(code),
@@ -88,6 +91,7 @@ async function supervise(settings: Settings, log: Log): Promise<Service> {
   const supervisor = new Supervisor({ settings, log, spawn });
   supervisor.failed.catch((error: Error) => fail(error.message));
   const url = await supervisor.start();
+  port.leave();
   process.on("SIGHUP", () => {
     log.info("SIGHUP: replacing the workers");
     supervisor.replace().then(
@@ -98,25 +102,6 @@ async function supervise(settings: Settings, log: Log): Promise<Service> {
   return { url, shutdown: () => supervisor.shutdown() };
 }
 
-/**
- * The port for all workers. Taken alone for a moment: they share it, and so would those of another relay by mistake.
- * Throws what Bun throws when it cannot be had.
- */
-async function freePort({ host: hostname, port }: Settings): Promise<number> {
-  const patience = performance.now() + LEAVE_MS;
-  for (;;) {
-    try {
-      const taken = Bun.serve({ hostname, port, reusePort: false, fetch: () => new Response() });
-      const found = taken.port ?? port;
-      await taken.stop(true);
-      return found;
-    } catch (error) {
-      if (performance.now() > patience) throw error;
-      await Bun.sleep(50);
-    }
-  }
-}
-
 /** Ends when the supervisor says so, or has gone; signals are its business, as those of a terminal reach all. */
 async function workerMain(settings: Settings, log: Log): Promise<never> {
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, () => {});
@@ -125,7 +110,12 @@ async function workerMain(settings: Settings, log: Log): Promise<never> {
     onText: (hear: (text: string) => void) => process.on("message", (text) => hear(String(text))),
     onLost: (gone: () => void) => process.on("disconnect", gone),
   };
-  await work(settings, log.child({ worker: process.pid }), supervisor, process.argv[3]);
+  const machine = process.argv[3];
+  const end = await work(settings, log.child({ worker: process.pid }), supervisor, machine);
+  if (end === "orphaned" && machine !== undefined) {
+    await Bun.sleep(SIBLINGS_MS);
+    killSiblings(machine);
+  }
   process.exit(0);
 }
 

@@ -2,12 +2,10 @@
 // replaces all of them.
 import { availableParallelism, loadavg } from "node:os";
 import type { Settings } from "./config";
-import type { Log } from "./edge/log";
-import type { FromWorker } from "./engines/calls";
-import { Channel } from "./engines/channel";
-import { Hub, type LocalEngine, Member } from "./engines/hub";
+import { Hub, type LocalEngine } from "./engines/hub";
+import { Wave } from "./engines/wave";
 import { makeEngine, sharesEngine, startEngine } from "./node";
-import type { Order, Report } from "./worker";
+import { SupervisedWorker, type WorkerOptions } from "./supervised-worker";
 
 /** A worker that says nothing for so long is stuck: it is killed, since its socket goes on taking connections. */
 const SILENCE_MS = 5_000;
@@ -15,14 +13,11 @@ const SILENCE_MS = 5_000;
 /** How often workers are told the engine's state, which they must acknowledge. */
 const TICK_MS = 1_000;
 
-/** Characters that a worker may leave unread: one that reads leaves less than a second's worth. */
-const UNREAD_MAX = 67_108_864;
-
 /** A worker that dies sooner than this after its start makes the next start wait, up to this long. */
 const SOON_MS = 10_000;
 const PAUSE_MS = 5_000;
 
-/** So many such deaths in a row end the relay. */
+/** So many such deaths in a row end the relay, unless other workers serve. */
 const DEATHS_MAX = 20;
 
 /** How long a worker may take to listen. */
@@ -31,93 +26,20 @@ const READY_MS = 30_000;
 /** How long beyond the shutdown window a worker may take to end. */
 const END_MS = 5_000;
 
-export interface SupervisorOptions {
+export interface SupervisorOptions extends WorkerOptions {
   readonly settings: Settings;
-  readonly log: Log;
-  /** Starts a worker process that hears and says texts. */
-  readonly spawn: (events: WorkerEvents) => WorkerProcess;
-}
-
-/** A worker ended before it listened. With code 1 it has said why. */
-export class WorkerFailure extends Error {
-  readonly code: number | null;
-
-  constructor(name: string, code: number | null) {
-    super(`worker ${name} ended with ${code}`);
-    this.code = code;
-  }
-}
-
-export interface WorkerEvents {
-  text(text: string): void;
-  exited(code: number | null): void;
-}
-
-export interface WorkerProcess {
-  send(text: string): void;
-  kill(signal: "SIGKILL"): void;
-}
-
-/** A worker from its start to its exit. */
-class Worker {
-  readonly name: string;
-  readonly startedAt = performance.now();
-  readonly ready = Promise.withResolvers<string>();
-  readonly exited = Promise.withResolvers<void>();
-  readonly process: WorkerProcess;
-  readonly member: Member | undefined;
-  readonly channel: Channel;
-  heardAt = performance.now();
-  isReady = false;
-  /** It was told to end. */
-  isEnding = false;
-
-  constructor(name: string, supervisor: Supervisor, options: SupervisorOptions) {
-    this.name = name;
-    const { hub, engine } = supervisor;
-    this.channel = new Channel({
-      send: (text) => this.process.send(text),
-      receive: (message) => this.#receive(message as FromWorker | Report, hub),
-    });
-    if (engine !== undefined) this.member = new Member(name, this.channel, engine);
-    this.process = options.spawn({
-      text: (text) => {
-        this.heardAt = performance.now();
-        this.channel.heard(text);
-      },
-      exited: (code) => {
-        this.channel.close();
-        if (this.member !== undefined) hub?.leave(this.member);
-        this.ready.reject(new WorkerFailure(name, code));
-        this.exited.resolve();
-        supervisor.exited(this, code);
-      },
-    });
-    this.ready.promise.catch(() => {});
-    if (this.member !== undefined) hub?.join(this.member);
-  }
-
-  order(order: Order["order"]): void {
-    if (order !== "answer") this.isEnding = true;
-    this.channel.push({ order } satisfies Order);
-  }
-
-  #receive(message: FromWorker | Report, hub: Hub | undefined): void {
-    if ("ready" in message) {
-      this.isReady = true;
-      this.ready.resolve(message.ready);
-    } else if (this.member !== undefined) hub?.heard(this.member, message);
-  }
 }
 
 export class Supervisor {
   /** Undefined where each worker has its own. */
   readonly engine: LocalEngine | undefined;
   readonly hub: Hub | undefined;
+  readonly wave = new Wave();
   readonly #options: SupervisorOptions;
-  readonly #workers = new Set<Worker>();
+  readonly #workers = new Set<SupervisedWorker>();
   #names = 0;
   #deaths = 0;
+  #diedAt = 0;
   #ticking: ReturnType<typeof setInterval> | undefined;
   #tickedAt = performance.now();
   #hasStarted = false;
@@ -133,7 +55,7 @@ export class Supervisor {
     this.hub = new Hub(this.engine);
   }
 
-  /** Rejects when workers die as soon as they start, again and again. */
+  /** Rejects when workers die as soon as they start, again and again, and none serves. */
   get failed(): Promise<never> {
     return this.#failed.promise;
   }
@@ -145,18 +67,20 @@ export class Supervisor {
     }
     this.#ticking = setInterval(() => this.#tick(), TICK_MS);
     const first = this.#spawn();
-    // Where each has an engine of its own, what is wrong with it shall be said once.
-    if (this.engine === undefined) await first.ready.promise;
-    const others = Array.from({ length: this.#options.settings.workers - 1 }, () => this.#spawn());
-    await Promise.all(others.map(({ ready }) => ready.promise));
+    // What is wrong with all of them shall be said once.
+    const url = await first.ready.promise;
+    await this.#fill([first], false);
     this.#hasStarted = true;
-    return first.ready.promise;
+    return url;
   }
 
-  /** Replaces all workers by new ones, which listen before the old ones stop to. Again when asked for meanwhile. */
+  /**
+   * Replaces all workers by new ones, which listen before the old ones stop to. Again when asked for meanwhile. Rejects
+   * when a new one does not start; the old ones go on then.
+   */
   replace(): Promise<void> {
     const after = this.#replacing ?? Promise.resolve();
-    this.#replacing = after.then(() => this.#replace());
+    this.#replacing = after.catch(() => {}).then(() => this.#replace());
     return this.#replacing;
   }
 
@@ -175,61 +99,85 @@ export class Supervisor {
   }
 
   /** Called by a worker. */
-  exited(worker: Worker, code: number | null): void {
+  exited(worker: SupervisedWorker, code: number | null): void {
     this.#workers.delete(worker);
-    if (this.#isEnding || worker.isEnding) return;
+    if (this.#isEnding || worker.isEnding || worker.onTrial) return;
     if (!this.#hasStarted && code === 1) return;
-    const { log } = this.#options;
-    const lived = performance.now() - worker.startedAt;
-    this.#deaths = lived < SOON_MS ? this.#deaths + 1 : 0;
-    if (this.#deaths > DEATHS_MAX) {
+    const now = performance.now();
+    const isSoon = now - worker.startedAt < SOON_MS;
+    const isInRow = now - this.#diedAt < SOON_MS + PAUSE_MS;
+    this.#diedAt = now;
+    this.#deaths = isSoon ? (isInRow ? this.#deaths : 0) + 1 : 0;
+    if (this.#deaths > DEATHS_MAX && !this.#serving.some(({ isReady }) => isReady)) {
       this.#failed.reject(new Error(`workers end as soon as they start, the last with ${code}`));
       return;
     }
     const pause = this.#deaths === 0 ? 0 : Math.min(PAUSE_MS, 50 * 2 ** this.#deaths);
-    log.error(
+    this.#options.log.error(
       { worker: worker.name, code },
       `a worker has died; another one starts in ${pause} ms`,
     );
     setTimeout(() => {
-      if (!this.#isEnding) this.#spawn();
+      const isMissing = this.#serving.length < this.#options.settings.workers;
+      if (isMissing && !this.#isEnding) this.#spawn();
     }, pause);
   }
 
-  #spawn(): Worker {
-    const worker = new Worker(String(++this.#names), this, this.#options);
+  /** The relay's workers, but those that end and those that are to replace others. */
+  get #serving(): SupervisedWorker[] {
+    return [...this.#workers].filter(({ isEnding, onTrial }) => !isEnding && !onTrial);
+  }
+
+  #spawn(onTrial = false): SupervisedWorker {
+    const worker = new SupervisedWorker(String(++this.#names), this, this.#options);
+    worker.onTrial = onTrial;
     this.#workers.add(worker);
     return worker;
   }
 
-  async #replace(): Promise<void> {
-    const { log, settings } = this.#options;
-    const olds = [...this.#workers].filter(({ isEnding }) => !isEnding);
-    const news = olds.map(() => this.#spawn());
-    const late = setTimeout(() => {
-      for (const { isReady, process } of news) if (!isReady) process.kill("SIGKILL");
-    }, READY_MS);
+  /**
+   * Adds workers until there are as many as there shall be, a few at a time: each takes a core for half a second, which
+   * those that serve need too. Rejects when one does not start; no more are added then.
+   */
+  async #fill(workers: SupervisedWorker[], onTrial: boolean): Promise<void> {
+    let wanted = this.#options.settings.workers;
+    const turn = async (): Promise<void> => {
+      while (workers.length < wanted && !this.#isEnding) {
+        const worker = this.#spawn(onTrial);
+        workers.push(worker);
+        await worker.ready.promise;
+      }
+    };
     try {
-      await Promise.all(news.map(({ ready }) => ready.promise));
-    } catch (error) {
-      log.error({ err: error }, "a new worker does not start: the old ones go on");
-      for (const worker of news) worker.order("retire");
-      return;
+      await Promise.all(Array.from({ length: availableParallelism() }, turn));
     } finally {
-      clearTimeout(late);
+      wanted = 0;
     }
-    if (this.#isEnding) return;
-    // All at once, so that each client has to come back once.
-    await Promise.all(
-      olds.map(async (old) => {
-        old.order("retire");
-        await this.#end(old, settings.shutdownMs + END_MS);
-      }),
-    );
   }
 
-  async #end(worker: Worker, ms: number): Promise<void> {
-    const late = setTimeout(() => worker.process.kill("SIGKILL"), ms);
+  async #replace(): Promise<void> {
+    if (this.#isEnding) return;
+    const { settings } = this.#options;
+    const news: SupervisedWorker[] = [];
+    const started = await this.#fill(news, true).then(
+      () => !news.some(({ hasExited }) => hasExited),
+      () => false,
+    );
+    if (this.#isEnding) return;
+    // All at once, so that each client has to come back once.
+    const leaving = started ? this.#serving : news;
+    for (const worker of news) worker.onTrial = !started;
+    await Promise.all(
+      leaving.map(async (worker) => {
+        worker.order("retire");
+        await this.#end(worker, settings.shutdownMs + END_MS);
+      }),
+    );
+    if (!started) throw new Error("a new worker does not start: the old ones go on");
+  }
+
+  async #end(worker: SupervisedWorker, ms: number): Promise<void> {
+    const late = setTimeout(() => worker.kill("does not end"), ms);
     await worker.exited.promise;
     clearTimeout(late);
   }
@@ -241,14 +189,13 @@ export class Supervisor {
     this.#tickedAt = now;
     this.hub?.sweep();
     // Where the machine has more to do than it can, each waits longer for its turn.
-    const patience = SILENCE_MS * Math.max(1, (loadavg()[0] ?? 0) / availableParallelism());
+    const crowding = Math.max(1, (loadavg()[0] ?? 0) / availableParallelism());
     for (const worker of this.#workers) {
       if (wasAsleep || !worker.isReady) worker.heardAt = now;
       if (this.hub === undefined) worker.order("answer");
-      const isStuck = now - worker.heardAt > patience;
-      if (!isStuck && worker.channel.unreadSize < UNREAD_MAX) continue;
-      this.#options.log.error({ worker: worker.name }, "a worker does not answer: it is killed");
-      worker.process.kill("SIGKILL");
+      if (now - worker.heardAt > SILENCE_MS * crowding) worker.kill("does not answer");
+      const isLate = !worker.isReady && now - worker.startedAt > READY_MS * crowding;
+      if (isLate) worker.kill("does not start");
     }
   }
 }

@@ -23,16 +23,16 @@ export interface Supervised {
 }
 
 /**
- * `machine` is the supervisor's name for all its workers. Runs a worker until it is told to end, or its supervisor has gone; resolves then. Rejects with what Bun throws when
- * the address cannot be had.
+ * Runs a worker until it is told to end or is orphaned: its supervisor has gone. Rejects with what Bun throws when the
+ * address cannot be had. `machine` is the supervisor's name for all its workers.
  */
 export async function work(
   settings: Settings,
   log: Log,
   supervisor: Supervised,
   machine?: string,
-): Promise<void> {
-  const ended = Promise.withResolvers<void>();
+): Promise<"ended" | "orphaned"> {
+  const ended = Promise.withResolvers<"ended" | "orphaned">();
   let running: Running | undefined;
   const channel = new Channel({
     send: (text) => supervisor.send(text),
@@ -41,28 +41,32 @@ export async function work(
       if ("order" in told) {
         if (told.order === "answer") return;
         const ending = told.order === "retire" ? running?.retire() : running?.shutdown();
-        (ending ?? Promise.resolve()).then(ended.resolve, ended.reject);
+        Promise.resolve(ending).then(() => ended.resolve("ended"), ended.reject);
       } else engine.heard(told);
     },
+    now: () => performance.now(),
+    failed: (error) => log.error({ err: error }, "a message of the supervisor was not obeyed"),
   });
   const engine = new RemoteEngine({
     send: (message: FromWorker) => channel.push(message),
+    isFull: () => channel.isFull,
     now: () => performance.now(),
   });
   supervisor.onText((text) => channel.heard(text));
   supervisor.onLost(() => {
     log.error("the supervisor has gone: this worker ends");
     engine.close();
-    Promise.resolve(running?.stop()).then(ended.resolve, ended.reject);
+    Promise.resolve(running?.stop()).then(() => ended.resolve("orphaned"), ended.reject);
   });
   running = await start(settings, log, {
     shared: true,
     ...(sharesEngine(settings) ? { engine } : machine !== undefined && { machine }),
   });
   channel.push({ ready: running.url } satisfies Report);
-  await ended.promise;
+  const end = await ended.promise;
   channel.flush();
   // What the end of connections has to say of their registrations.
   const patience = performance.now() + FLUSH_MS;
   while (channel.unreadSize > 0 && performance.now() < patience) await Bun.sleep(10);
+  return end;
 }

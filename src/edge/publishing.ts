@@ -95,6 +95,7 @@ export function publishing({ relay, checkKey, security, publish }: RouteOptions)
             "invalid_message",
             "invalid_idempotency_key",
             "idempotency_conflict",
+            "too_many_publications",
             "too_many_idempotency_keys",
             "shutting_down",
             "engine_unavailable",

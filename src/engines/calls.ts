@@ -24,6 +24,8 @@ export type FromHub =
   | { readonly number: number; readonly answer: unknown }
   | { readonly number: number; readonly refused: { code: ErrorCode; message: string } }
   | { readonly number: number; readonly unavailable: string }
+  /** A fault of ours, in these words. */
+  | { readonly number: number; readonly fault: string }
   | { readonly deliver: Publication }
   | { readonly lost: string }
   | { readonly heard: string }

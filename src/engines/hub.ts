@@ -35,8 +35,18 @@ export class Member {
   }
 }
 
+/** Characters that a follower of a topic may have unread while publishers to it are answered: about a second's worth. */
+const BEHIND = 4_194_304;
+
+/** An answer to a publisher that waits for a follower of the topic. */
+interface Late {
+  readonly topic: string;
+  readonly answer: () => void;
+}
+
 export class Hub {
   readonly #engine: LocalEngine;
+  #late: Late[] = [];
   readonly #members = new Set<Member>();
   readonly #followers = new Map<string, Set<Member>>();
 
@@ -47,7 +57,7 @@ export class Hub {
   /** What the engine calls. */
   readonly events: EngineEvents = {
     deliver: (publication) => {
-      this.#toFollowers(publication.topic, { deliver: publication });
+      this.#toFollowers(publication.topic, { deliver: publication }, true);
       // Each worker counts its own.
       return 0;
     },
@@ -69,6 +79,18 @@ export class Hub {
     if (!this.#members.delete(member)) return;
     for (const topic of member.topics) this.#unfollow(member, topic);
     this.#engine.releaseAll(member.name);
+    this.caughtUp();
+  }
+
+  /** A worker has read some of what it was sent: publishers that waited for it may be answered. */
+  caughtUp(): void {
+    if (this.#late.length === 0) return;
+    const late = this.#late;
+    this.#late = [];
+    for (const one of late) {
+      if (this.#isBehind(one.topic)) this.#late.push(one);
+      else one.answer();
+    }
   }
 
   /** To be called about once a second. */
@@ -98,8 +120,13 @@ export class Hub {
       } else member.send({ number, answer: value });
     };
     const failed = (error: unknown) => {
-      if (!(error instanceof EngineUnavailable)) throw error;
-      member.send({ number, unavailable: error.message });
+      const { message } = error as Error;
+      if (error instanceof EngineUnavailable) {
+        member.send({ number, unavailable: message });
+        return;
+      }
+      member.send({ number, fault: `the supervisor's engine: ${message}` });
+      throw error;
     };
     try {
       const value = this.#do(member, call);
@@ -115,7 +142,7 @@ export class Hub {
     const { registrations } = member;
     switch (call.do) {
       case "publish":
-        return engine.publish(call.publication, call.key);
+        return this.#publish(call);
       case "history":
         return engine.history(call.topic, call.range);
       case "forget":
@@ -136,6 +163,26 @@ export class Hub {
     }
   }
 
+  /** Published at once, but answered when no follower is far behind: so publishers are no faster than the slowest. */
+  #publish({ publication, key }: Extract<Call, { do: "publish" }>): unknown {
+    const published = this.#engine.publish(publication, key);
+    const inTime = (answer: unknown) => {
+      const { topic } = publication;
+      if (!this.#isBehind(topic)) return answer;
+      const { promise, resolve } = Promise.withResolvers<unknown>();
+      this.#late.push({ topic, answer: () => resolve(answer) });
+      return promise;
+    };
+    return published instanceof Promise ? published.then(inTime) : inTime(published);
+  }
+
+  #isBehind(topic: string): boolean {
+    const followers = this.#followers.get(topic);
+    if (followers === undefined) return false;
+    for (const { channel } of followers) if (channel.unreadSize > BEHIND) return true;
+    return false;
+  }
+
   #follow(member: Member, topic: string): void {
     member.topics.add(topic);
     const followers = this.#followers.get(topic);
@@ -149,11 +196,11 @@ export class Hub {
     if (followers?.size === 0) this.#followers.delete(topic);
   }
 
-  #toFollowers(topic: string, message: FromHub): void {
+  #toFollowers(topic: string, message: FromHub, isPublication = false): void {
     const followers = this.#followers.get(topic);
     if (followers === undefined) return;
     const text = JSON.stringify(message);
-    for (const { channel } of followers) channel.pushText(text);
+    for (const { channel } of followers) channel.pushText(text, isPublication);
   }
 
   #state(): State {

@@ -19,15 +19,20 @@ const PATIENCE_MS = 5_000;
 /** Publications of a topic whose counts are kept while an answer is awaited: more than are under way at once. */
 const COUNTS_MAX = 4_096;
 
+/** A supervisor that has said nothing for so long is out of reach: it tells its state every second. */
+const SILENCE_MS = 5_000;
+
 export interface RemoteOptions {
   readonly send: (message: FromWorker) => void;
+  /** Whether the supervisor has left so much unread that nothing more should be asked of it. */
+  readonly isFull: () => boolean;
   /** Monotonic, in ms. */
   readonly now: () => number;
 }
 
 interface Pending {
   readonly resolve: (value: never) => void;
-  readonly reject: (error: EngineUnavailable) => void;
+  readonly reject: (error: Error) => void;
   readonly deadline: number;
 }
 
@@ -46,6 +51,7 @@ export class RemoteEngine implements Engine {
   #number = 0;
   #events: EngineEvents | undefined;
   #state: State = { healthy: false, waiting: 0 };
+  #heardAt = 0;
 
   constructor(options: RemoteOptions) {
     this.#options = options;
@@ -104,6 +110,7 @@ export class RemoteEngine implements Engine {
 
   /** A message of the supervisor. */
   heard(message: FromHub): void {
+    this.#heardAt = this.#options.now();
     if ("deliver" in message) this.#deliver(message.deliver);
     else if ("state" in message) this.#state = message.state;
     else if ("lost" in message) this.#events?.lost(message.lost);
@@ -122,7 +129,8 @@ export class RemoteEngine implements Engine {
   }
 
   healthy(): boolean {
-    return this.#events !== undefined && this.#state.healthy;
+    const isSilent = this.#options.now() - this.#heardAt > SILENCE_MS;
+    return this.#events !== undefined && this.#state.healthy && !isSilent;
   }
 
   /** The supervisor cannot be reached any more, or shall not be. */
@@ -134,6 +142,9 @@ export class RemoteEngine implements Engine {
 
   #call<Answer>(call: Call): Promise<Answer> {
     if (this.#events === undefined) return Promise.reject(new EngineUnavailable("not started"));
+    if (this.#options.isFull()) {
+      return Promise.reject(new EngineUnavailable("the supervisor does not keep up"));
+    }
     const number = ++this.#number;
     const deadline = this.#options.now() + PATIENCE_MS;
     const answer = new Promise<Answer>((resolve, reject) => {
@@ -148,6 +159,7 @@ export class RemoteEngine implements Engine {
     if (pending === undefined) return;
     this.#pending.delete(message.number);
     if ("unavailable" in message) pending.reject(new EngineUnavailable(message.unavailable));
+    else if ("fault" in message) pending.reject(new Error(message.fault));
     else if ("refused" in message) {
       pending.resolve(new Refusal(message.refused.code, message.refused.message) as never);
     } else pending.resolve(message.answer as never);

@@ -1,7 +1,7 @@
 // Who may come in: registrations, and the connections that use them. What all nodes know of them is the engine's.
 import type { Cluster } from "./cluster";
 import { Connection } from "./connection";
-import type { Registered, Registrations } from "./engine";
+import type { Claimed, Registered, Registrations } from "./engine";
 import { type CloseName, Refusal, shuttingDown, tooManyConnections } from "./errors";
 import type { Limits } from "./limits";
 import type { Protocol } from "./protocol";
@@ -25,6 +25,8 @@ type Maybe<Value> = Value | Promise<Value>;
 
 export class Admission {
   readonly #options: AdmissionOptions;
+  /** Handshakes that wait for the engine. */
+  #claiming = 0;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
@@ -66,20 +68,21 @@ export class Admission {
 
   /** Whether a client may connect with this id. The connection counts from its opening on; without one, `abandon` it. */
   admit(given: string, protocol: Protocol): Maybe<Connection | Refusal> {
-    const { registry } = this.#options;
+    const { registry, registrations } = this.#options;
     if (this.#options.isShuttingDown()) return shuttingDown();
     const full = registry.connection(given) === undefined ? this.#noRoom() : undefined;
-    return then(this.#options.registrations.claim(given), (claimed) => {
-      if (claimed instanceof Refusal) return claimed;
-      const { id, term, elsewhere } = claimed;
-      if (elsewhere) this.#options.cluster.tell("replaced", { id, term });
-      const connection = new Connection(claimed, protocol);
-      // One whose claim was ended already is closed with its reason when it opens.
-      registry.claim(id, term);
-      if (full === undefined) return connection;
-      this.abandon(connection);
-      return full;
-    });
+    const claimed = registrations.claim(given);
+    this.#claiming++;
+    if (claimed instanceof Promise) {
+      return claimed.then(
+        (granted) => this.#admitted(granted, protocol, full),
+        (error) => {
+          this.#claiming--;
+          throw error;
+        },
+      );
+    }
+    return this.#admitted(claimed, protocol, full);
   }
 
   /** An admitted connection will not open. */
@@ -108,6 +111,23 @@ export class Admission {
     return connection;
   }
 
+  #admitted(
+    claimed: Claimed | Refusal,
+    protocol: Protocol,
+    full: Refusal | undefined,
+  ): Connection | Refusal {
+    this.#claiming--;
+    if (claimed instanceof Refusal) return claimed;
+    const { id, term, elsewhere } = claimed;
+    if (elsewhere) this.#options.cluster.tell("replaced", { id, term });
+    const connection = new Connection(claimed, protocol);
+    // One whose claim was ended already is closed with its reason when it opens.
+    this.#options.registry.claim(id, term);
+    if (full === undefined) return connection;
+    this.abandon(connection);
+    return full;
+  }
+
   /** Connections with a smaller term; false when this node has none. */
   #endHere(id: string, why: "deleted" | "replaced", before = Number.POSITIVE_INFINITY): boolean {
     const { registry, end } = this.#options;
@@ -122,7 +142,8 @@ export class Admission {
   #noRoom(): Refusal | undefined {
     const { limits, registry, opened } = this.#options;
     const { connectionsMax } = limits;
-    if (registry.size + opened() < connectionsMax) return undefined;
+    const coming = this.#claiming + registry.claims;
+    if (registry.size + coming + opened() < connectionsMax) return undefined;
     return tooManyConnections(connectionsMax);
   }
 }

@@ -5,6 +5,7 @@ import type { SessionCommand } from "./command";
 import type { Connection } from "./connection";
 import type { Engine, Page } from "./engine";
 import { notAvailable, Refusal } from "./errors";
+import type { Intake } from "./intake";
 import type { Limits } from "./limits";
 import type { Presence } from "./presence";
 import type { Replies } from "./replies";
@@ -20,6 +21,7 @@ export interface AskingOptions {
   readonly rules: TopicRules;
   readonly limits: Limits;
   readonly engine: Engine;
+  readonly intake: Intake;
   readonly presence: Presence;
   readonly replies: Replies;
 }
@@ -44,7 +46,7 @@ export class Asking {
   }
 
   publish(connection: Connection, { id, topic, data }: Of<"publish">): Promise<void> | undefined {
-    const { authority, engine, limits, replies, rules } = this.#options;
+    const { authority, intake, limits, replies, rules } = this.#options;
     const publication = accept({ topic, data }, limits.messageBytes);
     const refusal =
       publication instanceof Refusal
@@ -55,7 +57,7 @@ export class Asking {
       return undefined;
     }
     const info = infoOf(connection, topic);
-    const published = engine.publish({ ...publication, info });
+    const published = intake.publish({ ...publication, info });
     const done = (answer: unknown) => {
       if (answer instanceof Refusal) replies.refuse(connection, id, answer);
       else replies.reply(connection, { kind: "done", id, of: "publish" });

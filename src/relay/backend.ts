@@ -5,6 +5,7 @@ import type { ClientInfo } from "./command";
 import type { Connection } from "./connection";
 import type { Engine, Page, Range } from "./engine";
 import { type CloseName, notAvailable, Refusal, shuttingDown } from "./errors";
+import type { Intake } from "./intake";
 import type { Limits } from "./limits";
 import type { PresenceCounts } from "./presence";
 import type { Published } from "./publication";
@@ -76,6 +77,7 @@ export interface BackendOptions {
   /** This node's own name. */
   readonly node: string;
   readonly engine: Engine;
+  readonly intake: Intake;
   readonly rules: TopicRules;
   readonly limits: Limits;
   readonly now: () => number;
@@ -166,11 +168,11 @@ export class Backend {
     command: Omit<PublishCommand, "topic">,
   ): (Published | Refusal | Promise<Published | Refusal>)[] {
     if (this.#options.isShuttingDown()) return topics.map(shuttingDown);
-    const { engine, limits, rules } = this.#options;
+    const { intake, limits, rules } = this.#options;
     return acceptAll(topics, command, limits.messageBytes).map((publication) =>
       publication instanceof Refusal
         ? publication
-        : (rules.check(publication.topic) ?? engine.publish(publication, command.idempotency_key)),
+        : (rules.check(publication.topic) ?? intake.publish(publication, command.idempotency_key)),
     );
   }
 
@@ -227,9 +229,8 @@ export class Backend {
   }
 
   #disconnect(who: Who, { code, reason }: Close, spared: readonly string[]): number {
-    const found = this.#of(who).filter(({ id, publicId }) => {
-      return !spared.includes(id) && !spared.includes(publicId);
-    });
+    const isSpared = (id: string) => spared.includes(id);
+    const found = this.#of(who).filter((one) => !isSpared(one.id) && !isSpared(one.publicId));
     for (const connection of found) {
       const { socket, protocol } = connection;
       this.#options.closed(connection);

@@ -61,6 +61,10 @@ export const ERRORS = {
     means: "BATON_REGISTRATIONS_MAX registrations are waiting.",
   },
   too_many_user_connections: { status: 429, means: "The user has BATON_USER_CONNECTIONS_MAX." },
+  too_many_publications: {
+    status: 429,
+    means: "The engine is behind by BATON_PENDING_BYTES; publish more slowly.",
+  },
   too_many_idempotency_keys: {
     status: 429,
     means: "The engine remembers BATON_IDEMPOTENCY_MAX keys.",

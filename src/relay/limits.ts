@@ -10,6 +10,8 @@ export interface Limits {
   /** Inbound frames of one connection in one second. */
   readonly connectionFramesMax: number;
   readonly messageBytes: number;
+  /** Of publications that the engine has not answered. */
+  readonly pendingBytes: number;
   /** What may wait in this process for one connection. */
   readonly backpressureBytes: number;
   readonly pingMs: number;

@@ -8,6 +8,7 @@ const LATE_MS = 5_000;
 export class Registry {
   /** Claimed for clients whose handshakes are under way: the terms. */
   readonly #claims = new Map<string, number[]>();
+  #claimCount = 0;
   /** What another node has ended of late, up to which term: its word may overtake the engine's answer. */
   #ended = new Map<string, number>();
   #endedEarlier = new Map<string, number>();
@@ -19,6 +20,11 @@ export class Registry {
 
   get size(): number {
     return this.#connections.size;
+  }
+
+  /** Handshakes under way. */
+  get claims(): number {
+    return this.#claimCount;
   }
 
   get users(): number {
@@ -50,6 +56,7 @@ export class Registry {
 
   claim(id: string, term: number): void {
     if (term < this.#endedUpTo(id)) return;
+    this.#claimCount++;
     const terms = this.#claims.get(id);
     if (terms === undefined) this.#claims.set(id, [term]);
     else terms.push(term);
@@ -59,6 +66,7 @@ export class Registry {
   unclaim({ id, term }: Connection): boolean {
     const terms = this.#claims.get(id);
     if (terms?.includes(term) !== true) return false;
+    this.#claimCount--;
     if (terms.length === 1) this.#claims.delete(id);
     else terms.splice(terms.indexOf(term), 1);
     return true;
@@ -76,7 +84,9 @@ export class Registry {
   /** Handshakes under way with this id and a smaller term will not open; nor those that are heard of a moment later. */
   endClaims(id: string, before: number): void {
     this.#ended.set(id, before);
-    const rest = this.#claims.get(id)?.filter((term) => term >= before) ?? [];
+    const terms = this.#claims.get(id) ?? [];
+    const rest = terms.filter((term) => term >= before);
+    this.#claimCount -= terms.length - rest.length;
     if (rest.length === 0) this.#claims.delete(id);
     else this.#claims.set(id, rest);
   }

@@ -1,7 +1,6 @@
 // The relay itself: who is registered, who is connected, who gets what. No network, no clock, no I/O:
 // time, randomness, fan-out and the engine are handed in, so that a test can run it by itself.
-
-import { accept, type PublishCommand } from "./acceptance";
+import type { PublishCommand } from "./acceptance";
 import { Admission } from "./admission";
 import { Backend } from "./backend";
 import { Cluster } from "./cluster";
@@ -12,6 +11,7 @@ import { newProgress } from "./entrance";
 import { CLOSES, type CloseName, engineUnavailable, Refusal, shuttingDown } from "./errors";
 import { FrameCount } from "./frame-count";
 import { Heartbeat } from "./heartbeat";
+import { Intake } from "./intake";
 import type { Publication, Published } from "./publication";
 import { Recovery } from "./recovery";
 import { Registry } from "./registry";
@@ -28,6 +28,7 @@ export class Relay {
   readonly #frames: FrameCount;
   readonly #recovery: Recovery;
   readonly #delivery: Delivery;
+  readonly #intake: Intake;
   readonly #sessions: Sessions;
   /** Who may come in. */
   readonly admission: Admission;
@@ -64,8 +65,11 @@ export class Relay {
       backpressureBytes: options.limits.backpressureBytes,
       end,
     });
+    const intake = new Intake(options.engine, options.limits);
+    this.#intake = intake;
     this.#sessions = new Sessions({
       ...options,
+      intake,
       registry: this.#registry,
       registrations: options.engine.registrations,
       recovery: this.#recovery,
@@ -87,6 +91,7 @@ export class Relay {
     );
     this.backend = new Backend({
       ...options,
+      intake,
       registry: this.#registry,
       topics: this.#topics,
       sessions: this.#sessions,
@@ -120,10 +125,7 @@ export class Relay {
     return this.#registry.connections();
   }
 
-  /**
-   * The socket of an admitted connection is open. It replaces an older connection of the same id. The names in
-   * `beginning` have passed `checkTopics`.
-   */
+  /** An admitted connection is open and replaces an older one of its id. The names in `beginning` passed `checkTopics`. */
   open(connection: Connection, socket: Socket, beginning: Beginning = {}): void {
     const now = this.#options.now();
     connection.openedAt = now;
@@ -247,9 +249,7 @@ export class Relay {
    */
   publish(command: PublishCommand): Published | Refusal | Promise<Published | Refusal> {
     if (this.#shuttingDown) return shuttingDown();
-    const publication = accept(command, this.#options.limits.messageBytes);
-    if (publication instanceof Refusal) return publication;
-    return this.#options.engine.publish(publication, command.idempotency_key);
+    return this.#intake.take(command);
   }
 
   /** The only fan-out; every engine calls it, for each topic in order. Answers how many it was sent to. */

@@ -25,10 +25,7 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
     let topics = 0;
 
     beforeAll(async () => {
-      deployment = await deploy({
-        BATON_TOPICS_FILE: join(folder, "topics.json"),
-        BATON_USER_CONNECTIONS_MAX: "5",
-      });
+      deployment = await deploy({ BATON_TOPICS_FILE: join(folder, "topics.json") });
     }, 20_000);
     afterAll(() => deployment[Symbol.asyncDispose]());
     beforeEach(() => {
@@ -161,22 +158,6 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       expect(await client.take(2)).toEqual(["once", "after"]);
     });
 
-    test("a user's connections are counted over all nodes", async () => {
-      const user = `${topic}'s`;
-      const ids = await Promise.all(Array.from({ length: 6 }, () => relay.register(user)));
-      const clients = [];
-      for (const id of ids.slice(0, 5)) clients.push(await relay.open(`/ws/${id}`));
-      expect(relay.open(`/ws/${ids[5]}`)).rejects.toThrow();
-      expect((await relay.post("/register", { user_id: user })).status).toBe(429);
-      await clients[0]?.close();
-      await until("the place to be free", async () => {
-        return relay.open(`/ws/${ids[5]}`).then(
-          () => true,
-          () => false,
-        );
-      });
-    });
-
     test("info tells of every node what it holds", async () => {
       const count = { one: 1, "two nodes over": 2 };
       const [, nodesHere = 4] = Object.entries(count).find(([of]) => name.startsWith(of)) ?? [];
@@ -243,16 +224,93 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       await lines.cancel();
     });
 
-    test("registrations that wait are counted over all nodes", async () => {
-      await using small = await deploy({ BATON_REGISTRATIONS_MAX: "40" });
-      await using relay = new Caller(small);
-      const answers = await Promise.all(
-        Array.from({ length: 60 }, (_, i) => relay.post("/register", { user_id: i })),
-      );
-      const refused = answers.filter(({ status }) => status === 429);
-      expect(refused.length).toBeGreaterThanOrEqual(20);
-      expect(refused[0]?.json.error.code).toBe("too_many_registrations");
-    }, 20_000);
+    describe("a limit", () => {
+      const LIMITS = {
+        BATON_CONNECTIONS_MAX: "12",
+        BATON_USER_CONNECTIONS_MAX: "5",
+        BATON_REGISTRATIONS_MAX: "40",
+        BATON_IDEMPOTENCY_MAX: "8",
+      };
+      let small: Deployment;
+      let caller: Caller;
+      beforeAll(async () => {
+        small = await deploy(LIMITS);
+      }, 20_000);
+      afterAll(() => small[Symbol.asyncDispose]());
+      beforeEach(() => {
+        caller = new Caller(small);
+      });
+      afterEach(() => caller[Symbol.asyncDispose]());
+
+      const opens = (id: string | undefined): Promise<boolean> =>
+        caller.open(`/ws/${id}`).then(
+          () => true,
+          () => false,
+        );
+      const remove = async (ids: readonly string[]): Promise<void> => {
+        await Promise.all(ids.map((id) => caller.call("DELETE", `/register/${id}`)));
+      };
+
+      test("of a user's connections counts them over all nodes, until they close", async () => {
+        const user = `${topic}'s`;
+        const ids = await Promise.all(Array.from({ length: 6 }, () => caller.register(user)));
+        const clients = [];
+        for (const id of ids.slice(0, 5)) clients.push(await caller.open(`/ws/${id}`));
+        expect(await opens(ids[5])).toBe(false);
+        const refused = await caller.post("/register", { user_id: user });
+        expect([refused.status, refused.json.error.code]).toEqual([
+          429,
+          "too_many_user_connections",
+        ]);
+        await clients[0]?.close();
+        await until("the place to be free", () => opens(ids[5]));
+        await remove(ids);
+      });
+
+      test("of connections counts those of all workers of a machine, until they close", async () => {
+        const most = 12 * small.urls.length;
+        const ids = await Promise.all(
+          Array.from({ length: 36 }, (_, i) => caller.register(`${topic}'s ${i}`)),
+        );
+        const opened = await Promise.all(ids.map(opens));
+        expect(opened.filter(Boolean)).toHaveLength(most);
+        const left = ids.filter((_, i) => !opened[i]);
+        await remove(ids.filter((_, i) => opened[i]));
+        await until("the places to be free", async () => {
+          const id = left.pop() ?? (await caller.register(topic));
+          return opens(id);
+        });
+        await remove(ids);
+      });
+
+      test("of registrations that wait counts them over all nodes", async () => {
+        const answers = await Promise.all(
+          Array.from({ length: 60 }, (_, i) => caller.post("/register", { user_id: i })),
+        );
+        const refused = answers.filter(({ status }) => status !== 200);
+        expect(refused).toHaveLength(20);
+        expect(refused[0]).toMatchObject({
+          status: 429,
+          json: { error: { code: "too_many_registrations" } },
+        });
+        const good = answers.filter(({ status }) => status === 200);
+        await remove(good.map(({ json }) => json.url.slice(-32)));
+      });
+
+      test("of idempotency keys counts them over all nodes", async () => {
+        const answers = await Promise.all(
+          Array.from({ length: 20 }, (_, i) =>
+            caller.post("/publish", { topic: "t", message: "m", idempotency_key: `k${i}` }),
+          ),
+        );
+        const refused = answers.filter(({ status }) => status !== 200);
+        expect(refused).toHaveLength(12);
+        expect(refused[0]).toMatchObject({
+          status: 429,
+          json: { error: { code: "too_many_idempotency_keys" } },
+        });
+      });
+    });
   });
 }
 

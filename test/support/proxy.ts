@@ -30,8 +30,17 @@ export class TcpProxy implements AsyncDisposable {
   #stalled = false;
   /** Of each connection, towards the client. */
   bytesPerSecond = Number.POSITIVE_INFINITY;
-  /** How long each piece takes to get through, either way. */
+  /** How long each piece takes to get through, either way, and by how much that varies. */
   latencyMs = 0;
+  jitterMs = 0;
+  /** How many bytes get through at once, either way. */
+  sliceBytes = Number.POSITIVE_INFINITY;
+  /** After so many bytes to the relay, or to the client, a connection is cut. */
+  limitBytes = { toRelay: Number.POSITIVE_INFINITY, toClient: Number.POSITIVE_INFINITY };
+  /** A connection over which nothing went for so long is cut. */
+  idleMs: number | undefined;
+  /** How much later than one side has closed the other side hears of it. */
+  closeMs = 0;
   /** How likely it is, from 0 to 1, that a connection is cut in place of passing a piece on to the client. */
   lossRate = 0;
 
@@ -120,8 +129,10 @@ class Link {
   readonly #ends: readonly net.Socket[];
   readonly #gone: () => void;
   #timer: Timer | undefined;
+  #idle: Timer | undefined;
   #open = true;
   #stalled = false;
+  readonly #passed = { toRelay: 0, toClient: 0 };
 
   constructor(proxy: TcpProxy, near: net.Socket, far: net.Socket, gone: () => void) {
     this.#proxy = proxy;
@@ -130,8 +141,9 @@ class Link {
     for (const end of this.#ends) {
       end.setNoDelay(true);
       end.on("error", () => {});
-      end.on("close", () => this.#close());
+      end.on("close", () => setTimeout(() => this.#close(), proxy.closeMs));
     }
+    this.#awake();
     near.on("data", (bytes: Buffer) => this.#forward(bytes, near, far));
     far.on("data", (bytes: Buffer) => this.#forward(bytes, far, near));
   }
@@ -161,14 +173,25 @@ class Link {
     if (!this.#open) return;
     this.#open = false;
     clearTimeout(this.#timer);
+    clearTimeout(this.#idle);
     for (const end of this.#ends) end.destroy();
     this.#gone();
   }
 
   #forward(bytes: Buffer, from: net.Socket, to: net.Socket): void {
     if (!this.#open || this.#stalled) return;
-    const { bytesPerSecond, lossRate, random } = this.#proxy;
+    this.#awake();
+    const { bytesPerSecond, lossRate, random, sliceBytes, jitterMs } = this.#proxy;
     const towardsClient = to === this.#ends[0];
+    const way = towardsClient ? "toClient" : "toRelay";
+    const left = this.#proxy.limitBytes[way] - this.#passed[way];
+    if (bytes.length >= left) {
+      // What is on its way still arrives.
+      from.pause();
+      to.write(bytes.subarray(0, left), () => this.cut());
+      return;
+    }
+    this.#passed[way] += bytes.length;
     if (towardsClient && lossRate > 0 && random() < lossRate) {
       this.cut();
       return;
@@ -176,6 +199,11 @@ class Link {
     if (towardsClient && bytesPerSecond !== Number.POSITIVE_INFINITY) {
       from.pause();
       this.#trickle(bytes, from, to);
+      return;
+    }
+    if (sliceBytes !== Number.POSITIVE_INFINITY || jitterMs > 0) {
+      from.pause();
+      void this.#slice(bytes, from, to);
       return;
     }
     const { latencyMs } = this.#proxy;
@@ -200,6 +228,25 @@ class Link {
       if (rest.length > 0) this.#trickle(rest, from, to);
       else this.#goOn(from);
     }, PIECE_MS);
+  }
+
+  /** In slices, each in a turn of its own and none before those before it. */
+  async #slice(bytes: Buffer, from: net.Socket, to: net.Socket): Promise<void> {
+    const { latencyMs, jitterMs, sliceBytes, random } = this.#proxy;
+    const ms = latencyMs + (2 * random() - 1) * jitterMs;
+    if (ms > 0) await Bun.sleep(ms);
+    for (let at = 0; at < bytes.length; at += sliceBytes) {
+      if (!this.#open || this.#stalled) return;
+      to.write(bytes.subarray(at, at + sliceBytes));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    this.#goOn(from);
+  }
+
+  #awake(): void {
+    clearTimeout(this.#idle);
+    const { idleMs } = this.#proxy;
+    if (idleMs !== undefined) this.#idle = setTimeout(() => this.cut(), idleMs);
   }
 
   #goOn(from: net.Socket): void {

@@ -20,6 +20,7 @@ export const LIMITS: Limits = {
   connectionTopicsMax: 128,
   connectionFramesMax: 1_000,
   messageBytes: 65_536,
+  pendingBytes: 67_108_864,
   backpressureBytes: 1_048_576,
   pingMs: 25_000,
   pongMs: 10_000,
