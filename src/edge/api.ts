@@ -15,6 +15,7 @@ import {
 import { apiMethods, bad } from "./api-methods";
 import { BATCH_MAX, Batch, Command } from "./api-shapes";
 import { bodyDocument, readJson, readText } from "./body";
+import { complaint } from "./complaint";
 import { granted, Refused } from "./refusal";
 import type { RouteOptions } from "./routes";
 import { errorAnswers } from "./schemas";
@@ -34,6 +35,7 @@ const STATUS: Readonly<Record<number, number>> = {
 
 export function api({ relay, log, checkKey, security, bodyBytes, apiFormat }: RouteOptions) {
   const { errorOf } = apiFormat;
+  const complain = complaint(log, "the engine did not take a call");
   const methods = apiMethods({ relay, format: apiFormat });
 
   const errorJson = (refusal: Refusal): string => {
@@ -56,7 +58,7 @@ export function api({ relay, log, checkKey, security, bodyBytes, apiFormat }: Ro
       return await found.run(value as never, text);
     } catch (error) {
       if (!(error instanceof EngineUnavailable)) throw error;
-      log.error({ err: error }, "the engine did not take a call");
+      complain(error);
       return engineUnavailable();
     }
   };

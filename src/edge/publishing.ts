@@ -4,6 +4,7 @@ import { EngineUnavailable } from "../relay/engine";
 import { engineUnavailable, errorBody, Refusal } from "../relay/errors";
 import type { Publication, Published } from "../relay/publication";
 import { bodyDocument } from "./body";
+import { complaint } from "./complaint";
 import { type PublishRequest, publishReader } from "./publish-body";
 import { flagOf, query, wholeOf } from "./query";
 import { granted, Refused, refuse } from "./refusal";
@@ -36,11 +37,12 @@ export function publishAnswer({
   bodyBytes,
 }: PublishingOptions): PublishAnswer {
   const readPublish = publishReader(bodyBytes);
+  const complain = complaint(log, "the engine did not take a publication");
 
   /** The engine's failure as a refusal, logged. */
   const failed = (error: unknown): Refusal => {
     if (!(error instanceof EngineUnavailable)) throw error;
-    log.error({ err: error }, "the engine did not take a publication");
+    complain(error);
     return engineUnavailable();
   };
 

@@ -8,6 +8,7 @@ import { engineUnavailable, Refusal } from "../relay/errors";
 import type { Relay } from "../relay/relay";
 import { api } from "./api";
 import type { ApiFormat } from "./api-methods";
+import { complaint } from "./complaint";
 import { connecting } from "./connecting";
 import { documentation } from "./documentation";
 import type { KeyCheck } from "./keys";
@@ -49,13 +50,18 @@ export interface RouteOptions {
 export function routes(options: RouteOptions) {
   const { relay, log } = options;
   const known: Route[] = [];
+  const complain = complaint(log, "the engine did not serve a request");
 
   const app = new Elysia({ normalize: false })
     .onError(({ error, code, request }) => {
       if (error instanceof Refused) return refuse(error.refusal);
       if (code === "NOT_FOUND") return notFound(request, known);
+      if (error instanceof EngineUnavailable) {
+        complain(error);
+        return refuse(engineUnavailable());
+      }
       log.error({ err: error, code }, "a request failed");
-      return error instanceof EngineUnavailable ? refuse(engineUnavailable()) : refuseInternal();
+      return refuseInternal();
     })
     .use(options.crossOrigin ? crossOrigin(options.origins) : new Elysia())
     .use(documentation())

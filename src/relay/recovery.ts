@@ -111,8 +111,20 @@ export class Recovery {
         return;
       }
       for (const entrance of began) this.catchUp.abandon(progress, entrance);
-      this.#options.send(connection, entry.failed());
+      this.#failed(connection, progress, entry);
     });
+  }
+
+  /**
+   * The client is told, and may ask again. But a stream cannot ask, and a socket that has nothing would wait for ever: both
+   * are ended, and come back.
+   */
+  #failed(connection: Connection, progress: Progress, entry: Entry): void {
+    const { protocol, session, topics } = connection;
+    const isStream = session === undefined && protocol.carrier === "stream";
+    if (!isStream && !this.#options.send(connection, entry.failed())) return;
+    const hasSome = topics.length > 0 || progress.entrances.some(({ begun }) => begun);
+    if (session === undefined && !hasSome) this.#options.end(connection, "position_lost");
   }
 
   /** Takes a connection out of a topic; false when it was neither in it nor on the way. */

@@ -92,6 +92,14 @@ describe("an engine that cannot be reached", () => {
     expect(lines.join("")).toContain("secret detail");
   });
 
+  test("is logged now and then, not for each request", async () => {
+    const { post, lines } = routesOver(() => {
+      throw new EngineUnavailable("out of reach");
+    });
+    for (let i = 0; i < 100; i++) await post();
+    expect(lines.filter((line) => line.includes("out of reach"))).toHaveLength(1);
+  });
+
   test("turns health to 503", async () => {
     const { app } = routesOver(() => ({ delivered: 0 }));
     const health = await app.handle(new Request("http://relay.test/health"));

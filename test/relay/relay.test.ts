@@ -1,7 +1,11 @@
 import { describe, expect, test } from "bun:test";
+import { json } from "../../src/protocols/json";
 import { plain } from "../../src/protocols/plain";
+import { sse } from "../../src/protocols/sse";
 import { Refusal } from "../../src/relay/errors";
-import { atHand, LIMITS, Simulation } from "../support/simulation";
+import { AsyncEngine } from "../support/async-engine";
+import { atHand, type FakeSocket, LIMITS, Simulation } from "../support/simulation";
+import { until } from "../support/wait";
 
 const code = (value: unknown): unknown => (value instanceof Refusal ? value.code : value);
 
@@ -233,5 +237,43 @@ describe("the heartbeat", () => {
       sim.pass(1_000);
     }
     expect(socket.pings).toBe(4);
+  });
+});
+
+describe("an engine that cannot be read when a client begins", () => {
+  /** A relay whose engine fails so often, and then answers at once. */
+  const failing = (failures: number, topics: readonly string[]) =>
+    new Simulation({}, topics, (options) => {
+      const engine = new AsyncEngine(options, () => Promise.resolve());
+      engine.failures = failures;
+      return engine;
+    });
+  const closed = (socket: FakeSocket) =>
+    until("it to be closed", () => socket.closedWith !== undefined);
+
+  test("ends a stream, which has no other way to ask again than to come back", async () => {
+    const sim = failing(1, ["a"]);
+    const { socket } = sim.connect(sim.register(), sse);
+    await closed(socket);
+    expect(socket.closedWith?.code).toBe(4010);
+    expect(socket.frames).toEqual([]);
+  });
+
+  test("ends a socket that has nothing yet, and no other", async () => {
+    const sim = failing(1, []);
+    const first = sim.connect(sim.register(), json);
+    sim.relay.receive(first.connection, '{"topics":["a"]}');
+    await closed(first.socket);
+    expect(first.socket.frames[0]).toContain("engine_unavailable");
+    expect(first.socket.closedWith?.code).toBe(4010);
+
+    const second = sim.connect(sim.register(), json);
+    sim.relay.receive(second.connection, '{"topics":["a"]}');
+    await until("the reply", () => second.socket.frames.length === 1);
+    (sim.engine as AsyncEngine).failures = 1;
+    sim.relay.receive(second.connection, '{"topics":["a","b"]}');
+    await until("the error", () => second.socket.frames.length === 2);
+    expect(second.socket.frames[1]).toContain("engine_unavailable");
+    expect(second.socket.closedWith).toBeUndefined();
   });
 });

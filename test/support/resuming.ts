@@ -140,6 +140,8 @@ export class ResumingSocket extends Resuming {
   }
 
   #receive(frame: JsonFrame): void {
+    // Then the relay closes the connection, if it has nothing yet.
+    if (frame.error?.code === "engine_unavailable") return;
     if (frame.error !== undefined) this.faults.push(frame.error.code);
     else if (frame.topics !== undefined) this.#entered(frame.topics);
     else {
@@ -203,6 +205,7 @@ export class ResumingStream extends Resuming {
     }
     if (data === "") return;
     const frame = JSON.parse(data) as JsonFrame;
+    if (frame.error?.code === "engine_unavailable") return;
     if (frame.topics !== undefined) {
       for (const [topic, { recovered, ...place }] of Object.entries(frame.topics)) {
         if (recovered !== false) continue;
