@@ -77,7 +77,8 @@ export const ERRORS = {
   shutting_down: { status: 503, means: "The relay is shutting down; another one may take over." },
   engine_unavailable: {
     status: 503,
-    means: "The engine cannot be reached; nothing was published.",
+    means:
+      "The engine cannot be reached: nothing is acknowledged; try again with the same idempotency key.",
   },
 } as const;
 
@@ -104,7 +105,7 @@ export function shuttingDown(): Refusal {
 export function engineUnavailable(): Refusal {
   return new Refusal(
     "engine_unavailable",
-    "The relay's engine cannot be reached, and nothing was published; try again in a moment.",
+    "The relay's engine cannot be reached: nothing is acknowledged. Try again in a moment, a publish with the same idempotency key: then it is published once.",
   );
 }
 
