@@ -1,4 +1,5 @@
 // The process: reads the settings, runs a node, or a supervisor with its workers, and ends. The only process.exit.
+import { availableParallelism, setPriority } from "node:os";
 import { readSettings, type Settings } from "./config";
 import { weaknesses } from "./consistency";
 import { createLog, type Log, shown } from "./edge/log";
@@ -18,6 +19,9 @@ const SAME_KEY_MS = 100;
 
 /** How long a worker gives its siblings to end by themselves when their supervisor has died. */
 const SIBLINGS_MS = 500;
+
+/** How much less of a core each of many workers gets than their supervisor: about a third (nice, POSIX). */
+const BEHIND = 5;
 
 /** The argument that makes this program a worker of the process that started it. */
 const WORKER = "worker";
@@ -83,6 +87,8 @@ async function supervise(settings: Settings, log: Log): Promise<Service> {
       ipc: (text) => events.text(String(text)),
       onExit: (_, code) => events.exited(code),
     });
+    // They all wait for the supervisor, which therefore goes first where cores are scarce.
+    if (settings.workers > availableParallelism()) setPriority(child.pid, BEHIND);
     return {
       send: (text) => void child.send(text),
       kill: (signal) => child.kill(signal),
