@@ -107,6 +107,7 @@ describe("a topic", () => {
     await node.follow("t");
     await node.publish("1");
     await node.untilHeard("1");
+    expect(node.warnings).toEqual([]);
   });
 });
 
