@@ -1,11 +1,13 @@
 // Topics in Redis: from when on they are heard, what they leave there, how they are numbered.
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { MARKS, TOPICS } from "../../src/engines/redis-topic-scripts";
 import { TopicRules } from "../../src/relay/rules";
 import { RedisNode } from "../support/redis-node";
 import { RedisServer } from "../support/redis-server";
 import { until } from "../support/wait";
+
+setDefaultTimeout(20_000);
 
 /** Those that say what the server is, of a few bytes each. */
 const LASTING = ["count", "life", "run", "terms"];
