@@ -53,6 +53,26 @@ describe("a topic", () => {
     expect(one.heard).toHaveLength(all.length);
   });
 
+  test("is not heard from before that, though the server's clock was set back", async () => {
+    const server = await RedisServer.shared();
+    const prefix = crypto.randomUUID();
+    await using node = await RedisNode.start(server.url, { prefix });
+    const names = ["topic:t", "log:t", "life", "count", "blank"].map((key) => `${prefix}:${key}`);
+    const publishAt = (ms: number, text: string) => {
+      const args = [String(ms * 1_000), `${prefix}:live:t`, "", `["${text}",0]`, "100", "60000"];
+      return server.command("EVAL", TOPICS.PUBLISH.text, "5", ...names, ...args, "e", "0");
+    };
+    for (let i = 0; i < 20; i++) await publishAt(Date.now() + 60_000, "by the clock before");
+    node.engine.follow("t");
+    await node.publish("1");
+    await node.untilHeard("1");
+    node.engine.unfollow("t");
+    await using other = await RedisNode.start(server.url, { prefix });
+    other.engine.follow("t");
+    await other.publish("2");
+    await other.untilHeard("2");
+  });
+
   test("that is left and followed again at once, over and over, is delivered in order", async () => {
     const { url } = await RedisServer.shared();
     await using nodes = await RedisNode.pair(url);
