@@ -51,7 +51,8 @@ export class Channels {
     this.#changed = new Set();
     const { always, onAlways } = this.#options;
     await link.subscriptions.subscribe([...always], onAlways);
-    for (const some of slices(topics, COMMAND_MAX)) await this.#subscribe(link, some);
+    for (const some of slices(topics, COMMAND_MAX))
+      await confirmed(link, this.#subscribe(link, some));
     this.#link = link;
     // Those that were followed or left meanwhile.
     for (const topic of topics) if (!this.#options.isFollowed(topic)) this.#changed.add(topic);
@@ -91,14 +92,12 @@ export class Channels {
     const followed = changed.filter(isFollowed);
     const left = changed.filter((topic) => this.#subscribed.has(topic) && !isFollowed(topic));
     const joined = followed.filter((topic) => !this.#subscribed.has(topic));
-    const all = slices(left, COMMAND_MAX).map((some) => {
+    const all = slices(left, COMMAND_MAX).map((some): Promise<unknown> => {
       for (const topic of some) this.#subscribed.delete(topic);
       return link.subscriptions.unsubscribe(some.map((topic) => keys.channel(topic)));
     });
-    await Promise.all([
-      ...all,
-      ...slices(joined, COMMAND_MAX).map((some) => this.#subscribe(link, some)),
-    ]);
+    all.push(...slices(joined, COMMAND_MAX).map((some) => this.#subscribe(link, some)));
+    await confirmed(link, ...all);
     if (this.#link === link) heard(followed);
   }
 
@@ -115,6 +114,14 @@ export class Channels {
   readonly #onTopic = (message: string, channel: string): void => {
     this.#options.onTopic(this.#options.keys.topicOf(channel), message);
   };
+}
+
+/**
+ * When the server has obeyed all of these. Bun's client resolves each with the first word that it hears of any channel, which
+ * may be of one before; what is asked after them is answered after them.
+ */
+async function confirmed(link: RedisLink, ...commands: Promise<unknown>[]): Promise<void> {
+  await Promise.all([...commands, link.subscriptions.send("PING", [])]);
 }
 
 /** The items in their order, so many at a time. */

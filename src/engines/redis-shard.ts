@@ -234,6 +234,7 @@ export class Shard {
         ],
         [
           newEpoch(),
+          String(this.clock.micros),
           ...kept.flatMap(({ topic, since, blank = "" }) => [
             keys.mark(topic),
             String(this.#kept(topic).ttlMs),
@@ -271,7 +272,7 @@ export class Shard {
         this.#run === "" ? "" : String(this.#count),
         this.#run === run ? "1" : "",
         newEpoch(),
-        // A claim is far from taking a microsecond.
+        // Claims are fewer than microseconds.
         String(this.clock.micros),
       ],
     );

@@ -14,6 +14,9 @@ const EMPTY_MS = 600_000;
 /** Less than META_MS: a topic whose meta has come to an end comes back under another epoch. */
 const BLANK_MS = 43_200_000;
 
+/** By how much, in microseconds, a later publication may seem earlier: nodes know the server's time no better. */
+const SLACK = 50_000;
+
 /** How many marks there are: with 10,000 topics begun since, one in a hundred finds its own set. They take 128 KiB. */
 export const MARKS = 2 ** 20;
 
@@ -139,17 +142,20 @@ return {epoch, string.format('%.0f', top), items}
 
 /**
  * Where topics are, and where each was at a moment. KEYS: life, blank, then a meta and a log for each. ARGV: epoch candidate,
- * then for each: mark, history ttl, the moment ("": now), the epoch under which a topic without a publication shall last ("":
+ * now, then for each: mark, history ttl, the moment ("": now), the epoch under which a topic without a publication shall last ("":
  * it need not). Answers epoch, top, the offset at that moment, epoch…
  */
 const POSITIONS = `${TOPIC}
-local function before(log, top, moment)
-  local at, last = top, '+'
+-- Not beyond a point where the clock was set back, as by a failover: older publications may seem newer there.
+local function before(log, top, moment, now)
+  local at, last, latest = top, '+', now
   while true do
     local some = redis.call('XREVRANGE', log, last, '-', 'COUNT', 8)
     for _, entry in ipairs(some) do
-      if tonumber(entry[2][2]) < moment then return at end
+      local time = tonumber(entry[2][2])
+      if time < moment or time > latest + ${SLACK} then return at end
       at = tonumber(string.match(entry[1], '^%d+')) - 1
+      latest = time
     end
     if #some < 8 then return at end
     last = id(at)
@@ -157,7 +163,7 @@ local function before(log, top, moment)
 end
 local places = {}
 for i = 3, #KEYS, 2 do
-  local a = (i - 3) * 2 + 2
+  local a = (i - 3) * 2 + 3
   local epoch, top = known(KEYS[i], KEYS[1])
   if epoch then extend(KEYS[i], top, ARGV[a + 1])
   else
@@ -165,7 +171,7 @@ for i = 3, #KEYS, 2 do
     epoch, top = begin(KEYS[i], KEYS[i + 1], KEYS[1], KEYS[2], mark, ARGV[1], mine ~= '', mine)
   end
   local at = top
-  if top > 0 and ARGV[a + 2] ~= '' then at = before(KEYS[i + 1], top, tonumber(ARGV[a + 2])) end
+  if top > 0 and ARGV[a + 2] ~= '' then at = before(KEYS[i + 1], top, tonumber(ARGV[a + 2]), tonumber(ARGV[2])) end
   places[#places + 1] = epoch
   places[#places + 1] = string.format('%.0f', top)
   places[#places + 1] = string.format('%.0f', at)

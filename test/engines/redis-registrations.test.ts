@@ -1,11 +1,13 @@
 // Registrations over Redis: who holds what, after nodes were deaf, claims were lost, and servers have forgotten.
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Claimed } from "../../src/relay/engine";
 import { EngineUnavailable } from "../../src/relay/engine";
 import { TcpProxy } from "../support/proxy";
 import { RedisNode } from "../support/redis-node";
 import { RedisServer } from "../support/redis-server";
 import { until } from "../support/wait";
+
+setDefaultTimeout(20_000);
 
 /** A claimed registration of this user. */
 async function claim({ engine }: RedisNode, id: string, user?: string): Promise<Claimed> {

@@ -1,9 +1,11 @@
 // A whole relay while its Redis is away: what clients and publishers see of it.
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { RedisServer } from "../support/redis-server";
 import { startRelay, type TestRelay } from "../support/relay";
 import { SessionClient } from "../support/session-client";
 import { until } from "../support/wait";
+
+setDefaultTimeout(20_000);
 
 const untilHealth = (relay: TestRelay, status: number) =>
   until(`health to be ${status}`, async () => {

@@ -1,10 +1,14 @@
 // A Redis that Baton cannot use ends the start with one line and exit code 1: row G11 of the fault catalogue. One that is only
 // away does not: row G1.
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { Client } from "../support/client";
 import { RelayProcess } from "../support/process";
+import { RedisNode } from "../support/redis-node";
 import { RedisServer } from "../support/redis-server";
 import { until } from "../support/wait";
+
+// Several processes are started one after the other, on a machine that may have more to do.
+setDefaultTimeout(20_000);
 
 /** A server that answers HELLO, and INFO with this. */
 function impostor(info: string | undefined): { url: string } & Disposable {
@@ -92,6 +96,28 @@ describe("G11: a start ends with one line and exit code 1", () => {
     using older = impostor(undefined);
     expect(await failure({ BATON_ENGINE: older.url })).toContain("HELLO");
   });
+});
+
+test("the rights that the README gives a user of Redis are enough", async () => {
+  const readme = await Bun.file(`${import.meta.dir}/../../README.md`).text();
+  const [command = ""] = /ACL SETUSER baton [^`]*/.exec(readme) ?? [];
+  await using server = await RedisServer.start();
+  const [name = "", ...words] = command.split(" ");
+  await server.command(name, ...words);
+  const url = `redis://baton:secret@127.0.0.1:${server.port}`;
+  const prefix = "baton";
+  await using nodes = await RedisNode.pair(url, url, { prefix });
+  const { one, two } = nodes;
+  await one.follow("t");
+  await two.publish("1", "t", "key");
+  await one.untilHeard("1");
+  await two.engine.forget("t");
+  const { registrations } = one.engine;
+  await registrations.add({ id: "r", user: "u" });
+  expect(await registrations.claim("r")).toMatchObject({ user: "u" });
+  expect(await two.engine.registrations.remove("r")).toEqual({ elsewhere: true });
+  expect(await one.engine.tell("x")).toBe(1);
+  await until("it to be found out", () => one.ended.length > 0);
 });
 
 test("G1: a relay starts without its Redis, answers 503, and serves when it is there", async () => {

@@ -1,11 +1,13 @@
 // Topics in Redis: from when on they are heard, what they leave there, how they are numbered.
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { MARKS, TOPICS } from "../../src/engines/redis-topic-scripts";
 import { TopicRules } from "../../src/relay/rules";
 import { RedisNode } from "../support/redis-node";
 import { RedisServer } from "../support/redis-server";
 import { until } from "../support/wait";
+
+setDefaultTimeout(20_000);
 
 /** Those that say what the server is, of a few bytes each. */
 const LASTING = ["count", "life", "run", "terms"];
@@ -49,6 +51,26 @@ describe("a topic", () => {
       expect(own.map((event) => event !== "lost" && event.data)).toEqual(["first", "second"]);
     }
     expect(one.heard).toHaveLength(all.length);
+  });
+
+  test("is not heard from before that, though the server's clock was set back", async () => {
+    const server = await RedisServer.shared();
+    const prefix = crypto.randomUUID();
+    await using node = await RedisNode.start(server.url, { prefix });
+    const names = ["topic:t", "log:t", "life", "count", "blank"].map((key) => `${prefix}:${key}`);
+    const publishAt = (ms: number, text: string) => {
+      const args = [String(ms * 1_000), `${prefix}:live:t`, "", `["${text}",0]`, "100", "60000"];
+      return server.command("EVAL", TOPICS.PUBLISH.text, "5", ...names, ...args, "e", "0");
+    };
+    for (let i = 0; i < 20; i++) await publishAt(Date.now() + 60_000, "by the clock before");
+    node.engine.follow("t");
+    await node.publish("1");
+    await node.untilHeard("1");
+    node.engine.unfollow("t");
+    await using other = await RedisNode.start(server.url, { prefix });
+    other.engine.follow("t");
+    await other.publish("2");
+    await other.untilHeard("2");
   });
 
   test("that is left and followed again at once, over and over, is delivered in order", async () => {
@@ -107,6 +129,7 @@ describe("a topic", () => {
     await node.follow("t");
     await node.publish("1");
     await node.untilHeard("1");
+    expect(node.warnings).toEqual([]);
   });
 });
 

@@ -1,5 +1,5 @@
 // Nodes over a real Redis server to which everything happens: rows G1 to G11 of the fault catalogue, and traps 15 and 16.
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { TOPICS } from "../../src/engines/redis-topic-scripts";
 import { EngineUnavailable } from "../../src/relay/engine";
 import { TopicRules } from "../../src/relay/rules";
@@ -8,7 +8,8 @@ import { RedisNode } from "../support/redis-node";
 import { RedisServer } from "../support/redis-server";
 import { until, within } from "../support/wait";
 
-const PATIENCE_MS = 20_000;
+// Some wait for the patience of a node with a server, which is 2.5 s.
+setDefaultTimeout(20_000);
 
 const numbers = (first: number, last: number) =>
   Array.from({ length: last - first + 1 }, (_, i) => String(first + i));
@@ -80,45 +81,41 @@ describe("a server that cannot be reached", () => {
     expect(node.texts.toSorted()).toEqual(all.toSorted());
   });
 
-  test(
-    "G4: stopped: what is under way fails within 4 s, what comes then at once; it goes on by itself",
-    async () => {
-      await using server = await RedisServer.start();
-      await using nodes = await RedisNode.pair(server.url);
-      const { one, two } = nodes;
-      await one.follow("t");
-      await two.follow("t");
-      await one.publish("1");
-      server.signal("SIGSTOP");
-      const began = performance.now();
-      const calls = [
-        one.publish("2", "t", "k2"),
-        one.engine.history("t", { limit: 1 }),
-        one.engine.registrations.claim("r"),
-        one.engine.tell("x"),
-      ].map((call) =>
-        Promise.resolve(call).then(
-          () => undefined,
-          (error: unknown) => error,
-        ),
-      );
-      for (const error of await Promise.all(calls)) expect(error).toBeInstanceOf(EngineUnavailable);
-      expect(performance.now() - began).toBeLessThan(4_200);
-      expect(one.engine.healthy()).toBe(false);
-      const late = performance.now();
-      expect(await one.publish("3").catch(String)).toContain("does not answer");
-      expect(performance.now() - late).toBeLessThan(20);
-      server.signal("SIGCONT");
-      await one.untilHealthy();
-      await two.untilHealthy();
-      // It may have been executed, from what waited in the stopped server's socket.
-      await one.persist("2", "t", "k2");
-      await two.publish("4");
-      await one.untilHeard("1", "2", "4");
-      await two.untilHeard("1", "2", "4");
-    },
-    PATIENCE_MS,
-  );
+  test("G4: stopped: what is under way fails within 4 s, what comes then at once; it goes on by itself", async () => {
+    await using server = await RedisServer.start();
+    await using nodes = await RedisNode.pair(server.url);
+    const { one, two } = nodes;
+    await one.follow("t");
+    await two.follow("t");
+    await one.publish("1");
+    server.signal("SIGSTOP");
+    const began = performance.now();
+    const calls = [
+      one.publish("2", "t", "k2"),
+      one.engine.history("t", { limit: 1 }),
+      one.engine.registrations.claim("r"),
+      one.engine.tell("x"),
+    ].map((call) =>
+      Promise.resolve(call).then(
+        () => undefined,
+        (error: unknown) => error,
+      ),
+    );
+    for (const error of await Promise.all(calls)) expect(error).toBeInstanceOf(EngineUnavailable);
+    expect(performance.now() - began).toBeLessThan(4_200);
+    expect(one.engine.healthy()).toBe(false);
+    const late = performance.now();
+    expect(await one.publish("3").catch(String)).toContain("does not answer");
+    expect(performance.now() - late).toBeLessThan(20);
+    server.signal("SIGCONT");
+    await one.untilHealthy();
+    await two.untilHealthy();
+    // It may have been executed, from what waited in the stopped server's socket.
+    await one.persist("2", "t", "k2");
+    await two.publish("4");
+    await one.untilHeard("1", "2", "4");
+    await two.untilHeard("1", "2", "4");
+  });
 
   test("G4: takes no more than it can keep while it waits: what is beyond is refused at once", async () => {
     await using server = await RedisServer.start();
@@ -345,72 +342,58 @@ describe("a connection to the server", () => {
       expect(engine.healthy()).toBe(true);
       await one.untilHeard(...numbers(1, sent));
     },
-    PATIENCE_MS,
   );
 
-  test(
-    "G8: whose output buffer was too small is cut by the server, and nothing is missed",
-    async () => {
-      await using server = await RedisServer.start({
-        args: ["--client-output-buffer-limit", "pubsub 65536 65536 1"],
-      });
-      await using proxy = await TcpProxy.start(server.url);
-      const rules = new TopicRules({ historySize: 1_000, historyTtlMs: 60_000 });
-      await using nodes = await RedisNode.pair(proxy.through(server.url), server.url, { rules });
-      const { one, two } = nodes;
-      await one.follow("t");
-      // It takes nothing: more than the sockets' buffers hold is in the server's way.
-      proxy.stall();
-      const texts = Array.from({ length: 300 }, (_, i) => `${i}`.padEnd(65_000, "."));
-      const listening = async () => {
-        return String(await server.command("CLIENT", "LIST", "TYPE", "pubsub")).split("\n").length;
-      };
-      const before = await listening();
-      await Promise.all(texts.map((text) => two.publish(text)));
-      await until("the server to cut it", async () => (await listening()) < before);
-      proxy.heal();
-      proxy.cutAll();
-      await until("all to arrive", () => one.heard.length >= 300, 8_000);
-      expect(one.texts).toEqual(texts);
-    },
-    PATIENCE_MS,
-  );
+  test("G8: whose output buffer was too small is cut by the server, and nothing is missed", async () => {
+    await using server = await RedisServer.start({
+      args: ["--client-output-buffer-limit", "pubsub 65536 65536 1"],
+    });
+    await using proxy = await TcpProxy.start(server.url);
+    const rules = new TopicRules({ historySize: 1_000, historyTtlMs: 60_000 });
+    await using nodes = await RedisNode.pair(proxy.through(server.url), server.url, { rules });
+    const { one, two } = nodes;
+    await one.follow("t");
+    // It takes nothing: more than the sockets' buffers hold is in the server's way.
+    proxy.stall();
+    const texts = Array.from({ length: 300 }, (_, i) => `${i}`.padEnd(65_000, "."));
+    const listening = async () => {
+      return String(await server.command("CLIENT", "LIST", "TYPE", "pubsub")).split("\n").length;
+    };
+    const before = await listening();
+    await Promise.all(texts.map((text) => two.publish(text)));
+    await until("the server to cut it", async () => (await listening()) < before);
+    proxy.heal();
+    proxy.cutAll();
+    await until("all to arrive", () => one.heard.length >= 300, 8_000);
+    expect(one.texts).toEqual(texts);
+  });
 
-  test(
-    "G9: that is slow (half a second) keeps the order, and counts whom a publication reached",
-    async () => {
-      await using server = await RedisServer.start();
-      await using proxy = await TcpProxy.start(server.url);
-      await using node = await RedisNode.start(proxy.through(server.url));
-      await node.follow("t");
-      proxy.latencyMs = 250;
-      const all = numbers(1, 50);
-      const answers = await Promise.all(all.map((text) => node.publish(text)));
-      expect(answers.map(({ offset }) => offset)).toEqual(all.map(Number));
-      for (const { delivered } of answers) expect(delivered).toBeGreaterThan(0);
-      await node.untilHeard(...all);
-    },
-    PATIENCE_MS,
-  );
+  test("G9: that is slow (half a second) keeps the order", async () => {
+    await using server = await RedisServer.start();
+    await using proxy = await TcpProxy.start(server.url);
+    await using node = await RedisNode.start(proxy.through(server.url));
+    await node.follow("t");
+    proxy.latencyMs = 250;
+    const all = numbers(1, 50);
+    const answers = await Promise.all(all.map((text) => node.publish(text)));
+    expect(answers.map(({ offset }) => offset)).toEqual(all.map(Number));
+    await node.untilHeard(...all);
+  });
 
-  test(
-    "G9: that leads nowhere, and tells nobody, is given up and made again",
-    async () => {
-      await using server = await RedisServer.start();
-      await using proxy = await TcpProxy.start(server.url);
-      await using nodes = await RedisNode.pair(proxy.through(server.url), server.url);
-      const { one, two } = nodes;
-      await one.follow("t");
-      await two.publish("1");
-      await one.untilHeard("1");
-      proxy.stall();
-      proxy.heal();
-      await two.publish("2");
-      await one.untilHealthy(false);
-      await one.untilHeard("1", "2");
-    },
-    PATIENCE_MS,
-  );
+  test("G9: that leads nowhere, and tells nobody, is given up and made again", async () => {
+    await using server = await RedisServer.start();
+    await using proxy = await TcpProxy.start(server.url);
+    await using nodes = await RedisNode.pair(proxy.through(server.url), server.url);
+    const { one, two } = nodes;
+    await one.follow("t");
+    await two.publish("1");
+    await one.untilHeard("1");
+    proxy.stall();
+    proxy.heal();
+    await two.publish("2");
+    await one.untilHealthy(false);
+    await one.untilHeard("1", "2");
+  });
 
   test("G10: that tells a publication twice, or an old one again, delivers it once", async () => {
     await using server = await RedisServer.start();
@@ -463,44 +446,40 @@ describe("a connection to the server", () => {
 });
 
 describe("a failover", () => {
-  test(
-    "G5: to a replica that has everything costs nothing; to one that lags it begins histories anew",
-    async () => {
-      await using first = await RedisServer.start();
-      await using second = await RedisServer.start();
-      await using address = await TcpProxy.start(first.url);
-      await using node = await RedisNode.start(address.through(first.url));
-      const lead = (server: RedisServer) => {
-        address.port = server.port;
-        address.cutAll();
-      };
-      await node.follow("t");
-      await second.replicate(first.port);
-      const { epoch = "" } = await node.publish("1");
-      const isEqual = async () => (await first.replicated()) === (await second.replicated());
-      await until("the replica to have it", isEqual);
+  test("G5: to a replica that has everything costs nothing; to one that lags it begins histories anew", async () => {
+    await using first = await RedisServer.start();
+    await using second = await RedisServer.start();
+    await using address = await TcpProxy.start(first.url);
+    await using node = await RedisNode.start(address.through(first.url));
+    const lead = (server: RedisServer) => {
+      address.port = server.port;
+      address.cutAll();
+    };
+    await node.follow("t");
+    await second.replicate(first.port);
+    const { epoch = "" } = await node.publish("1");
+    const isEqual = async () => (await first.replicated()) === (await second.replicated());
+    await until("the replica to have it", isEqual);
 
-      // To a replica, which takes no writes; when it is promoted, it has all.
-      lead(second);
-      await until("the node to meet a replica", () => node.warnings.join().includes("READONLY"));
-      expect(node.publish("2")).rejects.toBeInstanceOf(EngineUnavailable);
-      await second.command("REPLICAOF", "NO", "ONE");
-      await node.untilHealthy();
-      expect(await node.publish("2")).toMatchObject({ epoch, offset: 2 });
+    // To a replica, which takes no writes; when it is promoted, it has all.
+    lead(second);
+    await until("the node to meet a replica", () => node.warnings.join().includes("READONLY"));
+    expect(node.publish("2")).rejects.toBeInstanceOf(EngineUnavailable);
+    await second.command("REPLICAOF", "NO", "ONE");
+    await node.untilHealthy();
+    expect(await node.publish("2")).toMatchObject({ epoch, offset: 2 });
 
-      // Back to the first one, which has followed, and lacks the end.
-      await using way = await TcpProxy.start(second.url);
-      await first.replicate(Number(new URL(way.through(second.url)).port));
-      await until("the replica to have it", isEqual);
-      way.stall();
-      await node.publish("3");
-      lead(first);
-      await first.command("REPLICAOF", "NO", "ONE");
-      const after = await node.persist("4");
-      expect(after).toMatchObject({ offset: 1 });
-      expect(after.epoch).not.toBe(epoch);
-      await node.untilHeard("1", "2", "3", "lost", "4");
-    },
-    PATIENCE_MS,
-  );
+    // Back to the first one, which has followed, and lacks the end.
+    await using way = await TcpProxy.start(second.url);
+    await first.replicate(Number(new URL(way.through(second.url)).port));
+    await until("the replica to have it", isEqual);
+    way.stall();
+    await node.publish("3");
+    lead(first);
+    await first.command("REPLICAOF", "NO", "ONE");
+    const after = await node.persist("4");
+    expect(after).toMatchObject({ offset: 1 });
+    expect(after.epoch).not.toBe(epoch);
+    await node.untilHeard("1", "2", "3", "lost", "4");
+  });
 });

@@ -334,16 +334,34 @@ test("F2: a node is killed and another one takes its place, either in turn", asy
   await all.check({ isWhole: false });
 }, 120_000);
 
+/** The worker processes of a node. */
+async function workersOf({ pid }: RelayProcess): Promise<number[]> {
+  const text = await Bun.file(`/proc/${pid}/task/${pid}/children`).text();
+  return text.trim().split(" ").filter(Boolean).map(Number);
+}
+
+test("F11: all workers of both nodes are replaced, again and again", async () => {
+  const { all } = await storm([FLEETING], { BATON_WORKERS: "2", BATON_SHUTDOWN_MS: "300" });
+  for (let round = 0; round < 4; round++) {
+    await all.pause(200, 800);
+    const node = all.nodes[round % 2] as RelayProcess;
+    const before = await workersOf(node);
+    node.signal("SIGHUP");
+    const isNew = async () => {
+      const now = await workersOf(node);
+      return now.length === 2 && now.every((pid) => !before.includes(pid));
+    };
+    await until("all workers to be new", isNew, LONG_MS);
+  }
+  await all.pause(500, 1_000);
+  await all.check({ isWhole: false });
+}, 120_000);
+
 test("F2, F8: workers of nodes with two are killed, one after the other", async () => {
   const { all } = await storm([FLEETING], { BATON_WORKERS: "2" });
-  const workers = async (which: number): Promise<number[]> => {
-    const { pid } = all.nodes[which] as RelayProcess;
-    const text = await Bun.file(`/proc/${pid}/task/${pid}/children`).text();
-    return text.trim().split(" ").filter(Boolean).map(Number);
-  };
   for (let round = 0; round < 6; round++) {
     await all.pause(300, 1_200);
-    const pids = await workers(round % 2);
+    const pids = await workersOf(all.nodes[round % 2] as RelayProcess);
     process.kill(pids[Math.floor(all.random() * pids.length)] as number, "SIGKILL");
   }
   await all.pause(500, 1_000);

@@ -42,17 +42,29 @@ export class RedisServer implements AsyncDisposable {
     return new RedisServer(await freePort(), options);
   }
 
-  /** For all tests of this process, which each use a prefix of their own and change nothing but their keys. */
+  /**
+   * For all tests of this process, which each use a prefix of their own and change nothing but their keys. Another one when
+   * the first has ended: Bun ends all child processes when a test takes too long.
+   */
   static shared(which: 0 | 1 = 0): Promise<RedisServer> {
-    RedisServer.#shared[which] ??= RedisServer.start().then((server) => {
-      server.#child?.unref();
-      process.on("exit", () => {
-        server.#child?.kill("SIGKILL");
-        rmSync(server.#folder, { recursive: true, force: true });
-      });
-      return server;
+    const before = RedisServer.#shared[which];
+    const shared = (async () => {
+      const server = await before;
+      return server !== undefined && (await server.#answers()) ? server : RedisServer.#lasting();
+    })();
+    RedisServer.#shared[which] = shared;
+    return shared;
+  }
+
+  /** One that ends with this process. */
+  static async #lasting(): Promise<RedisServer> {
+    const server = await RedisServer.start();
+    server.#child?.unref();
+    process.on("exit", () => {
+      server.#child?.kill("SIGKILL");
+      rmSync(server.#folder, { recursive: true, force: true });
     });
-    return RedisServer.#shared[which];
+    return server;
   }
 
   get url(): string {
