@@ -8,6 +8,8 @@ const START_MS = 15_000;
 export interface ProcessOptions {
   /** The most files that it may open. */
   readonly files?: number;
+  /** A program that runs it, with its arguments. */
+  readonly through?: readonly string[];
 }
 
 export class RelayProcess implements AsyncDisposable {
@@ -15,10 +17,10 @@ export class RelayProcess implements AsyncDisposable {
   output = "";
   errors = "";
 
-  constructor(env: Record<string, string>, { files }: ProcessOptions = {}) {
+  constructor(env: Record<string, string>, { files, through = [] }: ProcessOptions = {}) {
     const program = [process.execPath, join(import.meta.dir, "../../src/main.ts")];
     const limited = ["sh", "-c", `ulimit -n ${files}; exec "$@"`, "sh", ...program];
-    this.#child = Bun.spawn(files === undefined ? program : limited, {
+    this.#child = Bun.spawn([...through, ...(files === undefined ? program : limited)], {
       env: { PATH: process.env.PATH ?? "", HOME: process.env.HOME ?? "", PORT: "0", ...env },
       stdin: "ignore",
       stdout: "pipe",
