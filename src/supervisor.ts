@@ -20,6 +20,9 @@ const PAUSE_MS = 5_000;
 /** So many such deaths in a row end the relay, unless other workers serve. */
 const DEATHS_MAX = 20;
 
+/** A crowded machine makes patience with workers longer, up to so many times. */
+const CROWDING_MAX = 12;
+
 /** How long a worker may take to listen. */
 const READY_MS = 30_000;
 
@@ -189,7 +192,8 @@ export class Supervisor {
     this.#tickedAt = now;
     this.hub?.sweep();
     // Where the machine has more to do than it can, each waits longer for its turn.
-    const crowding = Math.max(1, (loadavg()[0] ?? 0) / availableParallelism());
+    const load = (loadavg()[0] ?? 0) / availableParallelism();
+    const crowding = Math.min(CROWDING_MAX, Math.max(1, load));
     for (const worker of this.#workers) {
       if (wasAsleep || !worker.isReady) worker.heardAt = now;
       if (this.hub === undefined) worker.order("answer");

@@ -130,3 +130,22 @@ test("the files that ARCHITECTURE.md names are there", async () => {
     expect(found, name).toContain(true);
   }
 });
+
+test("FAULTS.md has every row of the fault catalogue, and the tests that it names are there", async () => {
+  const text = await Bun.file(join(root, "test/FAULTS.md")).text();
+  const rows = [...text.matchAll(/^\| ([A-I]\d+) \| (.*) \|$/gm)];
+  const sizes = { A: 20, B: 12, C: 16, D: 8, E: 9, F: 11, G: 20, H: 5, I: 17 };
+  const names = Object.entries(sizes).flatMap(([section, size]) =>
+    Array.from({ length: size }, (_, i) => `${section}${i + 1}`),
+  );
+  expect(rows.map(([, name]) => name)).toEqual(names);
+  for (const [, name = "", tests = ""] of rows) {
+    const named = [...tests.matchAll(/`([\w./-]+\.ts)`: "([^"]+)"(?:; |$)/g)];
+    const whole = named.map(([match]) => match).join("");
+    expect(whole === tests || /^no test: \S/.test(tests), name).toBe(true);
+    for (const [, file, title = ""] of named) {
+      const source = await Bun.file(join(root, `test/${file}`)).text();
+      expect(source.includes(title), `${name}: ${file}: ${title}`).toBe(true);
+    }
+  }
+});

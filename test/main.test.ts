@@ -1,6 +1,9 @@
-// The process: its start, its signals, its exit codes. Rows F1, F6, F7 and F10 of the fault catalogue.
+// The process: its start, its signals, its exit codes. Rows F1, F6, F7, F10 and G20 of the fault catalogue.
 import { describe, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { Client } from "./support/client";
+import { Folder } from "./support/engines";
 import { RelayProcess } from "./support/process";
 import { until } from "./support/wait";
 
@@ -14,23 +17,29 @@ describe("the start", () => {
     expect([health.status, await health.text()]).toEqual([200, "ok"]);
   });
 
-  test("on a port in use, also by a second Baton, ends with one line and exit code 1", async () => {
+  test("F6: on a port in use, also by a second Baton, ends with one line and exit code 1", async () => {
     await using first = await RelayProcess.start();
     const { port } = new URL(first.url);
-    const second = new RelayProcess({ PORT: port });
-    expect(await second.exited).toBe(1);
-    expect(second.errors).toMatch(/^baton: 127\.0\.0\.1:\d+ is in use.*PORT.*\n$/);
-    expect(second.output).toBe("");
+    for (const workers of ["1", "2"]) {
+      const second = new RelayProcess({ PORT: port, BATON_WORKERS: workers });
+      expect(await second.exited).toBe(1);
+      await until("the line", () => second.errors.endsWith("\n"));
+      expect(second.errors).toMatch(/^baton: 127\.0\.0\.1:\d+ is in use.*PORT.*\n$/);
+      expect(second.output).toBe("");
+    }
     expect((await fetch(`${first.url}/health`)).status).toBe(200);
-  });
+  }, 20_000);
 
   test.each([
     [{ PORT: "abc" }, /^baton: PORT="abc" is not allowed: .*\n$/],
     [{ HOST: "0.0.0.0" }, /^baton: HOST="0\.0\.0\.0" is refused: .*BATON_API_KEYS.*\n$/],
+    [{ BATON_WORKERS: "0" }, /^baton: BATON_WORKERS="0" is not allowed: .*\n$/],
+    [{ BATON_WORKERS: "2", BATON_PING_MS: "1" }, /^baton: BATON_PING_MS="1" is not .*\n$/],
+    [{ BATON_WORKERS: "2", BATON_ENGINE: "sqlite:/none/b.db" }, /^baton: \/none.* be made: .*\n$/],
     [{ BATON_ENGINE: "sqlite:" }, /^baton: BATON_ENGINE="sqlite:" is not allowed: .*\n$/],
     [{ BATON_ENGINE: "sqlite:/none/b.db" }, /^baton: \/none\/b\.db cannot be made: .*\n$/],
     [{ HOST: "203.0.113.7", BATON_INSECURE: "1" }, /^baton: .*203\.0\.113\.7.*\n$/],
-  ])("with %p ends with one line and exit code 1", async (env, line) => {
+  ])("F10, G18: with %p ends with one line and exit code 1", async (env, line) => {
     const relay = new RelayProcess(env as Record<string, string>);
     expect(await relay.exited).toBe(1);
     await until("the line", () => relay.errors.endsWith("\n"));
@@ -47,7 +56,37 @@ describe("the start", () => {
   });
 });
 
-describe("SIGTERM", () => {
+test("F7: faults that nobody catches are logged, each, and the relay goes on", async () => {
+  using folder = new Folder();
+  const faults = join(folder.path, "faults.ts");
+  writeFileSync(
+    faults,
+    `setTimeout(() => { throw new Error("fault 1"); }, 1_000);
+     setTimeout(() => { throw null; }, 1_000);
+     setTimeout(() => void Promise.reject(new Error("fault 2")), 1_000);
+     setTimeout(() => void Promise.reject(null), 1_000);
+     setTimeout(() => queueMicrotask(() => { throw new Error("fault 3"); }), 1_000);`,
+  );
+  await using relay = await RelayProcess.start({ BUN_OPTIONS: `--preload ${faults}` });
+  const logged = () => relay.lines.filter(({ level }) => level === 50);
+  await until("all to be logged", () => logged().length === 5);
+  for (const fault of ["fault 1", "fault 2", "fault 3"]) expect(relay.output).toContain(fault);
+  expect((await fetch(`${relay.url}/health`)).status).toBe(200);
+});
+
+test("G20: in memory, each start has an epoch of its own", async () => {
+  const epochs = new Set<string>();
+  for (let i = 0; i < 2; i++) {
+    await using relay = await RelayProcess.start();
+    const answer = await relay.post("/publish", { topic: "t", message: "m" });
+    const { offset, epoch } = (await answer.json()) as { offset: number; epoch: string };
+    expect(offset).toBe(1);
+    epochs.add(epoch);
+  }
+  expect(epochs.size).toBe(2);
+}, 20_000);
+
+describe("F1: SIGTERM", () => {
   test("refuses what is new, tells the connections over the window, and exits with 0", async () => {
     await using relay = await RelayProcess.start({ BATON_SHUTDOWN_MS: "600" });
     const clients = await Promise.all(

@@ -126,7 +126,7 @@ export class Sockets implements Outlet {
       drain: (ws) => this.#careful(ws, () => relay.drained(ws.data)),
       close: (ws, code, reason) => {
         // 1006: without a close frame, so the client may not know and come back.
-        relay.closed(ws.data, code === 1006);
+        this.#careful(ws, () => relay.closed(ws.data, code === 1006));
         this.#logClose(ws.data, code, reason);
       },
     };

@@ -78,8 +78,10 @@ export class Channel {
   /** The same with JSON text, for what goes to many. */
   pushText(message: string, isPublication = false): void {
     if (this.#isClosed) return;
-    if (isPublication) this.#publications++;
-    if (this.#queue.push(message) === 1) setImmediate(() => this.#leave());
+    const { wave } = this.#options;
+    const isFirst = this.#queue.push(message) === 1;
+    if (isPublication && this.#publications++ === 0 && wave !== undefined) wave.join(this);
+    else if (isFirst) setImmediate(() => this.#leave());
   }
 
   /** Sends what waits at once. */
@@ -141,9 +143,9 @@ export class Channel {
     this.#options.wave?.left(this);
   }
 
+  /** At the end of the turn: with publications it leaves in their wave. */
   #leave(): void {
-    if (this.#publications > 0 && this.#options.wave?.holds(this) === true) return;
-    this.flush();
+    if (this.#publications === 0 || this.#options.wave === undefined) this.flush();
   }
 
   #acknowledge(): void {

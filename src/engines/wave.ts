@@ -22,15 +22,18 @@ export class Wave {
   readonly #taking = new Set<Waver>();
   /** Those that hold something for the next. */
   readonly #holding = new Set<Waver>();
-  #pausing: ReturnType<typeof setTimeout> | undefined;
+  /** The next one is about to leave. */
+  #isLeaving = false;
   #late: ReturnType<typeof setTimeout> | undefined;
 
-  /** Whether what this one has must wait. It is flushed when it need not any more. */
-  holds(one: Waver): boolean {
-    if (this.#taking.size === 0 && this.#pausing === undefined) return false;
+  /** This one has something for the next wave, and is flushed with it: at the end of this turn, or when it may leave. */
+  join(one: Waver): void {
     this.#holding.add(one);
-    this.#late ??= setTimeout(() => this.#next(), WAIT_MAX_MS);
-    return true;
+    if (this.#taking.size > 0) this.#late ??= setTimeout(() => this.#next(), WAIT_MAX_MS);
+    else if (!this.#isLeaving) {
+      this.#isLeaving = true;
+      setImmediate(() => this.#next());
+    }
   }
 
   /** This one has handed over publications; its worker took so long for the last. */
@@ -47,15 +50,17 @@ export class Wave {
 
   /** This one's worker has taken all. */
   taken(one: Waver): void {
-    if (!this.#taking.delete(one) || this.#taking.size > 0) return;
-    this.#pausing ??= setTimeout(() => this.#next(), PAUSE_MS);
+    if (!this.#taking.delete(one) || this.#taking.size > 0 || this.#isLeaving) return;
+    this.#isLeaving = true;
+    clearTimeout(this.#late);
+    this.#late = undefined;
+    setTimeout(() => this.#next(), PAUSE_MS);
   }
 
   #next(): void {
-    clearTimeout(this.#pausing);
     clearTimeout(this.#late);
-    this.#pausing = undefined;
     this.#late = undefined;
+    this.#isLeaving = false;
     this.#taking.clear();
     for (const one of [...this.#holding]) one.flush();
   }

@@ -10,7 +10,9 @@ import { errorOf, infoJson, publicationJson } from "../../src/protocols/centrifu
 import { type Engine, EngineUnavailable } from "../../src/relay/engine";
 import type { Published } from "../../src/relay/publication";
 import { Relay } from "../../src/relay/relay";
+import { startRelay } from "../support/relay";
 import { engineOptions, LIMITS, OPEN } from "../support/simulation";
+import { until } from "../support/wait";
 
 /** The routes over an engine that does this on every publish. */
 function routesOver(publish: () => Published | Promise<Published>) {
@@ -119,5 +121,40 @@ describe("a bug", () => {
     expect(answer.status).toBe(500);
     expect(answer.text).toContain("internal");
     expect(answer.text).not.toContain("secret");
+  });
+});
+
+describe("F7: a fault in a socket's handler", () => {
+  test.each([
+    ["an error", new TypeError("a fault")],
+    ["nothing", null],
+  ])("that throws %s costs that connection alone, which is told 1011", async (_, thrown) => {
+    await using relay = await startRelay();
+    const [faulty, other] = [await relay.connect(1, ["t"]), await relay.connect(2, ["t"])];
+    const { receive } = relay.running.relay;
+    relay.running.relay.receive = () => {
+      throw thrown;
+    };
+    faulty.send({ topics: ["a"] });
+    expect(await faulty.closed).toEqual({ code: 1011, reason: "internal error" });
+    relay.running.relay.receive = receive;
+    expect(relay.counts.connections).toBe(1);
+    await relay.publish("t", "m");
+    expect(await other.next()).toBe("m");
+    expect(relay.log.join("")).toContain("a socket handler failed");
+  });
+
+  test("in that of the close, too, is logged and ends nothing", async () => {
+    await using relay = await startRelay();
+    const [faulty, other] = [await relay.connect(1, ["t"]), await relay.connect(2, ["t"])];
+    const { closed } = relay.running.relay;
+    relay.running.relay.closed = () => {
+      throw new TypeError("a fault");
+    };
+    faulty.drop();
+    await until("it to be logged", () => relay.log.join("").includes("a socket handler failed"));
+    relay.running.relay.closed = closed;
+    await relay.publish("t", "m");
+    expect(await other.next()).toBe("m");
   });
 });

@@ -29,6 +29,26 @@ describe("POST /register", () => {
     expect(named.json.url).toStartWith("ws://relay.test:81/ws/");
   });
 
+  test("H5: believes no header that a proxy may have set, nor logs it", async () => {
+    const forged = {
+      "x-forwarded-for": "203.0.113.7",
+      "x-forwarded-host": "evil.example",
+      "x-forwarded-proto": "https",
+      "x-forwarded-port": "81",
+      "x-real-ip": "203.0.113.7",
+      forwarded: "for=203.0.113.7;host=evil.example;proto=https",
+    };
+    const { status, json } = await relay.post("/register", { user_id: "h5" }, forged);
+    expect(status).toBe(200);
+    expect(json.url).toStartWith(`ws://127.0.0.1:${relay.port}/ws/`);
+    expect(json.sse).toStartWith(`http://127.0.0.1:${relay.port}/sse/`);
+    const client = await relay.open(json.url);
+    const listed = await relay.request("GET", "/users/h5/connections", { headers: forged });
+    expect(listed.json.connections).toHaveLength(1);
+    client.drop();
+    expect(listed.text + relay.log.join("")).not.toMatch(/203\.0\.113\.7|evil\.example/);
+  });
+
   test("gives a different id each time", async () => {
     const urls = await Promise.all(Array.from({ length: 50 }, () => relay.register()));
     expect(new Set(urls).size).toBe(50);

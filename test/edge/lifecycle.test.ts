@@ -173,7 +173,7 @@ describe("a socket that goes", () => {
   });
 });
 
-test("a peer that does not answer pings is closed with 4012 while it is being sent to", async () => {
+test("D6, H1: a peer that does not answer pings is closed with 4012 while it is being sent to", async () => {
   await using brisk = await startRelay({ BATON_PING_MS: "60", BATON_PONG_MS: "60" });
   const mute = await RawSocket.upgrade(await brisk.register());
   const alive = await brisk.connect();

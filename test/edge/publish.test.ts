@@ -243,7 +243,7 @@ describe("GET /topics/:topic/history", () => {
     expect(await offsets(`since=4&epoch=${epoch}`)).toEqual([5, 6]);
   });
 
-  test("gives 100 unless more are asked for, and never more than 1,000", async () => {
+  test("E8: gives 100 unless more are asked for, and never more than 1,000", async () => {
     await using deep = await startRelay({ BATON_HISTORY_SIZE: "2000" });
     const item = { topic: "deep", message: "m" };
     await deep.post("/publish", Array(1_000).fill(item));

@@ -461,7 +461,7 @@ describe("a registration", () => {
     await nothingMore(client);
   });
 
-  test("waits after a TCP reset in the middle of a frame too", async () => {
+  test("H2: waits after a TCP reset in the middle of a frame too", async () => {
     const url = await relay.register();
     const raw = await RawSocket.open(relay.port);
     raw.write(handshake(`/ws/${idOf(url)}?format=json`));

@@ -64,7 +64,7 @@ const codeOf = (publish: () => Promise<unknown>): Promise<unknown> =>
   (async () => publish())().catch((error: unknown) => error);
 
 describe("after a restart", () => {
-  test("epoch, offsets, publications with all they carry, and keys are as they were", async () => {
+  test("G20: epoch, offsets, publications with all they carry, and keys are as they were", async () => {
     let engine = await start();
     const info = { client: "c", user: "u", connectionInfo: "{}" };
     const rich = {
@@ -151,6 +151,48 @@ describe("after a restart", () => {
   });
 });
 
+test("G13: a file that the process before still holds is waited for, as long as a restart overlaps", async () => {
+  await using before = await RelayProcess.start({ BATON_ENGINE: `sqlite:${path}` });
+  expect((await before.post("/publish", { topic: "a", message: "1" })).status).toBe(200);
+  // By another process: this one is blocked while it waits for the file.
+  Bun.spawn(["sh", "-c", `sleep 0.2; kill -9 ${before.pid}`]);
+  const engine = await start();
+  expect(await engine.publish({ topic: "a", data: "2" })).toMatchObject({ offset: 2 });
+}, 20_000);
+
+test("G16: each commit is on the disk before it is answered: synchronous=FULL, in WAL mode", async () => {
+  const engine = await start();
+  const value = (sql: string) => (fileOf(engine).prepare(sql).values()[0] as [unknown])[0];
+  expect([value("PRAGMA synchronous"), value("PRAGMA journal_mode")]).toEqual([2, "wal"]);
+});
+
+test("G17: integers beyond 2^53 are as exact after a restart as before", async () => {
+  let engine = await start();
+  const data = "[9007199254740993,18446744073709551617,-9007199254740993]";
+  const published = await engine.publish({ topic: "a", data, json: true }, "key");
+  engine.close();
+  engine = await start();
+  expect(engine.history("a", { limit: 1 }).publications[0]?.data).toBe(data);
+  // What a key was used for is kept as 64 bits: not even the last may be lost.
+  expect(await engine.publish({ topic: "a", data, json: true }, "key")).toEqual({
+    ...(published as Published),
+    delivered: 0,
+  });
+  const { answers, prints } = { answers: 200, prints: new Set<string>() };
+  for (let i = 0; i < answers; i++) await engine.publish({ topic: "b", data: `${i}` }, `k${i}`);
+  for (const [print] of fileOf(engine).prepare("SELECT print FROM answers").values()) {
+    prints.add(print as string);
+  }
+  expect([...prints].some((print) => BigInt(print) > 2n ** 53n)).toBe(true);
+  engine.close();
+  engine = await start();
+  for (let i = 0; i < answers; i++) {
+    expect(await engine.publish({ topic: "b", data: `${i}` }, `k${i}`)).toMatchObject({
+      offset: i + 1,
+    });
+  }
+});
+
 test("publishes of one turn are one transaction; a key twice in it gets one answer", async () => {
   const engine = await start();
   const before = fileOf(engine).commits;
@@ -177,7 +219,7 @@ test("more than a transaction takes goes into the next ones, in order", async ()
   );
 });
 
-test("a full file: what is not kept is refused, and it goes on when there is room", async () => {
+test("G12: a full file: what is not kept is refused, and it goes on when there is room", async () => {
   const engine = await start({ historyBytes: 1e9 });
   await engine.publish({ topic: "a", data: "1" }, "k1");
   await engine.registrations.add({ id: "r", user: "1" });
@@ -293,7 +335,7 @@ describe("retention", () => {
   });
 
   test.each([50, 900, 1_500, 20_000])(
-    "bounds the file under a long run of publishes of %i bytes",
+    "G19: bounds the file and its journal under a long run of publishes of %i bytes",
     async (size) => {
       const bound = 2_000_000;
       const rules = new TopicRules({ historySize: 1_000_000, historyTtlMs: 300_000 });
@@ -325,7 +367,7 @@ describe("retention", () => {
   });
 });
 
-describe("a file that cannot be used is refused in one sentence and left as it is", () => {
+describe("G13, G14, G18: a file that cannot be used is refused in one sentence and left as it is", () => {
   const refusal = async (): Promise<string> => {
     const before =
       existsSync(path) && statSync(path).isFile() ? await Bun.file(path).bytes() : undefined;
@@ -382,7 +424,7 @@ describe("a file that cannot be used is refused in one sentence and left as it i
     expect(await refusal()).toContain("is a folder");
   });
 
-  test("held by another relay, which goes on", async () => {
+  test("held by another relay for longer than a restart takes, which goes on", async () => {
     const first = await start();
     await first.publish({ topic: "a", data: "1" });
     const second = new RelayProcess({ BATON_ENGINE: `sqlite:${path}` });

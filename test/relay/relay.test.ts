@@ -170,7 +170,7 @@ describe("topics", () => {
     expect(sim.relay.counts.topics).toBe(0);
   });
 
-  test("are at most as many as allowed, repetitions not counted", () => {
+  test("E5: are at most as many as allowed, repetitions not counted", () => {
     const sim = new Simulation({ connectionTopicsMax: 2 });
     const { connection, socket } = sim.connect(sim.register());
     sim.relay.receive(connection, '{"topics":["a","b","a","b"]}');

@@ -25,7 +25,7 @@ afterEach(async () => {
 
 const portOf = () => Number(new URL(relay.url).port);
 
-test("a thousand half requests are cut off within 20 seconds, and others are served meanwhile", async () => {
+test("A19: a thousand half requests are cut off within 20 seconds, and others are served meanwhile", async () => {
   const begun = performance.now();
   const kinds = [
     "",
@@ -45,7 +45,7 @@ test("a thousand half requests are cut off within 20 seconds, and others are ser
   expect(performance.now() - begun).toBeLessThan(25_000);
 }, 60_000);
 
-test("a request that comes a byte at a time is cut off", async () => {
+test("A19: a request that comes a byte at a time is cut off", async () => {
   const raws = await Promise.all(Array.from({ length: 50 }, () => RawSocket.open(portOf())));
   const text = `POST /publish HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n${" ".repeat(4_000)}`;
   let open = raws.length;
@@ -63,7 +63,7 @@ test("a request that comes a byte at a time is cut off", async () => {
   );
 }, 120_000);
 
-test("registrations that nobody uses stop at the limit with 429 and cost bounded memory", async () => {
+test("C12: registrations that nobody uses stop at the limit with 429 and cost bounded memory", async () => {
   await relay[Symbol.asyncDispose]();
   relay = await RelayProcess.start({ BATON_REGISTRATION_TTL_MS: "15000" });
   bystander = await Client.open(await relay.register("bystander"));
@@ -84,7 +84,7 @@ test("registrations that nobody uses stop at the limit with 429 and cost bounded
   await until("registrations to expire", registerAgain, 30_000);
 }, 120_000);
 
-test("5,000 connections that come, publish and go in a storm leave nothing behind", async () => {
+test("E2: 5,000 connections that come, publish and go in a storm leave nothing behind", async () => {
   const before = memoryKb(relay.pid);
   for (let round = 0; round < 5; round++) {
     const clients: RawSocket[] = [];
@@ -106,7 +106,7 @@ test("5,000 connections that come, publish and go in a storm leave nothing behin
   expect(memoryKb(relay.pid) - before).toBeLessThan(150_000);
 }, 120_000);
 
-test("connections stop at the limit with 503 and Retry-After, and the others stay", async () => {
+test("E2: connections stop at the limit with 503 and Retry-After, and the others stay", async () => {
   await relay[Symbol.asyncDispose]();
   relay = await RelayProcess.start({ BATON_CONNECTIONS_MAX: "50" });
   bystander = await Client.open(await relay.register("bystander"));

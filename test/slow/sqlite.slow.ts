@@ -27,7 +27,7 @@ function freePort(): string {
 }
 
 test.each(CASES)(
-  "%s, killed again and again in a storm of publishes, it loses and doubles nothing",
+  "G15: %s, killed again and again in a storm of publishes, it loses and doubles nothing",
   async (_, more, kills) => {
     using folder = new Folder();
     const env = {

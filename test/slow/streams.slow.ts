@@ -25,7 +25,7 @@ async function publish(relay: RelayProcess, topic: string, message: string): Pro
 
 const descriptors = (relay: RelayProcess): number => readdirSync(`/proc/${relay.pid}/fd`).length;
 
-test("a quiet stream lives longer than the 10 s after which Bun ends a response", async () => {
+test("H4: a quiet stream lives longer than the 10 s after which Bun ends a response", async () => {
   await using relay = await RelayProcess.start();
   const stream = await EventStream.open(await register(relay, 1, ["quiet"]));
   let end: string | undefined;
@@ -65,7 +65,7 @@ test("a stream that has ended leaves no TCP connection, whether its peer reads o
   }
 }, 60_000);
 
-test("100 streams that stall at once cost the limit each, and 10 that read get everything", async () => {
+test("D5: 100 streams that stall at once cost the limit each, and 10 that read get everything", async () => {
   const LIMIT = 1_048_576;
   const PADDING = "x".repeat(16_000);
   await using relay = await RelayProcess.start({

@@ -5,13 +5,22 @@ import { until } from "./wait";
 /** Several processes may start at once on a busy machine. */
 const START_MS = 15_000;
 
+export interface ProcessOptions {
+  /** The most files that it may open. */
+  readonly files?: number;
+  /** A program that runs it, with its arguments. */
+  readonly through?: readonly string[];
+}
+
 export class RelayProcess implements AsyncDisposable {
   readonly #child: Bun.Subprocess<"ignore", "pipe", "pipe">;
   output = "";
   errors = "";
 
-  constructor(env: Record<string, string>) {
-    this.#child = Bun.spawn([process.execPath, join(import.meta.dir, "../../src/main.ts")], {
+  constructor(env: Record<string, string>, { files, through = [] }: ProcessOptions = {}) {
+    const program = [process.execPath, join(import.meta.dir, "../../src/main.ts")];
+    const limited = ["sh", "-c", `ulimit -n ${files}; exec "$@"`, "sh", ...program];
+    this.#child = Bun.spawn([...through, ...(files === undefined ? program : limited)], {
       env: { PATH: process.env.PATH ?? "", HOME: process.env.HOME ?? "", PORT: "0", ...env },
       stdin: "ignore",
       stdout: "pipe",
@@ -30,8 +39,11 @@ export class RelayProcess implements AsyncDisposable {
   }
 
   /** Resolves with the relay's address when it listens. */
-  static async start(env: Record<string, string> = {}): Promise<RelayProcess> {
-    const relay = new RelayProcess(env);
+  static async start(
+    env: Record<string, string> = {},
+    options: ProcessOptions = {},
+  ): Promise<RelayProcess> {
+    const relay = new RelayProcess(env, options);
     const listens = () => {
       if (relay.#child.exitCode !== null) throw new Error(`it ended: ${relay.errors}`);
       return relay.output.includes("Baton listens on");

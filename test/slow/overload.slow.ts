@@ -1,0 +1,128 @@
+// More than the relay can take: descriptors, publications. Rows E1 and E4 of the fault catalogue; E2 is in
+// faults.slow.ts, E3 and E5 in recovery.slow.ts.
+import { describe, expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Client } from "../support/client";
+import { Folder } from "../support/engines";
+import { memoryKb } from "../support/memory";
+import { RelayProcess } from "../support/process";
+import { RawSocket } from "../support/raw";
+import { ResumingSocket } from "../support/resuming";
+import { until } from "../support/wait";
+
+/** CPU time of a process until now, in ms. */
+function cpuMs(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}
+
+describe("E1: a relay that may open 200 files", () => {
+  const FILES = 200;
+  const start = () => RelayProcess.start({}, { files: FILES });
+
+  test("refuses connections beyond what they allow, serves those that it has, and rests", async () => {
+    await using relay = await start();
+    const urls: string[] = [];
+    for (let i = 0; i < 130; i++) urls.push(await relay.register(i));
+    const opened = await Promise.all(urls.map((url) => Client.open(url).catch(() => undefined)));
+    const clients = opened.filter((client) => client !== undefined);
+    expect(clients).toHaveLength(100);
+    const refused = urls.find((_, i) => opened[i] === undefined) ?? "";
+    const answer = await fetch(refused.replace("ws:", "http:"));
+    expect([answer.status, answer.headers.get("retry-after")]).toEqual([503, "5"]);
+    const before = cpuMs(relay.pid);
+    await Bun.sleep(2_000);
+    expect(cpuMs(relay.pid) - before).toBeLessThan(400);
+    expect((await fetch(`${relay.url}/health`)).status).toBe(200);
+    await relay.post("/publish", { topic: "tech", message: "m" });
+    for (const client of clients) expect(await client.next()).toBe("m");
+    for (const client of clients) client.drop();
+    await until("room again", async () => {
+      const client = await Client.open(refused).catch(() => undefined);
+      client?.drop();
+      return client !== undefined;
+    });
+  }, 30_000);
+
+  test("whose last file is taken by idle connections goes on for those that it has, and for all when they go", async () => {
+    await using relay = await start();
+    const client = await Client.open(await relay.register());
+    const raws: RawSocket[] = [];
+    const files = () => readdirSync(`/proc/${relay.pid}/fd`).length;
+    for (let i = 0; i < FILES + 50; i++) {
+      const raw = await RawSocket.open(Number(new URL(relay.url).port));
+      raw.write("GET /health HTTP/1.1\r\n");
+      raws.push(raw);
+    }
+    await until("the last file to be taken", () => files() === FILES);
+    // Over a connection that this process has kept alive.
+    for (let i = 0; i < 20; i++) {
+      const answer = await relay.post("/publish", { topic: "tech", message: `m${i}` });
+      expect(answer.status).toBe(200);
+      await answer.arrayBuffer();
+      expect(await client.next()).toBe(`m${i}`);
+    }
+    for (const raw of raws) raw.drop();
+    await until("room again", async () => {
+      const other = await Client.open(await relay.register()).catch(() => undefined);
+      return other !== undefined;
+    });
+    expect(relay.lines.filter(({ level }) => level >= 50)).toEqual([]);
+  }, 30_000);
+});
+
+test.each([
+  ["one process", { BATON_WORKERS: "1" }],
+  ["two workers", { BATON_WORKERS: "2" }],
+])(
+  "E4: a storm of publications on %s: what is not refused with 429 arrives once and in order, and memory stays bounded",
+  async (_, workers) => {
+    using folder = new Folder();
+    await using relay = await RelayProcess.start({
+      ...workers,
+      BATON_ENGINE: `sqlite:${join(folder.path, "baton.db")}`,
+      BATON_PENDING_BYTES: "2000000",
+      BATON_HISTORY_SIZE: "100000",
+    });
+    const client = new ResumingSocket({ topics: ["t"], register: () => relay.register("u") });
+    await until("the client to be in", () => client.ready);
+    const before = memoryKb(relay.pid);
+    const acknowledged: { offset: number; message: string }[] = [];
+    const statuses = new Map<number, number>();
+    let most = 0;
+    const publisher = async (number: number): Promise<void> => {
+      for (let round = 0; round < 25; round++) {
+        const batch = Array.from({ length: 100 }, (_, i) => ({
+          topic: "t",
+          message: `${number}-${round}-${i} ${"x".repeat(2_000)}`,
+        }));
+        const response = await relay.post("/publish", batch);
+        const answers = (await response.json()) as { offset?: number; error?: { code: string } }[];
+        for (const [i, { offset, error }] of answers.entries()) {
+          if (offset !== undefined) {
+            acknowledged.push({ offset, message: batch[i]?.message as string });
+          } else expect(error?.code).toBe("too_many_publications");
+        }
+        const one = await relay.post("/publish", { topic: "other", message: "x".repeat(2_000) });
+        statuses.set(one.status, (statuses.get(one.status) ?? 0) + 1);
+        if (one.status === 429) expect(one.headers.get("retry-after")).toBe("5");
+        most = Math.max(most, memoryKb(relay.pid) - before);
+      }
+    };
+    await Promise.all(Array.from({ length: 32 }, (_, i) => publisher(i)));
+    expect(statuses.get(429)).toBeGreaterThan(0);
+    expect([...statuses.keys()].every((status) => status === 200 || status === 429)).toBe(true);
+    acknowledged.sort((a, b) => a.offset - b.offset);
+    expect(acknowledged.map(({ offset }) => offset)).toEqual(acknowledged.map((_, i) => i + 1));
+    await until("all to arrive", () => client.count >= acknowledged.length, 30_000);
+    expect(client.got.get("t")?.join()).toBe(acknowledged.map(({ message }) => message).join());
+    expect(client.faults).toEqual([]);
+    expect(most).toBeLessThan(400_000);
+    await client.stop();
+    console.log(
+      `${acknowledged.length} acknowledged, ${statuses.get(429)} of ${32 * 25} refused, ${most} KB`,
+    );
+  },
+  120_000,
+);
