@@ -147,7 +147,11 @@ const take = (opcode: number, bytes: Uint8Array, start: number, end: number): vo
     lost(link);
   } else if (opcode === TEXT) {
     const frame = JSON.parse(Buffer.from(bytes.subarray(start, end)).toString());
-    if (frame.topics !== undefined) entered(link, frame.topics[TOPIC]);
+    if (frame.error?.code === "engine_unavailable") {
+      impatient++;
+      socket.terminate();
+      lost(link);
+    } else if (frame.topics !== undefined) entered(link, frame.topics[TOPIC]);
     else if (frame.offset === link.offset + 1) {
       link.offset++;
       received++;

@@ -25,7 +25,7 @@ export interface State {
   readonly received: number;
   /** Connections that were lost, came back and were told that they get all they missed. */
   readonly recovered: number;
-  /** Attempts to connect that were given up without an answer. */
+  /** Attempts to connect that were given up without an answer, or told to try again. */
   readonly impatient: number;
   readonly faults: readonly string[];
 }

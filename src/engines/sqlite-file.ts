@@ -8,6 +8,7 @@ const VERSION = 1;
 
 /** How long another process may hold the file when this one starts: as long as a restart overlaps. */
 const BUSY_MS = 1_000;
+const PAUSE_MS = 50;
 /** A larger file is not read through at the start: this much takes about a second. */
 const CHECK_BYTES = 256 * 2 ** 20;
 /** Pages of 4 KiB after which the journal goes into the file, and what remains of the journal's own file after that. */
@@ -67,14 +68,19 @@ export class SqliteFile {
   static async open<Value>(path: string, use: (file: SqliteFile) => Value): Promise<Value> {
     const isNew = await isEmpty(path);
     if (!isNew) await checkHeader(path);
-    let file: SqliteFile | undefined;
-    try {
-      file = new SqliteFile(new Database(path, { create: true, readwrite: true }));
-      file.#prepare(Bun.file(path).size);
-      return use(file);
-    } catch (error) {
-      if (file !== undefined) file.#release();
-      throw new Error(sentence(path, error));
+    const patience = performance.now() + BUSY_MS;
+    for (;;) {
+      let file: SqliteFile | undefined;
+      try {
+        file = new SqliteFile(new Database(path, { create: true, readwrite: true }));
+        file.#prepare(Bun.file(path).size);
+        return use(file);
+      } catch (error) {
+        if (file !== undefined) file.#release();
+        // While a journal is brought in, SQLite says at once that it is busy, whatever its own timeout.
+        if (performance.now() > patience || !isBusy(error)) throw new Error(sentence(path, error));
+        await Bun.sleep(PAUSE_MS);
+      }
     }
   }
 
@@ -210,11 +216,15 @@ async function checkHeader(path: string): Promise<void> {
 
 class Corrupt extends Error {}
 
+function isBusy(error: unknown): boolean {
+  return String((error as { code?: unknown } | undefined)?.code).startsWith("SQLITE_BUSY");
+}
+
 /** What the user can do about it. */
 function sentence(path: string, error: unknown): string {
   const { code = "", message } = error as Error & { code?: string };
   const begins = (...codes: string[]) => codes.some((one) => code.startsWith(one));
-  if (begins("SQLITE_BUSY")) {
+  if (isBusy(error)) {
     return `${path} is in use, most likely by another Baton. Stop it, or name another file in BATON_ENGINE.`;
   }
   if (error instanceof Corrupt || begins("SQLITE_CORRUPT", "SQLITE_NOTADB")) {
