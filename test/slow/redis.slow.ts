@@ -188,7 +188,12 @@ class Storm {
     this.#publishing = false;
     await Promise.all(this.#publishers);
     for (const which of [0, 1]) {
-      const healthy = async () => (await fetch(`${this.url(which)}/health`)).status === 200;
+      // While all workers of a node are on their way, nobody listens there.
+      const healthy = () =>
+        fetch(`${this.url(which)}/health`).then(
+          ({ status }) => status === 200,
+          () => false,
+        );
       await until("the nodes to be healthy", healthy, LONG_MS);
     }
     expect(this.acknowledged.faults).toEqual([]);
