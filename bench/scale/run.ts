@@ -21,7 +21,7 @@ const AT_ONCE = 256;
 const STUCK_MS = 240_000;
 /** Over how long the old workers close their connections: as many a second as two cores can bring back, both ends of them. */
 const WINDOW_MS_MIN = 60_000;
-const BACK_PER_SECOND = 4_000;
+const BACK_PER_SECOND = 3_000;
 
 /** What the relay says. */
 const LOG = join(import.meta.dir, "../results/scale.log");
@@ -209,14 +209,18 @@ async function scale({ connections, workers, loads: count }: Scale): Promise<voi
   const old = childrenOf(server.pid);
   server.kill("SIGHUP");
   const back = until("came back", recovered, connections);
+  let isBack = false;
+  // One that takes the whole machine for half a minute leaves it to the others for twice as long.
+  const pauseMs = Math.max(windowMs / 10, 2_000 * Math.max(...reachS));
   const publishing = (async () => {
-    for (let i = 0; i < 10; i++) {
+    for (let i = 0; !isBack; i++) {
       await publish(`while they come back ${i}`);
       published++;
-      await Bun.sleep(windowMs / 10);
+      await Bun.sleep(pauseMs);
     }
   })();
   const backS = await back;
+  isBack = true;
   await publishing;
   await until("all received", received, published * connections);
   await until(
