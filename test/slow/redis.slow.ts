@@ -221,7 +221,7 @@ class Storm {
       journal.texts.push(...(await client.rest()));
       journal.check(name, texts.get(topic) as string[], this.acknowledged.retried, isWhole);
     }
-    expect(this.acknowledged.size).toBeGreaterThan(500);
+    expect(this.acknowledged.size).toBeGreaterThan(200);
     const count = this.journals.reduce((sum, journal) => sum + journal.count, 0);
     console.log(
       `${this.acknowledged.size} acknowledged, ${this.failures} attempts failed, ${count} given, ${told} losses told`,
@@ -304,7 +304,7 @@ test("G3, G5: Redis is killed and started again without its data, again and agai
   }
   await all.pause(500, 1_000);
   // Each client was told of each, if it was in when it happened; most were.
-  await all.check({ losses: all.journals.length * 2, isWhole: false });
+  await all.check({ losses: all.journals.length * 4, isWhole: false });
 }, 120_000);
 
 test("G6: all that Redis has is thrown away, again and again", async () => {
@@ -314,7 +314,7 @@ test("G6: all that Redis has is thrown away, again and again", async () => {
     await servers[0]?.command("FLUSHALL");
   }
   await all.pause(500, 1_000);
-  await all.check({ losses: all.journals.length * 2, isWhole: false });
+  await all.check({ losses: all.journals.length * 4, isWhole: false });
 }, 120_000);
 
 test("G8: connections to Redis are cut, of calls and of subscriptions", async () => {

@@ -189,7 +189,7 @@ export class ResumingStream extends Resuming {
     const events = new Events((fields) => this.#event(fields));
     socket.on("data", (bytes: Buffer) => {
       events.push(bytes);
-      if (events.refused) socket.destroy();
+      if (events.refused || events.over) socket.destroy();
     });
     socket.on("error", () => {});
     return new Promise((resolve) => {
@@ -235,6 +235,8 @@ class Events {
   /** It was answered by 200, or by something else. */
   opened = false;
   refused = false;
+  /** Its last chunk has come; the connection itself may stay open. */
+  over = false;
 
   constructor(take: (fields: Fields) => void) {
     this.#take = take;
@@ -250,6 +252,7 @@ class Events {
       const size = Number.parseInt(this.#bytes.toString("latin1", at, line), 16);
       const end = line + 2 + size;
       if (this.#bytes.length < end + 2) break;
+      if (size === 0) this.over = true;
       this.#text += this.#decoder.decode(this.#bytes.subarray(line + 2, end), { stream: true });
       at = end + 2;
     }
