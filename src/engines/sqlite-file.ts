@@ -7,8 +7,8 @@ const APPLICATION_ID = 0x4261_746e;
 const VERSION = 1;
 
 /** How long another process may hold the file when this one starts: as long as a restart overlaps. */
-const BUSY_MS = 1_000;
-const PAUSE_MS = 50;
+const BUSY_MS = 2_000;
+const BUSY_PAUSE_MS = 20;
 /** A larger file is not read through at the start: this much takes about a second. */
 const CHECK_BYTES = 256 * 2 ** 20;
 /** Pages of 4 KiB after which the journal goes into the file, and what remains of the journal's own file after that. */
@@ -77,9 +77,9 @@ export class SqliteFile {
         return use(file);
       } catch (error) {
         if (file !== undefined) file.#release();
-        // While a journal is brought in, SQLite says at once that it is busy, whatever its own timeout.
-        if (performance.now() > patience || !isBusy(error)) throw new Error(sentence(path, error));
-        await Bun.sleep(PAUSE_MS);
+        // SQLite's own timeout is not for the locks of an exclusive owner.
+        if (!isBusy(error) || performance.now() > patience) throw new Error(sentence(path, error));
+        await Bun.sleep(BUSY_PAUSE_MS);
       }
     }
   }
@@ -134,7 +134,7 @@ export class SqliteFile {
   /** Looks whether it can be used, makes what is missing, and sets it up. */
   #prepare(bytes: number): void {
     const database = this.#database;
-    database.run(`PRAGMA busy_timeout=${BUSY_MS}`);
+    database.run(`PRAGMA busy_timeout=${BUSY_PAUSE_MS}`);
     // Held from the first look on until the process ends, so that a second relay is refused.
     database.run("PRAGMA locking_mode=EXCLUSIVE");
     if (this.#value("SELECT count(*) FROM sqlite_schema") === 0) {
@@ -217,7 +217,8 @@ async function checkHeader(path: string): Promise<void> {
 class Corrupt extends Error {}
 
 function isBusy(error: unknown): boolean {
-  return String((error as { code?: unknown } | undefined)?.code).startsWith("SQLITE_BUSY");
+  const { code } = error as { code?: string };
+  return code?.startsWith("SQLITE_BUSY") === true;
 }
 
 /** What the user can do about it. */
