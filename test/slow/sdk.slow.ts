@@ -110,7 +110,7 @@ test("40 clients of the JavaScript SDK behind a proxy that cuts their connection
     }
     client.disconnect();
   }
-  expect(network.cuts).toBeGreaterThan(300);
+  expect(network.cuts).toBeGreaterThan(100);
   expectNoErrors(relay);
 }, 60_000);
 
@@ -142,7 +142,7 @@ test("40 clients of the Python SDK behind the same proxy see all of them too", a
     const ended = [...fleet.of(i, "disconnected"), ...fleet.of(i, "unsubscribed")];
     expect([...lost, ...ended], name).toEqual([]);
   }
-  expect(network.cuts).toBeGreaterThan(300);
+  expect(network.cuts).toBeGreaterThan(100);
   expectNoErrors(relay);
 }, 60_000);
 

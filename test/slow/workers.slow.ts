@@ -172,8 +172,8 @@ describe("workers", () => {
     process.kill(victim, "SIGSTOP");
     const stoppedAt = performance.now();
     await replaced(relay, [victim]);
-    // 5 s, and one until it is looked at; on a busy machine each waits longer for its turn.
-    expect(performance.now() - stoppedAt).toBeLessThan(25_000);
+    // 5 s, and one until it is looked at; so many times that as each core has processes that want it.
+    expect(performance.now() - stoppedAt).toBeLessThan(LONG_MS);
     const goal = publishing.count + 50;
     await until("some publications more", () => publishing.count > goal, LONG_MS);
     await haveAll(clients, await publishing.stop());
@@ -298,8 +298,9 @@ describe("workers", () => {
     expect(fewest).toBe(3);
     const sent = await publishing.stop();
     expect(publishing.refused).toBe(0);
-    // Each of them has come back once for each replacement.
-    expect(clients.map(({ ended }) => ended)).toEqual(clients.map(() => 10));
+    // Each has come back for each replacement, and seldom twice: to an old worker that had not stopped to listen yet.
+    for (const { ended } of clients) expect(ended).toBeGreaterThanOrEqual(10);
+    expect(clients.reduce((sum, { ended }) => sum + ended, 0)).toBeLessThan(clients.length * 11);
     await haveAll(clients, sent);
   });
 
