@@ -5,8 +5,8 @@ import { weaknesses } from "./consistency";
 import { createLog, type Log, shown } from "./edge/log";
 import { EngineFailure, start } from "./node";
 import { holdPort } from "./port";
+import { isStopped, killSiblings } from "./processes";
 import { SettingError } from "./setting";
-import { killSiblings } from "./siblings";
 import { type WorkerEvents, WorkerFailure, type WorkerProcess } from "./supervised-worker";
 import { Supervisor } from "./supervisor";
 import { work } from "./worker";
@@ -92,6 +92,7 @@ async function supervise(settings: Settings, log: Log): Promise<Service> {
     return {
       send: (text) => void child.send(text),
       kill: (signal) => child.kill(signal),
+      isStopped: () => isStopped(child.pid),
     };
   };
   const supervisor = new Supervisor({ settings, log, spawn });

@@ -24,6 +24,8 @@ export interface WorkerEvents {
 export interface WorkerProcess {
   send(text: string): void;
   kill(signal: "SIGKILL"): void;
+  /** Whether it is known that it will not answer: the system has stopped it. */
+  isStopped(): boolean;
 }
 
 export interface WorkerOptions {

@@ -197,7 +197,9 @@ export class Supervisor {
     for (const worker of this.#workers) {
       if (wasAsleep || !worker.isReady) worker.heardAt = now;
       if (this.hub === undefined) worker.order("answer");
-      if (now - worker.heardAt > SILENCE_MS * crowding) worker.kill("does not answer");
+      const silentMs = now - worker.heardAt;
+      const isStuck = () => silentMs > SILENCE_MS * crowding || worker.process.isStopped();
+      if (silentMs > SILENCE_MS && isStuck()) worker.kill("does not answer");
       const isLate = !worker.isReady && now - worker.startedAt > READY_MS * crowding;
       if (isLate) worker.kill("does not start");
     }
