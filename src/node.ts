@@ -42,10 +42,9 @@ export interface Running {
   readonly relay: Relay;
   /** Refuses what is new, ends connections over the shutdown window, then stops listening. */
   shutdown(): Promise<void>;
-  /**
-   * The same for one of several that share a port: it stops to listen first, and serves the requests that still come on
-   * open connections to the end.
-   */
+  /** Takes no new connections. For one of several that share a port. */
+  stopListening(): void;
+  /** After that, the end: it serves the requests that still come on open connections until it is reached. */
   retire(): Promise<void>;
   /** Stops at once. */
   stop(): Promise<void>;
@@ -147,8 +146,10 @@ export async function start(
       await closeAll();
       await stop();
     },
-    async retire() {
+    stopListening() {
       server.stop(false);
+    },
+    async retire() {
       await closeAll();
       await stop();
     },

@@ -26,6 +26,9 @@ const CROWDING_MAX = 12;
 /** How long a worker may take to listen. */
 const READY_MS = 30_000;
 
+/** How far apart old workers stop to listen: a client that one has refused has tried again by then. */
+const APART_MS = 100;
+
 /** How long beyond the shutdown window a worker may take to end. */
 const END_MS = 5_000;
 
@@ -167,9 +170,14 @@ export class Supervisor {
       () => false,
     );
     if (this.#isEnding) return;
-    // All at once, so that each client has to come back once.
     const leaving = started ? this.#serving : news;
     for (const worker of news) worker.onTrial = !started;
+    // One after the other: what waits at a port that is given up is refused, and shall not be refused twice.
+    for (const worker of leaving) {
+      worker.order("stop listening");
+      await Bun.sleep(APART_MS);
+    }
+    // Then all at once, so that each client has to come back once.
     await Promise.all(
       leaving.map(async (worker) => {
         worker.order("retire");

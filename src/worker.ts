@@ -10,7 +10,7 @@ import { type Running, sharesEngine, start } from "./node";
 const FLUSH_MS = 1_000;
 
 /** What a supervisor tells its worker beside what the engine has to say. */
-export type Order = { readonly order: "retire" | "shutdown" | "answer" };
+export type Order = { readonly order: "stop listening" | "retire" | "shutdown" | "answer" };
 
 /** What a worker tells its supervisor beside the engine's calls. */
 export type Report = { readonly ready: string };
@@ -40,6 +40,7 @@ export async function work(
       const told = message as FromHub | Order;
       if ("order" in told) {
         if (told.order === "answer") return;
+        if (told.order === "stop listening") return running?.stopListening();
         const ending = told.order === "retire" ? running?.retire() : running?.shutdown();
         Promise.resolve(ending).then(() => ended.resolve("ended"), ended.reject);
       } else engine.heard(told);
