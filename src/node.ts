@@ -20,9 +20,6 @@ import { TopicRules } from "./relay/rules";
 /** How long the last close frames may take to leave, beyond the shutdown window. */
 const FLUSH_MS = 1_000;
 
-/** How often first topics are let in that wait for a client which keeps silent. */
-const RELEASE_MS = 50;
-
 /** The engine did not start; its message is the one line that the user sees. */
 export class EngineFailure extends Error {}
 
@@ -119,12 +116,10 @@ export async function start(
   const { pingMs, pongMs, registrationTtlMs } = settings;
   const tickMs = Math.min(1_000, Math.max(10, Math.min(pingMs, pongMs, registrationTtlMs) / 4));
   const ticking = setInterval(() => relay.sweep(), tickMs);
-  const releasing = setInterval(() => relay.release(), RELEASE_MS);
 
   const stop = async (): Promise<void> => {
     relay.beginShutdown();
     clearInterval(ticking);
-    clearInterval(releasing);
     await engine.close();
     await server.stop(true);
   };

@@ -22,6 +22,8 @@ export interface RecoveryOptions {
   readonly now: () => number;
   /** Does the work in another turn of the loop. */
   readonly later: (work: () => void) => void;
+  /** Does the work after so many ms. */
+  readonly after: (ms: number, work: () => void) => () => void;
   /** False when the connection has ended. */
   readonly send: (connection: Connection, frame: string) => boolean;
   readonly end: (connection: Connection, why: CloseName) => void;
@@ -60,9 +62,11 @@ export class Recovery {
       end: options.end,
     });
     this.catchUp = new CatchUp({ ...options, reading: this.#reading });
-    this.holding = new Holding(options.now, (connection, progress, entrance) =>
-      this.catchUp.finish(connection, progress, entrance),
-    );
+    this.holding = new Holding({
+      ...options,
+      letIn: (connection, progress, entrance) =>
+        this.catchUp.finish(connection, progress, entrance),
+    });
   }
 
   /**

@@ -55,6 +55,7 @@ export class Relay {
       backpressureBytes: options.limits.backpressureBytes,
       now: options.now,
       later: options.later,
+      after: options.after,
       send: (connection, frame) => this.#delivery.send(connection, frame),
       end,
     });
@@ -274,11 +275,6 @@ export class Relay {
       if (newWindow) connection.frames = 0;
       if (this.#heartbeat.overdue(connection, now)) this.end(connection, "no_pong");
     }
-  }
-
-  /** To be called every few hundred milliseconds: lets in whose client keeps silent. Cost: those that wait. */
-  release(): void {
-    this.#recovery.holding.release();
   }
 
   /** Refuses (`invalid_topic`, `too_many_topics`, `permission_denied`) what a connection's client may not choose. */

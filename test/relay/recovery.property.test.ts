@@ -249,7 +249,7 @@ const steps: fc.Arbitrary<Step>[] = [
       for (const { connection } of clients) if (connection) sim.relay.pong(connection);
       sim.pass(ms);
       for (const { connection } of clients) if (connection) sim.relay.pong(connection);
-      sim.relay.release();
+      sim.ring();
     }),
   ),
 ];
@@ -275,7 +275,7 @@ async function settle(world: World, rounds: (() => Promise<unknown>) | undefined
       drain(client);
     }
     world.sim.now += 300;
-    world.sim.relay.release();
+    world.sim.ring();
     await new Promise((resolve) => setImmediate(resolve));
   }
 }

@@ -106,6 +106,7 @@ export class Simulation implements Outlet {
   /** Hears of each publication just before it is delivered. */
   onDeliver: (publication: Publication) => void = () => {};
   #ids = 0;
+  #timers: { readonly at: number; readonly work: () => void }[] = [];
 
   /** `makeEngine` is given this simulation's clock. */
   constructor(
@@ -125,6 +126,13 @@ export class Simulation implements Outlet {
       random: () => 0.5,
       later: setImmediate,
       ...OPEN,
+      after: (ms, work) => {
+        const timer = { at: this.now + ms, work };
+        this.#timers.push(timer);
+        return () => {
+          this.#timers = this.#timers.filter((other) => other !== timer);
+        };
+      },
     });
     engine.start({
       ...NOBODY,
@@ -157,6 +165,14 @@ export class Simulation implements Outlet {
   pass(ms: number): void {
     this.now += ms;
     this.relay.sweep();
+    this.ring();
+  }
+
+  /** Does what was to be done by now. */
+  ring(): void {
+    const due = this.#timers.filter(({ at }) => at <= this.now);
+    this.#timers = this.#timers.filter(({ at }) => at > this.now);
+    for (const { work } of due) work();
   }
 }
 
