@@ -45,17 +45,9 @@ let recovered = 0;
 let faults: string[] = [];
 let impatient = 0;
 
-/**
- * How many come back at once, which is less than may open at once: each that is late takes the machine's time from the others,
- * who have twice as many workers to share it with.
- */
-const BACK_AT_ONCE = 32;
-
 /** Links that are to connect, and how many do. */
 const waiting: Link[] = [];
 let connecting = 0;
-/** All have been open at once. */
-let hasOpened = false;
 let turn = 0;
 let reading: Socket<Link> | undefined;
 
@@ -64,8 +56,7 @@ function fault(what: string): void {
 }
 
 function pump(): void {
-  const most = hasOpened ? Math.min(BACK_AT_ONCE, crowd.atOnce) : crowd.atOnce;
-  while (connecting < most && waiting.length > 0) {
+  while (connecting < crowd.atOnce && waiting.length > 0) {
     connecting++;
     const link = waiting.pop() as Link;
     link.state = "upgrading";
@@ -176,7 +167,6 @@ function entered(link: Link, reply: { offset: number; epoch: string; recovered?:
   epoch = reply.epoch;
   link.state = "open";
   open++;
-  hasOpened ||= open === links.length;
   link.settle();
 }
 
