@@ -29,8 +29,8 @@ const BEHIND = 15;
 const MANY = 4;
 
 /**
- * How often the allocator (mimalloc) of a worker looks for memory to give back, in ms: ten times a second, as Bun has it, is
- * half a percent of a core for each worker, whatever it does.
+ * How often the allocator (mimalloc) of a worker looks for memory to give back, in ms: as often as Bun has it, that took half
+ * a percent of a core for each worker under load.
  */
 const PURGE_MS = "10000";
 

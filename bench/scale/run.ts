@@ -208,7 +208,6 @@ async function scale({ connections, workers, loads: count }: Scale): Promise<voi
   const relayBefore = relayMemory(server.pid);
   for (const load of loads) load.order({ kind: "open" });
   const openS = await until("open", open, connections);
-  note(`open in ${openS.toFixed(0)} s`);
   await Bun.sleep(5_000);
   const each = (bytes: number) => `${(bytes / connections / 1024).toFixed(2)} KB`;
   const relay = relayMemory(server.pid) - relayBefore;
