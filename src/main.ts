@@ -5,7 +5,7 @@ import { weaknesses } from "./consistency";
 import { createLog, type Log, shown } from "./edge/log";
 import { EngineFailure, start } from "./node";
 import { holdPort } from "./port";
-import { isStopped, killSiblings } from "./processes";
+import { killSiblings, ProcessClock } from "./processes";
 import { SettingError } from "./setting";
 import { type WorkerEvents, WorkerFailure, type WorkerProcess } from "./supervised-worker";
 import { Supervisor } from "./supervisor";
@@ -105,10 +105,11 @@ async function supervise(settings: Settings, log: Log): Promise<Service> {
     // They all wait for the supervisor, which therefore goes first where cores are scarce.
     const isOneOfMany = settings.workers > MANY * availableParallelism();
     if (isOneOfMany) setPriority(child.pid, Math.min(19, getPriority() + BEHIND));
+    const clock = new ProcessClock(child.pid);
     return {
       send: (text) => void child.send(text),
       kill: (signal) => child.kill(signal),
-      isStopped: () => isStopped(child.pid),
+      time: () => clock.now(),
     };
   };
   const supervisor = new Supervisor({ settings, log, spawn });

@@ -6,6 +6,12 @@ import { type Hub, type LocalEngine, Member } from "./engines/hub";
 import type { Wave } from "./engines/wave";
 import type { Order, Report } from "./worker";
 
+/** One that says nothing for so long is stuck: it is killed, since its socket goes on taking connections. */
+const SILENCE_MS = 5_000;
+
+/** How long it may take to listen. */
+const READY_MS = 30_000;
+
 /** A worker ended before it listened. With code 1 it has said why. */
 export class WorkerFailure extends Error {
   readonly code: number | null;
@@ -24,8 +30,8 @@ export interface WorkerEvents {
 export interface WorkerProcess {
   send(text: string): void;
   kill(signal: "SIGKILL"): void;
-  /** Whether it is known that it will not answer: the system has stopped it. */
-  isStopped(): boolean;
+  /** How much time it has had since its start, in ms: not that in which it could have run but had no core. */
+  time(): number;
 }
 
 export interface WorkerOptions {
@@ -51,7 +57,6 @@ export class SupervisedWorker {
   readonly process: WorkerProcess;
   readonly member: Member | undefined;
   readonly channel: Channel;
-  heardAt = performance.now();
   isReady = false;
   /** It is to take another one's place, and counts from then on. */
   onTrial = false;
@@ -59,6 +64,10 @@ export class SupervisedWorker {
   isEnding = false;
   hasExited = false;
   #isKilled = false;
+  #hasSpoken = true;
+  /** By its own time, as it said something last, and must have ended. */
+  #spokeAt = 0;
+  #endsBy = Number.POSITIVE_INFINITY;
   readonly #log: Log;
 
   constructor(name: string, supervisor: Holder, { log, spawn }: WorkerOptions) {
@@ -77,7 +86,7 @@ export class SupervisedWorker {
     if (engine !== undefined) this.member = new Member(name, this.channel, engine);
     this.process = spawn({
       text: (text) => {
-        this.heardAt = performance.now();
+        this.#hasSpoken = true;
         this.channel.heard(text);
       },
       exited: (code) => {
@@ -102,9 +111,27 @@ export class SupervisedWorker {
     this.process.kill("SIGKILL");
   }
 
+  /** Has it end; it may take so long, of its own time. Resolves when it has exited. */
+  end(order: "retire" | "shutdown", withinMs: number): Promise<void> {
+    this.order(order);
+    this.#endsBy = this.process.time() + withinMs;
+    return this.exited.promise;
+  }
+
   order(order: Order["order"]): void {
     if (order !== "answer") this.isEnding = true;
     this.channel.push({ order } satisfies Order);
+  }
+
+  /** To be called about each second: kills it if it is stuck. `isForgiven`: its supervisor was asleep, and heard nobody. */
+  look(isForgiven: boolean): void {
+    const time = this.process.time();
+    if (this.#hasSpoken || isForgiven) this.#spokeAt = time;
+    this.#hasSpoken = false;
+    if (!this.isReady) {
+      if (time > READY_MS) this.kill("does not start");
+    } else if (time - this.#spokeAt > SILENCE_MS) this.kill("does not answer");
+    else if (time > this.#endsBy) this.kill("does not end");
   }
 
   #receive(message: FromWorker | Report, hub: Hub | undefined): void {

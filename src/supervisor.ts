@@ -1,17 +1,17 @@
 // The supervisor: starts workers that share the port, has the engine that they share, starts again what dies, and
 // replaces all of them.
-import { availableParallelism, loadavg } from "node:os";
+import { availableParallelism } from "node:os";
 import type { Settings } from "./config";
 import { Hub, type LocalEngine } from "./engines/hub";
 import { Wave } from "./engines/wave";
 import { makeEngine, sharesEngine, startEngine } from "./node";
 import { SupervisedWorker, type WorkerOptions } from "./supervised-worker";
 
-/** A worker that says nothing for so long is stuck: it is killed, since its socket goes on taking connections. */
-const SILENCE_MS = 5_000;
-
 /** How often workers are told the engine's state, which they must acknowledge. */
 const TICK_MS = 1_000;
+
+/** A supervisor that was not called for so long was stopped or had no core itself. */
+const ASLEEP_MS = 2_500;
 
 /** A worker that dies sooner than this after its start makes the next start wait, up to this long. */
 const SOON_MS = 10_000;
@@ -19,12 +19,6 @@ const PAUSE_MS = 5_000;
 
 /** So many such deaths in a row end the relay, unless other workers serve. */
 const DEATHS_MAX = 20;
-
-/** A crowded machine makes patience with workers longer, up to so many times. */
-const CROWDING_MAX = 12;
-
-/** How long a worker may take to listen. */
-const READY_MS = 30_000;
 
 /** How far apart old workers stop to listen: a client that one has refused has tried again by then. */
 const APART_MS = 100;
@@ -94,12 +88,7 @@ export class Supervisor {
   async shutdown(): Promise<void> {
     this.#isEnding = true;
     const { shutdownMs } = this.#options.settings;
-    await Promise.all(
-      [...this.#workers].map(async (worker) => {
-        worker.order("shutdown");
-        await this.#end(worker, shutdownMs + END_MS);
-      }),
-    );
+    await Promise.all([...this.#workers].map((one) => one.end("shutdown", shutdownMs + END_MS)));
     clearInterval(this.#ticking);
     await this.engine?.close();
   }
@@ -178,38 +167,18 @@ export class Supervisor {
       await Bun.sleep(APART_MS);
     }
     // Then all at once, so that each client has to come back once.
-    await Promise.all(
-      leaving.map(async (worker) => {
-        worker.order("retire");
-        await this.#end(worker, settings.shutdownMs + END_MS);
-      }),
-    );
+    await Promise.all(leaving.map((one) => one.end("retire", settings.shutdownMs + END_MS)));
     if (!started) throw new Error("a new worker does not start: the old ones go on");
-  }
-
-  async #end(worker: SupervisedWorker, ms: number): Promise<void> {
-    const late = setTimeout(() => worker.kill("does not end"), ms);
-    await worker.exited.promise;
-    clearTimeout(late);
   }
 
   #tick(): void {
     const now = performance.now();
-    // Stopped itself, it has heard nothing of anybody.
-    const wasAsleep = now - this.#tickedAt > SILENCE_MS / 2;
+    const wasAsleep = now - this.#tickedAt > ASLEEP_MS;
     this.#tickedAt = now;
     this.hub?.sweep();
-    // Where the machine has more to do than it can, each waits longer for its turn.
-    const load = (loadavg()[0] ?? 0) / availableParallelism();
-    const crowding = Math.min(CROWDING_MAX, Math.max(1, load));
     for (const worker of this.#workers) {
-      if (wasAsleep || !worker.isReady) worker.heardAt = now;
       if (this.hub === undefined) worker.order("answer");
-      const silentMs = now - worker.heardAt;
-      const isStuck = () => silentMs > SILENCE_MS * crowding || worker.process.isStopped();
-      if (silentMs > SILENCE_MS && isStuck()) worker.kill("does not answer");
-      const isLate = !worker.isReady && now - worker.startedAt > READY_MS * crowding;
-      if (isLate) worker.kill("does not start");
+      worker.look(wasAsleep);
     }
   }
 }

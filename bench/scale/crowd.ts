@@ -31,6 +31,10 @@ interface Link {
   since: number;
   /** The last publication that it has; -1 before it was told where the topic is. */
   offset: number;
+  /** When it was lost, in ms; 0 while it is open or never was. */
+  lostAt: number;
+  /** It was lost and came back. */
+  isBack: boolean;
   /** Ends the wait for this connection to open. */
   settle: () => void;
 }
@@ -41,11 +45,14 @@ let epoch = "";
 let registered = 0;
 let open = 0;
 let received = 0;
-let recovered = 0;
+let back = 0;
 let faults: string[] = [];
-let impatient = 0;
+/** Attempts to connect that came to nothing. */
+let again = 0;
+/** The longest that one was away, in ms. */
+let awayMs = 0;
 
-/** Links that are to connect, and how many do. */
+/** Links that are to connect, the first one first, and how many do. */
 const waiting: Link[] = [];
 let connecting = 0;
 let turn = 0;
@@ -58,7 +65,7 @@ function fault(what: string): void {
 function pump(): void {
   while (connecting < crowd.atOnce && waiting.length > 0) {
     connecting++;
-    const link = waiting.pop() as Link;
+    const link = waiting.shift() as Link;
     link.state = "upgrading";
     link.rest = undefined;
     link.since = performance.now();
@@ -86,12 +93,18 @@ function pump(): void {
 /** It comes back a moment later. */
 function lost(link: Link): void {
   if (link.state === "closed") return;
-  if (link.state === "open") open--;
+  const wasOpen = link.state === "open";
+  if (wasOpen) {
+    open--;
+    link.lostAt = performance.now();
+  } else again++;
   link.state = "closed";
   link.socket = undefined;
   link.settle();
   setTimeout(() => {
-    waiting.push(link);
+    // Who was in vain at the door goes before those who come back after it.
+    if (wasOpen) waiting.push(link);
+    else waiting.unshift(link);
     pump();
   }, Math.random() * BACK_MS);
 }
@@ -149,7 +162,6 @@ const take = (opcode: number, bytes: Uint8Array, start: number, end: number): vo
   } else if (opcode === TEXT) {
     const frame = JSON.parse(Buffer.from(bytes.subarray(start, end)).toString());
     if (frame.error?.code === "engine_unavailable") {
-      impatient++;
       socket.terminate();
       lost(link);
     } else if (frame.topics !== undefined) entered(link, frame.topics[TOPIC]);
@@ -162,8 +174,13 @@ const take = (opcode: number, bytes: Uint8Array, start: number, end: number): vo
 
 function entered(link: Link, reply: { offset: number; epoch: string; recovered?: boolean }): void {
   if (link.offset < 0) link.offset = reply.offset;
-  else if (reply.recovered === true) recovered++;
-  else fault("what was missed was not recovered");
+  else {
+    if (!link.isBack) back++;
+    link.isBack = true;
+    const away = performance.now() - link.lostAt;
+    awayMs = Math.max(awayMs, away);
+    if (reply.recovered !== true) fault(`not recovered after ${Math.round(away / 1000)} s`);
+  }
   epoch = reply.epoch;
   link.state = "open";
   open++;
@@ -181,7 +198,7 @@ async function obey(order: Order): Promise<void> {
         const settle = () => {};
         links.push({
           ...{ path: `${path}?format=json`, state: "closed", rest: undefined, socket: undefined },
-          ...{ since: 0, offset: -1, settle },
+          ...{ since: 0, offset: -1, lostAt: 0, isBack: false, settle },
         });
       }
       registered = links.length;
@@ -196,14 +213,13 @@ process.on("message", (order: Order) => {
   obey(order).catch((error: Error) => fault(error.message));
 });
 setInterval(() => {
-  process.send?.({ registered, open, received, recovered, impatient, faults } satisfies State);
+  process.send?.({ registered, open, received, back, again, awayMs, faults } satisfies State);
   faults = [];
 }, STATE_MS);
 setInterval(() => {
   const late = performance.now() - PATIENCE_MS;
   for (const link of links) {
     if ((link.state !== "upgrading" && link.state !== "greeting") || link.since > late) continue;
-    impatient++;
     link.socket?.terminate();
     lost(link);
   }

@@ -23,9 +23,11 @@ export interface State {
   readonly open: number;
   /** Publications that came: each once, right after the one before. */
   readonly received: number;
-  /** Connections that were lost, came back and were told that they get all they missed. */
-  readonly recovered: number;
-  /** Attempts to connect that were given up without an answer, or told to try again. */
-  readonly impatient: number;
+  /** Connections that were lost and came back; it is a fault if they were not told that they get all they missed. */
+  readonly back: number;
+  /** Attempts to connect that came to nothing and were made again. */
+  readonly again: number;
+  /** The longest that one was away before it was back, in ms. */
+  readonly awayMs: number;
   readonly faults: readonly string[];
 }

@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { ProcessClock } from "../../src/processes";
 import { Caller } from "../support/deployments";
 import { Folder } from "../support/engines";
 import { memoryKb } from "../support/memory";
@@ -196,6 +197,32 @@ describe("workers", () => {
     await Promise.all(storms.map((each) => each.stop()));
     await haveAll(clients, await own.stop());
     expect(await children(relay.pid)).toEqual(workers);
+  });
+
+  test("F4: that get no core to run on are waited for, however long", async () => {
+    const relay = await start();
+    const [starved = 0] = await children(relay.pid);
+    // One core for it alone with busy loops, which all go before it.
+    const onOneCore = ["taskset", "--all-tasks", "--cpu-list", "--pid", "0", String(starved)];
+    const lastOfAll = ["chrt", "--all-tasks", "--idle", "--pid", "0", String(starved)];
+    for (const command of [onOneCore, lastOfAll]) Bun.spawnSync(command);
+    const loops = Array.from({ length: 20 }, () =>
+      Bun.spawn(["taskset", "--cpu-list", "0", process.execPath, "-e", "for (;;);"]),
+    );
+    try {
+      const clock = new ProcessClock(starved);
+      const isStarving = async () => {
+        await Bun.sleep(500);
+        return performance.now() - begunAt - clock.now() > 15_000;
+      };
+      const begunAt = performance.now();
+      await until("it to starve", isStarving, LONG_MS);
+    } finally {
+      for (const loop of loops) loop.kill("SIGKILL");
+    }
+    expect(await children(relay.pid)).toContain(starved);
+    const said = relay.lines.map(({ msg }) => msg);
+    expect(said).not.toContain("a worker does not answer: it is killed");
   });
 
   test("F9: that read nothing of what they are sent cost bounded memory until they are killed", async () => {
