@@ -1,8 +1,10 @@
 // Which channels of a Redis server this node hears: one for each topic that is followed, besides those that it always hears.
 // Changes go to the server in batches, one after the other, so that however fast topics are followed and left, what waits to be
 // said is never more than the difference.
+import { Arrivals } from "./redis-arrivals";
 import type { Keys } from "./redis-keys";
 import type { RedisLink } from "./redis-link";
+import type { Wave } from "./wave";
 
 /** Channels in one command, and topics in one batch. */
 const COMMAND_MAX = 1_000;
@@ -10,6 +12,8 @@ const BATCH_MAX = 10_000;
 
 export interface ChannelsOptions {
   readonly keys: Keys;
+  /** That of all servers, in which messages of topics are handed on. */
+  readonly wave: Wave;
   /** At least one, or Bun's client leaves its mode with the last topic, and refuses what it is asked in that moment. */
   readonly always: readonly string[];
   readonly onAlways: (message: string) => void;
@@ -21,6 +25,7 @@ export interface ChannelsOptions {
 
 export class Channels {
   readonly #options: ChannelsOptions;
+  readonly #arrivals: Arrivals;
   #link: RedisLink | undefined;
   /** Topics whose channels the server was told. */
   #subscribed = new Set<string>();
@@ -30,6 +35,7 @@ export class Channels {
 
   constructor(options: ChannelsOptions) {
     this.#options = options;
+    this.#arrivals = new Arrivals(options.wave);
   }
 
   /** A topic is followed from now on. */
@@ -59,8 +65,9 @@ export class Channels {
     this.#soon();
   }
 
-  /** The connection has broken. */
+  /** The connection has broken: what came over it is handed on. */
   down(): void {
+    this.#arrivals.flush();
     this.#link = undefined;
   }
 
@@ -112,7 +119,8 @@ export class Channels {
 
   /** One and the same for all: Bun's client calls each that it was ever given for a channel. */
   readonly #onTopic = (message: string, channel: string): void => {
-    this.#options.onTopic(this.#options.keys.topicOf(channel), message);
+    const { keys, onTopic } = this.#options;
+    this.#arrivals.add(() => onTopic(keys.topicOf(channel), message));
   };
 }
 

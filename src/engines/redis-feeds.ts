@@ -2,10 +2,9 @@
 // after a lost connection, and compared with the server now and then, since a subscription cannot tell what it has missed.
 import { EngineUnavailable, type Page, type Range } from "../relay/engine";
 import type { Position } from "../relay/publication";
-import { Channels, slices } from "./redis-channels";
+import { Channels, type ChannelsOptions, slices } from "./redis-channels";
 import { type Arrival, Feed } from "./redis-feed";
 import { closeGap } from "./redis-gap";
-import type { Keys } from "./redis-keys";
 import type { RedisLink } from "./redis-link";
 import { arrivalOf } from "./redis-wire";
 
@@ -30,8 +29,7 @@ export interface Place extends Position {
   readonly before: number;
 }
 
-export interface FeedsOptions {
-  readonly keys: Keys;
+export interface FeedsOptions extends Pick<ChannelsOptions, "keys" | "wave"> {
   /** Channels that are always heard, and what comes over them. */
   readonly inboxes: readonly string[];
   readonly heard: (message: string) => void;
@@ -78,7 +76,7 @@ export class Feeds {
   constructor(options: FeedsOptions) {
     this.#options = options;
     this.#channels = new Channels({
-      keys: options.keys,
+      ...options,
       always: options.inboxes,
       onAlways: options.heard,
       onTopic: (topic, message) => this.#arrived(topic, message),
@@ -157,8 +155,8 @@ export class Feeds {
 
   /** The connection has broken. */
   down(why: EngineUnavailable): void {
-    this.#isUp = false;
     this.#channels.down();
+    this.#isUp = false;
     for (const followed of this.#followed.values()) {
       followed.feed.hold();
       followed.feed.end();

@@ -8,8 +8,7 @@ import type { EngineOptions } from "./options";
 import { Counts } from "./redis-counts";
 import { runOf } from "./redis-diagnosis";
 import type { Arrival } from "./redis-feed";
-import { type Asked, Feeds, type Place } from "./redis-feeds";
-import type { Keys } from "./redis-keys";
+import { type Asked, Feeds, type FeedsOptions, type Place } from "./redis-feeds";
 import { RedisLink } from "./redis-link";
 import { REGISTRATIONS } from "./redis-registration-scripts";
 import { ServerClock } from "./redis-server-clock";
@@ -19,12 +18,10 @@ import { bodyOf, publicationOf } from "./redis-wire";
 /** Errors that mean: it is full, cannot write its file, or has too few replicas for a write. */
 const REFUSES = /[ -](OOM|MISCONF|NOREPLICAS) /;
 
-export interface ShardOptions extends EngineOptions {
+export interface ShardOptions
+  extends EngineOptions,
+    Pick<FeedsOptions, "keys" | "wave" | "inboxes" | "heard"> {
   readonly url: string;
-  readonly keys: Keys;
-  /** Channels that are always heard, and what comes over them. */
-  readonly inboxes: readonly string[];
-  readonly heard: (message: string) => void;
   readonly deliver: (publication: Publication) => number;
   readonly lost: (topic: string) => void;
   /** It can be used, for the first time or again. */

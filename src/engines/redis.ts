@@ -15,6 +15,7 @@ import { Keys } from "./redis-keys";
 import { RedisRegistrations } from "./redis-registrations";
 import { Ring } from "./redis-ring";
 import { Shard } from "./redis-shard";
+import { Wave } from "./wave";
 
 /** What cannot become right by waiting: it ends the start. */
 const HOPELESS = /WRONGPASS|NOAUTH|NOPERM|invalid password|Redis Cluster|needs 6\.2|HELLO|DB index/;
@@ -43,12 +44,14 @@ export class RedisEngine implements Engine {
     this.#keys = new Keys(options.prefix);
     const { everybody } = this.#keys;
     const urls = list.split(",");
+    const wave = new Wave();
     const home = new Ring(urls, (url) => url).of("registrations");
     const shard = (url: string): Shard =>
       new Shard({
         ...options,
         url,
         keys: this.#keys,
+        wave,
         warn: (sentence) => {
           if (this.#warnings === undefined) this.#warn(sentence);
           else this.#warnings.push(sentence);

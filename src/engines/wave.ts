@@ -1,6 +1,7 @@
-// Publications leave for the workers in waves: the next one when all workers have taken the last. What a worker takes in
-// one turn of its loop leaves in one send for each socket, and sends are nearly all that a delivery costs. Handed over as
-// they come, those of 16 publishers on 4 workers left in twice as many sends as from one process; in waves in as many.
+// Publications leave for the workers in waves: the next one when all workers have taken the last. In the same way a node
+// hands on what it hears of Redis. What is taken in one turn of a loop leaves in one send for each socket, and sends are
+// nearly all that a delivery costs. Handed over as they come, those of 16 publishers on 4 workers left in twice as many
+// sends as from one process; in waves in as many.
 
 /** The longest that a publication waits for a worker to have taken the last wave. */
 const WAIT_MAX_MS = 25;

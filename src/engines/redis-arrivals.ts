@@ -1,0 +1,31 @@
+// What a node hears of the topics that it follows, handed on in waves, as a supervisor hands it to its workers: while the
+// sockets take one wave, what arrives is kept for the next, and leaves in one send for each socket.
+import type { Wave, Waver } from "./wave";
+
+export class Arrivals implements Waver {
+  readonly #wave: Wave;
+  #waiting: (() => void)[] = [];
+  /** How long the last one took, with all that was sent, in ms. */
+  #spentMs = 0;
+
+  constructor(wave: Wave) {
+    this.#wave = wave;
+  }
+
+  /** `take` is called after those that were added before it, in this turn or with the next wave. */
+  add(take: () => void): void {
+    if (this.#waiting.push(take) === 1) this.#wave.join(this);
+  }
+
+  flush(): void {
+    if (this.#waiting.length === 0) return;
+    const begunAt = performance.now();
+    this.#wave.given(this, this.#spentMs);
+    for (const take of this.#waiting.splice(0)) take();
+    // By then the loop has sent what they caused, and by the time after that it has read what came of it.
+    setImmediate(() => {
+      this.#spentMs = performance.now() - begunAt;
+      setImmediate(() => this.#wave.taken(this));
+    });
+  }
+}
