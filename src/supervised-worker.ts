@@ -7,7 +7,7 @@ import type { Wave } from "./engines/wave";
 import type { Order, Report } from "./worker";
 
 /** One that says nothing for so long is stuck: it is killed, since its socket goes on taking connections. */
-const SILENCE_MS = 5_000;
+export const SILENCE_MS = 5_000;
 
 /** How long it may take to listen. */
 const READY_MS = 30_000;

@@ -5,13 +5,10 @@ import type { Settings } from "./config";
 import { Hub, type LocalEngine } from "./engines/hub";
 import { Wave } from "./engines/wave";
 import { makeEngine, sharesEngine, startEngine } from "./node";
-import { SupervisedWorker, type WorkerOptions } from "./supervised-worker";
+import { SILENCE_MS, SupervisedWorker, type WorkerOptions } from "./supervised-worker";
 
 /** How often workers are told the engine's state, which they must acknowledge. */
 const TICK_MS = 1_000;
-
-/** A supervisor that was not called for so long was stopped or had no core itself. */
-const ASLEEP_MS = 2_500;
 
 /** A worker that dies sooner than this after its start makes the next start wait, up to this long. */
 const SOON_MS = 10_000;
@@ -173,7 +170,8 @@ export class Supervisor {
 
   #tick(): void {
     const now = performance.now();
-    const wasAsleep = now - this.#tickedAt > ASLEEP_MS;
+    // Stopped itself, it has heard nothing of anybody.
+    const wasAsleep = now - this.#tickedAt > SILENCE_MS / 2;
     this.#tickedAt = now;
     this.hub?.sweep();
     for (const worker of this.#workers) {

@@ -31,7 +31,7 @@ interface Link {
   since: number;
   /** The last publication that it has; -1 before it was told where the topic is. */
   offset: number;
-  /** When it was lost, in ms; 0 while it is open or never was. */
+  /** When it was lost last, in ms; 0 if it never was. */
   lostAt: number;
   /** It was lost and came back. */
   isBack: boolean;

@@ -175,7 +175,7 @@ async function scale({ connections, workers, loads: count }: Scale): Promise<voi
       BATON_WORKERS: String(workers),
       BATON_REGISTRATIONS_MAX: "10000000",
       BATON_REGISTRATION_TTL_MS: "1800000",
-      // Longer than anybody is away: on two cores a million are back after ten minutes.
+      // Longer than anybody is away: with a million on two cores some are for minutes.
       BATON_HISTORY_TTL_MS: "1800000",
       BATON_PING_MS: "300000",
       BATON_PONG_MS: "60000",

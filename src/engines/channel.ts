@@ -1,6 +1,6 @@
 // Messages between the supervisor and a worker, as JSON texts: those of a loop turn leave together, and what the other
 // side has not read is counted, since neither Bun's send() nor the pipe pushes back.
-import type { Wave } from "./wave";
+import { type Wave, watchTaking } from "./wave";
 
 /** Characters that the other side may leave unread: one that reads leaves less than a second's worth. */
 export const UNREAD_MAX = 67_108_864;
@@ -125,14 +125,13 @@ export class Channel {
       this.#acknowledging ??= setTimeout(() => this.#acknowledge(), ACKNOWLEDGE_MS);
       return;
     }
-    // By then the loop has sent what they caused, and by the time after that it has read what came of it.
-    setImmediate(() => {
-      this.#spentMs = now() - begunAt;
-      setImmediate(() => {
-        this.#read = Math.max(this.#read, number);
-        if (this.#queue.length > 0) this.flush();
-        else this.#acknowledge();
-      });
+    const sent = (ms: number) => {
+      this.#spentMs = ms;
+    };
+    watchTaking(now, begunAt, sent, () => {
+      this.#read = Math.max(this.#read, number);
+      if (this.#queue.length > 0) this.flush();
+      else this.#acknowledge();
     });
   }
 

@@ -1,6 +1,8 @@
 // What a node hears of the topics that it follows, handed on in waves, as a supervisor hands it to its workers: while the
 // sockets take one wave, what arrives is kept for the next, and leaves in one send for each socket.
-import type { Wave, Waver } from "./wave";
+import { type Wave, type Waver, watchTaking } from "./wave";
+
+const now = () => performance.now();
 
 export class Arrivals implements Waver {
   readonly #wave: Wave;
@@ -19,13 +21,12 @@ export class Arrivals implements Waver {
 
   flush(): void {
     if (this.#waiting.length === 0) return;
-    const begunAt = performance.now();
+    const begunAt = now();
     this.#wave.given(this, this.#spentMs);
     for (const take of this.#waiting.splice(0)) take();
-    // By then the loop has sent what they caused, and by the time after that it has read what came of it.
-    setImmediate(() => {
-      this.#spentMs = performance.now() - begunAt;
-      setImmediate(() => this.#wave.taken(this));
-    });
+    const sent = (ms: number) => {
+      this.#spentMs = ms;
+    };
+    watchTaking(now, begunAt, sent, () => this.#wave.taken(this));
   }
 }

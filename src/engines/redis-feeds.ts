@@ -76,7 +76,8 @@ export class Feeds {
   constructor(options: FeedsOptions) {
     this.#options = options;
     this.#channels = new Channels({
-      ...options,
+      keys: options.keys,
+      wave: options.wave,
       always: options.inboxes,
       onAlways: options.heard,
       onTopic: (topic, message) => this.#arrived(topic, message),

@@ -12,7 +12,23 @@ const PAUSE_MS = 1;
 /** A worker that takes its part in less is not waited for: there is little to gain. */
 const WORTH_MS = 0.5;
 
-/** Who hands them to one worker. */
+/**
+ * How a wave is known to be taken, by who was handed it at `begunAt` of the clock `now`: at the end of the turn the loop sends what
+ * it caused, and `sent` is told how many ms that took in all; `taken` is called a turn later, with what came of it read.
+ */
+export function watchTaking(
+  now: () => number,
+  begunAt: number,
+  sent: (ms: number) => void,
+  taken: () => void,
+): void {
+  setImmediate(() => {
+    sent(now() - begunAt);
+    setImmediate(taken);
+  });
+}
+
+/** Who hands them to one worker, or what a node heard to its own sockets. */
 export interface Waver {
   /** Hands over what it holds. */
   flush(): void;
