@@ -5,6 +5,11 @@
 // first publication goes on from there. A life under an epoch must never come twice, though Redis may drop any key that it
 // wants: so `blank` has beside its epoch a bit for each of many marks (hashes of names), set when a topic takes the epoch as
 // its own. Where the bit is set already, the topic gets an epoch of its own. After BLANK_MS there is another `blank`.
+//
+// A publication's place in its topic's log is its offset and then its moment. Where the append-only file ends amid a script, Redis
+// passes over that half when it starts, but leaves it in the file, and does it at the start after that, before what was written
+// since (https://github.com/valkey-io/valkey/pull/4342). So PUBLISH writes each value outright, never "one more", for what was
+// written since to set right; of two places with one offset the later one counts; and nothing counts beyond the top.
 import { scripts } from "./redis-script";
 
 /** How long a topic's meta is kept after it was last needed, beyond its history; without publications, the shorter time. */
@@ -22,7 +27,12 @@ export const MARKS = 2 ** 20;
 
 /** `candidate` is an epoch that was never used. */
 const TOPIC = `
-local function id(offset) return string.format('%.0f', offset) .. '-0' end
+-- In a range it means all places with this offset.
+local function id(offset) return string.format('%.0f', offset) end
+local function placeOf(entry)
+  local offset, time = string.match(entry[1], '^(%d+)-(%d+)$')
+  return tonumber(offset), tonumber(time)
+end
 -- Epoch and top; nothing where it has none in this life of the data.
 local function known(meta, life)
   local has = redis.call('HMGET', meta, 'life', 'epoch', 'top')
@@ -71,15 +81,19 @@ if KEYS[7] then
   end
   if redis.call('ZCOUNT', KEYS[6], '(' .. ARGV[1], '+inf') >= tonumber(ARGV[12]) then return {'full'} end
 end
-local count = redis.call('INCR', KEYS[4])
+local count = tonumber(redis.call('GET', KEYS[4]) or 0) + 1
+redis.call('SET', KEYS[4], string.format('%.0f', count))
 local offset, epoch = '', ''
 if ARGV[5] ~= '0' then
-  epoch = known(KEYS[1], KEYS[3])
-  if not epoch then epoch = begin(KEYS[1], KEYS[2], KEYS[3], KEYS[5], tonumber(ARGV[8]), ARGV[7], true) end
-  local top = redis.call('HINCRBY', KEYS[1], 'top', 1)
+  local top
+  epoch, top = known(KEYS[1], KEYS[3])
+  if not epoch then epoch, top = begin(KEYS[1], KEYS[2], KEYS[3], KEYS[5], tonumber(ARGV[8]), ARGV[7], true) end
+  top = top + 1
   offset = string.format('%.0f', top)
-  redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[5], id(top), 't', ARGV[1], 'b', ARGV[4])
+  local first = id(math.max(0, top - tonumber(ARGV[5]) + 1))
+  redis.call('XADD', KEYS[2], 'MINID', '~', first, offset .. '-' .. ARGV[1], 'b', ARGV[4])
   redis.call('PEXPIRE', KEYS[2], ARGV[6])
+  redis.call('HSET', KEYS[1], 'top', offset)
   extend(KEYS[1], top, ARGV[6])
 end
 if KEYS[7] then
@@ -108,8 +122,8 @@ extend(KEYS[1], top, ARGV[3])
 local limit = tonumber(ARGV[7])
 if limit <= 0 then return {epoch, string.format('%.0f', top), {}} end
 local function at(offset)
-  local found = redis.call('XRANGE', log, id(offset), '+', 'COUNT', 1)[1]
-  if found then return tonumber(string.match(found[1], '^%d+')), tonumber(found[2][2]) end
+  local found = redis.call('XRANGE', log, id(offset), id(top), 'COUNT', 1)[1]
+  if found then return placeOf(found) end
 end
 -- Offsets and times grow together: the first that is not too old is found by halving.
 local oldest = tonumber(ARGV[1]) - tonumber(ARGV[3]) * 1000
@@ -124,18 +138,26 @@ if first and time <= oldest then
   redis.call('XTRIM', log, 'MINID', id(first))
 end
 first = math.max(first or 0, top - tonumber(ARGV[2]) + 1)
+local isReverse = ARGV[8] == '1'
 local found
-if ARGV[8] == '1' then
-  local last = ARGV[6] == '' and '+' or id(math.max(0, tonumber(ARGV[6]) - 1))
-  found = redis.call('XREVRANGE', log, last, id(first), 'COUNT', limit)
+if isReverse then
+  local last = math.min(top, (tonumber(ARGV[6]) or top + 1) - 1)
+  found = redis.call('XREVRANGE', log, id(math.max(0, last)), id(first), 'COUNT', limit)
 else
   local from = math.max(first, (tonumber(ARGV[6]) or 0) + 1)
-  found = redis.call('XRANGE', log, id(from), '+', 'COUNT', limit)
+  found = redis.call('XRANGE', log, id(from), id(top), 'COUNT', limit)
 end
 local items = {}
 for _, entry in ipairs(found) do
-  items[#items + 1] = string.match(entry[1], '^%d+')
-  items[#items + 1] = entry[2][4]
+  local offset, body = string.match(entry[1], '^%d+'), entry[2][2]
+  if items[#items - 1] ~= offset then
+    items[#items + 1] = offset
+    items[#items + 1] = body
+  elseif not isReverse then items[#items] = body end
+end
+-- The later place of the last offset may be on the next page.
+if #found == limit and not isReverse then
+  items[#items] = redis.call('XREVRANGE', log, items[#items - 1], items[#items - 1], 'COUNT', 1)[1][2][2]
 end
 return {epoch, string.format('%.0f', top), items}
 `;
@@ -148,13 +170,13 @@ return {epoch, string.format('%.0f', top), items}
 const POSITIONS = `${TOPIC}
 -- Not beyond a point where the clock was set back, as by a failover: older publications may seem newer there.
 local function before(log, top, moment, now)
-  local at, last, latest = top, '+', now
+  local at, last, latest = top, id(top), now
   while true do
     local some = redis.call('XREVRANGE', log, last, '-', 'COUNT', 8)
     for _, entry in ipairs(some) do
-      local time = tonumber(entry[2][2])
+      local offset, time = placeOf(entry)
       if time < moment or time > latest + ${SLACK} then return at end
-      at = tonumber(string.match(entry[1], '^%d+')) - 1
+      at = offset - 1
       latest = time
     end
     if #some < 8 then return at end

@@ -172,6 +172,56 @@ describe("a server that is started again", () => {
     expect(one.warnings.join()).not.toContain("lost data");
   });
 
+  test("G3: with a file that ends amid a publication, and again after that: all that was acknowledged since is there", async () => {
+    await using whole = await RedisServer.start({ durable: true });
+    const publish = async (server: RedisServer, ...texts: readonly string[]) => {
+      await using node = await RedisNode.start(server.url, { prefix: "torn" });
+      for (const text of texts) await node.publish(text, "t", text);
+    };
+    await publish(whole, "1", "2");
+    const before = (await Bun.file(whole.appendOnlyFile).bytes()).length;
+    await publish(whole, "3");
+    await whole.kill();
+    const file = Buffer.from(await Bun.file(whole.appendOnlyFile).bytes());
+    const from = file.lastIndexOf("MULTI");
+    const to = file.indexOf("EXEC", from) + 4;
+    const torn = file.subarray(from, to).toString("latin1");
+    expect(from).toBeGreaterThan(before);
+    expect(torn).toMatch(/XADD.*HSET/s);
+    // The file ends in the middle of each command in turn, and nobody has heard of the publication.
+    for (const { index } of torn.matchAll(/\*\d+\r\n\$/g)) {
+      await using server = await RedisServer.start({ durable: true });
+      await server.kill();
+      await Bun.write(server.appendOnlyFile, file.subarray(0, from + index + 7));
+      await server.run();
+      await using node = await RedisNode.start(server.url, { prefix: "torn" });
+      await node.follow("t");
+      await node.publish("4", "t", "4");
+      const again = await node.publish("3", "t", "3");
+      await server.kill();
+      await node.untilHealthy(false);
+      await server.run();
+      await node.untilHealthy();
+      await node.publish("5", "t", "5");
+      expect(await node.publish("3", "t", "3")).toMatchObject({ offset: again.offset });
+      await node.untilHeard("4", "3", "5");
+      for (const limit of [1, 2, 3, 10]) {
+        const found: string[] = [];
+        for (;;) {
+          const { publications } = await node.engine.history("t", { since: found.length, limit });
+          if (publications.length === 0) break;
+          for (const { offset, data } of publications) {
+            found.push(data);
+            expect(offset).toBe(found.length);
+          }
+        }
+        expect(found, torn.slice(0, index)).toEqual(["1", "2", "4", "3", "5"]);
+      }
+      const { publications } = await node.engine.history("t", { limit: 10, reverse: true });
+      expect(publications.map(({ data }) => data)).toEqual(["5", "3", "4", "2", "1"]);
+    }
+  });
+
   test("G3: without its data: the loss is told before anything else, and all begins anew", async () => {
     await using server = await RedisServer.start();
     await using node = await RedisNode.start(server.url);

@@ -115,6 +115,11 @@ export class RedisServer implements AsyncDisposable {
     await Bun.write(join(this.#folder, "dump.rdb"), saved);
   }
 
+  /** The file to which a durable one appends what it writes: whole once it has been killed. */
+  get appendOnlyFile(): string {
+    return join(this.#folder, "appendonlydir", "appendonly.aof.1.incr.aof");
+  }
+
   /** Follows another server, and has what that has; resolves then. */
   async replicate(port: number): Promise<void> {
     await this.command("REPLICAOF", "127.0.0.1", String(port));
