@@ -36,7 +36,7 @@ end
 -- Epoch and top; nothing where it has none in this life of the data.
 local function known(meta, life)
   local has = redis.call('HMGET', meta, 'life', 'epoch', 'top')
-  if has[1] and has[1] == (redis.call('GET', life) or '') then return has[2], tonumber(has[3]) end
+  if has[1] == (life or '') then return has[2], tonumber(has[3]) end
 end
 -- The epoch of a topic that is not known. It becomes the topic's own when \`isKept\`, or when it cannot be shared; who has had
 -- \`mine\` since before the bit was set may take it.
@@ -52,7 +52,7 @@ local function begin(meta, log, life, blank, mark, candidate, isKept, mine)
   if isKept then
     redis.call('SETBIT', blank, 128 + mark, 1)
     redis.call('DEL', log)
-    redis.call('HSET', meta, 'life', redis.call('GET', life) or '', 'epoch', epoch, 'top', '0')
+    redis.call('HSET', meta, 'life', life or '', 'epoch', epoch, 'top', '0')
     redis.call('PEXPIRE', meta, ${EMPTY_MS})
   end
   return epoch, 0
@@ -81,13 +81,14 @@ if KEYS[7] then
   end
   if redis.call('ZCOUNT', KEYS[6], '(' .. ARGV[1], '+inf') >= tonumber(ARGV[12]) then return {'full'} end
 end
-local count = tonumber(redis.call('GET', KEYS[4]) or 0) + 1
+local life, last = unpack(redis.call('MGET', KEYS[3], KEYS[4]))
+local count = tonumber(last or 0) + 1
 redis.call('SET', KEYS[4], string.format('%.0f', count))
 local offset, epoch = '', ''
 if ARGV[5] ~= '0' then
   local top
-  epoch, top = known(KEYS[1], KEYS[3])
-  if not epoch then epoch, top = begin(KEYS[1], KEYS[2], KEYS[3], KEYS[5], tonumber(ARGV[8]), ARGV[7], true) end
+  epoch, top = known(KEYS[1], life)
+  if not epoch then epoch, top = begin(KEYS[1], KEYS[2], life, KEYS[5], tonumber(ARGV[8]), ARGV[7], true) end
   top = top + 1
   offset = string.format('%.0f', top)
   local first = id(math.max(0, top - tonumber(ARGV[5]) + 1))
@@ -114,9 +115,10 @@ return {'', offset, epoch, count}
  */
 const READ = `${TOPIC}
 local log = KEYS[2]
-local epoch, top = known(KEYS[1], KEYS[3])
+local life = redis.call('GET', KEYS[3])
+local epoch, top = known(KEYS[1], life)
 if not epoch then
-  return {begin(KEYS[1], log, KEYS[3], KEYS[4], tonumber(ARGV[5]), ARGV[4], false), '0', {}}
+  return {begin(KEYS[1], log, life, KEYS[4], tonumber(ARGV[5]), ARGV[4], false), '0', {}}
 end
 extend(KEYS[1], top, ARGV[3])
 local limit = tonumber(ARGV[7])
@@ -183,14 +185,15 @@ local function before(log, top, moment, now)
     last = id(at)
   end
 end
+local life = redis.call('GET', KEYS[1])
 local places = {}
 for i = 3, #KEYS, 2 do
   local a = (i - 3) * 2 + 3
-  local epoch, top = known(KEYS[i], KEYS[1])
+  local epoch, top = known(KEYS[i], life)
   if epoch then extend(KEYS[i], top, ARGV[a + 1])
   else
     local mark, mine = tonumber(ARGV[a]), ARGV[a + 3]
-    epoch, top = begin(KEYS[i], KEYS[i + 1], KEYS[1], KEYS[2], mark, ARGV[1], mine ~= '', mine)
+    epoch, top = begin(KEYS[i], KEYS[i + 1], life, KEYS[2], mark, ARGV[1], mine ~= '', mine)
   end
   local at = top
   if top > 0 and ARGV[a + 2] ~= '' then at = before(KEYS[i + 1], top, tonumber(ARGV[a + 2]), tonumber(ARGV[2])) end
