@@ -1,6 +1,6 @@
 // What Redis does with topics: numbers and keeps publications, reads them, knows whether it has lost some.
 //
-// A topic's numbering is a hash, its meta: life, epoch, top (its newest offset). One that nothing was published to has none,
+// A topic's numbering is one text, its meta: life, epoch, top (its newest offset). One that nothing was published to has none,
 // so that asking for a million names costs nothing: they share the epoch of the key `blank`, at offset 0, and a topic's
 // first publication goes on from there. A life under an epoch must never come twice, though Redis may drop any key that it
 // wants: so `blank` has beside its epoch a bit for each of many marks (hashes of names), set when a topic takes the epoch as
@@ -33,14 +33,19 @@ local function placeOf(entry)
   local offset, time = string.match(entry[1], '^(%d+)-(%d+)$')
   return tonumber(offset), tonumber(time)
 end
--- Epoch and top; nothing where it has none in this life of the data.
+-- Epoch and top of a meta; nothing where there is none of this life of the data.
 local function known(meta, life)
-  local has = redis.call('HMGET', meta, 'life', 'epoch', 'top')
-  if has[1] == (life or '') then return has[2], tonumber(has[3]) end
+  if not meta then return end
+  local its, epoch, top = string.match(meta, '^(%S*) (%S+) (%d+)$')
+  if its == (life or '') then return epoch, tonumber(top) end
+end
+local function lasts(top, ttl) return top > 0 and ${META_MS} + tonumber(ttl) or ${EMPTY_MS} end
+local function keep(key, life, epoch, top, ttl)
+  redis.call('SET', key, (life or '') .. ' ' .. epoch .. ' ' .. id(top), 'PX', lasts(top, ttl))
 end
 -- The epoch of a topic that is not known. It becomes the topic's own when \`isKept\`, or when it cannot be shared; who has had
 -- \`mine\` since before the bit was set may take it.
-local function begin(meta, log, life, blank, mark, candidate, isKept, mine)
+local function begin(key, log, life, blank, mark, candidate, isKept, mine)
   local epoch = string.match(redis.call('GETRANGE', blank, 0, 15), '^%S+')
   if not epoch then
     redis.call('SET', blank, string.format('%-16s', candidate), 'PX', ${BLANK_MS})
@@ -52,13 +57,9 @@ local function begin(meta, log, life, blank, mark, candidate, isKept, mine)
   if isKept then
     redis.call('SETBIT', blank, 128 + mark, 1)
     redis.call('DEL', log)
-    redis.call('HSET', meta, 'life', life or '', 'epoch', epoch, 'top', '0')
-    redis.call('PEXPIRE', meta, ${EMPTY_MS})
+    keep(key, life, epoch, 0, 0)
   end
   return epoch, 0
-end
-local function extend(meta, top, ttl)
-  redis.call('PEXPIRE', meta, top > 0 and ${META_MS} + tonumber(ttl) or ${EMPTY_MS})
 end
 `;
 
@@ -81,21 +82,20 @@ if KEYS[7] then
   end
   if redis.call('ZCOUNT', KEYS[6], '(' .. ARGV[1], '+inf') >= tonumber(ARGV[12]) then return {'full'} end
 end
-local life, last = unpack(redis.call('MGET', KEYS[3], KEYS[4]))
+local life, last, meta = unpack(redis.call('MGET', KEYS[3], KEYS[4], KEYS[1]))
 local count = tonumber(last or 0) + 1
 redis.call('SET', KEYS[4], string.format('%.0f', count))
 local offset, epoch = '', ''
 if ARGV[5] ~= '0' then
   local top
-  epoch, top = known(KEYS[1], life)
+  epoch, top = known(meta, life)
   if not epoch then epoch, top = begin(KEYS[1], KEYS[2], life, KEYS[5], tonumber(ARGV[8]), ARGV[7], true) end
   top = top + 1
-  offset = string.format('%.0f', top)
+  offset = id(top)
   local first = id(math.max(0, top - tonumber(ARGV[5]) + 1))
   redis.call('XADD', KEYS[2], 'MINID', '~', first, offset .. '-' .. ARGV[1], 'b', ARGV[4])
   redis.call('PEXPIRE', KEYS[2], ARGV[6])
-  redis.call('HSET', KEYS[1], 'top', offset)
-  extend(KEYS[1], top, ARGV[6])
+  keep(KEYS[1], life, epoch, top, ARGV[6])
 end
 if KEYS[7] then
   redis.call('ZREMRANGEBYSCORE', KEYS[6], '-inf', now)
@@ -115,14 +115,14 @@ return {'', offset, epoch, count}
  */
 const READ = `${TOPIC}
 local log = KEYS[2]
-local life = redis.call('GET', KEYS[3])
-local epoch, top = known(KEYS[1], life)
+local life, meta = unpack(redis.call('MGET', KEYS[3], KEYS[1]))
+local epoch, top = known(meta, life)
 if not epoch then
   return {begin(KEYS[1], log, life, KEYS[4], tonumber(ARGV[5]), ARGV[4], false), '0', {}}
 end
-extend(KEYS[1], top, ARGV[3])
+redis.call('PEXPIRE', KEYS[1], lasts(top, ARGV[3]))
 local limit = tonumber(ARGV[7])
-if limit <= 0 then return {epoch, string.format('%.0f', top), {}} end
+if limit <= 0 then return {epoch, id(top), {}} end
 local function at(offset)
   local found = redis.call('XRANGE', log, id(offset), id(top), 'COUNT', 1)[1]
   if found then return placeOf(found) end
@@ -161,7 +161,7 @@ end
 if #found == limit and not isReverse then
   items[#items] = redis.call('XREVRANGE', log, items[#items - 1], items[#items - 1], 'COUNT', 1)[1][2][2]
 end
-return {epoch, string.format('%.0f', top), items}
+return {epoch, id(top), items}
 `;
 
 /**
@@ -189,8 +189,8 @@ local life = redis.call('GET', KEYS[1])
 local places = {}
 for i = 3, #KEYS, 2 do
   local a = (i - 3) * 2 + 3
-  local epoch, top = known(KEYS[i], life)
-  if epoch then extend(KEYS[i], top, ARGV[a + 1])
+  local epoch, top = known(redis.call('GET', KEYS[i]), life)
+  if epoch then redis.call('PEXPIRE', KEYS[i], lasts(top, ARGV[a + 1]))
   else
     local mark, mine = tonumber(ARGV[a]), ARGV[a + 3]
     epoch, top = begin(KEYS[i], KEYS[i + 1], life, KEYS[2], mark, ARGV[1], mine ~= '', mine)
@@ -198,7 +198,7 @@ for i = 3, #KEYS, 2 do
   local at = top
   if top > 0 and ARGV[a + 2] ~= '' then at = before(KEYS[i + 1], top, tonumber(ARGV[a + 2]), tonumber(ARGV[2])) end
   places[#places + 1] = epoch
-  places[#places + 1] = string.format('%.0f', top)
+  places[#places + 1] = id(top)
   places[#places + 1] = string.format('%.0f', at)
 end
 return places
