@@ -28,6 +28,7 @@ export const SQL = {
   readBack: `${KEPT} ORDER BY offset DESC LIMIT ?5`,
   oldest: `SELECT offset, time ${ROWS} ORDER BY offset LIMIT 1`,
   sizes: `SELECT offset, size ${ROWS} ORDER BY offset LIMIT ?2`,
+  beyond: `SELECT max(offset), sum(size) ${ROWS} AND offset < ?2`,
   stale: `SELECT max(offset), sum(size) FROM (
     SELECT offset, size, time ${ROWS} ORDER BY offset LIMIT ?2) WHERE offset < ?3 OR time <= ?4`,
   cut: "DELETE FROM publications WHERE topic = ?1 AND offset <= ?2",

@@ -186,9 +186,16 @@ export class SqliteTopics {
 
   /** Removes up to `rows` of what its rule does not keep; answers how many. */
   #prune(topic: Topic, now: number, rows: number): number {
-    const { id, first, top, rule } = topic;
+    const { id, first, top, rule, oldest } = topic;
+    if (oldest === undefined) return 0;
     const least = Math.max(first, top - rule.historySize + 1);
-    const found = this.#sql.stale.values(id, rows, least, now - rule.historyTtlMs);
+    const before = now - rule.historyTtlMs;
+    const { stale, beyond } = this.#sql;
+    // Times are only looked at where one is too old: at high rates nearly all goes for being too many.
+    const found =
+      oldest.time <= before
+        ? stale.values(id, rows, least, before)
+        : beyond.values(id, Math.min(least, oldest.offset + rows));
     const [last, bytes] = found[0] as [number | null, number];
     return last === null ? 0 : this.#cut(topic, last, bytes);
   }
