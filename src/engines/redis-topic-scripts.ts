@@ -27,8 +27,8 @@ export const MARKS = 2 ** 20;
 
 /** `candidate` is an epoch that was never used. */
 const TOPIC = `
--- In a range it means all places with this offset.
-local function id(offset) return string.format('%.0f', offset) end
+-- A whole number as text; in a range of a log, an offset so written means all places with it.
+local function whole(number) return string.format('%.0f', number) end
 local function placeOf(entry)
   local offset, time = string.match(entry[1], '^(%d+)-(%d+)$')
   return tonumber(offset), tonumber(time)
@@ -41,7 +41,7 @@ local function known(meta, life)
 end
 local function lasts(top, ttl) return top > 0 and ${META_MS} + tonumber(ttl) or ${EMPTY_MS} end
 local function keep(key, life, epoch, top, ttl)
-  redis.call('SET', key, (life or '') .. ' ' .. epoch .. ' ' .. id(top), 'PX', lasts(top, ttl))
+  redis.call('SET', key, (life or '') .. ' ' .. epoch .. ' ' .. whole(top), 'PX', lasts(top, ttl))
 end
 -- The epoch of a topic that is not known. It becomes the topic's own when \`isKept\`, or when it cannot be shared; who has had
 -- \`mine\` since before the bit was set may take it.
@@ -84,15 +84,15 @@ if KEYS[7] then
 end
 local life, last, meta = unpack(redis.call('MGET', KEYS[3], KEYS[4], KEYS[1]))
 local count = tonumber(last or 0) + 1
-redis.call('SET', KEYS[4], string.format('%.0f', count))
+redis.call('SET', KEYS[4], whole(count))
 local offset, epoch = '', ''
 if ARGV[5] ~= '0' then
   local top
   epoch, top = known(meta, life)
   if not epoch then epoch, top = begin(KEYS[1], KEYS[2], life, KEYS[5], tonumber(ARGV[8]), ARGV[7], true) end
   top = top + 1
-  offset = id(top)
-  local first = id(math.max(0, top - tonumber(ARGV[5]) + 1))
+  offset = whole(top)
+  local first = whole(math.max(0, top - tonumber(ARGV[5]) + 1))
   redis.call('XADD', KEYS[2], 'MINID', '~', first, offset .. '-' .. ARGV[1], 'b', ARGV[4])
   redis.call('PEXPIRE', KEYS[2], ARGV[6])
   keep(KEYS[1], life, epoch, top, ARGV[6])
@@ -122,9 +122,9 @@ if not epoch then
 end
 redis.call('PEXPIRE', KEYS[1], lasts(top, ARGV[3]))
 local limit = tonumber(ARGV[7])
-if limit <= 0 then return {epoch, id(top), {}} end
+if limit <= 0 then return {epoch, whole(top), {}} end
 local function at(offset)
-  local found = redis.call('XRANGE', log, id(offset), id(top), 'COUNT', 1)[1]
+  local found = redis.call('XRANGE', log, whole(offset), whole(top), 'COUNT', 1)[1]
   if found then return placeOf(found) end
 end
 -- Offsets and times grow together: the first that is not too old is found by halving.
@@ -137,17 +137,17 @@ if first and time <= oldest then
     local offset, when = at(middle)
     if offset and when <= oldest then first = offset + 1 else last = middle end
   end
-  redis.call('XTRIM', log, 'MINID', id(first))
+  redis.call('XTRIM', log, 'MINID', whole(first))
 end
 first = math.max(first or 0, top - tonumber(ARGV[2]) + 1)
 local isReverse = ARGV[8] == '1'
 local found
 if isReverse then
   local last = math.min(top, (tonumber(ARGV[6]) or top + 1) - 1)
-  found = redis.call('XREVRANGE', log, id(math.max(0, last)), id(first), 'COUNT', limit)
+  found = redis.call('XREVRANGE', log, whole(math.max(0, last)), whole(first), 'COUNT', limit)
 else
   local from = math.max(first, (tonumber(ARGV[6]) or 0) + 1)
-  found = redis.call('XRANGE', log, id(from), id(top), 'COUNT', limit)
+  found = redis.call('XRANGE', log, whole(from), whole(top), 'COUNT', limit)
 end
 local items = {}
 for _, entry in ipairs(found) do
@@ -161,7 +161,7 @@ end
 if #found == limit and not isReverse then
   items[#items] = redis.call('XREVRANGE', log, items[#items - 1], items[#items - 1], 'COUNT', 1)[1][2][2]
 end
-return {epoch, id(top), items}
+return {epoch, whole(top), items}
 `;
 
 /**
@@ -172,7 +172,7 @@ return {epoch, id(top), items}
 const POSITIONS = `${TOPIC}
 -- Not beyond a point where the clock was set back, as by a failover: older publications may seem newer there.
 local function before(log, top, moment, now)
-  local at, last, latest = top, id(top), now
+  local at, last, latest = top, whole(top), now
   while true do
     local some = redis.call('XREVRANGE', log, last, '-', 'COUNT', 8)
     for _, entry in ipairs(some) do
@@ -182,7 +182,7 @@ local function before(log, top, moment, now)
       latest = time
     end
     if #some < 8 then return at end
-    last = id(at)
+    last = whole(at)
   end
 end
 local life = redis.call('GET', KEYS[1])
@@ -198,8 +198,8 @@ for i = 3, #KEYS, 2 do
   local at = top
   if top > 0 and ARGV[a + 2] ~= '' then at = before(KEYS[i + 1], top, tonumber(ARGV[a + 2]), tonumber(ARGV[2])) end
   places[#places + 1] = epoch
-  places[#places + 1] = id(top)
-  places[#places + 1] = string.format('%.0f', at)
+  places[#places + 1] = whole(top)
+  places[#places + 1] = whole(at)
 end
 return places
 `;
