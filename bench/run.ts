@@ -50,14 +50,15 @@ async function runScenario(scenario: Scenario, options: Options, records: Record
         const steps = scenario.run(targetNamed(target), options);
         return { target, tally, steps, done: false };
       });
+    // So that a machine that slows down favours nobody.
     if (run % 2 === 0) players.reverse();
     for (let turn = 0; players.length > 0; turn++) {
       for (const player of players) {
         showProgress(`${doing}: ${player.target}`, turn === 0);
         await step(player, doing);
       }
-      // Backwards the next time, so that a machine that slows down favours nobody.
-      players = players.filter((player) => !player.done).reverse();
+      // In the same order, so that as many others have their turns before each one's.
+      players = players.filter((player) => !player.done);
     }
   }
 }

@@ -9,7 +9,7 @@ const IN_FLIGHT = 16;
 /** Before the measured work, dropped: many publications to few, in which each process compiles what it runs. */
 const WARM_S = 6;
 const WARM_SUBSCRIBERS = 40;
-/** Phases as long as that are steadier: what runs first after others had their turns runs slowly, in each of the processes. */
+/** Phases as long as that are steadier: they end with a wave that is not full, and there are more processes to disturb. */
 const TIMES = 3;
 
 export const workers: Scenario = {

@@ -80,7 +80,8 @@ export class Channel {
     if (this.#isClosed) return;
     const { wave } = this.#options;
     const isFirst = this.#queue.push(message) === 1;
-    if (isPublication && this.#publications++ === 0 && wave !== undefined) wave.join(this);
+    if (isPublication) this.#publications++;
+    if (isPublication && wave !== undefined) wave.join(this);
     else if (isFirst) setImmediate(() => this.#leave());
   }
 
@@ -148,12 +149,13 @@ export class Channel {
   }
 
   #acknowledge(): void {
-    this.#acknowledging = undefined;
     if (this.#read > this.#acknowledged && !this.#isClosed) this.#send(this.#batch(0, ""));
   }
 
   #batch(number: number, messages: string): string {
     this.#acknowledged = this.#read;
+    clearTimeout(this.#acknowledging);
+    this.#acknowledging = undefined;
     const spentMs = Math.round(this.#spentMs * 1_000) / 1_000;
     return `[${number},${this.#read},${spentMs},${this.#publications},[${messages}]]`;
   }

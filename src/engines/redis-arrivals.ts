@@ -16,7 +16,8 @@ export class Arrivals implements Waver {
 
   /** `take` is called after those that were added before it, in this turn or with the next wave. */
   add(take: () => void): void {
-    if (this.#waiting.push(take) === 1) this.#wave.join(this);
+    this.#waiting.push(take);
+    this.#wave.join(this);
   }
 
   flush(): void {

@@ -1,13 +1,16 @@
 // Publications leave for the workers in waves: the next one when all workers have taken the last. In the same way a node
 // hands on what it hears of Redis. What is taken in one turn of a loop leaves in one send for each socket, and sends are
 // nearly all that a delivery costs. Handed over as they come, those of 16 publishers on 4 workers left in twice as many
-// sends as from one process; in waves in as many.
+// sends as from one process; in waves in as many, if each waits for the publishers that the last one has answered.
 
 /** The longest that a publication waits for a worker to have taken the last wave. */
 const WAIT_MAX_MS = 25;
 
 /** How long after that: the publishers that were answered last have not come back yet. */
 const PAUSE_MS = 1;
+
+/** Where fewer are back than there were, it waits for them for at most this part of the time that the last wave took. */
+const SHARE = 0.5;
 
 /** A worker that takes its part in less is not waited for: there is little to gain. */
 const WORTH_MS = 0.5;
@@ -39,23 +42,31 @@ export class Wave {
   readonly #taking = new Set<Waver>();
   /** Those that hold something for the next. */
   readonly #holding = new Set<Waver>();
+  /** How much they hold, and how much left in the last wave and in the one before. */
+  #held = 0;
+  #last = 0;
+  #before = 0;
+  /** How long the slowest takes for a wave, in ms. */
+  #tookMs = 0;
   /** The next one is about to leave. */
   #isLeaving = false;
-  #late: ReturnType<typeof setTimeout> | undefined;
+  /** It would leave, but holds less than those before. */
+  #isShort = false;
+  /** For how long it waits at most. */
+  #waiting: ReturnType<typeof setTimeout> | undefined;
 
-  /** This one has something for the next wave, and is flushed with it: at the end of this turn, or when it may leave. */
+  /** This one has one more for the next wave, and is flushed with it: at the end of this turn, or when it may leave. */
   join(one: Waver): void {
     this.#holding.add(one);
-    if (this.#taking.size > 0) this.#late ??= setTimeout(() => this.#next(), WAIT_MAX_MS);
-    else if (!this.#isLeaving) {
-      this.#isLeaving = true;
-      setImmediate(() => this.#next());
-    }
+    this.#held++;
+    if (this.#taking.size > 0) this.#waiting ??= setTimeout(() => this.#next(), WAIT_MAX_MS);
+    else if (this.#waiting === undefined || (this.#isShort && this.#isFull())) this.#leave();
   }
 
   /** This one has handed over publications; its worker took so long for the last. */
   given(one: Waver, ms: number): void {
     this.#holding.delete(one);
+    this.#tookMs = Math.max(this.#tookMs, ms);
     if (ms >= WORTH_MS) this.#taking.add(one);
   }
 
@@ -67,18 +78,43 @@ export class Wave {
 
   /** This one's worker has taken all. */
   taken(one: Waver): void {
-    if (!this.#taking.delete(one) || this.#taking.size > 0 || this.#isLeaving) return;
+    if (!this.#taking.delete(one) || this.#taking.size > 0) return;
+    clearTimeout(this.#waiting);
+    this.#waiting = setTimeout(() => this.#paused(), PAUSE_MS);
+  }
+
+  /** Whether it is as large as those before: their publishers are back. */
+  #isFull(): boolean {
+    return this.#held >= Math.max(this.#last, this.#before);
+  }
+
+  #paused(): void {
+    const moreMs = this.#tookMs * SHARE - PAUSE_MS;
+    if (moreMs <= 0 || this.#isFull()) {
+      this.#next();
+      return;
+    }
+    this.#isShort = true;
+    this.#waiting = setTimeout(() => this.#next(), moreMs);
+  }
+
+  #leave(): void {
+    if (this.#isLeaving) return;
     this.#isLeaving = true;
-    clearTimeout(this.#late);
-    this.#late = undefined;
-    setTimeout(() => this.#next(), PAUSE_MS);
+    clearTimeout(this.#waiting);
+    setImmediate(() => this.#next());
   }
 
   #next(): void {
-    clearTimeout(this.#late);
-    this.#late = undefined;
+    clearTimeout(this.#waiting);
+    this.#waiting = undefined;
     this.#isLeaving = false;
+    this.#isShort = false;
     this.#taking.clear();
+    this.#before = this.#last;
+    this.#last = this.#held;
+    this.#held = 0;
+    this.#tookMs = 0;
     for (const one of [...this.#holding]) one.flush();
   }
 }

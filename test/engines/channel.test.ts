@@ -8,6 +8,12 @@ import { until } from "../support/wait";
 /** Another turn of the loop, and the one after. */
 const turns = () => new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
 
+/** Timers that are due after it run in the next turns. */
+function busy(ms: number): void {
+  const end = performance.now() + ms;
+  while (performance.now() < end);
+}
+
 /** A channel that is not connected, with the texts that it sent. */
 function loose(options: Partial<ChannelOptions> = {}) {
   const sent: string[] = [];
@@ -188,6 +194,53 @@ describe("publications to several workers", () => {
     publish("3");
     await turns();
     expect(sentTo(a)).toEqual([[1], [2], [3]]);
+  });
+
+  describe("of which three left in the last wave", () => {
+    /** That wave took so long for both; it has been taken, and the pause after it is over. */
+    async function taken(ms: number) {
+      const all = two();
+      const { a, b, publish, take } = all;
+      publish("1");
+      await turns();
+      for (const one of [a, b]) take(one, ms);
+      publish("2", "3", "4");
+      await turns();
+      for (const one of [a, b]) take(one, ms);
+      busy(3);
+      await turns();
+      return all;
+    }
+
+    test("wait until as many are there, and leave then", async () => {
+      const { a, publish, sentTo } = await taken(2_000);
+      publish("5");
+      busy(3);
+      await turns();
+      publish("6");
+      await turns();
+      expect(sentTo(a)).toEqual([[1], [2, 3, 4]]);
+      publish("7");
+      await turns();
+      expect(sentTo(a).at(-1)).toEqual([5, 6, 7]);
+    });
+
+    test("wait for no more than a part of the time that it took", async () => {
+      const { a, publish, sentTo } = await taken(20);
+      publish("5");
+      await until("it to leave", () => a.sent.length === 3);
+      expect(sentTo(a).at(-1)).toEqual([5]);
+    });
+
+    test("leave once, when as many are there in the moment in which they would leave anyhow", async () => {
+      const { a, publish, sentTo } = await taken(8);
+      publish("5", "6", "7");
+      busy(6);
+      await turns();
+      publish("8");
+      await turns();
+      expect(sentTo(a)).toEqual([[1], [2, 3, 4], [5, 6, 7]]);
+    });
   });
 
   test("keep their place among answers", async () => {
