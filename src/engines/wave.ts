@@ -3,10 +3,10 @@
 // nearly all that a delivery costs. Handed over as they come, those of 16 publishers on 4 workers left in twice as many
 // sends as from one process; in waves in as many, if each waits for the publishers that the last one has answered.
 
-/** The longest that a publication waits for a worker to have taken the last wave. */
+/** The longest that a publication waits for a worker to have taken the last wave, and then for others. */
 const WAIT_MAX_MS = 25;
 
-/** How long after that: the publishers that were answered last have not come back yet. */
+/** How long the next one waits once the last was taken: the publishers that were answered last have not come back yet. */
 const PAUSE_MS = 1;
 
 /** Where fewer are back than there were, it waits for them for at most this part of the time that the last wave took. */
@@ -89,7 +89,7 @@ export class Wave {
   }
 
   #paused(): void {
-    const moreMs = this.#tookMs * SHARE - PAUSE_MS;
+    const moreMs = Math.min(this.#tookMs * SHARE, WAIT_MAX_MS) - PAUSE_MS;
     if (moreMs <= 0 || this.#isFull()) {
       this.#next();
       return;
