@@ -83,7 +83,8 @@ export class Registry {
 
   /** Handshakes under way with this id and a smaller term will not open; nor those that are heard of a moment later. */
   endClaims(id: string, before: number): void {
-    this.#ended.set(id, before);
+    // Words of several nodes come in any order.
+    this.#ended.set(id, Math.max(before, this.#ended.get(id) ?? 0));
     const terms = this.#claims.get(id) ?? [];
     const rest = terms.filter((term) => term >= before);
     this.#claimCount -= terms.length - rest.length;
