@@ -84,7 +84,7 @@ export class Registry {
   /** Handshakes under way with this id and a smaller term will not open; nor those that are heard of a moment later. */
   endClaims(id: string, before: number): void {
     // Words of several nodes come in any order.
-    this.#ended.set(id, Math.max(before, this.#ended.get(id) ?? 0));
+    this.#ended.set(id, Math.max(before, this.#endedUpTo(id)));
     const terms = this.#claims.get(id) ?? [];
     const rest = terms.filter((term) => term >= before);
     this.#claimCount -= terms.length - rest.length;

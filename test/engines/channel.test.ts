@@ -3,16 +3,10 @@
 import { describe, expect, test } from "bun:test";
 import { Channel, type ChannelOptions, UNREAD_MAX } from "../../src/engines/channel";
 import { Wave } from "../../src/engines/wave";
-import { until } from "../support/wait";
+import { busy, until } from "../support/wait";
 
 /** Another turn of the loop, and the one after. */
 const turns = () => new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
-
-/** Timers that are due after it run in the next turns. */
-function busy(ms: number): void {
-  const end = performance.now() + ms;
-  while (performance.now() < end);
-}
 
 /** A channel that is not connected, with the texts that it sent. */
 function loose(options: Partial<ChannelOptions> = {}) {

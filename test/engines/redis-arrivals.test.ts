@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { Arrivals } from "../../src/engines/redis-arrivals";
 import { Wave } from "../../src/engines/wave";
-import { until } from "../support/wait";
+import { busy, until } from "../support/wait";
 
 /** What is taken without a pause, a list each time. */
 class Taken {
@@ -21,10 +21,7 @@ class Taken {
 }
 
 /** As long as sends to many sockets take. */
-function work(): void {
-  const end = performance.now() + 3;
-  while (performance.now() < end);
-}
+const WORK_MS = 3;
 
 const turn = () => new Promise<void>((done) => setImmediate(done));
 
@@ -54,7 +51,7 @@ describe("what arrives over Redis", () => {
     const arrivals = new Arrivals(new Wave());
     const slow = (name: string) => () => {
       taken.take(name);
-      work();
+      busy(WORK_MS);
     };
     arrivals.add(slow("a"));
     await until("a to be taken, and known to be slow", () => taken.groups.length === 1);

@@ -35,3 +35,9 @@ export async function until(
     await Bun.sleep(2);
   }
 }
+
+/** Keeps the thread for so long, as work does: timers that are due after it run in the next turns. */
+export function busy(ms: number): void {
+  const end = performance.now() + ms;
+  while (performance.now() < end);
+}
