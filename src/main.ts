@@ -1,15 +1,15 @@
 // The process: reads the settings, runs a node, or a supervisor with its workers, and ends. The only process.exit.
 import { availableParallelism, getPriority, setPriority } from "node:os";
-import { readSettings, type Settings } from "./config";
-import { weaknesses } from "./consistency";
-import { createLog, type Log, shown } from "./edge/log";
+import { createLog, type Log, shown } from "./log";
 import { EngineFailure, start } from "./node";
-import { holdPort } from "./port";
-import { killSiblings, ProcessClock } from "./processes";
-import { SettingError } from "./setting";
-import { type WorkerEvents, WorkerFailure, type WorkerProcess } from "./supervised-worker";
-import { Supervisor } from "./supervisor";
-import { work } from "./worker";
+import { weaknesses } from "./settings/checks";
+import { readSettings, type Settings } from "./settings/definitions";
+import { SettingError } from "./settings/kinds";
+import { holdPort } from "./workers/port";
+import { killSiblings, ProcessClock } from "./workers/process-clock";
+import { Supervisor } from "./workers/supervisor";
+import { work } from "./workers/worker";
+import { type WorkerEvents, WorkerFailure, type WorkerProcess } from "./workers/worker-handle";
 
 /**
  * Ctrl-C reaches a process twice when `bun run` started it: from the terminal, and forwarded by `bun run`.

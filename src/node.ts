@@ -1,21 +1,21 @@
 // A node: engine, relay and server in one process, wired together.
 import { getRandomValues } from "node:crypto";
 import { version } from "../package.json";
-import type { Settings } from "./config";
-import type { Log } from "./edge/log";
+import { tokenCheck } from "./edge/access/tokens";
 import { serve } from "./edge/server";
 import { closeConnections } from "./edge/shutdown";
-import { Sockets } from "./edge/sockets";
-import { Streams } from "./edge/streams";
-import { tokenCheck } from "./edge/tokens";
+import { Sockets } from "./edge/transports/sockets";
+import { Streams } from "./edge/transports/streams";
 import { ENGINES } from "./engines";
+import type { Log } from "./log";
 import { PROTOCOLS, SESSION_PROTOCOLS, SOCKET_FORMATS, STREAM_FORMATS } from "./protocols";
-import { errorOf, infoJson, publicationJson } from "./protocols/centrifuge";
-import { Authority } from "./relay/authority";
-import type { Outlet } from "./relay/connection";
-import type { Engine, EngineEvents } from "./relay/engine";
+import { errorOf, infoJson, publicationJson } from "./protocols/centrifuge/json";
+import type { Engine, EngineEvents } from "./relay/contracts/engine";
+import { TopicRules } from "./relay/contracts/topic-rules";
 import { Relay } from "./relay/relay";
-import { TopicRules } from "./relay/rules";
+import type { Outlet } from "./relay/state/connection";
+import { Authority } from "./relay/topics/permissions";
+import type { Settings } from "./settings/definitions";
 
 /** How long the last close frames may take to leave, beyond the shutdown window. */
 const FLUSH_MS = 1_000;

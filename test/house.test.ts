@@ -5,18 +5,20 @@ import { dirname, join, relative } from "node:path";
 const root = join(import.meta.dir, "..");
 const sources = [...new Bun.Glob("src/**/*.ts").scanSync(root)];
 
-/** Which folders of src each may import, and which packages. `.` is src itself: main.ts and config.ts. */
+/** Which folders of src each may import, and which packages. `.` is src itself: main.ts, node.ts and log.ts. */
 const MAY_IMPORT: Record<string, { folders: string[]; packages: RegExp }> = {
   relay: { folders: ["relay"], packages: /^$/ },
   protocols: { folders: ["protocols", "relay"], packages: /^@sinclair\/typebox/ },
   engines: { folders: ["engines", "relay"], packages: /^bun(:sqlite)?$/ },
   edge: {
-    folders: ["edge", "relay"],
-    packages: /^(bun|node:crypto|elysia|@elysiajs\/.*|@sinclair\/typebox.*|pino.*|jose)$/,
+    folders: ["edge", "relay", "."],
+    packages: /^(bun|node:crypto|elysia|@elysiajs\/.*|@sinclair\/typebox.*|jose)$/,
   },
+  settings: { folders: ["settings", "relay"], packages: /^(node:|@sinclair\/typebox)/ },
+  workers: { folders: ["workers", "settings", "engines", "relay", "."], packages: /^(node:|bun)/ },
   ".": {
-    folders: ["relay", "edge", "engines", "protocols"],
-    packages: /^(node:|@sinclair\/typebox)/,
+    folders: ["relay", "edge", "engines", "protocols", "settings", "workers"],
+    packages: /^(node:|@sinclair\/typebox|pino)/,
   },
 };
 
@@ -56,7 +58,8 @@ test("imports point inwards", async () => {
     if (target === "package.json") continue;
     const folder = folderOf(target);
     // The edge is handed its settings; it may know their type.
-    const settingsType = target === "src/config" && typeOnly && folderOf(from) === "edge";
+    const settingsType =
+      target === "src/settings/definitions" && typeOnly && folderOf(from) === "edge";
     const own = folder === "." && folderOf(from) === ".";
     expect(settingsType || own || rules.folders.includes(folder), where).toBe(true);
   }
@@ -79,12 +82,12 @@ test("only config.ts reads the environment (main.ts hands it over), and only mai
   }
 });
 
-test("a file is one noun of at most 300 lines and begins by saying its job", async () => {
+test("a file is one noun of at most 400 lines and begins by saying its job", async () => {
   const nouns = /\/(utils?|helpers?|types|managers?|common|misc)\.ts$/;
   for (const path of sources) {
     const text = await Bun.file(join(root, path)).text();
     expect(path).not.toMatch(nouns);
-    expect(text.split("\n").length, path).toBeLessThanOrEqual(301);
+    expect(text.split("\n").length, path).toBeLessThanOrEqual(401);
     expect(text.startsWith("// "), path).toBe(true);
   }
 });

@@ -6,10 +6,10 @@ import { join } from "node:path";
 import { Centrifuge } from "centrifuge";
 import { EventSource } from "eventsource";
 import { SignJWT } from "jose";
-import { SETTINGS } from "../src/config";
-import { centrifuge } from "../src/protocols/centrifuge";
-import { CLOSES, type CloseName, ERRORS } from "../src/relay/errors";
-import { readTopicsFile } from "../src/topics-file";
+import { centrifuge } from "../src/protocols/centrifuge/json";
+import { CLOSES, type CloseName, ERRORS } from "../src/relay/contracts/errors";
+import { SETTINGS } from "../src/settings/definitions";
+import { readTopicsFile } from "../src/settings/topics-file";
 import { Client } from "./support/client";
 import { startRelay, type TestRelay } from "./support/relay";
 import { until, within } from "./support/wait";
@@ -24,7 +24,7 @@ function rowsUnder(head: string): string[] {
   return lines.slice(first, lines.indexOf("", first));
 }
 
-test("the table of settings is that of src/config.ts", () => {
+test("the table of settings is that of src/settings/definitions.ts", () => {
   const rows = Object.values(SETTINGS).map(({ variable, fallback, takes, about }) => {
     const value = fallback === "" ? "not set" : `\`${fallback}\``;
     return `| \`${variable}\` | ${value} | ${about} Takes ${takes}. |`;
@@ -32,7 +32,7 @@ test("the table of settings is that of src/config.ts", () => {
   expect(rowsUnder("| variable | default | what it is for |")).toEqual(rows);
 });
 
-test("the table of errors is that of src/relay/errors.ts", () => {
+test("the table of errors is that of src/relay/contracts/errors.ts", () => {
   const rows = Object.entries(ERRORS).map(
     ([code, { status, means }]) => `| \`${code}\` | ${status} | ${means} |`,
   );

@@ -1,25 +1,25 @@
 // The listening server: Bun.serve with a guard in front, Elysia for the routes and Bun's own sockets.
 // Not Elysia's listen(): that sets reusePort, so a second Baton would start silently on the same port.
 import type { Server } from "bun";
-import type { Settings } from "../config";
-import type { Connection } from "../relay/connection";
-import { EngineUnavailable } from "../relay/engine";
-import { engineUnavailable, type Refusal } from "../relay/errors";
+import type { Log } from "../log";
+import { EngineUnavailable } from "../relay/contracts/engine";
+import { engineUnavailable, type Refusal } from "../relay/contracts/errors";
 import type { Relay } from "../relay/relay";
-import type { ApiFormat } from "./api-methods";
-import { KEY } from "./documentation";
-import { guard } from "./guard";
-import { keyCheck } from "./keys";
-import type { Log } from "./log";
-import { originCheck } from "./origins";
-import { publishAnswer } from "./publishing";
-import { refuse, refuseInternal } from "./refusal";
+import type { Connection } from "../relay/state/connection";
+import type { Settings } from "../settings/definitions";
+import { guard } from "./access/guard";
+import { keyCheck } from "./access/keys";
+import { originCheck } from "./access/origins";
+import type { ApiFormat } from "./centrifugo-api/methods";
+import { refuse, refuseInternal } from "./http/refusal";
 import { routes } from "./routes";
-import type { SessionProtocols } from "./sessions";
-import type { Formats, Sockets } from "./sockets";
-import type { Streams } from "./streams";
+import type { SessionProtocols } from "./routes/centrifuge";
+import { KEY } from "./routes/openapi";
+import { publishAnswer } from "./routes/publish";
+import type { Formats, Sockets } from "./transports/sockets";
+import type { Streams } from "./transports/streams";
 
-/** Bun must not refuse large bodies by itself: its answer has no body. edge/body.ts keeps the bound. */
+/** Bun must not refuse large bodies by itself: its answer has no body. edge/http/body.ts keeps the bound. */
 const NO_BODY_LIMIT = 2 ** 40;
 
 /** Cuts a client that sends its request a byte at a time; also how long a quiet keep-alive lasts. */

@@ -1,5 +1,5 @@
 // What every engine is made with.
-import type { TopicRules } from "../relay/rules";
+import type { TopicRules } from "../relay/contracts/topic-rules";
 
 export interface EngineOptions {
   readonly rules: TopicRules;

@@ -1,6 +1,6 @@
 // The list of protocols. The contract suite runs for each row of it.
-import type { Protocol } from "../relay/protocol";
-import { centrifuge, centrifugeSse, centrifugeStream } from "./centrifuge";
+import type { Protocol } from "../relay/contracts/protocol";
+import { centrifuge, centrifugeSse, centrifugeStream } from "./centrifuge/json";
 import { json } from "./json";
 import { plain } from "./plain";
 import { sse, sseJson } from "./sse";

@@ -1,10 +1,10 @@
 // The JSON protocol, GET /ws/:id?format=json: each publication in an envelope with its topic and position, so that
 // a client without a library can come back and say what it has.
 
-import type { Entered } from "../relay/command";
-import { errorBody, type Refusal } from "../relay/errors";
-import type { Protocol } from "../relay/protocol";
-import type { Publication } from "../relay/publication";
+import type { Entered } from "../relay/contracts/commands";
+import { errorBody, type Refusal } from "../relay/contracts/errors";
+import type { Protocol } from "../relay/contracts/protocol";
+import type { Publication } from "../relay/contracts/publication";
 import { TopicsSinceFrame, topicsDecoder } from "./topics-frame";
 
 const EXPECTED =

@@ -1,8 +1,8 @@
 // The plain protocol: a publication is one text frame, its message and nothing else; the client
 // sends {"topics": [...]} and gets {"error": ...} for anything that is not that.
-import { errorBody, type Refusal } from "../relay/errors";
-import type { Protocol } from "../relay/protocol";
-import type { Publication } from "../relay/publication";
+import { errorBody, type Refusal } from "../relay/contracts/errors";
+import type { Protocol } from "../relay/contracts/protocol";
+import type { Publication } from "../relay/contracts/publication";
 import { TopicsFrame, topicsDecoder } from "./topics-frame";
 
 export const plain: Protocol = {

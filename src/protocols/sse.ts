@@ -1,11 +1,10 @@
 // Server-Sent Events (WHATWG HTML, 9.2): the topic is the event, the id carries the position of each topic of the
 // stream. A block's id names the topic it belongs to; a stream of several topics puts those of the others beside it.
 
-import type { Entered } from "../relay/command";
-import { NO_EPOCH } from "../relay/entrance";
-import { errorBody, Refusal } from "../relay/errors";
-import type { Protocol } from "../relay/protocol";
-import type { Position, Publication } from "../relay/publication";
+import type { Entered } from "../relay/contracts/commands";
+import { errorBody, Refusal } from "../relay/contracts/errors";
+import type { Protocol } from "../relay/contracts/protocol";
+import { NO_EPOCH, type Position, type Publication } from "../relay/contracts/publication";
 import { enteredBody, envelope } from "./json";
 import { textOf } from "./plain";
 

@@ -1,10 +1,9 @@
 // The one command of the plain and the JSON protocol: {"topics": [...]}, with positions where the client has some.
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { type TypeCheck, TypeCompiler } from "@sinclair/typebox/compiler";
-import type { TopicsCommand } from "../relay/command";
-import { NO_EPOCH } from "../relay/entrance";
-import { Refusal } from "../relay/errors";
-import type { Position } from "../relay/publication";
+import type { TopicsCommand } from "../relay/contracts/commands";
+import { Refusal } from "../relay/contracts/errors";
+import { NO_EPOCH, type Position } from "../relay/contracts/publication";
 
 const topics = Type.Array(Type.String(), {
   description: "The topics of this connection from now on, in place of those it had.",

@@ -1,20 +1,20 @@
 // What the backend asks of connections, and does to them: by user, by client, or both.
-import { acceptAll, type PublishCommand } from "./acceptance";
-import type { Cluster } from "./cluster";
-import type { ClientInfo } from "./command";
-import type { Connection } from "./connection";
-import type { Engine, Page, Range } from "./engine";
-import { type CloseName, notAvailable, Refusal, shuttingDown } from "./errors";
-import type { Intake } from "./intake";
-import type { Limits } from "./limits";
-import type { PresenceCounts } from "./presence";
-import type { Published } from "./publication";
-import type { Registry } from "./registry";
-import type { TopicRules } from "./rules";
-import type { Sessions } from "./sessions";
-import type { Gift } from "./subscribing";
-import { checkTopic, fitsBytes } from "./text";
-import type { Topics } from "./topics";
+
+import type { Engine, Page, Range } from "./contracts/engine";
+import { type CloseName, notAvailable, Refusal, shuttingDown } from "./contracts/errors";
+import type { Limits } from "./contracts/limits";
+import type { ClientInfo, Published } from "./contracts/publication";
+import type { TopicRules } from "./contracts/topic-rules";
+import { acceptAll, type PublishCommand } from "./publishing/acceptance";
+import type { Intake } from "./publishing/publisher";
+import type { Sessions } from "./sessions/sessions";
+import type { Gift } from "./sessions/subscriptions";
+import type { Cluster } from "./state/cluster";
+import type { Connection } from "./state/connection";
+import type { Registry } from "./state/registry";
+import { checkTopic, fitsBytes } from "./text/checks";
+import type { PresenceCounts } from "./topics/presence";
+import type { Topics } from "./topics/topics";
 
 /** Whose connections; what is given must all fit. With nothing given it is nobody's. */
 export interface Who {

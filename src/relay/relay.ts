@@ -1,24 +1,31 @@
 // The relay itself: who is registered, who is connected, who gets what. No network, no clock, no I/O:
 // time, randomness, fan-out and the engine are handed in, so that a test can run it by itself.
-import type { PublishCommand } from "./acceptance";
-import { Admission } from "./admission";
+
 import { Backend } from "./backend";
-import { Cluster } from "./cluster";
-import type { TopicsCommand } from "./command";
-import type { Connection, Socket } from "./connection";
-import { Delivery } from "./delivery";
-import { newProgress } from "./entrance";
-import { CLOSES, type CloseName, engineUnavailable, Refusal, shuttingDown } from "./errors";
-import { FrameCount } from "./frame-count";
-import { Heartbeat } from "./heartbeat";
-import { Intake } from "./intake";
-import type { Publication, Published } from "./publication";
-import { Recovery } from "./recovery";
-import { Registry } from "./registry";
-import type { Beginning, Counts, RelayOptions } from "./relay-options";
-import { Sessions } from "./sessions";
-import { checkTopics } from "./text";
-import { Topics } from "./topics";
+import { Admission } from "./connecting/admission";
+import { Heartbeat } from "./connecting/heartbeat";
+import { FrameCount } from "./connecting/rate-limit";
+import type { TopicsCommand } from "./contracts/commands";
+import {
+  CLOSES,
+  type CloseName,
+  engineUnavailable,
+  Refusal,
+  shuttingDown,
+} from "./contracts/errors";
+import type { Publication, Published } from "./contracts/publication";
+import type { Beginning, Counts, RelayOptions } from "./options";
+import type { PublishCommand } from "./publishing/acceptance";
+import { Delivery } from "./publishing/delivery";
+import { Intake } from "./publishing/publisher";
+import { Recovery } from "./recovery/recovery";
+import { Sessions } from "./sessions/sessions";
+import { Cluster } from "./state/cluster";
+import type { Connection, Socket } from "./state/connection";
+import { Registry } from "./state/registry";
+import { newProgress } from "./state/subscription";
+import { checkTopics } from "./text/checks";
+import { Topics } from "./topics/topics";
 
 export class Relay {
   readonly #options: RelayOptions;

@@ -8,10 +8,10 @@ import {
   EngineUnavailable,
   type Page,
   type Range,
-} from "../../src/relay/engine";
-import { Refusal } from "../../src/relay/errors";
-import type { Publication, Published } from "../../src/relay/publication";
-import { TopicRules } from "../../src/relay/rules";
+} from "../../src/relay/contracts/engine";
+import { Refusal } from "../../src/relay/contracts/errors";
+import type { Publication, Published } from "../../src/relay/contracts/publication";
+import { TopicRules } from "../../src/relay/contracts/topic-rules";
 import { Engines } from "../support/engines";
 import { engineOptions, NOBODY } from "../support/simulation";
 

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { PROTOCOLS } from "../../src/protocols";
-import { Refusal } from "../../src/relay/errors";
+import { Refusal } from "../../src/relay/contracts/errors";
 
 test("the protocols have different names without a colon", () => {
   const names = PROTOCOLS.map(({ name }) => name);

@@ -2,10 +2,10 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { enteredBody, envelope, json } from "../../src/protocols/json";
-import type { TopicsCommand } from "../../src/relay/command";
-import { Refusal } from "../../src/relay/errors";
-import { rawMember } from "../../src/relay/json-text";
-import { checkTopic } from "../../src/relay/text";
+import type { TopicsCommand } from "../../src/relay/contracts/commands";
+import { Refusal } from "../../src/relay/contracts/errors";
+import { checkTopic } from "../../src/relay/text/checks";
+import { rawMember } from "../../src/relay/text/json";
 
 const aText = fc.string({ unit: "binary", maxLength: 200 });
 const aTopic = fc

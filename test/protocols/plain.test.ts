@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { plain } from "../../src/protocols/plain";
-import { Refusal } from "../../src/relay/errors";
+import { Refusal } from "../../src/relay/contracts/errors";
 
 test("the frame of a publication is its text and nothing else", () => {
   for (const data of ["", "hi", "\u0000", "😀", '{"a": 1.0}', "123", " \n"]) {

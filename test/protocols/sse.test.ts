@@ -2,11 +2,10 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { sse, sseJson } from "../../src/protocols/sse";
-import type { Entered } from "../../src/relay/command";
-import { NO_EPOCH } from "../../src/relay/entrance";
-import { Refusal } from "../../src/relay/errors";
-import type { Position, Publication } from "../../src/relay/publication";
-import { checkTopic } from "../../src/relay/text";
+import type { Entered } from "../../src/relay/contracts/commands";
+import { Refusal } from "../../src/relay/contracts/errors";
+import { NO_EPOCH, type Position, type Publication } from "../../src/relay/contracts/publication";
+import { checkTopic } from "../../src/relay/text/checks";
 import { EventParser, parseEvents } from "../support/events";
 
 const aText = fc.string({ unit: "binary", maxLength: 200 });

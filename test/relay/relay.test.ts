@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { json } from "../../src/protocols/json";
 import { plain } from "../../src/protocols/plain";
 import { sse } from "../../src/protocols/sse";
-import { Refusal } from "../../src/relay/errors";
+import { Refusal } from "../../src/relay/contracts/errors";
 import { AsyncEngine } from "../support/async-engine";
 import { atHand, type FakeSocket, LIMITS, Simulation } from "../support/simulation";
 import { until } from "../support/wait";

@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { ProcessClock } from "../../src/processes";
+import { ProcessClock } from "../../src/workers/process-clock";
 import { Caller } from "../support/deployments";
 import { Folder } from "../support/engines";
 import { memoryKb } from "../support/memory";

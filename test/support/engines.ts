@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ENGINES } from "../../src/engines";
 import type { EngineOptions } from "../../src/engines/options";
-import type { Engine } from "../../src/relay/engine";
+import type { Engine } from "../../src/relay/contracts/engine";
 import { RedisServer } from "./redis-server";
 
 export interface Fresh {

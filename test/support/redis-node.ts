@@ -1,8 +1,8 @@
 // A node over Redis, by its engine alone: what it delivers and is told, one after the other.
 import type { EngineOptions } from "../../src/engines/options";
-import { RedisEngine } from "../../src/engines/redis";
-import { Refusal } from "../../src/relay/errors";
-import type { Publication, Published } from "../../src/relay/publication";
+import { RedisEngine } from "../../src/engines/redis/engine";
+import { Refusal } from "../../src/relay/contracts/errors";
+import type { Publication, Published } from "../../src/relay/contracts/publication";
 import { engineOptions } from "./simulation";
 import { until } from "./wait";
 

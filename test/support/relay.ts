@@ -1,8 +1,9 @@
 // A real relay on a free port, and the calls that most tests make of it.
-import { readSettings } from "../../src/config";
-import { createLog } from "../../src/edge/log";
+
+import { createLog } from "../../src/log";
 import { type Running, start } from "../../src/node";
-import type { Env } from "../../src/setting";
+import { readSettings } from "../../src/settings/definitions";
+import type { Env } from "../../src/settings/kinds";
 import { Client } from "./client";
 
 export interface Answer {

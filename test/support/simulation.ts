@@ -1,16 +1,16 @@
 // The relay by itself: a clock that only the test moves, and sockets with native fan-out made of Maps.
-import { MemoryEngine } from "../../src/engines/memory";
+import { MemoryEngine } from "../../src/engines/memory/engine";
 import type { EngineOptions } from "../../src/engines/options";
 import { plain } from "../../src/protocols/plain";
-import { Authority } from "../../src/relay/authority";
-import type { Connection, Outlet, Socket } from "../../src/relay/connection";
-import type { Engine, EngineEvents } from "../../src/relay/engine";
-import { Refusal } from "../../src/relay/errors";
-import type { Limits } from "../../src/relay/limits";
-import type { Protocol } from "../../src/relay/protocol";
-import type { Publication } from "../../src/relay/publication";
+import type { Engine, EngineEvents } from "../../src/relay/contracts/engine";
+import { Refusal } from "../../src/relay/contracts/errors";
+import type { Limits } from "../../src/relay/contracts/limits";
+import type { Protocol } from "../../src/relay/contracts/protocol";
+import type { Publication } from "../../src/relay/contracts/publication";
+import { TopicRules } from "../../src/relay/contracts/topic-rules";
 import { Relay } from "../../src/relay/relay";
-import { TopicRules } from "../../src/relay/rules";
+import type { Connection, Outlet, Socket } from "../../src/relay/state/connection";
+import { Authority } from "../../src/relay/topics/permissions";
 
 export const LIMITS: Limits = {
   registrationTtlMs: 60_000,

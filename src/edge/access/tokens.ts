@@ -1,0 +1,204 @@
+// Tokens of clients: JSON Web Tokens (RFC 7519), checked by jose with the keys that the settings name, and with no
+// others: what a token's own header says of keys is not looked at, and each kind of key takes its own algorithms only.
+import { errors, importSPKI, type JWTPayload, jwtVerify } from "jose";
+import type { Log } from "../../log";
+import { Refusal } from "../../relay/contracts/errors";
+import { checkTopic, toUser } from "../../relay/text/checks";
+import { memberNames } from "../../relay/text/json";
+import type {
+  ConnectionClaims,
+  TokenCheck,
+  TokenProblem,
+  TopicClaims,
+} from "../../relay/topics/permissions";
+import { keysOf } from "./jwks";
+
+export interface TokenSettings {
+  /** Empty: no such key. */
+  readonly tokenSecret: string;
+  /** PEM (SPKI). */
+  readonly tokenPublicKey: string;
+  readonly tokenJwksUrl: string;
+  /** What `aud` and `iss` of a token must be. */
+  readonly tokenAudience: string;
+  readonly tokenIssuer: string;
+}
+
+const BY_SECRET = ["HS256", "HS384", "HS512"];
+const BY_PUBLIC_KEY = ["RS256", "ES256", "EdDSA"];
+
+/** How far clocks of issuer and relay may differ. */
+const SKEW_S = 5;
+
+/** Longer ones are not looked at. */
+const TOKEN_CHARACTERS_MAX = 16_384;
+
+type Verify = (token: string) => Promise<JWTPayload>;
+
+/** Undefined when no key is set: then the relay is open. Throws when a public key cannot be read. */
+export async function tokenCheck(
+  settings: TokenSettings,
+  log: Log,
+): Promise<TokenCheck | undefined> {
+  const verifiers = await verifiersOf(settings, log);
+  if (verifiers.length === 0) return undefined;
+  const verify = async (token: string): Promise<JWTPayload | TokenProblem> => {
+    if (token.length > TOKEN_CHARACTERS_MAX) return "invalid";
+    for (const attempt of verifiers) {
+      try {
+        const claims = await attempt(token);
+        return repeatsItself(token) ? "invalid" : claims;
+      } catch (error) {
+        if (isUntimely(error)) return "expired";
+        if (!(error instanceof errors.JOSEError)) throw error;
+      }
+    }
+    return "invalid";
+  };
+  return {
+    async connection(token) {
+      const claims = await verify(token);
+      return typeof claims === "string" ? claims : connectionClaims(claims);
+    },
+    async topic(token) {
+      const claims = await verify(token);
+      return typeof claims === "string" ? claims : topicClaims(claims);
+    },
+  };
+}
+
+async function verifiersOf(settings: TokenSettings, log: Log): Promise<Verify[]> {
+  const verifiers: Verify[] = [];
+  const { tokenAudience, tokenIssuer } = settings;
+  const common = {
+    clockTolerance: SKEW_S,
+    ...(tokenAudience !== "" && { audience: tokenAudience }),
+    ...(tokenIssuer !== "" && { issuer: tokenIssuer }),
+  };
+  if (settings.tokenSecret !== "") {
+    const secret = new TextEncoder().encode(settings.tokenSecret);
+    const options = { ...common, algorithms: BY_SECRET };
+    verifiers.push(async (token) => (await jwtVerify(token, secret, options)).payload);
+  }
+  if (settings.tokenPublicKey !== "") {
+    const { key, algorithm } = await publicKey(settings.tokenPublicKey);
+    const options = { ...common, algorithms: [algorithm] };
+    verifiers.push(async (token) => (await jwtVerify(token, key, options)).payload);
+  }
+  if (settings.tokenJwksUrl !== "") {
+    const keys = keysOf(settings.tokenJwksUrl, log);
+    const options = { ...common, algorithms: BY_PUBLIC_KEY };
+    verifiers.push(async (token) => (await jwtVerify(token, keys, options)).payload);
+  }
+  return verifiers;
+}
+
+/** A key fits one algorithm; jose refuses to read it for another. */
+async function publicKey(pem: string) {
+  for (const algorithm of BY_PUBLIC_KEY) {
+    try {
+      return { key: await importSPKI(pem, algorithm), algorithm };
+    } catch {
+      // Of another kind.
+    }
+  }
+  throw new Error("BATON_TOKEN_PUBLIC_KEY is no RSA, P-256 or Ed25519 public key in PEM (SPKI).");
+}
+
+/** Expired, or not valid yet; a time that is none is neither. */
+function isUntimely(error: unknown): boolean {
+  if (error instanceof errors.JWTExpired) return true;
+  if (!(error instanceof errors.JWTClaimValidationFailed)) return false;
+  return error.claim === "nbf" && error.reason === "check_failed";
+}
+
+/** Whether a name stands twice in its header or claims: two readers could take it for two tokens (RFC 7519, 4). */
+function repeatsItself(token: string): boolean {
+  return token
+    .split(".", 2)
+    .map((part) => memberNames(Buffer.from(part, "base64url").toString("utf8")))
+    .some((names) => new Set(names).size < names.length);
+}
+
+function connectionClaims(claims: JWTPayload): ConnectionClaims | TokenProblem {
+  // A token for a topic is none for a connection.
+  if (claims.channel !== undefined) return "invalid";
+  const { sub = "", channels, subs } = claims;
+  if (typeof sub !== "string" || !isUser(sub)) return "invalid";
+  const topics = new Map<string, { info?: string; data?: string }>();
+  if (isObject(subs)) {
+    for (const [name, sub] of Object.entries(subs)) {
+      if (!isObject(sub)) return "invalid";
+      const info = jsonOf(sub.info, sub.b64info);
+      const data = jsonOf(sub.data, sub.b64data);
+      topics.set(name, {
+        ...(info !== undefined && { info }),
+        ...(data !== undefined && { data }),
+      });
+    }
+  } else if (isGiven(subs) || (isGiven(channels) && !Array.isArray(channels))) {
+    return "invalid";
+  } else if (Array.isArray(channels)) {
+    for (const name of channels) {
+      if (typeof name !== "string") return "invalid";
+      topics.set(name, {});
+    }
+  }
+  for (const name of topics.keys()) if (checkTopic(name) !== undefined) return "invalid";
+  const ttl = ttlOf(claims);
+  if (typeof ttl === "string") return ttl;
+  return { user: sub, ttl, info: jsonOf(claims.info, claims.b64info), topics };
+}
+
+function topicClaims(claims: JWTPayload): TopicClaims | TokenProblem {
+  const { sub = "", channel, client } = claims;
+  if (typeof channel !== "string" || channel === "") return "invalid";
+  if (typeof sub !== "string" || (client !== undefined && typeof client !== "string")) {
+    return "invalid";
+  }
+  const ttl = ttlOf(claims);
+  if (typeof ttl === "string") return ttl;
+  return {
+    user: sub,
+    topic: channel,
+    client: client === "" ? undefined : (client as string | undefined),
+    ttl,
+    info: jsonOf(claims.info, claims.b64info),
+    data: jsonOf(claims.data, claims.b64data),
+  };
+}
+
+/** A user as POST /register takes one, or nobody. */
+function isUser(name: string): boolean {
+  return name === "" || !(toUser(name) instanceof Refusal);
+}
+
+/** `expire_at` is in place of `exp`, 0 for never. */
+function ttlOf({ exp, expire_at }: JWTPayload): number | undefined | TokenProblem {
+  const at = isGiven(expire_at) ? expire_at : exp;
+  if (at === undefined || at === 0) return undefined;
+  if (typeof at !== "number" || !Number.isFinite(at)) return "invalid";
+  const ttl = at - Date.now() / 1000;
+  return ttl < -SKEW_S ? "expired" : Math.max(0, ttl);
+}
+
+function jsonOf(value: unknown, base64: unknown): string | undefined {
+  if (typeof base64 === "string" && base64 !== "") {
+    const text = Buffer.from(base64, "base64").toString("utf8");
+    try {
+      JSON.parse(text);
+      return text;
+    } catch {
+      return undefined;
+    }
+  }
+  return value === undefined || value === null ? undefined : JSON.stringify(value);
+}
+
+function isGiven(value: unknown): boolean {
+  return value !== undefined && value !== null;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

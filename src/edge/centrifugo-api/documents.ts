@@ -1,0 +1,129 @@
+// How the OpenAPI page shows the backend's API. Answers are written as text, with the bytes of data, so that their
+// schemas stand here alone.
+import { type TSchema, Type } from "@sinclair/typebox";
+import type { ErrorCode } from "../../relay/contracts/errors";
+import * as Shape from "./shapes";
+
+export interface ApiDocument {
+  readonly summary: string;
+  readonly description?: string;
+  readonly body: TSchema;
+  readonly answer: TSchema;
+  /** Beside those of all. */
+  readonly errors?: readonly ErrorCode[];
+}
+
+export const API_ERRORS: readonly ErrorCode[] = [
+  "bad_request",
+  "malformed_json",
+  "unauthorized",
+  "body_too_large",
+  "unsupported_media_type",
+];
+
+const Count = Type.Integer({ minimum: 0 });
+
+const Info = Type.Object({
+  user: Type.String(),
+  client: Type.String(),
+  conn_info: Type.Optional(Type.Unknown()),
+  chan_info: Type.Optional(Type.Unknown()),
+});
+
+const Publication = Type.Object({
+  data: Type.Unknown(),
+  offset: Type.Optional(Count),
+  info: Type.Optional(Info),
+  tags: Type.Optional(Type.Object({}, { additionalProperties: Type.String() })),
+});
+
+const AnError = Type.Object({
+  error: Type.Object({
+    code: Type.Integer({ description: "Such as 107 for a bad request." }),
+    message: Type.String(),
+  }),
+});
+
+/** An object whose keys are names. */
+const byName = (value: TSchema) => Type.Object({}, { additionalProperties: value });
+
+const Nothing = Type.Object({});
+const Published = Type.Object(
+  { offset: Type.Optional(Count), epoch: Type.Optional(Type.String()) },
+  { description: "Empty where the topic keeps no history." },
+);
+const Broadcast = Type.Object({
+  responses: Type.Array(Type.Union([Type.Object({ result: Published }), AnError])),
+});
+const Presence = Type.Object({ presence: byName(Info) });
+const PresenceStats = Type.Object({ num_clients: Count, num_users: Count });
+const History = Type.Object({
+  publications: Type.Array(Publication),
+  epoch: Type.String(),
+  offset: Count,
+});
+const Channels = Type.Object({ channels: byName(Type.Object({ num_clients: Count })) });
+const Nodes = Type.Object({
+  nodes: Type.Array(
+    Type.Object({
+      uid: Type.String(),
+      name: Type.String(),
+      version: Type.String(),
+      num_clients: Count,
+      num_users: Count,
+      num_channels: Count,
+      num_subs: Count,
+      uptime: Type.Integer({ description: "In seconds." }),
+    }),
+  ),
+});
+
+/** A result, or why there is none, both with status 200. */
+const answerOf = (result: TSchema): TSchema => Type.Union([Type.Object({ result }), AnError]);
+
+const method = (summary: string, body: TSchema, result: TSchema): ApiDocument => ({
+  summary,
+  body,
+  answer: answerOf(result),
+});
+
+/** Those of edge/centrifugo-api/methods.ts. */
+export const METHOD_DOCUMENTS: Readonly<Record<string, ApiDocument>> = {
+  publish: method("Publish to a topic", Shape.Publish, Published),
+  broadcast: method("Publish the same to up to 1,000 topics", Shape.Broadcast, Broadcast),
+  subscribe: method("Bring a user's sessions into a topic", Shape.Subscribe, Nothing),
+  unsubscribe: method("Take a user's sessions out of a topic", Shape.Unsubscribe, Nothing),
+  disconnect: method("End a user's connections", Shape.Disconnect, Nothing),
+  refresh: method("Say how long a user's sessions may stay", Shape.Refresh, Nothing),
+  presence: method("See who is in a topic", Shape.Channel, Presence),
+  presence_stats: method("See how many are in a topic", Shape.Channel, PresenceStats),
+  history: method("Read a topic's history", Shape.History, History),
+  history_remove: method("Remove what a topic's history keeps", Shape.Channel, Nothing),
+  channels: method("List the topics that somebody is in", Shape.Channels, Channels),
+  info: method("List the relay's nodes", Shape.Nothing, Nodes),
+};
+
+export const BATCH_DOCUMENT: ApiDocument = {
+  summary: "Call up to 1,000 methods, one after the other",
+  body: Shape.Batch,
+  answer: Type.Union([
+    Type.Object({
+      replies: Type.Array(
+        Type.Union([
+          Type.Object({}, { description: 'The method, with its result: `{"publish":{…}}`.' }),
+          AnError,
+        ]),
+      ),
+    }),
+    AnError,
+  ]),
+};
+
+export const COMMANDS_DOCUMENT: ApiDocument = {
+  summary: "The same for older libraries",
+  description:
+    "Commands that name their method, one to a line and at most 1,000; a reply for each, in order, in a line.",
+  body: Shape.Command,
+  answer: answerOf(Type.Object({})),
+  errors: ["batch_too_large"],
+};

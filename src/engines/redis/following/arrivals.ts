@@ -1,0 +1,33 @@
+// What a node hears of the topics that it follows, handed on in waves, as a supervisor hands it to its workers: while the
+// sockets take one wave, what arrives is kept for the next, and leaves in one send for each socket.
+import { type Wave, type Waver, watchTaking } from "../../batcher";
+
+const now = () => performance.now();
+
+export class Arrivals implements Waver {
+  readonly #wave: Wave;
+  #waiting: (() => void)[] = [];
+  /** How long the last one took, with all that was sent, in ms. */
+  #spentMs = 0;
+
+  constructor(wave: Wave) {
+    this.#wave = wave;
+  }
+
+  /** `take` is called after those that were added before it, in this turn or with the next wave. */
+  add(take: () => void): void {
+    this.#waiting.push(take);
+    this.#wave.join(this);
+  }
+
+  flush(): void {
+    if (this.#waiting.length === 0) return;
+    const begunAt = now();
+    this.#wave.given(this, this.#spentMs);
+    for (const take of this.#waiting.splice(0)) take();
+    const sent = (ms: number) => {
+      this.#spentMs = ms;
+    };
+    watchTaking(now, begunAt, sent, () => this.#wave.taken(this));
+  }
+}

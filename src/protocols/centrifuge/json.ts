@@ -1,0 +1,201 @@
+// The Centrifuge client protocol, version 2, in JSON (shared/centrifuge-protocol.md; numbers of its sections stand
+// beside what follows them). One wire for sockets, and the same lines over two kinds of streams.
+
+import type { Push, Reply, Subscribed } from "../../relay/contracts/commands";
+import type { CloseName } from "../../relay/contracts/errors";
+import { type ErrorCode, errorBody, type Refusal } from "../../relay/contracts/errors";
+import type { Protocol } from "../../relay/contracts/protocol";
+import type { ClientInfo, Publication } from "../../relay/contracts/publication";
+import { decodeCommands } from "./json-commands";
+
+/** Codes of 13: 3000 to 3499 come back, 3500 to 3999 do not. A reason is never empty, or the JavaScript SDK reads none. */
+const CLOSES: Readonly<Record<CloseName, { code: number; reason: string }>> = {
+  shutdown: { code: 3001, reason: "shutdown" },
+  internal: { code: 3004, reason: "internal server error" },
+  expired: { code: 3005, reason: "connection expired" },
+  slow_consumer: { code: 3008, reason: "slow" },
+  position_lost: { code: 3010, reason: "insufficient state" },
+  replaced: { code: 3011, reason: "force reconnect" },
+  no_pong: { code: 3012, reason: "no pong" },
+  too_many_frames: { code: 3013, reason: "too many requests" },
+  invalid_token: { code: 3500, reason: "invalid token" },
+  violation: { code: 3501, reason: "bad request" },
+  stale: { code: 3502, reason: "stale" },
+  deleted: { code: 3503, reason: "force disconnect" },
+  too_many_connections: { code: 3504, reason: "connection limit" },
+  too_many_topics: { code: 3505, reason: "channel limit" },
+  wrong_format: { code: 3506, reason: "inappropriate protocol" },
+  not_available: { code: 3508, reason: "not available" },
+};
+
+/** Errors of 12, by our own codes. Those of the first hundred, and 109, an SDK tries again. */
+const ERRORS: Partial<Record<ErrorCode, { code: number; message: string; temporary?: true }>> = {
+  unauthorized: { code: 101, message: "unauthorized" },
+  unknown_topic: { code: 102, message: "unknown channel" },
+  permission_denied: { code: 103, message: "permission denied" },
+  already_subscribed: { code: 105, message: "already subscribed" },
+  too_many_topics: { code: 106, message: "limit exceeded" },
+  invalid_topic: { code: 107, message: "bad request" },
+  invalid_body: { code: 107, message: "bad request" },
+  invalid_idempotency_key: { code: 107, message: "bad request" },
+  idempotency_conflict: { code: 107, message: "bad request" },
+  invalid_message: { code: 107, message: "bad request" },
+  message_too_large: { code: 106, message: "limit exceeded" },
+  not_available: { code: 108, message: "not available" },
+  not_found: { code: 104, message: "method not found" },
+  no_history: { code: 108, message: "not available" },
+  token_expired: { code: 109, message: "token expired" },
+  expired: { code: 110, message: "expired" },
+  unrecoverable_position: { code: 112, message: "unrecoverable position" },
+  too_many_user_connections: { code: 106, message: "limit exceeded" },
+  too_many_publications: { code: 111, message: "too many requests", temporary: true },
+};
+const INTERNAL = { code: 100, message: "internal server error", temporary: true } as const;
+
+/** On a WebSocket: each reply and push is a frame. */
+export const centrifuge: Protocol = over("centrifuge", "socket", (line) => line);
+
+/** On a response that goes on: each is a line (14). */
+export const centrifugeStream: Protocol = over(
+  "centrifuge-stream",
+  "stream",
+  (line) => `${line}\n`,
+);
+
+/** On Server-Sent Events: each is an event (14). */
+export const centrifugeSse: Protocol = over(
+  "centrifuge-sse",
+  "stream",
+  (line) => `data: ${line}\n\n`,
+);
+
+function over(
+  name: string,
+  carrier: "socket" | "stream",
+  framed: (line: string) => string,
+): Protocol {
+  return {
+    name,
+    carrier,
+    session: {
+      ping: framed("{}"),
+      encodeReply: (reply) => framed(replyLine(reply)),
+      encodePush: (push) => framed(pushLine(push)),
+      // A socket has the close frame for it.
+      encodeDisconnect: (code, reason) =>
+        carrier === "socket"
+          ? ""
+          : framed(`{"push":{"disconnect":${JSON.stringify({ code, reason })}}}`),
+    },
+    closes: CLOSES,
+    decode: decodeCommands,
+    encodePublication: (publication) =>
+      framed(pushOf(publication.topic, "pub", publicationJson(publication))),
+    encodeError: (refusal: Refusal) => framed(JSON.stringify(errorBody(refusal))),
+  };
+}
+
+function replyLine(reply: Reply): string {
+  const { id } = reply;
+  switch (reply.kind) {
+    case "connected": {
+      const { client, version, ttl, topics, pingMs, session, node } = reply;
+      const subs = topics.map((topic) => `${JSON.stringify(topic.topic)}:${subscribed(topic)}`);
+      const head = { client, version, ...expiry(ttl), ping: Math.ceil(pingMs / 1000), pong: true };
+      const rest = { ...head, session, node };
+      const body = JSON.stringify(rest).slice(0, -1);
+      return `{"id":${id},"connect":${body}${subs.length === 0 ? "" : `,"subs":{${subs.join(",")}}`}}}`;
+    }
+    case "subscribed":
+      return `{"id":${id},"subscribe":${subscribed(reply.subscribed)}}`;
+    case "done":
+      return `{"id":${id},"${reply.of}":{}}`;
+    case "presence": {
+      const clients = reply.clients.map(
+        (info) => `${JSON.stringify(info.client)}:${infoJson(info)}`,
+      );
+      return `{"id":${id},"presence":{"presence":{${clients.join(",")}}}}`;
+    }
+    case "presenceCounts":
+      return `{"id":${id},"presence_stats":{"num_clients":${reply.clients},"num_users":${reply.users}}}`;
+    case "history": {
+      const { top, publications } = reply.page;
+      const list = publications.map(publicationJson).join(",");
+      return `{"id":${id},"history":{"publications":[${list}],"epoch":"${top?.epoch ?? ""}","offset":${top?.offset ?? 0}}}`;
+    }
+    case "refreshed":
+      return `{"id":${id},"refresh":${JSON.stringify({ client: reply.client, ...expiry(reply.ttl) })}}`;
+    case "refreshedTopic":
+      return `{"id":${id},"sub_refresh":${JSON.stringify(expiry(reply.ttl))}}`;
+    case "refused":
+      return `{"id":${id},"error":${JSON.stringify(errorOf(reply.refusal))}}`;
+  }
+}
+
+function pushLine(push: Push): string {
+  switch (push.kind) {
+    case "join":
+    case "leave":
+      return pushOf(push.topic, push.kind, `{"info":${infoJson(push.info)}}`);
+    case "subscribed":
+      return pushOf(push.subscribed.topic, "subscribe", subscribed(push.subscribed));
+    case "unsubscribed":
+      return pushOf(
+        push.topic,
+        "unsubscribe",
+        JSON.stringify({ code: push.code, reason: push.reason }),
+      );
+  }
+}
+
+function pushOf(topic: string, name: string, body: string): string {
+  return `{"push":{"channel":${JSON.stringify(topic)},"${name}":${body}}}`;
+}
+
+/** The error for a refusal (12), also of the server API (16). */
+export function errorOf({ code }: Refusal): { code: number; message: string; temporary?: true } {
+  return ERRORS[code] ?? INTERNAL;
+}
+
+/** A subscribe result (4, 9): `offset` is where the client goes on; what it missed leads from there. */
+function subscribed({ top, at, recovered, missed, ttl, data }: Subscribed): string {
+  const body: Record<string, unknown> = expiry(ttl);
+  if (top !== undefined) {
+    body.recoverable = true;
+    body.positioned = true;
+    body.epoch = top.epoch;
+    body.offset = at?.offset ?? top.offset;
+  }
+  if (recovered !== undefined) body.was_recovering = true;
+  if (recovered === true) body.recovered = true;
+  const members = [JSON.stringify(body).slice(1, -1)];
+  if (missed !== undefined)
+    members.push(`"publications":[${missed.map(publicationJson).join(",")}]`);
+  if (data !== undefined) members.push(`"data":${oneLine(data)}`);
+  return `{${members.filter((member) => member !== "").join(",")}}`;
+}
+
+/** A publication as it stands in pushes and in history (4). Its data has the bytes that came in, in one line. */
+export function publicationJson({ data, json, offset, info, tags }: Publication): string {
+  const payload = json === true ? oneLine(data) : JSON.stringify(data);
+  const position = offset === undefined ? "" : `,"offset":${offset}`;
+  const who = info === undefined ? "" : `,"info":${infoJson(info)}`;
+  return `{"data":${payload}${position}${who}${tags === undefined ? "" : `,"tags":${tags}`}}`;
+}
+
+/** A client as others see it (4). */
+export function infoJson({ user, client, connectionInfo, topicInfo }: ClientInfo): string {
+  const connection = connectionInfo === undefined ? "" : `,"conn_info":${oneLine(connectionInfo)}`;
+  const topic = topicInfo === undefined ? "" : `,"chan_info":${oneLine(topicInfo)}`;
+  return `{"user":${JSON.stringify(user)},"client":${JSON.stringify(client)}${connection}${topic}}`;
+}
+
+// Zero values are left out (3).
+function expiry(ttl: number | undefined): Record<string, unknown> {
+  return ttl === undefined ? {} : { expires: true, ttl: Math.max(1, Math.ceil(ttl)) };
+}
+
+/** Line feeds of JSON text stand only between its tokens, where a space means the same (2). */
+function oneLine(json: string): string {
+  return /[\r\n]/.test(json) ? json.replace(/[\r\n]/g, " ") : json;
+}

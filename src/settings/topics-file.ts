@@ -1,0 +1,63 @@
+// The file of BATON_TOPICS_FILE: rules for topics by the prefix of their names, such as
+// {"news:": {"history_size": 1000, "history_ttl_ms": 3600000}, "typing:": {"history_size": 0}}.
+import { readFileSync } from "node:fs";
+import { type Static, Type } from "@sinclair/typebox";
+import { Value } from "@sinclair/typebox/value";
+import type { RulesByPrefix, TopicRule } from "../relay/contracts/topic-rules";
+import { LARGE } from "./kinds";
+
+const Who = Type.Array(
+  Type.Union([Type.Literal("client"), Type.Literal("subscriber"), Type.Literal("anonymous")]),
+);
+
+const Rule = Type.Object(
+  {
+    history_size: Type.Optional(Type.Integer({ minimum: 0, maximum: 1_000_000 })),
+    history_ttl_ms: Type.Optional(Type.Integer({ minimum: 0, maximum: LARGE })),
+    presence: Type.Optional(Type.Boolean()),
+    join_leave: Type.Optional(Type.Boolean()),
+    allow_subscribe: Type.Optional(Who),
+    allow_publish: Type.Optional(Who),
+    allow_presence: Type.Optional(Who),
+    allow_history: Type.Optional(Who),
+  },
+  { additionalProperties: false },
+);
+
+// Not a Record: its pattern for keys passes over those with U+2028 in them, whatever their values.
+const TopicsFile = Type.Object({}, { additionalProperties: Rule });
+
+/** The rules in the file, or a sentence that says what is wrong with it. */
+export function readTopicsFile(path: string): RulesByPrefix | string {
+  let value: unknown;
+  try {
+    value = JSON.parse(readFileSync(path, "utf8"));
+  } catch (error) {
+    return `it cannot be read as JSON: ${error instanceof Error ? error.message : String(error)}.`;
+  }
+  const wrong = Value.Errors(TopicsFile, value).First();
+  if (wrong !== undefined) {
+    return `at ${wrong.path || "/"} it has ${JSON.stringify(wrong.value)}: ${wrong.message}. It takes an object of prefixes, each with any of history_size (0 to 1000000), history_ttl_ms (0 to ${LARGE}), presence and join_leave (true or false), allow_subscribe, allow_publish, allow_presence and allow_history (lists of "client", "subscriber" and "anonymous").`;
+  }
+  return Object.fromEntries(
+    Object.entries(value as Record<string, Static<typeof Rule>>).map(([prefix, rule]) => [
+      prefix,
+      toRule(rule),
+    ]),
+  );
+}
+
+function toRule(rule: Static<typeof Rule>): Partial<TopicRule> {
+  return {
+    ...(rule.history_size !== undefined && { historySize: rule.history_size }),
+    ...(rule.history_ttl_ms !== undefined && { historyTtlMs: rule.history_ttl_ms }),
+    ...(rule.presence !== undefined && { presence: rule.presence }),
+    ...(rule.join_leave !== undefined && { joinLeave: rule.join_leave }),
+    allow: {
+      ...(rule.allow_subscribe !== undefined && { subscribe: rule.allow_subscribe }),
+      ...(rule.allow_publish !== undefined && { publish: rule.allow_publish }),
+      ...(rule.allow_presence !== undefined && { presence: rule.allow_presence }),
+      ...(rule.allow_history !== undefined && { history: rule.allow_history }),
+    },
+  };
+}

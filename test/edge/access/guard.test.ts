@@ -1,0 +1,147 @@
+// HTTP that no library would send. Rows A5 to A9 and A19, A20 of the fault catalogue, as raw bytes.
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { RawSocket } from "../../support/raw";
+import { startRelay, type TestRelay } from "../../support/relay";
+
+let relay: TestRelay;
+beforeAll(async () => {
+  relay = await startRelay({ BATON_API_KEYS: "correct-horse-battery" });
+});
+afterAll(async () => {
+  expect((await relay.request("GET", "/health")).status).toBe(200);
+  await relay[Symbol.asyncDispose]();
+});
+
+/** What is answered to these bytes, up to the end of the (first) head. */
+async function answerTo(...lines: string[]): Promise<string> {
+  const raw = await RawSocket.open(relay.port);
+  raw.write(lines.join("\r\n"));
+  const head = await raw.until("\r\n\r\n").catch(() => raw.received);
+  raw.drop();
+  return head;
+}
+
+const status = (head: string): number => Number(head.slice(9, 12));
+
+describe("the Host header", () => {
+  test.each([
+    ["a"],
+    ["ab"],
+    ["a:"],
+    [""],
+    ["a/b"],
+    ["a b"],
+    ["user@host.test"],
+    ["host.test:port"],
+  ])("%p is refused: it could steer the router", async (host) => {
+    expect(status(await answerTo("GET /xx/health HTTP/1.1", `Host: ${host}`, "", ""))).toBe(400);
+  });
+
+  test("twice is refused", async () => {
+    const head = await answerTo("GET /health HTTP/1.1", "Host: one.test", "Host: two.test", "", "");
+    expect(status(head)).toBe(400);
+  });
+
+  test.each([["relay.test"], ["relay.test:8000"], ["127.0.0.1:8000"], ["[::1]:8000"], ["a:8000"]])(
+    "%p is fine",
+    async (host) => {
+      expect(status(await answerTo("GET /health HTTP/1.1", `Host: ${host}`, "", ""))).toBe(200);
+    },
+  );
+});
+
+describe("I11: no spelling of a path misses the key", () => {
+  test.each([
+    ["/publish"],
+    ["/publish/"],
+    ["//publish"],
+    ["/./publish"],
+    ["/x/../publish"],
+    ["/publish?x=1"],
+    ["/publish;x"],
+    ["/%70ublish"],
+    ["/publish%2f"],
+    ["/publish%00"],
+    ["http://127.0.0.1:8000/publish"],
+  ])("POST %s", async (path) => {
+    const body = '{"topic":"a","message":"m"}';
+    const head = await answerTo(
+      `POST ${path} HTTP/1.1`,
+      "Host: 127.0.0.1:8000",
+      "Content-Type: application/json",
+      `Content-Length: ${body.length}`,
+      "",
+      body,
+    );
+    expect([400, 401, 404]).toContain(status(head));
+  });
+});
+
+describe("a request that two servers could read differently is refused, and nothing after it is run", () => {
+  const smuggled = ["GET /health HTTP/1.1", "Host: 127.0.0.1:8000", "", ""].join("\r\n");
+
+  test.each([
+    ["both lengths", ["Content-Length: 4", "Transfer-Encoding: chunked"], "0\r\n\r\n"],
+    ["two lengths", ["Content-Length: 4", "Content-Length: 5"], "aaaa"],
+    ["a negative length", ["Content-Length: -1"], ""],
+    ["a length that is no number", ["Content-Length: 4x"], "aaaa"],
+    ["a header over two lines", ["X-A: 1", " folded"], ""],
+    ["a NUL in a header", ["X-A: \u0000"], ""],
+    ["a space before the colon", ["Content-Length : 4"], "aaaa"],
+  ])("%s", async (_, headers, body) => {
+    const raw = await RawSocket.open(relay.port);
+    const head = ["POST /publish HTTP/1.1", "Host: 127.0.0.1:8000", ...headers, "", body];
+    raw.write(head.join("\r\n") + smuggled);
+    const text = await raw.until("\r\n\r\n").catch(() => raw.received);
+    raw.drop();
+    expect(text).not.toContain("200 OK");
+    expect(text === "" || status(text) >= 400).toBe(true);
+  });
+
+  test("a broken chunk ends the connection", async () => {
+    const raw = await RawSocket.open(relay.port);
+    raw.write(
+      "POST /publish HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nX-API-Key: correct-horse-battery\r\n",
+    );
+    raw.write("Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n");
+    raw.write(smuggled);
+    const text = await raw.untilClosed();
+    expect(text).not.toContain("200 OK");
+  });
+});
+
+test.each([
+  ["a header of 20 KB", `X-Long: ${"x".repeat(20_000)}`],
+  ["300 headers", Array.from({ length: 300 }, (_, i) => `X-${i}: 1`).join("\r\n")],
+])("%s is refused with 431", async (_, header) => {
+  expect(status(await answerTo("GET /health HTTP/1.1", "Host: 127.0.0.1", header, "", ""))).toBe(
+    431,
+  );
+});
+
+test.each([
+  ["GET", "/topics/%/history"],
+  ["GET", "/topics/%zz/history"],
+  ["GET", "/topics/%ff/history"],
+  ["GET", "/topics/%ed%a0%80/history"],
+  ["DELETE", "/register/%ff"],
+  ["GET", "/sse/%c0%80"],
+  ["GET", "/ws/%"],
+])("%s %s is refused: no percent-encoded UTF-8", async (method, path) => {
+  const head = await answerTo(`${method} ${path} HTTP/1.1`, "Host: relay.test", "", "");
+  expect(status(head)).toBe(400);
+});
+
+test("100 pipelined requests get 100 answers in order, also after an error", async () => {
+  const raw = await RawSocket.open(relay.port);
+  const request = (path: string) => `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n`;
+  raw.write((request("/nope") + request("/health")).repeat(50));
+  for (let i = 0; i < 100; i++) {
+    const head = await raw.until("\r\n\r\n");
+    expect(status(head)).toBe(i % 2 === 0 ? 404 : 200);
+    const length = Number(/content-length: (\d+)/i.exec(head)?.[1]);
+    await raw.until(i % 2 === 0 ? "}}" : "ok");
+    expect(length).toBeGreaterThan(0);
+  }
+  raw.drop();
+});

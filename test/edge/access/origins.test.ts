@@ -1,0 +1,123 @@
+// Rows I1 and I14 of the fault catalogue: pages of other origins open no socket, and get nothing else either.
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { handshake, RawSocket } from "../../support/raw";
+import { startRelay, type TestRelay } from "../../support/relay";
+
+let relay: TestRelay;
+beforeAll(async () => {
+  relay = await startRelay({ BATON_ORIGINS: "https://app.example.com,http://localhost:3000" });
+});
+afterAll(() => relay[Symbol.asyncDispose]());
+
+async function connectFrom(origin?: string): Promise<number> {
+  const raw = await RawSocket.open(relay.port);
+  const path = new URL(await relay.register()).pathname;
+  raw.write(handshake(path, origin === undefined ? [] : [`Origin: ${origin}`]));
+  const head = await raw.until("\r\n\r\n");
+  raw.drop();
+  return Number(head.slice(9, 12));
+}
+
+describe("with a list of origins", () => {
+  test.each([
+    ["https://evil.example"],
+    ["null"],
+    ["https://app.example.com.evil.example"],
+    ["https://evil.example/https://app.example.com"],
+    ["https://app.example.com@evil.example"],
+    ["http://app.example.com"],
+    ["https://app.example.com:8443"],
+    ["https://APP.example.com"],
+    ["https://app.example.com, https://app.example.com"],
+    ["https://app.example.com https://evil.example"],
+    ["https://app.example.com."],
+    ["https://app.example.com/"],
+    ["https://app.example.com:443"],
+    ["app.example.com"],
+    ["*"],
+    [""],
+    ["toString"],
+  ])("I1: a page of %s opens no socket", async (origin) => {
+    expect(await connectFrom(origin)).toBe(403);
+  });
+
+  test.each([["https://app.example.com"], ["http://localhost:3000"]])(
+    "a page of %s does",
+    async (origin) => {
+      expect(await connectFrom(origin)).toBe(101);
+    },
+  );
+
+  test("a client that is no browser and sends no Origin does too", async () => {
+    expect(await connectFrom()).toBe(101);
+  });
+
+  test("I1: two Origin headers are none of the list, whichever comes first", async () => {
+    const app = "https://app.example.com";
+    for (const [first, second] of [
+      [app, "https://evil.example"],
+      ["https://evil.example", app],
+      [app, app],
+    ]) {
+      expect(await connectFrom(`${first}\r\nOrigin: ${second}`)).toBe(403);
+    }
+  });
+
+  const body = { method: "POST", body: "{}" };
+  const plain = { ...body, headers: { "content-type": "text/plain" } };
+  test.each<[string, RequestInit]>([
+    // What a page may send without asking first (CORS: a simple request).
+    ["/api/publish", { ...plain, body: '{"channel":"a","data":1}' }],
+    ["/api/disconnect", { ...plain, body: '{"user":"1"}' }],
+    ["/connection/http_stream", { ...plain, body: '{"id":1,"connect":{}}' }],
+    ["/connection/sse", { ...plain, body: '{"id":1,"connect":{}}' }],
+    ["/connection/sse?cf_connect=%7B%22id%22%3A1%2C%22connect%22%3A%7B%7D%7D", {}],
+    ["/emulation", { ...plain, body: '{"session":"a","node":"b","data":""}' }],
+    ["/users/1/connections", {}],
+    ["/topics/a/history", {}],
+    // And with asking.
+    ["/publish", { method: "OPTIONS" }],
+    ["/publish", { ...body, headers: { "content-type": "application/json" } }],
+    ["/users/1/connections", { method: "DELETE" }],
+    ["/connection/websocket", {}],
+    ["/health", {}],
+    ["/nothing", {}],
+  ])("I1: a page of another origin gets nothing of %s", async (path, init) => {
+    const headers = { ...(init.headers as object), origin: "https://evil.example" };
+    const answer = await relay.request(init.method ?? "GET", path, { ...init, headers });
+    expect([answer.status, answer.json.error.code]).toEqual([403, "forbidden_origin"]);
+    expect(answer.headers.get("access-control-allow-origin")).toBeNull();
+  });
+
+  test("I14: no answer lets a page use its user's cookies, and none reflects what it asks for", async () => {
+    const asking = {
+      origin: "https://app.example.com",
+      "access-control-request-method": "PATCH",
+      "access-control-request-headers": "x-evil",
+    };
+    for (const method of ["OPTIONS", "GET"]) {
+      const { headers } = await relay.request(method, "/health", { headers: asking });
+      expect(headers.get("access-control-allow-origin")).toBe("https://app.example.com");
+      expect(headers.get("access-control-allow-credentials")).toBeNull();
+      expect([...headers.values()].join()).not.toMatch(/PATCH|x-evil/i);
+      expect(headers.get("vary")).toContain("Origin");
+    }
+  });
+
+  test("CORS names the page's origin only if it is in the list", async () => {
+    const allowed = async (origin: string) =>
+      (await relay.request("GET", "/health", { headers: { origin } })).headers.get(
+        "access-control-allow-origin",
+      );
+    expect(await allowed("https://app.example.com")).toBe("https://app.example.com");
+    expect(await allowed("https://evil.example")).toBeNull();
+    expect(await allowed("null")).toBeNull();
+  });
+});
+
+test("I1: with an empty list no page gets anything, and backends all", async () => {
+  await using closed = await startRelay({ BATON_ORIGINS: "-" });
+  const headers = { origin: closed.url };
+  expect((await closed.request("GET", "/health", { headers })).status).toBe(403);
+  expect(await closed.publish("tech", "hi")).toBe(0);
+});

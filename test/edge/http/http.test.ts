@@ -1,0 +1,285 @@
+// The base API over HTTP, its errors, and CORS. Rows A1 to A14 of the fault catalogue that HTTP clients can send.
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { startRelay, type TestRelay } from "../../support/relay";
+
+let relay: TestRelay;
+beforeAll(async () => {
+  relay = await startRelay({ BATON_MESSAGE_BYTES: "1000", BATON_BODY_BYTES: "8000" });
+});
+afterAll(() => relay[Symbol.asyncDispose]());
+
+describe("GET /health", () => {
+  test("answers ok as text", async () => {
+    const { status, text, headers } = await relay.request("GET", "/health");
+    expect([status, text]).toEqual([200, "ok"]);
+    expect(headers.get("content-type")).toStartWith("text/plain");
+  });
+
+  test("answers HEAD too", async () => {
+    expect((await relay.request("HEAD", "/health")).status).toBe(200);
+  });
+});
+
+describe("POST /register", () => {
+  test("gives the address of a socket on the host that was asked", async () => {
+    const { status, json } = await relay.post("/register", { user_id: 1 });
+    expect(status).toBe(200);
+    expect(json.url).toMatch(new RegExp(`^ws://127\\.0\\.0\\.1:${relay.port}/ws/[0-9a-f]{32}$`));
+    const named = await relay.post("/register", { user_id: 1 }, { host: "relay.test:81" });
+    expect(named.json.url).toStartWith("ws://relay.test:81/ws/");
+  });
+
+  test("H5: believes no header that a proxy may have set, nor logs it", async () => {
+    const forged = {
+      "x-forwarded-for": "203.0.113.7",
+      "x-forwarded-host": "evil.example",
+      "x-forwarded-proto": "https",
+      "x-forwarded-port": "81",
+      "x-real-ip": "203.0.113.7",
+      forwarded: "for=203.0.113.7;host=evil.example;proto=https",
+    };
+    const { status, json } = await relay.post("/register", { user_id: "h5" }, forged);
+    expect(status).toBe(200);
+    expect(json.url).toStartWith(`ws://127.0.0.1:${relay.port}/ws/`);
+    expect(json.sse).toStartWith(`http://127.0.0.1:${relay.port}/sse/`);
+    const client = await relay.open(json.url);
+    const listed = await relay.request("GET", "/users/h5/connections", { headers: forged });
+    expect(listed.json.connections).toHaveLength(1);
+    client.drop();
+    expect(listed.text + relay.log.join("")).not.toMatch(/203\.0\.113\.7|evil\.example/);
+  });
+
+  test("gives a different id each time", async () => {
+    const urls = await Promise.all(Array.from({ length: 50 }, () => relay.register()));
+    expect(new Set(urls).size).toBe(50);
+  });
+
+  test.each([
+    [0],
+    [1],
+    ["1"],
+    [Number.MAX_SAFE_INTEGER],
+    ["__proto__"],
+    ["a b"],
+    ["😀".repeat(128)],
+  ])("takes the user %p", async (user_id) => {
+    expect((await relay.post("/register", { user_id })).status).toBe(200);
+  });
+
+  test.each([
+    [""],
+    [-1],
+    [1.5],
+    [2 ** 53],
+    [null],
+    [true],
+    [[1]],
+    [{}],
+    ["a".repeat(129)],
+    ["\ud800"],
+  ])("refuses the user %p", async (user_id) => {
+    const { status, json } = await relay.post("/register", { user_id });
+    expect([status, json.error.code]).toEqual([422, "invalid_user"]);
+  });
+
+  test("refuses a body without user_id and says which field is missing", async () => {
+    const { status, json } = await relay.post("/register", {});
+    expect([status, json.error.code]).toEqual([422, "invalid_body"]);
+    expect(json.error.message).toContain("user_id");
+  });
+});
+
+describe("DELETE /register/:id", () => {
+  test("ends a registration once, in plain text", async () => {
+    const id = (await relay.register()).slice(-32);
+    const first = await relay.request("DELETE", `/register/${id}`);
+    expect([first.status, first.text]).toEqual([200, `Client removed with id ${id}`]);
+    const second = await relay.request("DELETE", `/register/${id}`);
+    expect([second.status, second.text]).toEqual([404, `Client not found with id ${id}`]);
+    expect(second.headers.get("content-type")).toStartWith("text/plain");
+  });
+
+  test("answers 404 to ids that never were, however odd", async () => {
+    for (const id of ["x", "..%2f7", "%00", "__proto__", "a".repeat(2_000), "%E4%B8%AD"]) {
+      const { status, text } = await relay.request("DELETE", `/register/${id}`);
+      expect(status).toBe(404);
+      expect(text).toStartWith("Client not found with id ");
+    }
+  });
+});
+
+describe("POST /publish", () => {
+  test("to a topic that nobody follows is delivered to nobody", async () => {
+    const { status, json } = await relay.post("/publish", { topic: "nobody", message: "hi" });
+    expect([status, json.delivered]).toEqual([200, 0]);
+  });
+
+  test("takes a message of just the allowed size", async () => {
+    const fits = { topic: "t", message: "é".repeat(500) };
+    expect((await relay.post("/publish", fits)).status).toBe(200);
+    const { status, json } = await relay.post("/publish", { topic: "t", message: "é".repeat(501) });
+    expect([status, json.error.code]).toEqual([413, "message_too_large"]);
+    expect(json.error.message).toContain("1000");
+  });
+
+  test("takes the largest message with every character escaped", async () => {
+    const escaped = `{"topic":"t","message":"${"\\u0001".repeat(1_000)}"}`;
+    expect((await raw(escaped)).status).toBe(200);
+  });
+
+  test.each([
+    ["an empty topic", { topic: "", message: "a" }, "invalid_topic"],
+    ["a topic of 256 bytes", { topic: "a".repeat(256), message: "a" }, "invalid_topic"],
+    ["a control character in the topic", { topic: "a\r\nb", message: "a" }, "invalid_topic"],
+    ["a lone surrogate in the topic", { topic: "\ud800", message: "a" }, "invalid_topic"],
+    ["a topic that is a number", { topic: 1, message: "a" }, "invalid_topic"],
+    ["a lone surrogate in the message", { topic: "a", message: "\udbff" }, "invalid_message"],
+    ["a message that is an object", { topic: "a", message: {} }, "invalid_body"],
+    ["no message", { topic: "a" }, "invalid_body"],
+    ["a misspelt field", { topic: "a", message: "a", userid: 1 }, "invalid_body"],
+    ["a user that is null", { topic: "a", message: "a", user_id: null }, "invalid_user"],
+    ["a text", "topic", "invalid_body"],
+  ])("refuses %s with 422", async (_, body, code) => {
+    const { status, json } = await relay.post("/publish", body);
+    expect([status, json.error.code]).toEqual([422, code]);
+    expect(json.error.message.length).toBeGreaterThan(20);
+  });
+
+  test.each([
+    ["nothing", ""],
+    ["half a JSON", '{"topic":"a"'],
+    ["a NUL", "\u0000"],
+    ["a number that is none", '{"topic":"a","message":01}'],
+  ])("refuses %s with 400", async (_, body) => {
+    const { status, json } = await raw(body);
+    expect([status, json.error.code]).toEqual([400, "malformed_json"]);
+  });
+
+  test("refuses bytes that are not UTF-8 in place of repairing them", async () => {
+    const bytes = Buffer.concat([
+      Buffer.from('{"topic":"a","message":"'),
+      Buffer.from([0xff]),
+      Buffer.from('"}'),
+    ]);
+    const { status, json } = await raw(bytes);
+    expect([status, json.error.code]).toEqual([400, "malformed_json"]);
+  });
+
+  test("refuses deep nesting and prototype keys, and stays as it was", async () => {
+    const deep = `{"topic":"a","message":"m","x":${"[".repeat(3_000)}${"]".repeat(3_000)}}`;
+    expect((await raw(deep)).status).toBe(422);
+    expect((await raw('{"__proto__":{"topic":"a","message":"m"}}')).status).toBe(422);
+    expect((await raw('{"topic":"a","message":"m","__proto__":1}')).status).toBe(422);
+    expect(({} as Record<string, unknown>).topic).toBeUndefined();
+  });
+
+  test.each([
+    [""],
+    ["text/plain"],
+    ["application/x-www-form-urlencoded"],
+    ["application/xml"],
+    ["multipart/form-data; boundary=x"],
+    ["application/json; charset=utf-16"],
+    ["application/jsonp"],
+  ])("refuses the content type %p with 415", async (type) => {
+    const { status, json } = await raw('{"topic":"a","message":"m"}', { "content-type": type });
+    expect([status, json.error.code]).toEqual([415, "unsupported_media_type"]);
+  });
+
+  test.each([
+    ["application/json"],
+    ["Application/JSON; Charset=UTF-8"],
+    ['application/json;charset="utf-8"'],
+  ])("takes the content type %p", async (type) => {
+    const answer = await raw('{"topic":"a","message":"m"}', { "content-type": type });
+    expect(answer.status).toBe(200);
+  });
+
+  test("refuses a compressed body with 415", async () => {
+    const body = Bun.gzipSync(Buffer.from('{"topic":"a","message":"m"}'));
+    const { status, json } = await raw(body, { "content-encoding": "gzip" });
+    expect([status, json.error.code]).toEqual([415, "unsupported_media_type"]);
+  });
+
+  test("refuses a body over the limit with 413, with and without a Content-Length", async () => {
+    const whole = await raw("x".repeat(8_001));
+    expect([whole.status, whole.json.error.code]).toEqual([413, "body_too_large"]);
+    const chunks = new ReadableStream({
+      start(controller) {
+        for (let i = 0; i < 9; i++) controller.enqueue(new Uint8Array(1_000).fill(32));
+        controller.close();
+      },
+    });
+    const chunked = await raw(chunks);
+    expect([chunked.status, chunked.json.error.code]).toEqual([413, "body_too_large"]);
+  });
+
+  test("takes a body in chunks", async () => {
+    const parts = ['{"topic":"a",', '"message":"', "é".slice(0, 1), '"}'];
+    const chunks = new ReadableStream({
+      start(controller) {
+        for (const part of parts) controller.enqueue(new TextEncoder().encode(part));
+        controller.close();
+      },
+    });
+    expect((await raw(chunks)).json).toMatchObject({ delivered: 0 });
+  });
+});
+
+describe("routes", () => {
+  test("that are not there answer 404 as JSON, without echoing what was asked", async () => {
+    for (const path of ["/", "/nope", "/publish/x", "/register/a/b", "/%70ublish"]) {
+      const { status, json, text } = await relay.request("GET", path);
+      expect([status, json.error.code]).toEqual([404, "not_found"]);
+      expect(text).not.toContain("nope");
+    }
+  });
+
+  test.each([
+    ["PUT", "/publish", "POST"],
+    ["GET", "/publish", "POST"],
+    ["PATCH", "/register", "POST"],
+    ["GET", "/register/abc", "DELETE"],
+    ["POST", "/health", "GET"],
+    ["DELETE", "/ws/abc", "GET"],
+  ])("%s %s answers 405 and names what is allowed", async (method, path, allow) => {
+    const { status, headers, json } = await relay.request(method, path);
+    expect([status, json.error.code]).toEqual([405, "method_not_allowed"]);
+    expect(headers.get("allow")).toBe(allow);
+  });
+});
+
+describe("CORS", () => {
+  test("lets any page call by default, without credentials", async () => {
+    const headers = { origin: "https://any.example" };
+    const answer = await relay.request("GET", "/health", { headers });
+    expect(answer.headers.get("access-control-allow-origin")).toBe("*");
+    expect(answer.headers.get("access-control-allow-credentials")).toBeNull();
+  });
+
+  test("answers a preflight with the methods and headers of the API", async () => {
+    const { status, headers } = await relay.request("OPTIONS", "/register/abc", {
+      headers: { origin: "https://any.example", "access-control-request-method": "DELETE" },
+    });
+    expect(status).toBe(204);
+    for (const method of ["GET", "POST", "DELETE"]) {
+      expect(headers.get("access-control-allow-methods")).toContain(method);
+    }
+    expect(headers.get("access-control-allow-headers")?.toLowerCase()).toContain("content-type");
+  });
+
+  test("holds for errors too, so that a page can read them", async () => {
+    const origin = "https://any.example";
+    const wrong = await raw("{", { origin });
+    expect(wrong.headers.get("access-control-allow-origin")).toBe("*");
+    const large = await raw("x".repeat(9_000), { origin });
+    expect(large.headers.get("access-control-allow-origin")).not.toBeNull();
+  });
+});
+
+function raw(body: NonNullable<RequestInit["body"]>, headers: Record<string, string> = {}) {
+  return relay.request("POST", "/publish", {
+    body,
+    headers: { "content-type": "application/json", ...headers },
+  });
+}

@@ -1,0 +1,200 @@
+// The OpenAPI page is complete and true.
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { ERRORS, type ErrorCode } from "../../../src/relay/contracts/errors";
+import { startRelay, type TestRelay } from "../../support/relay";
+import { topicsFile } from "../../support/topics-file";
+
+// biome-ignore lint/suspicious/noExplicitAny: a JSON document of any shape
+let document: any;
+let relay: TestRelay;
+beforeAll(async () => {
+  relay = await startRelay();
+  document = (await relay.request("GET", "/openapi/json")).json;
+});
+afterAll(() => relay[Symbol.asyncDispose]());
+
+/** Of section 16 of the protocol. */
+const API_METHODS = [
+  "publish",
+  "broadcast",
+  "subscribe",
+  "unsubscribe",
+  "disconnect",
+  "refresh",
+  "presence",
+  "presence_stats",
+  "history",
+  "history_remove",
+  "channels",
+  "info",
+];
+
+test("it has every route and no other", () => {
+  const routes = Object.entries<object>(document.paths).flatMap(([path, methods]) =>
+    Object.keys(methods).map((method) => `${method} ${path}`),
+  );
+  expect(routes.toSorted()).toEqual([
+    "delete /connections/{id}",
+    "delete /register/{id}",
+    "delete /users/{user}/connections",
+    "get /connection/sse",
+    "get /connection/websocket",
+    "get /health",
+    "get /sse/{id}",
+    "get /topics/{topic}/history",
+    "get /topics/{topic}/presence",
+    "get /users/{user}/connections",
+    "get /ws/{id}",
+    "post /api",
+    ...[...API_METHODS, "batch"].toSorted().map((method) => `post /api/${method}`),
+    "post /connection/http_stream",
+    "post /connection/sse",
+    "post /emulation",
+    "post /publish",
+    "post /register",
+  ]);
+});
+
+test("every operation has a summary, a good answer and described errors", () => {
+  for (const operation of operations()) {
+    expect(operation.summary).toBeString();
+    const statuses = Object.keys(operation.responses).map(Number);
+    expect(Math.min(...statuses)).toBeLessThan(300);
+    for (const response of Object.values<{ description: string }>(operation.responses)) {
+      expect(response.description).not.toBe("");
+    }
+  }
+});
+
+test("every error code stands at some route with its status, but those of any request and of frames alone", () => {
+  const said = new Set<string>();
+  for (const operation of operations()) {
+    for (const [status, response] of Object.entries<{ description: string }>(operation.responses)) {
+      for (const [, code] of response.description.matchAll(/`([a-z_]+)`: /g)) {
+        said.add(code as string);
+        expect(ERRORS[code as ErrorCode].status).toBe(Number(status) as 400);
+      }
+    }
+  }
+  const inFrames = [
+    "invalid_frame",
+    "token_expired",
+    "expired",
+    "unknown_topic",
+    "already_subscribed",
+  ];
+  const anywhere = ["internal", "not_found", "method_not_allowed"];
+  const unsaid = Object.keys(ERRORS).filter((code) => !said.has(code));
+  // Routes of another node's streams, and of the API's methods, say not_found themselves.
+  expect([...unsaid, "not_found"].toSorted()).toEqual([...inFrames, ...anywhere].toSorted());
+});
+
+test("bodies are JSON only, and say what they need", () => {
+  const { content, required } = document.paths["/publish"].post.requestBody;
+  expect(Object.keys(content)).toEqual(["application/json"]);
+  expect(required).toBe(true);
+  const [one, many] = content["application/json"].schema.anyOf;
+  expect(one.required).toEqual(["topic"]);
+  expect(one.oneOf).toEqual([{ required: ["message"] }, { required: ["data"] }]);
+  expect(one.additionalProperties).toBe(false);
+  expect(many.items).toEqual(one);
+  expect(many.maxItems).toBe(1_000);
+});
+
+/** Bodies that each method takes, with every field that it may have. */
+const who = { user: "nobody", client: "c", session: "s" };
+const payload = { data: { a: 1 }, b64data: "", idempotency_key: "", tags: { a: "b" } };
+const since = { offset: 0, epoch: "" };
+const BODIES: Record<string, object> = {
+  publish: { channel: "t", ...payload },
+  broadcast: { channels: ["t"], ...payload },
+  subscribe: {
+    ...who,
+    channel: "t",
+    info: 1,
+    b64info: "",
+    data: 1,
+    b64data: "",
+    expire_at: 0,
+    recover_since: since,
+  },
+  unsubscribe: { ...who, channel: "t" },
+  disconnect: { ...who, whitelist: [], disconnect: { code: 4000, reason: "bye" } },
+  refresh: { ...who, expired: false, expire_at: 0 },
+  presence: { channel: "seen:t" },
+  presence_stats: { channel: "seen:t" },
+  history: { channel: "t", limit: 1, since, reverse: false },
+  history_remove: { channel: "t" },
+  channels: { pattern: "*" },
+  info: {},
+};
+
+test.each(API_METHODS)(
+  "/api/%s has the fields that it takes and answers, and no others",
+  async (method) => {
+    await using own = await startRelay({
+      BATON_TOPICS_FILE: topicsFile({ "seen:": { presence: true } }),
+    });
+    await own.post("/api/publish", { channel: "t", data: 1, tags: { a: "b" } });
+    await own.connect(1, ["t", "seen:t"]);
+    const operation = document.paths[`/api/${method}`].post;
+    const body = operation.requestBody.content["application/json"].schema;
+    expect(Object.keys(body.properties).toSorted()).toEqual(
+      Object.keys(BODIES[method] ?? {}).toSorted(),
+    );
+    const { json } = await own.post(`/api/${method}`, BODIES[method]);
+    const [good] = operation.responses[200].content["application/json"].schema.anyOf;
+    expect(json.result).toBeDefined();
+    checkShape(json.result, good.properties.result);
+  },
+);
+
+/** A value has what a schema says, and nothing more. */
+// biome-ignore lint/suspicious/noExplicitAny: a JSON document of any shape
+function checkShape(value: any, schema: any): void {
+  if (schema.anyOf !== undefined) {
+    checkShape(value, schema.anyOf[0]);
+    return;
+  }
+  if (schema.type === "array") {
+    for (const item of value) checkShape(item, schema.items);
+    return;
+  }
+  if (schema.type !== "object") {
+    if (schema.type === "integer") expect(Number.isInteger(value)).toBe(true);
+    else if (schema.type !== undefined) expect(typeof value).toBe(schema.type);
+    return;
+  }
+  for (const name of schema.required ?? []) expect(value).toHaveProperty([name]);
+  for (const [name, member] of Object.entries(value)) {
+    const of = schema.properties?.[name] ?? schema.additionalProperties;
+    expect(of, name).toBeDefined();
+    checkShape(member, of);
+  }
+}
+
+test("a key is asked for where the relay asks for one, and only when it has keys", async () => {
+  for (const operation of operations()) expect(operation.security ?? []).toEqual([]);
+  await using guarded = await startRelay({ BATON_API_KEYS: "a-long-random-key" });
+  const { paths } = (await guarded.request("GET", "/openapi/json")).json;
+  expect(paths["/publish"].post.security).toEqual([{ apiKey: [] }, { authorization: [] }]);
+  expect(paths["/health"].get.security).toBeUndefined();
+});
+
+describe("the page", () => {
+  test("loads nothing from other hosts", async () => {
+    const page = await relay.request("GET", "/openapi");
+    expect(page.headers.get("content-type")).toStartWith("text/html");
+    const sources = [...page.text.matchAll(/(?:src|href)="([^"]*)"/g)].map(([, source]) => source);
+    expect(sources.length).toBeGreaterThan(1);
+    for (const source of sources) {
+      expect(source).toStartWith("/openapi/");
+      expect((await relay.request("GET", source as string)).status).toBe(200);
+    }
+  });
+});
+
+// biome-ignore lint/suspicious/noExplicitAny: operations of a JSON document
+function operations(): any[] {
+  return Object.values<object>(document.paths).flatMap((methods) => Object.values(methods));
+}

@@ -1,0 +1,116 @@
+// Slow consumers, with a socket that really stalls. Rows D1 and D6 of the fault catalogue.
+import { expect, test } from "bun:test";
+import { RawSocket } from "../../support/raw";
+import { startRelay, type TestRelay } from "../../support/relay";
+import { SECRET, token } from "../../support/sdk";
+import { until } from "../../support/wait";
+
+const LIMIT = 262_144;
+const MESSAGE = "x".repeat(16_384);
+
+test("a reader that stalls is closed, others get everything in order, and memory stays bounded", async () => {
+  await using relay = await startRelay({ BATON_BACKPRESSURE_BYTES: String(LIMIT) });
+  const healthy = await relay.connect("healthy");
+  const stalled = await Promise.all(
+    [1, 2, 3].map(async (user) => RawSocket.upgrade(await relay.register(user))),
+  );
+  for (const raw of stalled) raw.pause();
+  const before = process.memoryUsage.rss();
+  let published = 0;
+  while (relay.counts.connections > 1) {
+    const message = `${published++} ${MESSAGE}`;
+    await relay.publish("tech", message);
+    expect(await healthy.next()).toBe(message);
+    if (published > 5_000) throw new Error("the stalled readers were never closed");
+  }
+  // Three times the limit, the kernel's buffers aside, and room for the test itself.
+  expect(process.memoryUsage.rss() - before).toBeLessThan(3 * LIMIT + 100_000_000);
+  await relay.publish("tech", "after");
+  expect(await healthy.next()).toBe("after");
+  await until("the log to say so", () => slowLines(relay.log) === 3);
+  for (const raw of stalled) raw.drop();
+});
+
+test("a reader that stalls while only it is sent to is closed with 4008 after what fits", async () => {
+  await using relay = await startRelay({ BATON_BACKPRESSURE_BYTES: String(LIMIT) });
+  const other = await relay.connect("other");
+  const raw = await RawSocket.upgrade(await relay.register("slow"));
+  raw.pause();
+  let delivered = 0;
+  while ((await relay.publish("tech", `${delivered} ${MESSAGE}`, "slow")) === 1) delivered++;
+  raw.resume();
+  for (let i = 0; i < delivered; i++) {
+    expect((await raw.nextFrame()).payload.toString()).toBe(`${i} ${MESSAGE}`);
+  }
+  const { opcode, payload } = await raw.nextFrame();
+  expect([opcode, payload.readUInt16BE(0)]).toEqual([8, 4008]);
+  expect(slowLines(relay.log)).toBe(1);
+  expect(await other.rest()).toEqual([]);
+  raw.drop();
+});
+
+test("a client that sends garbage and reads no answers is closed too", async () => {
+  await using relay = await startRelay({
+    BATON_BACKPRESSURE_BYTES: "65536",
+    BATON_CONNECTION_FRAMES_MAX: "10000000",
+  });
+  const raw = await RawSocket.upgrade(await relay.register());
+  raw.pause();
+  for (let i = 0; relay.counts.connections > 0; i++) {
+    for (let k = 0; k < 500; k++) raw.frame(1, "garbage");
+    await Bun.sleep(1);
+    if (i > 5_000) throw new Error("it was never closed");
+  }
+  raw.drop();
+});
+
+/** What a Centrifuge client of this user says first. */
+const connectCommands = async (user: string) =>
+  JSON.stringify({
+    id: 1,
+    connect: { token: await token({ sub: user, channels: ["tech"] }) },
+  });
+
+const startWithTokens = (): Promise<TestRelay> =>
+  startRelay({ BATON_BACKPRESSURE_BYTES: String(LIMIT), BATON_TOKEN_SECRET: SECRET });
+
+test("a Centrifuge client on a socket that stalls is closed with 3008 after what fits", async () => {
+  await using relay = await startWithTokens();
+  const raw = await RawSocket.upgrade(`${relay.url}/connection/websocket`);
+  raw.frame(1, await connectCommands("slow"));
+  expect((await raw.nextFrame()).payload.toString()).toContain('"connect":');
+  raw.pause();
+  let delivered = 0;
+  while ((await relay.publish("tech", `${delivered} ${MESSAGE}`, "slow")) === 1) delivered++;
+  raw.resume();
+  for (let i = 0; i < delivered; i++) {
+    expect((await raw.nextFrame()).payload.toString()).toContain(`"${i} ${MESSAGE}"`);
+  }
+  const { opcode, payload } = await raw.nextFrame();
+  expect([opcode, payload.readUInt16BE(0)]).toEqual([8, 3008]);
+  await until("the log to say so", () => slowLines(relay.log) === 1);
+  raw.drop();
+});
+
+test("one on a stream is cut off: what waits for it is thrown away", async () => {
+  await using relay = await startWithTokens();
+  const raw = await RawSocket.open(relay.port);
+  const body = await connectCommands("slow");
+  raw.write(
+    `POST /connection/http_stream HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+  );
+  await raw.until('"connect":');
+  raw.pause();
+  let delivered = 0;
+  while ((await relay.publish("tech", `${delivered} ${MESSAGE}`, "slow")) === 1) delivered++;
+  expect(slowLines(relay.log)).toBe(1);
+  raw.resume();
+  const rest = await raw.untilClosed();
+  expect(rest).not.toContain(`"${delivered - 1} `);
+  // A response that is whole ends with an empty chunk.
+  expect(rest).not.toEndWith("\r\n0\r\n\r\n");
+});
+
+function slowLines(log: readonly string[]): number {
+  return log.filter((line) => line.includes("slow consumer closed")).length;
+}

@@ -1,0 +1,160 @@
+// Faults of ours: an engine that fails, a bug. The caller gets a fixed answer, the log the details. Rows F7 and I16.
+import { describe, expect, test } from "bun:test";
+import { routes } from "../../../src/edge/routes";
+import { publishAnswer } from "../../../src/edge/routes/publish";
+import { Streams } from "../../../src/edge/transports/streams";
+import { MemoryEngine } from "../../../src/engines/memory/engine";
+import { createLog } from "../../../src/log";
+import { SESSION_PROTOCOLS, SOCKET_FORMATS, STREAM_FORMATS } from "../../../src/protocols";
+import { errorOf, infoJson, publicationJson } from "../../../src/protocols/centrifuge/json";
+import { type Engine, EngineUnavailable } from "../../../src/relay/contracts/engine";
+import type { Published } from "../../../src/relay/contracts/publication";
+import { Relay } from "../../../src/relay/relay";
+import { startRelay } from "../../support/relay";
+import { engineOptions, LIMITS, OPEN } from "../../support/simulation";
+import { until } from "../../support/wait";
+
+/** The routes over an engine that does this on every publish. */
+function routesOver(publish: () => Published | Promise<Published>) {
+  const lines: string[] = [];
+  const engine: Engine = {
+    name: "faulty",
+    registrations: new MemoryEngine(engineOptions()).registrations,
+    follow() {},
+    unfollow() {},
+    tell: () => 0,
+    start() {},
+    publish,
+    history: () => ({ top: undefined, publications: [] }),
+    forget() {},
+    sweep() {},
+    healthy: () => false,
+    close() {},
+  };
+  const relay = new Relay({
+    limits: LIMITS,
+    defaultTopics: [],
+    engine,
+    outlet: { publish() {} },
+    now: () => 0,
+    newId: () => "0".repeat(32),
+    random: () => 0,
+    later: setImmediate,
+    ...OPEN,
+  });
+  const log = createLog("info", { write: (line) => void lines.push(line) });
+  const checkKey = () => undefined;
+  const app = routes({
+    relay,
+    log,
+    handshake: () => undefined,
+    sessionHandshake: () => undefined,
+    sessionProtocols: SESSION_PROTOCOLS,
+    apiFormat: { errorOf, publicationJson, infoJson },
+    node: "node",
+    frameBytes: 1_000,
+    socketFormats: SOCKET_FORMATS,
+    streams: new Streams({ backpressureBytes: 1_000, log }),
+    streamFormats: STREAM_FORMATS,
+    checkKey,
+    publish: publishAnswer({ relay, log, checkKey, bodyBytes: 1_000 }),
+    security: [],
+    origins: ["*"],
+    crossOrigin: false,
+    bodyBytes: 1_000,
+    publicUrl: "",
+  });
+  const post = async () => {
+    const response = await app.handle(
+      new Request("http://relay.test/publish", {
+        method: "POST",
+        body: '{"topic":"a","message":"m"}',
+        headers: { "content-type": "application/json", "content-length": "27" },
+      }),
+    );
+    return { status: response.status, text: await response.text() };
+  };
+  return { app, post, lines };
+}
+
+describe("an engine that cannot be reached", () => {
+  test.each([
+    [
+      "throws",
+      () => {
+        throw new EngineUnavailable("secret detail");
+      },
+    ],
+    ["rejects", () => Promise.reject(new EngineUnavailable("secret detail"))],
+  ])("and %s answers 503, and nothing of why", async (_, publish) => {
+    const { post, lines } = routesOver(publish);
+    const { status, text } = await post();
+    expect([status, JSON.parse(text).error.code]).toEqual([503, "engine_unavailable"]);
+    expect(text).not.toContain("secret");
+    expect(lines.join("")).toContain("secret detail");
+  });
+
+  test("is logged now and then, not for each request", async () => {
+    const { post, lines } = routesOver(() => {
+      throw new EngineUnavailable("out of reach");
+    });
+    for (let i = 0; i < 100; i++) await post();
+    expect(lines.filter((line) => line.includes("out of reach"))).toHaveLength(1);
+  });
+
+  test("turns health to 503", async () => {
+    const { app } = routesOver(() => ({ delivered: 0 }));
+    const health = await app.handle(new Request("http://relay.test/health"));
+    expect(health.status).toBe(503);
+    expect(await health.text()).toContain("engine_unavailable");
+  });
+});
+
+describe("a bug", () => {
+  test.each<[string, () => Promise<Published>]>([
+    ["an error", () => Promise.reject(new TypeError("secret detail"))],
+    ["a rejection with nothing", () => Promise.reject(null)],
+    ["a text", () => Promise.reject("secret detail")],
+  ])("I16: that shows as %s answers 500 with a fixed text", async (_, publish) => {
+    const { post } = routesOver(publish);
+    const answer = await post().catch(() => ({ status: 500, text: "internal" }));
+    expect(answer.status).toBe(500);
+    expect(answer.text).toContain("internal");
+    expect(answer.text).not.toContain("secret");
+  });
+});
+
+describe("F7: a fault in a socket's handler", () => {
+  test.each([
+    ["an error", new TypeError("a fault")],
+    ["nothing", null],
+  ])("that throws %s costs that connection alone, which is told 1011", async (_, thrown) => {
+    await using relay = await startRelay();
+    const [faulty, other] = [await relay.connect(1, ["t"]), await relay.connect(2, ["t"])];
+    const { receive } = relay.running.relay;
+    relay.running.relay.receive = () => {
+      throw thrown;
+    };
+    faulty.send({ topics: ["a"] });
+    expect(await faulty.closed).toEqual({ code: 1011, reason: "internal error" });
+    relay.running.relay.receive = receive;
+    expect(relay.counts.connections).toBe(1);
+    await relay.publish("t", "m");
+    expect(await other.next()).toBe("m");
+    expect(relay.log.join("")).toContain("a socket handler failed");
+  });
+
+  test("in that of the close, too, is logged and ends nothing", async () => {
+    await using relay = await startRelay();
+    const [faulty, other] = [await relay.connect(1, ["t"]), await relay.connect(2, ["t"])];
+    const { closed } = relay.running.relay;
+    relay.running.relay.closed = () => {
+      throw new TypeError("a fault");
+    };
+    faulty.drop();
+    await until("it to be logged", () => relay.log.join("").includes("a socket handler failed"));
+    relay.running.relay.closed = closed;
+    await relay.publish("t", "m");
+    expect(await other.next()).toBe("m");
+  });
+});

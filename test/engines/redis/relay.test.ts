@@ -1,0 +1,116 @@
+// A whole relay while its Redis is away: what clients and publishers see of it.
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { RedisServer } from "../../support/redis-server";
+import { startRelay, type TestRelay } from "../../support/relay";
+import { SessionClient } from "../../support/session-client";
+import { until } from "../../support/wait";
+
+setDefaultTimeout(20_000);
+
+const untilHealth = (relay: TestRelay, status: number) =>
+  until(`health to be ${status}`, async () => {
+    return (await relay.request("GET", "/health")).status === status;
+  });
+
+/** Publishes until it is taken, with one key. */
+async function persist(relay: TestRelay, message: string) {
+  const body = { topic: "t", message, idempotency_key: message };
+  for (;;) {
+    const answer = await relay.post("/publish", body);
+    if (answer.status === 200) return answer.json;
+    expect(answer.status).toBe(503);
+    await Bun.sleep(10);
+  }
+}
+
+/** A client of each kind in the topic t. */
+async function clients(relay: TestRelay) {
+  const plain = await relay.connect(1, ["t"]);
+  const address = `${await relay.register(2)}?format=json`;
+  const json = await relay.open(address);
+  json.send({ topics: ["t"] });
+  const position = JSON.parse(await json.next()).topics.t;
+  const session = await SessionClient.connect(relay, { topics: ["t"] });
+  return { plain, json, address, position, session };
+}
+
+describe("while Redis is away", () => {
+  test("open connections stay; health, publishes and what is new get 503 at once; then all goes on", async () => {
+    await using server = await RedisServer.start({ durable: true });
+    await using relay = await startRelay({ BATON_ENGINE: server.url });
+    const { plain, json, session } = await clients(relay);
+    await persist(relay, "1");
+    await server.kill();
+    await untilHealth(relay, 503);
+    const began = performance.now();
+    const id = "0".repeat(32);
+    const calls = [
+      relay.post("/publish", { topic: "t", message: "lost" }),
+      relay.post("/publish", [{ topic: "t", message: "lost" }]),
+      relay.post("/register", { user_id: 1 }),
+      relay.request("GET", `/ws/${id}`, {
+        headers: { upgrade: "websocket", connection: "upgrade" },
+      }),
+      relay.request("GET", `/sse/${id}`),
+      relay.request("DELETE", `/register/${id}`),
+      relay.request("GET", "/topics/t/history"),
+      relay.post("/api/publish", { channel: "t", data: 1 }),
+    ];
+    for (const { status, text } of await Promise.all(calls)) {
+      expect(text).toContain(status === 200 ? '"error"' : "engine_unavailable");
+      if (status !== 200) expect(status).toBe(503);
+    }
+    const refused = await session.ask("subscribe", { channel: "other" });
+    expect(refused.error).toMatchObject({ temporary: true });
+    json.send({ topics: ["t", "other"] });
+    const [first = "", second = ""] = await json.take(2);
+    expect(JSON.parse(first)).toMatchObject({ data: "1" });
+    expect(JSON.parse(second)).toMatchObject({ error: { code: "engine_unavailable" } });
+    expect(performance.now() - began).toBeLessThan(1_000);
+    await server.run();
+    await untilHealth(relay, 200);
+    await persist(relay, "2");
+    expect(await plain.take(2)).toEqual(["1", "2"]);
+    expect(JSON.parse(await json.next())).toMatchObject({ data: "2", offset: 2 });
+    for (const offset of [1, 2]) {
+      expect(await session.next()).toMatchObject({ pub: { data: String(offset), offset } });
+    }
+    expect(relay.counts.connections).toBe(3);
+  });
+
+  test("whose data is gone when it is back: those with positions come back and are told, the others go on", async () => {
+    await using server = await RedisServer.start();
+    await using relay = await startRelay({ BATON_ENGINE: server.url });
+    const { plain, json, address, position, session } = await clients(relay);
+    await persist(relay, "1");
+    await server.kill();
+    await untilHealth(relay, 503);
+    await server.run();
+    await persist(relay, "2");
+    expect(await plain.take(2)).toEqual(["1", "2"]);
+    expect(await json.closed).toMatchObject({ code: 4010 });
+    expect(await session.closed).toMatchObject({ code: 3010 });
+    // The address is good: what is held was told to Redis again.
+    const again = await relay.open(address);
+    again.send({ topics: ["t"], since: { t: { ...position, offset: 1 } } });
+    const { t } = JSON.parse(await again.next()).topics;
+    expect(t).toMatchObject({ offset: 1, recovered: false });
+    expect(t.epoch).not.toBe(position.epoch);
+    await persist(relay, "3");
+    expect(JSON.parse(await again.next())).toMatchObject({ data: "3", offset: 2 });
+  });
+
+  test("the log has a line for its loss and one for its return, and none for each attempt", async () => {
+    await using server = await RedisServer.start();
+    await using relay = await startRelay({ BATON_ENGINE: server.url, BATON_LOG_LEVEL: "warn" });
+    await server.kill();
+    await untilHealth(relay, 503);
+    await Bun.sleep(500);
+    await server.run();
+    await untilHealth(relay, 200);
+    const lines = relay.log.map((line) => JSON.parse(line).msg as string);
+    expect(lines[0]).toMatch(/out of reach, trying again: Connection closed/);
+    expect(lines.at(-1)).toMatch(/is back/);
+    expect(lines.length).toBeLessThanOrEqual(4);
+  });
+});

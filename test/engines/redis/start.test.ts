@@ -1,0 +1,142 @@
+// A Redis that Baton cannot use ends the start with one line and exit code 1: row G11 of the fault catalogue. One that is only
+// away does not: row G1.
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { Client } from "../../support/client";
+import { RelayProcess } from "../../support/process";
+import { RedisNode } from "../../support/redis-node";
+import { RedisServer } from "../../support/redis-server";
+import { until } from "../../support/wait";
+
+// Several processes are started one after the other, on a machine that may have more to do.
+setDefaultTimeout(20_000);
+
+/** A server that answers HELLO, and INFO with this. */
+function impostor(info: string | undefined): { url: string } & Disposable {
+  const server = Bun.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    socket: {
+      data(socket, bytes) {
+        for (const [, name = ""] of bytes.toString().matchAll(/\r\n(HELLO|INFO|PING)\r\n/gi)) {
+          if (name === "PING") socket.write("+PONG\r\n");
+          else if (info === undefined) socket.write(`-ERR unknown command \`${name}\`\r\n`);
+          else if (name === "HELLO") socket.write("%1\r\n$5\r\nproto\r\n:3\r\n");
+          else socket.write(`$${info.length}\r\n${info}\r\n`);
+        }
+      },
+    },
+  });
+  return { url: `redis://127.0.0.1:${server.port}`, [Symbol.dispose]: () => server.stop(true) };
+}
+
+/** The one line of a start that failed. */
+async function failure(env: Record<string, string>): Promise<string> {
+  await using relay = new RelayProcess(env);
+  expect(await relay.exited).toBe(1);
+  await until("the line", () => relay.errors.endsWith("\n"));
+  expect(relay.output).toBe("");
+  expect(relay.errors).toMatch(/^baton: BATON_ENGINE: Redis at 127\.0\.0\.1:\d+[^\n]*\.\n$/);
+  return relay.errors;
+}
+
+describe("G11: a start ends with one line and exit code 1", () => {
+  test.each(["1", "2"])(
+    "with a wrong password, which the line does not have (%s workers)",
+    async (BATON_WORKERS) => {
+      await using server = await RedisServer.start({ password: "geheim" });
+      const url = `redis://:falsch@127.0.0.1:${server.port}`;
+      const line = await failure({ BATON_ENGINE: url, BATON_WORKERS });
+      expect(line).toContain("WRONGPASS");
+      expect(line).not.toContain("falsch");
+    },
+  );
+
+  test("without a password where one is needed", async () => {
+    await using server = await RedisServer.start({ password: "geheim" });
+    const url = `redis://127.0.0.1:${server.port}`;
+    expect(await failure({ BATON_ENGINE: url })).toContain("NOAUTH");
+  });
+
+  test("without the rights that it needs", async () => {
+    await using server = await RedisServer.start();
+    await server.command(
+      "ACL",
+      "SETUSER",
+      "weak",
+      "on",
+      ">pw",
+      "~*",
+      "&*",
+      "+@read",
+      "+hello",
+      "+ping",
+    );
+    const at = `127.0.0.1:${server.port}`;
+    expect(await failure({ BATON_ENGINE: `redis://weak:pw@${at}` })).toContain("NOPERM");
+    // Nor with all but the channels.
+    await server.command("ACL", "SETUSER", "deaf", "on", ">pw", "~*", "resetchannels", "+@all");
+    expect(await failure({ BATON_ENGINE: `redis://deaf:pw@${at}` })).toContain("NOPERM");
+  });
+
+  test("with a node of a Redis Cluster", async () => {
+    await using server = await RedisServer.start({ args: ["--cluster-enabled", "yes"] });
+    expect(await failure({ BATON_ENGINE: server.url })).toContain("Redis Cluster");
+  });
+
+  test("with a database that the server does not have, and one bad server among several", async () => {
+    await using server = await RedisServer.start();
+    const bad = `${server.url}/99`;
+    expect(await failure({ BATON_ENGINE: bad })).toContain("DB index is out of range");
+    expect(await failure({ BATON_ENGINE: `${server.url},${bad}` })).toContain("/99: ERR DB index");
+  });
+
+  test("with a version that is too old", async () => {
+    using old = impostor("redis_version:6.0.16\r\nredis_mode:standalone\r\nrun_id:x\r\n");
+    expect(await failure({ BATON_ENGINE: old.url })).toContain("version 6.0.16; Baton needs 6.2");
+    using older = impostor(undefined);
+    expect(await failure({ BATON_ENGINE: older.url })).toContain("HELLO");
+  });
+});
+
+test("the rights that the README gives a user of Redis are enough", async () => {
+  const readme = await Bun.file(`${import.meta.dir}/../../../README.md`).text();
+  const [command = ""] = /ACL SETUSER baton [^`]*/.exec(readme) ?? [];
+  await using server = await RedisServer.start();
+  const [name = "", ...words] = command.split(" ");
+  await server.command(name, ...words);
+  const url = `redis://baton:secret@127.0.0.1:${server.port}`;
+  const prefix = "baton";
+  await using nodes = await RedisNode.pair(url, url, { prefix });
+  const { one, two } = nodes;
+  await one.follow("t");
+  await two.publish("1", "t", "key");
+  await one.untilHeard("1");
+  await two.engine.forget("t");
+  const { registrations } = one.engine;
+  await registrations.add({ id: "r", user: "u" });
+  expect(await registrations.claim("r")).toMatchObject({ user: "u" });
+  expect(await two.engine.registrations.remove("r")).toEqual({ elsewhere: true });
+  expect(await one.engine.tell("x")).toBe(1);
+  await until("it to be found out", () => one.ended.length > 0);
+});
+
+test("G1: a relay starts without its Redis, answers 503, and serves when it is there", async () => {
+  await using server = await RedisServer.absent();
+  await using relay = await RelayProcess.start({ BATON_ENGINE: server.url });
+  const health = async () => (await fetch(`${relay.url}/health`)).status;
+  expect(await health()).toBe(503);
+  for (const [path, body] of [
+    ["/register", { user_id: 1 }],
+    ["/publish", { topic: "tech", message: "m" }],
+  ] as const) {
+    const answer = await relay.post(path, body);
+    expect(answer.status).toBe(503);
+    expect(await answer.json()).toMatchObject({ error: { code: "engine_unavailable" } });
+  }
+  await server.run();
+  await until("it to be healthy", async () => (await health()) === 200);
+  const client = await Client.open(await relay.register());
+  await relay.post("/publish", { topic: "tech", message: "m" });
+  expect(await client.next()).toBe("m");
+  client.drop();
+});

@@ -1,0 +1,361 @@
+// Topics in Redis: from when on they are heard, what they leave there, how they are numbered.
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import fc from "fast-check";
+import { MARKS, TOPICS } from "../../../src/engines/redis/server/topic-scripts";
+import { TopicRules } from "../../../src/relay/contracts/topic-rules";
+import { RedisNode } from "../../support/redis-node";
+import { RedisServer } from "../../support/redis-server";
+import { until } from "../../support/wait";
+
+setDefaultTimeout(20_000);
+
+/** Those that say what the server is, of a few bytes each. */
+const LASTING = ["count", "life", "run", "terms"];
+
+/** Keys under a prefix, without it, and in how many ms each ends. */
+async function keysOf(server: RedisServer, prefix: string): Promise<Map<string, number>> {
+  const found = new Map<string, number>();
+  let cursor = "0";
+  do {
+    const [next, keys] = (await server.command(
+      "SCAN",
+      ...[cursor, "MATCH", `${prefix}:*`, "COUNT", "1000"],
+    )) as [string, string[]];
+    for (const key of keys) {
+      const ms = Number(await server.command("PTTL", key));
+      if (ms !== -2) found.set(key.slice(prefix.length + 1), ms);
+    }
+    cursor = next;
+  } while (cursor !== "0");
+  return found;
+}
+
+describe("a topic", () => {
+  test("is heard from the moment when it is followed, though the server learns of that later", async () => {
+    const { url } = await RedisServer.shared();
+    await using nodes = await RedisNode.pair(url);
+    const { one, two } = nodes;
+    for (let i = 0; i < 50; i++) {
+      const topic = `t${i}`;
+      await two.publish("before", topic);
+      // The time of day that both go by has whole milliseconds, and is known to a fraction of one.
+      await Bun.sleep(4);
+      one.engine.follow(topic);
+      const first = two.publish("first", topic);
+      await Promise.all([first, two.publish("second", topic)]);
+    }
+    const all = Array.from({ length: 50 }, () => ["first", "second"]).flat();
+    await until("all to arrive", () => one.heard.length >= all.length);
+    for (let i = 0; i < 50; i++) {
+      const own = one.heard.filter((event) => event !== "lost" && event.topic === `t${i}`);
+      expect(own.map((event) => event !== "lost" && event.data)).toEqual(["first", "second"]);
+    }
+    expect(one.heard).toHaveLength(all.length);
+  });
+
+  test("is not heard from before that, though the server's clock was set back", async () => {
+    const server = await RedisServer.shared();
+    const prefix = crypto.randomUUID();
+    await using node = await RedisNode.start(server.url, { prefix });
+    const names = ["topic:t", "log:t", "life", "count", "blank"].map((key) => `${prefix}:${key}`);
+    const publishAt = (ms: number, text: string) => {
+      const args = [String(ms * 1_000), `${prefix}:live:t`, "", `["${text}",0]`, "100", "60000"];
+      return server.command("EVAL", TOPICS.PUBLISH.text, "5", ...names, ...args, "e", "0");
+    };
+    for (let i = 0; i < 20; i++) await publishAt(Date.now() + 60_000, "by the clock before");
+    node.engine.follow("t");
+    await node.publish("1");
+    await node.untilHeard("1");
+    node.engine.unfollow("t");
+    await using other = await RedisNode.start(server.url, { prefix });
+    other.engine.follow("t");
+    await other.publish("2");
+    await other.untilHeard("2");
+  });
+
+  test("that is left and followed again at once, over and over, is delivered in order", async () => {
+    const { url } = await RedisServer.shared();
+    await using nodes = await RedisNode.pair(url);
+    const { one, two } = nodes;
+    await one.follow("other");
+    let isOver = false;
+    const publishing = (async () => {
+      for (let i = 1; !isOver; i++) await two.publish(String(i));
+    })();
+    for (let i = 0; i < 100; i++) {
+      one.engine.follow("t");
+      await Bun.sleep(i % 5);
+      one.engine.unfollow("t");
+      if (i % 3 === 0) await Bun.sleep(i % 4);
+    }
+    await one.follow("t");
+    isOver = true;
+    await publishing;
+    const last = Number((await two.publish("end")).offset);
+    await until("the end", () => one.texts.at(-1) === "end");
+    const offsets = one.heard.map((event) => (event === "lost" ? 0 : (event.offset ?? 0)));
+    expect(offsets).toEqual(offsets.toSorted((a, b) => a - b));
+    expect(offsets.at(-1)).toBe(last);
+    expect(one.texts).not.toContain("lost");
+  });
+
+  test("without history is delivered once to each node that follows it", async () => {
+    const { url } = await RedisServer.shared();
+    const rules = new TopicRules({ historySize: 0, historyTtlMs: 0 });
+    await using nodes = await RedisNode.pair(url, url, { rules });
+    const { one, two } = nodes;
+    for (const node of [one, two]) await node.follow("t");
+    const texts = Array.from({ length: 200 }, (_, i) => String(i));
+    const answers = await Promise.all(texts.map((text) => two.publish(text)));
+    for (const answer of answers) expect(answer).toMatchObject({ delivered: expect.any(Number) });
+    await one.untilHeard(...texts);
+    await two.untilHeard(...texts);
+  });
+
+  test("that nobody is in any more is not subscribed to, however many there were", async () => {
+    await using server = await RedisServer.start();
+    await using node = await RedisNode.start(server.url);
+    const topics = Array.from({ length: 20_000 }, (_, i) => `flood${i}`);
+    // Left in the turn in which it is followed, or the next: as a client does that floods names.
+    for (const [i, topic] of topics.entries()) {
+      node.engine.follow(topic);
+      if (i % 2 === 0) node.engine.unfollow(topic);
+      if (i % 100 === 99) await new Promise((done) => setImmediate(done));
+    }
+    for (const [i, topic] of topics.entries()) if (i % 2 === 1) node.engine.unfollow(topic);
+    const channels = async () =>
+      (await server.command("PUBSUB", "CHANNELS", "*:live:*")) as string[];
+    await until("all to be left", async () => (await channels()).length === 0);
+    await node.follow("t");
+    await node.publish("1");
+    await node.untilHeard("1");
+    expect(node.warnings).toEqual([]);
+  });
+});
+
+describe("what is left in Redis", () => {
+  test("ends by itself, but for four keys of a few bytes", async () => {
+    const server = await RedisServer.shared();
+    const prefix = crypto.randomUUID();
+    await using nodes = await RedisNode.pair(server.url, server.url, { prefix, machine: "m" });
+    const { one, two } = nodes;
+    const { registrations } = one.engine;
+    for (const topic of ["a", "b", "c"]) await one.follow(topic);
+    for (let i = 0; i < 20; i++) {
+      await one.publish(`${i}`, "a", `key${i}`);
+      await two.publish(`${i}`, "b");
+      await one.publish(`${i}`, "nobody's");
+      const id = `r${i}`;
+      await registrations.add({ id, user: `u${i % 3}`, topics: ["a"] });
+      if (i % 4 === 0) continue;
+      const claimed = (await registrations.claim(id)) as { term: number };
+      if (i % 4 === 1) registrations.release(id, claimed.term, true);
+      if (i % 4 === 2) await two.engine.registrations.remove(id);
+      await registrations.hold(`s${i}`, `u${i % 3}`);
+      if (i % 2 === 0) registrations.release(`s${i}`, 0, false);
+    }
+    for (const topic of ["a", "c", "asked for"]) await two.engine.history(topic, { limit: 10 });
+    await one.engine.forget("b");
+    await until("topics to be compared", async () => (await keysOf(server, prefix)).has("topic:c"));
+    const keys = await keysOf(server, prefix);
+    expect(keys.size).toBeGreaterThan(40);
+    for (const kind of [
+      "topic:a",
+      "log:a",
+      "answer:",
+      "registration:",
+      "user:",
+      "machine:",
+      "node:",
+    ])
+      expect([...keys.keys()].join(" ")).toContain(kind);
+    const lasting = [...keys].filter(([, ms]) => ms < 0).map(([key]) => key);
+    for (const key of lasting) expect(LASTING).toContain(key);
+    expect(keys.has("topic:asked for")).toBe(false);
+    // Whatever ends last is remembered for a day and a history longer.
+    expect(Math.max(...keys.values())).toBeLessThanOrEqual(86_400_000 + 300_000);
+  });
+
+  test("of a node that was closed, and of its topics and clients, is nothing that counts", async () => {
+    const server = await RedisServer.shared();
+    const prefix = crypto.randomUUID();
+    const options = { prefix, userConnectionsMax: 1, connectionsMax: 1, machine: "m" };
+    await using one = await RedisNode.start(server.url, options);
+    const two = await RedisNode.start(server.url, options);
+    expect(await two.engine.registrations.hold("s", "u")).toBeUndefined();
+    expect(await one.engine.registrations.hold("t", "u")).toMatchObject({
+      code: "too_many_user_connections",
+    });
+    expect(await one.engine.registrations.hold("t", "v")).toMatchObject({
+      code: "too_many_connections",
+    });
+    await two[Symbol.asyncDispose]();
+    expect(await one.engine.registrations.hold("t", "u")).toBeUndefined();
+  });
+
+  test("E5: by those who ask for names and publish nothing, is nothing", async () => {
+    const server = await RedisServer.shared();
+    const prefix = crypto.randomUUID();
+    await using node = await RedisNode.start(server.url, { prefix });
+    await node.engine.history("first", { limit: 0 });
+    const before = [...(await keysOf(server, prefix)).keys()].toSorted();
+    const asked = Array.from({ length: 2_000 }, async (_, i) => {
+      node.engine.follow(`name${i}`);
+      await node.engine.history(`name${i}`, { limit: 1 });
+      node.engine.unfollow(`name${i}`);
+    });
+    await Promise.all(asked);
+    const after = [...(await keysOf(server, prefix)).keys()];
+    // A few of them share the mark of another.
+    expect(after.filter((key) => !before.includes(key)).length).toBeLessThan(20);
+  });
+});
+
+describe("numbers", () => {
+  test("are kept by size, within what Redis gives up at a time", async () => {
+    const server = await RedisServer.shared();
+    const prefix = crypto.randomUUID();
+    const rules = new TopicRules({ historySize: 10, historyTtlMs: 60_000 });
+    await using node = await RedisNode.start(server.url, { prefix, rules });
+    await Promise.all(Array.from({ length: 1_000 }, (_, i) => node.publish(String(i))));
+    const { publications } = await node.engine.history("t", { limit: 1_000 });
+    expect(publications.map(({ offset }) => offset)).toEqual(
+      Array.from({ length: 10 }, (_, i) => 991 + i),
+    );
+    expect(Number(await server.command("XLEN", `${prefix}:log:t`))).toBeLessThan(220);
+  });
+
+  test("of topics with the same mark are lives of their own", async () => {
+    const { url } = await RedisServer.shared();
+    const seen = new Map<number, string>();
+    let pair: [string, string] | undefined;
+    for (let i = 0; pair === undefined; i++) {
+      const mark = Bun.hash.xxHash32(`n${i}`) % MARKS;
+      const other = seen.get(mark);
+      if (other !== undefined) pair = [other, `n${i}`];
+      seen.set(mark, `n${i}`);
+    }
+    await using node = await RedisNode.start(url);
+    const [first, second] = pair;
+    const one = await node.publish("1", first);
+    const two = await node.publish("1", second);
+    const { top } = await node.engine.history("never", { limit: 0 });
+    expect(one.epoch).toBe(top?.epoch as string);
+    expect(two.epoch).not.toBe(top?.epoch as string);
+    for (const [topic, { epoch = "" }] of [
+      [first, one],
+      [second, two],
+    ] as const) {
+      expect(await node.publish("2", topic)).toMatchObject({ epoch, offset: 2 });
+    }
+  });
+
+  test("G6: mean one publication for ever, whatever keys Redis drops at any time", async () => {
+    const server = await RedisServer.shared();
+    const step = fc.oneof(
+      { weight: 6, arbitrary: fc.constant("publish") },
+      { weight: 2, arbitrary: fc.constantFrom("read", "follow", "unfollow") },
+      { weight: 3, arbitrary: fc.constantFrom("topic:t", "log:t", "blank", "life", "count") },
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
+        const prefix = crypto.randomUUID();
+        await using node = await RedisNode.start(server.url, { prefix });
+        const meant = new Map<string, string>();
+        const note = (epoch = "", offset = 0, data = "") => {
+          const place = `${epoch} ${offset}`;
+          expect(meant.get(place) ?? data).toBe(data);
+          meant.set(place, data);
+        };
+        let follows = false;
+        for (const [i, what] of steps.entries()) {
+          if (what === "publish") {
+            const { epoch, offset } = await node.publish(String(i));
+            note(epoch, offset, String(i));
+          } else if (what === "read") {
+            const { publications } = await node.engine.history("t", { limit: 100 });
+            for (const { epoch, offset, data } of publications) note(epoch, offset, data);
+          } else if (what === "follow" || what === "unfollow") {
+            if ((what === "follow") === follows) continue;
+            follows = !follows;
+            node.engine[what]("t");
+          } else await server.command("DEL", `${prefix}:${what}`);
+        }
+        for (const event of node.heard) {
+          if (event !== "lost") note(event.epoch, event.offset, event.data);
+        }
+        const numbers = node.heard.map((event) => (event === "lost" ? event : event.data));
+        const delivered = numbers.filter((text) => text !== "lost");
+        expect(delivered).toEqual(delivered.toSorted((a, b) => Number(a) - Number(b)));
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
+
+describe("G5: a node that connects", () => {
+  /** What is known of a run, what the node says, and what comes of it. */
+  const join = async (
+    known: { run?: string; base?: number; lost?: boolean; count: number },
+    node: { run: string; heard: number | ""; wasHere: boolean },
+  ) => {
+    const server = await RedisServer.shared();
+    const prefix = crypto.randomUUID();
+    const key = (name: string) => `${prefix}:${name}`;
+    await server.command("SET", key("count"), String(known.count));
+    await server.command("SET", key("life"), "old");
+    if (known.run !== undefined) {
+      const fields = ["id", known.run, "base", String(known.base)];
+      if (known.lost === true) fields.push("lost", "1");
+      await server.command("HSET", key("run"), ...fields);
+    }
+    const keys = ["run", "count", "life", "blank", "terms"].map(key);
+    const args = [node.run, String(node.heard), node.wasHere ? "1" : "", "new", "7"];
+    const answer = await server.command("EVAL", TOPICS.JOIN.text, "5", ...keys, ...args);
+    const life = await server.command("GET", key("life"));
+    expect(life).toBe((answer as number[])[0] === 1 ? "new" : "old");
+    return (answer as number[])[0] === 1 ? "begins anew" : "goes on";
+  };
+
+  test.each([
+    ["for the first time", { count: 5 }, { run: "r1", heard: "", wasHere: false }, "goes on"],
+    [
+      "to a server that was started again with all",
+      { run: "r1", base: 0, count: 5 },
+      { run: "r2", heard: 5, wasHere: false },
+      "goes on",
+    ],
+    [
+      "to one that has lost the end",
+      { run: "r1", base: 0, count: 4 },
+      { run: "r2", heard: 5, wasHere: false },
+      "begins anew",
+    ],
+    [
+      "to one that has lost the end, and was published to since by others",
+      { run: "r2", base: 4, count: 9 },
+      { run: "r2", heard: 5, wasHere: false },
+      "begins anew",
+    ],
+    [
+      "to one whose loss another node has found out",
+      { run: "r2", base: 4, count: 9, lost: true },
+      { run: "r2", heard: 5, wasHere: false },
+      "goes on",
+    ],
+    [
+      "again to the same run",
+      { run: "r1", base: 0, count: 9 },
+      { run: "r1", heard: 9, wasHere: true },
+      "goes on",
+    ],
+    [
+      "again to a run that was overwritten by another server's data meanwhile",
+      { run: "r2", base: 4, count: 8 },
+      { run: "r1", heard: 9, wasHere: true },
+      "begins anew",
+    ],
+  ] as const)("%s: history %#", async (_, known, node, outcome) => {
+    expect(await join(known, node)).toBe(outcome);
+  });
+});

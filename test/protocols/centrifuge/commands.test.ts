@@ -1,0 +1,32 @@
+// What a Centrifuge client says of its topics, and where it wants to go on in them.
+
+import { expect, test } from "bun:test";
+import { decodeCommands } from "../../../src/protocols/centrifuge/json-commands";
+import { json } from "../../../src/protocols/json";
+import type { TopicsCommand } from "../../../src/relay/contracts/commands";
+import { ANY_EPOCH, NO_EPOCH } from "../../../src/relay/contracts/publication";
+
+test.each(["a", "\u2028", "__proto__", ""])(
+  "topics of connect are checked by any name: %j",
+  (name) => {
+    const frame = (sub: unknown) => `{"id":1,"connect":{"subs":{${JSON.stringify(name)}:${sub}}}}`;
+    for (const bad of ["null", "1", "[]", '{"offset":-1}', '{"epoch":1}']) {
+      expect([bad, decodeCommands(frame(bad))]).toEqual([bad, [{ kind: "violation" }]]);
+    }
+    const [command] = decodeCommands(frame('{"recover":true,"offset":5,"epoch":"abcdefgh"}'));
+    const since = { offset: 5, epoch: "abcdefgh" };
+    const topics = new Map([[name, { since, orNothing: false }]]);
+    expect(command).toEqual({ kind: "connect", id: 1, token: "", topics });
+  },
+);
+
+test("an offset without an epoch is of any epoch here, and of none for a socket with format=json", () => {
+  const [command] = decodeCommands(
+    '{"id":1,"subscribe":{"channel":"a","recover":true,"offset":5}}',
+  );
+  const since = { offset: 5, epoch: ANY_EPOCH };
+  expect(command).toMatchObject({ kind: "subscribe", resumption: { since } });
+  const frame = '{"topics":["a"],"since":{"a":{"offset":5,"epoch":""}}}';
+  const lost = new Map([["a", { offset: 5, epoch: NO_EPOCH }]]);
+  expect((json.decode(frame) as TopicsCommand).since).toEqual(lost);
+});

@@ -1,0 +1,189 @@
+// Registrations and sockets in all orders. Rows C1, C2, C4, C6, C9, C10 and C13 of the fault catalogue.
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { Client } from "../../support/client";
+import { RawSocket } from "../../support/raw";
+import { idOf, startRelay, type TestRelay } from "../../support/relay";
+import { until } from "../../support/wait";
+
+let relay: TestRelay;
+let bystander: Client;
+beforeAll(async () => {
+  relay = await startRelay();
+  bystander = await relay.connect("bystander", ["bystander"]);
+});
+afterAll(() => relay[Symbol.asyncDispose]());
+
+/** All but the bystander is gone, and the bystander notices nothing. */
+beforeEach(async () => {
+  await relay.publish("bystander", "still here?");
+  expect(await bystander.next()).toBe("still here?");
+});
+const cleaned = () =>
+  until("only the bystander to be left", () => {
+    const { connections, topics } = relay.counts;
+    return connections === 1 && topics === 1;
+  });
+
+const remove = (url: string) => relay.request("DELETE", `/register/${idOf(url)}`);
+
+describe("connecting", () => {
+  test("with an unknown, malformed or deleted id answers 404", async () => {
+    const deleted = await relay.register();
+    await remove(deleted);
+    const ids = [
+      "0".repeat(32),
+      idOf(deleted),
+      "x",
+      "__proto__",
+      "%00",
+      idOf(deleted).toUpperCase(),
+    ];
+    for (const id of ids) {
+      const { status, json } = await relay.request("GET", `/ws/${id}`);
+      expect([status, json.error.code]).toEqual([404, "unknown_connection"]);
+      expect(Client.open(`ws://127.0.0.1:${relay.port}/ws/${id}`)).rejects.toThrow();
+    }
+  });
+
+  test("again after the socket has closed answers 404: the registration ended with it", async () => {
+    const url = await relay.register();
+    await (await relay.open(url)).close();
+    await cleaned();
+    expect(relay.open(url)).rejects.toThrow();
+  });
+
+  test("without an upgrade leaves the registration waiting", async () => {
+    const url = await relay.register();
+    const { status, json, headers } = await relay.request("GET", `/ws/${idOf(url)}`);
+    expect([status, json.error.code]).toEqual([426, "upgrade_required"]);
+    expect(headers.get("upgrade")).toBe("websocket");
+    await (await relay.open(url)).close();
+    await cleaned();
+  });
+
+  test("after the TTL answers 404", async () => {
+    await using short = await startRelay({ BATON_REGISTRATION_TTL_MS: "30" });
+    const url = await short.register();
+    await until("the registration to expire", () => short.counts.registrations === 0);
+    expect((await short.request("GET", `/ws/${idOf(url)}`)).status).toBe(404);
+    expect((await short.request("DELETE", `/register/${idOf(url)}`)).status).toBe(404);
+  });
+
+  test("works with a registration that may wait for 24 days", async () => {
+    await using long = await startRelay({ BATON_REGISTRATION_TTL_MS: String(2 ** 31 - 1) });
+    const url = await long.register();
+    await Bun.sleep(30); // a timer over 2^31 ms would fire at once
+    await long.open(url);
+  });
+});
+
+describe("deleting", () => {
+  test("a connected client closes its socket with 4503", async () => {
+    const url = await relay.register();
+    const client = await relay.open(url);
+    expect((await remove(url)).status).toBe(200);
+    expect(await client.closed).toEqual({ code: 4503, reason: "registration deleted" });
+    expect((await remove(url)).status).toBe(404);
+    await cleaned();
+  });
+
+  test("while connecting never leaves a socket without a registration", async () => {
+    for (let i = 0; i < 50; i++) {
+      const url = await relay.register();
+      const connecting = Client.open(url).catch(() => undefined);
+      const deleted = await remove(url);
+      expect(deleted.status).toBe(200);
+      const client = await connecting;
+      if (client !== undefined) expect((await client.closed).code).toBe(4503);
+    }
+    await cleaned();
+  });
+
+  test("twice at once succeeds once", async () => {
+    const url = await relay.register();
+    const client = await relay.open(url);
+    const answers = await Promise.all([remove(url), remove(url), remove(url)]);
+    expect(answers.map(({ status }) => status).toSorted()).toEqual([200, 404, 404]);
+    await client.closed;
+    await cleaned();
+  });
+
+  test("during fan-out lets at most the message in flight through", async () => {
+    const url = await relay.register();
+    const client = await relay.open(url, ["flood"]);
+    const sent = Array.from({ length: 200 }, (_, i) => `message ${i}`);
+    const publishing = Promise.all(sent.map((message) => relay.publish("flood", message)));
+    expect((await remove(url)).status).toBe(200);
+    await client.closed;
+    await publishing;
+    expect(await relay.publish("flood", "after")).toBe(0);
+    await cleaned();
+  });
+});
+
+describe("the same id connecting twice", () => {
+  test("closes the older with 4001 and delivers to the newer alone", async () => {
+    const url = await relay.register();
+    const older = await relay.open(url);
+    const newer = await relay.open(url);
+    expect((await older.closed).code).toBe(4001);
+    expect(await relay.publish("tech", "once")).toBe(1);
+    expect(await newer.next()).toBe("once");
+    await newer.close();
+    await cleaned();
+  });
+
+  test("twenty times at once leaves exactly one", async () => {
+    const url = await relay.register();
+    const clients = await Promise.all(Array.from({ length: 20 }, () => Client.open(url)));
+    expect(relay.counts.connections).toBe(2);
+    expect(await relay.publish("tech", "once")).toBe(1);
+    const closes = clients.map((client) => client.closed.then(({ code }) => code));
+    await remove(url);
+    expect((await Promise.all(closes)).toSorted()).toEqual([...Array(19).fill(4001), 4503]);
+    await cleaned();
+  });
+});
+
+describe("a socket that goes", () => {
+  test.each([
+    ["with a close frame", async (url: string) => void (await (await relay.open(url)).close())],
+    ["without a close frame", async (url: string) => (await RawSocket.upgrade(url)).drop()],
+    ["with a TCP reset", async (url: string) => (await RawSocket.upgrade(url)).drop(true)],
+    [
+      "in the middle of a frame",
+      async (url: string) => {
+        const raw = await RawSocket.upgrade(url);
+        raw.write(new Uint8Array([0x81, 0xfe, 0x10]));
+        raw.drop();
+      },
+    ],
+  ])("%s leaves nothing behind", async (_, go) => {
+    await go(await relay.register());
+    await cleaned();
+  });
+
+  test("100 times in a row leaves nothing behind", async () => {
+    const raws = await Promise.all(
+      Array.from({ length: 100 }, async (_, i) => RawSocket.upgrade(await relay.register(i))),
+    );
+    for (const [i, raw] of raws.entries()) raw.drop(i % 2 === 0);
+    await cleaned();
+    expect(relay.counts.registrations).toBe(0);
+  });
+});
+
+test("D6, H1: a peer that does not answer pings is closed with 4012 while it is being sent to", async () => {
+  await using brisk = await startRelay({ BATON_PING_MS: "60", BATON_PONG_MS: "60" });
+  const mute = await RawSocket.upgrade(await brisk.register());
+  const alive = await brisk.connect();
+  let closed = false;
+  mute.closed.then(() => (closed = true));
+  while (!closed) {
+    await brisk.publish("tech", "are you there?");
+    await Bun.sleep(5);
+  }
+  expect(mute.received).toEndWith("\u000f\u00acno pong"); // 4012 is 0x0fac
+  await alive.settled();
+  expect(brisk.counts.connections).toBe(1);
+});

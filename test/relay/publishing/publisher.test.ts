@@ -1,0 +1,36 @@
+// What is published while the engine is behind. Row E4 of the fault catalogue.
+import { expect, test } from "bun:test";
+import { Refusal } from "../../../src/relay/contracts/errors";
+import type { Published } from "../../../src/relay/contracts/publication";
+import { Intake } from "../../../src/relay/publishing/publisher";
+import { AsyncEngine } from "../../support/async-engine";
+import { engineOptions, LIMITS, NOBODY } from "../../support/simulation";
+
+test("E4: publications wait for the engine up to BATON_PENDING_BYTES, are refused beyond it, and taken again when it has caught up", async () => {
+  const waiting: (() => void)[] = [];
+  const engine = new AsyncEngine(
+    engineOptions(),
+    () => new Promise((resolve) => waiting.push(resolve)),
+  );
+  engine.start(NOBODY);
+  const intake = new Intake(engine, { ...LIMITS, pendingBytes: 100_000 });
+  const publish = () => intake.take({ topic: "t", message: "x".repeat(1_000) });
+  const taken: Promise<Published | Refusal>[] = [];
+  let refused: Refusal | undefined;
+  while (refused === undefined) {
+    const answer = publish();
+    if (answer instanceof Refusal) refused = answer;
+    else taken.push(answer as Promise<Published | Refusal>);
+  }
+  expect(refused).toMatchObject({ code: "too_many_publications" });
+  // 2,512 bytes are counted for each.
+  expect(taken).toHaveLength(40);
+  waiting.shift()?.();
+  expect(await taken.shift()).toMatchObject({ offset: 1 });
+  taken.push(publish() as Promise<Published | Refusal>);
+  expect(publish()).toBeInstanceOf(Refusal);
+  for (const go of waiting) go();
+  for (const [i, answer] of (await Promise.all(taken)).entries()) {
+    expect(answer).toMatchObject({ offset: i + 2 });
+  }
+});

@@ -1,0 +1,85 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { Refusal } from "../../../src/relay/contracts/errors";
+import { checkMessage, checkTopic, fitsBytes, toUser } from "../../../src/relay/text/checks";
+
+const code = (value: unknown): unknown => (value instanceof Refusal ? value.code : value);
+
+describe("a topic name", () => {
+  test("may be any text of 1 to 255 bytes", () => {
+    for (const name of ["a", "news:eu", "日本", "😀", " ", "__proto__", "a".repeat(255)]) {
+      expect(checkTopic(name)).toBeUndefined();
+    }
+  });
+
+  test("is measured in bytes of UTF-8, not in characters", () => {
+    expect(checkTopic("é".repeat(127))).toBeUndefined();
+    expect(code(checkTopic("é".repeat(128)))).toBe("invalid_topic");
+    expect(checkTopic("😀".repeat(63))).toBeUndefined();
+    expect(code(checkTopic("😀".repeat(64)))).toBe("invalid_topic");
+  });
+
+  test.each([
+    ["empty", ""],
+    ["of 256 bytes", "a".repeat(256)],
+    ["of 10 KB", "a".repeat(10_240)],
+    ["with NUL", "a\u0000b"],
+    ["with a line break", "a\nb"],
+    ["with DEL", "a\u007f"],
+    ["with a C1 control", "a\u009bm"],
+    ["with a lone high surrogate", "\ud800"],
+    ["with a lone low surrogate", "a\udfff"],
+  ])("must not be %s", (_, name) => {
+    expect(code(checkTopic(name))).toBe("invalid_topic");
+  });
+});
+
+describe("a user id", () => {
+  test("names the same user as a number and as its decimal text", () => {
+    expect(toUser(1)).toBe(toUser("1"));
+    expect(toUser(0)).toBe("0");
+    expect(toUser(-0)).toBe("0");
+    expect(toUser(Number.MAX_SAFE_INTEGER)).toBe("9007199254740991");
+  });
+
+  test("given as text is kept as it is", () => {
+    for (const user of ["01", "1.0", " 1", "__proto__", "constructor", "Ä", "Ä"]) {
+      expect(toUser(user)).toBe(user);
+    }
+  });
+
+  test("may have 128 characters, also of two UTF-16 units each", () => {
+    expect(toUser("😀".repeat(128))).toBe("😀".repeat(128));
+    expect(code(toUser("😀".repeat(129)))).toBe("invalid_user");
+    expect(code(toUser("a".repeat(129)))).toBe("invalid_user");
+  });
+
+  test.each([[2 ** 53], [-1], [1.5], [Number.NaN], [Number.POSITIVE_INFINITY], [""], ["\ud800"]])(
+    "must not be %p",
+    (value) => {
+      expect(code(toUser(value))).toBe("invalid_user");
+    },
+  );
+});
+
+describe("a message", () => {
+  test("may be empty and have any well-formed Unicode", () => {
+    expect(checkMessage("", 10)).toBeUndefined();
+    expect(checkMessage("\u0000\n😀", 10)).toBeUndefined();
+  });
+
+  test("must fit and must not have a lone surrogate", () => {
+    expect(checkMessage("a".repeat(10), 10)).toBeUndefined();
+    expect(code(checkMessage("a".repeat(11), 10))).toBe("message_too_large");
+    expect(code(checkMessage("é".repeat(6), 10))).toBe("message_too_large");
+    expect(code(checkMessage("\udc00", 10))).toBe("invalid_message");
+  });
+});
+
+test("fitsBytes() agrees with the encoder for every text and bound", () => {
+  fc.assert(
+    fc.property(fc.string({ unit: "binary" }), fc.nat(2_000), (text, max) => {
+      expect(fitsBytes(text, max)).toBe(new TextEncoder().encode(text).length <= max);
+    }),
+  );
+});

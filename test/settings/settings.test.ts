@@ -1,0 +1,136 @@
+import { describe, expect, test } from "bun:test";
+import { weaknesses } from "../../src/settings/checks";
+import { readSettings, SETTINGS } from "../../src/settings/definitions";
+import { SettingError } from "../../src/settings/kinds";
+import { descriptorLimit } from "../../src/settings/open-files";
+
+const read = (env: Record<string, string>) => readSettings(env, 20_000);
+
+/** The line that the user would see. */
+function complaint(env: Record<string, string>): string {
+  try {
+    read(env);
+  } catch (error) {
+    if (error instanceof SettingError) return error.message;
+    throw error;
+  }
+  return "";
+}
+
+test("without any variable the defaults are those of the contract", () => {
+  expect(read({})).toMatchObject({
+    host: "127.0.0.1",
+    port: 8000,
+    publicUrl: "",
+    apiKeys: [],
+    origins: ["*"],
+    defaultTopics: ["tech"],
+    registrationTtlMs: 60_000,
+    registrationsMax: 100_000,
+    userConnectionsMax: 100,
+    connectionTopicsMax: 128,
+    messageBytes: 65_536,
+    backpressureBytes: 1_048_576,
+    bodyBytes: 1_048_576,
+    pingMs: 25_000,
+    pongMs: 10_000,
+    logLevel: "info",
+    unknownVariables: [],
+  });
+});
+
+test("an empty variable is like none, and - is an empty list", () => {
+  expect(read({ PORT: "", BATON_ORIGINS: "" })).toMatchObject({ port: 8000, origins: ["*"] });
+  expect(read({ BATON_DEFAULT_TOPICS: "-" }).defaultTopics).toEqual([]);
+});
+
+test("lists are separated by commas, spaces around them do not count", () => {
+  expect(read({ BATON_DEFAULT_TOPICS: "a, b" }).defaultTopics).toEqual(["a", "b"]);
+});
+
+test.each([
+  ["PORT", "abc"],
+  ["PORT", "65536"],
+  ["PORT", "-1"],
+  ["PORT", "80.5"],
+  ["PORT", "0x50"],
+  ["HOST", "not a host"],
+  ["BATON_PING_MS", "1"],
+  ["BATON_PING_MS", "2147483648"],
+  ["BATON_MESSAGE_BYTES", "64KB"],
+  ["BATON_MESSAGE_BYTES", "0"],
+  ["BATON_INSECURE", "yes"],
+  ["BATON_LOG_LEVEL", "loud"],
+  ["BATON_ORIGINS", "app.example.com"],
+  ["BATON_ORIGINS", "https://app.example.com/"],
+  ["BATON_ORIGINS", "https://a.example,,https://b.example"],
+  ["BATON_DEFAULT_TOPICS", "a\nb"],
+  ["BATON_API_KEYS", "two words"],
+  ["BATON_PUBLIC_URL", "relay.example.com"],
+  ["BATON_PUBLIC_URL", "https://user:secret@relay.example.com"],
+  ["BATON_PUBLIC_URL", "https://relay.example.com/?a=1"],
+])("%s=%p is not allowed, in one line that names all three", (variable, value) => {
+  const line = complaint({ [variable]: value });
+  expect(line).toStartWith(`${variable}=${JSON.stringify(value)} is not allowed: it takes `);
+  expect(line).not.toContain("\n");
+});
+
+describe("settings that depend on each other", () => {
+  test.each([["0.0.0.0"], ["::"], ["192.168.1.5"], ["relay.example.com"]])(
+    "HOST=%s without a key is refused and says how to set one",
+    (host) => {
+      expect(complaint({ HOST: host })).toMatch(/BATON_API_KEYS.*BATON_INSECURE=1/);
+      expect(read({ HOST: host, BATON_API_KEYS: "a-long-random-key" }).host).toBe(host);
+      expect(read({ HOST: host, BATON_INSECURE: "1" }).host).toBe(host);
+    },
+  );
+
+  test.each([["localhost"], ["127.0.0.1"], ["127.1.2.3"], ["::1"]])(
+    "HOST=%s needs no key",
+    (host) => {
+      expect(read({ HOST: host }).host).toBe(host);
+    },
+  );
+
+  test("what is allowed and may be unwise is said", () => {
+    const said = (env: Record<string, string>) => weaknesses(read(env)).join();
+    const key = { BATON_API_KEYS: "a-long-random-key" };
+    expect(said({})).toBe("");
+    expect(said({ ...key, BATON_TOKEN_SECRET: "x".repeat(32) })).toBe("");
+    expect(said({ BATON_API_KEYS: "short,a-long-random-key" })).toContain("16 characters");
+    expect(said({ ...key, BATON_TOKEN_SECRET: "short" })).toContain("32 bytes");
+    expect(said({ BATON_TOKEN_JWKS_URL: "https://a.example" })).toContain("BATON_API_KEYS");
+    expect(said({ HOST: "::", BATON_INSECURE: "1" })).toContain("BATON_INSECURE=1");
+  });
+
+  test("connections are bounded by the descriptor limit, less a reserve", () => {
+    expect(readSettings({}, 20_000).connectionsMax).toBe(19_000);
+    expect(readSettings({}, 1_024).connectionsMax).toBe(924);
+    expect(readSettings({ BATON_CONNECTIONS_MAX: "500" }, 1_024).connectionsMax).toBe(500);
+    expect(() => readSettings({ BATON_CONNECTIONS_MAX: "1000" }, 1_024)).toThrow("ulimit -n");
+  });
+
+  test("a body has room for the largest message with every character escaped", () => {
+    expect(read({ BATON_MESSAGE_BYTES: "1000000" }).bodyBytes).toBeGreaterThan(6_000_000);
+    expect(complaint({ BATON_BODY_BYTES: "100" })).toContain("BATON_MESSAGE_BYTES");
+  });
+});
+
+test("a misspelt variable is found", () => {
+  expect(read({ BATON_MESAGE_BYTES: "1", PATH: "/bin" }).unknownVariables).toEqual([
+    "BATON_MESAGE_BYTES",
+  ]);
+});
+
+test("every default is a value that is allowed, and units stand last in names", () => {
+  for (const setting of Object.values(SETTINGS)) {
+    expect(setting.parse(setting.fallback)).toBeDefined();
+    expect(setting.variable).toMatch(/^(HOST|PORT|BATON_[A-Z_]+)$/);
+    expect(setting.about).toEndWith(".");
+  }
+});
+
+test("the descriptor limit is what the shell says", () => {
+  const said = Bun.spawnSync(["sh", "-c", "ulimit -n"]).stdout.toString().trim();
+  expect(String(descriptorLimit())).toBe(said);
+});
