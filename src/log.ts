@@ -24,7 +24,7 @@ function standardOutput(): DestinationStream {
 const INVISIBLE = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
 /** Text from outside as it may be logged: at most 200 characters, everything invisible escaped. */
-export function shown(text: string): string {
+export function sanitized(text: string): string {
   const cut = text.length > 200 ? `${text.slice(0, 200)}…` : text;
   return cut
     .toWellFormed()
@@ -32,7 +32,7 @@ export function shown(text: string): string {
 }
 
 /** As much of a connection's id as tells it from others: whoever has all of it may be able to connect with it. */
-export function shownId(id: string): string {
+export function shortId(id: string): string {
   return `${id.slice(0, 8)}…`;
 }
 
@@ -40,9 +40,9 @@ export function shownId(id: string): string {
 const PAUSE_MS = 1_000;
 
 /** Logs an error; when the last one was logged just now, only counts it, for the next line's field `more`. */
-export type Complain = (error: unknown) => void;
+export type ThrottledLog = (error: unknown) => void;
 
-export function complaint(log: Log, sentence: string): Complain {
+export function throttledLog(log: Log, sentence: string): ThrottledLog {
   let next = 0;
   let more = 0;
   return (error) => {

@@ -1,6 +1,6 @@
 // The process: reads the settings, runs a node, or a supervisor with its workers, and ends. The only process.exit.
 import { availableParallelism, getPriority, setPriority } from "node:os";
-import { createLog, type Log, shown } from "./log";
+import { createLog, type Log, sanitized } from "./log";
 import { EngineFailure, start } from "./node";
 import { weaknesses } from "./settings/checks";
 import { readSettings, type Settings } from "./settings/definitions";
@@ -165,7 +165,10 @@ async function main(): Promise<void> {
   const service: Service = await run(settings, log).catch(failed);
   onSignals(service, settings, log);
   for (const variable of settings.unknownVariables) {
-    log.warn({ variable: shown(variable) }, "this variable is no setting of Baton; see the README");
+    log.warn(
+      { variable: sanitized(variable) },
+      "this variable is no setting of Baton; see the README",
+    );
   }
   for (const warning of weaknesses(settings)) log.warn(warning);
   const { url } = service;

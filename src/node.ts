@@ -13,8 +13,8 @@ import { errorOf, infoJson, publicationJson } from "./protocols/centrifuge/json"
 import type { Engine, EngineEvents } from "./relay/contracts/engine";
 import { TopicRules } from "./relay/contracts/topic-rules";
 import { Relay } from "./relay/relay";
-import type { Outlet } from "./relay/state/connection";
-import { Authority } from "./relay/topics/permissions";
+import type { Transport } from "./relay/state/connection";
+import { Permissions } from "./relay/topics/permissions";
 import type { Settings } from "./settings/definitions";
 
 /** How long the last close frames may take to leave, beyond the shutdown window. */
@@ -24,7 +24,7 @@ const FLUSH_MS = 1_000;
 export class EngineFailure extends Error {}
 
 /** What a worker has from its supervisor. */
-export interface Parts {
+export interface NodeParts {
   readonly engine?: Engine;
   /** The name of the machine, where no supervisor counts for its nodes. */
   readonly machine?: string;
@@ -33,7 +33,7 @@ export interface Parts {
 }
 
 /** A running relay, as the process and the tests hold it. */
-export interface Running {
+export interface RunningNode {
   /** Where it listens, such as http://127.0.0.1:8000. */
   readonly url: string;
   readonly relay: Relay;
@@ -51,8 +51,8 @@ export interface Running {
 export async function start(
   settings: Settings,
   log: Log,
-  { engine: given, machine, shared = false }: Parts = {},
-): Promise<Running> {
+  { engine: given, machine, shared = false }: NodeParts = {},
+): Promise<RunningNode> {
   const now = () => performance.now();
   const rules = rulesOf(settings);
   const tokens = await tokenCheck(settings, log);
@@ -63,9 +63,9 @@ export async function start(
   const { backpressureBytes } = settings;
   const streams = new Streams({ backpressureBytes, log });
   const streamed = new Set(
-    PROTOCOLS.filter(({ carrier }) => carrier === "stream").map(({ name }) => name),
+    PROTOCOLS.filter(({ transport }) => transport === "stream").map(({ name }) => name),
   );
-  const outlet: Outlet = {
+  const outlet: Transport = {
     publish(native, frame, except) {
       const isStreamed = streamed.has(native.slice(0, native.indexOf(":")));
       (isStreamed ? streams : sockets).publish(native, frame, except);
@@ -84,7 +84,7 @@ export async function start(
       const timer = setTimeout(work, ms);
       return () => clearTimeout(timer);
     },
-    authority: new Authority({ tokens, isOpen, anonymous: settings.anonymous, rules }),
+    authority: new Permissions({ tokens, isOpen, anonymous: settings.anonymous, rules }),
     rules,
     personalTopics: settings.personalTopics,
     version,
@@ -92,9 +92,9 @@ export async function start(
   });
   await startEngine(engine, {
     deliver: (publication) => relay.deliver(publication),
-    lost: (topic) => relay.lost(topic),
-    ended: (id, term) => relay.admission.ended(id, term),
-    heard: (message) => relay.cluster.heard(message),
+    historyReset: (topic) => relay.lost(topic),
+    registrationRevoked: (id, term) => relay.admission.ended(id, term),
+    messageReceived: (message) => relay.cluster.receive(message),
   });
   const server = await Promise.try(serve, {
     settings,

@@ -1,23 +1,23 @@
 // Rows I3 and I4 of the fault catalogue: what users send cannot forge a line, no secret is in one, and nothing is logged
 // for each message.
 import { expect, test } from "bun:test";
-import { createLog, shown } from "../src/log";
+import { createLog, sanitized } from "../src/log";
 import { idOf, startRelay } from "./support/relay";
 import { SECRET, token } from "./support/sdk";
 import { until } from "./support/wait";
 
 test("I4: shown() leaves nothing that moves a cursor, breaks a line or turns the reading direction", () => {
   const evil = "a\r\n\u001b[2J\u0085\u009b\u2028\u2029\u202e\u2066b\ud800";
-  const text = shown(evil);
+  const text = sanitized(evil);
   expect(text).toMatch(/^[\x20-\x7e\ufffd]+$/);
   expect(text).toContain("\\u001b[2J");
-  expect(shown("x".repeat(10_000)).length).toBeLessThan(210);
+  expect(sanitized("x".repeat(10_000)).length).toBeLessThan(210);
 });
 
 test("I4: a line is one JSON object whatever it carries", () => {
   const lines: string[] = [];
   const log = createLog("info", { write: (line) => void lines.push(line) });
-  log.info({ user: shown('"}\n{"level":60,"msg":"forged') }, "something");
+  log.info({ user: sanitized('"}\n{"level":60,"msg":"forged') }, "something");
   expect(lines).toHaveLength(1);
   expect(lines[0]?.trimEnd()).not.toContain("\n");
   expect(JSON.parse(lines[0] ?? "")).toMatchObject({ level: 30, msg: "something" });

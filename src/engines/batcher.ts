@@ -32,16 +32,16 @@ export function watchTaking(
 }
 
 /** Who hands them to one worker, or what a node heard to its own sockets. */
-export interface Waver {
+export interface Flushable {
   /** Hands over what it holds. */
   flush(): void;
 }
 
-export class Wave {
+export class Batcher {
   /** Those whose workers have not taken the last wave yet. */
-  readonly #taking = new Set<Waver>();
+  readonly #taking = new Set<Flushable>();
   /** Those that hold something for the next. */
-  readonly #holding = new Set<Waver>();
+  readonly #holding = new Set<Flushable>();
   /** How much they hold, and how much left in the last wave and in the one before. */
   #held = 0;
   #last = 0;
@@ -56,7 +56,7 @@ export class Wave {
   #waiting: ReturnType<typeof setTimeout> | undefined;
 
   /** This one has one more for the next wave, and is flushed with it: at the end of this turn, or when it may leave. */
-  join(one: Waver): void {
+  join(one: Flushable): void {
     this.#holding.add(one);
     this.#held++;
     if (this.#taking.size > 0) this.#waiting ??= setTimeout(() => this.#next(), WAIT_MAX_MS);
@@ -64,20 +64,20 @@ export class Wave {
   }
 
   /** This one has handed over publications; its worker took so long for the last. */
-  given(one: Waver, ms: number): void {
+  given(one: Flushable, ms: number): void {
     this.#holding.delete(one);
     this.#tookMs = Math.max(this.#tookMs, ms);
     if (ms >= WORTH_MS) this.#taking.add(one);
   }
 
   /** This one's worker has gone. */
-  left(one: Waver): void {
+  left(one: Flushable): void {
     this.#holding.delete(one);
     this.taken(one);
   }
 
   /** This one's worker has taken all. */
-  taken(one: Waver): void {
+  taken(one: Flushable): void {
     if (!this.#taking.delete(one) || this.#taking.size > 0) return;
     clearTimeout(this.#waiting);
     this.#waiting = setTimeout(() => this.#paused(), PAUSE_MS);

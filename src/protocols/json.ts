@@ -1,7 +1,7 @@
 // The JSON protocol, GET /ws/:id?format=json: each publication in an envelope with its topic and position, so that
 // a client without a library can come back and say what it has.
 
-import type { Entered } from "../relay/contracts/commands";
+import type { SubscribeResult } from "../relay/contracts/commands";
 import { errorBody, type Refusal } from "../relay/contracts/errors";
 import type { Protocol } from "../relay/contracts/protocol";
 import type { Publication } from "../relay/contracts/publication";
@@ -12,10 +12,10 @@ const EXPECTED =
 
 export const json: Protocol = {
   name: "json",
-  carrier: "socket",
+  transport: "socket",
   decode: topicsDecoder(TopicsSinceFrame, EXPECTED),
   encodePublication: envelope,
-  encodeEntered: enteredBody,
+  encodeSubscribed: enteredBody,
   encodeError: (refusal: Refusal) => JSON.stringify(errorBody(refusal)),
 };
 
@@ -30,7 +30,7 @@ export function envelope({ topic, data, json, offset, epoch }: Publication): str
  * The reply to a topics command: for each topic, if the client gave a position, `recovered`; and the newest position
  * when it is, else the one that the client has with this reply.
  */
-export function enteredBody(entered: readonly Entered[]): string {
+export function enteredBody(entered: readonly SubscribeResult[]): string {
   const topics = entered.map(({ topic, top, at, recovered }) => {
     const position = recovered === true ? top : at;
     const fields = { offset: position?.offset, epoch: position?.epoch, recovered };

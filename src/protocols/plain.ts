@@ -7,7 +7,7 @@ import { TopicsFrame, topicsDecoder } from "./topics-frame";
 
 export const plain: Protocol = {
   name: "plain",
-  carrier: "socket",
+  transport: "socket",
   decode: topicsDecoder(TopicsFrame, 'Send a text frame like {"topics":["tech","news"]}.'),
   encodePublication: textOf,
   encodeError: (refusal: Refusal) => JSON.stringify(errorBody(refusal)),

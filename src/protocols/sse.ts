@@ -1,7 +1,7 @@
 // Server-Sent Events (WHATWG HTML, 9.2): the topic is the event, the id carries the position of each topic of the
 // stream. A block's id names the topic it belongs to; a stream of several topics puts those of the others beside it.
 
-import type { Entered } from "../relay/contracts/commands";
+import type { SubscribeResult } from "../relay/contracts/commands";
 import { errorBody, Refusal } from "../relay/contracts/errors";
 import type { Protocol } from "../relay/contracts/protocol";
 import { NO_EPOCH, type Position, type Publication } from "../relay/contracts/publication";
@@ -17,7 +17,7 @@ export const sseJson: Protocol = stream("sse-json", envelope);
 function stream(name: string, dataOf: (publication: Publication) => string): Protocol {
   return {
     name,
-    carrier: "stream",
+    transport: "stream",
     decode: () => new Refusal("invalid_frame", "A stream takes no frames."),
     encodePublication(publication) {
       const { topic, offset, epoch } = publication;
@@ -27,7 +27,7 @@ function stream(name: string, dataOf: (publication: Publication) => string): Pro
           : `id: ${encodePosition(topic, { epoch, offset })}\n`;
       return `${id}event: ${topic}\n${dataLines(dataOf(publication))}\n`;
     },
-    encodeEntered,
+    encodeSubscribed,
     decodeSince,
     encodeError: (refusal) => `data: ${JSON.stringify(errorBody(refusal))}\n\n`,
   };
@@ -37,7 +37,7 @@ function stream(name: string, dataOf: (publication: Publication) => string): Pro
  * The positions from which the stream goes on; EventSource takes a block without data in silence. Only who cannot be
  * given what it missed is told, by an event without a name.
  */
-function encodeEntered(entered: readonly Entered[]): string {
+function encodeSubscribed(entered: readonly SubscribeResult[]): string {
   const positions = entered.flatMap(({ topic, at }) =>
     at === undefined ? [] : [encodePosition(topic, at)],
   );

@@ -1,23 +1,23 @@
 // What the backend asks of connections, and does to them: by user, by client, or both.
 
-import type { Engine, Page, Range } from "./contracts/engine";
+import type { Engine, HistoryPage, HistoryRange } from "./contracts/engine";
 import { type CloseName, notAvailable, Refusal, shuttingDown } from "./contracts/errors";
 import type { Limits } from "./contracts/limits";
 import type { ClientInfo, Published } from "./contracts/publication";
 import type { TopicRules } from "./contracts/topic-rules";
-import { acceptAll, type PublishCommand } from "./publishing/acceptance";
-import type { Intake } from "./publishing/publisher";
+import { type PublishCommand, toPublications } from "./publishing/acceptance";
+import type { Publisher } from "./publishing/publisher";
 import type { Sessions } from "./sessions/sessions";
-import type { Gift } from "./sessions/subscriptions";
+import type { ServerSubscription } from "./sessions/subscriptions";
 import type { Cluster } from "./state/cluster";
 import type { Connection } from "./state/connection";
-import type { Registry } from "./state/registry";
+import type { Connections } from "./state/registry";
 import { checkTopic, fitsBytes } from "./text/checks";
 import type { PresenceCounts } from "./topics/presence";
 import type { Topics } from "./topics/topics";
 
 /** Whose connections; what is given must all fit. With nothing given it is nobody's. */
-export interface Who {
+export interface ConnectionSelector {
   readonly user?: string | undefined;
   /** An id of a connection, or what presence calls it. */
   readonly client?: string | undefined;
@@ -26,7 +26,7 @@ export interface Who {
 }
 
 /** How connections are ended. */
-export interface Close {
+export interface DisconnectReason {
   readonly code: number;
   readonly reason: string;
 }
@@ -35,7 +35,7 @@ export interface Close {
 const REASON_BYTES_MAX = 123;
 
 /** Refuses (`invalid_body`) what a backend cannot end connections with. Reasons are never empty: SDKs read no code then. */
-export function closeOf(code = 3503, reason = ""): Close | Refusal {
+export function closeOf(code = 3503, reason = ""): DisconnectReason | Refusal {
   if (code < 3000 || code > 4999) {
     return new Refusal("invalid_body", "A code is from 3000 to 4999.");
   }
@@ -70,14 +70,14 @@ export interface NodeView {
 }
 
 export interface BackendOptions {
-  readonly registry: Registry;
+  readonly registry: Connections;
   readonly topics: Topics;
   readonly sessions: Sessions;
   readonly cluster: Cluster;
   /** This node's own name. */
   readonly node: string;
   readonly engine: Engine;
-  readonly intake: Intake;
+  readonly intake: Publisher;
   readonly rules: TopicRules;
   readonly limits: Limits;
   readonly now: () => number;
@@ -95,38 +95,44 @@ export class Backend {
     this.#options = options;
     this.#begun = options.now();
     const { cluster } = options;
-    cluster.on("connections", (who: Who) => this.#connections(who));
-    cluster.on("disconnect", ({ who, close, spared }: DisconnectBody) =>
+    cluster.handle("connections", (who: ConnectionSelector) => this.#connections(who));
+    cluster.handle("disconnect", ({ who, close, spared }: DisconnectBody) =>
       this.#disconnect(who, close, spared),
     );
-    cluster.on("subscribe", ({ who, gift }: { who: Who; gift: Gift }) =>
-      this.#subscribe(who, gift),
+    cluster.handle(
+      "subscribe",
+      ({ who, gift }: { who: ConnectionSelector; gift: ServerSubscription }) =>
+        this.#subscribe(who, gift),
     );
-    cluster.on("unsubscribe", ({ who, topic }: { who: Who; topic: string }) =>
+    cluster.handle("unsubscribe", ({ who, topic }: { who: ConnectionSelector; topic: string }) =>
       this.#unsubscribe(who, topic),
     );
-    cluster.on("refresh", ({ who, ttl }: { who: Who; ttl?: number | "now" }) =>
+    cluster.handle("refresh", ({ who, ttl }: { who: ConnectionSelector; ttl?: number | "now" }) =>
       this.#refresh(who, ttl),
     );
-    cluster.on("topic sizes", () => options.topics.sizes());
-    cluster.on("node", () => this.#node());
+    cluster.handle("topic sizes", () => options.topics.sizes());
+    cluster.handle("node", () => this.#node());
   }
 
   /** Cost: the user's connections. */
-  async connections(who: Who): Promise<readonly ConnectionView[]> {
+  async connections(who: ConnectionSelector): Promise<readonly ConnectionView[]> {
     const others = await this.#ask<readonly ConnectionView[]>("connections", who);
     return [...this.#connections(who), ...others.flat()];
   }
 
   /** Ends connections and their registrations; answers how many. */
-  async disconnect(who: Who, close: Close, spared: readonly string[] = []): Promise<number> {
+  async disconnect(
+    who: ConnectionSelector,
+    close: DisconnectReason,
+    spared: readonly string[] = [],
+  ): Promise<number> {
     const here = this.#disconnect(who, close, spared);
     const others = await this.#ask<number>("disconnect", { who, close, spared });
     return others.reduce((sum, count) => sum + count, here);
   }
 
   /** Brings sessions into a topic; those that have it keep it as it is. */
-  async subscribe(who: Who, gift: Gift): Promise<Refusal | undefined> {
+  async subscribe(who: ConnectionSelector, gift: ServerSubscription): Promise<Refusal | undefined> {
     const refusal = checkTopic(gift.topic);
     if (refusal !== undefined) return refusal;
     const here = await this.#subscribe(who, gift);
@@ -136,13 +142,13 @@ export class Backend {
   }
 
   /** Takes sessions out of a topic, or with "" out of all, and tells them. */
-  async unsubscribe(who: Who, topic: string): Promise<void> {
+  async unsubscribe(who: ConnectionSelector, topic: string): Promise<void> {
     this.#unsubscribe(who, topic);
     await this.#ask("unsubscribe", { who, topic });
   }
 
   /** Tokens of sessions end in so many seconds, undefined for never, or now. */
-  async refresh(who: Who, ttl: number | undefined | "now"): Promise<void> {
+  async refresh(who: ConnectionSelector, ttl: number | undefined | "now"): Promise<void> {
     this.#refresh(who, ttl);
     await this.#ask("refresh", { who, ttl });
   }
@@ -169,7 +175,7 @@ export class Backend {
   ): (Published | Refusal | Promise<Published | Refusal>)[] {
     if (this.#options.isShuttingDown()) return topics.map(shuttingDown);
     const { intake, limits, rules } = this.#options;
-    return acceptAll(topics, command, limits.messageBytes).map((publication) =>
+    return toPublications(topics, command, limits.messageBytes).map((publication) =>
       publication instanceof Refusal
         ? publication
         : (rules.check(publication.topic) ?? intake.publish(publication, command.idempotency_key)),
@@ -177,7 +183,7 @@ export class Backend {
   }
 
   /** A part of a topic's history, for the backend: publications to single users too. Rejects if the engine fails. */
-  history(topic: string, range: Range): Page | Refusal | Promise<Page> {
+  history(topic: string, range: HistoryRange): HistoryPage | Refusal | Promise<HistoryPage> {
     return checkTopic(topic) ?? this.#options.engine.history(topic, range);
   }
 
@@ -213,10 +219,10 @@ export class Backend {
   }
 
   #ask<Answer>(kind: string, body: unknown): Promise<readonly Answer[]> {
-    return this.#options.cluster.ask<Answer>(kind, body);
+    return this.#options.cluster.request<Answer>(kind, body);
   }
 
-  #connections(who: Who): readonly ConnectionView[] {
+  #connections(who: ConnectionSelector): readonly ConnectionView[] {
     const now = this.#options.now();
     return this.#of(who).map((connection) => ({
       id: connection.id,
@@ -228,7 +234,11 @@ export class Backend {
     }));
   }
 
-  #disconnect(who: Who, { code, reason }: Close, spared: readonly string[]): number {
+  #disconnect(
+    who: ConnectionSelector,
+    { code, reason }: DisconnectReason,
+    spared: readonly string[],
+  ): number {
     const isSpared = (id: string) => spared.includes(id);
     const found = this.#of(who).filter((one) => !isSpared(one.id) && !isSpared(one.publicId));
     for (const connection of found) {
@@ -241,7 +251,10 @@ export class Backend {
     return found.length;
   }
 
-  async #subscribe(who: Who, gift: Gift): Promise<Refusal | undefined> {
+  async #subscribe(
+    who: ConnectionSelector,
+    gift: ServerSubscription,
+  ): Promise<Refusal | undefined> {
     const { subscribing } = this.#options.sessions;
     const given = this.#of(who).map((connection) => subscribing.give(connection, gift));
     for (const answer of await Promise.all(given)) {
@@ -250,7 +263,7 @@ export class Backend {
     return undefined;
   }
 
-  #unsubscribe(who: Who, topic: string): void {
+  #unsubscribe(who: ConnectionSelector, topic: string): void {
     for (const connection of this.#of(who)) {
       const names = topic === "" ? [...(connection.session?.topics.keys() ?? [])] : [topic];
       for (const name of names) {
@@ -259,7 +272,7 @@ export class Backend {
     }
   }
 
-  #refresh(who: Who, ttl: number | undefined | "now"): void {
+  #refresh(who: ConnectionSelector, ttl: number | undefined | "now"): void {
     for (const connection of this.#of(who)) {
       if (connection.session === undefined) continue;
       if (ttl === "now") this.#options.end(connection, "expired");
@@ -273,7 +286,7 @@ export class Backend {
     return notAvailable();
   }
 
-  #of({ user = "", client = "", session = "" }: Who): readonly Connection[] {
+  #of({ user = "", client = "", session = "" }: ConnectionSelector): readonly Connection[] {
     const { registry, sessions } = this.#options;
     const bySession = session === "" ? undefined : sessions.bySecret(session);
     const byClient = registry.connection(client) ?? registry.named(client);
@@ -294,7 +307,7 @@ export class Backend {
 }
 
 interface DisconnectBody {
-  readonly who: Who;
-  readonly close: Close;
+  readonly who: ConnectionSelector;
+  readonly close: DisconnectReason;
   readonly spared: readonly string[];
 }

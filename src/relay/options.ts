@@ -4,15 +4,15 @@ import type { Engine } from "./contracts/engine";
 import type { Limits } from "./contracts/limits";
 import type { Position } from "./contracts/publication";
 import type { TopicRules } from "./contracts/topic-rules";
-import type { Outlet } from "./state/connection";
-import type { Authority } from "./topics/permissions";
+import type { Transport } from "./state/connection";
+import type { Permissions } from "./topics/permissions";
 
 export interface RelayOptions {
   readonly limits: Limits;
   /** Topics of a connection before it chooses; checked with `checkTopic`. */
   readonly defaultTopics: readonly string[];
   readonly engine: Engine;
-  readonly outlet: Outlet;
+  readonly outlet: Transport;
   /** Monotonic, in ms: a change of the wall clock must end nothing. */
   readonly now: () => number;
   /** A new connection id: 32 lower-case hex digits of 128 random bits. */
@@ -23,7 +23,7 @@ export interface RelayOptions {
   readonly later: (work: () => void) => void;
   /** Does the work after so many ms; gives the way to call that off. */
   readonly after: (ms: number, work: () => void) => () => void;
-  readonly authority: Authority;
+  readonly authority: Permissions;
   readonly rules: TopicRules;
   /** Whether each known user of a session has the topic "#" and its name. */
   readonly personalTopics: boolean;

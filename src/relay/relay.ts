@@ -4,8 +4,9 @@
 import { Backend } from "./backend";
 import { Admission } from "./connecting/admission";
 import { Heartbeat } from "./connecting/heartbeat";
-import { FrameCount } from "./connecting/rate-limit";
+import { RateLimit } from "./connecting/rate-limit";
 import type { TopicsCommand } from "./contracts/commands";
+import type { AfterRelease } from "./contracts/engine";
 import {
   CLOSES,
   type CloseName,
@@ -17,25 +18,25 @@ import type { Publication, Published } from "./contracts/publication";
 import type { Beginning, Counts, RelayOptions } from "./options";
 import type { PublishCommand } from "./publishing/acceptance";
 import { Delivery } from "./publishing/delivery";
-import { Intake } from "./publishing/publisher";
+import { Publisher } from "./publishing/publisher";
 import { Recovery } from "./recovery/recovery";
 import { Sessions } from "./sessions/sessions";
 import { Cluster } from "./state/cluster";
 import type { Connection, Socket } from "./state/connection";
-import { Registry } from "./state/registry";
+import { Connections } from "./state/registry";
 import { newProgress } from "./state/subscription";
 import { checkTopics } from "./text/checks";
 import { Topics } from "./topics/topics";
 
 export class Relay {
   readonly #options: RelayOptions;
-  readonly #registry = new Registry();
+  readonly #registry = new Connections();
   readonly #topics: Topics;
   readonly #heartbeat: Heartbeat;
-  readonly #frames: FrameCount;
+  readonly #frames: RateLimit;
   readonly #recovery: Recovery;
   readonly #delivery: Delivery;
-  readonly #intake: Intake;
+  readonly #intake: Publisher;
   readonly #sessions: Sessions;
   /** Who may come in. */
   readonly admission: Admission;
@@ -55,7 +56,7 @@ export class Relay {
     });
     this.#heartbeat = new Heartbeat(options.limits.pingMs, options.limits.pongMs);
     const end = (connection: Connection, why: CloseName) => this.end(connection, why);
-    this.#frames = new FrameCount(options.limits.connectionFramesMax, end);
+    this.#frames = new RateLimit(options.limits.connectionFramesMax, end);
     this.#recovery = new Recovery({
       engine: options.engine,
       topics: this.#topics,
@@ -73,7 +74,7 @@ export class Relay {
       backpressureBytes: options.limits.backpressureBytes,
       end,
     });
-    const intake = new Intake(options.engine, options.limits);
+    const intake = new Publisher(options.engine, options.limits);
     this.#intake = intake;
     this.#sessions = new Sessions({
       ...options,
@@ -94,7 +95,7 @@ export class Relay {
       isShuttingDown: () => this.#shuttingDown,
       end,
     });
-    this.cluster.on("commands", ([secret, commands]: [string, string]) =>
+    this.cluster.handle("commands", ([secret, commands]: [string, string]) =>
       this.#receiveFor(secret, commands),
     );
     this.backend = new Backend({
@@ -155,15 +156,16 @@ export class Relay {
     this.#registry.add(connection);
     const names = new Set(beginning.topics ?? this.initialTopics(connection));
     const { protocol } = connection;
-    if (protocol.encodeEntered === undefined) {
+    if (protocol.encodeSubscribed === undefined) {
       this.#heartbeat.begin(connection, now, this.#options.random());
       this.#topics.replace(connection, names);
       return;
     }
     connection.progress = newProgress();
-    if (protocol.carrier === "socket") this.#heartbeat.beginWithPing(connection, now);
+    if (protocol.transport === "socket") this.#heartbeat.beginWithPing(connection, now);
     else this.#heartbeat.begin(connection, now, this.#options.random());
-    if (protocol.carrier === "socket") this.#recovery.hold(connection, connection.progress, names);
+    if (protocol.transport === "socket")
+      this.#recovery.hold(connection, connection.progress, names);
     else this.#recovery.choose(connection, names, beginning.since ?? new Map());
   }
 
@@ -192,7 +194,7 @@ export class Relay {
   /** Commands for a session, by its secret, on any node; false when there is none. Rejects with EngineUnavailable. */
   async receiveFor(secret: string, commands: string): Promise<boolean> {
     if (this.#receiveFor(secret, commands)) return true;
-    return (await this.cluster.ask<boolean>("commands", [secret, commands])).includes(true);
+    return (await this.cluster.request<boolean>("commands", [secret, commands])).includes(true);
   }
 
   #receiveFor(secret: string, commands: string): boolean {
@@ -222,18 +224,18 @@ export class Relay {
    * resume, the registration waits for it as after POST /register.
    */
   closed(connection: Connection, dropped = false): void {
-    const canResume = connection.protocol.encodeEntered !== undefined;
-    this.#closed(connection, dropped && canResume);
+    const canResume = connection.protocol.encodeSubscribed !== undefined;
+    this.#closed(connection, dropped && canResume ? "wait" : "end");
   }
 
   /** All traces of a connection here, and what becomes of its registration. */
-  #closed(connection: Connection, waits: boolean): void {
+  #closed(connection: Connection, next: AfterRelease): void {
     connection.socket = undefined;
     const was = this.#registry.remove(connection);
     if (was) {
       this.#recovery.forget(connection);
       this.#topics.remove(connection);
-      this.admission.letGo(connection, waits);
+      this.admission.release(connection, next);
     }
     this.#sessions.forget(connection);
   }
@@ -242,7 +244,7 @@ export class Relay {
   end(connection: Connection, why: CloseName): void {
     const { socket, protocol } = connection;
     // After a restart all come back. (A replaced one's registration is the other's: to let it go does nothing.)
-    if (why === "shutdown") this.#closed(connection, true);
+    if (why === "shutdown") this.#closed(connection, "wait");
     else this.closed(connection, CLOSES[why].comeBack);
     const { closes = CLOSES, session } = protocol;
     const { code, reason } = closes[why];

@@ -1,17 +1,17 @@
 // The engine of a worker: it lives in the supervisor, and everything goes over their channel, in order.
 import {
   type Claimed,
-  type Elsewhere,
   type Engine,
   type EngineEvents,
   EngineUnavailable,
-  type Page,
-  type Range,
+  type HistoryPage,
+  type HistoryRange,
+  type PreviousOwner,
   type Registrations,
 } from "../relay/contracts/engine";
 import { Refusal } from "../relay/contracts/errors";
 import type { Publication, Published } from "../relay/contracts/publication";
-import type { Call, FromHub, FromWorker, State } from "./messages";
+import type { Call, FromServer, FromWorker, State } from "./messages";
 
 /** How long a supervisor may take for an answer: it has other workers to serve, but no more than that to do. */
 const PATIENCE_MS = 5_000;
@@ -22,7 +22,7 @@ const COUNTS_MAX = 4_096;
 /** A supervisor that has said nothing for so long is out of reach: it tells its state every second. */
 const SILENCE_MS = 5_000;
 
-export interface RemoteOptions {
+export interface EngineClientOptions {
   readonly send: (message: FromWorker) => void;
   /** Whether the supervisor has left so much unread that nothing more should be asked of it. */
   readonly isFull: () => boolean;
@@ -42,10 +42,10 @@ interface Publishing {
   readonly delivered: Map<number | undefined, number>;
 }
 
-export class RemoteEngine implements Engine {
+export class EngineClient implements Engine {
   readonly name = "remote";
   readonly registrations: Registrations;
-  readonly #options: RemoteOptions;
+  readonly #options: EngineClientOptions;
   readonly #pending = new Map<number, Pending>();
   readonly #publishing = new Map<string, Publishing>();
   #number = 0;
@@ -53,7 +53,7 @@ export class RemoteEngine implements Engine {
   #state: State = { healthy: false, waiting: 0 };
   #heardAt = 0;
 
-  constructor(options: RemoteOptions) {
+  constructor(options: EngineClientOptions) {
     this.#options = options;
     const remote = this;
     this.registrations = {
@@ -62,9 +62,9 @@ export class RemoteEngine implements Engine {
       },
       add: (registration) => this.#call({ do: "add", registration }),
       claim: (id) => this.#call<Claimed | Refusal>({ do: "claim", id }),
-      hold: (id, user) => this.#call({ do: "hold", id, user }),
+      own: (id, user) => this.#call({ do: "hold", id, user }),
       release: (...release) => options.send({ release }),
-      remove: (id) => this.#call<Elsewhere | undefined>({ do: "remove", id }),
+      remove: (id) => this.#call<PreviousOwner | undefined>({ do: "remove", id }),
     };
   }
 
@@ -88,8 +88,8 @@ export class RemoteEngine implements Engine {
     }
   }
 
-  history(topic: string, range: Range): Promise<Page> {
-    return this.#call<Page>({ do: "history", topic, range });
+  history(topic: string, range: HistoryRange): Promise<HistoryPage> {
+    return this.#call<HistoryPage>({ do: "history", topic, range });
   }
 
   forget(topic: string): Promise<undefined> {
@@ -104,17 +104,17 @@ export class RemoteEngine implements Engine {
     this.#options.send({ unfollow: topic });
   }
 
-  tell(message: string): Promise<number> {
+  sendToNodes(message: string): Promise<number> {
     return this.#call<number>({ do: "tell", message });
   }
 
   /** A message of the supervisor. */
-  heard(message: FromHub): void {
+  heard(message: FromServer): void {
     this.#heardAt = this.#options.now();
     if ("deliver" in message) this.#deliver(message.deliver);
     else if ("state" in message) this.#state = message.state;
-    else if ("lost" in message) this.#events?.lost(message.lost);
-    else if ("heard" in message) this.#events?.heard(message.heard);
+    else if ("lost" in message) this.#events?.historyReset(message.lost);
+    else if ("heard" in message) this.#events?.messageReceived(message.heard);
     else this.#answered(message);
   }
 
@@ -154,7 +154,7 @@ export class RemoteEngine implements Engine {
     return answer;
   }
 
-  #answered(message: Extract<FromHub, { number: number }>): void {
+  #answered(message: Extract<FromServer, { number: number }>): void {
     const pending = this.#pending.get(message.number);
     if (pending === undefined) return;
     this.#pending.delete(message.number);

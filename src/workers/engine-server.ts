@@ -7,23 +7,23 @@ import {
   type Registrations,
 } from "../relay/contracts/engine";
 import { Refusal } from "../relay/contracts/errors";
-import type { Call, FromHub, FromWorker, State } from "./messages";
-import type { Channel } from "./pipe";
+import type { Call, FromServer, FromWorker, State } from "./messages";
+import type { Pipe } from "./pipe";
 
 /** A worker, as the hub sees it. */
-export class Member {
+export class WorkerLink {
   readonly name: string;
-  readonly channel: Channel;
+  readonly channel: Pipe;
   readonly registrations: Registrations;
   readonly topics = new Set<string>();
 
-  constructor(name: string, channel: Channel, engine: LocalEngine) {
+  constructor(name: string, channel: Pipe, engine: LocalEngine) {
     this.name = name;
     this.channel = channel;
     this.registrations = engine.registrationsOf(name);
   }
 
-  send(message: FromHub): void {
+  send(message: FromServer): void {
     this.channel.push(message);
   }
 }
@@ -37,11 +37,11 @@ interface Late {
   readonly answer: () => void;
 }
 
-export class Hub {
+export class EngineServer {
   readonly #engine: LocalEngine;
   #late: Late[] = [];
-  readonly #members = new Set<Member>();
-  readonly #followers = new Map<string, Set<Member>>();
+  readonly #members = new Set<WorkerLink>();
+  readonly #followers = new Map<string, Set<WorkerLink>>();
 
   constructor(engine: LocalEngine) {
     this.#engine = engine;
@@ -54,21 +54,21 @@ export class Hub {
       // Each worker counts its own.
       return 0;
     },
-    lost: (topic) => this.#toFollowers(topic, { lost: topic }),
+    historyReset: (topic) => this.#toFollowers(topic, { lost: topic }),
     // It hears itself of whatever happens to registrations.
-    ended: () => {},
-    heard: (message) => {
+    registrationRevoked: () => {},
+    messageReceived: (message) => {
       for (const member of this.#members) member.send({ heard: message });
     },
   };
 
-  join(member: Member): void {
+  join(member: WorkerLink): void {
     this.#members.add(member);
     member.send({ state: this.#state() });
   }
 
   /** A worker has ended: what it held waits for its clients again. */
-  leave(member: Member): void {
+  leave(member: WorkerLink): void {
     if (!this.#members.delete(member)) return;
     for (const topic of member.topics) this.#unfollow(member, topic);
     this.#engine.releaseAll(member.name);
@@ -89,12 +89,12 @@ export class Hub {
   /** To be called about once a second. */
   sweep(): void {
     this.#engine.sweep();
-    const state = JSON.stringify({ state: this.#state() } satisfies FromHub);
+    const state = JSON.stringify({ state: this.#state() } satisfies FromServer);
     for (const { channel } of this.#members) channel.pushText(state);
   }
 
   /** A message of a worker. */
-  heard(member: Member, message: FromWorker): void {
+  heard(member: WorkerLink, message: FromWorker): void {
     if (!this.#members.has(member)) return;
     if ("follow" in message) {
       this.#follow(member, message.follow);
@@ -106,7 +106,7 @@ export class Hub {
     } else this.#call(member, message.number, message.call);
   }
 
-  #call(member: Member, number: number, call: Call): void {
+  #call(member: WorkerLink, number: number, call: Call): void {
     const answer = (value: unknown) => {
       if (value instanceof Refusal) {
         member.send({ number, refused: { code: value.code, message: value.message } });
@@ -130,7 +130,7 @@ export class Hub {
     }
   }
 
-  #do(member: Member, call: Call): unknown {
+  #do(member: WorkerLink, call: Call): unknown {
     const engine = this.#engine;
     const { registrations } = member;
     switch (call.do) {
@@ -150,7 +150,7 @@ export class Hub {
       case "claim":
         return registrations.claim(call.id);
       case "hold":
-        return registrations.hold(call.id, call.user);
+        return registrations.own(call.id, call.user);
       case "remove":
         return registrations.remove(call.id);
     }
@@ -176,20 +176,20 @@ export class Hub {
     return false;
   }
 
-  #follow(member: Member, topic: string): void {
+  #follow(member: WorkerLink, topic: string): void {
     member.topics.add(topic);
     const followers = this.#followers.get(topic);
     if (followers === undefined) this.#followers.set(topic, new Set([member]));
     else followers.add(member);
   }
 
-  #unfollow(member: Member, topic: string): void {
+  #unfollow(member: WorkerLink, topic: string): void {
     const followers = this.#followers.get(topic);
     followers?.delete(member);
     if (followers?.size === 0) this.#followers.delete(topic);
   }
 
-  #toFollowers(topic: string, message: FromHub, isPublication = false): void {
+  #toFollowers(topic: string, message: FromServer, isPublication = false): void {
     const followers = this.#followers.get(topic);
     if (followers === undefined) return;
     const text = JSON.stringify(message);

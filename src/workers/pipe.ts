@@ -1,14 +1,14 @@
 // Messages between the supervisor and a worker, as JSON texts: those of a loop turn leave together, and what the other
 // side has not read is counted, since neither Bun's send() nor the pipe pushes back.
-import { type Wave, watchTaking } from "../engines/batcher";
+import { type Batcher, watchTaking } from "../engines/batcher";
 
 /** Characters that the other side may leave unread: one that reads leaves less than a second's worth. */
-export const UNREAD_MAX = 67_108_864;
+export const UNACKNOWLEDGED_MAX = 67_108_864;
 
 /** How long an acknowledgement waits for a batch to go with; of publications it waits for what they caused to be sent. */
 const ACKNOWLEDGE_MS = 20;
 
-export interface ChannelOptions {
+export interface PipeOptions {
   /** Sends one text to the other side. */
   readonly send: (text: string) => void;
   /** A message of the other side. What it throws is told to `failed`, and the messages after it are heard. */
@@ -22,7 +22,7 @@ export interface ChannelOptions {
   /** The other side has left more than UNREAD_MAX characters unread. */
   readonly full?: () => void;
   /** That its publications leave in; without one they leave at the end of the turn. */
-  readonly wave?: Wave;
+  readonly wave?: Batcher;
 }
 
 /**
@@ -37,8 +37,8 @@ type Batch = readonly [
   messages: readonly unknown[],
 ];
 
-export class Channel {
-  readonly #options: ChannelOptions;
+export class Pipe {
+  readonly #options: PipeOptions;
   #queue: string[] = [];
   /** Publications in the queue. */
   #publications = 0;
@@ -57,7 +57,7 @@ export class Channel {
   #lastPublications = 0;
   #isClosed = false;
 
-  constructor(options: ChannelOptions) {
+  constructor(options: PipeOptions) {
     this.#options = options;
   }
 
@@ -68,7 +68,7 @@ export class Channel {
 
   /** Whether the other side is so far behind that nothing should be added that can be refused. */
   get isFull(): boolean {
-    return this.#unreadSize > UNREAD_MAX;
+    return this.#unreadSize > UNACKNOWLEDGED_MAX;
   }
 
   push(message: unknown): void {

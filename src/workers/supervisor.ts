@@ -2,12 +2,12 @@
 // replaces all of them.
 
 import { availableParallelism } from "node:os";
-import { Wave } from "../engines/batcher";
+import { Batcher } from "../engines/batcher";
 import { makeEngine, sharesEngine, startEngine } from "../node";
 import type { LocalEngine } from "../relay/contracts/engine";
 import type { Settings } from "../settings/definitions";
-import { Hub } from "./engine-server";
-import { SILENCE_MS, SupervisedWorker, type WorkerOptions } from "./worker-handle";
+import { EngineServer } from "./engine-server";
+import { SILENCE_MS, WorkerHandle, type WorkerOptions } from "./worker-handle";
 
 /** How often workers are told the engine's state, which they must acknowledge. */
 const TICK_MS = 1_000;
@@ -32,10 +32,10 @@ export interface SupervisorOptions extends WorkerOptions {
 export class Supervisor {
   /** Undefined where each worker has its own. */
   readonly engine: LocalEngine | undefined;
-  readonly hub: Hub | undefined;
-  readonly wave = new Wave();
+  readonly hub: EngineServer | undefined;
+  readonly wave = new Batcher();
   readonly #options: SupervisorOptions;
-  readonly #workers = new Set<SupervisedWorker>();
+  readonly #workers = new Set<WorkerHandle>();
   #names = 0;
   #deaths = 0;
   #diedAt = 0;
@@ -51,7 +51,7 @@ export class Supervisor {
     this.#failed.promise.catch(() => {});
     if (!sharesEngine(options.settings)) return;
     this.engine = makeEngine(options.settings, options.log, { node: "" }) as LocalEngine;
-    this.hub = new Hub(this.engine);
+    this.hub = new EngineServer(this.engine);
   }
 
   /** Rejects when workers die as soon as they start, again and again, and none serves. */
@@ -93,7 +93,7 @@ export class Supervisor {
   }
 
   /** Called by a worker. */
-  exited(worker: SupervisedWorker, code: number | null): void {
+  exited(worker: WorkerHandle, code: number | null): void {
     this.#workers.delete(worker);
     if (this.#isEnding || worker.isEnding || worker.onTrial) return;
     if (!this.#hasStarted && code === 1) return;
@@ -118,12 +118,12 @@ export class Supervisor {
   }
 
   /** The relay's workers, but those that end and those that are to replace others. */
-  get #serving(): SupervisedWorker[] {
+  get #serving(): WorkerHandle[] {
     return [...this.#workers].filter(({ isEnding, onTrial }) => !isEnding && !onTrial);
   }
 
-  #spawn(onTrial = false): SupervisedWorker {
-    const worker = new SupervisedWorker(String(++this.#names), this, this.#options);
+  #spawn(onTrial = false): WorkerHandle {
+    const worker = new WorkerHandle(String(++this.#names), this, this.#options);
     worker.onTrial = onTrial;
     this.#workers.add(worker);
     return worker;
@@ -133,7 +133,7 @@ export class Supervisor {
    * Adds workers until there are as many as there shall be, a few at a time: each takes a core for half a second, which
    * those that serve need too. Rejects when one does not start; no more are added then.
    */
-  async #fill(workers: SupervisedWorker[], onTrial: boolean): Promise<void> {
+  async #fill(workers: WorkerHandle[], onTrial: boolean): Promise<void> {
     let wanted = this.#options.settings.workers;
     const turn = async (): Promise<void> => {
       while (workers.length < wanted && !this.#isEnding) {
@@ -152,7 +152,7 @@ export class Supervisor {
   async #replace(): Promise<void> {
     if (this.#isEnding) return;
     const { settings } = this.#options;
-    const news: SupervisedWorker[] = [];
+    const news: WorkerHandle[] = [];
     const started = await this.#fill(news, true).then(
       () => !news.some(({ hasExited }) => hasExited),
       () => false,

@@ -1,11 +1,11 @@
 // A worker process as its supervisor holds it: what it says and is told, whether it is ready, and how it is ended.
 
-import type { Wave } from "../engines/batcher";
+import type { Batcher } from "../engines/batcher";
 import type { Log } from "../log";
 import type { LocalEngine } from "../relay/contracts/engine";
-import { type Hub, Member } from "./engine-server";
+import { type EngineServer, WorkerLink } from "./engine-server";
 import type { FromWorker } from "./messages";
-import { Channel } from "./pipe";
+import { Pipe } from "./pipe";
 import type { Order, Report } from "./worker";
 
 /** One that says nothing for so long is stuck: it is killed, since its socket goes on taking connections. */
@@ -44,21 +44,21 @@ export interface WorkerOptions {
 
 /** What a worker needs of its supervisor. */
 interface Holder {
-  readonly hub: Hub | undefined;
+  readonly hub: EngineServer | undefined;
   readonly engine: LocalEngine | undefined;
-  readonly wave: Wave;
-  exited(worker: SupervisedWorker, code: number | null): void;
+  readonly wave: Batcher;
+  exited(worker: WorkerHandle, code: number | null): void;
 }
 
 /** A worker from its start to its exit. */
-export class SupervisedWorker {
+export class WorkerHandle {
   readonly name: string;
   readonly startedAt = performance.now();
   readonly ready = Promise.withResolvers<string>();
   readonly exited = Promise.withResolvers<void>();
   readonly process: WorkerProcess;
-  readonly member: Member | undefined;
-  readonly channel: Channel;
+  readonly member: WorkerLink | undefined;
+  readonly channel: Pipe;
   isReady = false;
   /** It is to take another one's place, and counts from then on. */
   onTrial = false;
@@ -76,7 +76,7 @@ export class SupervisedWorker {
     this.name = name;
     const { hub, engine } = supervisor;
     this.#log = log;
-    this.channel = new Channel({
+    this.channel = new Pipe({
       send: (text) => this.process.send(text),
       receive: (message) => this.#receive(message as FromWorker | Report, hub),
       failed: (error) => log.error({ err: error, worker: name }, "a worker's message failed"),
@@ -85,7 +85,7 @@ export class SupervisedWorker {
       read: () => hub?.caughtUp(),
       full: () => this.kill("leaves unread what it is sent"),
     });
-    if (engine !== undefined) this.member = new Member(name, this.channel, engine);
+    if (engine !== undefined) this.member = new WorkerLink(name, this.channel, engine);
     this.process = spawn({
       text: (text) => {
         this.#hasSpoken = true;
@@ -136,7 +136,7 @@ export class SupervisedWorker {
     else if (time > this.#endsBy) this.kill("does not end");
   }
 
-  #receive(message: FromWorker | Report, hub: Hub | undefined): void {
+  #receive(message: FromWorker | Report, hub: EngineServer | undefined): void {
     if ("ready" in message) {
       this.isReady = true;
       this.ready.resolve(message.ready);

@@ -1,11 +1,11 @@
 // A worker: a node whose supervisor has the engine and decides when it ends.
 
 import type { Log } from "../log";
-import { type Running, sharesEngine, start } from "../node";
+import { type RunningNode, sharesEngine, start } from "../node";
 import type { Settings } from "../settings/definitions";
-import { RemoteEngine } from "./engine-client";
-import type { FromHub, FromWorker } from "./messages";
-import { Channel } from "./pipe";
+import { EngineClient } from "./engine-client";
+import type { FromServer, FromWorker } from "./messages";
+import { Pipe } from "./pipe";
 
 /** How long the last messages to the supervisor may take. */
 const FLUSH_MS = 1_000;
@@ -34,11 +34,11 @@ export async function work(
   machine?: string,
 ): Promise<"ended" | "orphaned"> {
   const ended = Promise.withResolvers<"ended" | "orphaned">();
-  let running: Running | undefined;
-  const channel = new Channel({
+  let running: RunningNode | undefined;
+  const channel = new Pipe({
     send: (text) => supervisor.send(text),
     receive: (message) => {
-      const told = message as FromHub | Order;
+      const told = message as FromServer | Order;
       if ("order" in told) {
         if (told.order === "answer") return;
         if (told.order === "stop listening") return running?.stopListening();
@@ -49,7 +49,7 @@ export async function work(
     now: () => performance.now(),
     failed: (error) => log.error({ err: error }, "a message of the supervisor was not obeyed"),
   });
-  const engine = new RemoteEngine({
+  const engine = new EngineClient({
     send: (message: FromWorker) => channel.push(message),
     isFull: () => channel.isFull,
     now: () => performance.now(),

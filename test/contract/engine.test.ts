@@ -6,8 +6,8 @@ import {
   type Claimed,
   type Engine,
   EngineUnavailable,
-  type Page,
-  type Range,
+  type HistoryPage,
+  type HistoryRange,
 } from "../../src/relay/contracts/engine";
 import { Refusal } from "../../src/relay/contracts/errors";
 import type { Publication, Published } from "../../src/relay/contracts/publication";
@@ -82,7 +82,7 @@ for (const name of Object.keys(ENGINES)) {
           await engine.publish({ topic, data: `${topic}${i}` });
         }
       };
-      const read = async (topic: string, range: Range) => {
+      const read = async (topic: string, range: HistoryRange) => {
         const { top, publications } = await engine.history(topic, range);
         return { top, offsets: publications.map(({ offset }) => offset) };
       };
@@ -108,7 +108,7 @@ for (const name of Object.keys(ENGINES)) {
 
       test("is read from any offset, both ways, as much as is asked for", async () => {
         await publish("a", 10);
-        const ranges: [Range, number[]][] = [
+        const ranges: [HistoryRange, number[]][] = [
           [{ limit: 3 }, [1, 2, 3]],
           [{ limit: 3, since: 0 }, [1, 2, 3]],
           [{ limit: 3, since: 8 }, [9, 10]],
@@ -182,7 +182,7 @@ for (const name of Object.keys(ENGINES)) {
 
     test("has in a page only what was delivered", async () => {
       engine = await create(engineOptions());
-      const seen: [number | undefined, Page][] = [];
+      const seen: [number | undefined, HistoryPage][] = [];
       await engine.start({
         ...NOBODY,
         deliver: ({ offset }) => {
@@ -242,17 +242,17 @@ for (const name of Object.keys(ENGINES)) {
         expect(await registrations.add(someone)).toBeUndefined();
         expect(registrations.waiting).toBe(1);
         const first = await claim(engine, "r1");
-        expect(first).toEqual({ ...someone, elsewhere: false, term: first.term });
+        expect(first).toEqual({ ...someone, wasRemote: false, term: first.term });
         expect(registrations.waiting).toBe(0);
         const second = await claim(engine, "r1");
         expect(second).toEqual({ ...first, term: second.term });
         expect(second.term).toBeGreaterThan(first.term);
-        registrations.release("r1", first.term, false);
-        registrations.release("r1", second.term, true);
+        registrations.release("r1", first.term, "end");
+        registrations.release("r1", second.term, "wait");
         const third = await claim(engine, "r1");
         expect(third).toEqual({ ...first, term: third.term });
         expect(third.term).toBeGreaterThan(second.term);
-        expect(await registrations.remove("r1")).toEqual({ elsewhere: false });
+        expect(await registrations.remove("r1")).toEqual({ wasRemote: false });
         expect(await registrations.remove("r1")).toBeUndefined();
         expect(await registrations.claim("r1")).toMatchObject({ code: "unknown_connection" });
       });
@@ -261,7 +261,7 @@ for (const name of Object.keys(ENGINES)) {
         const { registrations } = engine;
         await registrations.add(someone);
         const { term } = await claim(engine, "r1");
-        registrations.release("r1", term, false);
+        registrations.release("r1", term, "end");
         expect(await registrations.claim("r1")).toMatchObject({ code: "unknown_connection" });
         expect(registrations.waiting).toBe(0);
       });
@@ -269,7 +269,7 @@ for (const name of Object.keys(ENGINES)) {
       test("is removed while it waits, and may be added anew", async () => {
         const { registrations } = engine;
         await registrations.add(someone);
-        expect(await registrations.remove("r1")).toEqual({ elsewhere: false });
+        expect(await registrations.remove("r1")).toEqual({ wasRemote: false });
         expect(registrations.waiting).toBe(0);
         expect(await registrations.claim("r1")).toMatchObject({ code: "unknown_connection" });
         await registrations.add({ id: "r1", user: "2" });
@@ -294,7 +294,7 @@ for (const name of Object.keys(ENGINES)) {
         engine.sweep();
         expect(await registrations.claim("r2")).toMatchObject({ code: "unknown_connection" });
         expect(await registrations.add({ id: "r3", user: "1" })).toBeUndefined();
-        registrations.release("r1", term, true);
+        registrations.release("r1", term, "wait");
         now = 1_999;
         expect(await registrations.claim("r1")).toMatchObject({ id: "r1" });
       });
@@ -305,14 +305,14 @@ for (const name of Object.keys(ENGINES)) {
         const { registrations } = engine;
         await registrations.add({ id: "r1", user: "1" });
         await registrations.add({ id: "r2", user: "1" });
-        expect(await registrations.hold("c1", "1")).toBeUndefined();
+        expect(await registrations.own("c1", "1")).toBeUndefined();
         expect(await registrations.claim("r1")).toMatchObject({ id: "r1" });
         const crowded = { code: "too_many_user_connections" };
         expect(await registrations.claim("r2")).toMatchObject(crowded);
-        expect(await registrations.hold("c2", "1")).toMatchObject(crowded);
+        expect(await registrations.own("c2", "1")).toMatchObject(crowded);
         expect(await registrations.add({ id: "r3", user: "1" })).toMatchObject(crowded);
-        expect(await registrations.hold("c2", "2")).toBeUndefined();
-        registrations.release("c1", 0, false);
+        expect(await registrations.own("c2", "2")).toBeUndefined();
+        registrations.release("c1", 0, "end");
         expect(await registrations.claim("c1")).toMatchObject({ code: "unknown_connection" });
         expect(await registrations.claim("r2")).toMatchObject({ id: "r2" });
       });

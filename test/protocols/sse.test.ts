@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { sse, sseJson } from "../../src/protocols/sse";
-import type { Entered } from "../../src/relay/contracts/commands";
+import type { SubscribeResult } from "../../src/relay/contracts/commands";
 import { Refusal } from "../../src/relay/contracts/errors";
 import { NO_EPOCH, type Position, type Publication } from "../../src/relay/contracts/publication";
 import { checkTopic } from "../../src/relay/text/checks";
@@ -43,7 +43,8 @@ const since = (id: string, topics: readonly string[] = []): [string, Position][]
   ...(sse.decodeSince?.(id, new Set(topics)) ?? []),
 ];
 
-const entered = (...rows: Entered[]): EventParser => parseEvents(sse.encodeEntered?.(rows) ?? "");
+const entered = (...rows: SubscribeResult[]): EventParser =>
+  parseEvents(sse.encodeSubscribed?.(rows) ?? "");
 
 describe("a publication", () => {
   test("is a block of its position, its topic and its text", () => {
@@ -149,7 +150,7 @@ describe("the beginning of a stream", () => {
       { topic: "none", top: undefined, at: undefined },
     );
     expect([events, lastEventId, faults]).toEqual([[], "new=abcdefgh:9&a%20b=abcdefgh:5", []]);
-    expect(sse.encodeEntered?.([{ topic: "a", top, at }])).toBe("id: a=abcdefgh:5\n\n");
+    expect(sse.encodeSubscribed?.([{ topic: "a", top, at }])).toBe("id: a=abcdefgh:5\n\n");
   });
 
   test("is nothing where there are no positions", () => {

@@ -2,7 +2,7 @@
 // what was acknowledged is delivered or recovered, or its clients are told that it is not; nothing twice, everything in order.
 // Rows F2, F11, G2 to G6 and G8 of the fault catalogue. BATON_SEED repeats the moments, though not the machine.
 import { afterEach, expect, test } from "bun:test";
-import { Ring } from "../../src/engines/redis/shard-map";
+import { ShardMap } from "../../src/engines/redis/shard-map";
 import { Client } from "../support/client";
 import { Acknowledged, Journal, PlainJournal } from "../support/journal";
 import { RelayProcess } from "../support/process";
@@ -55,7 +55,7 @@ class Storm {
       ...env,
     };
     // At least one of each server.
-    const ring = new Ring(
+    const ring = new ShardMap(
       servers.map(({ url }) => url),
       (url) => servers.find((server) => server.url === url),
     );

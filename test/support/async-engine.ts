@@ -5,8 +5,8 @@ import {
   type Engine,
   type EngineEvents,
   EngineUnavailable,
-  type Page,
-  type Range,
+  type HistoryPage,
+  type HistoryRange,
   type Registrations,
 } from "../../src/relay/contracts/engine";
 import type { Refusal } from "../../src/relay/contracts/errors";
@@ -41,7 +41,7 @@ export class AsyncEngine implements Engine {
     return this.#kept.publish(publication, key);
   }
 
-  async history(topic: string, range: Range): Promise<Page> {
+  async history(topic: string, range: HistoryRange): Promise<HistoryPage> {
     await this.#wait("ask for history");
     if (this.failures > 0) {
       this.failures--;
@@ -61,7 +61,7 @@ export class AsyncEngine implements Engine {
 
   unfollow(): void {}
 
-  tell(): number {
+  sendToNodes(): number {
     return 0;
   }
 

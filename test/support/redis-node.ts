@@ -38,9 +38,9 @@ export class RedisNode implements AsyncDisposable {
     const node = new RedisNode(urls, options);
     await node.engine.start({
       deliver: (publication) => node.heard.push(publication),
-      lost: () => node.heard.push("lost"),
-      ended: (id, term) => node.ended.push([id, term]),
-      heard: (message) => node.told.push(message),
+      historyReset: () => node.heard.push("lost"),
+      registrationRevoked: (id, term) => node.ended.push([id, term]),
+      messageReceived: (message) => node.told.push(message),
     });
     node.#sweeping = setInterval(() => node.engine.sweep(), SWEEP_MS);
     return node;

@@ -1,7 +1,7 @@
 // A real relay on a free port, and the calls that most tests make of it.
 
 import { createLog } from "../../src/log";
-import { type Running, start } from "../../src/node";
+import { type RunningNode, start } from "../../src/node";
 import { readSettings } from "../../src/settings/definitions";
 import type { Env } from "../../src/settings/kinds";
 import { Client } from "./client";
@@ -15,12 +15,12 @@ export interface Answer {
 }
 
 export class TestRelay implements AsyncDisposable {
-  readonly running: Running;
+  readonly running: RunningNode;
   /** Every line that was logged. */
   readonly log: readonly string[];
   readonly #clients: Client[] = [];
 
-  constructor(running: Running, log: readonly string[]) {
+  constructor(running: RunningNode, log: readonly string[]) {
     this.running = running;
     this.log = log;
   }

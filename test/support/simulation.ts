@@ -9,8 +9,8 @@ import type { Protocol } from "../../src/relay/contracts/protocol";
 import type { Publication } from "../../src/relay/contracts/publication";
 import { TopicRules } from "../../src/relay/contracts/topic-rules";
 import { Relay } from "../../src/relay/relay";
-import type { Connection, Outlet, Socket } from "../../src/relay/state/connection";
-import { Authority } from "../../src/relay/topics/permissions";
+import type { Connection, Socket, Transport } from "../../src/relay/state/connection";
+import { Permissions } from "../../src/relay/topics/permissions";
 
 export const LIMITS: Limits = {
   registrationTtlMs: 60_000,
@@ -30,7 +30,7 @@ const RULES = new TopicRules({ historySize: 100, historyTtlMs: 300_000 });
 
 /** What else a relay is made with that is open to all. */
 export const OPEN = {
-  authority: new Authority({ tokens: undefined, isOpen: true, anonymous: false, rules: RULES }),
+  authority: new Permissions({ tokens: undefined, isOpen: true, anonymous: false, rules: RULES }),
   rules: RULES,
   personalTopics: false,
   after: () => () => {},
@@ -39,7 +39,12 @@ export const OPEN = {
 };
 
 /** A node with nobody in any topic. */
-export const NOBODY: EngineEvents = { deliver: () => 0, lost() {}, ended() {}, heard() {} };
+export const NOBODY: EngineEvents = {
+  deliver: () => 0,
+  historyReset() {},
+  registrationRevoked() {},
+  messageReceived() {},
+};
 
 /** What an engine is made with in tests: a history of 100, epochs e1, e2… */
 export function engineOptions(options: Partial<EngineOptions> = {}): EngineOptions {
@@ -98,7 +103,7 @@ export class FakeSocket implements Socket {
   }
 }
 
-export class Simulation implements Outlet {
+export class Simulation implements Transport {
   readonly relay: Relay;
   readonly sockets = new Set<FakeSocket>();
   now = 0;

@@ -1,17 +1,17 @@
 // The pipe between the supervisor and a worker: what leaves when, what is counted, and a fault in the middle. Row F9 of the
 // fault catalogue, and what several workers cost.
 import { describe, expect, test } from "bun:test";
-import { Wave } from "../../src/engines/batcher";
-import { Channel, type ChannelOptions, UNREAD_MAX } from "../../src/workers/pipe";
+import { Batcher } from "../../src/engines/batcher";
+import { Pipe, type PipeOptions, UNACKNOWLEDGED_MAX } from "../../src/workers/pipe";
 import { busy, until } from "../support/wait";
 
 /** Another turn of the loop, and the one after. */
 const turns = () => new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
 
 /** A channel that is not connected, with the texts that it sent. */
-function loose(options: Partial<ChannelOptions> = {}) {
+function loose(options: Partial<PipeOptions> = {}) {
   const sent: string[] = [];
-  const channel = new Channel({
+  const channel = new Pipe({
     send: (text) => void sent.push(text),
     receive: () => {},
     failed: (error) => {
@@ -24,15 +24,15 @@ function loose(options: Partial<ChannelOptions> = {}) {
 }
 
 /** Two ends of one pipe. */
-function pipe(ours: Partial<ChannelOptions> = {}, theirs: Partial<ChannelOptions> = {}) {
-  const near: { channel: Channel; sent: string[] } = loose({
+function pipe(ours: Partial<PipeOptions> = {}, theirs: Partial<PipeOptions> = {}) {
+  const near: { channel: Pipe; sent: string[] } = loose({
     ...ours,
     send: (text) => {
       near.sent.push(text);
       far.channel.heard(text);
     },
   });
-  const far: { channel: Channel; sent: string[] } = loose({
+  const far: { channel: Pipe; sent: string[] } = loose({
     ...theirs,
     send: (text) => {
       far.sent.push(text);
@@ -63,7 +63,7 @@ test("F9: what is unread is counted until it was read, and who leaves too much u
   expect(channel.unreadSize).toBeGreaterThan(1_000_000);
   channel.heard("[0,1,0,0,[]]");
   expect(channel.unreadSize).toBe(0);
-  for (let i = 0; i <= UNREAD_MAX / 1_000_000; i++) {
+  for (let i = 0; i <= UNACKNOWLEDGED_MAX / 1_000_000; i++) {
     expect([full, channel.isFull]).toEqual([0, false]);
     channel.push("x".repeat(1_000_000));
     channel.flush();
@@ -114,7 +114,7 @@ test("to a side that has gone nothing is sent", async () => {
 describe("publications to several workers", () => {
   /** Two channels of one wave, and what each worker is asked to say. */
   function two() {
-    const wave = new Wave();
+    const wave = new Batcher();
     const [a, b] = [loose({ wave }), loose({ wave })];
     const publish = (...names: string[]) => {
       for (const name of names) for (const { channel } of [a, b]) channel.pushText(name, true);

@@ -7,8 +7,8 @@ import { checkTopic, toUser } from "../../relay/text/checks";
 import { memberNames } from "../../relay/text/json";
 import type {
   ConnectionClaims,
-  TokenCheck,
   TokenProblem,
+  TokenVerifier,
   TopicClaims,
 } from "../../relay/topics/permissions";
 import { keysOf } from "./jwks";
@@ -39,7 +39,7 @@ type Verify = (token: string) => Promise<JWTPayload>;
 export async function tokenCheck(
   settings: TokenSettings,
   log: Log,
-): Promise<TokenCheck | undefined> {
+): Promise<TokenVerifier | undefined> {
   const verifiers = await verifiersOf(settings, log);
   if (verifiers.length === 0) return undefined;
   const verify = async (token: string): Promise<JWTPayload | TokenProblem> => {

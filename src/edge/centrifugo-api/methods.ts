@@ -4,7 +4,7 @@
 import type { Static, TSchema } from "@sinclair/typebox";
 import { type TypeCheck, TypeCompiler } from "@sinclair/typebox/compiler";
 import { version } from "../../../package.json";
-import { closeOf, type Who } from "../../relay/backend";
+import { type ConnectionSelector, closeOf } from "../../relay/backend";
 import { Refusal } from "../../relay/contracts/errors";
 import type { ClientInfo, Publication, Published } from "../../relay/contracts/publication";
 import type { Relay } from "../../relay/relay";
@@ -172,7 +172,7 @@ export function bad(message: string): Refusal {
   return new Refusal("invalid_body", message);
 }
 
-function nobody({ user = "", client = "", session = "" }: Who): Refusal | undefined {
+function nobody({ user = "", client = "", session = "" }: ConnectionSelector): Refusal | undefined {
   return user + client + session === "" ? bad("user, client or session is needed.") : undefined;
 }
 

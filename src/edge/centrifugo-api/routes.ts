@@ -3,7 +3,7 @@
 
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import type { Elysia } from "elysia";
-import { complaint } from "../../log";
+import { throttledLog } from "../../log";
 import { EngineUnavailable } from "../../relay/contracts/engine";
 import { engineUnavailable, Refusal } from "../../relay/contracts/errors";
 import { rawItems, rawMember } from "../../relay/text/json";
@@ -36,7 +36,7 @@ const STATUS: Readonly<Record<number, number>> = {
 
 export function api({ relay, log, checkKey, security, bodyBytes, apiFormat }: RouteOptions) {
   const { errorOf } = apiFormat;
-  const complain = complaint(log, "the engine did not take a call");
+  const complain = throttledLog(log, "the engine did not take a call");
   const methods = apiMethods({ relay, format: apiFormat });
 
   const errorJson = (refusal: Refusal): string => {

@@ -3,7 +3,7 @@
 // could miss.
 import { cors } from "@elysiajs/cors";
 import { Elysia, type InternalRoute } from "elysia";
-import { complaint, type Log } from "../../log";
+import { type Log, throttledLog } from "../../log";
 import { EngineUnavailable } from "../../relay/contracts/engine";
 import { engineUnavailable, Refusal } from "../../relay/contracts/errors";
 import type { Relay } from "../../relay/relay";
@@ -49,7 +49,7 @@ export interface RouteOptions {
 export function routes(options: RouteOptions) {
   const { relay, log } = options;
   const known: Route[] = [];
-  const complain = complaint(log, "the engine did not serve a request");
+  const complain = throttledLog(log, "the engine did not serve a request");
 
   const app = new Elysia({ normalize: false })
     .onError(({ error, code, request }) => {

@@ -1,7 +1,7 @@
 // The routes of the backend: POST /publish and GET /topics/:topic/history.
 
 import type { Elysia } from "elysia";
-import { complaint } from "../../log";
+import { throttledLog } from "../../log";
 import { EngineUnavailable } from "../../relay/contracts/engine";
 import { engineUnavailable, errorBody, Refusal } from "../../relay/contracts/errors";
 import type { Publication, Published } from "../../relay/contracts/publication";
@@ -38,7 +38,7 @@ export function publishAnswer({
   bodyBytes,
 }: PublishingOptions): PublishAnswer {
   const readPublish = publishReader(bodyBytes);
-  const complain = complaint(log, "the engine did not take a publication");
+  const complain = throttledLog(log, "the engine did not take a publication");
 
   /** The engine's failure as a refusal, logged. */
   const failed = (error: unknown): Refusal => {

@@ -1,6 +1,6 @@
 // Who is connected, for the backend, and ending that: by user, by connection, by topic.
 import type { Elysia } from "elysia";
-import { type Close, type ConnectionView, closeOf } from "../../relay/backend";
+import { type ConnectionView, closeOf, type DisconnectReason } from "../../relay/backend";
 import { Refusal } from "../../relay/contracts/errors";
 import { toUser } from "../../relay/text/checks";
 import { flagOf, query, wholeOf } from "../http/query";
@@ -156,7 +156,7 @@ function connectionRow({ id, protocol, topics, ageMs, waitingBytes }: Connection
 }
 
 /** How a query says that connections shall be ended. Throws Refused. */
-function closeIn(url: string): Close {
+function closeIn(url: string): DisconnectReason {
   const given = granted(query(url, Object.keys(CloseQuery.properties)));
   const close = closeOf(granted(wholeOf(given, "code")), given.get("reason"));
   if (!(close instanceof Refusal)) return close;

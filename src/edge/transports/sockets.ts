@@ -1,11 +1,11 @@
 // The WebSocket side: handshakes in, frames in, native fan-out out. The handlers are Bun's own, without
 // a wrapper for each socket, and synchronous: Bun would start async ones side by side for one socket.
 import type { Server, ServerWebSocket, WebSocketHandler } from "bun";
-import { type Log, shown, shownId } from "../../log";
+import { type Log, sanitized, shortId } from "../../log";
 import { CLOSES, Refusal } from "../../relay/contracts/errors";
 import type { Protocol } from "../../relay/contracts/protocol";
 import type { Relay } from "../../relay/relay";
-import type { Connection, Outlet, Socket } from "../../relay/state/connection";
+import type { Connection, Socket, Transport } from "../../relay/state/connection";
 
 /** Makes a socket of a request for this id; a refusal, or undefined when it was upgraded. */
 export type Handshake = (
@@ -31,7 +31,7 @@ export interface SocketLimits {
 }
 
 /** The relay's connections are the sockets' own data: no map between the two. */
-export class Sockets implements Outlet {
+export class Sockets implements Transport {
   readonly #log: Log;
   readonly #limits: SocketLimits;
   #server: Server<Connection> | undefined;
@@ -137,7 +137,7 @@ export class Sockets implements Outlet {
     try {
       handle();
     } catch (error) {
-      this.#log.error({ err: error, connection: shownId(ws.data.id) }, "a socket handler failed");
+      this.#log.error({ err: error, connection: shortId(ws.data.id) }, "a socket handler failed");
       ws.close(1011, "internal error");
     }
   }
@@ -148,9 +148,14 @@ export class Sockets implements Outlet {
     // Bun closes over the backpressure limit with 1006 and no reason, as when a peer just goes.
     const cutOff = code === 1006 && reason === "" && this.#congested;
     if (cutOff || code === slow_consumer.code) {
-      this.#log.warn({ connection: shownId(id), user: shown(user) }, "slow consumer closed");
+      this.#log.warn({ connection: shortId(id), user: sanitized(user) }, "slow consumer closed");
     } else if (this.#log.isLevelEnabled("debug")) {
-      const fields = { connection: shownId(id), user: shown(user), code, reason: shown(reason) };
+      const fields = {
+        connection: shortId(id),
+        user: sanitized(user),
+        code,
+        reason: sanitized(reason),
+      };
       this.#log.debug(fields, "connection closed");
     }
   }

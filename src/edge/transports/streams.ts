@@ -1,12 +1,12 @@
 // Streams out, of Server-Sent Events or lines: who gets one, and what is published to all of them. Fan-out is a loop
 // here: what a stream is sent has the stream's own positions in it.
 import type { Server } from "bun";
-import { type Log, shown, shownId } from "../../log";
+import { type Log, sanitized, shortId } from "../../log";
 import { CLOSES, Refusal } from "../../relay/contracts/errors";
 import type { Protocol } from "../../relay/contracts/protocol";
 import type { Beginning } from "../../relay/options";
 import type { Relay } from "../../relay/relay";
-import type { Connection, Outlet, Socket } from "../../relay/state/connection";
+import type { Connection, Socket, Transport } from "../../relay/state/connection";
 import { retryBlock, Stream } from "./stream";
 
 /** Bytes that the positions of a stream's topics may take in its id: it comes back in a header, and proxies take 8 KB of one. */
@@ -42,7 +42,7 @@ export interface StreamsOptions {
   readonly log: Log;
 }
 
-export class Streams implements Outlet {
+export class Streams implements Transport {
   readonly #options: StreamsOptions;
   readonly #audiences = new Map<string, Set<Stream>>();
   #server: Server<Connection> | undefined;
@@ -144,7 +144,7 @@ export class Streams implements Outlet {
   #logClose({ id, user, protocol }: Connection, code?: number): void {
     const { log } = this.#options;
     const { closes = CLOSES } = protocol;
-    const fields = { connection: shownId(id), user: shown(user) };
+    const fields = { connection: shortId(id), user: sanitized(user) };
     if (code === closes.slow_consumer.code) log.warn(fields, "slow consumer closed");
     else if (log.isLevelEnabled("debug")) log.debug({ ...fields, code }, "stream closed");
   }

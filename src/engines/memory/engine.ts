@@ -3,32 +3,36 @@
 import {
   type EngineEvents,
   EngineUnavailable,
+  type HistoryPage,
+  type HistoryRange,
   type LocalEngine,
-  type Page,
-  type Range,
   type Registrations,
 } from "../../relay/contracts/engine";
 import type { Refusal } from "../../relay/contracts/errors";
 import type { Publication, Published } from "../../relay/contracts/publication";
 import type { EngineOptions } from "../options";
 import { History } from "./history";
-import { Answers } from "./idempotency";
-import { Directory } from "./registrations";
+import { IdempotencyCache } from "./idempotency";
+import { MemoryRegistrations } from "./registrations";
 
 /** Healthy from `start` to `close`. */
 export class MemoryEngine implements LocalEngine {
   readonly name = "memory";
   readonly #history: History;
-  readonly #answers: Answers;
-  readonly #directory: Directory;
+  readonly #answers: IdempotencyCache;
+  readonly #directory: MemoryRegistrations;
   readonly registrations: Registrations;
   #events: EngineEvents | undefined;
 
   constructor(options: EngineOptions) {
     const { rules, now, newEpoch } = options;
     this.#history = new History({ rules, now, newEpoch, bytes: options.historyBytes });
-    this.#answers = new Answers({ ms: options.idempotencyMs, max: options.idempotencyMax, now });
-    this.#directory = new Directory(options);
+    this.#answers = new IdempotencyCache({
+      ms: options.idempotencyMs,
+      max: options.idempotencyMax,
+      now,
+    });
+    this.#directory = new MemoryRegistrations(options);
     this.registrations = this.#directory.of("");
   }
 
@@ -51,7 +55,7 @@ export class MemoryEngine implements LocalEngine {
     return published;
   }
 
-  history(topic: string, range: Range): Page {
+  history(topic: string, range: HistoryRange): HistoryPage {
     if (this.#events === undefined) throw new EngineUnavailable("not started");
     return this.#history.read(topic, range);
   }
@@ -72,7 +76,7 @@ export class MemoryEngine implements LocalEngine {
 
   unfollow(): void {}
 
-  tell(): number {
+  sendToNodes(): number {
     return 0;
   }
 

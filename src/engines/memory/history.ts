@@ -1,5 +1,5 @@
 // The histories of topics in this process's memory: numbered, kept by count and age, bounded in bytes over all topics.
-import type { Page, Range } from "../../relay/contracts/engine";
+import type { HistoryPage, HistoryRange } from "../../relay/contracts/engine";
 import type { Publication } from "../../relay/contracts/publication";
 import type { TopicRule, TopicRules } from "../../relay/contracts/topic-rules";
 
@@ -71,7 +71,7 @@ class Stream {
     while (this.size > 0 && (this.times[this.head] as number) + historyTtlMs <= now) this.shift();
   }
 
-  read({ since, limit, reverse = false }: Range): Publication[] {
+  read({ since, limit, reverse = false }: HistoryRange): Publication[] {
     const { publications, head } = this;
     const first = this.top - this.size + 1;
     if (limit <= 0) return [];
@@ -136,10 +136,10 @@ export class History {
     return numbered;
   }
 
-  read(topic: string, range: Range): Page {
+  read(topic: string, range: HistoryRange): HistoryPage {
     const stream = this.#streams.get(topic);
     if (stream === undefined) {
-      const top = keeps(this.#options.rules.of(topic))
+      const top = this.#options.rules.of(topic).keepsHistory
         ? { epoch: this.#epoch, offset: 0 }
         : undefined;
       return { top, publications: [] };
@@ -175,7 +175,7 @@ export class History {
 
   #create(topic: string): Stream | undefined {
     const rule = this.#options.rules.of(topic);
-    if (!keeps(rule)) return undefined;
+    if (!rule.keepsHistory) return undefined;
     const stream = new Stream(topic, this.#epoch, rule);
     this.#streams.set(topic, stream);
     this.#link(stream);
@@ -229,8 +229,4 @@ export class History {
       this.#bytes += kept.bytes - before;
     }
   }
-}
-
-function keeps({ historySize, historyTtlMs }: TopicRule): boolean {
-  return historySize > 0 && historyTtlMs > 0;
 }

@@ -1,8 +1,10 @@
 // The answers to publishes with an idempotency key: the same key in the same topic gets the first answer again.
-import { Refusal } from "../../relay/contracts/errors";
-import type { Publication, Published } from "../../relay/contracts/publication";
 
-export interface AnswersOptions {
+import { keyConflict, type Refusal, tooManyKeys } from "../../relay/contracts/errors";
+import type { Publication, Published } from "../../relay/contracts/publication";
+import { fingerprint, nameOf } from "../idempotency-key";
+
+export interface IdempotencyCacheOptions {
   /** How long a key is remembered. */
   readonly ms: number;
   /** Keys remembered at most. */
@@ -21,8 +23,8 @@ export interface Answer {
 /** The most keys that one call forgets: more than one, so that it gains on what is added. */
 const FORGET_MAX = 1_000;
 
-export class Answers {
-  readonly #options: AnswersOptions;
+export class IdempotencyCache {
+  readonly #options: IdempotencyCacheOptions;
   /** All are remembered equally long, so the order of insertion is that of expiry. */
   readonly #answers = new Map<string, Answer>();
   /**
@@ -32,7 +34,7 @@ export class Answers {
   #expiring = this.#answers.entries();
   #oldest: [string, Answer] | undefined;
 
-  constructor(options: AnswersOptions) {
+  constructor(options: IdempotencyCacheOptions) {
     this.#options = options;
   }
 
@@ -88,29 +90,4 @@ export class Answers {
       this.#oldest = undefined;
     }
   }
-}
-
-/** What a key is remembered by: it counts in its topic. Neither has control characters. */
-export function nameOf({ topic }: Publication, key: string): string {
-  return `${key}\n${topic}`;
-}
-
-/** Tells publications apart without keeping them; 64 bits of wyhash. */
-export function fingerprint({ data, json, user, except }: Publication): bigint | number {
-  return Bun.hash(JSON.stringify([json === true, user, except, data]));
-}
-
-/** The key was used for something else. */
-export function keyConflict(): Refusal {
-  return new Refusal(
-    "idempotency_conflict",
-    "This idempotency key was used in this topic for another publication; take a new key for each publication.",
-  );
-}
-
-export function tooManyKeys(max: number): Refusal {
-  return new Refusal(
-    "too_many_idempotency_keys",
-    `${max} idempotency keys are remembered, the most allowed (BATON_IDEMPOTENCY_MAX); try again when some have expired, or publish without one.`,
-  );
 }

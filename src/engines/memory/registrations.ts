@@ -1,8 +1,21 @@
 // Registrations in this process's memory: those that wait for their clients, and which node holds the others.
-import type { Claimed, Elsewhere, Registered, Registrations } from "../../relay/contracts/engine";
-import { Refusal, tooManyConnections } from "../../relay/contracts/errors";
 
-export interface DirectoryOptions {
+import type {
+  AfterRelease,
+  Claimed,
+  PreviousOwner,
+  Registration,
+  Registrations,
+} from "../../relay/contracts/engine";
+import {
+  type Refusal,
+  tooManyConnections,
+  tooManyRegistrations,
+  tooManyUserConnections,
+  unknownConnection,
+} from "../../relay/contracts/errors";
+
+export interface MemoryRegistrationsOptions {
   /** How long a registration waits for its client. */
   readonly registrationTtlMs: number;
   readonly registrationsMax: number;
@@ -12,11 +25,11 @@ export interface DirectoryOptions {
   readonly now: () => number;
 }
 
-interface Waiting extends Registered {
+interface Waiting extends Registration {
   readonly expiresAt: number;
 }
 
-interface Held extends Registered {
+interface Held extends Registration {
   readonly node: string;
   readonly term: number;
   /** Whether it is a registration, and not just a connection of somebody. */
@@ -24,14 +37,14 @@ interface Held extends Registered {
 }
 
 /** Hears of what must outlive the process. */
-export interface DirectoryJournal {
-  added(registration: Registered): void;
+export interface RegistrationJournal {
+  added(registration: Registration): void;
   removed(id: string): void;
 }
 
-export class Directory {
-  readonly #options: DirectoryOptions;
-  readonly #journal: DirectoryJournal | undefined;
+export class MemoryRegistrations {
+  readonly #options: MemoryRegistrationsOptions;
+  readonly #journal: RegistrationJournal | undefined;
   // All wait equally long, so a Map's insertion order is also the order of expiry.
   readonly #waiting = new Map<string, Waiting>();
   readonly #held = new Map<string, Held>();
@@ -39,7 +52,7 @@ export class Directory {
   /** How many each user has of those that are held; the anonymous user is not counted. */
   readonly #users = new Map<string, number>();
 
-  constructor(options: DirectoryOptions, journal?: DirectoryJournal) {
+  constructor(options: MemoryRegistrationsOptions, journal?: RegistrationJournal) {
     this.#options = options;
     this.#journal = journal;
   }
@@ -48,7 +61,7 @@ export class Directory {
     return this.#waiting.size;
   }
 
-  add(registration: Registered): Refusal | undefined {
+  add(registration: Registration): Refusal | undefined {
     const crowded = this.#userIsFull(registration.user);
     if (crowded !== undefined) return crowded;
     const { registrationsMax } = this.#options;
@@ -60,7 +73,7 @@ export class Directory {
   }
 
   /** What outlived the process: it waits, however many there are. */
-  restore(registration: Registered): void {
+  restore(registration: Registration): void {
     this.#wait(registration);
   }
 
@@ -70,7 +83,7 @@ export class Directory {
     if (held?.isRegistered === true) {
       this.#held.set(held.id, { ...held, node, term });
       const { user, topics } = held;
-      return { id: held.id, user, topics, elsewhere: held.node !== node, term };
+      return { id: held.id, user, topics, wasRemote: held.node !== node, term };
     }
     const waiting = this.#waiting.get(id);
     if (waiting === undefined || waiting.expiresAt <= this.#options.now()) {
@@ -82,7 +95,7 @@ export class Directory {
     this.#waiting.delete(id);
     // The registration's own id: the caller's may be a part of a URL, which would be kept with it.
     this.#hold({ id: waiting.id, user, topics, node, term, isRegistered: true });
-    return { id: waiting.id, user, topics, elsewhere: false, term };
+    return { id: waiting.id, user, topics, wasRemote: false, term };
   }
 
   hold(id: string, user: string, node: string): Refusal | undefined {
@@ -93,33 +106,33 @@ export class Directory {
   }
 
   /** Ignored when it was claimed again since. */
-  release(id: string, term: number, waits: boolean, node: string): void {
+  release(id: string, term: number, next: AfterRelease, node: string): void {
     const held = this.#held.get(id);
     if (held?.node !== node || held.term !== term) return;
     this.#letGo(held);
     if (!held.isRegistered) return;
     const { user, topics } = held;
-    if (waits && !this.#isFull()) this.#wait({ id: held.id, user, topics });
+    if (next === "wait" && !this.#isFull()) this.#wait({ id: held.id, user, topics });
     else this.#journal?.removed(id);
   }
 
-  remove(id: string, node: string): Elsewhere | undefined {
+  remove(id: string, node: string): PreviousOwner | undefined {
     const held = this.#held.get(id);
     if (held !== undefined) {
       this.#letGo(held);
       if (held.isRegistered) this.#journal?.removed(id);
-      return { elsewhere: held.node !== node };
+      return { wasRemote: held.node !== node };
     }
     const waiting = this.#waiting.get(id);
     if (waiting === undefined) return undefined;
     this.#end(id);
-    return waiting.expiresAt > this.#options.now() ? { elsewhere: false } : undefined;
+    return waiting.expiresAt > this.#options.now() ? { wasRemote: false } : undefined;
   }
 
   /** A node has died: what it held waits again. Cost: all that are held. */
   releaseAll(node: string): void {
     for (const held of [...this.#held.values()]) {
-      if (held.node === node) this.release(held.id, held.term, true, node);
+      if (held.node === node) this.release(held.id, held.term, "wait", node);
     }
   }
 
@@ -141,13 +154,13 @@ export class Directory {
       },
       add: (registration) => this.add(registration),
       claim: (id) => this.claim(id, node),
-      hold: (id, user) => this.hold(id, user, node),
-      release: (id, term, waits) => this.release(id, term, waits, node),
+      own: (id, user) => this.hold(id, user, node),
+      release: (id, term, next) => this.release(id, term, next, node),
       remove: (id) => this.remove(id, node),
     };
   }
 
-  #wait({ id, user, topics }: Registered): void {
+  #wait({ id, user, topics }: Registration): void {
     const expiresAt = this.#options.now() + this.#options.registrationTtlMs;
     this.#waiting.set(id, { id, user, topics, expiresAt });
   }
@@ -184,25 +197,4 @@ export class Directory {
     if ((this.#users.get(user) ?? 0) < userConnectionsMax) return undefined;
     return tooManyUserConnections(userConnectionsMax);
   }
-}
-
-export function unknownConnection(): Refusal {
-  return new Refusal(
-    "unknown_connection",
-    "No registration has this id; it may have expired, been deleted or been used up. POST /register gives a new one.",
-  );
-}
-
-export function tooManyRegistrations(most: number): Refusal {
-  return new Refusal(
-    "too_many_registrations",
-    `${most} registrations wait for their clients to connect (BATON_REGISTRATIONS_MAX); try again when some have connected or expired.`,
-  );
-}
-
-export function tooManyUserConnections(most: number): Refusal {
-  return new Refusal(
-    "too_many_user_connections",
-    `This user has ${most} open connections, the most allowed (BATON_USER_CONNECTIONS_MAX); close or DELETE one first.`,
-  );
 }

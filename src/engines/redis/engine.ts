@@ -4,18 +4,18 @@ import {
   type Engine,
   type EngineEvents,
   EngineUnavailable,
-  type Page,
-  type Range,
+  type HistoryPage,
+  type HistoryRange,
   type Registrations,
 } from "../../relay/contracts/engine";
 import type { Refusal } from "../../relay/contracts/errors";
 import type { Publication, Published } from "../../relay/contracts/publication";
-import { Wave } from "../batcher";
+import { Batcher } from "../batcher";
 import type { EngineOptions } from "../options";
 import { RedisRegistrations } from "./registrations";
 import { Keys } from "./server/keys";
 import { Shard } from "./shard";
-import { Ring } from "./shard-map";
+import { ShardMap } from "./shard-map";
 
 /** What cannot become right by waiting: it ends the start. */
 const HOPELESS = /WRONGPASS|NOAUTH|NOPERM|invalid password|Redis Cluster|needs 6\.2|HELLO|DB index/;
@@ -27,7 +27,7 @@ export class RedisEngine implements Engine {
   readonly #node: string;
   readonly #warn: (sentence: string) => void;
   readonly #keys: Keys;
-  readonly #ring: Ring<Shard>;
+  readonly #ring: ShardMap<Shard>;
   /** The server of the registrations and of what nodes tell each other. */
   readonly #home: Shard;
   readonly #registrations: RedisRegistrations;
@@ -44,8 +44,8 @@ export class RedisEngine implements Engine {
     this.#keys = new Keys(options.prefix);
     const { everybody } = this.#keys;
     const urls = list.split(",");
-    const wave = new Wave();
-    const home = new Ring(urls, (url) => url).of("registrations");
+    const wave = new Batcher();
+    const home = new ShardMap(urls, (url) => url).of("registrations");
     const shard = (url: string): Shard =>
       new Shard({
         ...options,
@@ -59,19 +59,19 @@ export class RedisEngine implements Engine {
         inboxes: url === home ? [everybody, this.#keys.inbox(this.#node)] : [this.#keys.quiet],
         heard: (message) => this.#heard(message),
         deliver: (publication) => this.#events?.deliver(publication) ?? 0,
-        lost: (topic) => this.#events?.lost(topic),
+        lost: (topic) => this.#events?.historyReset(topic),
         onUp: () => {
           if (url === home) this.#registrations.up();
         },
       });
-    this.#ring = new Ring(urls, shard);
+    this.#ring = new ShardMap(urls, shard);
     this.#home = this.#ring.of("registrations");
     this.#registrations = new RedisRegistrations({
       ...options,
       keys: this.#keys,
       link: this.#home.link,
       clock: this.#home.clock,
-      ended: (id, term) => this.#events?.ended(id, term),
+      ended: (id, term) => this.#events?.registrationRevoked(id, term),
     });
     this.registrations = this.#registrations;
   }
@@ -98,7 +98,7 @@ export class RedisEngine implements Engine {
     return published;
   }
 
-  history(topic: string, range: Range): Promise<Page> {
+  history(topic: string, range: HistoryRange): Promise<HistoryPage> {
     if (this.#events === undefined) return Promise.reject(new EngineUnavailable("not started"));
     return this.#ring.of(topic).history(topic, range);
   }
@@ -116,7 +116,7 @@ export class RedisEngine implements Engine {
   }
 
   /** What goes to everybody comes back too, and is known by the node's name before it. */
-  async tell(message: string, to?: string): Promise<number> {
+  async sendToNodes(message: string, to?: string): Promise<number> {
     const { everybody } = this.#keys;
     const channel = to === undefined ? everybody : this.#keys.inbox(to);
     const text = `${this.#node}\n${message}`;
@@ -149,6 +149,6 @@ export class RedisEngine implements Engine {
 
   #heard(text: string): void {
     const end = text.indexOf("\n");
-    if (text.slice(0, end) !== this.#node) this.#events?.heard(text.slice(end + 1));
+    if (text.slice(0, end) !== this.#node) this.#events?.messageReceived(text.slice(end + 1));
   }
 }

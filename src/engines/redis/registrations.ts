@@ -1,12 +1,19 @@
 // Registrations over Redis: those that wait, and which node holds the others. What this node holds it says again and again,
 // so that what a dead node held comes to an end, and what a server has lost comes back.
-import type { Claimed, Elsewhere, Registered, Registrations } from "../../relay/contracts/engine";
-import { type Refusal, tooManyConnections } from "../../relay/contracts/errors";
+import type {
+  AfterRelease,
+  Claimed,
+  PreviousOwner,
+  Registration,
+  Registrations,
+} from "../../relay/contracts/engine";
 import {
+  type Refusal,
+  tooManyConnections,
   tooManyRegistrations,
   tooManyUserConnections,
   unknownConnection,
-} from "../memory/registrations";
+} from "../../relay/contracts/errors";
 import type { EngineOptions } from "../options";
 import type { ServerClock } from "./server/clock";
 import type { Keys } from "./server/keys";
@@ -32,7 +39,7 @@ export interface RedisRegistrationsOptions extends EngineOptions {
   readonly ended: (id: string, term: number | undefined) => void;
 }
 
-interface Held extends Registered {
+interface Held extends Registration {
   /** 0 for a session. */
   readonly term: number;
   readonly isRegistered: boolean;
@@ -59,7 +66,7 @@ export class RedisRegistrations implements Registrations {
     this.#options = options;
   }
 
-  async add({ id, user, topics }: Registered): Promise<undefined | Refusal> {
+  async add({ id, user, topics }: Registration): Promise<undefined | Refusal> {
     const { registrationTtlMs, registrationsMax, userConnectionsMax } = this.#options;
     const [why, waiting] = await this.#run<["" | "user" | "full", number]>(REGISTRATIONS.ADD, id, [
       user,
@@ -88,10 +95,10 @@ export class RedisRegistrations implements Registrations {
       topics: topics === "" ? undefined : (JSON.parse(topics) as string[]),
     };
     this.#held.set(id, { ...registered, term, isRegistered: true });
-    return { ...registered, term, elsewhere: elsewhere === "1" };
+    return { ...registered, term, wasRemote: elsewhere === "1" };
   }
 
-  async hold(id: string, user: string): Promise<undefined | Refusal> {
+  async own(id: string, user: string): Promise<undefined | Refusal> {
     const { userConnectionsMax, connectionsMax } = this.#options;
     const [why] = await this.#claim<["" | "user" | "machine"]>(REGISTRATIONS.HOLD, id, false, [
       user,
@@ -104,19 +111,19 @@ export class RedisRegistrations implements Registrations {
     return undefined;
   }
 
-  release(id: string, term: number, waits: boolean): void {
+  release(id: string, term: number, next: AfterRelease): void {
     if (this.#held.get(id)?.term === term) this.#held.delete(id);
-    this.#end(id, { term, waits, isUnderWay: false });
+    this.#end(id, { term, waits: next === "wait", isUnderWay: false });
   }
 
-  async remove(id: string): Promise<Elsewhere | undefined> {
+  async remove(id: string): Promise<PreviousOwner | undefined> {
     const [waiting, where] = await this.#run<[number, "" | "here" | "elsewhere"]>(
       REGISTRATIONS.REMOVE,
       id,
     );
     this.waiting = waiting;
     if (where === "here") this.#held.delete(id);
-    return where === "" ? undefined : { elsewhere: where === "elsewhere" };
+    return where === "" ? undefined : { wasRemote: where === "elsewhere" };
   }
 
   /** The server can be reached: it is told what changed meanwhile, and all that is held. */

@@ -6,7 +6,7 @@ interface Place<Server> {
   readonly server: Server;
 }
 
-export class Ring<Server> {
+export class ShardMap<Server> {
   readonly #places: readonly Place<Server>[];
 
   /**

@@ -1,13 +1,19 @@
 // One Redis server: publishes, reads, and follows topics there. Calls and subscriptions go over different connections, so
 // nothing is relied on that only one of them has said.
-import type { Page, Range } from "../../relay/contracts/engine";
-import type { Refusal } from "../../relay/contracts/errors";
+
+import type { HistoryPage, HistoryRange } from "../../relay/contracts/engine";
+import { keyConflict, type Refusal, tooManyKeys } from "../../relay/contracts/errors";
 import type { Publication, Published } from "../../relay/contracts/publication";
-import { fingerprint, keyConflict, nameOf, tooManyKeys } from "../memory/idempotency";
+import { fingerprint, nameOf } from "../idempotency-key";
 import type { EngineOptions } from "../options";
-import { Counts } from "./following/delivery-counts";
+import { DeliveryCounts } from "./following/delivery-counts";
 import type { Arrival } from "./following/feed";
-import { type Asked, Feeds, type FeedsOptions, type Place } from "./following/followed-topics";
+import {
+  type Asked,
+  FollowedTopics,
+  type FollowedTopicsOptions,
+  type Place,
+} from "./following/followed-topics";
 import { ServerClock } from "./server/clock";
 import { runOf } from "./server/diagnosis";
 import { RedisLink } from "./server/link";
@@ -20,7 +26,7 @@ const REFUSES = /[ -](OOM|MISCONF|NOREPLICAS) /;
 
 export interface ShardOptions
   extends EngineOptions,
-    Pick<FeedsOptions, "keys" | "wave" | "inboxes" | "heard"> {
+    Pick<FollowedTopicsOptions, "keys" | "wave" | "inboxes" | "heard"> {
   readonly url: string;
   readonly deliver: (publication: Publication) => number;
   readonly lost: (topic: string) => void;
@@ -39,8 +45,8 @@ export class Shard {
   readonly link: RedisLink;
   readonly clock: ServerClock;
   readonly #options: ShardOptions;
-  readonly #feeds: Feeds;
-  readonly #counts = new Counts();
+  readonly #feeds: FollowedTopics;
+  readonly #counts = new DeliveryCounts();
   /** Publishes with a key that are under way: the same at once get the same answer. */
   readonly #keyed = new Map<string, { print: string; answer: Promise<Published | Refusal> }>();
   #called = 0;
@@ -67,7 +73,7 @@ export class Shard {
       },
       report: options.warn,
     });
-    this.#feeds = new Feeds({
+    this.#feeds = new FollowedTopics({
       ...options,
       now: () => this.clock.earliest,
       places: (asked) => this.#places(asked),
@@ -112,7 +118,7 @@ export class Shard {
   }
 
   /** As Engine.history. */
-  async history(topic: string, range: Range): Promise<Page> {
+  async history(topic: string, range: HistoryRange): Promise<HistoryPage> {
     if (!this.link.isUp) throw this.link.unavailable;
     await this.#feeds.ready(topic);
     const page = await this.#read(topic, range);
@@ -192,7 +198,7 @@ export class Shard {
     );
   }
 
-  async #read(topic: string, { since, limit, reverse }: Range): Promise<Page> {
+  async #read(topic: string, { since, limit, reverse }: HistoryRange): Promise<HistoryPage> {
     const { size, ttlMs } = this.#kept(topic);
     if (size === 0) return { top: undefined, publications: [] };
     const { keys, newEpoch } = this.#options;
@@ -250,8 +256,8 @@ export class Shard {
 
   /** What its rule says; a size of 0 for no history. */
   #kept(topic: string): { size: number; ttlMs: number } {
-    const { historySize, historyTtlMs } = this.#options.rules.of(topic);
-    return { size: historyTtlMs > 0 ? historySize : 0, ttlMs: historyTtlMs };
+    const { historySize, historyTtlMs, keepsHistory } = this.#options.rules.of(topic);
+    return { size: keepsHistory ? historySize : 0, ttlMs: historyTtlMs };
   }
 
   /** Both connections are there, and nothing else was asked of them yet. */

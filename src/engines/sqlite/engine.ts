@@ -4,17 +4,17 @@ import { SQLiteError } from "bun:sqlite";
 import {
   type EngineEvents,
   EngineUnavailable,
+  type HistoryPage,
+  type HistoryRange,
   type LocalEngine,
-  type Page,
-  type Range,
   type Registrations,
 } from "../../relay/contracts/engine";
 import { Refusal } from "../../relay/contracts/errors";
 import type { Publication, Published } from "../../relay/contracts/publication";
-import { Answers } from "../memory/idempotency";
+import { IdempotencyCache } from "../memory/idempotency";
 import type { EngineOptions } from "../options";
 import { SqliteFile } from "./file";
-import { SqliteAnswers } from "./idempotency";
+import { SqliteIdempotency } from "./idempotency";
 import { SqliteRegistrations } from "./registrations";
 import { SqliteTopics } from "./topics";
 import { WallClock } from "./wall-clock";
@@ -43,7 +43,7 @@ type Counted = { -readonly [Name in keyof Published]: Published[Name] };
 interface Opened {
   readonly file: SqliteFile;
   readonly topics: SqliteTopics;
-  readonly answers: SqliteAnswers;
+  readonly answers: SqliteIdempotency;
 }
 
 /** Healthy from `start` to `close`, but after a write that failed, until one succeeds. */
@@ -54,7 +54,7 @@ export class SqliteEngine implements LocalEngine {
   readonly #options: EngineOptions;
   readonly #path: string;
   readonly #wall: () => number;
-  readonly #answers: Answers;
+  readonly #answers: IdempotencyCache;
   #opened: Opened | undefined;
   #events: EngineEvents | undefined;
   #queue: Job[] = [];
@@ -67,7 +67,7 @@ export class SqliteEngine implements LocalEngine {
     this.#path = path;
     this.#wall = wall;
     const { idempotencyMs, idempotencyMax, now } = options;
-    this.#answers = new Answers({ ms: idempotencyMs, max: idempotencyMax, now });
+    this.#answers = new IdempotencyCache({ ms: idempotencyMs, max: idempotencyMax, now });
     this.#registrations = new SqliteRegistrations(options, (work) => this.#later(work));
     this.registrations = this.#registrations.of("");
   }
@@ -125,7 +125,7 @@ export class SqliteEngine implements LocalEngine {
     return promise;
   }
 
-  history(topic: string, range: Range): Page {
+  history(topic: string, range: HistoryRange): HistoryPage {
     const { topics } = this.#needOpened();
     try {
       return topics.read(topic, range);
@@ -151,7 +151,7 @@ export class SqliteEngine implements LocalEngine {
 
   unfollow(): void {}
 
-  tell(): number {
+  sendToNodes(): number {
     return 0;
   }
 
@@ -198,7 +198,7 @@ export class SqliteEngine implements LocalEngine {
     const newest = file.prepare("SELECT max(used) FROM topics").values()[0] as [number | null];
     const clock = new WallClock(now, this.#wall(), newest[0] ?? 0);
     const topics = new SqliteTopics(file, clock, { rules, newEpoch, bytes: historyBytes });
-    const answers = new SqliteAnswers(file, clock, this.#answers);
+    const answers = new SqliteIdempotency(file, clock, this.#answers);
     this.#registrations.open(file);
     return { file, topics, answers };
   }

@@ -1,7 +1,9 @@
 // The idempotency keys of the SQLite engine: in memory as in every engine, and in the file for the next process.
+
 import type { Statement } from "bun:sqlite";
 import type { Publication, Published } from "../../relay/contracts/publication";
-import { type Answer, type Answers, nameOf } from "../memory/idempotency";
+import { nameOf } from "../idempotency-key";
+import type { Answer, IdempotencyCache } from "../memory/idempotency";
 import type { SqliteFile } from "./file";
 import type { WallClock } from "./wall-clock";
 
@@ -12,7 +14,7 @@ const COMMIT_ROWS = 100;
 type AnswerRow = [string, string, number | null, string | null, number];
 
 /** The file has them in the order in which they were added, which is that of their expiry. */
-export class SqliteAnswers {
+export class SqliteIdempotency {
   readonly #clock: WallClock;
   readonly #insert: Statement;
   readonly #stale: Statement;
@@ -20,7 +22,7 @@ export class SqliteAnswers {
   #added = 0;
 
   /** Puts what outlived the last process back into `answers`. How many connections a publication reached is not kept. */
-  constructor(file: SqliteFile, clock: WallClock, answers: Answers) {
+  constructor(file: SqliteFile, clock: WallClock, answers: IdempotencyCache) {
     this.#clock = clock;
     this.#insert = file.prepare(
       "INSERT INTO answers (name, print, offset, epoch, expires) VALUES (?1, ?2, ?3, ?4, ?5)",

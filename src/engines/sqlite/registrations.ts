@@ -1,8 +1,8 @@
 // The registrations of the SQLite engine: a directory in memory, and in the file for the next process.
 import type { Statement } from "bun:sqlite";
-import type { Elsewhere, Registered, Registrations } from "../../relay/contracts/engine";
+import type { PreviousOwner, Registration, Registrations } from "../../relay/contracts/engine";
 import type { Refusal } from "../../relay/contracts/errors";
-import { Directory, type DirectoryOptions } from "../memory/registrations";
+import { MemoryRegistrations, type MemoryRegistrationsOptions } from "../memory/registrations";
 import type { SqliteFile } from "./file";
 
 /** Registrations whose end is written in one transaction. */
@@ -12,7 +12,7 @@ const ENDED_MAX = 2_000;
 export type Later = (work: () => void) => Promise<void>;
 
 export class SqliteRegistrations {
-  readonly #directory: Directory;
+  readonly #directory: MemoryRegistrations;
   readonly #later: Later;
   #insert: Statement | undefined;
   #delete: Statement | undefined;
@@ -21,9 +21,9 @@ export class SqliteRegistrations {
   /** Those of them that the running transaction removes. */
   #removing: string[] = [];
 
-  constructor(options: DirectoryOptions, later: Later) {
+  constructor(options: MemoryRegistrationsOptions, later: Later) {
     this.#later = later;
-    this.#directory = new Directory(options, {
+    this.#directory = new MemoryRegistrations(options, {
       added: () => {},
       removed: (id) => this.#ended.add(id),
     });
@@ -48,7 +48,7 @@ export class SqliteRegistrations {
   }
 
   /** Answers when it is in the file. */
-  add(registration: Registered): Refusal | Promise<undefined> {
+  add(registration: Registration): Refusal | Promise<undefined> {
     const refusal = this.#directory.add(registration);
     if (refusal !== undefined) return refusal;
     const { id, user, topics } = registration;
@@ -67,7 +67,7 @@ export class SqliteRegistrations {
   }
 
   /** Answers when it is out of the file. Ended it is at once, and out of the file as soon as that can be written. */
-  remove(id: string, node: string): undefined | Elsewhere | Promise<Elsewhere> {
+  remove(id: string, node: string): undefined | PreviousOwner | Promise<PreviousOwner> {
     const removed = this.#directory.remove(id, node);
     if (removed === undefined || !this.#ended.has(id)) return removed;
     return this.#later(() => {}).then(() => removed);

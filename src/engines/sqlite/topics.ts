@@ -1,9 +1,9 @@
 // The topics of the SQLite engine and what the file keeps of them: numbering, reading, retention, the bound in bytes.
 
 import type { Statement } from "bun:sqlite";
-import type { Page, Range } from "../../relay/contracts/engine";
+import type { HistoryPage, HistoryRange } from "../../relay/contracts/engine";
 import type { Publication } from "../../relay/contracts/publication";
-import type { TopicRule, TopicRules } from "../../relay/contracts/topic-rules";
+import type { TopicRules } from "../../relay/contracts/topic-rules";
 import type { SqliteFile } from "./file";
 import { publicationOf, type Row, rowOf } from "./row";
 import { SQL, type StoredTopic, TOPIC_BYTES, type TopicRow } from "./topic";
@@ -67,7 +67,7 @@ export class SqliteTopics {
     const { topic: name } = publication;
     const topic = this.#get(name) ?? this.#create(name);
     if (topic === undefined) return publication;
-    if (!keeps(topic.rule)) {
+    if (!topic.rule.keepsHistory) {
       // It did when it was written. What is not numbered now would be missing from it unseen.
       this.#remove(topic);
       this.#epoch = this.#options.newEpoch();
@@ -124,8 +124,8 @@ export class SqliteTopics {
     if (topic !== undefined) topic.delivered = offset;
   }
 
-  read(name: string, { since, limit, reverse = false }: Range): Page {
-    if (!keeps(this.#options.rules.of(name))) return { top: undefined, publications: [] };
+  read(name: string, { since, limit, reverse = false }: HistoryRange): HistoryPage {
+    if (!this.#options.rules.of(name).keepsHistory) return { top: undefined, publications: [] };
     const topic = this.#get(name);
     if (topic === undefined)
       return { top: { epoch: this.#kept.epoch, offset: 0 }, publications: [] };
@@ -258,7 +258,7 @@ export class SqliteTopics {
 
   #create(name: string): StoredTopic | undefined {
     const rule = this.#options.rules.of(name);
-    if (!keeps(rule)) return undefined;
+    if (!rule.keepsHistory) return undefined;
     const bytes = TOPIC_BYTES + 2 * Buffer.byteLength(name);
     const row = this.#sql.create.values(name, this.#epoch, bytes, this.#clock.ms)[0] as TopicRow;
     this.#bytes += bytes;
@@ -289,8 +289,4 @@ export class SqliteTopics {
   #first<Found>(statement: Statement, ...given: (string | number)[]): Found | undefined {
     return statement.values(...given)[0] as Found | undefined;
   }
-}
-
-function keeps({ historySize, historyTtlMs }: TopicRule): boolean {
-  return historySize > 0 && historyTtlMs > 0;
 }

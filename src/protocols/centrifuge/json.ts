@@ -71,19 +71,19 @@ export const centrifugeSse: Protocol = over(
 
 function over(
   name: string,
-  carrier: "socket" | "stream",
+  transport: "socket" | "stream",
   framed: (line: string) => string,
 ): Protocol {
   return {
     name,
-    carrier,
+    transport,
     session: {
       ping: framed("{}"),
       encodeReply: (reply) => framed(replyLine(reply)),
       encodePush: (push) => framed(pushLine(push)),
       // A socket has the close frame for it.
       encodeDisconnect: (code, reason) =>
-        carrier === "socket"
+        transport === "socket"
           ? ""
           : framed(`{"push":{"disconnect":${JSON.stringify({ code, reason })}}}`),
     },

@@ -1,17 +1,18 @@
 // Who may come in: registrations, and the connections that use them. What all nodes know of them is the engine's.
 
-import type { Claimed, Registered, Registrations } from "../contracts/engine";
+import type { AfterRelease, Claimed, Registration, Registrations } from "../contracts/engine";
 import { type CloseName, Refusal, shuttingDown, tooManyConnections } from "../contracts/errors";
 import type { Limits } from "../contracts/limits";
+import { type Maybe, then } from "../contracts/maybe";
 import type { Protocol } from "../contracts/protocol";
 import type { Cluster } from "../state/cluster";
 import { Connection } from "../state/connection";
-import type { Registry } from "../state/registry";
+import type { Connections } from "../state/registry";
 import { checkTopics, toUser } from "../text/checks";
 
 export interface AdmissionOptions {
   readonly limits: Limits;
-  readonly registry: Registry;
+  readonly registry: Connections;
   readonly registrations: Registrations;
   readonly cluster: Cluster;
   readonly newId: () => string;
@@ -21,9 +22,6 @@ export interface AdmissionOptions {
   readonly end: (connection: Connection, why: CloseName) => void;
 }
 
-/** Where the engine is in this process, a value at once; else a promise, which may reject with EngineUnavailable. */
-type Maybe<Value> = Value | Promise<Value>;
-
 export class Admission {
   readonly #options: AdmissionOptions;
   /** Handshakes that wait for the engine. */
@@ -31,8 +29,8 @@ export class Admission {
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
-    options.cluster.on("ended", (id: string) => this.#endHere(id, "deleted"));
-    options.cluster.on("replaced", ({ id, term }: { id: string; term: number }) =>
+    options.cluster.handle("ended", (id: string) => this.#endHere(id, "deleted"));
+    options.cluster.handle("replaced", ({ id, term }: { id: string; term: number }) =>
       this.#endHere(id, "replaced", term),
     );
   }
@@ -41,7 +39,7 @@ export class Admission {
    * A new registration, to be connected to within the TTL. Refuses what its limits say, and a user or topics that
    * cannot be.
    */
-  register(userId: number | string, topics?: readonly string[]): Maybe<Registered | Refusal> {
+  register(userId: number | string, topics?: readonly string[]): Maybe<Registration | Refusal> {
     if (this.#options.isShuttingDown()) return shuttingDown();
     const user = toUser(userId);
     if (user instanceof Refusal) return user;
@@ -62,7 +60,7 @@ export class Admission {
   unregister(id: string): Maybe<boolean> {
     const wasHere = this.#endHere(id, "deleted");
     return then(this.#options.registrations.remove(id), (removed) => {
-      if (removed?.elsewhere === true) this.#options.cluster.tell("ended", id);
+      if (removed?.wasRemote === true) this.#options.cluster.notify("ended", id);
       return wasHere || removed !== undefined;
     });
   }
@@ -92,14 +90,14 @@ export class Admission {
     const { id, term } = connection;
     registry.unclaim(connection);
     const older = registry.connection(id);
-    if (older === undefined) registrations.release(id, term, true);
+    if (older === undefined) registrations.release(id, term, "wait");
     // It goes on, and holds the registration by the newer claim.
     else older.term = Math.max(older.term, term);
   }
 
   /** A connection is closed: its registration waits again for the client, or ends. */
-  letGo({ id, term }: Connection, waits: boolean): void {
-    this.#options.registrations.release(id, term, waits);
+  release({ id, term }: Connection, next: AfterRelease): void {
+    this.#options.registrations.release(id, term, next);
   }
 
   /** A connection for a client that will say who it is; refused when there are too many. */
@@ -119,8 +117,8 @@ export class Admission {
   ): Connection | Refusal {
     this.#claiming--;
     if (claimed instanceof Refusal) return claimed;
-    const { id, term, elsewhere } = claimed;
-    if (elsewhere) this.#options.cluster.tell("replaced", { id, term });
+    const { id, term, wasRemote } = claimed;
+    if (wasRemote) this.#options.cluster.notify("replaced", { id, term });
     const connection = new Connection(claimed, protocol);
     // One whose claim was ended already is closed with its reason when it opens.
     this.#options.registry.claim(id, term);
@@ -147,9 +145,4 @@ export class Admission {
     if (registry.size + coming + opened() < connectionsMax) return undefined;
     return tooManyConnections(connectionsMax);
   }
-}
-
-/** At once, where the value is at hand. */
-function then<Value, Result>(value: Maybe<Value>, next: (value: Value) => Result): Maybe<Result> {
-  return value instanceof Promise ? value.then(next) : next(value);
 }

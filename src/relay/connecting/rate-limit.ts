@@ -8,7 +8,7 @@ const WINDOW_MS = 1_000;
 /** Topics to enter that count like a frame: each takes 2 us, 8 to 12 with positions. */
 const TOPICS = 8;
 
-export class FrameCount {
+export class RateLimit {
   readonly #max: number;
   readonly #end: (connection: Connection, why: CloseName) => void;
   #windowEnds = 0;

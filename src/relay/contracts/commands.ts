@@ -1,5 +1,5 @@
 // What clients may ask of their connection, and what they are answered: the words between protocols and the relay.
-import type { Page } from "./engine";
+import type { HistoryPage } from "./engine";
 import type { Refusal } from "./errors";
 import type { ClientInfo, Position, Publication } from "./publication";
 
@@ -75,7 +75,7 @@ export type SessionCommand =
 export type Command = TopicsCommand | SessionCommand;
 
 /** What became of one topic of a command. */
-export interface Entered {
+export interface SubscribeResult {
   readonly topic: string;
   /** The newest position; undefined where the topic keeps no history. */
   readonly top: Position | undefined;
@@ -91,7 +91,7 @@ export interface Entered {
 type Ttl = number | undefined;
 
 /** A topic of a session, as its reply says it. */
-export interface Subscribed extends Entered {
+export interface Subscribed extends SubscribeResult {
   readonly ttl: Ttl;
   /** JSON text for the subscriber, from its token. */
   readonly data?: string | undefined;
@@ -119,7 +119,7 @@ export type Reply =
       readonly clients: number;
       readonly users: number;
     }
-  | { readonly kind: "history"; readonly id: number; readonly page: Page }
+  | { readonly kind: "history"; readonly id: number; readonly page: HistoryPage }
   | { readonly kind: "refreshed"; readonly id: number; readonly ttl: Ttl; readonly client: string }
   | { readonly kind: "refreshedTopic"; readonly id: number; readonly ttl: Ttl }
   | { readonly kind: "refused"; readonly id: number; readonly refusal: Refusal };

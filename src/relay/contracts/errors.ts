@@ -109,6 +109,42 @@ export function engineUnavailable(): Refusal {
   );
 }
 
+export function unknownConnection(): Refusal {
+  return new Refusal(
+    "unknown_connection",
+    "No registration has this id; it may have expired, been deleted or been used up. POST /register gives a new one.",
+  );
+}
+
+export function tooManyRegistrations(most: number): Refusal {
+  return new Refusal(
+    "too_many_registrations",
+    `${most} registrations wait for their clients to connect (BATON_REGISTRATIONS_MAX); try again when some have connected or expired.`,
+  );
+}
+
+export function tooManyUserConnections(most: number): Refusal {
+  return new Refusal(
+    "too_many_user_connections",
+    `This user has ${most} open connections, the most allowed (BATON_USER_CONNECTIONS_MAX); close or DELETE one first.`,
+  );
+}
+
+/** The key was used for something else. */
+export function keyConflict(): Refusal {
+  return new Refusal(
+    "idempotency_conflict",
+    "This idempotency key was used in this topic for another publication; take a new key for each publication.",
+  );
+}
+
+export function tooManyKeys(max: number): Refusal {
+  return new Refusal(
+    "too_many_idempotency_keys",
+    `${max} idempotency keys are remembered, the most allowed (BATON_IDEMPOTENCY_MAX); try again when some have expired, or publish without one.`,
+  );
+}
+
 export function tooManyConnections(most: number): Refusal {
   return new Refusal(
     "too_many_connections",

@@ -1,6 +1,6 @@
 // What the relay asks of a protocol: pure functions between frames and commands.
 // test/contract/protocol.test.ts is the same in tests, for every protocol.
-import type { Entered, Push, Reply, SessionCommand, TopicsCommand } from "./commands";
+import type { Push, Reply, SessionCommand, SubscribeResult, TopicsCommand } from "./commands";
 import type { CloseName, Refusal } from "./errors";
 import type { Position, Publication } from "./publication";
 
@@ -18,7 +18,7 @@ export interface Protocol {
   /** Short and without a colon: it begins the native topics of this protocol. */
   readonly name: string;
   /** Streams only go out: Server-Sent Events, or a response that goes on. */
-  readonly carrier: "socket" | "stream";
+  readonly transport: "socket" | "stream";
   /** Close codes and reasons of its own, in place of the table's. */
   readonly closes?: Readonly<Record<CloseName, { code: number; reason: string }>>;
   readonly session?: SessionFormat;
@@ -27,7 +27,7 @@ export interface Protocol {
   /** The frame that every subscriber gets: made once for each publication, not for each connection. */
   encodePublication(publication: Publication): string;
   /** The reply to a topics command. Not there: clients of this protocol know no positions and cannot resume. */
-  readonly encodeEntered?: (entered: readonly Entered[]) => string;
+  readonly encodeSubscribed?: (entered: readonly SubscribeResult[]) => string;
   /** The positions that a client gives in text when it opens a stream; what is none is passed over or refused as lost. */
   readonly decodeSince?: (
     text: string,

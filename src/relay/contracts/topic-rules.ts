@@ -12,6 +12,8 @@ export interface TopicRule {
   readonly historySize: number;
   /** How long each is kept; 0 for no history. */
   readonly historyTtlMs: number;
+  /** Whether any publication is kept at all. */
+  readonly keepsHistory: boolean;
   /** Whether it is known who is in the topic. */
   readonly presence: boolean;
   /** Whether those in it are told who comes and goes. */
@@ -20,8 +22,11 @@ export interface TopicRule {
   readonly allow: Readonly<Partial<Record<Action, Allowed>>>;
 }
 
+/** What a rule says; the rest follows from it. */
+export type RuleSettings = Omit<TopicRule, "keepsHistory">;
+
 /** By prefix; what a rule does not say is as for all other topics. */
-export type RulesByPrefix = Readonly<Record<string, Partial<TopicRule>>>;
+export type RulesByPrefix = Readonly<Record<string, Partial<RuleSettings>>>;
 
 export class TopicRules {
   readonly #others: TopicRule;
@@ -31,14 +36,14 @@ export class TopicRules {
 
   /** `others` are the topics that no rule is for; with `namedOnly` those of them with a ":" are unknown. */
   constructor(
-    others: Pick<TopicRule, "historySize" | "historyTtlMs"> & Partial<TopicRule>,
+    others: Pick<RuleSettings, "historySize" | "historyTtlMs"> & Partial<RuleSettings>,
     byPrefix: RulesByPrefix = {},
     namedOnly = false,
   ) {
     this.#namedOnly = namedOnly;
-    this.#others = { presence: false, joinLeave: false, allow: {}, ...others };
+    this.#others = topicRule({ presence: false, joinLeave: false, allow: {}, ...others });
     this.#rules = Object.entries(byPrefix)
-      .map(([prefix, rule]) => [prefix, { ...this.#others, ...rule }] as const)
+      .map(([prefix, rule]) => [prefix, topicRule({ ...this.#others, ...rule })] as const)
       .toSorted(([a], [b]) => b.length - a.length);
   }
 
@@ -64,4 +69,8 @@ export class TopicRules {
       this.#rules.find(([prefix]) => prefix !== "" && name.startsWith(prefix))?.[1];
     return fits(topic) ?? (topic.startsWith("$") ? fits(topic.slice(1)) : undefined);
   }
+}
+
+function topicRule(rule: RuleSettings): TopicRule {
+  return { ...rule, keepsHistory: rule.historySize > 0 && rule.historyTtlMs > 0 };
 }

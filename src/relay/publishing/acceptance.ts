@@ -19,7 +19,10 @@ export interface PublishCommand {
 }
 
 /** The publication that is asked for. Cost: the length of its text. */
-export function accept(command: PublishCommand, messageBytes: number): Publication | Refusal {
+export function toPublication(
+  command: PublishCommand,
+  messageBytes: number,
+): Publication | Refusal {
   const { topic, message, data, user_id, except, idempotency_key, tags } = command;
   if ((message === undefined) === (data === undefined)) {
     return new Refusal("invalid_body", "Give either message (text) or data (any JSON).");
@@ -38,12 +41,12 @@ export function accept(command: PublishCommand, messageBytes: number): Publicati
 }
 
 /** The same publication for each of many topics. Cost: the length of its text, once, and the topics. */
-export function acceptAll(
+export function toPublications(
   topics: readonly string[],
   command: Omit<PublishCommand, "topic">,
   messageBytes: number,
 ): readonly (Publication | Refusal)[] {
-  const accepted = accept({ ...command, topic: "any" }, messageBytes);
+  const accepted = toPublication({ ...command, topic: "any" }, messageBytes);
   if (accepted instanceof Refusal) return topics.map(() => accepted);
   return topics.map((topic) => checkTopic(topic) ?? { ...accepted, topic });
 }

@@ -5,13 +5,13 @@ import type { Protocol } from "../contracts/protocol";
 import type { Publication } from "../contracts/publication";
 import type { Recovery } from "../recovery/recovery";
 import type { Connection } from "../state/connection";
-import type { Registry } from "../state/registry";
+import type { Connections } from "../state/registry";
 import type { Topic } from "../state/topic";
 import type { Topics } from "../topics/topics";
 
 export interface DeliveryOptions {
   readonly topics: Topics;
-  readonly registry: Registry;
+  readonly registry: Connections;
   readonly recovery: Recovery;
   readonly backpressureBytes: number;
   readonly end: (connection: Connection, why: CloseName) => void;

@@ -4,12 +4,12 @@ import type { Engine } from "../contracts/engine";
 import { Refusal } from "../contracts/errors";
 import type { Limits } from "../contracts/limits";
 import type { Publication, Published } from "../contracts/publication";
-import { accept, type PublishCommand } from "./acceptance";
+import { type PublishCommand, toPublication } from "./acceptance";
 
 /** About what a publication takes beside its data while the engine has it. */
 const OVERHEAD_BYTES = 512;
 
-export class Intake {
+export class Publisher {
   readonly #engine: Engine;
   readonly #limits: Limits;
   /** What the engine has taken and not yet answered: bytes, at two for each character. */
@@ -22,7 +22,7 @@ export class Intake {
 
   /** What a publisher asks for; refuses what cannot be. Rejects if the engine fails. */
   take(command: PublishCommand): Published | Refusal | Promise<Published | Refusal> {
-    const publication = accept(command, this.#limits.messageBytes);
+    const publication = toPublication(command, this.#limits.messageBytes);
     if (publication instanceof Refusal) return publication;
     return this.publish(publication, command.idempotency_key);
   }

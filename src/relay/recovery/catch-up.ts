@@ -1,7 +1,7 @@
 // Gives a connection what it missed of a topic, as fast as it reads, then what the topic's tail has beyond that, and
 // in the same turn subscribes it natively.
 
-import { type Engine, isWhole, type Page } from "../contracts/engine";
+import { type Engine, type HistoryPage, isWhole } from "../contracts/engine";
 import type { CloseName } from "../contracts/errors";
 import type { Publication } from "../contracts/publication";
 import type { Connection } from "../state/connection";
@@ -48,7 +48,7 @@ export class CatchUp {
   }
 
   /** Sends what the page has, as far as there is room; at its end, the tail, and subscribes. */
-  step(connection: Connection, progress: Progress, entrance: Entrance, page: Page): void {
+  step(connection: Connection, progress: Progress, entrance: Entrance, page: HistoryPage): void {
     entrance.begun = true;
     entrance.held = false;
     for (const publication of page.publications) {

@@ -1,6 +1,6 @@
 // Reads history for a connection, and keeps its later commands in order meanwhile.
 
-import { EngineUnavailable, type Page } from "../contracts/engine";
+import { EngineUnavailable, type HistoryPage } from "../contracts/engine";
 import type { CloseName } from "../contracts/errors";
 import type { Position } from "../contracts/publication";
 import type { Connection } from "../state/connection";
@@ -44,10 +44,10 @@ export class Reading {
   read(
     connection: Connection,
     progress: Progress,
-    reads: () => (Page | Promise<Page>)[],
-    done: (pages: readonly Page[] | undefined) => void,
+    reads: () => (HistoryPage | Promise<HistoryPage>)[],
+    done: (pages: readonly HistoryPage[] | undefined) => void,
   ): Promise<void> | undefined {
-    let pages: (Page | Promise<Page>)[];
+    let pages: (HistoryPage | Promise<HistoryPage>)[];
     try {
       pages = reads();
     } catch (error) {
@@ -56,11 +56,11 @@ export class Reading {
       return undefined;
     }
     if (pages.every((page) => !(page instanceof Promise))) {
-      done(pages as Page[]);
+      done(pages as HistoryPage[]);
       return undefined;
     }
     progress.reads++;
-    const goOn = (read: readonly Page[] | undefined): void => {
+    const goOn = (read: readonly HistoryPage[] | undefined): void => {
       if (connection.progress !== progress) return;
       progress.reads--;
       done(read);

@@ -2,8 +2,8 @@
 // A connection follows the topic first, then history is read; in ONE synchronous step it gets that page, then what
 // the topic's tail has beyond it, and is subscribed natively. Never a part: what cannot be whole is refused.
 
-import type { Entered } from "../contracts/commands";
-import type { Engine, Page } from "../contracts/engine";
+import type { SubscribeResult } from "../contracts/commands";
+import type { Engine, HistoryPage } from "../contracts/engine";
 import { type CloseName, engineUnavailable } from "../contracts/errors";
 import type { Position, Publication } from "../contracts/publication";
 import type { Connection } from "../state/connection";
@@ -37,13 +37,13 @@ export interface Entry {
   /** What was missed goes into the reply as far as there is room, instead of after it. */
   readonly carries: boolean;
   /** The frame that says what became of the topics; undefined: nothing shall. */
-  reply(entered: readonly Entered[]): string | undefined;
+  reply(entered: readonly SubscribeResult[]): string | undefined;
   /** The frame that says that the engine is out of reach. */
   failed(): string;
 }
 
 /** A page for those who missed nothing, or get nothing of it. */
-const NOTHING: Page = { top: undefined, publications: [] };
+const NOTHING: HistoryPage = { top: undefined, publications: [] };
 
 export class Recovery {
   readonly #options: RecoveryOptions;
@@ -84,7 +84,7 @@ export class Recovery {
     this.enter(connection, progress, [...names], since, {
       only: true,
       carries: false,
-      reply: (entered) => protocol.encodeEntered?.(entered) ?? "",
+      reply: (entered) => protocol.encodeSubscribed?.(entered) ?? "",
       failed: () => protocol.encodeError(engineUnavailable()),
     });
   }
@@ -126,7 +126,7 @@ export class Recovery {
    */
   #failed(connection: Connection, progress: Progress, entry: Entry): void {
     const { protocol, session, topics } = connection;
-    const isStream = session === undefined && protocol.carrier === "stream";
+    const isStream = session === undefined && protocol.transport === "stream";
     if (!isStream && !this.#options.send(connection, entry.failed())) return;
     const hasSome = topics.length > 0 || progress.entrances.some(({ begun }) => begun);
     if (session === undefined && !hasSome) this.#options.end(connection, "position_lost");
@@ -231,15 +231,15 @@ export class Recovery {
     progress: Progress,
     names: readonly string[],
     since: Since,
-    pages: readonly Page[],
+    pages: readonly HistoryPage[],
     entry: Entry,
   ): void {
     this.holding.delete(connection);
-    const entered: Entered[] = [];
-    const ways: [Entrance, Page][] = [];
+    const entered: SubscribeResult[] = [];
+    const ways: [Entrance, HistoryPage][] = [];
     const carrying = new Carrying(entry.carries ? this.#options.backpressureBytes / 4 : 0);
     for (const [i, name] of names.entries()) {
-      const page = pages[i] as Page;
+      const page = pages[i] as HistoryPage;
       const given = since.get(name);
       const entrance = progress.entrances.find(({ topic }) => topic.name === name);
       if (entrance !== undefined && !entrance.begun) {
@@ -274,9 +274,9 @@ export class Recovery {
     progress: Progress,
     name: string,
     entrance: Entrance | undefined,
-    page: Page,
+    page: HistoryPage,
     given: Position | undefined,
-  ): Entered {
+  ): SubscribeResult {
     const topic = this.#topics.get(name);
     const top = topic?.position ?? page.top;
     if (entrance !== undefined) {

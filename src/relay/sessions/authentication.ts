@@ -7,26 +7,26 @@ import type { Limits } from "../contracts/limits";
 import type { Position } from "../contracts/publication";
 import type { TopicRules } from "../contracts/topic-rules";
 import type { Connection } from "../state/connection";
-import type { Registry } from "../state/registry";
+import type { Connections } from "../state/registry";
 import { endOf, type Session } from "../state/session";
 import {
-  type Authority,
   type ConnectionClaims,
+  type Permissions,
   personalTopic,
   problemOf,
   type TokenProblem,
   type TopicClaims,
 } from "../topics/permissions";
 import { encodeReply, type Replies } from "./replies";
-import type { Subscribing } from "./subscriptions";
+import type { SessionSubscriptions } from "./subscriptions";
 
-export interface CredentialsOptions {
-  readonly authority: Authority;
+export interface AuthenticationOptions {
+  readonly authority: Permissions;
   readonly rules: TopicRules;
   readonly limits: Limits;
-  readonly registry: Registry;
+  readonly registry: Connections;
   readonly registrations: Registrations;
-  readonly subscribing: Subscribing;
+  readonly subscribing: SessionSubscriptions;
   readonly replies: Replies;
   /** Whether each known user has a topic of its own, "#" before its name. */
   readonly personalTopics: boolean;
@@ -41,10 +41,10 @@ export interface CredentialsOptions {
 
 type Of<Kind> = Extract<SessionCommand, { kind: Kind }>;
 
-export class Credentials {
-  readonly #options: CredentialsOptions;
+export class Authentication {
+  readonly #options: AuthenticationOptions;
 
-  constructor(options: CredentialsOptions) {
+  constructor(options: AuthenticationOptions) {
     this.#options = options;
   }
 
@@ -89,13 +89,13 @@ export class Credentials {
     const goOn = (crowded: Refusal | undefined) => {
       if (connection.session !== session) {
         // It has ended meanwhile.
-        if (crowded === undefined) registrations.release(connection.id, 0, false);
+        if (crowded === undefined) registrations.release(connection.id, 0, "end");
       } else if (crowded === undefined) {
         return this.#enter(connection, session, command, claims);
       } else this.#options.end(connection, "too_many_connections");
       return undefined;
     };
-    const held = registrations.hold(connection.id, claims.user);
+    const held = registrations.own(connection.id, claims.user);
     return held instanceof Promise ? held.then(goOn) : goOn(held);
   }
 
@@ -123,7 +123,7 @@ export class Credentials {
       const info = claims.topics.get(name)?.info;
       session.topics.set(name, { info, expiresAt: Number.POSITIVE_INFINITY });
     }
-    const isStream = connection.protocol.carrier === "stream";
+    const isStream = connection.protocol.transport === "stream";
     return subscribing.enter(connection, session, [...names], since, {
       carries: true,
       entered: (entered) =>

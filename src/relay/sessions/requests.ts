@@ -1,27 +1,27 @@
 // What connected sessions ask of topics beside being in them: to publish, who is there, what was published.
 
 import type { SessionCommand } from "../contracts/commands";
-import type { Engine, Page } from "../contracts/engine";
+import type { Engine, HistoryPage } from "../contracts/engine";
 import { notAvailable, Refusal } from "../contracts/errors";
 import type { Limits } from "../contracts/limits";
 import type { TopicRules } from "../contracts/topic-rules";
-import { accept } from "../publishing/acceptance";
-import type { Intake } from "../publishing/publisher";
+import { toPublication } from "../publishing/acceptance";
+import type { Publisher } from "../publishing/publisher";
 import { type Connection, infoOf } from "../state/connection";
 import { checkTopic } from "../text/checks";
-import type { Authority } from "../topics/permissions";
+import type { Permissions } from "../topics/permissions";
 import type { Presence } from "../topics/presence";
 import type { Replies } from "./replies";
 
 /** Publications in one reply. */
 const HISTORY_MAX = 300;
 
-export interface AskingOptions {
-  readonly authority: Authority;
+export interface SessionRequestsOptions {
+  readonly authority: Permissions;
   readonly rules: TopicRules;
   readonly limits: Limits;
   readonly engine: Engine;
-  readonly intake: Intake;
+  readonly intake: Publisher;
   readonly presence: Presence;
   readonly replies: Replies;
 }
@@ -29,7 +29,10 @@ export interface AskingOptions {
 type Of<Kind> = Extract<SessionCommand, { kind: Kind }>;
 
 /** As many of them as may wait for one client, one at least: it asks on from there. */
-function firstOf(publications: Page["publications"], bytes: number): Page["publications"] {
+function firstOf(
+  publications: HistoryPage["publications"],
+  bytes: number,
+): HistoryPage["publications"] {
   let size = 0;
   const end = publications.findIndex(({ data }, i) => {
     size += data.length;
@@ -38,16 +41,16 @@ function firstOf(publications: Page["publications"], bytes: number): Page["publi
   return end < 0 ? publications : publications.slice(0, end);
 }
 
-export class Asking {
-  readonly #options: AskingOptions;
+export class SessionRequests {
+  readonly #options: SessionRequestsOptions;
 
-  constructor(options: AskingOptions) {
+  constructor(options: SessionRequestsOptions) {
     this.#options = options;
   }
 
   publish(connection: Connection, { id, topic, data }: Of<"publish">): Promise<void> | undefined {
     const { authority, intake, limits, replies, rules } = this.#options;
-    const publication = accept({ topic, data }, limits.messageBytes);
+    const publication = toPublication({ topic, data }, limits.messageBytes);
     const refusal =
       publication instanceof Refusal
         ? publication
@@ -85,11 +88,11 @@ export class Asking {
   history(connection: Connection, command: Of<"history">): Promise<void> | undefined {
     const { id, topic, since, reverse } = command;
     const { rules, authority, engine, replies } = this.#options;
-    const { historySize, historyTtlMs } = rules.of(topic);
+    const { keepsHistory } = rules.of(topic);
     const refusal =
       checkTopic(topic) ??
       rules.check(topic) ??
-      (historySize > 0 && historyTtlMs > 0 ? undefined : notAvailable()) ??
+      (keepsHistory ? undefined : notAvailable()) ??
       authority.check(connection, "history", topic) ??
       (reverse && since?.offset === 0
         ? new Refusal("invalid_body", "Nothing is before offset 0.")
@@ -100,7 +103,7 @@ export class Asking {
     }
     const limit = command.limit < 0 ? HISTORY_MAX : Math.min(command.limit, HISTORY_MAX);
     const page = engine.history(topic, { since: since?.offset, limit, reverse });
-    const done = (found: Page) => {
+    const done = (found: HistoryPage) => {
       if (since !== undefined && since.epoch !== "" && since.epoch !== found.top?.epoch) {
         replies.refuse(connection, id, new Refusal("unrecoverable_position", "Another epoch."));
         return;

@@ -9,10 +9,10 @@ import type { Connection } from "../state/connection";
 import { endOf, type Session } from "../state/session";
 import { newProgress } from "../state/subscription";
 import { KeysUnavailable } from "../topics/permissions";
-import { Credentials, type CredentialsOptions } from "./authentication";
+import { Authentication, type AuthenticationOptions } from "./authentication";
 import { Replies } from "./replies";
-import { Asking, type AskingOptions } from "./requests";
-import { Subscribing, type SubscribingOptions } from "./subscriptions";
+import { SessionRequests, type SessionRequestsOptions } from "./requests";
+import { SessionSubscriptions, type SessionSubscriptionsOptions } from "./subscriptions";
 
 /** How long a client may take to say who it is. */
 const STALE_MS = 10_000;
@@ -28,7 +28,7 @@ const TURN_MAX = 64;
 
 export interface SessionsOptions
   extends Omit<
-    AskingOptions & CredentialsOptions & SubscribingOptions,
+    SessionRequestsOptions & AuthenticationOptions & SessionSubscriptionsOptions,
     "replies" | "subscribing" | "connected"
   > {
   readonly delivery: Delivery;
@@ -40,9 +40,9 @@ export interface SessionsOptions
 export class Sessions {
   readonly #options: SessionsOptions;
   readonly #replies: Replies;
-  readonly #credentials: Credentials;
-  readonly #asking: Asking;
-  readonly subscribing: Subscribing;
+  readonly #credentials: Authentication;
+  readonly #asking: SessionRequests;
+  readonly subscribing: SessionSubscriptions;
   /** Those that have not said who they are: not in the registry yet. */
   readonly #opened = new Set<Connection>();
   /** Those whose commands come by another way than their own. */
@@ -52,9 +52,9 @@ export class Sessions {
     this.#options = options;
     const replies = new Replies(options.delivery);
     this.#replies = replies;
-    this.subscribing = new Subscribing({ ...options, replies });
-    this.#asking = new Asking({ ...options, replies });
-    this.#credentials = new Credentials({
+    this.subscribing = new SessionSubscriptions({ ...options, replies });
+    this.#asking = new SessionRequests({ ...options, replies });
+    this.#credentials = new Authentication({
       ...options,
       replies,
       subscribing: this.subscribing,
@@ -79,7 +79,7 @@ export class Sessions {
     this.#opened.add(connection);
     connection.progress = newProgress();
     const secret = this.#options.newId();
-    if (connection.protocol.carrier === "stream") this.#secrets.set(secret, connection);
+    if (connection.protocol.transport === "stream") this.#secrets.set(secret, connection);
     connection.session = {
       secret,
       state: "opened",

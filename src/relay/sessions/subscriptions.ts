@@ -1,6 +1,6 @@
 // Topics of sessions, one by one: subscribing with or without a token, leaving, and what the backend does for them.
 
-import type { Entered, SessionCommand, Subscribed } from "../contracts/commands";
+import type { SessionCommand, Subscribed, SubscribeResult } from "../contracts/commands";
 import { EngineUnavailable } from "../contracts/engine";
 import { type CloseName, engineUnavailable, Refusal } from "../contracts/errors";
 import type { Limits } from "../contracts/limits";
@@ -12,15 +12,15 @@ import type { Connection } from "../state/connection";
 import { endOf, type Session } from "../state/session";
 import { checkTopic } from "../text/checks";
 import {
-  type Authority,
+  type Permissions,
   problemOf,
   type TokenProblem,
   type TopicClaims,
 } from "../topics/permissions";
 import { encodeReply, type Replies } from "./replies";
 
-export interface SubscribingOptions {
-  readonly authority: Authority;
+export interface SessionSubscriptionsOptions {
+  readonly authority: Permissions;
   readonly rules: TopicRules;
   readonly limits: Limits;
   readonly recovery: Recovery;
@@ -31,7 +31,7 @@ export interface SubscribingOptions {
 }
 
 /** A topic that the backend gives a session. */
-export interface Gift {
+export interface ServerSubscription {
   readonly topic: string;
   /** JSON text that others see. */
   readonly info?: string | undefined;
@@ -48,14 +48,14 @@ export interface Telling {
   /** The frame has what was missed, as far as there is room. */
   readonly carries: boolean;
   /** A frame; undefined when it shall not have them. */
-  readonly entered: (entered: readonly Entered[]) => string | undefined;
+  readonly entered: (entered: readonly SubscribeResult[]) => string | undefined;
   readonly failed: () => string;
 }
 
-export class Subscribing {
-  readonly #options: SubscribingOptions;
+export class SessionSubscriptions {
+  readonly #options: SessionSubscriptionsOptions;
 
-  constructor(options: SubscribingOptions) {
+  constructor(options: SessionSubscriptionsOptions) {
     this.#options = options;
   }
 
@@ -103,7 +103,7 @@ export class Subscribing {
     return this.enter(connection, session, [topic], since, {
       carries: true,
       entered: ([entered]) => {
-        const subscribed: Subscribed = { ...(entered as Entered), ttl, data };
+        const subscribed: Subscribed = { ...(entered as SubscribeResult), ttl, data };
         // Where no history is kept there is no position to insist on.
         const lost = subscribed.recovered === false && subscribed.top !== undefined;
         if (!(resumption.orNothing && lost)) {
@@ -170,7 +170,7 @@ export class Subscribing {
    * Brings a session into a topic on the backend's account, and tells it. Refuses `invalid_topic`,
    * `already_subscribed`, `too_many_topics`. Fails with EngineUnavailable.
    */
-  give(connection: Connection, gift: Gift): Promise<void> | Refusal | undefined {
+  give(connection: Connection, gift: ServerSubscription): Promise<void> | Refusal | undefined {
     const { session, protocol } = connection;
     if (session === undefined) return undefined;
     const { topic, info, data, ttl, since } = gift;
@@ -182,7 +182,7 @@ export class Subscribing {
       // A push has no place for it.
       carries: false,
       entered: ([entered]) => {
-        const subscribed = { ...(entered as Entered), ttl: undefined, data };
+        const subscribed = { ...(entered as SubscribeResult), ttl: undefined, data };
         return protocol.session?.encodePush({ kind: "subscribed", subscribed });
       },
       failed: () => {

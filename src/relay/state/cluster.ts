@@ -13,7 +13,7 @@ export interface ClusterOptions {
 }
 
 /** What a node does when another one tells it, or answers when it asks. */
-export type Hearer = (body: never) => unknown;
+export type Handler = (body: never) => unknown;
 
 interface Message {
   readonly kind: string;
@@ -34,7 +34,7 @@ const ANSWER = "answer";
 
 export class Cluster {
   readonly #options: ClusterOptions;
-  readonly #hearers = new Map<string, Hearer>();
+  readonly #hearers = new Map<string, Handler>();
   readonly #questions = new Map<number, Question>();
   #number = 0;
 
@@ -43,17 +43,17 @@ export class Cluster {
   }
 
   /** What this node does with messages of this kind. */
-  on<Body>(kind: string, hear: (body: Body) => unknown): void {
-    this.#hearers.set(kind, hear as Hearer);
+  handle<Body>(kind: string, hear: (body: Body) => unknown): void {
+    this.#hearers.set(kind, hear as Handler);
   }
 
   /** To every other node; whether it arrives, nobody knows. */
-  tell(kind: string, body: unknown): void {
+  notify(kind: string, body: unknown): void {
     this.#send({ kind, body }).catch(() => {});
   }
 
   /** Asks every other node; those that are silent are left out. Rejects with EngineUnavailable. */
-  async ask<Answer>(kind: string, body: unknown): Promise<readonly Answer[]> {
+  async request<Answer>(kind: string, body: unknown): Promise<readonly Answer[]> {
     const number = ++this.#number;
     const { node, after } = this.#options;
     const all = Promise.withResolvers<void>();
@@ -76,7 +76,7 @@ export class Cluster {
   }
 
   /** A message of another node. Anything that is none is passed over. */
-  heard(text: string): void {
+  receive(text: string): void {
     const { kind, body, from, number } = JSON.parse(text) as Message;
     if (kind === ANSWER) {
       if (from !== this.#options.node) return;
@@ -96,6 +96,6 @@ export class Cluster {
   }
 
   async #send(message: Message, to?: string): Promise<number> {
-    return this.#options.engine.tell(JSON.stringify(message), to);
+    return this.#options.engine.sendToNodes(JSON.stringify(message), to);
   }
 }

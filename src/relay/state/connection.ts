@@ -21,7 +21,7 @@ export interface Socket {
 }
 
 /** Native fan-out: sends `frame` to every socket subscribed to `native`, at no cost in JavaScript for each. */
-export interface Outlet {
+export interface Transport {
   /** All but `except`, when it is given. */
   publish(native: string, frame: string, except?: Socket): unknown;
 }
@@ -51,7 +51,7 @@ export class Connection {
   /** Inbound frames in the current second. */
   frames = 0;
 
-  constructor({ id, user, topics, term }: Omit<Claimed, "elsewhere">, protocol: Protocol) {
+  constructor({ id, user, topics, term }: Omit<Claimed, "wasRemote">, protocol: Protocol) {
     this.id = id;
     this.user = user;
     this.protocol = protocol;

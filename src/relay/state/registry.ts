@@ -5,7 +5,7 @@ import type { Connection } from "./connection";
 /** How much later than another node's word the engine's answer may be heard, at least. */
 const LATE_MS = 5_000;
 
-export class Registry {
+export class Connections {
   /** Claimed for clients whose handshakes are under way: the terms. */
   readonly #claims = new Map<string, number[]>();
   #claimCount = 0;

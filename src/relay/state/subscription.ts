@@ -1,7 +1,7 @@
 // A connection's way into a topic: where it begins, how far it is, and what it is owed.
 
-import type { Entered, TopicsCommand } from "../contracts/commands";
-import { isWhole, type Page } from "../contracts/engine";
+import type { SubscribeResult, TopicsCommand } from "../contracts/commands";
+import { type HistoryPage, isWhole } from "../contracts/engine";
 import { ANY_EPOCH, type Position } from "../contracts/publication";
 import type { Topic } from "./topic";
 
@@ -39,7 +39,11 @@ export function newProgress(): Progress {
 }
 
 /** From where a connection that has got nothing yet goes on, and whether that is from where it wants. */
-export function outset(entrance: Entrance, page: Page, given: Position | undefined): Entered {
+export function outset(
+  entrance: Entrance,
+  page: HistoryPage,
+  given: Position | undefined,
+): SubscribeResult {
   const { top } = page;
   const topic = entrance.topic.name;
   // Held ones are given all since they began, if it is known where that was.
@@ -61,7 +65,7 @@ export function already(
   at: Position | undefined,
   top: Position | undefined,
   given: Position | undefined,
-): Entered {
+): SubscribeResult {
   if (given === undefined) return { topic, top, at };
   const recovered =
     from !== undefined &&

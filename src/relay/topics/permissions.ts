@@ -35,14 +35,14 @@ export type TokenProblem = "invalid" | "expired";
 export class KeysUnavailable extends Error {}
 
 /** Checks tokens; edge/access/tokens.ts is the real one. Rejects with KeysUnavailable. */
-export interface TokenCheck {
+export interface TokenVerifier {
   connection(token: string): Promise<ConnectionClaims | TokenProblem>;
   topic(token: string): Promise<TopicClaims | TokenProblem>;
 }
 
-export interface AuthorityOptions {
+export interface PermissionsOptions {
   /** Undefined: there is no key to check tokens with. */
-  readonly tokens: TokenCheck | undefined;
+  readonly tokens: TokenVerifier | undefined;
   /** Neither API keys nor tokens are configured: whoever reaches the relay may do anything. */
   readonly isOpen: boolean;
   /** Whether a client without a token may connect, as the anonymous user. */
@@ -50,10 +50,10 @@ export interface AuthorityOptions {
   readonly rules: TopicRules;
 }
 
-export class Authority {
-  readonly #options: AuthorityOptions;
+export class Permissions {
+  readonly #options: PermissionsOptions;
 
-  constructor(options: AuthorityOptions) {
+  constructor(options: PermissionsOptions) {
     this.#options = options;
   }
 

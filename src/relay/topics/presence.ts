@@ -29,8 +29,8 @@ export class Presence {
 
   constructor(options: PresenceOptions) {
     this.#options = options;
-    options.cluster.on("presence", (topic: string) => this.#clients(topic));
-    options.cluster.on("presence counts", (topic: string): Counted => {
+    options.cluster.handle("presence", (topic: string) => this.#clients(topic));
+    options.cluster.handle("presence counts", (topic: string): Counted => {
       const room = this.#rooms.get(topic);
       return { clients: room?.clients.size ?? 0, users: [...(room?.users.keys() ?? [])] };
     });
@@ -66,13 +66,13 @@ export class Presence {
 
   /** On all nodes. Cost: the clients in the topic. Rejects with EngineUnavailable. */
   async clients(topic: string): Promise<readonly ClientInfo[]> {
-    const others = await this.#options.cluster.ask<readonly ClientInfo[]>("presence", topic);
+    const others = await this.#options.cluster.request<readonly ClientInfo[]>("presence", topic);
     return [...this.#clients(topic), ...others.flat()];
   }
 
   /** On all nodes. In constant time where there is one, else in proportion to the users. Rejects with EngineUnavailable. */
   async counts(topic: string): Promise<PresenceCounts> {
-    const others = await this.#options.cluster.ask<Counted>("presence counts", topic);
+    const others = await this.#options.cluster.request<Counted>("presence counts", topic);
     const room = this.#rooms.get(topic);
     const here = { clients: room?.clients.size ?? 0, users: room?.users.size ?? 0 };
     if (others.length === 0) return here;

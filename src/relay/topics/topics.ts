@@ -6,14 +6,14 @@ import type { Engine } from "../contracts/engine";
 import type { Publication } from "../contracts/publication";
 import type { TopicRules } from "../contracts/topic-rules";
 import type { Cluster } from "../state/cluster";
-import type { Connection, Outlet, Socket } from "../state/connection";
+import type { Connection, Socket, Transport } from "../state/connection";
 import { type Audience, Topic } from "../state/topic";
 import { Presence } from "./presence";
 
 type JoinLeave = Extract<Push, { kind: "join" | "leave" }>;
 
 export interface TopicsOptions {
-  readonly outlet: Outlet;
+  readonly outlet: Transport;
   readonly rules: TopicRules;
   readonly engine: Engine;
   readonly cluster: Cluster;
@@ -30,7 +30,7 @@ export class Topics {
   constructor(options: TopicsOptions) {
     this.#options = options;
     this.presence = new Presence(options);
-    options.cluster.on("push", (push: JoinLeave) => {
+    options.cluster.handle("push", (push: JoinLeave) => {
       const topic = this.#topics.get(push.topic);
       if (topic !== undefined) this.#push(push, topic);
     });
@@ -121,7 +121,7 @@ export class Topics {
 
   #announce(push: JoinLeave, topic: Topic): void {
     this.#push(push, topic);
-    this.#options.cluster.tell("push", push);
+    this.#options.cluster.notify("push", push);
   }
 
   /** Native fan-out of a push to all of a topic's subscribers that have sessions. */

@@ -22,7 +22,7 @@ function routesOver(publish: () => Published | Promise<Published>) {
     registrations: new MemoryEngine(engineOptions()).registrations,
     follow() {},
     unfollow() {},
-    tell: () => 0,
+    sendToNodes: () => 0,
     start() {},
     publish,
     history: () => ({ top: undefined, publications: [] }),

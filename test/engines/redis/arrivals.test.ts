@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { Wave } from "../../../src/engines/batcher";
+import { Batcher } from "../../../src/engines/batcher";
 import { Arrivals } from "../../../src/engines/redis/following/arrivals";
 import { busy, until } from "../../support/wait";
 
@@ -28,7 +28,7 @@ const turn = () => new Promise<void>((done) => setImmediate(done));
 describe("what arrives over Redis", () => {
   test("is taken in its order, what came in one turn together", async () => {
     const taken = new Taken();
-    const arrivals = new Arrivals(new Wave());
+    const arrivals = new Arrivals(new Batcher());
     for (const name of ["a", "b", "c"]) arrivals.add(() => taken.take(name));
     expect(taken.groups).toEqual([]);
     await until("all to be taken", () => taken.groups.flat().length === 3);
@@ -37,7 +37,7 @@ describe("what arrives over Redis", () => {
 
   test("is taken as it comes while taking it costs nothing", async () => {
     const taken = new Taken();
-    const arrivals = new Arrivals(new Wave());
+    const arrivals = new Arrivals(new Batcher());
     const names = ["a", "b", "c", "d"];
     for (const [i, name] of names.entries()) {
       arrivals.add(() => taken.take(name));
@@ -48,7 +48,7 @@ describe("what arrives over Redis", () => {
 
   test("waits for the next wave while the sockets take one, so that several turns' leave together", async () => {
     const taken = new Taken();
-    const arrivals = new Arrivals(new Wave());
+    const arrivals = new Arrivals(new Batcher());
     const slow = (name: string) => () => {
       taken.take(name);
       busy(WORK_MS);
@@ -67,7 +67,7 @@ describe("what arrives over Redis", () => {
 
   test("is handed on at once when its connection has broken", () => {
     const taken = new Taken();
-    const arrivals = new Arrivals(new Wave());
+    const arrivals = new Arrivals(new Batcher());
     for (const name of ["a", "b"]) arrivals.add(() => taken.take(name));
     arrivals.flush();
     expect(taken.groups).toEqual([["a", "b"]]);

@@ -94,7 +94,7 @@ describe("a server that cannot be reached", () => {
       one.publish("2", "t", "k2"),
       one.engine.history("t", { limit: 1 }),
       one.engine.registrations.claim("r"),
-      one.engine.tell("x"),
+      one.engine.sendToNodes("x"),
     ].map((call) =>
       Promise.resolve(call).then(
         () => undefined,
@@ -280,7 +280,7 @@ describe("a server that is started again", () => {
       return (await registrations.claim("r")) as { term: number };
     };
     const before = await claim();
-    registrations.release("r", before.term, false);
+    registrations.release("r", before.term, "end");
     await server.kill();
     await node.untilHealthy(false);
     await server.run();

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { type Arrival, Feed } from "../../../src/engines/redis/following/feed";
 import { closeGap } from "../../../src/engines/redis/following/gap";
-import type { Page, Range } from "../../../src/relay/contracts/engine";
+import type { HistoryPage, HistoryRange } from "../../../src/relay/contracts/engine";
 import type { Publication } from "../../../src/relay/contracts/publication";
 
 /** What the server keeps at most: gaps beyond it cannot be closed. */
@@ -38,7 +38,7 @@ class Server {
     return { epoch: this.epoch, offset: this.log.length };
   }
 
-  read = async (_: string, { since = 0, limit }: Range): Promise<Page> => {
+  read = async (_: string, { since = 0, limit }: HistoryRange): Promise<HistoryPage> => {
     const first = Math.max(since, this.log.length - KEPT);
     return { top: this.top, publications: this.log.slice(first, first + limit) };
   };

@@ -46,7 +46,7 @@ describe("a node that was out of reach of Redis", () => {
   test("ends connections whose registrations were deleted meanwhile, and keeps the others", () =>
     whileDeaf(
       async (_, two) => {
-        expect(await two.engine.registrations.remove("gone")).toEqual({ elsewhere: true });
+        expect(await two.engine.registrations.remove("gone")).toEqual({ wasRemote: true });
         expect(await two.engine.registrations.remove("gone")).toBeUndefined();
         expect(await two.engine.registrations.claim("gone")).toMatchObject(unknown);
       },
@@ -56,7 +56,7 @@ describe("a node that was out of reach of Redis", () => {
       async (one, two) => {
         await until("it to be told", () => one.ended.length > 0);
         expect(one.ended).toEqual([["gone", undefined]]);
-        expect(await claim(two, "kept")).toMatchObject({ elsewhere: true, user: "u" });
+        expect(await claim(two, "kept")).toMatchObject({ wasRemote: true, user: "u" });
       },
     ));
 
@@ -79,7 +79,8 @@ describe("a node that was out of reach of Redis", () => {
   test("tells what has ended meanwhile: it waits again, or is gone", () =>
     whileDeaf(
       async ({ engine }) => {
-        for (const [id, held] of terms) engine.registrations.release(id, held, id === "waits");
+        for (const [id, held] of terms)
+          engine.registrations.release(id, held, id === "waits" ? "wait" : "end");
       },
       async (one) => {
         for (const id of ["waits", "gone"]) terms.set(id, (await claim(one, id, "u")).term);
@@ -101,17 +102,17 @@ describe("a server that has lost its data", () => {
     await using nodes = await RedisNode.pair(server.url, server.url, { userConnectionsMax: 2 });
     const { one, two } = nodes;
     const held = await claim(one, "r", "u");
-    await one.engine.registrations.hold("s", "u");
+    await one.engine.registrations.own("s", "u");
     await two.engine.registrations.add({ id: "waiting", user: "v" });
     await server.command("FLUSHALL");
     expect(await two.engine.registrations.claim("waiting")).toMatchObject(unknown);
     await until("the count to be back", async () => {
-      const refused = await two.engine.registrations.hold("x", "u");
-      if (refused === undefined) two.engine.registrations.release("x", 0, false);
+      const refused = await two.engine.registrations.own("x", "u");
+      if (refused === undefined) two.engine.registrations.release("x", 0, "end");
       return refused !== undefined;
     });
     const again = await claim(two, "r");
-    expect(again).toMatchObject({ user: "u", topics: ["a"], elsewhere: true });
+    expect(again).toMatchObject({ user: "u", topics: ["a"], wasRemote: true });
     expect(again.term).toBeGreaterThan(held.term);
   });
 });
@@ -128,7 +129,7 @@ describe("a claim", () => {
     // It gets there, and the answer does not come back.
     proxy.latencyMs = 100;
     const { registrations } = one.engine;
-    const claims = [registrations.claim("r"), registrations.hold("s", "v")].map((call) =>
+    const claims = [registrations.claim("r"), registrations.own("s", "v")].map((call) =>
       Promise.resolve(call).catch((error: unknown) => error),
     );
     const holder = (id: string) => server.command("HGET", `${prefix}:registration:${id}`, "node");
@@ -141,8 +142,8 @@ describe("a claim", () => {
     await one.untilHealthy();
     await until("them to be given back", async () => (await holder("r")) === "");
     expect(await holder("s")).toBeNull();
-    expect(await two.engine.registrations.hold("y", "v")).toBeUndefined();
-    expect(await claim(two, "r")).toMatchObject({ user: "u", elsewhere: false });
+    expect(await two.engine.registrations.own("y", "v")).toBeUndefined();
+    expect(await claim(two, "r")).toMatchObject({ user: "u", wasRemote: false });
   });
 
   test("counts once for its user, however often and wherever it is made", async () => {
@@ -153,11 +154,11 @@ describe("a claim", () => {
     // Sweeps say what is held meanwhile.
     for (let i = 0; i < 200; i++) await claim(i % 3 === 0 ? two : one, "r");
     await Promise.all(Array.from({ length: 30 }, (_, i) => claim(i % 2 === 0 ? one : two, "r")));
-    expect(await one.engine.registrations.hold("s", "u")).toBeUndefined();
-    expect(await two.engine.registrations.hold("t", "u")).toMatchObject(crowded);
-    one.engine.registrations.release("s", 0, false);
+    expect(await one.engine.registrations.own("s", "u")).toBeUndefined();
+    expect(await two.engine.registrations.own("t", "u")).toMatchObject(crowded);
+    one.engine.registrations.release("s", 0, "end");
     await until("the place to be free", async () => {
-      return (await two.engine.registrations.hold("t", "u")) === undefined;
+      return (await two.engine.registrations.own("t", "u")) === undefined;
     });
   });
 
@@ -173,13 +174,13 @@ describe("a claim", () => {
     await server.command("HSET", `${prefix}:registration:r`, ...fields);
     for (const id of ["r", "s", "t"]) await server.command("HSET", `${prefix}:user:u`, id, "dead");
     await server.command("SET", `${prefix}:node:dead`, "1");
-    expect(await registrations.hold("x", "u")).toMatchObject(crowded);
+    expect(await registrations.own("x", "u")).toMatchObject(crowded);
     expect(await registrations.add({ id: "x", user: "u" })).toMatchObject(crowded);
     await server.command("DEL", `${prefix}:node:dead`);
-    expect(await claim(one, "r")).toMatchObject({ user: "u", elsewhere: true });
-    expect(await registrations.hold("x", "u")).toBeUndefined();
-    expect(await registrations.hold("y", "u")).toBeUndefined();
-    expect(await registrations.hold("z", "u")).toMatchObject(crowded);
+    expect(await claim(one, "r")).toMatchObject({ user: "u", wasRemote: true });
+    expect(await registrations.own("x", "u")).toBeUndefined();
+    expect(await registrations.own("y", "u")).toBeUndefined();
+    expect(await registrations.own("z", "u")).toMatchObject(crowded);
   });
 });
 
@@ -189,7 +190,7 @@ describe("what nodes tell each other", () => {
     await using nodes = await RedisNode.pair(url);
     const { one, two } = nodes;
     const texts = Array.from({ length: 100 }, (_, i) => `message ${i}\nwith two lines`);
-    for (const text of texts) expect(await one.engine.tell(text)).toBe(1);
+    for (const text of texts) expect(await one.engine.sendToNodes(text)).toBe(1);
     await until("all to arrive", () => two.told.length === texts.length);
     expect(two.told).toEqual(texts);
     expect(one.told).toEqual([]);
@@ -198,6 +199,6 @@ describe("what nodes tell each other", () => {
   test("is refused at once while Redis is out of reach", async () => {
     await using server = await RedisServer.absent();
     await using node = await RedisNode.start(server.url);
-    expect(node.engine.tell("x")).rejects.toBeInstanceOf(EngineUnavailable);
+    expect(node.engine.sendToNodes("x")).rejects.toBeInstanceOf(EngineUnavailable);
   });
 });

@@ -1,11 +1,11 @@
 // Which server a topic belongs to.
 import { expect, test } from "bun:test";
-import { Ring } from "../../../src/engines/redis/shard-map";
+import { ShardMap } from "../../../src/engines/redis/shard-map";
 
 const NAMES = Array.from({ length: 30_000 }, (_, i) => `topic:${i}`);
 const urls = (count: number) =>
   Array.from({ length: count }, (_, i) => `redis://10.0.0.${i + 1}:6379`);
-const ring = (list: readonly string[]) => new Ring(list, (url) => url);
+const ring = (list: readonly string[]) => new ShardMap(list, (url) => url);
 
 test("topics are shared out evenly", () => {
   for (const count of [2, 3, 7]) {

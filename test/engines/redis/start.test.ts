@@ -115,8 +115,8 @@ test("the rights that the README gives a user of Redis are enough", async () => 
   const { registrations } = one.engine;
   await registrations.add({ id: "r", user: "u" });
   expect(await registrations.claim("r")).toMatchObject({ user: "u" });
-  expect(await two.engine.registrations.remove("r")).toEqual({ elsewhere: true });
-  expect(await one.engine.tell("x")).toBe(1);
+  expect(await two.engine.registrations.remove("r")).toEqual({ wasRemote: true });
+  expect(await one.engine.sendToNodes("x")).toBe(1);
   await until("it to be found out", () => one.ended.length > 0);
 });
 

@@ -149,10 +149,10 @@ describe("what is left in Redis", () => {
       await registrations.add({ id, user: `u${i % 3}`, topics: ["a"] });
       if (i % 4 === 0) continue;
       const claimed = (await registrations.claim(id)) as { term: number };
-      if (i % 4 === 1) registrations.release(id, claimed.term, true);
+      if (i % 4 === 1) registrations.release(id, claimed.term, "wait");
       if (i % 4 === 2) await two.engine.registrations.remove(id);
-      await registrations.hold(`s${i}`, `u${i % 3}`);
-      if (i % 2 === 0) registrations.release(`s${i}`, 0, false);
+      await registrations.own(`s${i}`, `u${i % 3}`);
+      if (i % 2 === 0) registrations.release(`s${i}`, 0, "end");
     }
     for (const topic of ["a", "c", "asked for"]) await two.engine.history(topic, { limit: 10 });
     await one.engine.forget("b");
@@ -182,15 +182,15 @@ describe("what is left in Redis", () => {
     const options = { prefix, userConnectionsMax: 1, connectionsMax: 1, machine: "m" };
     await using one = await RedisNode.start(server.url, options);
     const two = await RedisNode.start(server.url, options);
-    expect(await two.engine.registrations.hold("s", "u")).toBeUndefined();
-    expect(await one.engine.registrations.hold("t", "u")).toMatchObject({
+    expect(await two.engine.registrations.own("s", "u")).toBeUndefined();
+    expect(await one.engine.registrations.own("t", "u")).toMatchObject({
       code: "too_many_user_connections",
     });
-    expect(await one.engine.registrations.hold("t", "v")).toMatchObject({
+    expect(await one.engine.registrations.own("t", "v")).toMatchObject({
       code: "too_many_connections",
     });
     await two[Symbol.asyncDispose]();
-    expect(await one.engine.registrations.hold("t", "u")).toBeUndefined();
+    expect(await one.engine.registrations.own("t", "u")).toBeUndefined();
   });
 
   test("E5: by those who ask for names and publish nothing, is nothing", async () => {

@@ -110,7 +110,7 @@ describe("after a restart", () => {
     expect(held).toMatchObject({ user: "1" });
     expect(engine.registrations.claim("removed")).toMatchObject({ code: "unknown_connection" });
     now = 60_000;
-    engine.registrations.release("held", held.term, true);
+    engine.registrations.release("held", held.term, "wait");
     now = 120_000;
     engine.sweep();
     engine.close();

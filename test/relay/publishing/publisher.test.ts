@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { Refusal } from "../../../src/relay/contracts/errors";
 import type { Published } from "../../../src/relay/contracts/publication";
-import { Intake } from "../../../src/relay/publishing/publisher";
+import { Publisher } from "../../../src/relay/publishing/publisher";
 import { AsyncEngine } from "../../support/async-engine";
 import { engineOptions, LIMITS, NOBODY } from "../../support/simulation";
 
@@ -13,7 +13,7 @@ test("E4: publications wait for the engine up to BATON_PENDING_BYTES, are refuse
     () => new Promise((resolve) => waiting.push(resolve)),
   );
   engine.start(NOBODY);
-  const intake = new Intake(engine, { ...LIMITS, pendingBytes: 100_000 });
+  const intake = new Publisher(engine, { ...LIMITS, pendingBytes: 100_000 });
   const publish = () => intake.take({ topic: "t", message: "x".repeat(1_000) });
   const taken: Promise<Published | Refusal>[] = [];
   let refused: Refusal | undefined;

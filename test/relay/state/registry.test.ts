@@ -2,13 +2,13 @@
 import { expect, test } from "bun:test";
 import { plain } from "../../../src/protocols/plain";
 import { Connection } from "../../../src/relay/state/connection";
-import { Registry } from "../../../src/relay/state/registry";
+import { Connections } from "../../../src/relay/state/registry";
 
 const connection = (term: number) =>
   new Connection({ id: "a", user: "1", topics: undefined, term }, plain);
 
 test("C1: a claim that a newer one has ended stays so, when word of an older one comes late", () => {
-  const registry = new Registry();
+  const registry = new Connections();
   registry.endClaims("a", 5);
   registry.endClaims("a", 3);
   for (const term of [2, 3, 4]) {
@@ -20,7 +20,7 @@ test("C1: a claim that a newer one has ended stays so, when word of an older one
 });
 
 test("C1: after a deletion no claim opens, whatever is heard later", () => {
-  const registry = new Registry();
+  const registry = new Connections();
   registry.endClaims("a", Number.POSITIVE_INFINITY);
   registry.endClaims("a", 3);
   registry.claim("a", 4);

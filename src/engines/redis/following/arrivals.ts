@@ -1,16 +1,16 @@
 // What a node hears of the topics that it follows, handed on in waves, as a supervisor hands it to its workers: while the
 // sockets take one wave, what arrives is kept for the next, and leaves in one send for each socket.
-import { type Wave, type Waver, watchTaking } from "../../batcher";
+import { type Batcher, type Flushable, watchTaking } from "../../batcher";
 
 const now = () => performance.now();
 
-export class Arrivals implements Waver {
-  readonly #wave: Wave;
+export class Arrivals implements Flushable {
+  readonly #wave: Batcher;
   #waiting: (() => void)[] = [];
   /** How long the last one took, with all that was sent, in ms. */
   #spentMs = 0;
 
-  constructor(wave: Wave) {
+  constructor(wave: Batcher) {
     this.#wave = wave;
   }
 

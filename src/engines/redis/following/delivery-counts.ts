@@ -10,7 +10,7 @@ interface Waiting {
 }
 
 /** By the call that publishes. */
-export class Counts {
+export class DeliveryCounts {
   /** Calls that are under way, with what is known already. */
   readonly #underWay = new Map<string, number | undefined>();
   /** Calls that were answered, in the order of their ends. */

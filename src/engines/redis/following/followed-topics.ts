@@ -1,12 +1,16 @@
 // The topics of one Redis server that this node follows: each is brought to where the server is before it delivers, brought back
 // after a lost connection, and compared with the server now and then, since a subscription cannot tell what it has missed.
-import { EngineUnavailable, type Page, type Range } from "../../../relay/contracts/engine";
+import {
+  EngineUnavailable,
+  type HistoryPage,
+  type HistoryRange,
+} from "../../../relay/contracts/engine";
 import type { Position } from "../../../relay/contracts/publication";
 import type { RedisLink } from "../server/link";
 import { arrivalOf } from "../server/wire";
 import { type Arrival, Feed } from "./feed";
 import { closeGap } from "./gap";
-import { Channels, type ChannelsOptions, slices } from "./subscriptions";
+import { slices, TopicSubscriptions, type TopicSubscriptionsOptions } from "./subscriptions";
 
 /** Topics in one look at their positions, and topics whose gaps are closed at once. */
 const POSITIONS_MAX = 250;
@@ -29,7 +33,7 @@ export interface Place extends Position {
   readonly before: number;
 }
 
-export interface FeedsOptions extends Pick<ChannelsOptions, "keys" | "wave"> {
+export interface FollowedTopicsOptions extends Pick<TopicSubscriptionsOptions, "keys" | "wave"> {
   /** Channels that are always heard, and what comes over them. */
   readonly inboxes: readonly string[];
   readonly heard: (message: string) => void;
@@ -37,7 +41,7 @@ export interface FeedsOptions extends Pick<ChannelsOptions, "keys" | "wave"> {
   readonly now: () => number | undefined;
   /** Where topics are, in their order; undefined for those without history. Rejects with EngineUnavailable, as `read` does. */
   readonly places: (asked: readonly Asked[]) => Promise<readonly (Place | undefined)[]>;
-  readonly read: (topic: string, range: Range) => Promise<Page>;
+  readonly read: (topic: string, range: HistoryRange) => Promise<HistoryPage>;
   readonly deliver: (arrival: Arrival) => void;
   readonly passedOver: (arrival: Arrival) => void;
   readonly lost: (topic: string) => void;
@@ -61,9 +65,9 @@ interface Followed {
   suspect: string | undefined;
 }
 
-export class Feeds {
-  readonly #options: FeedsOptions;
-  readonly #channels: Channels;
+export class FollowedTopics {
+  readonly #options: FollowedTopicsOptions;
+  readonly #channels: TopicSubscriptions;
   readonly #followed = new Map<string, Followed>();
   #isUp = false;
   #attempts = 0;
@@ -73,9 +77,9 @@ export class Feeds {
   #left = new Map<string, Position>();
   #leftEarlier = new Map<string, Position>();
 
-  constructor(options: FeedsOptions) {
+  constructor(options: FollowedTopicsOptions) {
     this.#options = options;
-    this.#channels = new Channels({
+    this.#channels = new TopicSubscriptions({
       keys: options.keys,
       wave: options.wave,
       always: options.inboxes,

@@ -1,5 +1,5 @@
 // Closes the gap between what was delivered of a topic here and where the server is.
-import { isWhole, type Page, type Range } from "../../../relay/contracts/engine";
+import { type HistoryPage, type HistoryRange, isWhole } from "../../../relay/contracts/engine";
 import type { Position } from "../../../relay/contracts/publication";
 import type { Feed } from "./feed";
 
@@ -13,7 +13,7 @@ const PAGE = 256;
 export async function closeGap(
   feed: Feed,
   top: Position | undefined,
-  read: (topic: string, range: Range) => Promise<Page>,
+  read: (topic: string, range: HistoryRange) => Promise<HistoryPage>,
   isOver: () => boolean,
 ): Promise<Position | undefined> {
   const begin = feed.position;

@@ -2,7 +2,7 @@
 // Changes go to the server in batches, one after the other, so that however fast topics are followed and left, what waits to be
 // said is never more than the difference.
 
-import type { Wave } from "../../batcher";
+import type { Batcher } from "../../batcher";
 import type { Keys } from "../server/keys";
 import type { RedisLink } from "../server/link";
 import { Arrivals } from "./arrivals";
@@ -11,10 +11,10 @@ import { Arrivals } from "./arrivals";
 const COMMAND_MAX = 1_000;
 const BATCH_MAX = 10_000;
 
-export interface ChannelsOptions {
+export interface TopicSubscriptionsOptions {
   readonly keys: Keys;
   /** That of all servers, in which messages of topics are handed on. */
-  readonly wave: Wave;
+  readonly wave: Batcher;
   /** At least one, or Bun's client leaves its mode with the last topic, and refuses what it is asked in that moment. */
   readonly always: readonly string[];
   readonly onAlways: (message: string) => void;
@@ -24,8 +24,8 @@ export interface ChannelsOptions {
   readonly heard: (topics: readonly string[]) => void;
 }
 
-export class Channels {
-  readonly #options: ChannelsOptions;
+export class TopicSubscriptions {
+  readonly #options: TopicSubscriptionsOptions;
   readonly #arrivals: Arrivals;
   #link: RedisLink | undefined;
   /** Topics whose channels the server was told. */
@@ -34,7 +34,7 @@ export class Channels {
   #changed = new Set<string>();
   #isBusy = false;
 
-  constructor(options: ChannelsOptions) {
+  constructor(options: TopicSubscriptionsOptions) {
     this.#options = options;
     this.#arrivals = new Arrivals(options.wave);
   }
