@@ -2,8 +2,8 @@
 // for each message.
 import { expect, test } from "bun:test";
 import { createLog, sanitized } from "../src/log";
-import { idOf, startRelay } from "./support/relay";
-import { SECRET, token } from "./support/sdk";
+import { SECRET, token } from "./support/clients/sdk";
+import { idOf, startRelay } from "./support/relay/test-relay";
 import { until } from "./support/wait";
 
 test("I4: shown() leaves nothing that moves a cursor, breaks a line or turns the reading direction", () => {

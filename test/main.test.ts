@@ -1,10 +1,11 @@
 // The process: its start, its signals, its exit codes. Rows F1, F6, F7, F10 and G20 of the fault catalogue.
+
 import { describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Client } from "./support/client";
-import { Folder } from "./support/engines";
-import { RelayProcess } from "./support/process";
+import { Client } from "./support/clients/client";
+import { Folder } from "./support/machine/folder";
+import { RelayProcess } from "./support/relay/relay-process";
 import { until } from "./support/wait";
 
 describe("the start", () => {

@@ -10,8 +10,8 @@ import { centrifuge } from "../src/protocols/centrifuge/json";
 import { CLOSES, type CloseName, ERRORS } from "../src/relay/contracts/errors";
 import { SETTINGS } from "../src/settings/definitions";
 import { readTopicsFile } from "../src/settings/topics-file";
-import { Client } from "./support/client";
-import { startRelay, type TestRelay } from "./support/relay";
+import { Client } from "./support/clients/client";
+import { startRelay, type TestRelay } from "./support/relay/test-relay";
 import { until, within } from "./support/wait";
 
 const root = join(import.meta.dir, "..");

@@ -12,8 +12,8 @@ import {
 import { Refusal } from "../../src/relay/contracts/errors";
 import type { Publication, Published } from "../../src/relay/contracts/publication";
 import { TopicRules } from "../../src/relay/contracts/topic-rules";
-import { Engines } from "../support/engines";
-import { engineOptions, NOBODY } from "../support/simulation";
+import { Engines } from "../support/engines/fresh-engines";
+import { engineOptions, NOBODY } from "../support/relay/simulation";
 
 for (const name of Object.keys(ENGINES)) {
   describe(`the ${name} engine`, () => {

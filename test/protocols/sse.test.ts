@@ -1,4 +1,5 @@
 // The wire of Server-Sent Events, read back by a parser that goes by the letter of the standard.
+
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { sse, sseJson } from "../../src/protocols/sse";
@@ -6,7 +7,7 @@ import type { SubscribeResult } from "../../src/relay/contracts/commands";
 import { Refusal } from "../../src/relay/contracts/errors";
 import { NO_EPOCH, type Position, type Publication } from "../../src/relay/contracts/publication";
 import { checkTopic } from "../../src/relay/text/checks";
-import { EventParser, parseEvents } from "../support/events";
+import { EventParser, parseEvents } from "../support/clients/event-parser";
 
 const aText = fc.string({ unit: "binary", maxLength: 200 });
 const aTopic = fc

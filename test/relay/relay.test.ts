@@ -3,8 +3,8 @@ import { json } from "../../src/protocols/json";
 import { plain } from "../../src/protocols/plain";
 import { sse } from "../../src/protocols/sse";
 import { Refusal } from "../../src/relay/contracts/errors";
-import { AsyncEngine } from "../support/async-engine";
-import { atHand, type FakeSocket, LIMITS, Simulation } from "../support/simulation";
+import { AsyncEngine } from "../support/engines/async-engine";
+import { atHand, type FakeSocket, LIMITS, Simulation } from "../support/relay/simulation";
 import { until } from "../support/wait";
 
 const code = (value: unknown): unknown => (value instanceof Refusal ? value.code : value);

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { TopicRules } from "../../src/relay/contracts/topic-rules";
 import { readSettings } from "../../src/settings/definitions";
-import { startRelay } from "../support/relay";
+import { startRelay } from "../support/relay/test-relay";
 
 let folder: string;
 beforeAll(() => {

@@ -1,11 +1,11 @@
 // A backend's library of Centrifugo as it comes from PyPI (cent), every method of it, against a relay with clients.
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { PythonProgram } from "../support/python";
-import { startRelay } from "../support/relay";
-import { SECRET, token } from "../support/sdk";
-import { SessionClient } from "../support/session-client";
-import { topicsFile } from "../support/topics-file";
+import { SECRET, token } from "../support/clients/sdk";
+import { SessionClient } from "../support/clients/session-client";
+import { PythonProgram } from "../support/machine/python-program";
+import { startRelay } from "../support/relay/test-relay";
+import { topicsFile } from "../support/relay/topics-file";
 
 test("cent finds all that it calls, as it knows it", async () => {
   const key = "a-long-enough-api-key";

@@ -2,8 +2,8 @@
 // cuts connections, and over a shutdown. Pages are of another origin than the relay.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { type Browser, chromium, type Page } from "playwright-core";
-import { RelayProcess } from "../support/process";
-import { TcpProxy } from "../support/proxy";
+import { TcpProxy } from "../support/machine/tcp-proxy";
+import { RelayProcess } from "../support/relay/relay-process";
 import { until } from "../support/wait";
 
 /** Runs in the browser: what a page would do, and a record of what it got. */

@@ -1,10 +1,10 @@
 // Faults that take their time: half requests that never end, floods, many connections. Rows A19, C12 and E2
 // of the fault catalogue. A bystander must notice nothing.
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { Client } from "../support/client";
-import { memoryKb } from "../support/memory";
-import { RelayProcess } from "../support/process";
-import { RawSocket } from "../support/raw";
+import { Client } from "../support/clients/client";
+import { RawSocket } from "../support/clients/raw-socket";
+import { memoryKb } from "../support/machine/memory";
+import { RelayProcess } from "../support/relay/relay-process";
 import { until } from "../support/wait";
 
 let relay: RelayProcess;

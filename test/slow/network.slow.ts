@@ -2,12 +2,12 @@
 // is quiet. Rows H1 to H4 of the fault catalogue. A bystander, who is connected without a proxy, must notice nothing.
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
-import { Client } from "../support/client";
-import { memoryKb } from "../support/memory";
-import { RelayProcess } from "../support/process";
-import { TcpProxy } from "../support/proxy";
-import { handshake, RawSocket } from "../support/raw";
-import { type Resuming, ResumingSocket, ResumingStream } from "../support/resuming";
+import { Client } from "../support/clients/client";
+import { handshake, RawSocket } from "../support/clients/raw-socket";
+import { type Resuming, ResumingSocket, ResumingStream } from "../support/clients/resuming-client";
+import { memoryKb } from "../support/machine/memory";
+import { TcpProxy } from "../support/machine/tcp-proxy";
+import { RelayProcess } from "../support/relay/relay-process";
 import { until } from "../support/wait";
 
 const LONG_MS = 60_000;

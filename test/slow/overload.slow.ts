@@ -1,14 +1,15 @@
 // More than the relay can take: descriptors, publications. Rows E1 and E4 of the fault catalogue; E2 is in
 // faults.slow.ts, E3 and E5 in recovery.slow.ts.
+
 import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { Client } from "../support/client";
-import { Folder } from "../support/engines";
-import { memoryKb } from "../support/memory";
-import { RelayProcess } from "../support/process";
-import { RawSocket } from "../support/raw";
-import { ResumingSocket } from "../support/resuming";
+import { Client } from "../support/clients/client";
+import { RawSocket } from "../support/clients/raw-socket";
+import { ResumingSocket } from "../support/clients/resuming-client";
+import { Folder } from "../support/machine/folder";
+import { memoryKb } from "../support/machine/memory";
+import { RelayProcess } from "../support/relay/relay-process";
 import { until } from "../support/wait";
 
 /** CPU time of a process until now, in ms. */

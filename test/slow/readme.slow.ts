@@ -3,10 +3,10 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { PythonProgram } from "../support/python";
-import { startRelay, type TestRelay } from "../support/relay";
-import { SECRET } from "../support/sdk";
-import { SessionClient } from "../support/session-client";
+import { SECRET } from "../support/clients/sdk";
+import { SessionClient } from "../support/clients/session-client";
+import { PythonProgram } from "../support/machine/python-program";
+import { startRelay, type TestRelay } from "../support/relay/test-relay";
 import { until } from "../support/wait";
 
 const readme = await Bun.file(join(import.meta.dir, "../../README.md")).text();

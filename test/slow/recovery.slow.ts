@@ -1,17 +1,17 @@
 // Recovery over a real network that fails: clients of every kind that come back must see everything once, in order.
 // Rows A15, C5, C8, D4, E3, E5 and H1 of the fault catalogue.
 import { describe, expect, test } from "bun:test";
-import { memoryKb } from "../support/memory";
-import { RelayProcess } from "../support/process";
-import { TcpProxy } from "../support/proxy";
-import { handshake, RawSocket } from "../support/raw";
+import { handshake, RawSocket } from "../support/clients/raw-socket";
 import {
   RegisteringSocket,
   type Resuming,
   type ResumingOptions,
   ResumingSocket,
   ResumingStream,
-} from "../support/resuming";
+} from "../support/clients/resuming-client";
+import { memoryKb } from "../support/machine/memory";
+import { TcpProxy } from "../support/machine/tcp-proxy";
+import { RelayProcess } from "../support/relay/relay-process";
 import { until } from "../support/wait";
 
 const KINDS = {

@@ -1,15 +1,21 @@
 // Two nodes over Redis, with publishers that try again and clients of all kinds, while Redis or a node is stopped, killed, emptied:
 // what was acknowledged is delivered or recovered, or its clients are told that it is not; nothing twice, everything in order.
 // Rows F2, F11, G2 to G6 and G8 of the fault catalogue. BATON_SEED repeats the moments, though not the machine.
+
 import { afterEach, expect, test } from "bun:test";
 import { ShardMap } from "../../src/engines/redis/shard-map";
-import { Client } from "../support/client";
-import { Acknowledged, Journal, PlainJournal } from "../support/journal";
-import { RelayProcess } from "../support/process";
-import { seeded } from "../support/proxy";
-import { RedisServer } from "../support/redis-server";
-import { type Place, type Resuming, ResumingSocket, ResumingStream } from "../support/resuming";
-import { sdk } from "../support/sdk";
+import { Client } from "../support/clients/client";
+import { Acknowledged, Journal, PlainJournal } from "../support/clients/journal";
+import {
+  type Place,
+  type Resuming,
+  ResumingSocket,
+  ResumingStream,
+} from "../support/clients/resuming-client";
+import { sdk } from "../support/clients/sdk";
+import { RedisServer } from "../support/engines/redis-server";
+import { seeded } from "../support/machine/seeded-random";
+import { RelayProcess } from "../support/relay/relay-process";
 import { until } from "../support/wait";
 
 const LONG_MS = 30_000;

@@ -2,10 +2,7 @@
 // in one topic.
 import { expect, test } from "bun:test";
 import { EventSource } from "eventsource";
-import { RelayProcess } from "../support/process";
-import { TcpProxy } from "../support/proxy";
-import { PythonClients } from "../support/python-clients";
-import { startRelay } from "../support/relay";
+import { PythonClients } from "../support/clients/python-clients";
 import {
   connected,
   inSeconds,
@@ -14,8 +11,11 @@ import {
   subscribed,
   type Transport,
   token,
-} from "../support/sdk";
-import { topicsFile } from "../support/topics-file";
+} from "../support/clients/sdk";
+import { TcpProxy } from "../support/machine/tcp-proxy";
+import { RelayProcess } from "../support/relay/relay-process";
+import { startRelay } from "../support/relay/test-relay";
+import { topicsFile } from "../support/relay/topics-file";
 import { until } from "../support/wait";
 
 const TRANSPORTS: readonly Transport[] = ["websocket", "http_stream", "sse"];

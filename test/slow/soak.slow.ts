@@ -1,10 +1,10 @@
 // A minute of everything at once: clients come, go, change topics and stall while messages flow. Clients that
 // stay get every message once and in order, and memory does not grow from one half to the next.
 import { expect, test } from "bun:test";
-import { Client } from "../support/client";
-import { memoryKb } from "../support/memory";
-import { RelayProcess } from "../support/process";
-import { RawSocket } from "../support/raw";
+import { Client } from "../support/clients/client";
+import { RawSocket } from "../support/clients/raw-socket";
+import { memoryKb } from "../support/machine/memory";
+import { RelayProcess } from "../support/relay/relay-process";
 
 const SECONDS = 60;
 const STEADY = 20;

@@ -1,10 +1,11 @@
 // A relay with the SQLite engine that is killed again and again while it is published to: what it acknowledged is
 // there, once, under its offset, and clients that come back see it once, in order. Row G15 of the fault catalogue.
+
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { Folder } from "../support/engines";
-import { RelayProcess } from "../support/process";
-import { ResumingSocket } from "../support/resuming";
+import { ResumingSocket } from "../support/clients/resuming-client";
+import { Folder } from "../support/machine/folder";
+import { RelayProcess } from "../support/relay/relay-process";
 import { until } from "../support/wait";
 
 const CASES = [

@@ -2,9 +2,9 @@
 // Rows D1, D5 and H4 of the fault catalogue.
 import { expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
-import { EventStream, eventsIn, rawStream } from "../support/events";
-import { memoryKb } from "../support/memory";
-import { RelayProcess } from "../support/process";
+import { EventStream, eventsIn, rawStream } from "../support/clients/event-stream";
+import { memoryKb } from "../support/machine/memory";
+import { RelayProcess } from "../support/relay/relay-process";
 import { until } from "../support/wait";
 
 /** The address for the stream of a new registration. */

@@ -1,13 +1,14 @@
 // Workers that die, get stuck, are replaced; a supervisor that dies. Rows F1 to F6, F8, F9 and F11 of the fault catalogue.
+
 import { afterEach, describe, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ProcessClock } from "../../src/workers/process-clock";
-import { Caller } from "../support/deployments";
-import { Folder } from "../support/engines";
-import { memoryKb } from "../support/memory";
-import { RelayProcess } from "../support/process";
-import { ResumingSocket } from "../support/resuming";
+import { ResumingSocket } from "../support/clients/resuming-client";
+import { Folder } from "../support/machine/folder";
+import { memoryKb } from "../support/machine/memory";
+import { Caller } from "../support/relay/deployments";
+import { RelayProcess } from "../support/relay/relay-process";
 import { until } from "../support/wait";
 
 const LONG_MS = 60_000;

@@ -1,7 +1,7 @@
 // HTTP that no library would send. Rows A5 to A9 and A19, A20 of the fault catalogue, as raw bytes.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { RawSocket } from "../../support/raw";
-import { startRelay, type TestRelay } from "../../support/relay";
+import { RawSocket } from "../../support/clients/raw-socket";
+import { startRelay, type TestRelay } from "../../support/relay/test-relay";
 
 let relay: TestRelay;
 beforeAll(async () => {

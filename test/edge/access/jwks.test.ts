@@ -5,8 +5,8 @@ import { exportJWK, type JWTVerifyGetKey, SignJWT } from "jose";
 import { keysOf } from "../../../src/edge/access/jwks";
 import { createLog } from "../../../src/log";
 import { KeysUnavailable } from "../../../src/relay/topics/permissions";
-import { Client } from "../../support/client";
-import { startRelay } from "../../support/relay";
+import { Client } from "../../support/clients/client";
+import { startRelay } from "../../support/relay/test-relay";
 import { within } from "../../support/wait";
 
 const old = generateKeyPairSync("rsa", { modulusLength: 2048 });

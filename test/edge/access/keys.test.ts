@@ -1,6 +1,6 @@
 // Row I9 of the fault catalogue: keys.
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { idOf, startRelay, type TestRelay } from "../../support/relay";
+import { idOf, startRelay, type TestRelay } from "../../support/relay/test-relay";
 
 const OLD = "old-key-0123456789";
 const NEW = "new-key-0123456789";

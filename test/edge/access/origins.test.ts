@@ -1,7 +1,7 @@
 // Rows I1 and I14 of the fault catalogue: pages of other origins open no socket, and get nothing else either.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { handshake, RawSocket } from "../../support/raw";
-import { startRelay, type TestRelay } from "../../support/relay";
+import { handshake, RawSocket } from "../../support/clients/raw-socket";
+import { startRelay, type TestRelay } from "../../support/relay/test-relay";
 
 let relay: TestRelay;
 beforeAll(async () => {

@@ -5,8 +5,8 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { readSettings } from "../../../src/settings/definitions";
 import { SettingError } from "../../../src/settings/kinds";
-import { handshake, RawSocket } from "../../support/raw";
-import { idOf, startRelay, type TestRelay } from "../../support/relay";
+import { handshake, RawSocket } from "../../support/clients/raw-socket";
+import { idOf, startRelay, type TestRelay } from "../../support/relay/test-relay";
 
 const root = join(import.meta.dir, "../../..");
 

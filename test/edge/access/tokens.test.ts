@@ -2,9 +2,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createHmac, generateKeyPairSync } from "node:crypto";
 import { base64url, exportJWK, type JWTHeaderParameters, SignJWT } from "jose";
-import { Client } from "../../support/client";
-import { startRelay, type TestRelay } from "../../support/relay";
-import { topicsFile } from "../../support/topics-file";
+import { Client } from "../../support/clients/client";
+import { startRelay, type TestRelay } from "../../support/relay/test-relay";
+import { topicsFile } from "../../support/relay/topics-file";
 import { within } from "../../support/wait";
 
 const SECRET = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";

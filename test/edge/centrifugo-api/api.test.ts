@@ -1,8 +1,8 @@
 // POST /api/<method>: the backend's API as Centrifugo's libraries know it (shared/centrifuge-protocol.md, 16).
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { idOf, startRelay, type TestRelay } from "../../support/relay";
-import { SessionClient } from "../../support/session-client";
-import { topicsFile } from "../../support/topics-file";
+import { SessionClient } from "../../support/clients/session-client";
+import { idOf, startRelay, type TestRelay } from "../../support/relay/test-relay";
+import { topicsFile } from "../../support/relay/topics-file";
 
 const RULES = { "seen:": { presence: true }, "brief:": { history_size: 0 } };
 const SECRET = "a-secret-of-at-least-32-bytes-for-tokens";

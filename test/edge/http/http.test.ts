@@ -1,6 +1,6 @@
 // The base API over HTTP, its errors, and CORS. Rows A1 to A14 of the fault catalogue that HTTP clients can send.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { startRelay, type TestRelay } from "../../support/relay";
+import { startRelay, type TestRelay } from "../../support/relay/test-relay";
 
 let relay: TestRelay;
 beforeAll(async () => {

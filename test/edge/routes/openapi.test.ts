@@ -1,8 +1,8 @@
 // The OpenAPI page is complete and true.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { ERRORS, type ErrorCode } from "../../../src/relay/contracts/errors";
-import { startRelay, type TestRelay } from "../../support/relay";
-import { topicsFile } from "../../support/topics-file";
+import { startRelay, type TestRelay } from "../../support/relay/test-relay";
+import { topicsFile } from "../../support/relay/topics-file";
 
 // biome-ignore lint/suspicious/noExplicitAny: a JSON document of any shape
 let document: any;

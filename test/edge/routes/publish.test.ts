@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { rawMembers } from "../../../src/relay/text/json";
-import { idOf, startRelay, type TestRelay } from "../../support/relay";
+import { idOf, startRelay, type TestRelay } from "../../support/relay/test-relay";
 import { until } from "../../support/wait";
 
 let relay: TestRelay;

@@ -1,9 +1,9 @@
 // The backend's view of who is connected: by user, by connection, by topic; and how it ends that.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { EventStream } from "../../support/events";
-import { idOf, startRelay, type TestRelay } from "../../support/relay";
-import { SessionClient } from "../../support/session-client";
-import { topicsFile } from "../../support/topics-file";
+import { EventStream } from "../../support/clients/event-stream";
+import { SessionClient } from "../../support/clients/session-client";
+import { idOf, startRelay, type TestRelay } from "../../support/relay/test-relay";
+import { topicsFile } from "../../support/relay/topics-file";
 import { until } from "../../support/wait";
 
 const KEY = "a-long-random-key";

@@ -10,8 +10,8 @@ import { errorOf, infoJson, publicationJson } from "../../../src/protocols/centr
 import { type Engine, EngineUnavailable } from "../../../src/relay/contracts/engine";
 import type { Published } from "../../../src/relay/contracts/publication";
 import { Relay } from "../../../src/relay/relay";
-import { startRelay } from "../../support/relay";
-import { engineOptions, LIMITS, OPEN } from "../../support/simulation";
+import { engineOptions, LIMITS, OPEN } from "../../support/relay/simulation";
+import { startRelay } from "../../support/relay/test-relay";
 import { until } from "../../support/wait";
 
 /** The routes over an engine that does this on every publish. */

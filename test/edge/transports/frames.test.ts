@@ -1,9 +1,9 @@
 // Frames from clients, good and bad. Rows B1 to B12 of the fault catalogue, as raw frames where a
 // proper client cannot send them.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import type { Client } from "../../support/client";
-import { handshake, RawSocket } from "../../support/raw";
-import { startRelay, type TestRelay } from "../../support/relay";
+import type { Client } from "../../support/clients/client";
+import { handshake, RawSocket } from "../../support/clients/raw-socket";
+import { startRelay, type TestRelay } from "../../support/relay/test-relay";
 import { until } from "../../support/wait";
 
 let relay: TestRelay;

@@ -4,9 +4,14 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { EventStream, eventsIn, rawStream, type StreamOptions } from "../../support/events";
-import { RawSocket } from "../../support/raw";
-import { idOf, startRelay, type TestRelay } from "../../support/relay";
+import {
+  EventStream,
+  eventsIn,
+  rawStream,
+  type StreamOptions,
+} from "../../support/clients/event-stream";
+import { RawSocket } from "../../support/clients/raw-socket";
+import { idOf, startRelay, type TestRelay } from "../../support/relay/test-relay";
 import { until } from "../../support/wait";
 
 /** Publications that a topic keeps here. */

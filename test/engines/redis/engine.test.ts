@@ -3,9 +3,9 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { TOPICS } from "../../../src/engines/redis/server/topic-scripts";
 import { EngineUnavailable } from "../../../src/relay/contracts/engine";
 import { TopicRules } from "../../../src/relay/contracts/topic-rules";
-import { TcpProxy } from "../../support/proxy";
-import { RedisNode } from "../../support/redis-node";
-import { RedisServer } from "../../support/redis-server";
+import { RedisNode } from "../../support/engines/redis-node";
+import { RedisServer } from "../../support/engines/redis-server";
+import { TcpProxy } from "../../support/machine/tcp-proxy";
 import { until, within } from "../../support/wait";
 
 // Some wait for the patience of a node with a server, which is 2.5 s.

@@ -2,9 +2,9 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Claimed } from "../../../src/relay/contracts/engine";
 import { EngineUnavailable } from "../../../src/relay/contracts/engine";
-import { TcpProxy } from "../../support/proxy";
-import { RedisNode } from "../../support/redis-node";
-import { RedisServer } from "../../support/redis-server";
+import { RedisNode } from "../../support/engines/redis-node";
+import { RedisServer } from "../../support/engines/redis-server";
+import { TcpProxy } from "../../support/machine/tcp-proxy";
 import { until } from "../../support/wait";
 
 setDefaultTimeout(20_000);

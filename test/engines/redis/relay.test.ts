@@ -1,8 +1,8 @@
 // A whole relay while its Redis is away: what clients and publishers see of it.
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { RedisServer } from "../../support/redis-server";
-import { startRelay, type TestRelay } from "../../support/relay";
-import { SessionClient } from "../../support/session-client";
+import { SessionClient } from "../../support/clients/session-client";
+import { RedisServer } from "../../support/engines/redis-server";
+import { startRelay, type TestRelay } from "../../support/relay/test-relay";
 import { until } from "../../support/wait";
 
 setDefaultTimeout(20_000);

@@ -1,10 +1,10 @@
 // A Redis that Baton cannot use ends the start with one line and exit code 1: row G11 of the fault catalogue. One that is only
 // away does not: row G1.
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { Client } from "../../support/client";
-import { RelayProcess } from "../../support/process";
-import { RedisNode } from "../../support/redis-node";
-import { RedisServer } from "../../support/redis-server";
+import { Client } from "../../support/clients/client";
+import { RedisNode } from "../../support/engines/redis-node";
+import { RedisServer } from "../../support/engines/redis-server";
+import { RelayProcess } from "../../support/relay/relay-process";
 import { until } from "../../support/wait";
 
 // Several processes are started one after the other, on a machine that may have more to do.

@@ -3,8 +3,8 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { MARKS, TOPICS } from "../../../src/engines/redis/server/topic-scripts";
 import { TopicRules } from "../../../src/relay/contracts/topic-rules";
-import { RedisNode } from "../../support/redis-node";
-import { RedisServer } from "../../support/redis-server";
+import { RedisNode } from "../../support/engines/redis-node";
+import { RedisServer } from "../../support/engines/redis-server";
 import { until } from "../../support/wait";
 
 setDefaultTimeout(20_000);

@@ -1,4 +1,5 @@
 // The SQLite engine beyond the contract: what outlives it, failures of its file, its bounds. Rows G12 to G20.
+
 import { Database } from "bun:sqlite";
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { chmodSync, existsSync, statSync, writeFileSync } from "node:fs";
@@ -9,9 +10,9 @@ import type { SqliteFile } from "../../../src/engines/sqlite/file";
 import { type Claimed, EngineUnavailable } from "../../../src/relay/contracts/engine";
 import type { Publication, Published } from "../../../src/relay/contracts/publication";
 import { TopicRules } from "../../../src/relay/contracts/topic-rules";
-import { Folder } from "../../support/engines";
-import { RelayProcess } from "../../support/process";
-import { engineOptions, NOBODY } from "../../support/simulation";
+import { Folder } from "../../support/machine/folder";
+import { RelayProcess } from "../../support/relay/relay-process";
+import { engineOptions, NOBODY } from "../../support/relay/simulation";
 
 let folder: Folder;
 let path: string;

@@ -1,8 +1,8 @@
 // Registrations and sockets in all orders. Rows C1, C2, C4, C6, C9, C10 and C13 of the fault catalogue.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { Client } from "../../support/client";
-import { RawSocket } from "../../support/raw";
-import { idOf, startRelay, type TestRelay } from "../../support/relay";
+import { Client } from "../../support/clients/client";
+import { RawSocket } from "../../support/clients/raw-socket";
+import { idOf, startRelay, type TestRelay } from "../../support/relay/test-relay";
 import { until } from "../../support/wait";
 
 let relay: TestRelay;

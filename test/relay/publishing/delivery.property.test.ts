@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { Refusal } from "../../../src/relay/contracts/errors";
 import type { Connection } from "../../../src/relay/state/connection";
-import { type FakeSocket, LIMITS, Simulation } from "../../support/simulation";
+import { type FakeSocket, LIMITS, Simulation } from "../../support/relay/simulation";
 
 interface ModelClient {
   readonly user: string;

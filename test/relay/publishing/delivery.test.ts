@@ -1,7 +1,7 @@
 // What is published arrives: over real sockets, byte for byte, once and in order.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { startRelay, type TestRelay } from "../../support/relay";
+import { startRelay, type TestRelay } from "../../support/relay/test-relay";
 
 let relay: TestRelay;
 beforeAll(async () => {

@@ -3,8 +3,8 @@ import { expect, test } from "bun:test";
 import { Refusal } from "../../../src/relay/contracts/errors";
 import type { Published } from "../../../src/relay/contracts/publication";
 import { Publisher } from "../../../src/relay/publishing/publisher";
-import { AsyncEngine } from "../../support/async-engine";
-import { engineOptions, LIMITS, NOBODY } from "../../support/simulation";
+import { AsyncEngine } from "../../support/engines/async-engine";
+import { engineOptions, LIMITS, NOBODY } from "../../support/relay/simulation";
 
 test("E4: publications wait for the engine up to BATON_PENDING_BYTES, are refused beyond it, and taken again when it has caught up", async () => {
   const waiting: (() => void)[] = [];

@@ -6,8 +6,8 @@ import { json } from "../../../src/protocols/json";
 import type { Position, Publication } from "../../../src/relay/contracts/publication";
 import { TopicRules } from "../../../src/relay/contracts/topic-rules";
 import type { Connection } from "../../../src/relay/state/connection";
-import { AsyncEngine } from "../../support/async-engine";
-import { FakeSocket, LIMITS, Simulation } from "../../support/simulation";
+import { AsyncEngine } from "../../support/engines/async-engine";
+import { FakeSocket, LIMITS, Simulation } from "../../support/relay/simulation";
 
 const TOPICS = ["a", "b"] as const;
 const RULES = { historySize: 8, historyTtlMs: 5_000 };

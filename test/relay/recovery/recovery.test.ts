@@ -4,9 +4,9 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Client } from "../../support/client";
-import { handshake, RawSocket } from "../../support/raw";
-import { idOf, startRelay, type TestRelay } from "../../support/relay";
+import type { Client } from "../../support/clients/client";
+import { handshake, RawSocket } from "../../support/clients/raw-socket";
+import { idOf, startRelay, type TestRelay } from "../../support/relay/test-relay";
 import { until } from "../../support/wait";
 
 /** Publications that a topic keeps here. */

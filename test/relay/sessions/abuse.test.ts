@@ -3,10 +3,10 @@
 import { describe, expect, test } from "bun:test";
 import { generateKeyPairSync } from "node:crypto";
 import { SignJWT } from "jose";
-import { Client } from "../../support/client";
-import { startRelay, type TestRelay } from "../../support/relay";
-import { SessionClient } from "../../support/session-client";
-import { topicsFile } from "../../support/topics-file";
+import { Client } from "../../support/clients/client";
+import { SessionClient } from "../../support/clients/session-client";
+import { startRelay, type TestRelay } from "../../support/relay/test-relay";
+import { topicsFile } from "../../support/relay/topics-file";
 import { until } from "../../support/wait";
 
 const open = (relay: TestRelay): Promise<Client> =>

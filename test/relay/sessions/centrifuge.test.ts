@@ -1,11 +1,11 @@
 // The Centrifuge client protocol as it is on the wire (shared/centrifuge-protocol.md): what SDKs do not show.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { Client } from "../../support/client";
-import { RawSocket } from "../../support/raw";
-import { startRelay, type TestRelay } from "../../support/relay";
-import { inSeconds, SECRET, token } from "../../support/sdk";
-import { SessionClient } from "../../support/session-client";
-import { topicsFile } from "../../support/topics-file";
+import { Client } from "../../support/clients/client";
+import { RawSocket } from "../../support/clients/raw-socket";
+import { inSeconds, SECRET, token } from "../../support/clients/sdk";
+import { SessionClient } from "../../support/clients/session-client";
+import { startRelay, type TestRelay } from "../../support/relay/test-relay";
+import { topicsFile } from "../../support/relay/topics-file";
 
 const RULES = { "brief:": { history_size: 0 }, "large:": { history_size: 1_000 } };
 

@@ -2,8 +2,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { Centrifuge } from "centrifuge";
 import type { Env } from "../../../src/settings/kinds";
-import { TcpProxy } from "../../support/proxy";
-import { startRelay } from "../../support/relay";
 import {
   connected,
   inSeconds,
@@ -13,8 +11,10 @@ import {
   type Transport,
   token,
   told,
-} from "../../support/sdk";
-import { topicsFile } from "../../support/topics-file";
+} from "../../support/clients/sdk";
+import { TcpProxy } from "../../support/machine/tcp-proxy";
+import { startRelay } from "../../support/relay/test-relay";
+import { topicsFile } from "../../support/relay/topics-file";
 import { until } from "../../support/wait";
 
 const open: Centrifuge[] = [];

@@ -1,11 +1,11 @@
 // Who is in a topic: clients of all protocols count, sessions are told who comes and goes.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import type { Client } from "../../support/client";
-import { EventStream } from "../../support/events";
-import { idOf, startRelay, type TestRelay } from "../../support/relay";
-import { SessionClient } from "../../support/session-client";
-import { topicsFile } from "../../support/topics-file";
+import type { Client } from "../../support/clients/client";
+import { EventStream } from "../../support/clients/event-stream";
+import { SessionClient } from "../../support/clients/session-client";
+import { idOf, startRelay, type TestRelay } from "../../support/relay/test-relay";
+import { topicsFile } from "../../support/relay/topics-file";
 import { until } from "../../support/wait";
 
 let relay: TestRelay;

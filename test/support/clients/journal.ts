@@ -1,7 +1,7 @@
 // What one client was given of one topic, and whether that is all that it must have been given: each publication once, in the
 // order of the offsets, none left out unless it was told so.
 import { expect } from "bun:test";
-import type { Place } from "./resuming";
+import type { Place } from "./resuming-client";
 
 /** Publications that were acknowledged, by topic, epoch and offset. */
 export class Acknowledged {

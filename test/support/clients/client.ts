@@ -1,5 +1,5 @@
 // A WebSocket client for tests: what arrives is asked for with next(), in order, without sleeping.
-import { within } from "./wait";
+import { within } from "../wait";
 
 export interface Closed {
   readonly code: number;

@@ -1,6 +1,7 @@
 // A client of the Centrifuge JSON protocol over a bare WebSocket: commands out, replies by their ids, pushes in order.
+
+import type { TestRelay } from "../relay/test-relay";
 import { Client, type Closed } from "./client";
-import type { TestRelay } from "./relay";
 
 // biome-ignore lint/suspicious/noExplicitAny: tests look into frames of any shape
 type Frame = any;

@@ -1,9 +1,9 @@
 // Programs in Python, in the environment that `bun run python` makes.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { until } from "./wait";
+import { until } from "../wait";
 
-const PYTHON = join(import.meta.dir, "../../.venv/bin/python");
+const PYTHON = join(import.meta.dir, "../../../.venv/bin/python");
 
 export class PythonProgram implements AsyncDisposable {
   readonly #child: Bun.Subprocess<"pipe", "pipe", "pipe">;

@@ -1,6 +1,6 @@
 // A TCP peer that does what no proper client does: half a handshake, broken frames, a stalled reader.
 import net from "node:net";
-import { within } from "./wait";
+import { within } from "../wait";
 
 export class RawSocket {
   readonly #socket: net.Socket;

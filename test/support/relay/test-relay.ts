@@ -1,10 +1,10 @@
 // A real relay on a free port, and the calls that most tests make of it.
 
-import { createLog } from "../../src/log";
-import { type RunningNode, start } from "../../src/node";
-import { readSettings } from "../../src/settings/definitions";
-import type { Env } from "../../src/settings/kinds";
-import { Client } from "./client";
+import { createLog } from "../../../src/log";
+import { type RunningNode, start } from "../../../src/node";
+import { readSettings } from "../../../src/settings/definitions";
+import type { Env } from "../../../src/settings/kinds";
+import { Client } from "../clients/client";
 
 export interface Answer {
   readonly status: number;

@@ -1,6 +1,6 @@
 // Clients of the official Python SDK: what they tell, and what they are asked to do.
 import { join } from "node:path";
-import { PythonProgram } from "./python";
+import { PythonProgram } from "../machine/python-program";
 
 /** What a client tells, as test/python/clients.py prints it. */
 export interface PythonEvent {
@@ -36,7 +36,7 @@ export class PythonClients implements AsyncDisposable {
   constructor({ url, topics, clients }: PythonClientsOptions) {
     const address = `${url.replace("http:", "ws:")}/connection/websocket`;
     const given = JSON.stringify({ address, topics, clients });
-    const path = join(import.meta.dir, "../python/clients.py");
+    const path = join(import.meta.dir, "../../python/clients.py");
     this.#program = new PythonProgram([path, given], (line) => {
       const event = JSON.parse(line) as PythonEvent;
       if (event.event === "answer") this.#answers.push(event);

@@ -8,7 +8,7 @@ import {
 } from "centrifuge";
 import { EventSource } from "eventsource";
 import { type JWTPayload, SignJWT } from "jose";
-import { within } from "./wait";
+import { within } from "../wait";
 
 /** At least 32 bytes, as BATON_TOKEN_SECRET shall be. */
 export const SECRET = "a secret of tests with 32 or more characters";

@@ -1,17 +1,7 @@
 // A TCP proxy in front of a relay, or of a Redis server, that does to connections what networks do: cuts them at random, in the
 // middle of frames and handshakes too, stalls them, slows them down, and leads elsewhere of a sudden.
 import net from "node:net";
-
-/** From 0 to 1; the same numbers for the same seed (mulberry32). */
-export function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
+import { seeded } from "./seeded-random";
 
 /** How long a slow connection waits between two pieces. */
 const PIECE_MS = 20;

@@ -1,6 +1,6 @@
 // An engine that answers later, in an order that the test chooses: what a remote one may do to the relay.
-import { MemoryEngine } from "../../src/engines/memory/engine";
-import type { EngineOptions } from "../../src/engines/options";
+import { MemoryEngine } from "../../../src/engines/memory/engine";
+import type { EngineOptions } from "../../../src/engines/options";
 import {
   type Engine,
   type EngineEvents,
@@ -8,9 +8,9 @@ import {
   type HistoryPage,
   type HistoryRange,
   type Registrations,
-} from "../../src/relay/contracts/engine";
-import type { Refusal } from "../../src/relay/contracts/errors";
-import type { Publication, Published } from "../../src/relay/contracts/publication";
+} from "../../../src/relay/contracts/engine";
+import type { Refusal } from "../../../src/relay/contracts/errors";
+import type { Publication, Published } from "../../../src/relay/contracts/publication";
 
 /** Resolves when the test lets it; `what` names it. */
 export type Wait = (what: string) => Promise<void>;

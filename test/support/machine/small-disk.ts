@@ -3,7 +3,7 @@
 import { appendFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { until } from "./wait";
+import { until } from "../wait";
 
 export class SmallDisk implements AsyncDisposable {
   /** Where it is, for those in it. */

@@ -1,6 +1,6 @@
 // A relay as its users run it: a process of its own, with signals and an exit code.
 import { join } from "node:path";
-import { until } from "./wait";
+import { until } from "../wait";
 
 /** Several processes may start at once on a busy machine. */
 const START_MS = 15_000;
@@ -18,7 +18,7 @@ export class RelayProcess implements AsyncDisposable {
   errors = "";
 
   constructor(env: Record<string, string>, { files, through = [] }: ProcessOptions = {}) {
-    const program = [process.execPath, join(import.meta.dir, "../../src/main.ts")];
+    const program = [process.execPath, join(import.meta.dir, "../../../src/main.ts")];
     const limited = ["sh", "-c", `ulimit -n ${files}; exec "$@"`, "sh", ...program];
     this.#child = Bun.spawn([...through, ...(files === undefined ? program : limited)], {
       env: { PATH: process.env.PATH ?? "", HOME: process.env.HOME ?? "", PORT: "0", ...env },

@@ -2,9 +2,9 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Client } from "./client";
-import { RelayProcess } from "./process";
-import { RedisServer } from "./redis-server";
+import { Client } from "../clients/client";
+import { RedisServer } from "../engines/redis-server";
+import { RelayProcess } from "./relay-process";
 
 export interface Deployment extends AsyncDisposable {
   /** Addresses of its nodes, each as good as any other. */

@@ -1,16 +1,16 @@
 // The relay by itself: a clock that only the test moves, and sockets with native fan-out made of Maps.
-import { MemoryEngine } from "../../src/engines/memory/engine";
-import type { EngineOptions } from "../../src/engines/options";
-import { plain } from "../../src/protocols/plain";
-import type { Engine, EngineEvents } from "../../src/relay/contracts/engine";
-import { Refusal } from "../../src/relay/contracts/errors";
-import type { Limits } from "../../src/relay/contracts/limits";
-import type { Protocol } from "../../src/relay/contracts/protocol";
-import type { Publication } from "../../src/relay/contracts/publication";
-import { TopicRules } from "../../src/relay/contracts/topic-rules";
-import { Relay } from "../../src/relay/relay";
-import type { Connection, Socket, Transport } from "../../src/relay/state/connection";
-import { Permissions } from "../../src/relay/topics/permissions";
+import { MemoryEngine } from "../../../src/engines/memory/engine";
+import type { EngineOptions } from "../../../src/engines/options";
+import { plain } from "../../../src/protocols/plain";
+import type { Engine, EngineEvents } from "../../../src/relay/contracts/engine";
+import { Refusal } from "../../../src/relay/contracts/errors";
+import type { Limits } from "../../../src/relay/contracts/limits";
+import type { Protocol } from "../../../src/relay/contracts/protocol";
+import type { Publication } from "../../../src/relay/contracts/publication";
+import { TopicRules } from "../../../src/relay/contracts/topic-rules";
+import { Relay } from "../../../src/relay/relay";
+import type { Connection, Socket, Transport } from "../../../src/relay/state/connection";
+import { Permissions } from "../../../src/relay/topics/permissions";
 
 export const LIMITS: Limits = {
   registrationTtlMs: 60_000,

@@ -1,10 +1,10 @@
 // A node over Redis, by its engine alone: what it delivers and is told, one after the other.
-import type { EngineOptions } from "../../src/engines/options";
-import { RedisEngine } from "../../src/engines/redis/engine";
-import { Refusal } from "../../src/relay/contracts/errors";
-import type { Publication, Published } from "../../src/relay/contracts/publication";
-import { engineOptions } from "./simulation";
-import { until } from "./wait";
+import type { EngineOptions } from "../../../src/engines/options";
+import { RedisEngine } from "../../../src/engines/redis/engine";
+import { Refusal } from "../../../src/relay/contracts/errors";
+import type { Publication, Published } from "../../../src/relay/contracts/publication";
+import { engineOptions } from "../relay/simulation";
+import { until } from "../wait";
 
 /** Often, so that what is looked at once in so many sweeps is found soon. */
 const SWEEP_MS = 50;

@@ -1,10 +1,8 @@
 // How each engine is made for a test, with a store that nothing was written to.
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { ENGINES } from "../../src/engines";
-import type { EngineOptions } from "../../src/engines/options";
-import type { Engine } from "../../src/relay/contracts/engine";
+import { ENGINES } from "../../../src/engines";
+import type { EngineOptions } from "../../../src/engines/options";
+import type { Engine } from "../../../src/relay/contracts/engine";
+import { Folder } from "../machine/folder";
 import { RedisServer } from "./redis-server";
 
 export interface Fresh {
@@ -19,15 +17,6 @@ export const FRESH: Readonly<Record<string, Fresh>> = {
   // Each engine has a prefix of its own there.
   redis: { at: async () => (await RedisServer.shared()).url },
 };
-
-/** A folder that goes when it is disposed of. */
-export class Folder implements Disposable {
-  readonly path = mkdtempSync(join(tmpdir(), "baton-"));
-
-  [Symbol.dispose](): void {
-    rmSync(this.path, { recursive: true, force: true });
-  }
-}
 
 /** Makes engines by name, each with a fresh store, and closes them all. */
 export class Engines implements AsyncDisposable {

@@ -4,7 +4,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RedisClient } from "bun";
-import { until } from "./wait";
+import { until } from "../wait";
 
 const MISSING =
   "redis-server is not installed, and the tests of the Redis engine need it: apt-get install redis-server";
