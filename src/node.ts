@@ -6,7 +6,7 @@ import { serve } from "./edge/server";
 import { closeConnections } from "./edge/shutdown";
 import { Sockets } from "./edge/transports/sockets";
 import { Streams } from "./edge/transports/streams";
-import { ENGINES } from "./engines";
+import { type EngineRow, engineRow } from "./engines";
 import type { Log } from "./log";
 import { PROTOCOLS, SESSION_PROTOCOLS, SOCKET_FORMATS, STREAM_FORMATS } from "./protocols";
 import { errorOf, infoJson, publicationJson } from "./protocols/centrifuge/json";
@@ -168,12 +168,7 @@ export function makeEngine(
   log: Log,
   { node, machine }: { node: string; machine?: string | undefined },
 ): Engine {
-  const scheme = settings.engine.split(":", 1)[0]?.replace("rediss", "redis") as string;
-  const make = ENGINES[scheme];
-  if (make === undefined) {
-    throw new EngineFailure(`BATON_ENGINE: this Baton has no engine ${scheme}.`);
-  }
-  return make(
+  return rowOf(settings).make(
     {
       rules: rulesOf(settings),
       historyBytes: settings.historyBytes,
@@ -203,9 +198,17 @@ export async function startEngine(engine: Engine, events: EngineEvents): Promise
   }
 }
 
-/** Whether workers have one engine, in their supervisor; otherwise each talks to its store itself. */
-export function sharesEngine({ engine }: Settings): boolean {
-  return !engine.startsWith("redis");
+/** Whether workers share one engine, in their supervisor; otherwise each talks to its store itself. */
+export function sharesEngine(settings: Settings): boolean {
+  return rowOf(settings).inProcess;
+}
+
+/** Throws EngineFailure where there is no such engine; the setting may have a password in it. */
+function rowOf({ engine }: Settings): EngineRow {
+  const row = engineRow(engine);
+  if (row !== undefined) return row;
+  const [scheme] = engine.split(":", 1);
+  throw new EngineFailure(`BATON_ENGINE: this Baton has no engine ${scheme}.`);
 }
 
 function rulesOf(settings: Settings): TopicRules {

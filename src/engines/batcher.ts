@@ -1,120 +1,122 @@
-// Publications leave for the workers in waves: the next one when all workers have taken the last. In the same way a node
-// hands on what it hears of Redis. What is taken in one turn of a loop leaves in one send for each socket, and sends are
-// nearly all that a delivery costs. Handed over as they come, those of 16 publishers on 4 workers left in twice as many
-// sends as from one process; in waves in as many, if each waits for the publishers that the last one has answered.
+// Publications leave in batches: the next one leaves once every receiver has acknowledged the last. The supervisor batches what
+// it sends to its workers, and a node that uses Redis what it hands to its sockets. Whatever a loop takes in one turn leaves in
+// one send for each socket, and sends are nearly all that a delivery costs. Without batches, the publications of 16 publishers on
+// 4 workers left in twice as many sends as from one process. In batches they leave in as few, provided that each batch waits for
+// the publishers whose requests the previous batch has answered.
 
-/** The longest that a publication waits for a worker to have taken the last wave, and then for others. */
+/** The longest that a publication waits for the last batch to be acknowledged and then for other publications. */
 const WAIT_MAX_MS = 25;
 
-/** How long the next one waits once the last was taken: the publishers that were answered last have not come back yet. */
+/** The pause after an acknowledgement: the publishers that have just been answered need this long to publish again. */
 const PAUSE_MS = 1;
 
-/** Where fewer are back than there were, it waits for them for at most this part of the time that the last wave took. */
-const SHARE = 0.5;
+/** While fewer publications wait than the last batches had, the wait goes on for this share of the last batch's time. */
+const EXTRA_WAIT_SHARE = 0.5;
 
-/** A worker that takes its part in less is not waited for: there is little to gain. */
-const WORTH_MS = 0.5;
+/** A receiver that needs less time than this for a batch is not waited for, because there is little to gain. */
+const WORTH_WAITING_MS = 0.5;
 
 /**
- * How a wave is known to be taken, by who was handed it at `begunAt` of the clock `now`: at the end of the turn the loop sends what
- * it caused, and `sent` is told how many ms that took in all; `taken` is called a turn later, with what came of it read.
+ * Measures a batch that this loop began to handle at `begunAt`, by the clock `now`. The loop sends what the batch caused at the
+ * end of the turn; then `sent` gets the time that all of it took. `done` is called one turn later, when the answers to what was
+ * sent have been read.
  */
-export function watchTaking(
+export function watchBatch(
   now: () => number,
   begunAt: number,
   sent: (ms: number) => void,
-  taken: () => void,
+  done: () => void,
 ): void {
   setImmediate(() => {
     sent(now() - begunAt);
-    setImmediate(taken);
+    setImmediate(done);
   });
 }
 
-/** Who hands them to one worker, or what a node heard to its own sockets. */
+/** Keeps publications for one receiver: for a worker, or for the sockets of this node. */
 export interface Flushable {
-  /** Hands over what it holds. */
+  /** Sends all that it keeps. */
   flush(): void;
 }
 
 export class Batcher {
-  /** Those whose workers have not taken the last wave yet. */
-  readonly #taking = new Set<Flushable>();
-  /** Those that hold something for the next. */
-  readonly #holding = new Set<Flushable>();
-  /** How much they hold, and how much left in the last wave and in the one before. */
-  #held = 0;
-  #last = 0;
-  #before = 0;
-  /** How long the slowest takes for a wave, in ms. */
-  #tookMs = 0;
-  /** The next one is about to leave. */
+  /** Flushed in the last batch, and not acknowledged yet. */
+  readonly #unacknowledged = new Set<Flushable>();
+  /** To be flushed in the next batch. */
+  readonly #scheduled = new Set<Flushable>();
+  /** Publications that wait for the next batch, that were in the last one, and in the one before it. */
+  #waitingCount = 0;
+  #lastCount = 0;
+  #previousCount = 0;
+  /** How long the slowest receiver needs for a batch. */
+  #slowestMs = 0;
+  /** The next batch leaves at the end of this turn. */
   #isLeaving = false;
-  /** It would leave, but holds less than those before. */
-  #isShort = false;
-  /** For how long it waits at most. */
-  #waiting: ReturnType<typeof setTimeout> | undefined;
+  /** The pause is over, but the batch is still smaller than the last ones. */
+  #isUndersized = false;
+  /** Ends the wait for the next batch. */
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
-  /** This one has one more for the next wave, and is flushed with it: at the end of this turn, or when it may leave. */
-  join(one: Flushable): void {
-    this.#holding.add(one);
-    this.#held++;
-    if (this.#taking.size > 0) this.#waiting ??= setTimeout(() => this.#next(), WAIT_MAX_MS);
-    else if (this.#waiting === undefined || (this.#isShort && this.#isFull())) this.#leave();
+  /** To be called for each publication that a receiver keeps: it is flushed at the end of this turn or with the next batch. */
+  schedule(receiver: Flushable): void {
+    this.#scheduled.add(receiver);
+    this.#waitingCount++;
+    if (this.#unacknowledged.size > 0) this.#timer ??= setTimeout(() => this.#next(), WAIT_MAX_MS);
+    else if (this.#timer === undefined || (this.#isUndersized && this.#isFull())) this.#leave();
   }
 
-  /** This one has handed over publications; its worker took so long for the last. */
-  given(one: Flushable, ms: number): void {
-    this.#holding.delete(one);
-    this.#tookMs = Math.max(this.#tookMs, ms);
-    if (ms >= WORTH_MS) this.#taking.add(one);
+  /** A receiver has sent what it kept. `lastMs` is how long its last batch took at the other end. */
+  flushed(receiver: Flushable, lastMs: number): void {
+    this.#scheduled.delete(receiver);
+    this.#slowestMs = Math.max(this.#slowestMs, lastMs);
+    if (lastMs >= WORTH_WAITING_MS) this.#unacknowledged.add(receiver);
   }
 
-  /** This one's worker has gone. */
-  left(one: Flushable): void {
-    this.#holding.delete(one);
-    this.taken(one);
+  /** The other end has handled all that it was sent. */
+  acknowledged(receiver: Flushable): void {
+    if (!this.#unacknowledged.delete(receiver) || this.#unacknowledged.size > 0) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#pauseIsOver(), PAUSE_MS);
   }
 
-  /** This one's worker has taken all. */
-  taken(one: Flushable): void {
-    if (!this.#taking.delete(one) || this.#taking.size > 0) return;
-    clearTimeout(this.#waiting);
-    this.#waiting = setTimeout(() => this.#paused(), PAUSE_MS);
+  /** A receiver is gone, and nobody waits for it any more. */
+  removed(receiver: Flushable): void {
+    this.#scheduled.delete(receiver);
+    this.acknowledged(receiver);
   }
 
-  /** Whether it is as large as those before: their publishers are back. */
+  /** Whether the next batch is as large as the last ones: then their publishers have all published again. */
   #isFull(): boolean {
-    return this.#held >= Math.max(this.#last, this.#before);
+    return this.#waitingCount >= Math.max(this.#lastCount, this.#previousCount);
   }
 
-  #paused(): void {
-    const moreMs = Math.min(this.#tookMs * SHARE, WAIT_MAX_MS) - PAUSE_MS;
+  #pauseIsOver(): void {
+    const moreMs = Math.min(this.#slowestMs * EXTRA_WAIT_SHARE, WAIT_MAX_MS) - PAUSE_MS;
     if (moreMs <= 0 || this.#isFull()) {
       this.#next();
       return;
     }
-    this.#isShort = true;
-    this.#waiting = setTimeout(() => this.#next(), moreMs);
+    this.#isUndersized = true;
+    this.#timer = setTimeout(() => this.#next(), moreMs);
   }
 
   #leave(): void {
     if (this.#isLeaving) return;
     this.#isLeaving = true;
-    clearTimeout(this.#waiting);
+    clearTimeout(this.#timer);
     setImmediate(() => this.#next());
   }
 
   #next(): void {
-    clearTimeout(this.#waiting);
-    this.#waiting = undefined;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
     this.#isLeaving = false;
-    this.#isShort = false;
-    this.#taking.clear();
-    this.#before = this.#last;
-    this.#last = this.#held;
-    this.#held = 0;
-    this.#tookMs = 0;
-    for (const one of [...this.#holding]) one.flush();
+    this.#isUndersized = false;
+    this.#unacknowledged.clear();
+    this.#previousCount = this.#lastCount;
+    this.#lastCount = this.#waitingCount;
+    this.#waitingCount = 0;
+    this.#slowestMs = 0;
+    for (const receiver of [...this.#scheduled]) receiver.flush();
   }
 }

@@ -1,13 +1,42 @@
-// The list of engines. The contract suite runs for each row of it.
+// The table of engines. test/contract/engine.test.ts runs for each of its rows.
 import type { Engine } from "../relay/contracts/engine";
 import { MemoryEngine } from "./memory/engine";
 import type { EngineOptions } from "./options";
 import { RedisEngine } from "./redis/engine";
 import { SqliteEngine } from "./sqlite/engine";
 
-/** By the scheme of the setting that chooses them; `at` is the whole of it, such as sqlite:baton.db. */
-export const ENGINES: Readonly<Record<string, (options: EngineOptions, at: string) => Engine>> = {
-  memory: (options) => new MemoryEngine(options),
-  redis: (options, at) => new RedisEngine(options, at),
-  sqlite: (options, at) => new SqliteEngine(options, at.slice("sqlite:".length)),
+export interface EngineRow {
+  /** What a BATON_ENGINE that chooses this engine begins with, up to the first colon. */
+  readonly schemes: readonly string[];
+  /**
+   * Whether the engine lives in the process that makes it. Workers then share one through their supervisor, and it is a
+   * LocalEngine. Otherwise each worker has its own, and they meet in the store.
+   */
+  readonly inProcess: boolean;
+  /** `setting` is BATON_ENGINE, such as sqlite:baton.db. */
+  readonly make: (options: EngineOptions, setting: string) => Engine;
+}
+
+export const ENGINES: Readonly<Record<string, EngineRow>> = {
+  memory: {
+    schemes: ["memory"],
+    inProcess: true,
+    make: (options) => new MemoryEngine(options),
+  },
+  redis: {
+    schemes: ["redis", "rediss"],
+    inProcess: false,
+    make: (options, setting) => new RedisEngine(options, setting),
+  },
+  sqlite: {
+    schemes: ["sqlite"],
+    inProcess: true,
+    make: (options, setting) => new SqliteEngine(options, setting.slice("sqlite:".length)),
+  },
 };
+
+/** The engine that a BATON_ENGINE chooses; undefined when there is none for its scheme. */
+export function engineRow(setting: string): EngineRow | undefined {
+  const [scheme = ""] = setting.split(":", 1);
+  return Object.values(ENGINES).find(({ schemes }) => schemes.includes(scheme));
+}

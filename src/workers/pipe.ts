@@ -1,6 +1,6 @@
 // Messages between the supervisor and a worker, as JSON texts: those of a loop turn leave together, and what the other
 // side has not read is counted, since neither Bun's send() nor the pipe pushes back.
-import { type Batcher, watchTaking } from "../engines/batcher";
+import { type Batcher, watchBatch } from "../engines/batcher";
 
 /** Characters that the other side may leave unread: one that reads leaves less than a second's worth. */
 export const UNACKNOWLEDGED_MAX = 67_108_864;
@@ -81,7 +81,7 @@ export class Pipe {
     const { wave } = this.#options;
     const isFirst = this.#queue.push(message) === 1;
     if (isPublication) this.#publications++;
-    if (isPublication && wave !== undefined) wave.join(this);
+    if (isPublication && wave !== undefined) wave.schedule(this);
     else if (isFirst) setImmediate(() => this.#leave());
   }
 
@@ -91,7 +91,7 @@ export class Pipe {
     const text = this.#batch(++this.#number, this.#queue.join(","));
     if (this.#publications > 0) {
       this.#lastPublications = this.#number;
-      this.#options.wave?.given(this, this.#othersMs);
+      this.#options.wave?.flushed(this, this.#othersMs);
     }
     this.#queue = [];
     this.#publications = 0;
@@ -112,7 +112,7 @@ export class Pipe {
     }
     if (this.#unreadSize < before) this.#options.read?.();
     this.#othersMs = spentMs;
-    if (read >= this.#lastPublications) wave?.taken(this);
+    if (read >= this.#lastPublications) wave?.acknowledged(this);
     for (const message of messages) {
       try {
         receive(message);
@@ -129,7 +129,7 @@ export class Pipe {
     const sent = (ms: number) => {
       this.#spentMs = ms;
     };
-    watchTaking(now, begunAt, sent, () => {
+    watchBatch(now, begunAt, sent, () => {
       this.#read = Math.max(this.#read, number);
       if (this.#queue.length > 0) this.flush();
       else this.#acknowledge();
@@ -140,7 +140,7 @@ export class Pipe {
     this.#isClosed = true;
     this.#queue = [];
     clearTimeout(this.#acknowledging);
-    this.#options.wave?.left(this);
+    this.#options.wave?.removed(this);
   }
 
   /** At the end of the turn: with publications it leaves in their wave. */

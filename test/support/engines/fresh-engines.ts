@@ -25,9 +25,9 @@ export class Engines implements AsyncDisposable {
   async make(name: string, options: EngineOptions): Promise<Engine> {
     const folder = new Folder();
     const fresh = FRESH[name];
-    const create = ENGINES[name];
-    if (fresh === undefined || create === undefined) throw new Error(`no engine ${name}`);
-    const engine = create(options, await fresh.at(folder.path));
+    const row = ENGINES[name];
+    if (fresh === undefined || row === undefined) throw new Error(`no engine ${name}`);
+    const engine = row.make(options, await fresh.at(folder.path));
     this.#made.push([engine, folder]);
     return engine;
   }

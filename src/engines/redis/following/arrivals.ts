@@ -1,6 +1,6 @@
 // What a node hears of the topics that it follows, handed on in waves, as a supervisor hands it to its workers: while the
 // sockets take one wave, what arrives is kept for the next, and leaves in one send for each socket.
-import { type Batcher, type Flushable, watchTaking } from "../../batcher";
+import { type Batcher, type Flushable, watchBatch } from "../../batcher";
 
 const now = () => performance.now();
 
@@ -17,17 +17,17 @@ export class Arrivals implements Flushable {
   /** `take` is called after those that were added before it, in this turn or with the next wave. */
   add(take: () => void): void {
     this.#waiting.push(take);
-    this.#wave.join(this);
+    this.#wave.schedule(this);
   }
 
   flush(): void {
     if (this.#waiting.length === 0) return;
     const begunAt = now();
-    this.#wave.given(this, this.#spentMs);
+    this.#wave.flushed(this, this.#spentMs);
     for (const take of this.#waiting.splice(0)) take();
     const sent = (ms: number) => {
       this.#spentMs = ms;
     };
-    watchTaking(now, begunAt, sent, () => this.#wave.taken(this));
+    watchBatch(now, begunAt, sent, () => this.#wave.acknowledged(this));
   }
 }
