@@ -2,9 +2,10 @@
 import { availableParallelism, getPriority, setPriority } from "node:os";
 import { createLog, type Log, sanitized } from "./log";
 import { EngineFailure, start } from "./node";
-import { weaknesses } from "./settings/checks";
-import { readSettings, type Settings } from "./settings/definitions";
+import { warnings } from "./settings/checks";
+import type { Settings } from "./settings/definitions";
 import { SettingError } from "./settings/kinds";
+import { readSettings } from "./settings/read";
 import { holdPort } from "./workers/port";
 import { killSiblings, ProcessClock } from "./workers/process-clock";
 import { Supervisor } from "./workers/supervisor";
@@ -170,7 +171,7 @@ async function main(): Promise<void> {
       "this variable is no setting of Baton; see the README",
     );
   }
-  for (const warning of weaknesses(settings)) log.warn(warning);
+  for (const warning of warnings(settings)) log.warn(warning);
   const { url } = service;
   log.info(
     `Baton listens on ${url}. Try: curl ${url}/register -H 'content-type: application/json' -d '{"user_id":1}', connect to the url it gives, and see ${url}/openapi for the rest.`,

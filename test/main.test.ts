@@ -33,7 +33,7 @@ describe("the start", () => {
 
   test.each([
     [{ PORT: "abc" }, /^baton: PORT="abc" is not allowed: .*\n$/],
-    [{ HOST: "0.0.0.0" }, /^baton: HOST="0\.0\.0\.0" is refused: .*BATON_API_KEYS.*\n$/],
+    [{ HOST: "0.0.0.0" }, /^baton: HOST="0\.0\.0\.0" is not allowed .*BATON_API_KEYS.*\n$/],
     [{ BATON_WORKERS: "0" }, /^baton: BATON_WORKERS="0" is not allowed: .*\n$/],
     [{ BATON_WORKERS: "2", BATON_PING_MS: "1" }, /^baton: BATON_PING_MS="1" is not .*\n$/],
     [{ BATON_WORKERS: "2", BATON_ENGINE: "sqlite:/none/b.db" }, /^baton: \/none.* be made: .*\n$/],

@@ -1,17 +1,20 @@
-// What settings must be together, and what follows from the machine.
+// What settings must be in combination, and which of them depend on what the machine allows.
 import type { Settings } from "./definitions";
 import { SettingError } from "./kinds";
 
+/** As long as the hash of HS256 (RFC 7518, 3.2): a shorter secret can be guessed offline from a single token. */
 const SECRET_BYTES_MIN = 32;
 
-/** Below this, HTTP requests and the runtime itself would have no descriptors left. */
+const KEY_CHARACTERS_MIN = 16;
+
+/** Files that are kept free: below this, HTTP requests and the runtime itself would have no descriptors left. */
 function descriptorReserve(limit: number): number {
   return Math.max(100, Math.ceil(limit * 0.05));
 }
 
 /**
- * How many connections there may be over all workers, and in each: what is wanted, or what their descriptors allow.
- * Throws SettingError.
+ * How many connections there may be over all workers, and in each: as many as are wanted, or as the descriptors allow.
+ * Throws SettingError with the line to show.
  */
 export function connectionLimits(
   wanted: number,
@@ -26,7 +29,7 @@ export function connectionLimits(
   }
   const who = workers === 1 ? "the process" : `each of ${workers} workers`;
   throw new SettingError(
-    `BATON_CONNECTIONS_MAX="${wanted}" is not allowed: ${who} may open ${descriptors} files, which leaves ${possible} for connections. Raise the limit (ulimit -n) or lower the setting.`,
+    `BATON_CONNECTIONS_MAX="${wanted}" is not allowed: ${who} may open ${descriptors} files, which leaves ${possible} for connections. Raise that limit (ulimit -n) or lower the setting.`,
   );
 }
 
@@ -35,30 +38,29 @@ export function checkTogether(settings: Settings): void {
   const { host, apiKeys, insecure, bodyBytes, messageBytes, defaultTopics, tokenSecret } = settings;
   if (!isLoopback(host) && apiKeys.length === 0 && !insecure) {
     throw new SettingError(
-      `HOST=${JSON.stringify(host)} is refused: without an API key anyone who reaches that address could publish. Set BATON_API_KEYS to a long random key (openssl rand -hex 32), or BATON_INSECURE=1 if something else protects it.`,
+      `HOST=${JSON.stringify(host)} is not allowed without an API key: anyone who reaches that address could publish. Set BATON_API_KEYS to a long random key (openssl rand -hex 32), or BATON_INSECURE=1 if something else protects the relay.`,
     );
   }
-  // RFC 7518, 3.2: as many bits as the hash has. A shorter one can be guessed from one token, away from the relay.
   const secretBytes = Buffer.byteLength(tokenSecret);
   if (tokenSecret !== "" && secretBytes < SECRET_BYTES_MIN && !isLoopback(host) && !insecure) {
     throw new SettingError(
-      `BATON_TOKEN_SECRET has ${secretBytes} bytes, which is not allowed at HOST=${JSON.stringify(host)}: it takes at least ${SECRET_BYTES_MIN} (openssl rand -hex 32).`,
+      `BATON_TOKEN_SECRET has ${secretBytes} bytes, which is not allowed with HOST=${JSON.stringify(host)}: it must have at least ${SECRET_BYTES_MIN} (openssl rand -hex 32).`,
     );
   }
   if (bodyBytes < messageBytes) {
     throw new SettingError(
-      `BATON_BODY_BYTES="${bodyBytes}" is not allowed: it must be at least BATON_MESSAGE_BYTES, ${messageBytes}.`,
+      `BATON_BODY_BYTES="${bodyBytes}" is not allowed: it must be at least BATON_MESSAGE_BYTES, which is ${messageBytes}.`,
     );
   }
   if (defaultTopics.length > settings.connectionTopicsMax) {
     throw new SettingError(
-      `BATON_DEFAULT_TOPICS has ${defaultTopics.length} topics, which is not allowed: BATON_CONNECTION_TOPICS_MAX is ${settings.connectionTopicsMax}.`,
+      `BATON_DEFAULT_TOPICS has ${defaultTopics.length} topics, which is not allowed: it must have at most BATON_CONNECTION_TOPICS_MAX, which is ${settings.connectionTopicsMax}.`,
     );
   }
 }
 
-/** What is allowed and may be unwise, in sentences for the log. */
-export function weaknesses(settings: Settings): string[] {
+/** Sentences for the log about what is allowed but may be unwise. */
+export function warnings(settings: Settings): string[] {
   const { host, apiKeys, tokenSecret, tokenPublicKey, tokenJwksUrl } = settings;
   const found: string[] = [];
   if (apiKeys.length === 0) {
@@ -66,20 +68,24 @@ export function weaknesses(settings: Settings): string[] {
       found.push("BATON_INSECURE=1: anyone who reaches this address can publish");
     } else if (tokenSecret + tokenPublicKey + tokenJwksUrl !== "") {
       found.push(
-        "clients need tokens, but without BATON_API_KEYS anyone who reaches this address, as through a proxy, can publish and read",
+        "clients need tokens, but without BATON_API_KEYS anyone who reaches this address (through a proxy, for example) can publish and read",
       );
     }
   }
-  if (apiKeys.some((key) => key.length < 16)) {
-    found.push("an API key has fewer than 16 characters: easy to guess");
+  if (apiKeys.some((key) => key.length < KEY_CHARACTERS_MIN)) {
+    found.push(
+      `an API key has fewer than ${KEY_CHARACTERS_MIN} characters, so it is easy to guess`,
+    );
   }
   if (tokenSecret !== "" && Buffer.byteLength(tokenSecret) < SECRET_BYTES_MIN) {
-    found.push(`BATON_TOKEN_SECRET has fewer than ${SECRET_BYTES_MIN} bytes: easy to guess`);
+    found.push(
+      `BATON_TOKEN_SECRET has fewer than ${SECRET_BYTES_MIN} bytes, so it is easy to guess`,
+    );
   }
   return found;
 }
 
 /** Whether only this machine can reach the address. */
-export function isLoopback(host: string): boolean {
+function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || /^127\.\d+\.\d+\.\d+$/.test(host);
 }

@@ -1,277 +1,381 @@
-// Every setting: its variable, bounds, default and reason. The only reader of the environment.
-// A wrong value stops the start with one line that names the variable, the value and what is allowed.
+// The table of all settings: variable, default, unit, what is allowed, and what each is for.
+// docs/reference.md is generated from it (`bun run reference`). read.ts reads the environment with it.
 
 import type { RulesByPrefix } from "../relay/contracts/topic-rules";
 import { checkTopic } from "../relay/text/checks";
-import { checkTogether, connectionLimits } from "./checks";
 import {
   choice,
-  type Env,
   flag,
   isEngine,
   isOrigin,
+  isWebUrl,
   LARGE,
   list,
   matching,
   path,
   processes,
   publicUrl,
-  readSetting,
   type Setting,
-  SettingError,
+  text,
   whole,
 } from "./kinds";
-import { descriptorLimit } from "./open-files";
-import { TOKEN_SETTINGS } from "./token-settings";
-import { readTopicsFile } from "./topics-file";
 
-/** All settings, in the order in which the README lists them. */
-export const SETTINGS = {
-  host: {
+const ACCESS = {
+  host: matching({
     variable: "HOST",
-    fallback: "127.0.0.1",
-    takes: "an IP address or host name",
-    about: "Address to listen on. Another than loopback needs BATON_API_KEYS.",
-    parse: (text: string) => (/^[\w.:-]{1,253}$/.test(text) ? text : undefined),
-  },
-  port: whole("PORT", 8000, 0, 65_535, "Port to listen on; 0 takes a free one."),
-  publicUrl: publicUrl(
-    "BATON_PUBLIC_URL",
-    "Where clients reach the relay, for the addresses that POST /register gives: https:// becomes wss://. Not set: the request's Host.",
-  ),
-  apiKeys: list(
-    "BATON_API_KEYS",
-    "",
-    "keys without commas or spaces",
-    "Keys that open what the backend does: register, unregister, publish, history, presence, users and /api; several, so that one can be replaced. Not set: open to all, on loopback only.",
-    (item) => /^[\x21-\x7e]{1,512}$/.test(item),
-  ),
-  ...TOKEN_SETTINGS,
-  insecure: flag(
-    "BATON_INSECURE",
-    "1 allows another address than loopback without keys, where something else protects the relay.",
-  ),
-  origins: list(
-    "BATON_ORIGINS",
-    "*",
-    "* or origins like https://app.example.com",
-    "Pages that may call the relay and open sockets; others get 403, whatever they ask for. Clients that send no Origin, so no browsers, are not concerned.",
-    isOrigin,
-  ),
-  defaultTopics: list(
-    "BATON_DEFAULT_TOPICS",
-    "tech",
-    "topic names",
-    "Topics of a connection until it chooses its own; - for none.",
-    (item) => checkTopic(item) === undefined,
-  ),
-  registrationTtlMs: whole(
-    "BATON_REGISTRATION_TTL_MS",
-    60_000,
-    1,
-    LARGE,
-    "How long a registration waits for its client to connect: time for a slow page to load.",
-  ),
-  registrationsMax: whole(
-    "BATON_REGISTRATIONS_MAX",
-    100_000,
-    1,
-    10_000_000,
-    "Registrations that wait at once, about 0.3 KB each.",
-  ),
-  connectionsMax: whole(
-    "BATON_CONNECTIONS_MAX",
-    0,
-    0,
-    10_000_000,
-    "Connections at once. 0: what the process's descriptor limit allows, less a reserve for HTTP. Out of descriptors a server can only spin.",
-  ),
-  userConnectionsMax: whole(
-    "BATON_USER_CONNECTIONS_MAX",
-    100,
-    1,
-    1_000_000,
-    "Connections of one user at once: a publish to a user costs in proportion to them.",
-  ),
-  connectionTopicsMax: whole(
-    "BATON_CONNECTION_TOPICS_MAX",
-    128,
-    1,
-    100_000,
-    "Topics of one connection: each costs memory on both sides of the registry.",
-  ),
-  connectionFramesMax: whole(
-    "BATON_CONNECTION_FRAMES_MAX",
-    20_000,
-    1,
-    10_000_000,
-    "What one connection may send in a second: frames and pings, and where one frame has several, its commands, and its new topics by eights. 20,000 frames cost about a tenth of a core.",
-  ),
-  messageBytes: whole(
-    "BATON_MESSAGE_BYTES",
-    65_536,
-    1,
-    16_777_216,
-    "Size of a message in UTF-8: larger things travel better as a link.",
-  ),
-  pendingBytes: whole(
-    "BATON_PENDING_BYTES",
-    67_108_864,
-    65_536,
-    2 ** 40,
-    "What publications may take that the engine has not answered yet; beyond it publishes get 429. An engine that keeps up has a hundredth of the default.",
-  ),
-  bodyBytes: whole(
-    "BATON_BODY_BYTES",
-    0,
-    0,
-    134_217_728,
-    "Size of an HTTP body. 0: 1 MiB, or what the largest message takes with every character escaped.",
-  ),
-  frameBytes: whole(
-    "BATON_FRAME_BYTES",
-    65_536,
-    125,
-    16_777_216,
-    "Size of a frame from a client; a larger one closes the socket with 1009.",
-  ),
-  backpressureBytes: whole(
-    "BATON_BACKPRESSURE_BYTES",
-    1_048_576,
-    1_024,
-    LARGE,
-    "What may wait for one slow connection, beside the kernel's buffers; beyond it that connection is closed, so that memory stays bounded.",
-  ),
-  pingMs: whole(
-    "BATON_PING_MS",
-    25_000,
-    10,
-    LARGE,
-    "Pause between pings: below the 30 to 60 s after which proxies cut quiet connections.",
-  ),
-  pongMs: whole(
-    "BATON_PONG_MS",
-    10_000,
-    10,
-    LARGE,
-    "How long a pong may take before the peer counts as gone.",
-  ),
-  shutdownMs: whole(
-    "BATON_SHUTDOWN_MS",
-    8_000,
-    0,
-    LARGE,
-    "Over how long a shutdown spreads the closing of its connections: within the 10 s that docker stop waits.",
-  ),
-  historySize: whole(
-    "BATON_HISTORY_SIZE",
-    100,
-    0,
-    1_000_000,
-    "Publications kept for each topic, so that a client which comes back gets what it missed; 0 keeps none.",
-  ),
-  historyTtlMs: whole(
-    "BATON_HISTORY_TTL_MS",
-    300_000,
-    0,
-    LARGE,
-    "How long each is kept: longer than clients are usually away; 0 keeps none.",
-  ),
-  historyBytes: whole(
-    "BATON_HISTORY_BYTES",
-    268_435_456,
-    65_536,
-    2 ** 40,
-    "What the histories of all topics may take, in memory or in the file of the engine; beyond it those of the least recently used topics are given up.",
-  ),
-  engine: matching(
-    "BATON_ENGINE",
-    "memory",
-    "memory, sqlite:<file> or redis://<host>:<port>, several of the last separated by commas",
-    isEngine,
-    "Where publications, idempotency keys and registrations are kept: in memory until the process ends; in a file, durable on this machine; or in Redis, for several nodes. Over several Redis servers topics are spread; every node must have the same list.",
-  ),
-  redisPrefix: matching(
-    "BATON_REDIS_PREFIX",
-    "baton",
-    "1 to 64 letters, digits, dots, dashes and underscores",
-    (value) => /^[\w.-]{1,64}$/.test(value),
-    "What Baton's keys and channels in Redis begin with: nodes with the same are one relay, and others can use the same server.",
-  ),
-  workers: processes(
-    "BATON_WORKERS",
-    1_024,
-    "Processes that share the port, one for each core with auto. They are one relay: any of them takes any call.",
-  ),
-  topicsFile: path(
-    "BATON_TOPICS_FILE",
-    "JSON file with rules for topics by the prefix of their names. Not set: the same for all topics.",
-  ),
-  knownPrefixesOnly: flag(
-    "BATON_KNOWN_PREFIXES_ONLY",
-    "1: a topic like news:a, whose prefix up to the colon no rule names, is an error for Centrifuge clients and /api, so that a misspelt one is found.",
-  ),
-  idempotencyMs: whole(
-    "BATON_IDEMPOTENCY_MS",
-    300_000,
-    1,
-    LARGE,
-    "How long the answer to a publish with an idempotency key is remembered: longer than a publisher retries.",
-  ),
-  idempotencyMax: whole(
-    "BATON_IDEMPOTENCY_MAX",
-    100_000,
-    1,
-    10_000_000,
-    "Idempotency keys remembered at once, about 0.5 KB each; beyond it publishes with a new key get 429.",
-  ),
-  logLevel: choice(
-    "BATON_LOG_LEVEL",
-    "info",
-    ["trace", "debug", "info", "warn", "error", "fatal", "silent"],
-    "Least level that is logged. Nothing is logged for each message; connections at debug.",
-  ),
-} as const satisfies Record<string, Setting<unknown>>;
+    default: "127.0.0.1",
+    allowed: "an IP address or host name",
+    accepts: (value) => /^[\w.:-]{1,253}$/.test(value),
+    description:
+      "The address to listen on. Any address other than loopback requires BATON_API_KEYS, because anyone who reaches it could publish.",
+  }),
+  port: whole({
+    variable: "PORT",
+    default: 8000,
+    min: 0,
+    max: 65_535,
+    description: "The port to listen on. 0 picks a free one.",
+  }),
+  publicUrl: publicUrl({
+    variable: "BATON_PUBLIC_URL",
+    description:
+      "The address at which clients reach the relay. POST /register builds the addresses that it returns from it; https:// becomes wss:// for a WebSocket. If it is not set, they are built from the Host of the request.",
+  }),
+  apiKeys: list({
+    variable: "BATON_API_KEYS",
+    default: "",
+    allowed: "a comma-separated list of keys without spaces",
+    accepts: (item) => /^[\x21-\x7e]{1,512}$/.test(item),
+    description:
+      "The keys of your backend. Once there is one, registering, unregistering, publishing, history, presence, users and /api require a key. Several keys let you replace one without an interruption. If it is not set, all of that is open, which is allowed on loopback only.",
+  }),
+  insecure: flag({
+    variable: "BATON_INSECURE",
+    description:
+      "1 allows an address other than loopback without keys. Use it only where something else protects the relay.",
+  }),
+  origins: list({
+    variable: "BATON_ORIGINS",
+    default: "*",
+    allowed: "* or a comma-separated list of origins such as https://app.example.com",
+    accepts: isOrigin,
+    description:
+      "The origins whose pages may call the relay and open connections; pages of any other origin get 403, whatever they request. Clients that send no Origin (anything but a browser) are not affected.",
+  }),
+};
 
-type Values = {
+const TOKENS = {
+  tokenSecret: text({
+    variable: "BATON_TOKEN_SECRET",
+    allowed: "a text of 1 to 4096 characters",
+    accepts: (value) => value.length <= 4_096,
+    description:
+      "The secret with which clients' tokens are signed (HS256, HS384 or HS512). It must have at least 32 bytes, unless the relay listens on loopback only.",
+  }),
+  tokenPublicKey: text({
+    variable: "BATON_TOKEN_PUBLIC_KEY",
+    allowed: "a public key in PEM (SPKI)",
+    accepts: (value) => value.startsWith("-----BEGIN PUBLIC KEY-----"),
+    description:
+      "The public key for clients' tokens that are signed with RS256, ES256 or EdDSA. Line breaks may be written as \\n.",
+  }),
+  tokenJwksUrl: text({
+    variable: "BATON_TOKEN_JWKS_URL",
+    allowed: "an http:// or https:// address",
+    accepts: isWebUrl,
+    description: "The address of a JWK Set with the public keys for clients' tokens.",
+  }),
+  tokenAudience: text({
+    variable: "BATON_TOKEN_AUDIENCE",
+    allowed: "a text of 1 to 4096 characters",
+    accepts: (value) => value.length <= 4_096,
+    description:
+      "What a token's aud claim must contain. Set it if the same key signs tokens for other services. If it is not set, any audience is accepted.",
+  }),
+  tokenIssuer: text({
+    variable: "BATON_TOKEN_ISSUER",
+    allowed: "a text of 1 to 4096 characters",
+    accepts: (value) => value.length <= 4_096,
+    description: "What a token's iss claim must be. If it is not set, any issuer is accepted.",
+  }),
+  anonymous: flag({
+    variable: "BATON_ANONYMOUS",
+    description: "1 lets Centrifuge clients connect without a token, as the anonymous user.",
+  }),
+  personalTopics: flag({
+    variable: "BATON_PERSONAL_TOPICS",
+    description:
+      "1 subscribes every Centrifuge client of a known user to that user's personal topic (# and the user) when it connects.",
+  }),
+};
+
+const CONNECTIONS = {
+  registrationTtlMs: whole({
+    variable: "BATON_REGISTRATION_TTL_MS",
+    default: 60_000,
+    min: 1,
+    max: LARGE,
+    unit: "milliseconds",
+    description:
+      "How long a registration waits for its client to connect. The default leaves time for a slow page to load.",
+  }),
+  registrationsMax: whole({
+    variable: "BATON_REGISTRATIONS_MAX",
+    default: 100_000,
+    min: 1,
+    max: 10_000_000,
+    unit: "registrations",
+    description:
+      "How many registrations may wait for their clients at once. Each takes about 0.3 KB.",
+  }),
+  connectionsMax: whole({
+    variable: "BATON_CONNECTIONS_MAX",
+    default: 0,
+    min: 0,
+    max: 10_000_000,
+    unit: "connections",
+    description:
+      "How many connections may be open at once, over all workers. 0 means as many as the limit of open files allows, less a reserve for HTTP requests: a server without free descriptors cannot accept connections and busy-loops.",
+  }),
+  userConnectionsMax: whole({
+    variable: "BATON_USER_CONNECTIONS_MAX",
+    default: 100,
+    min: 1,
+    max: 1_000_000,
+    unit: "connections",
+    description:
+      "How many connections one user may have open at once. A publish to a user costs in proportion to them.",
+  }),
+  connectionFramesMax: whole({
+    variable: "BATON_CONNECTION_FRAMES_MAX",
+    default: 20_000,
+    min: 1,
+    max: 10_000_000,
+    unit: "frames",
+    description:
+      "How many frames and pings one connection may send in a second. In a frame with several commands each command counts, and every 8 newly joined topics count as one frame. 20,000 frames cost about a tenth of a core.",
+  }),
+  pingMs: whole({
+    variable: "BATON_PING_MS",
+    default: 25_000,
+    min: 10,
+    max: LARGE,
+    unit: "milliseconds",
+    description:
+      "The time between pings. The default is below the 30 to 60 seconds after which proxies cut quiet connections.",
+  }),
+  pongMs: whole({
+    variable: "BATON_PONG_MS",
+    default: 10_000,
+    min: 10,
+    max: LARGE,
+    unit: "milliseconds",
+    description: "How long the relay waits for a pong before it considers the client gone.",
+  }),
+  shutdownMs: whole({
+    variable: "BATON_SHUTDOWN_MS",
+    default: 8_000,
+    min: 0,
+    max: LARGE,
+    unit: "milliseconds",
+    description:
+      "The time over which a shutdown spreads the closing of its connections. The default is within the 10 seconds that docker stop waits.",
+  }),
+};
+
+const TOPICS = {
+  defaultTopics: list({
+    variable: "BATON_DEFAULT_TOPICS",
+    default: "tech",
+    allowed: "a comma-separated list of topic names, or - for no topics",
+    accepts: (item) => checkTopic(item) === undefined,
+    description: "The topics of a connection until it chooses its own.",
+  }),
+  connectionTopicsMax: whole({
+    variable: "BATON_CONNECTION_TOPICS_MAX",
+    default: 128,
+    min: 1,
+    max: 100_000,
+    unit: "topics",
+    description:
+      "How many topics one connection may have. Each costs memory for the connection and for the topic.",
+  }),
+  topicsFile: path({
+    variable: "BATON_TOPICS_FILE",
+    description:
+      "A JSON file with rules for topics, by the prefix of their names. If it is not set, all topics are alike.",
+  }),
+  knownPrefixesOnly: flag({
+    variable: "BATON_KNOWN_PREFIXES_ONLY",
+    description:
+      "1 refuses Centrifuge clients and /api a topic such as news:a if no rule names the prefix up to the colon, so that a misspelt name is found.",
+  }),
+};
+
+const HISTORY = {
+  engine: matching({
+    variable: "BATON_ENGINE",
+    default: "memory",
+    allowed:
+      "memory, sqlite:<file> or redis://<host>:<port>; several Redis addresses are separated by commas",
+    accepts: isEngine,
+    description:
+      "Where publications, idempotency keys and registrations are kept: in memory until the process ends, in a SQLite file that survives it on this machine, or in Redis, which several nodes share. Topics are spread over several Redis servers; every node must have the same list.",
+  }),
+  redisPrefix: matching({
+    variable: "BATON_REDIS_PREFIX",
+    default: "baton",
+    allowed: "1 to 64 letters, digits, dots, dashes and underscores",
+    accepts: (value) => /^[\w.-]{1,64}$/.test(value),
+    description:
+      "What the names of Baton's keys and channels in Redis begin with. Nodes with the same prefix are one relay, and other programs can use the same server.",
+  }),
+  historySize: whole({
+    variable: "BATON_HISTORY_SIZE",
+    default: 100,
+    min: 0,
+    max: 1_000_000,
+    unit: "publications",
+    description:
+      "How many publications each topic keeps, so that a client that reconnects gets what it missed. 0 keeps no history.",
+  }),
+  historyTtlMs: whole({
+    variable: "BATON_HISTORY_TTL_MS",
+    default: 300_000,
+    min: 0,
+    max: LARGE,
+    unit: "milliseconds",
+    description:
+      "How long each publication is kept. The default is longer than clients are usually away. 0 keeps no history.",
+  }),
+  historyBytes: whole({
+    variable: "BATON_HISTORY_BYTES",
+    default: 268_435_456,
+    min: 65_536,
+    max: 2 ** 40,
+    unit: "bytes",
+    description:
+      "How much the histories of all topics may take, in memory or in the SQLite file. Beyond that, the histories of the least recently used topics are evicted.",
+  }),
+  idempotencyMs: whole({
+    variable: "BATON_IDEMPOTENCY_MS",
+    default: 300_000,
+    min: 1,
+    max: LARGE,
+    unit: "milliseconds",
+    description:
+      "How long the answer to a publish with an idempotency key is remembered. The default is longer than publishers usually retry.",
+  }),
+  idempotencyMax: whole({
+    variable: "BATON_IDEMPOTENCY_MAX",
+    default: 100_000,
+    min: 1,
+    max: 10_000_000,
+    unit: "keys",
+    description:
+      "How many idempotency keys are remembered at once. Each takes about 0.5 KB. Beyond that, a publish with a new key gets 429.",
+  }),
+};
+
+const SIZES = {
+  messageBytes: whole({
+    variable: "BATON_MESSAGE_BYTES",
+    default: 65_536,
+    min: 1,
+    max: 16_777_216,
+    unit: "bytes",
+    description: "The largest message, in UTF-8. Larger content is better sent as a link.",
+  }),
+  bodyBytes: whole({
+    variable: "BATON_BODY_BYTES",
+    default: 0,
+    min: 0,
+    max: 134_217_728,
+    unit: "bytes",
+    description:
+      "The largest HTTP body. 0 means 1 MiB, or what the largest message takes when every character is escaped if that is more.",
+  }),
+  frameBytes: whole({
+    variable: "BATON_FRAME_BYTES",
+    default: 65_536,
+    min: 125,
+    max: 16_777_216,
+    unit: "bytes",
+    description:
+      "The largest frame that a client may send. A larger one closes the socket with 1009.",
+  }),
+  pendingBytes: whole({
+    variable: "BATON_PENDING_BYTES",
+    default: 67_108_864,
+    min: 65_536,
+    max: 2 ** 40,
+    unit: "bytes",
+    description:
+      "How much the publications may take that the engine has not answered yet. Beyond that, publishes get 429. An engine that keeps up has about a hundredth of the default to answer.",
+  }),
+  backpressureBytes: whole({
+    variable: "BATON_BACKPRESSURE_BYTES",
+    default: 1_048_576,
+    min: 1_024,
+    max: LARGE,
+    unit: "bytes",
+    description:
+      "How much may wait for one slow connection, in addition to the kernel's buffers. Beyond that, the connection is closed, so that memory stays bounded.",
+  }),
+};
+
+const PROCESS = {
+  workers: processes({
+    variable: "BATON_WORKERS",
+    max: 1_024,
+    description:
+      "How many processes share the port; auto starts one for each core. They are one relay: any of them can serve any request.",
+  }),
+  logLevel: choice({
+    variable: "BATON_LOG_LEVEL",
+    default: "info",
+    values: ["trace", "debug", "info", "warn", "error", "fatal", "silent"],
+    description:
+      "The lowest level that is logged. Messages are never logged one by one; connections are, at debug.",
+  }),
+};
+
+/** The settings under the headings of docs/reference.md. */
+export const SETTING_GROUPS: Readonly<Record<string, Readonly<Record<string, Setting<unknown>>>>> =
+  {
+    "Addresses and access": ACCESS,
+    "Tokens of clients": TOKENS,
+    "Connections and registrations": CONNECTIONS,
+    Topics: TOPICS,
+    "History and engine": HISTORY,
+    Sizes: SIZES,
+    Process: PROCESS,
+  };
+
+/** All settings by the names that the code uses. */
+export const SETTINGS = {
+  ...ACCESS,
+  ...TOKENS,
+  ...CONNECTIONS,
+  ...TOPICS,
+  ...HISTORY,
+  ...SIZES,
+  ...PROCESS,
+};
+
+/** The values of all settings, each as its variable or its default says. */
+export type SettingValues = {
   readonly [Name in keyof typeof SETTINGS]: NonNullable<
     ReturnType<(typeof SETTINGS)[Name]["parse"]>
   >;
 };
 
-/** All settings, checked, with their defaults filled in. */
-export interface Settings extends Values {
-  /** Of `connectionsMax`, which is over all workers, what one process may hold. */
+/** All settings, checked, with what follows from them. */
+export interface Settings extends SettingValues {
+  /** The share of `connectionsMax`, which counts over all workers, that one process may have. */
   readonly processConnectionsMax: number;
-  /** Variables that begin with BATON_ and mean nothing: most likely misspelt. */
+  /** Variables that begin with BATON_ and are no settings: most likely misspelt. */
   readonly unknownVariables: readonly string[];
-  /** What the file of BATON_TOPICS_FILE says. */
+  /** The rules in the file that BATON_TOPICS_FILE names. */
   readonly topicRules: RulesByPrefix;
-}
-
-/**
- * Reads and checks all settings. Empty means not set.
- * Throws SettingError with the line to show. `descriptors` is the process's limit of open files.
- */
-export function readSettings(env: Env, descriptors = descriptorLimit()): Settings {
-  const values = Object.fromEntries(
-    Object.entries(SETTINGS).map(([name, setting]) => [name, readSetting<unknown>(setting, env)]),
-  ) as unknown as Values;
-  const known = new Set<string>(Object.values(SETTINGS).map((setting) => setting.variable));
-  const settings = {
-    ...values,
-    ...connectionLimits(values.connectionsMax, descriptors, values.workers),
-    bodyBytes: values.bodyBytes || Math.max(1_048_576, 6 * values.messageBytes + 4_096),
-    topicRules: topicRules(values.topicsFile),
-    unknownVariables: Object.keys(env).filter((key) => /^BATON_/.test(key) && !known.has(key)),
-  };
-  checkTogether(settings);
-  return settings;
-}
-
-function topicRules(file: string): RulesByPrefix {
-  if (file === "") return {};
-  const rules = readTopicsFile(file);
-  if (typeof rules !== "string") return rules;
-  throw new SettingError(`BATON_TOPICS_FILE=${JSON.stringify(file)} is not allowed: ${rules}`);
 }

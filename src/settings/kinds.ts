@@ -1,52 +1,65 @@
-// The kinds of settings: how a text from the environment becomes a checked value.
-// Parsing gives undefined for what is not allowed; config.ts makes the user's sentence of that.
+// The kinds of settings: each turns a text from the environment into a checked value, and must never guess.
+// `parse` returns undefined for a text that is not allowed; read.ts makes the user's error line of that.
 import { availableParallelism } from "node:os";
 
 /** A setting that cannot be used; its message is the one line that the user sees. */
 export class SettingError extends Error {}
 
-export interface Setting<Value> {
+/** The variables of a process. */
+export type Env = Readonly<Record<string, string | undefined>>;
+
+/** What a number counts; it stands in what is allowed: "a whole number of bytes from 1 to 10". */
+type Unit =
+  | "bytes"
+  | "milliseconds"
+  | "connections"
+  | "frames"
+  | "keys"
+  | "publications"
+  | "registrations"
+  | "topics";
+
+/** What every setting declares. */
+interface Declaration {
   readonly variable: string;
-  /** What is allowed, as the end of the sentence "… is not allowed: it takes …". */
-  readonly takes: string;
-  /** What it is for, and why the default is what it is. The README's table is made of this. */
-  readonly about: string;
-  /** As the user would write it; empty for "not set". */
-  readonly fallback: string;
-  /** Undefined for a text that is not allowed. */
+  /** What the setting is for, and why its default is what it is. docs/reference.md is made of these texts. */
+  readonly description: string;
+}
+
+export interface Setting<Value> extends Declaration {
+  /** As the user would write it; empty means that the setting is not set. */
+  readonly default: string;
+  /** What is allowed, as the end of the sentence "It must be …". */
+  readonly allowed: string;
+  /** Returns undefined for a text that is not allowed. */
   parse(text: string): Value | undefined;
 }
 
-export type Env = Readonly<Record<string, string | undefined>>;
-
-/** The value of a setting; empty means not set. Throws SettingError with the line to show. */
-export function readSetting<Value>(setting: Setting<Value>, env: Env): Value {
-  const given = env[setting.variable];
-  // A list that shall be empty is written as "-", since an empty variable means "not set".
-  const text = given === undefined || given === "" ? setting.fallback : given === "-" ? "" : given;
-  const value = setting.parse(text);
-  if (value !== undefined) return value;
-  const shown = given?.replaceAll(/(rediss?:\/\/)[^@/,]*@/g, "$1…@");
-  throw new SettingError(
-    `${setting.variable}=${JSON.stringify(shown)} is not allowed: it takes ${setting.takes}.`,
-  );
-}
-
-/** The longest setTimeout, and plenty for any count or size. */
+/** The longest delay that setTimeout accepts, and enough for any count or size that uses it as its bound. */
 export const LARGE = 2 ** 31 - 1;
 
-export function whole(
-  variable: string,
-  fallback: number,
-  min: number,
-  max: number,
-  about: string,
-): Setting<number> {
+interface WholeOptions extends Declaration {
+  readonly default: number;
+  readonly min: number;
+  readonly max: number;
+  /** Left out where the number counts nothing, as a port. */
+  readonly unit?: Unit;
+}
+
+export function whole({
+  variable,
+  description,
+  default: number,
+  min,
+  max,
+  unit,
+}: WholeOptions): Setting<number> {
+  const what = unit === undefined ? "a whole number" : `a whole number of ${unit}`;
   return {
     variable,
-    about,
-    fallback: String(fallback),
-    takes: `a whole number from ${min} to ${max}`,
+    description,
+    default: String(number),
+    allowed: `${what} from ${min} to ${max}`,
     parse(text) {
       const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
       return value >= min && value <= max ? value : undefined;
@@ -54,103 +67,91 @@ export function whole(
   };
 }
 
-export function choice<Value extends string>(
-  variable: string,
-  fallback: Value,
-  values: readonly Value[],
-  about: string,
-): Setting<Value> {
+interface ChoiceOptions<Value extends string> extends Declaration {
+  readonly default: Value;
+  readonly values: readonly Value[];
+}
+
+export function choice<Value extends string>({
+  values,
+  ...rest
+}: ChoiceOptions<Value>): Setting<Value> {
   return {
-    variable,
-    about,
-    fallback,
-    takes: `one of ${values.join(", ")}`,
+    ...rest,
+    allowed: `one of ${values.join(", ")}`,
     parse: (text) => values.find((value) => value === text),
   };
 }
 
-export function list(
-  variable: string,
-  fallback: string,
-  takes: string,
-  about: string,
-  allowed: (item: string) => boolean,
-): Setting<readonly string[]> {
+interface ListOptions extends Declaration {
+  readonly default: string;
+  readonly allowed: string;
+  readonly accepts: (item: string) => boolean;
+}
+
+/** Items separated by commas; spaces around them do not count. */
+export function list({ accepts, ...rest }: ListOptions): Setting<readonly string[]> {
   return {
-    variable,
-    about,
-    fallback,
-    takes,
+    ...rest,
     parse(text) {
       const items = text === "" ? [] : text.split(",").map((item) => item.trim());
-      return items.every((item) => item !== "" && allowed(item)) ? items : undefined;
+      return items.every((item) => item !== "" && accepts(item)) ? items : undefined;
     },
   };
 }
 
-export function flag(variable: string, about: string): Setting<boolean> {
+export function flag(declaration: Declaration): Setting<boolean> {
   return {
-    variable,
-    about,
-    fallback: "0",
-    takes: "0 or 1",
+    ...declaration,
+    default: "0",
+    allowed: "0 or 1",
     parse: (text) => (text === "1" ? true : text === "0" ? false : undefined),
   };
 }
 
-export function path(variable: string, about: string): Setting<string> {
+export function path(declaration: Declaration): Setting<string> {
   return {
-    variable,
-    about,
-    fallback: "",
-    takes: "the path of a file",
+    ...declaration,
+    default: "",
+    allowed: "the path of a file",
     parse: (text) => (text.includes("\0") ? undefined : text),
   };
 }
 
-/** A text that is not set unless it is given. */
-export function text(
-  variable: string,
-  about: string,
-  takes: string,
-  allowed: (value: string) => boolean,
-): Setting<string> {
+interface TextOptions extends Declaration {
+  readonly allowed: string;
+  readonly accepts: (text: string) => boolean;
+}
+
+/** A text that is not set by default; \n stands for a line break, since some files of variables allow none. */
+export function text({ accepts, ...rest }: TextOptions): Setting<string> {
   return {
-    variable,
-    about,
-    fallback: "",
-    takes,
-    parse(given) {
-      const value = given.replaceAll("\\n", "\n");
-      return value === "" || allowed(value) ? value : undefined;
+    ...rest,
+    default: "",
+    parse(written) {
+      const value = written.replaceAll("\\n", "\n");
+      return value === "" || accepts(value) ? value : undefined;
     },
   };
 }
 
-/** A text of a fixed form. */
-export function matching(
-  variable: string,
-  fallback: string,
-  takes: string,
-  allowed: (text: string) => boolean,
-  about: string,
-): Setting<string> {
-  return {
-    variable,
-    about,
-    fallback,
-    takes,
-    parse: (text) => (allowed(text) ? text : undefined),
-  };
+/** A text of a fixed form, which always has a value. */
+export function matching({
+  accepts,
+  ...rest
+}: TextOptions & { readonly default: string }): Setting<string> {
+  return { ...rest, parse: (text) => (accepts(text) ? text : undefined) };
 }
 
 /** A number of processes; `auto` is one for each core. */
-export function processes(variable: string, max: number, about: string): Setting<number> {
+export function processes({
+  max,
+  ...declaration
+}: Declaration & { readonly max: number }): Setting<number> {
   return {
-    variable,
-    about,
-    fallback: "1",
-    takes: `auto or a whole number from 1 to ${max}`,
+    ...declaration,
+    default: "1",
+    allowed: `auto or a whole number from 1 to ${max}`,
     parse(text) {
       if (text === "auto") return Math.min(max, availableParallelism());
       const value = /^\d{1,6}$/.test(text) ? Number(text) : 0;
@@ -159,13 +160,12 @@ export function processes(variable: string, max: number, about: string): Setting
   };
 }
 
-/** A URL such as https://relay.example.com, whose scheme, host and path the sockets' addresses get. */
-export function publicUrl(variable: string, about: string): Setting<string> {
+/** A URL such as https://relay.example.com; clients' addresses get its scheme, host and path. */
+export function publicUrl(declaration: Declaration): Setting<string> {
   return {
-    variable,
-    about,
-    fallback: "",
-    takes: "an http:// or https:// address without user, query or fragment",
+    ...declaration,
+    default: "",
+    allowed: "an http:// or https:// address without user, query or fragment",
     parse(text) {
       if (text === "") return "";
       if (!URL.canParse(text)) return undefined;
@@ -177,7 +177,7 @@ export function publicUrl(variable: string, about: string): Setting<string> {
   };
 }
 
-/** memory, sqlite:<file>, or addresses of Redis servers, each another one. */
+/** Whether a text names an engine: memory, sqlite:<file>, or addresses of different Redis servers. */
 export function isEngine(text: string): boolean {
   if (text === "memory" || /^sqlite:[^\0]+$/.test(text)) return true;
   const urls = text.split(",").map((url) => (URL.canParse(url) ? new URL(url) : undefined));
@@ -192,4 +192,8 @@ export function isEngine(text: string): boolean {
 
 export function isOrigin(item: string): boolean {
   return item === "*" || (URL.canParse(item) && new URL(item).origin === item && item !== "null");
+}
+
+export function isWebUrl(text: string): boolean {
+  return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
 }

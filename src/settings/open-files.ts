@@ -1,7 +1,9 @@
-// How many files the operating system lets this process hold open; each connection is one.
+// How many files the operating system lets this process have open; each connection takes one.
 import { readFileSync } from "node:fs";
 
-/** How many files this process may open; 10,240 (the default of macOS) where nobody tells. */
+/** The default of macOS, taken where the limit cannot be found out. */
+const OPEN_FILES_DEFAULT = 10_240;
+
 export function descriptorLimit(): number {
   try {
     const line = /^Max open files\s+(\d+|unlimited)/m.exec(
@@ -10,9 +12,9 @@ export function descriptorLimit(): number {
     if (line?.[1] === "unlimited") return 2 ** 31 - 1;
     if (line?.[1] !== undefined) return Number(line[1]);
   } catch {
-    // Not Linux: ask the shell, which inherits our limit.
-    const asked = Number(Bun.spawnSync(["sh", "-c", "ulimit -n"]).stdout.toString().trim());
-    if (Number.isSafeInteger(asked) && asked > 0) return asked;
+    // Not Linux: the shell knows the limit, since it inherits it from this process.
+    const answer = Number(Bun.spawnSync(["sh", "-c", "ulimit -n"]).stdout.toString().trim());
+    if (Number.isSafeInteger(answer) && answer > 0) return answer;
   }
-  return 10_240;
+  return OPEN_FILES_DEFAULT;
 }

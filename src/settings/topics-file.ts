@@ -1,12 +1,12 @@
-// The file of BATON_TOPICS_FILE: rules for topics by the prefix of their names, such as
+// The file that BATON_TOPICS_FILE names: rules for topics by the prefix of their names, such as
 // {"news:": {"history_size": 1000, "history_ttl_ms": 3600000}, "typing:": {"history_size": 0}}.
 import { readFileSync } from "node:fs";
 import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import type { RulesByPrefix, TopicRule } from "../relay/contracts/topic-rules";
-import { LARGE } from "./kinds";
+import { LARGE, SettingError } from "./kinds";
 
-const Who = Type.Array(
+const Allowed = Type.Array(
   Type.Union([Type.Literal("client"), Type.Literal("subscriber"), Type.Literal("anonymous")]),
 );
 
@@ -16,28 +16,36 @@ const Rule = Type.Object(
     history_ttl_ms: Type.Optional(Type.Integer({ minimum: 0, maximum: LARGE })),
     presence: Type.Optional(Type.Boolean()),
     join_leave: Type.Optional(Type.Boolean()),
-    allow_subscribe: Type.Optional(Who),
-    allow_publish: Type.Optional(Who),
-    allow_presence: Type.Optional(Who),
-    allow_history: Type.Optional(Who),
+    allow_subscribe: Type.Optional(Allowed),
+    allow_publish: Type.Optional(Allowed),
+    allow_presence: Type.Optional(Allowed),
+    allow_history: Type.Optional(Allowed),
   },
   { additionalProperties: false },
 );
 
-// Not a Record: its pattern for keys passes over those with U+2028 in them, whatever their values.
+// Not a Record: TypeBox's pattern for its keys skips keys that contain U+2028, whatever their values are.
 const TopicsFile = Type.Object({}, { additionalProperties: Rule });
 
-/** The rules in the file, or a sentence that says what is wrong with it. */
-export function readTopicsFile(path: string): RulesByPrefix | string {
+const WHAT_IT_TAKES = `It must be an object of prefixes, each with any of history_size (0 to 1000000), history_ttl_ms (0 to ${LARGE}), presence and join_leave (true or false), allow_subscribe, allow_publish, allow_presence and allow_history (lists of "client", "subscriber" and "anonymous").`;
+
+/** The rules in the file. Throws SettingError with the line to show. */
+export function readTopicsFile(path: string): RulesByPrefix {
+  const refused = (why: string): SettingError =>
+    new SettingError(`BATON_TOPICS_FILE=${JSON.stringify(path)} is not allowed: ${why}`);
   let value: unknown;
   try {
     value = JSON.parse(readFileSync(path, "utf8"));
   } catch (error) {
-    return `it cannot be read as JSON: ${error instanceof Error ? error.message : String(error)}.`;
+    const why = error instanceof Error ? error.message : String(error);
+    throw refused(`it cannot be read as JSON: ${why}.`);
   }
   const wrong = Value.Errors(TopicsFile, value).First();
   if (wrong !== undefined) {
-    return `at ${wrong.path || "/"} it has ${JSON.stringify(wrong.value)}: ${wrong.message}. It takes an object of prefixes, each with any of history_size (0 to 1000000), history_ttl_ms (0 to ${LARGE}), presence and join_leave (true or false), allow_subscribe, allow_publish, allow_presence and allow_history (lists of "client", "subscriber" and "anonymous").`;
+    const place = wrong.path || "/";
+    throw refused(
+      `at ${place} it has ${JSON.stringify(wrong.value)}: ${wrong.message}. ${WHAT_IT_TAKES}`,
+    );
   }
   return Object.fromEntries(
     Object.entries(value as Record<string, Static<typeof Rule>>).map(([prefix, rule]) => [

@@ -1,13 +1,14 @@
 import { describe, expect, test } from "bun:test";
-import { weaknesses } from "../../src/settings/checks";
-import { readSettings, SETTINGS } from "../../src/settings/definitions";
+import { warnings } from "../../src/settings/checks";
+import { SETTINGS } from "../../src/settings/definitions";
 import { SettingError } from "../../src/settings/kinds";
 import { descriptorLimit } from "../../src/settings/open-files";
+import { readSettings } from "../../src/settings/read";
 
 const read = (env: Record<string, string>) => readSettings(env, 20_000);
 
 /** The line that the user would see. */
-function complaint(env: Record<string, string>): string {
+function errorLine(env: Record<string, string>): string {
   try {
     read(env);
   } catch (error) {
@@ -70,8 +71,8 @@ test.each([
   ["BATON_PUBLIC_URL", "https://user:secret@relay.example.com"],
   ["BATON_PUBLIC_URL", "https://relay.example.com/?a=1"],
 ])("%s=%p is not allowed, in one line that names all three", (variable, value) => {
-  const line = complaint({ [variable]: value });
-  expect(line).toStartWith(`${variable}=${JSON.stringify(value)} is not allowed: it takes `);
+  const line = errorLine({ [variable]: value });
+  expect(line).toStartWith(`${variable}=${JSON.stringify(value)} is not allowed: it must be `);
   expect(line).not.toContain("\n");
 });
 
@@ -79,7 +80,7 @@ describe("settings that depend on each other", () => {
   test.each([["0.0.0.0"], ["::"], ["192.168.1.5"], ["relay.example.com"]])(
     "HOST=%s without a key is refused and says how to set one",
     (host) => {
-      expect(complaint({ HOST: host })).toMatch(/BATON_API_KEYS.*BATON_INSECURE=1/);
+      expect(errorLine({ HOST: host })).toMatch(/BATON_API_KEYS.*BATON_INSECURE=1/);
       expect(read({ HOST: host, BATON_API_KEYS: "a-long-random-key" }).host).toBe(host);
       expect(read({ HOST: host, BATON_INSECURE: "1" }).host).toBe(host);
     },
@@ -93,7 +94,7 @@ describe("settings that depend on each other", () => {
   );
 
   test("what is allowed and may be unwise is said", () => {
-    const said = (env: Record<string, string>) => weaknesses(read(env)).join();
+    const said = (env: Record<string, string>) => warnings(read(env)).join();
     const key = { BATON_API_KEYS: "a-long-random-key" };
     expect(said({})).toBe("");
     expect(said({ ...key, BATON_TOKEN_SECRET: "x".repeat(32) })).toBe("");
@@ -112,7 +113,7 @@ describe("settings that depend on each other", () => {
 
   test("a body has room for the largest message with every character escaped", () => {
     expect(read({ BATON_MESSAGE_BYTES: "1000000" }).bodyBytes).toBeGreaterThan(6_000_000);
-    expect(complaint({ BATON_BODY_BYTES: "100" })).toContain("BATON_MESSAGE_BYTES");
+    expect(errorLine({ BATON_BODY_BYTES: "100" })).toContain("BATON_MESSAGE_BYTES");
   });
 });
 
@@ -124,9 +125,9 @@ test("a misspelt variable is found", () => {
 
 test("every default is a value that is allowed, and units stand last in names", () => {
   for (const setting of Object.values(SETTINGS)) {
-    expect(setting.parse(setting.fallback)).toBeDefined();
+    expect(setting.parse(setting.default)).toBeDefined();
     expect(setting.variable).toMatch(/^(HOST|PORT|BATON_[A-Z_]+)$/);
-    expect(setting.about).toEndWith(".");
+    expect(setting.description).toEndWith(".");
   }
 });
 

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { TopicRules } from "../../src/relay/contracts/topic-rules";
-import { readSettings } from "../../src/settings/definitions";
+import { readSettings } from "../../src/settings/read";
 import { startRelay } from "../support/relay/test-relay";
 
 let folder: string;

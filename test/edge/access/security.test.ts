@@ -3,8 +3,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import fc from "fast-check";
-import { readSettings } from "../../../src/settings/definitions";
 import { SettingError } from "../../../src/settings/kinds";
+import { readSettings } from "../../../src/settings/read";
 import { handshake, RawSocket } from "../../support/clients/raw-socket";
 import { idOf, startRelay, type TestRelay } from "../../support/relay/test-relay";
 

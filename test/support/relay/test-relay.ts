@@ -2,8 +2,8 @@
 
 import { createLog } from "../../../src/log";
 import { type RunningNode, start } from "../../../src/node";
-import { readSettings } from "../../../src/settings/definitions";
 import type { Env } from "../../../src/settings/kinds";
+import { readSettings } from "../../../src/settings/read";
 import { Client } from "../clients/client";
 
 export interface Answer {

@@ -1,0 +1,20 @@
+// docs/reference.md is what the tables in the code say.
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { reference } from "../docs/reference";
+import { CLOSES, ERRORS } from "../src/relay/contracts/errors";
+import { SETTINGS } from "../src/settings/definitions";
+
+const page = await Bun.file(join(import.meta.dir, "../docs/reference.md")).text();
+
+test("docs/reference.md is what `bun run reference` makes of the tables in the code", () => {
+  expect(page).toBe(reference());
+});
+
+test("docs/reference.md has every setting, every error code and every close code, each on one line", () => {
+  for (const { variable } of Object.values(SETTINGS))
+    expect(page).toContain(`\n| \`${variable}\` |`);
+  for (const code of Object.keys(ERRORS)) expect(page).toContain(`\n| \`${code}\` |`);
+  for (const name of Object.keys(CLOSES))
+    expect(page).toMatch(new RegExp(`^\\| \\d+ \\| \`${name}\``, "m"));
+});
