@@ -44,7 +44,7 @@ class Told(ClientEventHandler, SubscriptionEventHandler):
 
     async def on_subscribed(self, ctx):
         topic = self.topic or ctx.channel
-        tell(self.number, "subscribed", topic=topic, was=ctx.was_recovering, whole=ctx.recovered)
+        tell(self.number, "subscribed", topic=topic, wasRecovering=ctx.was_recovering, recovered=ctx.recovered)
 
     async def on_unsubscribed(self, ctx):
         tell(self.number, "unsubscribed", topic=self.topic or ctx.channel, code=getattr(ctx, "code", 0))

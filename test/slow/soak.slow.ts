@@ -3,7 +3,7 @@
 import { expect, test } from "bun:test";
 import { Client } from "../support/clients/client";
 import { RawSocket } from "../support/clients/raw-socket";
-import { memoryKb } from "../support/machine/memory";
+import { memoryKb } from "../support/machine/processes";
 import { RelayProcess } from "../support/relay/relay-process";
 
 const SECONDS = 60;

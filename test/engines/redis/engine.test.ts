@@ -32,7 +32,7 @@ describe("a server that cannot be reached", () => {
     await server.run();
     await node.untilHealthy();
     expect(await node.publish("1")).toMatchObject({ delivered: 1, offset: 1 });
-    await node.untilHeard("1");
+    await node.untilDelivered("1");
     expect(node.warnings).toHaveLength(2);
   });
 
@@ -73,9 +73,9 @@ describe("a server that cannot be reached", () => {
     const acknowledged = (await within("all answers", Promise.all(first))).filter(Boolean).length;
     expect(acknowledged).toBeLessThan(300);
     await server.run();
-    const answers = await Promise.all(all.map((text) => node.persist(text)));
+    const answers = await Promise.all(all.map((text) => node.publishUntilAcknowledged(text)));
     expect(new Set(answers.map(({ offset }) => offset)).size).toBe(300);
-    await until("all to arrive", () => node.heard.length >= 300);
+    await until("all to arrive", () => node.delivered.length >= 300);
     const { publications } = await node.engine.history("t", { limit: 1_000 });
     expect(publications.map(({ offset }) => offset)).toEqual(all.slice(200).map(Number));
     expect(node.texts.toSorted()).toEqual(all.toSorted());
@@ -111,10 +111,10 @@ describe("a server that cannot be reached", () => {
     await one.untilHealthy();
     await two.untilHealthy();
     // It may have been executed, from what waited in the stopped server's socket.
-    await one.persist("2", "t", "k2");
+    await one.publishUntilAcknowledged("2", "t", "k2");
     await two.publish("4");
-    await one.untilHeard("1", "2", "4");
-    await two.untilHeard("1", "2", "4");
+    await one.untilDelivered("1", "2", "4");
+    await two.untilDelivered("1", "2", "4");
   });
 
   test("G4: takes no more than it can keep while it waits: what is beyond is refused at once", async () => {
@@ -165,10 +165,10 @@ describe("a server that is started again", () => {
     await two.untilHealthy(false);
     await server.run();
     // Whichever node is back first.
-    await two.persist("3");
-    await one.persist("4");
-    await one.untilHeard("1", "2", "3", "4");
-    expect(new Set(one.heard.map((event) => event !== "lost" && event.epoch)).size).toBe(1);
+    await two.publishUntilAcknowledged("3");
+    await one.publishUntilAcknowledged("4");
+    await one.untilDelivered("1", "2", "3", "4");
+    expect(new Set(one.delivered.map((event) => event !== "lost" && event.epoch)).size).toBe(1);
     expect(one.warnings.join()).not.toContain("lost data");
   });
 
@@ -204,7 +204,7 @@ describe("a server that is started again", () => {
       await node.untilHealthy();
       await node.publish("5", "t", "5");
       expect(await node.publish("3", "t", "3")).toMatchObject({ offset: again.offset });
-      await node.untilHeard("4", "3", "5");
+      await node.untilDelivered("4", "3", "5");
       for (const limit of [1, 2, 3, 10]) {
         const found: string[] = [];
         for (;;) {
@@ -229,10 +229,10 @@ describe("a server that is started again", () => {
     const before = await node.publish("1");
     await server.kill();
     await server.run();
-    const after = await node.persist("2");
+    const after = await node.publishUntilAcknowledged("2");
     expect(after).toMatchObject({ offset: 1 });
     expect(after.epoch).not.toBe(before.epoch as string);
-    await node.untilHeard("1", "lost", "2");
+    await node.untilDelivered("1", "lost", "2");
     expect(node.warnings.join()).toContain("has lost data");
   });
 
@@ -298,7 +298,7 @@ describe("a server that loses data while it runs", () => {
     await server.command("FLUSHALL");
     const after = await node.publish("2");
     expect(after.epoch).not.toBe(before.epoch as string);
-    await node.untilHeard("1", "lost", "2");
+    await node.untilDelivered("1", "lost", "2");
   });
 
   test("G6: FLUSHALL: a quiet topic hears of it when it is compared with the server", async () => {
@@ -307,7 +307,7 @@ describe("a server that loses data while it runs", () => {
     await node.follow("t");
     await node.publish("1");
     await server.command("FLUSHALL");
-    await node.untilHeard("1", "lost");
+    await node.untilDelivered("1", "lost");
     expect(await node.publish("2")).toMatchObject({ offset: 1 });
   });
 
@@ -369,7 +369,7 @@ describe("a server that loses data while it runs", () => {
     await server.command("CONFIG", "SET", "maxmemory", "0");
     await node.untilHealthy();
     expect(await node.publish("2", "t", "key")).toMatchObject({ offset: 2 });
-    await node.untilHeard("1", "2");
+    await node.untilDelivered("1", "2");
   });
 });
 
@@ -384,13 +384,13 @@ describe("a connection to the server", () => {
       const { engine } = two;
       let sent = 0;
       for (let cut = 0; cut < 5; cut++) {
-        for (let i = 0; i < 20; i++) await two.persist(String(++sent));
+        for (let i = 0; i < 20; i++) await two.publishUntilAcknowledged(String(++sent));
         await server.command("CLIENT", "KILL", "TYPE", type);
-        for (let i = 0; i < 20; i++) await two.persist(String(++sent));
+        for (let i = 0; i < 20; i++) await two.publishUntilAcknowledged(String(++sent));
         await one.untilHealthy();
       }
       expect(engine.healthy()).toBe(true);
-      await one.untilHeard(...numbers(1, sent));
+      await one.untilDelivered(...numbers(1, sent));
     },
   );
 
@@ -414,7 +414,7 @@ describe("a connection to the server", () => {
     await until("the server to cut it", async () => (await listening()) < before);
     proxy.heal();
     proxy.cutAll();
-    await until("all to arrive", () => one.heard.length >= 300, 8_000);
+    await until("all to arrive", () => one.delivered.length >= 300, 8_000);
     expect(one.texts).toEqual(texts);
   });
 
@@ -427,7 +427,7 @@ describe("a connection to the server", () => {
     const all = numbers(1, 50);
     const answers = await Promise.all(all.map((text) => node.publish(text)));
     expect(answers.map(({ offset }) => offset)).toEqual(all.map(Number));
-    await node.untilHeard(...all);
+    await node.untilDelivered(...all);
   });
 
   test("G9: that leads nowhere, and tells nobody, is given up and made again", async () => {
@@ -437,12 +437,12 @@ describe("a connection to the server", () => {
     const { one, two } = nodes;
     await one.follow("t");
     await two.publish("1");
-    await one.untilHeard("1");
+    await one.untilDelivered("1");
     proxy.stall();
     proxy.heal();
     await two.publish("2");
     await one.untilHealthy(false);
-    await one.untilHeard("1", "2");
+    await one.untilDelivered("1", "2");
   });
 
   test("G10: that tells a publication twice, or an old one again, delivers it once", async () => {
@@ -456,7 +456,7 @@ describe("a connection to the server", () => {
     await node.publish("2");
     await server.command("PUBLISH", `${prefix}:live:t`, again);
     await node.publish("3");
-    await node.untilHeard("1", "2", "3");
+    await node.untilDelivered("1", "2", "3");
   });
 
   test("that says what is no publication is not listened to", async () => {
@@ -468,7 +468,7 @@ describe("a connection to the server", () => {
       await server.command("PUBLISH", `${prefix}:live:t`, text);
     }
     await node.publish("1");
-    await node.untilHeard("1");
+    await node.untilDelivered("1");
   });
 
   test("that drops a message without a word is found out: a topic is compared with the server", async () => {
@@ -481,7 +481,7 @@ describe("a connection to the server", () => {
     const names = ["topic:t", "log:t", "life", "count", "blank"].map((key) => `${prefix}:${key}`);
     const args = [String(Date.now()), "nobody", "call", '["2",0]', "100", "60000", "never", "0"];
     await server.command("EVAL", TOPICS.PUBLISH.text, "5", ...names, ...args);
-    await node.untilHeard("1", "2");
+    await node.untilDelivered("1", "2");
   });
 
   test("SCRIPT FLUSH costs nothing but the scripts' way again", async () => {
@@ -491,7 +491,7 @@ describe("a connection to the server", () => {
     await node.publish("1");
     await server.command("SCRIPT", "FLUSH");
     await Promise.all(["2", "3", "4"].map((text) => node.publish(text)));
-    await node.untilHeard("1", "2", "3", "4");
+    await node.untilDelivered("1", "2", "3", "4");
   });
 });
 
@@ -527,9 +527,9 @@ describe("a failover", () => {
     await node.publish("3");
     lead(first);
     await first.command("REPLICAOF", "NO", "ONE");
-    const after = await node.persist("4");
+    const after = await node.publishUntilAcknowledged("4");
     expect(after).toMatchObject({ offset: 1 });
     expect(after.epoch).not.toBe(epoch);
-    await node.untilHeard("1", "2", "3", "lost", "4");
+    await node.untilDelivered("1", "2", "3", "lost", "4");
   });
 });

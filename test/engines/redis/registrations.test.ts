@@ -54,8 +54,8 @@ describe("a node that was out of reach of Redis", () => {
         for (const id of ["gone", "kept"]) await claim(one, id, "u");
       },
       async (one, two) => {
-        await until("it to be told", () => one.ended.length > 0);
-        expect(one.ended).toEqual([["gone", undefined]]);
+        await until("it to be told", () => one.revoked.length > 0);
+        expect(one.revoked).toEqual([["gone", undefined]]);
         expect(await claim(two, "kept")).toMatchObject({ wasRemote: true, user: "u" });
       },
     ));
@@ -70,8 +70,8 @@ describe("a node that was out of reach of Redis", () => {
         await claim(one, "r", "u");
       },
       async (one) => {
-        await until("it to be told", () => one.ended.length > 0);
-        expect(one.ended).toEqual([["r", term]]);
+        await until("it to be told", () => one.revoked.length > 0);
+        expect(one.revoked).toEqual([["r", term]]);
       },
     );
   });
@@ -191,9 +191,9 @@ describe("what nodes tell each other", () => {
     const { one, two } = nodes;
     const texts = Array.from({ length: 100 }, (_, i) => `message ${i}\nwith two lines`);
     for (const text of texts) expect(await one.engine.sendToNodes(text)).toBe(1);
-    await until("all to arrive", () => two.told.length === texts.length);
-    expect(two.told).toEqual(texts);
-    expect(one.told).toEqual([]);
+    await until("all to arrive", () => two.messages.length === texts.length);
+    expect(two.messages).toEqual(texts);
+    expect(one.messages).toEqual([]);
   });
 
   test("is refused at once while Redis is out of reach", async () => {

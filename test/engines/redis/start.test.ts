@@ -110,14 +110,14 @@ test("the rights that the README gives a user of Redis are enough", async () => 
   const { one, two } = nodes;
   await one.follow("t");
   await two.publish("1", "t", "key");
-  await one.untilHeard("1");
+  await one.untilDelivered("1");
   await two.engine.forget("t");
   const { registrations } = one.engine;
   await registrations.add({ id: "r", user: "u" });
   expect(await registrations.claim("r")).toMatchObject({ user: "u" });
   expect(await two.engine.registrations.remove("r")).toEqual({ wasRemote: true });
   expect(await one.engine.sendToNodes("x")).toBe(1);
-  await until("it to be found out", () => one.ended.length > 0);
+  await until("it to be found out", () => one.revoked.length > 0);
 });
 
 test("G1: a relay starts without its Redis, answers 503, and serves when it is there", async () => {

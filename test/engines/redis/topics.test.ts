@@ -45,12 +45,12 @@ describe("a topic", () => {
       await Promise.all([first, two.publish("second", topic)]);
     }
     const all = Array.from({ length: 50 }, () => ["first", "second"]).flat();
-    await until("all to arrive", () => one.heard.length >= all.length);
+    await until("all to arrive", () => one.delivered.length >= all.length);
     for (let i = 0; i < 50; i++) {
-      const own = one.heard.filter((event) => event !== "lost" && event.topic === `t${i}`);
+      const own = one.delivered.filter((event) => event !== "lost" && event.topic === `t${i}`);
       expect(own.map((event) => event !== "lost" && event.data)).toEqual(["first", "second"]);
     }
-    expect(one.heard).toHaveLength(all.length);
+    expect(one.delivered).toHaveLength(all.length);
   });
 
   test("is not heard from before that, though the server's clock was set back", async () => {
@@ -65,12 +65,12 @@ describe("a topic", () => {
     for (let i = 0; i < 20; i++) await publishAt(Date.now() + 60_000, "by the clock before");
     node.engine.follow("t");
     await node.publish("1");
-    await node.untilHeard("1");
+    await node.untilDelivered("1");
     node.engine.unfollow("t");
     await using other = await RedisNode.start(server.url, { prefix });
     other.engine.follow("t");
     await other.publish("2");
-    await other.untilHeard("2");
+    await other.untilDelivered("2");
   });
 
   test("that is left and followed again at once, over and over, is delivered in order", async () => {
@@ -93,7 +93,7 @@ describe("a topic", () => {
     await publishing;
     const last = Number((await two.publish("end")).offset);
     await until("the end", () => one.texts.at(-1) === "end");
-    const offsets = one.heard.map((event) => (event === "lost" ? 0 : (event.offset ?? 0)));
+    const offsets = one.delivered.map((event) => (event === "lost" ? 0 : (event.offset ?? 0)));
     expect(offsets).toEqual(offsets.toSorted((a, b) => a - b));
     expect(offsets.at(-1)).toBe(last);
     expect(one.texts).not.toContain("lost");
@@ -108,8 +108,8 @@ describe("a topic", () => {
     const texts = Array.from({ length: 200 }, (_, i) => String(i));
     const answers = await Promise.all(texts.map((text) => two.publish(text)));
     for (const answer of answers) expect(answer).toMatchObject({ delivered: expect.any(Number) });
-    await one.untilHeard(...texts);
-    await two.untilHeard(...texts);
+    await one.untilDelivered(...texts);
+    await two.untilDelivered(...texts);
   });
 
   test("that nobody is in any more is not subscribed to, however many there were", async () => {
@@ -128,7 +128,7 @@ describe("a topic", () => {
     await until("all to be left", async () => (await channels()).length === 0);
     await node.follow("t");
     await node.publish("1");
-    await node.untilHeard("1");
+    await node.untilDelivered("1");
     expect(node.warnings).toEqual([]);
   });
 });
@@ -281,10 +281,10 @@ describe("numbers", () => {
             node.engine[what]("t");
           } else await server.command("DEL", `${prefix}:${what}`);
         }
-        for (const event of node.heard) {
+        for (const event of node.delivered) {
           if (event !== "lost") note(event.epoch, event.offset, event.data);
         }
-        const numbers = node.heard.map((event) => (event === "lost" ? event : event.data));
+        const numbers = node.delivered.map((event) => (event === "lost" ? event : event.data));
         const delivered = numbers.filter((text) => text !== "lost");
         expect(delivered).toEqual(delivered.toSorted((a, b) => Number(a) - Number(b)));
       }),

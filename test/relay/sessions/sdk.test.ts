@@ -3,14 +3,14 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { Centrifuge } from "centrifuge";
 import type { Env } from "../../../src/settings/kinds";
 import {
-  connected,
+  connect,
   inSeconds,
+  recordEvents,
   SECRET,
   sdk,
-  subscribed,
+  subscribe,
   type Transport,
   token,
-  told,
 } from "../../support/clients/sdk";
 import { TcpProxy } from "../../support/machine/tcp-proxy";
 import { startRelay } from "../../support/relay/test-relay";
@@ -68,11 +68,11 @@ describe.each<Transport>(["websocket", "http_stream", "sse"])("over %s", (transp
     await using relay = await relayWithTokens();
     const ann = client(relay.url, transport, await as("ann"));
     const bob = client(relay.url, transport, await as("bob"));
-    const event = await connected(ann);
+    const event = await connect(ann);
     expect(event.client).toBeString();
     expect(event.transport).toBe(transport);
-    await connected(bob);
-    const { publications, entered } = await subscribed(bob, "news:a");
+    await connect(bob);
+    const { publications, entered } = await subscribe(bob, "news:a");
     expect(entered).toMatchObject({ channel: "news:a", recoverable: true, positioned: true });
     await ann.publish("news:a", { text: "hi" });
     const [first] = await publications.take(1);
@@ -95,15 +95,15 @@ describe.each<Transport>(["websocket", "http_stream", "sse"])("over %s", (transp
     await using relay = await relayWithTokens();
     const ann = client(relay.url, transport, await as("ann", { info: { name: "Ann" } }));
     const bob = client(relay.url, transport, await as("bob"));
-    const { client: annsId } = await connected(ann);
-    const { client: bobsId } = await connected(bob);
+    const { client: annsId } = await connect(ann);
+    const { client: bobsId } = await connect(bob);
     const mine = ann.newSubscription("news:a", { joinLeave: true });
-    const joins = told(mine, "join");
-    const leaves = told(mine, "leave");
+    const joins = recordEvents(mine, "join");
+    const leaves = recordEvents(mine, "leave");
     mine.subscribe();
     const annsInfo = { user: "ann", client: annsId, connInfo: { name: "Ann" } };
     expect((await joins.next()).info).toMatchObject(annsInfo);
-    const { subscription } = await subscribed(bob, "news:a");
+    const { subscription } = await subscribe(bob, "news:a");
     expect((await joins.next()).info).toMatchObject({ user: "bob", client: bobsId });
     const { clients } = await ann.presence("news:a");
     expect(Object.keys(clients).toSorted()).toEqual([annsId, bobsId].toSorted());
@@ -121,7 +121,7 @@ describe.each<Transport>(["websocket", "http_stream", "sse"])("over %s", (transp
   test("history in pages, from both ends", async () => {
     await using relay = await relayWithTokens();
     const ann = client(relay.url, transport, await as("ann"));
-    await connected(ann);
+    await connect(ann);
     for (const n of [1, 2, 3]) await ann.publish("news:a", n);
     const all = await ann.history("news:a", { limit: 10 });
     expect(all.publications.map(({ data }) => data)).toEqual([1, 2, 3]);
@@ -140,13 +140,13 @@ describe.each<Transport>(["websocket", "http_stream", "sse"])("over %s", (transp
   test("what the relay refuses has the codes of the protocol", async () => {
     await using relay = await relayWithTokens();
     const ann = client(relay.url, transport, await as("ann"));
-    await connected(ann);
+    await connect(ann);
     await expect(ann.rpc("any", {})).rejects.toMatchObject({ code: 108 });
     await expect(ann.publish("read:a", 1)).rejects.toMatchObject({ code: 103 });
     await expect(ann.presence("read:a")).rejects.toMatchObject({ code: 108 });
     await expect(ann.history("quiet:a", { limit: 1 })).rejects.toMatchObject({ code: 108 });
     const denied = ann.newSubscription("other");
-    const unsubscribed = told(denied, "unsubscribed");
+    const unsubscribed = recordEvents(denied, "unsubscribed");
     denied.subscribe();
     expect(await unsubscribed.next()).toMatchObject({ code: 103 });
   });
@@ -154,14 +154,14 @@ describe.each<Transport>(["websocket", "http_stream", "sse"])("over %s", (transp
   test("a topic with a token of its own, and one that its token gives and takes", async () => {
     await using relay = await relayWithTokens();
     const ann = client(relay.url, transport, await as("ann"));
-    await connected(ann);
+    await connect(ann);
     const getToken = ({ channel }: { channel: string }) =>
       token({ sub: "ann", channel, info: { role: "owner" } });
-    const { publications } = await subscribed(ann, "$mine", { getToken });
+    const { publications } = await subscribe(ann, "$mine", { getToken });
     await api(relay, "publish", { channel: "$mine", data: 1 });
     expect((await publications.next()).data).toBe(1);
     const shut = ann.newSubscription("$shut");
-    const unsubscribed = told(shut, "unsubscribed");
+    const unsubscribed = recordEvents(shut, "unsubscribed");
     shut.subscribe();
     expect(await unsubscribed.next()).toMatchObject({ code: 103 });
   });
@@ -170,10 +170,10 @@ describe.each<Transport>(["websocket", "http_stream", "sse"])("over %s", (transp
     await using relay = await relayWithTokens({ BATON_PERSONAL_TOPICS: "1" });
     const subs = { "any:b": { data: { welcome: true } } };
     const ann = client(relay.url, transport, await as("ann", { subs }));
-    const entered = told(ann, "subscribed");
-    const publications = told(ann, "publication");
-    const unsubscribed = told(ann, "unsubscribed");
-    await connected(ann);
+    const entered = recordEvents(ann, "subscribed");
+    const publications = recordEvents(ann, "publication");
+    const unsubscribed = recordEvents(ann, "unsubscribed");
+    await connect(ann);
     const both = (await entered.take(2)).toSorted((a, b) => a.channel.localeCompare(b.channel));
     expect(both).toMatchObject([
       { channel: "#ann", recoverable: true },
@@ -189,8 +189,8 @@ describe.each<Transport>(["websocket", "http_stream", "sse"])("over %s", (transp
     await api(relay, "unsubscribe", { user: "ann", channel: "given" });
     expect(await unsubscribed.next()).toMatchObject({ channel: "given" });
     const bob = client(relay.url, transport, await as("bob", { channels: ["any:c"] }));
-    const bobs = told(bob, "subscribed");
-    await connected(bob);
+    const bobs = recordEvents(bob, "subscribed");
+    await connect(bob);
     const names = (await bobs.take(2)).map(({ channel }) => channel);
     expect(names.toSorted()).toEqual(["#bob", "any:c"]);
   });
@@ -201,13 +201,13 @@ describe.each<Transport>(["websocket", "http_stream", "sse"])("over %s", (transp
     const url = network.through(relay.url);
     const options = await as("ann", { channels: ["server-side"] });
     const ann = client(url, transport, options);
-    const serverSide = told(ann, "publication");
-    const connecting = told(ann, "connecting");
-    await connected(ann);
+    const serverSide = recordEvents(ann, "publication");
+    const connecting = recordEvents(ann, "connecting");
+    await connect(ann);
     await connecting.next();
-    const { subscription, publications } = await subscribed(ann, "news:a");
-    const entered = told(subscription, "subscribed");
-    const enteredServerSide = told(ann, "subscribed");
+    const { subscription, publications } = await subscribe(ann, "news:a");
+    const entered = recordEvents(subscription, "subscribed");
+    const enteredServerSide = recordEvents(ann, "subscribed");
     const publish = async (text: string) => {
       await api(relay, "broadcast", { channels: ["news:a", "server-side"], data: text });
     };
@@ -232,9 +232,9 @@ describe.each<Transport>(["websocket", "http_stream", "sse"])("over %s", (transp
     await using relay = await relayWithTokens({ BATON_HISTORY_SIZE: "2" });
     await using network = await TcpProxy.start(relay.url);
     const ann = client(network.through(relay.url), transport, await as("ann"));
-    await connected(ann);
-    const { subscription, publications } = await subscribed(ann, "news:a");
-    const entered = told(subscription, "subscribed");
+    await connect(ann);
+    const { subscription, publications } = await subscribe(ann, "news:a");
+    const entered = recordEvents(subscription, "subscribed");
     network.stall();
     for (const n of [1, 2, 3]) await api(relay, "publish", { channel: "news:a", data: n });
     network.heal();
@@ -247,20 +247,20 @@ describe.each<Transport>(["websocket", "http_stream", "sse"])("over %s", (transp
   test("disconnected and unsubscribed by the backend", async () => {
     await using relay = await relayWithTokens();
     const ann = client(relay.url, transport, await as("ann"));
-    const disconnected = told(ann, "disconnected");
-    const { client: id } = await connected(ann);
-    const { subscription } = await subscribed(ann, "news:a");
-    const unsubscribed = told(subscription, "unsubscribed");
+    const disconnected = recordEvents(ann, "disconnected");
+    const { client: id } = await connect(ann);
+    const { subscription } = await subscribe(ann, "news:a");
+    const unsubscribed = recordEvents(subscription, "unsubscribed");
     await api(relay, "unsubscribe", { client: id, user: "ann", channel: "news:a" });
     expect(await unsubscribed.next()).toMatchObject({ code: 2000 });
     expect(await api(relay, "disconnect", { user: "ann" })).toEqual({ result: {} });
     expect(await disconnected.next()).toEqual({ code: 3503, reason: "force disconnect" });
-    await connected(ann);
+    await connect(ann);
     const disconnect = { code: 4500, reason: "enough" };
     await api(relay, "disconnect", { user: "ann", disconnect });
     expect(await disconnected.next()).toEqual(disconnect);
-    const connecting = told(ann, "connecting");
-    await connected(ann);
+    const connecting = recordEvents(ann, "connecting");
+    await connect(ann);
     await connecting.next();
     for (const again of [
       { code: 4000, reason: "come back" },
@@ -283,7 +283,7 @@ describe.each<Transport>(["websocket", "http_stream", "sse"])("over %s", (transp
     };
     const old = await as("ann", { exp: inSeconds(-60) });
     const ann = client(relay.url, transport, { ...old, getToken });
-    await connected(ann);
+    await connect(ann);
     expect(asked).toBe(1);
   });
 
@@ -295,7 +295,7 @@ describe.each<Transport>(["websocket", "http_stream", "sse"])("over %s", (transp
       [{}, 3501],
     ] as const) {
       const ann = client(relay.url, transport, options);
-      const disconnected = told(ann, "disconnected");
+      const disconnected = recordEvents(ann, "disconnected");
       ann.connect();
       expect(await disconnected.next()).toMatchObject({ code });
     }
@@ -308,15 +308,15 @@ test("tokens of a connection and of a topic are refreshed before they are over",
   const ann = client(relay.url, "websocket", {
     getToken: () => token({ sub: "ann", exp: inSeconds(++asked.connection === 1 ? 1 : 60) }),
   });
-  const connecting = told(ann, "connecting");
-  const disconnected = told(ann, "disconnected");
-  await connected(ann);
+  const connecting = recordEvents(ann, "connecting");
+  const disconnected = recordEvents(ann, "disconnected");
+  await connect(ann);
   await connecting.next();
-  const { subscription, publications } = await subscribed(ann, "$mine", {
+  const { subscription, publications } = await subscribe(ann, "$mine", {
     getToken: ({ channel }) =>
       token({ sub: "ann", channel, exp: inSeconds(++asked.topic === 1 ? 1 : 60) }),
   });
-  const subscribing = told(subscription, "subscribing");
+  const subscribing = recordEvents(subscription, "subscribing");
   await until("both to be asked for again", () => asked.connection === 2 && asked.topic === 2);
   // A command after them is answered after them.
   await expect(ann.rpc("any", {})).rejects.toMatchObject({ code: 108 });
@@ -332,8 +332,8 @@ test("a client whose backend is told to refresh it, with an end in the past, ask
   const ann = client(relay.url, "websocket", {
     getToken: () => token({ sub: "ann", jti: String(++asked), exp: inSeconds(600) }),
   });
-  const connecting = told(ann, "connecting");
-  await connected(ann);
+  const connecting = recordEvents(ann, "connecting");
+  await connect(ann);
   await connecting.next();
   await api(relay, "refresh", { user: "ann", expired: true });
   expect(await connecting.next()).toMatchObject({ code: 3005 });
@@ -343,8 +343,8 @@ test("a client whose backend is told to refresh it, with an end in the past, ask
 test("without tokens and keys a client is the anonymous user, and may do anything", async () => {
   await using relay = await startRelay();
   const some = client(relay.url);
-  await connected(some);
-  const { publications } = await subscribed(some, "any");
+  await connect(some);
+  const { publications } = await subscribe(some, "any");
   await some.publish("any", 1);
   expect(await publications.next()).toMatchObject({ data: 1, info: { user: "" } });
   expect((await some.history("any", { limit: 1 })).publications).toHaveLength(1);
@@ -353,12 +353,12 @@ test("without tokens and keys a client is the anonymous user, and may do anythin
 test("BATON_ANONYMOUS lets a client without a token in, where its rules name anonymous clients", async () => {
   await using relay = await relayWithTokens({ BATON_ANONYMOUS: "1" });
   const some = client(relay.url);
-  await connected(some);
-  const { publications } = await subscribed(some, "news:a");
+  await connect(some);
+  const { publications } = await subscribe(some, "news:a");
   await some.publish("news:a", 1);
   expect(await publications.next()).toMatchObject({ data: 1, info: { user: "" } });
   const read = some.newSubscription("read:a");
-  const unsubscribed = told(read, "unsubscribed");
+  const unsubscribed = recordEvents(read, "unsubscribed");
   read.subscribe();
   expect(await unsubscribed.next()).toMatchObject({ code: 103 });
 });
@@ -387,8 +387,8 @@ test("a client whose first transport is blocked goes on with the next", async ()
     },
   );
   open.push(some);
-  expect(await connected(some)).toMatchObject({ transport: "http_stream" });
-  const { publications } = await subscribed(some, "a");
+  expect(await connect(some)).toMatchObject({ transport: "http_stream" });
+  const { publications } = await subscribe(some, "a");
   await relay.publish("a", "hi");
   expect((await publications.next()).data).toBe("hi");
 });
@@ -398,8 +398,8 @@ test("a shutdown sends clients away with 3001, and they look for another relay",
   const clients = (["websocket", "http_stream", "sse"] as const).map((transport) =>
     client(relay.url, transport),
   );
-  const connecting = clients.map((one) => told(one, "connecting"));
-  await Promise.all(clients.map(connected));
+  const connecting = clients.map((one) => recordEvents(one, "connecting"));
+  await Promise.all(clients.map(connect));
   for (const events of connecting) await events.next();
   await relay.running.shutdown();
   for (const events of connecting) {

@@ -1,12 +1,12 @@
-// What one client was given of one topic, and whether that is all that it must have been given: each publication once, in the
-// order of the offsets, none left out unless it was told so.
+// What one client received of one topic, and whether that is what it must have received: each publication once, in the
+// order of the offsets, with no gap that the relay did not announce.
 import { expect } from "bun:test";
-import type { Place } from "./resuming-client";
+import type { Position } from "../../../src/relay/contracts/publication";
 
-/** Publications that were acknowledged, by topic, epoch and offset. */
+/** Publications that were acknowledged to their publishers, by topic, epoch and offset. */
 export class Acknowledged {
   readonly #texts = new Map<string, string>();
-  /** Texts that were not acknowledged at the first attempt: after a loss of data they may have been published twice. */
+  /** Texts that were not acknowledged at the first attempt; after a loss of data they may have been published twice. */
   readonly retried = new Set<string>();
   readonly faults: string[] = [];
 
@@ -14,30 +14,32 @@ export class Acknowledged {
     return this.#texts.size;
   }
 
-  add(topic: string, text: string, { epoch, offset }: Place): void {
-    const place = `${topic} ${epoch} ${offset}`;
-    const other = this.#texts.get(place);
-    if (other !== undefined && other !== text) this.faults.push(`${text} and ${other} at ${place}`);
-    this.#texts.set(place, text);
+  add(topic: string, text: string, { epoch, offset }: Position): void {
+    const key = `${topic} ${epoch} ${offset}`;
+    const other = this.#texts.get(key);
+    if (other !== undefined && other !== text) this.faults.push(`${text} and ${other} at ${key}`);
+    this.#texts.set(key, text);
   }
 
-  at(topic: string, { epoch, offset }: Place): string | undefined {
+  at(topic: string, { epoch, offset }: Position): string | undefined {
     return this.#texts.get(`${topic} ${epoch} ${offset}`);
   }
 }
 
+/** The journal of a client that knows its positions. */
 export class Journal {
   readonly topic: string;
-  /** Whose it is, to be shown when it is wrong. */
+  /** The name of the client, shown when an expectation fails. */
   readonly name: string;
   readonly faults: string[] = [];
-  /** How often it was told that something is lost. */
+  /** How often the relay said that publications are lost. */
   losses = 0;
+  /** How many publications came. */
   count = 0;
   readonly #acknowledged: Acknowledged;
   readonly #seen = new Set<string>();
-  /** Up to where it has everything; undefined before its first place is known. */
-  at: Place | undefined;
+  /** The client has everything up to here; undefined until it has its first position. */
+  position: Position | undefined;
 
   constructor(name: string, topic: string, acknowledged: Acknowledged) {
     this.name = name;
@@ -45,45 +47,50 @@ export class Journal {
     this.#acknowledged = acknowledged;
   }
 
-  entered(place: Place, isLost: boolean): void {
-    if (isLost) this.losses++;
-    else if (this.at !== undefined) this.faults.push(`entered anew at ${place.offset}`);
-    this.at = place;
+  /** The client was given a position to begin at, because it is new or because publications are lost. */
+  begin(position: Position, why: "first" | "lost"): void {
+    if (why === "lost") this.losses++;
+    else if (this.position !== undefined) {
+      this.faults.push(`began again at ${position.offset} though nothing is lost`);
+    }
+    this.position = position;
   }
 
-  take(text: string, place: Place): void {
-    const { at } = this;
-    const isNext = at === undefined || (at.epoch === place.epoch && at.offset + 1 === place.offset);
-    if (!isNext) {
-      this.faults.push(`${place.epoch}:${place.offset} after ${at.epoch}:${at.offset}`);
-    }
-    this.at = place;
+  receive(text: string, position: Position): void {
+    this.#expectNext(position);
+    this.position = position;
     this.count++;
     if (this.#seen.has(text) && !this.#acknowledged.retried.has(text)) {
       this.faults.push(`${text} twice`);
     }
     this.#seen.add(text);
-    const other = this.#acknowledged.at(this.topic, place);
+    const other = this.#acknowledged.at(this.topic, position);
     if (other !== undefined && other !== text) this.faults.push(`${text} in place of ${other}`);
   }
 
-  /** It is where its topic is, and nothing was wrong on the way. */
-  check(top: Place): void {
+  /** Expects that the client has reached the top of its topic without a fault. */
+  check(top: Position): void {
     expect(this.faults, this.name).toEqual([]);
-    expect(this.at, this.name).toEqual(top);
+    expect(this.position, this.name).toEqual(top);
+  }
+
+  #expectNext({ epoch, offset }: Position): void {
+    const last = this.position;
+    if (last === undefined || (last.epoch === epoch && last.offset + 1 === offset)) return;
+    this.faults.push(`${epoch}:${offset} after ${last.epoch}:${last.offset}`);
   }
 }
 
-/** The same for a client that knows no places: what it was given must stand in the order of `all`. */
+/** The journal of a plain client, which knows no positions: its texts must be in the order of the topic's history. */
 export class PlainJournal {
   readonly texts: string[] = [];
 
-  /** Without a hole between the first and the last, when `isWhole`. */
+  /** Expects the order of `all` and, where it must be `gapless`, each text from the first that came to the last of all. */
   check(
     name: string,
     all: readonly string[],
     retried: ReadonlySet<string>,
-    isWhole: boolean,
+    gaps: "gapless" | "may have gaps",
   ): void {
     const numbers = new Map(all.map((text, i) => [text, i]));
     let last = -1;
@@ -98,7 +105,7 @@ export class PlainJournal {
       last = number;
     }
     expect(doubled, name).toEqual([]);
-    if (!isWhole) return;
+    if (gaps === "may have gaps") return;
     const from = numbers.get(this.texts[0] ?? "") ?? 0;
     expect(this.texts, name).toEqual(all.slice(from));
   }

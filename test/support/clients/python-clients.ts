@@ -12,8 +12,8 @@ export interface PythonEvent {
   readonly offset?: number;
   readonly code?: number;
   readonly id?: string;
-  readonly was?: boolean;
-  readonly whole?: boolean;
+  readonly wasRecovering?: boolean;
+  readonly recovered?: boolean;
   // biome-ignore lint/suspicious/noExplicitAny: tests look into answers of any shape
   readonly value?: any;
   readonly info?: { readonly user: string; readonly client: string; readonly info: unknown };
@@ -30,7 +30,7 @@ export interface PythonClientsOptions {
 export class PythonClients implements AsyncDisposable {
   readonly #program: PythonProgram;
   /** All that the clients told, in order; answers to calls aside. */
-  readonly told: PythonEvent[] = [];
+  readonly events: PythonEvent[] = [];
   readonly #answers: PythonEvent[] = [];
 
   constructor({ url, topics, clients }: PythonClientsOptions) {
@@ -40,17 +40,17 @@ export class PythonClients implements AsyncDisposable {
     this.#program = new PythonProgram([path, given], (line) => {
       const event = JSON.parse(line) as PythonEvent;
       if (event.event === "answer") this.#answers.push(event);
-      else this.told.push(event);
+      else this.events.push(event);
     });
   }
 
   of(client: number, event: string): PythonEvent[] {
-    return this.told.filter((one) => one.client === client && one.event === event);
+    return this.events.filter((one) => one.client === client && one.event === event);
   }
 
   /** Resolves with the first event of this kind that fits, the first `from` of all kinds aside. */
   async next(event: string, fits: (event: PythonEvent) => boolean = () => true, from = 0) {
-    const find = () => this.told.slice(from).find((one) => one.event === event && fits(one));
+    const find = () => this.events.slice(from).find((one) => one.event === event && fits(one));
     await this.until(`the event ${event} of the Python SDK`, () => find() !== undefined);
     return find() as PythonEvent;
   }

@@ -52,7 +52,7 @@ export function sdk(
 }
 
 /** What a client or a subscription tells, in order: taken one by one, and waited for. */
-export class Told<Event> {
+export class RecordedEvents<Event> {
   readonly #told: Event[] = [];
   readonly #waiting: ((event: Event) => void)[] = [];
   readonly #what: string;
@@ -86,36 +86,39 @@ export class Told<Event> {
 }
 
 /** Begins to note the events of this name. */
-export function told<Name extends keyof SubscriptionEvents>(
+export function recordEvents<Name extends keyof SubscriptionEvents>(
   from: Subscription,
   name: Name,
-): Told<Parameters<SubscriptionEvents[Name]>[0]>;
-export function told<Name extends keyof ClientEvents>(
+): RecordedEvents<Parameters<SubscriptionEvents[Name]>[0]>;
+export function recordEvents<Name extends keyof ClientEvents>(
   from: Centrifuge,
   name: Name,
-): Told<Parameters<ClientEvents[Name]>[0]>;
-export function told(from: Centrifuge | Subscription, name: string): Told<unknown> {
-  const events = new Told(`the event ${name} of the SDK`);
+): RecordedEvents<Parameters<ClientEvents[Name]>[0]>;
+export function recordEvents(
+  from: Centrifuge | Subscription,
+  name: string,
+): RecordedEvents<unknown> {
+  const events = new RecordedEvents(`the event ${name} of the SDK`);
   (from as { on(name: string, listener: (event: unknown) => void): unknown }).on(name, events.tell);
   return events;
 }
 
 /** Connects and resolves with what the relay answered. */
-export function connected(client: Centrifuge) {
-  const event = told(client, "connected").next();
+export function connect(client: Centrifuge) {
+  const event = recordEvents(client, "connected").next();
   client.connect();
   return event;
 }
 
 /** Subscribes and resolves with the subscription and what the relay answered. */
-export async function subscribed(
+export async function subscribe(
   client: Centrifuge,
   topic: string,
   options: Parameters<Centrifuge["newSubscription"]>[1] = {},
 ) {
   const subscription = client.newSubscription(topic, options);
-  const publications = told(subscription, "publication");
-  const event = told(subscription, "subscribed").next();
+  const publications = recordEvents(subscription, "publication");
+  const event = recordEvents(subscription, "subscribed").next();
   subscription.subscribe();
   return { subscription, publications, entered: await event };
 }

@@ -13,9 +13,9 @@ export class RedisNode implements AsyncDisposable {
   static #nodes = 0;
   readonly engine: RedisEngine;
   /** What was delivered, and "lost" where that was told. */
-  readonly heard: (Publication | "lost")[] = [];
-  readonly ended: [id: string, term: number | undefined][] = [];
-  readonly told: string[] = [];
+  readonly delivered: (Publication | "lost")[] = [];
+  readonly revoked: [id: string, term: number | undefined][] = [];
+  readonly messages: string[] = [];
   readonly warnings: string[] = [];
   #sweeping: ReturnType<typeof setInterval> | undefined;
 
@@ -37,10 +37,10 @@ export class RedisNode implements AsyncDisposable {
   static async start(urls: string, options: Partial<EngineOptions> = {}): Promise<RedisNode> {
     const node = new RedisNode(urls, options);
     await node.engine.start({
-      deliver: (publication) => node.heard.push(publication),
-      historyReset: () => node.heard.push("lost"),
-      registrationRevoked: (id, term) => node.ended.push([id, term]),
-      messageReceived: (message) => node.told.push(message),
+      deliver: (publication) => node.delivered.push(publication),
+      historyReset: () => node.delivered.push("lost"),
+      registrationRevoked: (id, term) => node.revoked.push([id, term]),
+      messageReceived: (message) => node.messages.push(message),
     });
     node.#sweeping = setInterval(() => node.engine.sweep(), SWEEP_MS);
     return node;
@@ -60,7 +60,7 @@ export class RedisNode implements AsyncDisposable {
 
   /** The texts that were delivered. */
   get texts(): string[] {
-    return this.heard.map((event) => (event === "lost" ? event : event.data));
+    return this.delivered.map((event) => (event === "lost" ? event : event.data));
   }
 
   /** Follows a topic, and is where the server is. */
@@ -77,7 +77,7 @@ export class RedisNode implements AsyncDisposable {
   }
 
   /** Again and again with this key, until it is acknowledged. */
-  async persist(data: string, topic = "t", key = data): Promise<Published> {
+  async publishUntilAcknowledged(data: string, topic = "t", key = data): Promise<Published> {
     for (;;) {
       const answer = await this.publish(data, topic, key).catch(() => undefined);
       if (answer !== undefined) return answer;
@@ -91,7 +91,7 @@ export class RedisNode implements AsyncDisposable {
   }
 
   /** What it heard is this, in the end. */
-  async untilHeard(...texts: readonly string[]): Promise<void> {
+  async untilDelivered(...texts: readonly string[]): Promise<void> {
     const all = JSON.stringify(texts);
     await until(`${all}`, () => JSON.stringify(this.texts) === all, 8_000).catch(() => {
       throw new Error(`heard ${JSON.stringify(this.texts)} in place of ${all}`);

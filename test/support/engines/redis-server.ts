@@ -1,9 +1,9 @@
 // A real Redis server for tests: Debian's redis-server, on a port of its own, with its data in a folder of its own.
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RedisClient } from "bun";
+import { freePort } from "../machine/free-port";
 import { until } from "../wait";
 
 const MISSING =
@@ -39,7 +39,7 @@ export class RedisServer implements AsyncDisposable {
 
   /** An address at which there is none yet: `run` starts it there. */
   static async absent(options: RedisServerOptions = {}): Promise<RedisServer> {
-    return new RedisServer(await freePort(), options);
+    return new RedisServer(freePort(), options);
   }
 
   /**
@@ -160,14 +160,4 @@ export class RedisServer implements AsyncDisposable {
       () => false,
     );
   }
-}
-
-async function freePort(): Promise<number> {
-  const { promise, resolve } = Promise.withResolvers<number>();
-  const server = createServer();
-  server.listen(0, "127.0.0.1", () => {
-    const { port } = server.address() as { port: number };
-    server.close(() => resolve(port));
-  });
-  return promise;
 }

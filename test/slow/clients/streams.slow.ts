@@ -2,10 +2,10 @@
 // Rows D1, D5 and H4 of the fault catalogue.
 import { expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
-import { EventStream, eventsIn, rawStream } from "../support/clients/event-stream";
-import { memoryKb } from "../support/machine/memory";
-import { RelayProcess } from "../support/relay/relay-process";
-import { until } from "../support/wait";
+import { EventStream, eventsIn, rawStream } from "../../support/clients/event-stream";
+import { memoryKb } from "../../support/machine/processes";
+import { RelayProcess } from "../../support/relay/relay-process";
+import { until } from "../../support/wait";
 
 /** The address for the stream of a new registration. */
 async function register(

@@ -1,14 +1,17 @@
 // What networks do to connections: cuts at every byte, slices, delays, narrow lines, dead lines, and proxies that end what
 // is quiet. Rows H1 to H4 of the fault catalogue. A bystander, who is connected without a proxy, must notice nothing.
+
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
-import { Client } from "../support/clients/client";
-import { handshake, RawSocket } from "../support/clients/raw-socket";
-import { type Resuming, ResumingSocket, ResumingStream } from "../support/clients/resuming-client";
-import { memoryKb } from "../support/machine/memory";
-import { TcpProxy } from "../support/machine/tcp-proxy";
-import { RelayProcess } from "../support/relay/relay-process";
-import { until } from "../support/wait";
+import { Client } from "../../support/clients/client";
+import { handshake, RawSocket } from "../../support/clients/raw-socket";
+import type { ResumingClient } from "../../support/clients/resuming-client";
+import { ResumingSocket } from "../../support/clients/resuming-socket";
+import { ResumingStream } from "../../support/clients/resuming-stream";
+import { memoryKb } from "../../support/machine/processes";
+import { TcpProxy } from "../../support/machine/tcp-proxy";
+import { RelayProcess } from "../../support/relay/relay-process";
+import { until } from "../../support/wait";
 
 const LONG_MS = 60_000;
 
@@ -48,7 +51,7 @@ async function publish(count: number, more = ""): Promise<void> {
 }
 
 /** Some of each kind that comes back, over the proxy. */
-async function clients(each: number): Promise<Resuming[]> {
+async function clients(each: number): Promise<ResumingClient[]> {
   const register = () => relay.register("far");
   const options = { topics: ["t"], register, through: network.through };
   const made = Array.from({ length: each }, () => [
@@ -59,11 +62,11 @@ async function clients(each: number): Promise<Resuming[]> {
   return made;
 }
 
-async function expectAll(made: readonly Resuming[]): Promise<void> {
+async function expectAll(made: readonly ResumingClient[]): Promise<void> {
   const all = () => made.every(({ count }) => count >= told.length);
   await until("all to have all", all, LONG_MS).catch(() => {});
   for (const client of made) {
-    expect(client.got.get("t")?.join()).toBe(told.join());
+    expect(client.received.get("t")?.join()).toBe(told.join());
     expect(client.lost).toEqual([]);
     expect(client.faults).toEqual([]);
   }
@@ -217,6 +220,6 @@ test("H4: a proxy that cuts what is quiet cuts nobody: pings go over a quiet soc
   await until("4 s to pass", () => performance.now() - begun > 4_000, LONG_MS);
   expect(network.cuts).toBe(0);
   await publish(5);
-  expect(made.every(({ ended }) => ended === 0)).toBe(true);
+  expect(made.every(({ connectionsLost }) => connectionsLost === 0)).toBe(true);
   await expectAll(made);
 }, 60_000);

@@ -4,13 +4,13 @@
 import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { Client } from "../support/clients/client";
-import { RawSocket } from "../support/clients/raw-socket";
-import { ResumingSocket } from "../support/clients/resuming-client";
-import { Folder } from "../support/machine/folder";
-import { memoryKb } from "../support/machine/memory";
-import { RelayProcess } from "../support/relay/relay-process";
-import { until } from "../support/wait";
+import { Client } from "../../support/clients/client";
+import { RawSocket } from "../../support/clients/raw-socket";
+import { ResumingSocket } from "../../support/clients/resuming-socket";
+import { Folder } from "../../support/machine/folder";
+import { memoryKb } from "../../support/machine/processes";
+import { RelayProcess } from "../../support/relay/relay-process";
+import { until } from "../../support/wait";
 
 /** CPU time of a process until now, in ms. */
 function cpuMs(pid: number): number {
@@ -117,7 +117,9 @@ test.each([
     acknowledged.sort((a, b) => a.offset - b.offset);
     expect(acknowledged.map(({ offset }) => offset)).toEqual(acknowledged.map((_, i) => i + 1));
     await until("all to arrive", () => client.count >= acknowledged.length, 30_000);
-    expect(client.got.get("t")?.join()).toBe(acknowledged.map(({ message }) => message).join());
+    expect(client.received.get("t")?.join()).toBe(
+      acknowledged.map(({ message }) => message).join(),
+    );
     expect(client.faults).toEqual([]);
     expect(most).toBeLessThan(400_000);
     await client.stop();

@@ -2,21 +2,21 @@
 // in one topic.
 import { expect, test } from "bun:test";
 import { EventSource } from "eventsource";
-import { PythonClients } from "../support/clients/python-clients";
+import { PythonClients } from "../../support/clients/python-clients";
 import {
-  connected,
+  connect,
   inSeconds,
   SECRET,
   sdk,
-  subscribed,
+  subscribe,
   type Transport,
   token,
-} from "../support/clients/sdk";
-import { TcpProxy } from "../support/machine/tcp-proxy";
-import { RelayProcess } from "../support/relay/relay-process";
-import { startRelay } from "../support/relay/test-relay";
-import { topicsFile } from "../support/relay/topics-file";
-import { until } from "../support/wait";
+} from "../../support/clients/sdk";
+import { TcpProxy } from "../../support/machine/tcp-proxy";
+import { RelayProcess } from "../../support/relay/relay-process";
+import { startRelay } from "../../support/relay/test-relay";
+import { topicsFile } from "../../support/relay/topics-file";
+import { until } from "../../support/wait";
 
 const TRANSPORTS: readonly Transport[] = ["websocket", "http_stream", "sse"];
 const TOPICS = ["a", "b"];
@@ -138,7 +138,9 @@ test("40 clients of the Python SDK behind the same proxy see all of them too", a
       const got = publications.filter((one) => one.topic === topic).map(({ data }) => data);
       expect(got.join(), name).toBe(ofTopic(sent, topic));
     }
-    const lost = fleet.of(i, "subscribed").filter(({ was, whole }) => was && !whole);
+    const lost = fleet
+      .of(i, "subscribed")
+      .filter(({ wasRecovering, recovered }) => wasRecovering && !recovered);
     const ended = [...fleet.of(i, "disconnected"), ...fleet.of(i, "unsubscribed")];
     expect([...lost, ...ended], name).toEqual([]);
   }
@@ -187,8 +189,8 @@ test("a message that is published once is at each kind of client once, and prese
   const javascripts = await Promise.all(
     TRANSPORTS.map(async (transport) => {
       const client = sdk(relay.url, transport, { token: await token({ sub: transport }) });
-      await connected(client);
-      return { client, ...(await subscribed(client, "room")) };
+      await connect(client);
+      return { client, ...(await subscribe(client, "room")) };
     }),
   );
   const { client, subscription } = javascripts[0] as (typeof javascripts)[number];
@@ -275,7 +277,7 @@ test("the Python SDK connects, asks and is told everything that the JavaScript o
   expect((await pythons.call(0, "publish", { topic: "other", data: 1 })).code).toBe(103);
   await pythons.call(1, "unsubscribe", { topic: "room" });
   await pythons.next("leave", (one) => ofAnn(one) && isBob(one));
-  const before = pythons.told.length;
+  const before = pythons.events.length;
   await pythons.call(1, "subscribe", { topic: "room" });
   await pythons.next("join", (one) => ofAnn(one) && isBob(one), before);
   await relay.post("/api/unsubscribe", { user: "ann", channel: "room" }, withKey);

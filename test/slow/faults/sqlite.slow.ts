@@ -3,10 +3,10 @@
 
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { ResumingSocket } from "../support/clients/resuming-client";
-import { Folder } from "../support/machine/folder";
-import { RelayProcess } from "../support/relay/relay-process";
-import { until } from "../support/wait";
+import { ResumingSocket } from "../../support/clients/resuming-socket";
+import { Folder } from "../../support/machine/folder";
+import { RelayProcess } from "../../support/relay/relay-process";
+import { until } from "../../support/wait";
 
 const CASES = [
   ["of one process", {}, 50],
@@ -126,13 +126,13 @@ test.each(CASES)(
     );
     for (const client of clients) {
       for (const topic of TOPICS) {
-        expect(client.got.get(topic)?.join()).toBe(expected.get(topic)?.join());
+        expect(client.received.get(topic)?.join()).toBe(expected.get(topic)?.join());
       }
       expect(client.lost).toEqual([]);
       expect(client.faults).toEqual([]);
-      expect(client.ended).toBeGreaterThan(0);
+      expect(client.connectionsLost).toBeGreaterThan(0);
       // Registrations outlive the process too.
-      expect(client.registered).toBe(1);
+      expect(client.registrations).toBe(1);
     }
     await Promise.all(clients.map((client) => client.stop()));
     console.log(`${all} acknowledged, ${retried} attempts failed`);

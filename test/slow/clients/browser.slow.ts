@@ -2,9 +2,9 @@
 // cuts connections, and over a shutdown. Pages are of another origin than the relay.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { type Browser, chromium, type Page } from "playwright-core";
-import { TcpProxy } from "../support/machine/tcp-proxy";
-import { RelayProcess } from "../support/relay/relay-process";
-import { until } from "../support/wait";
+import { TcpProxy } from "../../support/machine/tcp-proxy";
+import { RelayProcess } from "../../support/relay/relay-process";
+import { until } from "../../support/wait";
 
 /** Runs in the browser: what a page would do, and a record of what it got. */
 const PAGE = `<!doctype html><title>Baton</title><script>

@@ -1,11 +1,11 @@
 // Faults that take their time: half requests that never end, floods, many connections. Rows A19, C12 and E2
 // of the fault catalogue. A bystander must notice nothing.
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { Client } from "../support/clients/client";
-import { RawSocket } from "../support/clients/raw-socket";
-import { memoryKb } from "../support/machine/memory";
-import { RelayProcess } from "../support/relay/relay-process";
-import { until } from "../support/wait";
+import { Client } from "../../support/clients/client";
+import { RawSocket } from "../../support/clients/raw-socket";
+import { memoryKb } from "../../support/machine/processes";
+import { RelayProcess } from "../../support/relay/relay-process";
+import { until } from "../../support/wait";
 
 let relay: RelayProcess;
 let bystander: Client;

@@ -1,11 +1,11 @@
 // A backend's library of Centrifugo as it comes from PyPI (cent), every method of it, against a relay with clients.
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { SECRET, token } from "../support/clients/sdk";
-import { SessionClient } from "../support/clients/session-client";
-import { PythonProgram } from "../support/machine/python-program";
-import { startRelay } from "../support/relay/test-relay";
-import { topicsFile } from "../support/relay/topics-file";
+import { SECRET, token } from "../../support/clients/sdk";
+import { SessionClient } from "../../support/clients/session-client";
+import { PythonProgram } from "../../support/machine/python-program";
+import { startRelay } from "../../support/relay/test-relay";
+import { topicsFile } from "../../support/relay/topics-file";
 
 test("cent finds all that it calls, as it knows it", async () => {
   const key = "a-long-enough-api-key";
@@ -23,7 +23,7 @@ test("cent finds all that it calls, as it knows it", async () => {
   });
   const told = new Map<string, unknown>();
   await using python = new PythonProgram(
-    [join(import.meta.dir, "../python/backend.py"), `${relay.url}/api`, key],
+    [join(import.meta.dir, "../../python/backend.py"), `${relay.url}/api`, key],
     (line) => told.set(...(JSON.parse(line) as [string, unknown])),
   );
   await python.until("the last method", () => told.has("async"), 20_000);

@@ -1,10 +1,10 @@
 // A relay whose file is on a disk that fails it: full, broken, read-only. What it acknowledged is there, what it could not
 // keep it never acknowledged, and it goes on by itself. Rows G12 and G18 of the fault catalogue.
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { Client } from "../support/clients/client";
-import { SmallDisk } from "../support/machine/small-disk";
-import { RelayProcess } from "../support/relay/relay-process";
-import { until } from "../support/wait";
+import { Client } from "../../support/clients/client";
+import { SmallDisk } from "../../support/machine/small-disk";
+import { RelayProcess } from "../../support/relay/relay-process";
+import { until } from "../../support/wait";
 
 /** A failed engine tries again after 1, 2, 4, 8 and then every 16 s. */
 const RETRY_MS = 40_000;

@@ -3,13 +3,13 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { ProcessClock } from "../../src/workers/process-clock";
-import { ResumingSocket } from "../support/clients/resuming-client";
-import { Folder } from "../support/machine/folder";
-import { memoryKb } from "../support/machine/memory";
-import { Caller } from "../support/relay/deployments";
-import { RelayProcess } from "../support/relay/relay-process";
-import { until } from "../support/wait";
+import { ProcessClock } from "../../../src/workers/process-clock";
+import { ResumingSocket } from "../../support/clients/resuming-socket";
+import { Folder } from "../../support/machine/folder";
+import { memoryKb } from "../../support/machine/processes";
+import { Caller } from "../../support/relay/deployments";
+import { RelayProcess } from "../../support/relay/relay-process";
+import { until } from "../../support/wait";
 
 const LONG_MS = 60_000;
 
@@ -138,7 +138,7 @@ async function haveAll(clients: readonly ResumingSocket[], sent: readonly string
   for (const client of clients) {
     expect(client.faults).toEqual([]);
     expect(client.lost).toEqual([]);
-    expect(client.got.get("t")).toEqual([...sent]);
+    expect(client.received.get("t")).toEqual([...sent]);
     await client.stop();
   }
 }
@@ -161,7 +161,7 @@ describe("workers", () => {
         await replaced(relay, [victim]);
       }
       await haveAll(clients, await publishing.stop());
-      expect(clients.some(({ ended }) => ended > 0)).toBe(true);
+      expect(clients.some(({ connectionsLost }) => connectionsLost > 0)).toBe(true);
       await relay[Symbol.asyncDispose]();
     },
   );
@@ -327,8 +327,10 @@ describe("workers", () => {
     const sent = await publishing.stop();
     expect(publishing.refused).toBe(0);
     // Each has come back for each replacement, and seldom twice: to an old worker that had not stopped to listen yet.
-    for (const { ended } of clients) expect(ended).toBeGreaterThanOrEqual(10);
-    expect(clients.reduce((sum, { ended }) => sum + ended, 0)).toBeLessThan(clients.length * 11);
+    for (const { connectionsLost } of clients) expect(connectionsLost).toBeGreaterThanOrEqual(10);
+    expect(clients.reduce((sum, { connectionsLost }) => sum + connectionsLost, 0)).toBeLessThan(
+      clients.length * 11,
+    );
     await haveAll(clients, sent);
   });
 

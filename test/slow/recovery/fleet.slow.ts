@@ -1,21 +1,18 @@
 // Recovery over a real network that fails: clients of every kind that come back must see everything once, in order.
 // Rows A15, C5, C8, D4, E3, E5 and H1 of the fault catalogue.
+
 import { describe, expect, test } from "bun:test";
-import { handshake, RawSocket } from "../support/clients/raw-socket";
-import {
-  RegisteringSocket,
-  type Resuming,
-  type ResumingOptions,
-  ResumingSocket,
-  ResumingStream,
-} from "../support/clients/resuming-client";
-import { memoryKb } from "../support/machine/memory";
-import { TcpProxy } from "../support/machine/tcp-proxy";
-import { RelayProcess } from "../support/relay/relay-process";
-import { until } from "../support/wait";
+import { handshake, RawSocket } from "../../support/clients/raw-socket";
+import type { ResumingClient, ResumingOptions } from "../../support/clients/resuming-client";
+import { ReregisteringSocket, ResumingSocket } from "../../support/clients/resuming-socket";
+import { ResumingStream } from "../../support/clients/resuming-stream";
+import { memoryKb } from "../../support/machine/processes";
+import { TcpProxy } from "../../support/machine/tcp-proxy";
+import { RelayProcess } from "../../support/relay/relay-process";
+import { until } from "../../support/wait";
 
 const KINDS = {
-  "json sockets that register anew": RegisteringSocket,
+  "json sockets that register anew": ReregisteringSocket,
   "json sockets that come back to their address": ResumingSocket,
   streams: ResumingStream,
 };
@@ -33,8 +30,8 @@ function fleetOf(
   relay: RelayProcess,
   each: number,
   options: Partial<ResumingOptions> = {},
-): Map<string, Resuming> {
-  const fleet = new Map<string, Resuming>();
+): Map<string, ResumingClient> {
+  const fleet = new Map<string, ResumingClient>();
   for (const [kind, Kind] of Object.entries(KINDS)) {
     for (let i = 0; i < each; i++) {
       const user = `${kind} ${i}`;
@@ -45,7 +42,7 @@ function fleetOf(
   return fleet;
 }
 
-const allReady = (fleet: ReadonlyMap<string, Resuming>): Promise<void> =>
+const allReady = (fleet: ReadonlyMap<string, ResumingClient>): Promise<void> =>
   until("all clients to be in", () => [...fleet.values()].every(({ ready }) => ready), 30_000);
 
 /** Messages to both topics, every third one to a single user. */
@@ -75,7 +72,7 @@ async function publish(
 
 /** Waits for all clients to have all, stops them, and compares. */
 async function expectAll(
-  fleet: ReadonlyMap<string, Resuming>,
+  fleet: ReadonlyMap<string, ResumingClient>,
   sent: readonly Sent[],
   note = "",
 ): Promise<void> {
@@ -90,7 +87,7 @@ async function expectAll(
     const mine = sent.filter(({ user_id }) => user_id === undefined || user_id === user);
     for (const topic of TOPICS) {
       const expected = mine.filter((one) => one.topic === topic).map(({ message }) => message);
-      const got = client.got.get(topic) ?? [];
+      const got = client.received.get(topic) ?? [];
       // Compared as text first: thousands of long lists are quick that way.
       if (got.join() !== expected.join()) expect(got, name).toEqual(expected);
     }
@@ -178,7 +175,8 @@ describe("recovered + live = published, once, in order", () => {
       const past = () => [...fleet.values()].every(({ count }) => count > 25 * share);
       await until("the storm's moment", past, 30_000);
       for (const client of fleet.values()) client.drop();
-      const isBack = ({ ended, ready }: Resuming) => ended >= share && ready;
+      const isBack = ({ connectionsLost, ready }: ResumingClient) =>
+        connectionsLost >= share && ready;
       await until("all to be back", () => [...fleet.values()].every(isBack), 30_000);
     }
     await publishing;
@@ -225,7 +223,7 @@ describe("a history that is too short", () => {
       await using relay = await RelayProcess.start({ BATON_HISTORY_SIZE: String(SIZE) });
       // What came is noted in one list with what was told, and the gaps are where the client was told of them.
       const client = new WAYS[way]({ topics: ["a"], register: () => relay.register("u") });
-      const got = () => client.got.get("a") ?? [];
+      const got = () => client.received.get("a") ?? [];
       await until("it to be in", () => client.ready);
       let published = 0;
       const publishMore = async (count: number): Promise<void> => {
@@ -241,7 +239,7 @@ describe("a history that is too short", () => {
         const away = round % 4 === 0 ? SIZE + (round % 3) - 1 : Math.floor(Math.random() * 100);
         client.drop();
         await publishMore(away + 1);
-        await until("it to be back", () => client.ended > round && client.ready);
+        await until("it to be back", () => client.connectionsLost > round && client.ready);
         await publishMore(1);
         await until("what is live", () => got().at(-1) === String(published - 1));
         const fresh = got().slice(before).map(Number);
@@ -284,7 +282,7 @@ interface Transport {
   /** The numbers of the publications in what it has read. */
   numbers(raw: RawSocket): Promise<number[]>;
   /** One that goes on after this number; a plain socket cannot. */
-  resume?(options: ResumingOptions, position: { offset: number; epoch: string }): Resuming;
+  resume?(options: ResumingOptions, position: { offset: number; epoch: string }): ResumingClient;
 }
 
 async function frames(raw: RawSocket): Promise<string[]> {
@@ -334,7 +332,7 @@ const TRANSPORTS: Record<string, Transport> = {
   "json sockets": {
     async healthy(relay, take) {
       const register = () => relay.register("healthy json");
-      const client = new ResumingSocket({ topics: ["a"], register, take });
+      const client = new ResumingSocket({ topics: ["a"], register, onPublication: take });
       await until("it to be in", () => client.ready);
       return client;
     },
@@ -357,7 +355,7 @@ const TRANSPORTS: Record<string, Transport> = {
   streams: {
     async healthy(relay, take) {
       const register = () => relay.register("healthy stream");
-      const client = new ResumingStream({ topics: ["a"], register, take });
+      const client = new ResumingStream({ topics: ["a"], register, onPublication: take });
       await until("it to be in", () => client.ready);
       return client;
     },
@@ -437,7 +435,7 @@ describe("D4: 100,000 publications, 10 stalled and 100 healthy clients: nobody l
         counter.next = numbers.length;
         const register = () => Promise.resolve(urls[0] as string);
         const resumed = transport.resume(
-          { topics: ["a"], register, take: counter.take, through: network.through },
+          { topics: ["a"], register, onPublication: counter.take, through: network.through },
           { offset: numbers.length, epoch },
         );
         while (counter.next < published && counter.fault === undefined) {
@@ -446,7 +444,7 @@ describe("D4: 100,000 publications, 10 stalled and 100 healthy clients: nobody l
         }
         await until("the resumed one to have all", () => counter.next === published);
         expect([counter.fault, resumed.lost, resumed.faults]).toEqual([undefined, [], []]);
-        expect(resumed.ended).toBe(0);
+        expect(resumed.connectionsLost).toBe(0);
         await resumed.stop();
       }
       const whole = () => counters.every(({ next }) => next === published);
@@ -567,7 +565,7 @@ describe("E5: 300,000 topics with history in 32 MiB", () => {
     const small = () => memoryKb(relay.pid) - memory.before < (3 * BYTES) / 1_024;
     await until("the garbage to be gone", small, 40_000);
     await until("the bystander to have all", () => bystander.count === 300);
-    expect(bystander.got.get("a")).toEqual(Array.from({ length: 300 }, (_, i) => `m${i}`));
+    expect(bystander.received.get("a")).toEqual(Array.from({ length: 300 }, (_, i) => `m${i}`));
     expect((await historyOf(relay, "a")).publications).toHaveLength(100);
     await bystander.stop();
     expectNoErrors(relay);
