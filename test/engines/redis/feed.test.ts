@@ -252,6 +252,15 @@ describe("a feed", () => {
     expect(heard).toEqual(["e4", "e5"]);
   });
 
+  test("of a topic that is followed again delivers nothing twice, though its moment is taken to be earlier", () => {
+    const { feed, heard } = make();
+    feed.position = { epoch: "e", offset: 8 };
+    for (const offset of [8, 9]) feed.arrived(arrival(offset));
+    feed.begin({ epoch: "e", offset: 5 }, { epoch: "e", offset: 9 });
+    feed.goOn({ epoch: "e", offset: 9 });
+    expect(heard).toEqual(["not call8", "e9"]);
+  });
+
   test("gives what is not numbered as it comes, and never says that it is behind", () => {
     const { feed, heard } = make();
     const { topic } = feed;

@@ -81,12 +81,15 @@ export class Feed {
     this.#asks++;
   }
 
-  /** While it holds: where it begins, at the latest. What is held goes on from there; what was delivered is behind it. */
-  begin(at: Position | undefined): void {
+  /**
+   * While it holds: where it begins, at the latest. What is held goes on from there; what was delivered is behind it, unless the
+   * server's `top` is, since then it has lost that.
+   */
+  begin(at: Position | undefined, top = at): void {
     const first = this.#held?.find(({ publication }) => publication.epoch === at?.epoch);
     const before = (first?.publication.offset ?? Number.POSITIVE_INFINITY) - 1;
     const { epoch, offset = 0 } = this.position ?? {};
-    const had = epoch === at?.epoch && offset <= (at?.offset ?? 0) ? offset : 0;
+    const had = epoch === at?.epoch && offset <= (top?.offset ?? 0) ? offset : 0;
     this.position = at && { ...at, offset: Math.max(had, Math.min(at.offset, before)) };
   }
 

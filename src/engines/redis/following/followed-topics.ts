@@ -279,7 +279,7 @@ export class FollowedTopics {
     if (!followed.hasBegun) {
       // What the node was given of it a moment ago, for others, it is not given again.
       feed.position = followed.had;
-      feed.begin(place && { epoch: place.epoch, offset: place.before });
+      feed.begin(place && { epoch: place.epoch, offset: place.before }, place);
     }
     const beyond = await closeGap(feed, place, this.#options.read, () => !isOurs());
     if (!isOurs()) return;
