@@ -7,10 +7,11 @@ import { closeConnections } from "./edge/shutdown";
 import { Sockets } from "./edge/transports/sockets";
 import { Streams } from "./edge/transports/streams";
 import { type EngineRow, engineRow } from "./engines";
+import type { EngineOptions } from "./engines/options";
 import type { Log } from "./log";
 import { PROTOCOLS, SESSION_PROTOCOLS, SOCKET_FORMATS, STREAM_FORMATS } from "./protocols";
 import { errorOf, infoJson, publicationJson } from "./protocols/centrifuge/json";
-import type { Engine, EngineEvents } from "./relay/contracts/engine";
+import type { Engine, EngineEvents, LocalEngine } from "./relay/contracts/engine";
 import { TopicRules } from "./relay/contracts/topic-rules";
 import { Relay } from "./relay/relay";
 import type { Transport } from "./relay/state/connection";
@@ -58,7 +59,8 @@ export async function start(
   const tokens = await tokenCheck(settings, log);
   const isOpen = tokens === undefined && settings.apiKeys.length === 0;
   const node = newId();
-  const engine = given ?? makeEngine(settings, log, { node, machine });
+  const engine =
+    given ?? rowOf(settings).make(engineOptions(settings, log, { node, machine }), settings.engine);
   const sockets = new Sockets(settings, log);
   const { backpressureBytes } = settings;
   const streams = new Streams({ backpressureBytes, log });
@@ -162,31 +164,16 @@ function newEpoch(): string {
   return String.fromCharCode(...letters);
 }
 
-/** The engine that the settings name, in this process. */
-export function makeEngine(
-  settings: Settings,
-  log: Log,
-  { node, machine }: { node: string; machine?: string | undefined },
-): Engine {
-  return rowOf(settings).make(
-    {
-      rules: rulesOf(settings),
-      historyBytes: settings.historyBytes,
-      idempotencyMs: settings.idempotencyMs,
-      idempotencyMax: settings.idempotencyMax,
-      registrationTtlMs: settings.registrationTtlMs,
-      registrationsMax: settings.registrationsMax,
-      userConnectionsMax: settings.userConnectionsMax,
-      connectionsMax: settings.connectionsMax,
-      node,
-      machine,
-      prefix: settings.redisPrefix,
-      warn: (sentence) => log.warn(sentence),
-      now: () => performance.now(),
-      newEpoch,
-    },
-    settings.engine,
-  );
+/** The engine that all workers share, to be had by their supervisor; undefined where each worker has its own. */
+export function sharedEngine(settings: Settings, log: Log): LocalEngine | undefined {
+  const row = rowOf(settings);
+  if (!row.inProcess) return undefined;
+  return row.make(engineOptions(settings, log, { node: "" }), settings.engine);
+}
+
+/** Whether all workers share one engine. */
+export function sharesEngine(settings: Settings): boolean {
+  return rowOf(settings).inProcess;
 }
 
 /** Throws EngineFailure where the engine cannot start. */
@@ -198,17 +185,35 @@ export async function startEngine(engine: Engine, events: EngineEvents): Promise
   }
 }
 
-/** Whether workers share one engine, in their supervisor; otherwise each talks to its store itself. */
-export function sharesEngine(settings: Settings): boolean {
-  return rowOf(settings).inProcess;
-}
-
 /** Throws EngineFailure where there is no such engine; the setting may have a password in it. */
 function rowOf({ engine }: Settings): EngineRow {
   const row = engineRow(engine);
   if (row !== undefined) return row;
   const [scheme] = engine.split(":", 1);
   throw new EngineFailure(`BATON_ENGINE: this Baton has no engine ${scheme}.`);
+}
+
+function engineOptions(
+  settings: Settings,
+  log: Log,
+  { node, machine }: { node: string; machine?: string | undefined },
+): EngineOptions {
+  return {
+    rules: rulesOf(settings),
+    historyBytes: settings.historyBytes,
+    idempotencyMs: settings.idempotencyMs,
+    idempotencyMax: settings.idempotencyMax,
+    registrationTtlMs: settings.registrationTtlMs,
+    registrationsMax: settings.registrationsMax,
+    userConnectionsMax: settings.userConnectionsMax,
+    connectionsMax: settings.connectionsMax,
+    node,
+    machine,
+    prefix: settings.redisPrefix,
+    warn: (sentence) => log.warn(sentence),
+    now: () => performance.now(),
+    newEpoch,
+  };
 }
 
 function rulesOf(settings: Settings): TopicRules {

@@ -8,8 +8,8 @@ import { Folder } from "./support/machine/folder";
 import { RelayProcess } from "./support/relay/relay-process";
 import { until } from "./support/wait";
 
-describe("the start", () => {
-  test("says in one line where it listens and what to try next", async () => {
+describe("the start of the process", () => {
+  test("a start logs one line that says where the relay listens and what to try next", async () => {
     await using relay = await RelayProcess.start();
     expect(relay.lines).toHaveLength(1);
     expect(relay.lines[0]?.msg).toContain("/register");
@@ -18,7 +18,7 @@ describe("the start", () => {
     expect([health.status, await health.text()]).toEqual([200, "ok"]);
   });
 
-  test("F6: on a port in use, also by a second Baton, ends with one line and exit code 1", async () => {
+  test("F6: a start on a port in use, also by another Baton, ends with one line and exit code 1", async () => {
     await using first = await RelayProcess.start();
     const { port } = new URL(first.url);
     for (const workers of ["1", "2"]) {
@@ -40,7 +40,7 @@ describe("the start", () => {
     [{ BATON_ENGINE: "sqlite:" }, /^baton: BATON_ENGINE="sqlite:" is not allowed: .*\n$/],
     [{ BATON_ENGINE: "sqlite:/none/b.db" }, /^baton: \/none\/b\.db cannot be made: .*\n$/],
     [{ HOST: "203.0.113.7", BATON_INSECURE: "1" }, /^baton: .*203\.0\.113\.7.*\n$/],
-  ])("F10, G18: with %p ends with one line and exit code 1", async (env, line) => {
+  ])("F10, G18: a start with %j ends with one line and exit code 1", async (env, line) => {
     const relay = new RelayProcess(env as Record<string, string>);
     expect(await relay.exited).toBe(1);
     await until("the line", () => relay.errors.endsWith("\n"));
@@ -48,7 +48,7 @@ describe("the start", () => {
     expect(relay.output).toBe("");
   });
 
-  test("warns of a variable that means nothing and of a short key", async () => {
+  test("a start warns of an unknown variable and of a short API key", async () => {
     await using relay = await RelayProcess.start({ BATON_PINGMS: "1", BATON_API_KEYS: "short" });
     const warnings = relay.lines.filter(({ level }) => level === 40);
     expect(JSON.stringify(warnings)).toContain("BATON_PINGMS");
@@ -57,7 +57,7 @@ describe("the start", () => {
   });
 });
 
-test("F7: faults that nobody catches are logged, each, and the relay goes on", async () => {
+test("F7: every error that nobody catches is logged, and the relay goes on", async () => {
   using folder = new Folder();
   const faults = join(folder.path, "faults.ts");
   writeFileSync(
@@ -75,7 +75,7 @@ test("F7: faults that nobody catches are logged, each, and the relay goes on", a
   expect((await fetch(`${relay.url}/health`)).status).toBe(200);
 });
 
-test("G20: in memory, each start has an epoch of its own", async () => {
+test("G20: with the memory engine every start has an epoch of its own", async () => {
   const epochs = new Set<string>();
   for (let i = 0; i < 2; i++) {
     await using relay = await RelayProcess.start();
@@ -87,8 +87,8 @@ test("G20: in memory, each start has an epoch of its own", async () => {
   expect(epochs.size).toBe(2);
 }, 20_000);
 
-describe("F1: SIGTERM", () => {
-  test("refuses what is new, tells the connections over the window, and exits with 0", async () => {
+describe("F1: a shutdown", () => {
+  test("F1: SIGTERM refuses new requests, closes the connections over the window, and exits with code 0", async () => {
     await using relay = await RelayProcess.start({ BATON_SHUTDOWN_MS: "600" });
     const clients = await Promise.all(
       Array.from({ length: 60 }, async (_, i) => Client.open(await relay.register(i))),
@@ -122,14 +122,14 @@ describe("F1: SIGTERM", () => {
     expect(await relay.exited).toBe(0);
   });
 
-  test("without connections exits at once, also with a long window", async () => {
+  test("F1: without connections a shutdown ends at once, also with a long window", async () => {
     await using relay = await RelayProcess.start({ BATON_SHUTDOWN_MS: "600000" });
     relay.signal("SIGINT");
     expect(await relay.exited).toBe(0);
-    expect(relay.lines.at(-1)?.msg).toBe("shut down");
+    expect(relay.lines.at(-1)?.msg).toBe("the relay has shut down");
   });
 
-  test("twice ends at once, with sockets open", async () => {
+  test("F1: a second SIGTERM ends the relay at once, with sockets open", async () => {
     await using relay = await RelayProcess.start({ BATON_SHUTDOWN_MS: "600000" });
     const clients = await Promise.all(
       Array.from({ length: 5 }, async () => Client.open(await relay.register())),
@@ -141,7 +141,7 @@ describe("F1: SIGTERM", () => {
     await Promise.all(clients.map(({ closed }) => closed));
   });
 
-  test("lets publications in flight finish: each is answered, and what is acknowledged has arrived", async () => {
+  test("F1: on SIGTERM every publication in flight is answered, and what is acknowledged has arrived", async () => {
     await using relay = await RelayProcess.start({ BATON_SHUTDOWN_MS: "200" });
     const client = await Client.open(await relay.register());
     const answers: Promise<number | undefined>[] = [];

@@ -1,21 +1,24 @@
 // The table of engines. test/contract/engine.test.ts runs for each of its rows.
-import type { Engine } from "../relay/contracts/engine";
+import type { Engine, LocalEngine } from "../relay/contracts/engine";
 import { MemoryEngine } from "./memory/engine";
 import type { EngineOptions } from "./options";
 import { RedisEngine } from "./redis/engine";
 import { SqliteEngine } from "./sqlite/engine";
 
-export interface EngineRow {
+interface Row<Made extends Engine> {
   /** What a BATON_ENGINE that chooses this engine begins with, up to the first colon. */
   readonly schemes: readonly string[];
-  /**
-   * Whether the engine lives in the process that makes it. Workers then share one through their supervisor, and it is a
-   * LocalEngine. Otherwise each worker has its own, and they meet in the store.
-   */
-  readonly inProcess: boolean;
   /** `setting` is BATON_ENGINE, such as sqlite:baton.db. */
-  readonly make: (options: EngineOptions, setting: string) => Engine;
+  readonly make: (options: EngineOptions, setting: string) => Made;
 }
+
+/**
+ * `inProcess` says whether the engine lives in the process that makes it. Workers then share one through their supervisor.
+ * Otherwise each worker has its own, and they meet in the store.
+ */
+export type EngineRow =
+  | (Row<LocalEngine> & { readonly inProcess: true })
+  | (Row<Engine> & { readonly inProcess: false });
 
 export const ENGINES: Readonly<Record<string, EngineRow>> = {
   memory: {

@@ -1,4 +1,5 @@
-// The engine of a worker: it lives in the supervisor, and everything goes over their channel, in order.
+// A worker's engine when all workers share one: it forwards every call to the supervisor, where workers/engine-server.ts
+// obeys it, and hands on what comes back. Everything goes over one pipe, so it stays in order.
 import {
   type Claimed,
   type Engine,
@@ -11,34 +12,42 @@ import {
 } from "../relay/contracts/engine";
 import { Refusal } from "../relay/contracts/errors";
 import type { Publication, Published } from "../relay/contracts/publication";
-import type { Call, FromServer, FromWorker, State } from "./messages";
+import {
+  type EngineAnswer,
+  type EngineCall,
+  type EngineState,
+  type FromEngine,
+  SILENCE_MS,
+  type ToEngine,
+} from "./messages";
 
-/** How long a supervisor may take for an answer: it has other workers to serve, but no more than that to do. */
-const PATIENCE_MS = 5_000;
+/** A call that the supervisor has not answered within this time fails. */
+const CALL_TIMEOUT_MS = 5_000;
 
-/** Publications of a topic whose counts are kept while an answer is awaited: more than are under way at once. */
-const COUNTS_MAX = 4_096;
+/**
+ * Of how many publications to a topic the delivery count is kept while a publish to it awaits its answer: more than are
+ * ever under way at once.
+ */
+const DELIVERY_COUNTS_MAX = 4_096;
 
-/** A supervisor that has said nothing for so long is out of reach: it tells its state every second. */
-const SILENCE_MS = 5_000;
-
-export interface EngineClientOptions {
-  readonly send: (message: FromWorker) => void;
-  /** Whether the supervisor has left so much unread that nothing more should be asked of it. */
+interface EngineClientOptions {
+  readonly send: (message: ToEngine) => void;
+  /** Whether the supervisor has left so much unacknowledged that nothing more should be asked of it. */
   readonly isFull: () => boolean;
   /** Monotonic, in ms. */
   readonly now: () => number;
 }
 
-interface Pending {
+interface PendingCall {
   readonly resolve: (value: never) => void;
   readonly reject: (error: Error) => void;
   readonly deadline: number;
 }
 
-/** Publishes under way in a topic, and to how many connections here its latest publications went. */
-interface Publishing {
+/** The publishes to one topic that await their answers. */
+interface PendingPublishes {
   count: number;
+  /** By offset: to how many connections of this worker a publication was delivered. */
   readonly delivered: Map<number | undefined, number>;
 }
 
@@ -46,23 +55,25 @@ export class EngineClient implements Engine {
   readonly name = "remote";
   readonly registrations: Registrations;
   readonly #options: EngineClientOptions;
-  readonly #pending = new Map<number, Pending>();
-  readonly #publishing = new Map<string, Publishing>();
-  #number = 0;
+  /** By number; the oldest come first. */
+  readonly #calls = new Map<number, PendingCall>();
+  /** By topic. */
+  readonly #publishes = new Map<string, PendingPublishes>();
+  #lastNumber = 0;
   #events: EngineEvents | undefined;
-  #state: State = { healthy: false, waiting: 0 };
-  #heardAt = 0;
+  #state: EngineState = { healthy: false, waiting: 0 };
+  #receivedAt = 0;
 
   constructor(options: EngineClientOptions) {
     this.#options = options;
-    const remote = this;
+    const client = this;
     this.registrations = {
       get waiting() {
-        return remote.#state.waiting;
+        return client.#state.waiting;
       },
       add: (registration) => this.#call({ do: "add", registration }),
       claim: (id) => this.#call<Claimed | Refusal>({ do: "claim", id }),
-      own: (id, user) => this.#call({ do: "hold", id, user }),
+      own: (id, user) => this.#call({ do: "own", id, user }),
       release: (...release) => options.send({ release }),
       remove: (id) => this.#call<PreviousOwner | undefined>({ do: "remove", id }),
     };
@@ -72,19 +83,20 @@ export class EngineClient implements Engine {
     this.#events = events;
   }
 
+  /** `delivered` is counted here: the supervisor does not know to how many connections each worker sends. */
   async publish(publication: Publication, key?: string): Promise<Published | Refusal> {
     const { topic } = publication;
-    const publishing = this.#publishing.get(topic) ?? { count: 0, delivered: new Map() };
-    this.#publishing.set(topic, publishing);
-    publishing.count++;
+    const pending = this.#publishes.get(topic) ?? { count: 0, delivered: new Map() };
+    this.#publishes.set(topic, pending);
+    pending.count++;
     try {
       const answer = await this.#call<Published | Refusal>({ do: "publish", publication, key });
       if (answer instanceof Refusal) return answer;
-      const delivered = publishing.delivered.get(answer.offset) ?? 0;
+      const delivered = pending.delivered.get(answer.offset) ?? 0;
       return { ...answer, delivered, scope: "node" };
     } finally {
-      publishing.count--;
-      if (publishing.count === 0) this.#publishing.delete(topic);
+      pending.count--;
+      if (pending.count === 0) this.#publishes.delete(topic);
     }
   }
 
@@ -105,71 +117,76 @@ export class EngineClient implements Engine {
   }
 
   sendToNodes(message: string): Promise<number> {
-    return this.#call<number>({ do: "tell", message });
+    return this.#call<number>({ do: "sendToNodes", message });
   }
 
-  /** A message of the supervisor. */
-  heard(message: FromServer): void {
-    this.#heardAt = this.#options.now();
+  /** Takes in a message of the supervisor. */
+  receive(message: FromEngine): void {
+    this.#receivedAt = this.#options.now();
     if ("deliver" in message) this.#deliver(message.deliver);
     else if ("state" in message) this.#state = message.state;
-    else if ("lost" in message) this.#events?.historyReset(message.lost);
-    else if ("heard" in message) this.#events?.messageReceived(message.heard);
-    else this.#answered(message);
+    else if ("historyReset" in message) this.#events?.historyReset(message.historyReset);
+    else if ("nodeMessage" in message) this.#events?.messageReceived(message.nodeMessage);
+    else this.#settle(message);
   }
 
+  /** Fails the calls that have waited too long. */
   sweep(): void {
     const now = this.#options.now();
-    // They are in the order of their deadlines.
-    for (const [number, { deadline, reject }] of this.#pending) {
+    for (const [number, { deadline, reject }] of this.#calls) {
+      // All wait equally long, so those behind the first that may still wait may wait too.
       if (deadline > now) return;
-      this.#pending.delete(number);
+      this.#calls.delete(number);
       reject(new EngineUnavailable("the supervisor does not answer"));
     }
   }
 
   healthy(): boolean {
-    const isSilent = this.#options.now() - this.#heardAt > SILENCE_MS;
+    const isSilent = this.#options.now() - this.#receivedAt > SILENCE_MS;
     return this.#events !== undefined && this.#state.healthy && !isSilent;
   }
 
-  /** The supervisor cannot be reached any more, or shall not be. */
+  /** From now on every call fails, and those that await an answer fail at once. */
   close(): void {
     this.#events = undefined;
-    for (const { reject } of this.#pending.values()) reject(new EngineUnavailable("closed"));
-    this.#pending.clear();
+    for (const { reject } of this.#calls.values()) {
+      reject(new EngineUnavailable("the connection to the supervisor is closed"));
+    }
+    this.#calls.clear();
   }
 
-  #call<Answer>(call: Call): Promise<Answer> {
-    if (this.#events === undefined) return Promise.reject(new EngineUnavailable("not started"));
+  #call<Answer>(call: EngineCall): Promise<Answer> {
+    if (this.#events === undefined) {
+      return Promise.reject(new EngineUnavailable("the engine has not been started"));
+    }
     if (this.#options.isFull()) {
       return Promise.reject(new EngineUnavailable("the supervisor does not keep up"));
     }
-    const number = ++this.#number;
-    const deadline = this.#options.now() + PATIENCE_MS;
+    const number = ++this.#lastNumber;
+    const deadline = this.#options.now() + CALL_TIMEOUT_MS;
     const answer = new Promise<Answer>((resolve, reject) => {
-      this.#pending.set(number, { resolve, reject, deadline });
+      this.#calls.set(number, { resolve, reject, deadline });
     });
     this.#options.send({ call, number });
     return answer;
   }
 
-  #answered(message: Extract<FromServer, { number: number }>): void {
-    const pending = this.#pending.get(message.number);
-    if (pending === undefined) return;
-    this.#pending.delete(message.number);
-    if ("unavailable" in message) pending.reject(new EngineUnavailable(message.unavailable));
-    else if ("fault" in message) pending.reject(new Error(message.fault));
-    else if ("refused" in message) {
-      pending.resolve(new Refusal(message.refused.code, message.refused.message) as never);
-    } else pending.resolve(message.answer as never);
+  #settle(answer: EngineAnswer): void {
+    const call = this.#calls.get(answer.number);
+    if (call === undefined) return;
+    this.#calls.delete(answer.number);
+    if ("unavailable" in answer) call.reject(new EngineUnavailable(answer.unavailable));
+    else if ("fault" in answer) call.reject(new Error(answer.fault));
+    else if ("refused" in answer) {
+      call.resolve(new Refusal(answer.refused.code, answer.refused.message) as never);
+    } else call.resolve(answer.answer as never);
   }
 
   #deliver(publication: Publication): void {
     const delivered = this.#events?.deliver(publication) ?? 0;
-    const counts = this.#publishing.get(publication.topic)?.delivered;
+    const counts = this.#publishes.get(publication.topic)?.delivered;
     if (counts === undefined) return;
     counts.set(publication.offset, delivered);
-    if (counts.size > COUNTS_MAX) counts.delete(counts.keys().next().value);
+    if (counts.size > DELIVERY_COUNTS_MAX) counts.delete(counts.keys().next().value);
   }
 }

@@ -1,5 +1,5 @@
-// The supervisor's side of an engine that its workers share: obeys their calls in the order in which they come, and
-// sends each publication to those workers that follow its topic.
+// The supervisor's end of the engine that its workers share: it obeys the calls of each worker in the order in which they
+// come, and sends each publication to those workers that follow its topic. workers/engine-client.ts is the other end.
 import {
   type EngineEvents,
   EngineUnavailable,
@@ -7,42 +7,48 @@ import {
   type Registrations,
 } from "../relay/contracts/engine";
 import { Refusal } from "../relay/contracts/errors";
-import type { Call, FromServer, FromWorker, State } from "./messages";
+import { type Maybe, then } from "../relay/contracts/maybe";
+import type { EngineCall, EngineState, FromEngine, ToEngine } from "./messages";
 import type { Pipe } from "./pipe";
 
-/** A worker, as the hub sees it. */
+/**
+ * How many characters a worker may leave unacknowledged before publishers to the topics that it follows have to wait for
+ * their answers: about a second's worth.
+ */
+const LAG_MAX = 4_194_304;
+
+/** One worker, as the engine's server sees it. */
 export class WorkerLink {
   readonly name: string;
-  readonly channel: Pipe;
+  readonly pipe: Pipe;
   readonly registrations: Registrations;
   readonly topics = new Set<string>();
 
-  constructor(name: string, channel: Pipe, engine: LocalEngine) {
+  constructor(name: string, pipe: Pipe, registrations: Registrations) {
     this.name = name;
-    this.channel = channel;
-    this.registrations = engine.registrationsOf(name);
+    this.pipe = pipe;
+    this.registrations = registrations;
   }
 
-  send(message: FromServer): void {
-    this.channel.push(message);
+  send(message: FromEngine): void {
+    this.pipe.push(message);
   }
 }
 
-/** Characters that a follower of a topic may have unread while publishers to it are answered: about a second's worth. */
-const BEHIND = 4_194_304;
-
-/** An answer to a publisher that waits for a follower of the topic. */
-interface Late {
+/** A reply to a publish that waits until the followers of the topic have caught up. */
+interface DelayedReply {
   readonly topic: string;
-  readonly answer: () => void;
+  readonly send: () => void;
 }
 
 export class EngineServer {
   readonly #engine: LocalEngine;
-  #late: Late[] = [];
-  readonly #members = new Set<WorkerLink>();
+  readonly #workers = new Set<WorkerLink>();
+  /** By topic. */
   readonly #followers = new Map<string, Set<WorkerLink>>();
+  #delayed: DelayedReply[] = [];
 
+  /** `engine` must be started with this server's `events`. */
   constructor(engine: LocalEngine) {
     this.#engine = engine;
   }
@@ -50,89 +56,97 @@ export class EngineServer {
   /** What the engine calls. */
   readonly events: EngineEvents = {
     deliver: (publication) => {
-      this.#toFollowers(publication.topic, { deliver: publication }, true);
-      // Each worker counts its own.
+      const followers = this.#followers.get(publication.topic);
+      if (followers !== undefined) {
+        const text = JSON.stringify({ deliver: publication } satisfies FromEngine);
+        for (const { pipe } of followers) pipe.pushPublication(text);
+      }
+      // Each worker counts its own deliveries.
       return 0;
     },
-    historyReset: (topic) => this.#toFollowers(topic, { lost: topic }),
-    // It hears itself of whatever happens to registrations.
+    historyReset: (topic) => {
+      for (const worker of this.#followers.get(topic) ?? []) worker.send({ historyReset: topic });
+    },
+    // Only an engine that nodes reach by themselves has this to say. Workers tell each other (sendToNodes).
     registrationRevoked: () => {},
     messageReceived: (message) => {
-      for (const member of this.#members) member.send({ heard: message });
+      for (const worker of this.#workers) worker.send({ nodeMessage: message });
     },
   };
 
-  join(member: WorkerLink): void {
-    this.#members.add(member);
-    member.send({ state: this.#state() });
+  /** Serves a worker over this pipe until `disconnect`. */
+  connect(name: string, pipe: Pipe): WorkerLink {
+    const worker = new WorkerLink(name, pipe, this.#engine.registrationsOf(name));
+    this.#workers.add(worker);
+    worker.send({ state: this.#state() });
+    return worker;
   }
 
-  /** A worker has ended: what it held waits for its clients again. */
-  leave(member: WorkerLink): void {
-    if (!this.#members.delete(member)) return;
-    for (const topic of member.topics) this.#unfollow(member, topic);
-    this.#engine.releaseAll(member.name);
-    this.caughtUp();
+  /** The worker has ended: the registrations that it owned wait for their clients again. */
+  disconnect(worker: WorkerLink): void {
+    if (!this.#workers.delete(worker)) return;
+    for (const topic of worker.topics) this.#unfollow(worker, topic);
+    this.#engine.releaseAll(worker.name);
+    this.onProgress();
   }
 
-  /** A worker has read some of what it was sent: publishers that waited for it may be answered. */
-  caughtUp(): void {
-    if (this.#late.length === 0) return;
-    const late = this.#late;
-    this.#late = [];
-    for (const one of late) {
-      if (this.#isBehind(one.topic)) this.#late.push(one);
-      else one.answer();
+  /** A worker has acknowledged something, so replies that waited for it may be sent. */
+  onProgress(): void {
+    if (this.#delayed.length === 0) return;
+    const delayed = this.#delayed;
+    this.#delayed = [];
+    for (const reply of delayed) {
+      if (this.#isLagging(reply.topic)) this.#delayed.push(reply);
+      else reply.send();
     }
   }
 
-  /** To be called about once a second. */
+  /** To be called about once a second: sweeps the engine, and sends its state to every worker. */
   sweep(): void {
     this.#engine.sweep();
-    const state = JSON.stringify({ state: this.#state() } satisfies FromServer);
-    for (const { channel } of this.#members) channel.pushText(state);
+    const state = JSON.stringify({ state: this.#state() } satisfies FromEngine);
+    for (const { pipe } of this.#workers) pipe.pushText(state);
   }
 
-  /** A message of a worker. */
-  heard(member: WorkerLink, message: FromWorker): void {
-    if (!this.#members.has(member)) return;
+  /** Takes in a message of a worker. */
+  receive(worker: WorkerLink, message: ToEngine): void {
+    if (!this.#workers.has(worker)) return;
     if ("follow" in message) {
-      this.#follow(member, message.follow);
+      this.#follow(worker, message.follow);
     } else if ("unfollow" in message) {
-      member.topics.delete(message.unfollow);
-      this.#unfollow(member, message.unfollow);
+      worker.topics.delete(message.unfollow);
+      this.#unfollow(worker, message.unfollow);
     } else if ("release" in message) {
-      member.registrations.release(...message.release);
-    } else this.#call(member, message.number, message.call);
+      worker.registrations.release(...message.release);
+    } else this.#answer(worker, message.number, message.call);
   }
 
-  #call(member: WorkerLink, number: number, call: Call): void {
-    const answer = (value: unknown) => {
+  #answer(worker: WorkerLink, number: number, call: EngineCall): void {
+    const reply = (value: unknown) => {
       if (value instanceof Refusal) {
-        member.send({ number, refused: { code: value.code, message: value.message } });
-      } else member.send({ number, answer: value });
+        worker.send({ number, refused: { code: value.code, message: value.message } });
+      } else worker.send({ number, answer: value });
     };
     const failed = (error: unknown) => {
       const { message } = error as Error;
       if (error instanceof EngineUnavailable) {
-        member.send({ number, unavailable: message });
+        worker.send({ number, unavailable: message });
         return;
       }
-      member.send({ number, fault: `the supervisor's engine: ${message}` });
+      worker.send({ number, fault: `the supervisor's engine has failed: ${message}` });
       throw error;
     };
     try {
-      const value = this.#do(member, call);
-      if (value instanceof Promise) value.then(answer).catch(failed);
-      else answer(value);
+      const replied = then(this.#perform(worker, call), reply);
+      if (replied instanceof Promise) replied.catch(failed);
     } catch (error) {
       failed(error);
     }
   }
 
-  #do(member: WorkerLink, call: Call): unknown {
+  #perform(worker: WorkerLink, call: EngineCall): Maybe<unknown> {
     const engine = this.#engine;
-    const { registrations } = member;
+    const { registrations } = worker;
     switch (call.do) {
       case "publish":
         return this.#publish(call);
@@ -140,63 +154,54 @@ export class EngineServer {
         return engine.history(call.topic, call.range);
       case "forget":
         return engine.forget(call.topic);
-      case "tell":
-        for (const other of this.#members) {
-          if (other !== member) other.send({ heard: call.message });
+      case "sendToNodes":
+        for (const other of this.#workers) {
+          if (other !== worker) other.send({ nodeMessage: call.message });
         }
-        return this.#members.size - 1;
+        return this.#workers.size - 1;
       case "add":
         return registrations.add(call.registration);
       case "claim":
         return registrations.claim(call.id);
-      case "hold":
+      case "own":
         return registrations.own(call.id, call.user);
       case "remove":
         return registrations.remove(call.id);
     }
   }
 
-  /** Published at once, but answered when no follower is far behind: so publishers are no faster than the slowest. */
-  #publish({ publication, key }: Extract<Call, { do: "publish" }>): unknown {
-    const published = this.#engine.publish(publication, key);
-    const inTime = (answer: unknown) => {
+  /** Publishes at once, but answers only when no follower lags far behind, so that publishers are no faster than the slowest. */
+  #publish({ publication, key }: Extract<EngineCall, { do: "publish" }>): Maybe<unknown> {
+    return then<unknown, unknown>(this.#engine.publish(publication, key), (answer) => {
       const { topic } = publication;
-      if (!this.#isBehind(topic)) return answer;
+      if (!this.#isLagging(topic)) return answer;
       const { promise, resolve } = Promise.withResolvers<unknown>();
-      this.#late.push({ topic, answer: () => resolve(answer) });
+      this.#delayed.push({ topic, send: () => resolve(answer) });
       return promise;
-    };
-    return published instanceof Promise ? published.then(inTime) : inTime(published);
+    });
   }
 
-  #isBehind(topic: string): boolean {
+  #isLagging(topic: string): boolean {
     const followers = this.#followers.get(topic);
     if (followers === undefined) return false;
-    for (const { channel } of followers) if (channel.unreadSize > BEHIND) return true;
+    for (const { pipe } of followers) if (pipe.unacknowledgedSize > LAG_MAX) return true;
     return false;
   }
 
-  #follow(member: WorkerLink, topic: string): void {
-    member.topics.add(topic);
+  #follow(worker: WorkerLink, topic: string): void {
+    worker.topics.add(topic);
     const followers = this.#followers.get(topic);
-    if (followers === undefined) this.#followers.set(topic, new Set([member]));
-    else followers.add(member);
+    if (followers === undefined) this.#followers.set(topic, new Set([worker]));
+    else followers.add(worker);
   }
 
-  #unfollow(member: WorkerLink, topic: string): void {
+  #unfollow(worker: WorkerLink, topic: string): void {
     const followers = this.#followers.get(topic);
-    followers?.delete(member);
+    followers?.delete(worker);
     if (followers?.size === 0) this.#followers.delete(topic);
   }
 
-  #toFollowers(topic: string, message: FromServer, isPublication = false): void {
-    const followers = this.#followers.get(topic);
-    if (followers === undefined) return;
-    const text = JSON.stringify(message);
-    for (const { channel } of followers) channel.pushText(text, isPublication);
-  }
-
-  #state(): State {
+  #state(): EngineState {
     return { healthy: this.#engine.healthy(), waiting: this.#engine.registrations.waiting };
   }
 }

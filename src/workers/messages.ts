@@ -1,38 +1,74 @@
-// What a worker asks of the supervisor's engine, and what it is answered and told.
+// Every message between a supervisor and its workers: calls to the engine and their answers, what the engine has for its
+// nodes, and the orders that start and end a worker. All of them travel as JSON over a pipe, in the order in which they are sent.
 import type { AfterRelease, HistoryRange, Registration } from "../relay/contracts/engine";
 import type { ErrorCode } from "../relay/contracts/errors";
 import type { Publication } from "../relay/contracts/publication";
 
-/** Each is answered under its number. */
-export type Call =
+/**
+ * After this much silence the other side counts as out of reach. Each side hears from the other at least once a second: the
+ * supervisor sends the engine's state or a ping, and the pipe acknowledges it.
+ */
+export const SILENCE_MS = 5_000;
+
+/** A worker's call to the shared engine. It is answered under its number. */
+export type EngineCall =
   | { readonly do: "publish"; readonly publication: Publication; readonly key?: string | undefined }
   | { readonly do: "history"; readonly topic: string; readonly range: HistoryRange }
   | { readonly do: "forget"; readonly topic: string }
-  | { readonly do: "tell"; readonly message: string }
+  | { readonly do: "sendToNodes"; readonly message: string }
   | { readonly do: "add"; readonly registration: Registration }
   | { readonly do: "claim"; readonly id: string }
-  | { readonly do: "hold"; readonly id: string; readonly user: string }
+  | { readonly do: "own"; readonly id: string; readonly user: string }
   | { readonly do: "remove"; readonly id: string };
 
-export type FromWorker =
-  | { readonly call: Call; readonly number: number }
+/** What a worker sends to the shared engine. Only calls are answered. */
+export type ToEngine =
+  | { readonly call: EngineCall; readonly number: number }
   | { readonly follow: string }
   | { readonly unfollow: string }
   | { readonly release: readonly [id: string, term: number, next: AfterRelease] };
 
-export type FromServer =
+/** The answer to the call of this number. */
+export type EngineAnswer =
   | { readonly number: number; readonly answer: unknown }
   | { readonly number: number; readonly refused: { code: ErrorCode; message: string } }
   | { readonly number: number; readonly unavailable: string }
-  /** A fault of ours, in these words. */
-  | { readonly number: number; readonly fault: string }
-  | { readonly deliver: Publication }
-  | { readonly lost: string }
-  | { readonly heard: string }
-  | { readonly state: State };
+  /** The engine threw something unexpected; this is its message. */
+  | { readonly number: number; readonly fault: string };
 
-export interface State {
+/** What the shared engine sends to a worker. */
+export type FromEngine =
+  | EngineAnswer
+  | { readonly deliver: Publication }
+  | { readonly historyReset: string }
+  /** A message that another worker has sent to all nodes. */
+  | { readonly nodeMessage: string }
+  | { readonly state: EngineState };
+
+export interface EngineState {
   readonly healthy: boolean;
-  /** Registrations that wait. */
+  /** How many registrations wait for their clients. */
   readonly waiting: number;
 }
+
+/**
+ * "stop listening": takes no new connections. "retire": closes its connections over the shutdown window, serving requests
+ * meanwhile, and ends. "shutdown": the same, but refuses new requests at once.
+ */
+export interface Order {
+  readonly order: "stop listening" | "retire" | "shutdown";
+}
+
+/** Asks for nothing but the pipe's acknowledgement, which shows that the worker's loop runs. */
+export interface Ping {
+  readonly ping: true;
+}
+
+/** A worker's first message: the address at which it listens. */
+export interface Listening {
+  readonly listensAt: string;
+}
+
+export type FromWorker = ToEngine | Listening;
+
+export type FromSupervisor = FromEngine | Order | Ping;

@@ -1,35 +1,38 @@
-// The port that workers share. Sharing is what a second relay would do by mistake too, so the first holds it alone for a
-// moment, and then with those who share until its workers listen: at no time can another relay take it unseen.
+// The port that the workers share. To the kernel a second relay that shares it looks like one more worker, so the supervisor
+// first takes the port for itself alone, and then keeps a share of it until its workers listen: at no moment can another
+// relay slip in unnoticed.
 import type { Settings } from "../settings/definitions";
 
 /** How long the workers of a relay that was killed may take to leave the port. */
-const LEAVE_MS = 2_000;
+const TAKEOVER_MS = 2_000;
 
-/** A port that is held for workers. */
-export interface Port {
+const RETRY_MS = 50;
+
+/** A port that is reserved for the workers. */
+export interface ReservedPort {
   readonly number: number;
   /** To be called when the workers listen. */
   leave(): void;
 }
 
-/** Rejects with what Bun throws when it cannot be had. */
-export async function holdPort({ host: hostname, port }: Settings): Promise<Port> {
-  const patience = performance.now() + LEAVE_MS;
+/** Rejects with what Bun throws when the port cannot be had. */
+export async function reservePort({ host: hostname, port }: Settings): Promise<ReservedPort> {
+  const deadline = performance.now() + TAKEOVER_MS;
   for (;;) {
     try {
-      const alone = Bun.serve({ hostname, port, reusePort: false, fetch: comeBack });
+      const alone = Bun.serve({ hostname, port, reusePort: false, fetch: startingAnswer });
       const number = alone.port ?? port;
       await alone.stop(true);
-      const shared = Bun.serve({ hostname, port: number, reusePort: true, fetch: comeBack });
+      const shared = Bun.serve({ hostname, port: number, reusePort: true, fetch: startingAnswer });
       return { number, leave: () => void shared.stop(true) };
     } catch (error) {
-      if (performance.now() > patience) throw error;
-      await Bun.sleep(50);
+      if (performance.now() > deadline) throw error;
+      await Bun.sleep(RETRY_MS);
     }
   }
 }
 
-/** To who comes before the workers. */
-function comeBack(): Response {
+/** The answer to a request that arrives before the workers listen. */
+function startingAnswer(): Response {
   return new Response("starting", { status: 503, headers: { "retry-after": "1" } });
 }

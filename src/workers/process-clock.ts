@@ -1,11 +1,10 @@
-// What the operating system tells of processes: how long they waited for a core, and which others a supervisor has started.
-// Linux; elsewhere nothing is known of any.
-import { readdirSync, readFileSync } from "node:fs";
+// How much time a process has had, as the operating system accounts for it: so a worker that waits for a core is told from
+// one that is stuck. Only Linux says so; elsewhere this is the time that has passed.
+import { readFileSync } from "node:fs";
 
 /**
- * How much time a process has had: this stands still while its main thread could run but has no core to run on, so that one that
- * waits for its turn is told from one that is stuck. Where the system does not tell, it is the time that has passed. Source: the
- * kernel's documentation of /proc/<pid>/schedstat: time on a core, and time waiting for one before that, in ns.
+ * A clock that stands still while the main thread of a process is ready to run but has no core to run on. Source: the kernel's
+ * documentation of /proc/<pid>/schedstat: time on a core, and time spent waiting for one, in ns.
  */
 export class ProcessClock {
   readonly #pid: number;
@@ -18,52 +17,31 @@ export class ProcessClock {
     this.#pid = pid;
   }
 
-  /** In ms since this clock was made. To be asked about once a second: only what is so in that moment is seen. */
+  /** In ms since this clock was made. To be read about once a second, as a wait that goes on is seen only while it does. */
   now(): number {
     const readAt = performance.now();
-    const [ranMs = 0, waitedMs = 0] = read(this.#pid, "schedstat")
+    const [ranMs = 0, waitedMs = 0] = this.#read("schedstat")
       .split(" ")
       .map((ns) => Number(ns) / 1e6);
     const passed = readAt - this.#readAt;
-    const stat = read(this.#pid, "stat");
-    // Its name stands in parentheses and may have any characters. A wait that has not ended is not counted by the system.
-    const isWaiting = stat[stat.lastIndexOf(")") + 2] === "R";
-    const waits = isWaiting ? passed - (ranMs - this.#ranMs) : 0;
+    const stat = this.#read("stat");
+    // The state follows the process's name, which stands in parentheses and may contain any characters. "R": it runs or waits
+    // for a core. The kernel counts a wait only when it has ended, so one that goes on is what is left of the time that passed.
+    const isRunnable = stat[stat.lastIndexOf(")") + 2] === "R";
+    const waits = isRunnable ? passed - (ranMs - this.#ranMs) : 0;
     this.#time += Math.max(0, passed - Math.max(0, waits, waitedMs - this.#waitedMs));
     this.#readAt = readAt;
     this.#ranMs = ranMs;
     this.#waitedMs = waitedMs;
     return this.#time;
   }
-}
 
-/**
- * Kills the processes that were started with this argument, a name that nobody else has, but this one: the other workers of
- * a supervisor that has died. They end by themselves, but one that is stuck cannot, and would keep the port.
- */
-export function killSiblings(name: string): void {
-  for (const pid of all()) {
-    if (pid === process.pid || !read(pid, "cmdline").split("\0").includes(name)) continue;
+  /** "" where the system does not have it. */
+  #read(name: "schedstat" | "stat"): string {
     try {
-      process.kill(pid, "SIGKILL");
+      return readFileSync(`/proc/${this.#pid}/${name}`, "utf8");
     } catch {
-      // It has ended by itself.
+      return "";
     }
-  }
-}
-
-function all(): number[] {
-  try {
-    return readdirSync("/proc").map(Number).filter(Number.isInteger);
-  } catch {
-    return [];
-  }
-}
-
-function read(pid: number, what: string): string {
-  try {
-    return readFileSync(`/proc/${pid}/${what}`, "utf8");
-  } catch {
-    return "";
   }
 }

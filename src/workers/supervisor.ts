@@ -1,184 +1,252 @@
-// The supervisor: starts workers that share the port, has the engine that they share, starts again what dies, and
-// replaces all of them.
-
+// The supervisor: starts the workers that share the port, has the engine that they share, starts a new worker where one dies,
+// and replaces all of them on request. It takes no connection itself.
 import { availableParallelism } from "node:os";
 import { Batcher } from "../engines/batcher";
-import { makeEngine, sharesEngine, startEngine } from "../node";
+import type { Log } from "../log";
+import { sharedEngine, startEngine } from "../node";
 import type { LocalEngine } from "../relay/contracts/engine";
 import type { Settings } from "../settings/definitions";
 import { EngineServer } from "./engine-server";
-import { SILENCE_MS, WorkerHandle, type WorkerOptions } from "./worker-handle";
+import { SILENCE_MS } from "./messages";
+import { reservePort } from "./port";
+import { type SpawnOptions, spawnWorker } from "./spawn";
+import { WorkerHandle } from "./worker-handle";
 
-/** How often workers are told the engine's state, which they must acknowledge. */
+/** How often each worker is sent the engine's state or a ping, and checked for a sign of life. */
 const TICK_MS = 1_000;
 
-/** A worker that dies sooner than this after its start makes the next start wait, up to this long. */
-const SOON_MS = 10_000;
-const PAUSE_MS = 5_000;
+/** A worker that dies within this time of its start has crashed early, and another one starts only after a pause. */
+const EARLY_EXIT_MS = 10_000;
 
-/** So many such deaths in a row end the relay, unless other workers serve. */
-const DEATHS_MAX = 20;
+/** The pause before a restart, doubled for each early crash in a row up to the longest one. */
+const RESTART_PAUSE_MS = 50;
+const RESTART_PAUSE_MAX_MS = 5_000;
 
-/** How far apart old workers stop to listen: a client that one has refused has tried again by then. */
-const APART_MS = 100;
+/** When more than this many workers in a row have crashed early, and none is ready, the relay ends. */
+const CRASHES_MAX = 20;
+
+/**
+ * How long after each other old workers stop listening. A client that is refused by one, since it waited at a port that
+ * was being closed, has tried again before the next one closes its own.
+ */
+const STAGGER_MS = 100;
 
 /** How long beyond the shutdown window a worker may take to end. */
-const END_MS = 5_000;
+const END_MARGIN_MS = 5_000;
 
-export interface SupervisorOptions extends WorkerOptions {
+export interface SupervisorOptions {
   readonly settings: Settings;
+  readonly log: Log;
+  /** The program that is run as a worker, and its environment. */
+  readonly program: SpawnOptions["program"];
+  readonly env: SpawnOptions["env"];
 }
 
 export class Supervisor {
-  /** Undefined where each worker has its own. */
-  readonly engine: LocalEngine | undefined;
-  readonly hub: EngineServer | undefined;
-  readonly wave = new Batcher();
   readonly #options: SupervisorOptions;
+  /** Undefined where each worker has an engine of its own. */
+  readonly #engine: LocalEngine | undefined;
+  readonly #engineServer: EngineServer | undefined;
+  readonly #batcher = new Batcher();
+  readonly #machine = crypto.randomUUID();
+  /** All processes that have not exited. */
   readonly #workers = new Set<WorkerHandle>();
-  #names = 0;
-  #deaths = 0;
+  /** Those of them that are to replace others, and do not count before all of them are ready. */
+  readonly #candidates = new Set<WorkerHandle>();
+  #port = 0;
+  #lastName = 0;
+  /** How many workers in a row have crashed early, and when the last one died. */
+  #crashes = 0;
   #diedAt = 0;
   #ticking: ReturnType<typeof setInterval> | undefined;
   #tickedAt = performance.now();
-  #hasStarted = false;
-  #isEnding = false;
-  #replacing: Promise<void> | undefined;
+  #phase: "starting" | "running" | "ending" = "starting";
+  #replacing: Promise<void> = Promise.resolve();
   readonly #failed = Promise.withResolvers<never>();
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
     this.#failed.promise.catch(() => {});
-    if (!sharesEngine(options.settings)) return;
-    this.engine = makeEngine(options.settings, options.log, { node: "" }) as LocalEngine;
-    this.hub = new EngineServer(this.engine);
+    this.#engine = sharedEngine(options.settings, options.log);
+    if (this.#engine !== undefined) this.#engineServer = new EngineServer(this.#engine);
   }
 
-  /** Rejects when workers die as soon as they start, again and again, and none serves. */
+  /** Rejects when the relay cannot go on: workers crash early, again and again, and none is ready. */
   get failed(): Promise<never> {
     return this.#failed.promise;
   }
 
-  /** Starts engine and workers; resolves with the relay's address when all of them listen. */
+  /** Starts the engine and the workers. Resolves with the relay's address when all of them listen. */
   async start(): Promise<string> {
-    if (this.engine !== undefined && this.hub !== undefined) {
-      await startEngine(this.engine, this.hub.events);
+    const port = await reservePort(this.#options.settings);
+    this.#port = port.number;
+    if (this.#engine !== undefined && this.#engineServer !== undefined) {
+      await startEngine(this.#engine, this.#engineServer.events);
     }
     this.#ticking = setInterval(() => this.#tick(), TICK_MS);
+    // The first one starts alone, so that what is wrong with all of them is said only once.
     const first = this.#spawn();
-    // What is wrong with all of them shall be said once.
-    const url = await first.ready.promise;
-    await this.#fill([first], false);
-    this.#hasStarted = true;
+    const url = await first.listening.promise;
+    await this.#spawnUpTo(this.#options.settings.workers, [first], () => this.#spawn());
+    this.#phase = "running";
+    port.leave();
     return url;
   }
 
   /**
-   * Replaces all workers by new ones, which listen before the old ones stop to. Again when asked for meanwhile. Rejects
-   * when a new one does not start; the old ones go on then.
+   * Replaces all workers by new ones, which listen before the old ones stop. A call during a replacement replaces the workers
+   * once more after it. Rejects when a new worker does not start; the old ones then go on.
    */
   replace(): Promise<void> {
-    const after = this.#replacing ?? Promise.resolve();
-    this.#replacing = after.catch(() => {}).then(() => this.#replace());
+    this.#replacing = this.#replacing.catch(() => {}).then(() => this.#replace());
     return this.#replacing;
   }
 
-  /** Has all workers end their connections over the shutdown window, then closes the engine. */
+  /** Has all workers close their connections over the shutdown window and end, then closes the engine. */
   async shutdown(): Promise<void> {
-    this.#isEnding = true;
-    const { shutdownMs } = this.#options.settings;
-    await Promise.all([...this.#workers].map((one) => one.end("shutdown", shutdownMs + END_MS)));
+    this.#phase = "ending";
+    await this.#endAll(this.#workers, "shutdown");
     clearInterval(this.#ticking);
-    await this.engine?.close();
+    await this.#engine?.close();
   }
 
-  /** Called by a worker. */
-  exited(worker: WorkerHandle, code: number | null): void {
-    this.#workers.delete(worker);
-    if (this.#isEnding || worker.isEnding || worker.onTrial) return;
-    if (!this.#hasStarted && code === 1) return;
-    const now = performance.now();
-    const isSoon = now - worker.startedAt < SOON_MS;
-    const isInRow = now - this.#diedAt < SOON_MS + PAUSE_MS;
-    this.#diedAt = now;
-    this.#deaths = isSoon ? (isInRow ? this.#deaths : 0) + 1 : 0;
-    if (this.#deaths > DEATHS_MAX && !this.#serving.some(({ isReady }) => isReady)) {
-      this.#failed.reject(new Error(`workers end as soon as they start, the last with ${code}`));
-      return;
-    }
-    const pause = this.#deaths === 0 ? 0 : Math.min(PAUSE_MS, 50 * 2 ** this.#deaths);
-    this.#options.log.error(
-      { worker: worker.name, code },
-      `a worker has died; another one starts in ${pause} ms`,
-    );
-    setTimeout(() => {
-      const isMissing = this.#serving.length < this.#options.settings.workers;
-      if (isMissing && !this.#isEnding) this.#spawn();
-    }, pause);
-  }
-
-  /** The relay's workers, but those that end and those that are to replace others. */
+  /** The workers that the relay has, without those that are ending or are candidates. */
   get #serving(): WorkerHandle[] {
-    return [...this.#workers].filter(({ isEnding, onTrial }) => !isEnding && !onTrial);
+    return [...this.#workers].filter(
+      (worker) => worker.state !== "ending" && !this.#candidates.has(worker),
+    );
   }
 
-  #spawn(onTrial = false): WorkerHandle {
-    const worker = new WorkerHandle(String(++this.#names), this, this.#options);
-    worker.onTrial = onTrial;
+  get #isEnding(): boolean {
+    return this.#phase === "ending";
+  }
+
+  #spawn(): WorkerHandle {
+    const { settings, log, program, env } = this.#options;
+    const { workers } = settings;
+    const worker = new WorkerHandle({
+      name: String(++this.#lastName),
+      log,
+      spawn: (events) =>
+        spawnWorker({ program, env, port: this.#port, machine: this.#machine, workers }, events),
+      engineServer: this.#engineServer,
+      batcher: this.#batcher,
+      onExit: (exited, code, before) => {
+        this.#workers.delete(exited);
+        const wasCandidate = this.#candidates.delete(exited);
+        if (before !== "ending" && !wasCandidate) this.#onDeath(exited, code);
+      },
+    });
     this.#workers.add(worker);
     return worker;
   }
 
+  #spawnCandidate(): WorkerHandle {
+    const worker = this.#spawn();
+    this.#candidates.add(worker);
+    return worker;
+  }
+
   /**
-   * Adds workers until there are as many as there shall be, a few at a time: each takes a core for half a second, which
-   * those that serve need too. Rejects when one does not start; no more are added then.
+   * Adds workers to this list until there are this many, one at a time for each core: a start takes a core for half a second,
+   * which the workers that serve need too. Rejects when one does not start, and adds no more then.
    */
-  async #fill(workers: WorkerHandle[], onTrial: boolean): Promise<void> {
-    let wanted = this.#options.settings.workers;
-    const turn = async (): Promise<void> => {
+  async #spawnUpTo(
+    count: number,
+    workers: WorkerHandle[],
+    spawn: () => WorkerHandle,
+  ): Promise<void> {
+    let wanted = count;
+    const fill = async (): Promise<void> => {
       while (workers.length < wanted && !this.#isEnding) {
-        const worker = this.#spawn(onTrial);
+        const worker = spawn();
         workers.push(worker);
-        await worker.ready.promise;
+        await worker.listening.promise;
       }
     };
     try {
-      await Promise.all(Array.from({ length: availableParallelism() }, turn));
+      await Promise.all(Array.from({ length: availableParallelism() }, fill));
     } finally {
       wanted = 0;
     }
   }
 
+  /** A worker has died that was not ordered to end: another one takes its place, or the relay fails. */
+  #onDeath(worker: WorkerHandle, code: number | null): void {
+    if (this.#isEnding) return;
+    // It has said why, and the start fails with it.
+    if (this.#phase === "starting" && code === 1) return;
+    const now = performance.now();
+    const isEarly = now - worker.startedAt < EARLY_EXIT_MS;
+    const isInRow = now - this.#diedAt < EARLY_EXIT_MS + RESTART_PAUSE_MAX_MS;
+    this.#diedAt = now;
+    if (!isEarly) this.#crashes = 0;
+    else if (isInRow) this.#crashes++;
+    else this.#crashes = 1;
+    if (this.#crashes > CRASHES_MAX && !this.#serving.some(({ state }) => state === "ready")) {
+      const reason = `the workers end as soon as they start, the last one with code ${code}`;
+      this.#failed.reject(new Error(reason));
+      return;
+    }
+    const pauseMs =
+      this.#crashes === 0
+        ? 0
+        : Math.min(RESTART_PAUSE_MAX_MS, RESTART_PAUSE_MS * 2 ** this.#crashes);
+    this.#options.log.error(
+      { worker: worker.name, code },
+      `a worker has died; another one starts in ${pauseMs} ms`,
+    );
+    setTimeout(() => this.#restart(), pauseMs);
+  }
+
+  #restart(): void {
+    const isMissing = this.#serving.length < this.#options.settings.workers;
+    if (isMissing && !this.#isEnding) this.#spawn();
+  }
+
   async #replace(): Promise<void> {
     if (this.#isEnding) return;
-    const { settings } = this.#options;
-    const news: WorkerHandle[] = [];
-    const started = await this.#fill(news, true).then(
-      () => !news.some(({ hasExited }) => hasExited),
+    const candidates: WorkerHandle[] = [];
+    const started = await this.#spawnUpTo(this.#options.settings.workers, candidates, () =>
+      this.#spawnCandidate(),
+    ).then(
+      () => !candidates.some(({ state }) => state === "exited"),
       () => false,
     );
     if (this.#isEnding) return;
-    const leaving = started ? this.#serving : news;
-    for (const worker of news) worker.onTrial = !started;
-    // One after the other: what waits at a port that is given up is refused, and shall not be refused twice.
-    for (const worker of leaving) {
-      worker.order("stop listening");
-      await Bun.sleep(APART_MS);
+    if (!started) {
+      await this.#retire(candidates);
+      throw new Error("a new worker does not start, so the old ones go on");
     }
-    // Then all at once, so that each client has to come back once.
-    await Promise.all(leaving.map((one) => one.end("retire", settings.shutdownMs + END_MS)));
-    if (!started) throw new Error("a new worker does not start: the old ones go on");
+    const old = this.#serving;
+    for (const worker of candidates) this.#candidates.delete(worker);
+    await this.#retire(old);
+  }
+
+  /** They stop listening one after the other, and then close their connections together, so that each client reconnects once. */
+  async #retire(workers: readonly WorkerHandle[]): Promise<void> {
+    for (const worker of workers) {
+      worker.stopListening();
+      await Bun.sleep(STAGGER_MS);
+    }
+    await this.#endAll(workers, "retire");
+  }
+
+  async #endAll(workers: Iterable<WorkerHandle>, how: "retire" | "shutdown"): Promise<void> {
+    const withinMs = this.#options.settings.shutdownMs + END_MARGIN_MS;
+    await Promise.all(Array.from(workers, (worker) => worker.end(how, withinMs)));
   }
 
   #tick(): void {
     const now = performance.now();
-    // Stopped itself, it has heard nothing of anybody.
-    const wasAsleep = now - this.#tickedAt > SILENCE_MS / 2;
+    const wasPaused = now - this.#tickedAt > SILENCE_MS / 2;
     this.#tickedAt = now;
-    this.hub?.sweep();
+    this.#engineServer?.sweep();
     for (const worker of this.#workers) {
-      if (this.hub === undefined) worker.order("answer");
-      worker.look(wasAsleep);
+      if (this.#engineServer === undefined) worker.ping();
+      // Paused itself, the supervisor has received nothing from anybody.
+      if (wasPaused) worker.forgiveSilence();
+      worker.check();
     }
   }
 }

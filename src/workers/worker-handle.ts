@@ -1,145 +1,151 @@
-// A worker process as its supervisor holds it: what it says and is told, whether it is ready, and how it is ended.
-
+// A worker process as its supervisor sees it, from its start to its exit: what it is sent, the state that it is in, and when
+// it is killed. A worker that is stuck must be killed, since the kernel goes on giving it connections.
 import type { Batcher } from "../engines/batcher";
 import type { Log } from "../log";
-import type { LocalEngine } from "../relay/contracts/engine";
-import { type EngineServer, WorkerLink } from "./engine-server";
-import type { FromWorker } from "./messages";
+import type { EngineServer, WorkerLink } from "./engine-server";
+import {
+  type FromSupervisor,
+  type FromWorker,
+  type Order,
+  type Ping,
+  SILENCE_MS,
+} from "./messages";
 import { Pipe } from "./pipe";
-import type { Order, Report } from "./worker";
+import type { WorkerEvents, WorkerProcess } from "./spawn";
 
-/** One that says nothing for so long is stuck: it is killed, since its socket goes on taking connections. */
-export const SILENCE_MS = 5_000;
+/** A worker that does not listen after this time, of its own clock, is killed. */
+const START_MAX_MS = 30_000;
 
-/** How long it may take to listen. */
-const READY_MS = 30_000;
-
-/** A worker ended before it listened. With code 1 it has said why. */
+/** The worker ended before it listened. With code 1 it has said why. */
 export class WorkerFailure extends Error {
   readonly code: number | null;
 
   constructor(name: string, code: number | null) {
-    super(`worker ${name} ended with ${code}`);
+    super(`worker ${name} ended with code ${code} before it listened`);
     this.code = code;
   }
 }
 
-export interface WorkerEvents {
-  text(text: string): void;
-  exited(code: number | null): void;
-}
-
-export interface WorkerProcess {
-  send(text: string): void;
-  kill(signal: "SIGKILL"): void;
-  /** How much time it has had since its start, in ms: not that in which it could have run but had no core. */
-  time(): number;
-}
-
-export interface WorkerOptions {
+export interface WorkerHandleOptions {
+  readonly name: string;
   readonly log: Log;
-  /** Starts a worker process that hears and says texts. */
   readonly spawn: (events: WorkerEvents) => WorkerProcess;
+  /** Undefined where each worker has an engine of its own. */
+  readonly engineServer: EngineServer | undefined;
+  readonly batcher: Batcher;
+  /** The process has exited. `before` is the state in which it was. */
+  readonly onExit: (worker: WorkerHandle, code: number | null, before: WorkerState) => void;
 }
 
-/** What a worker needs of its supervisor. */
-interface Holder {
-  readonly hub: EngineServer | undefined;
-  readonly engine: LocalEngine | undefined;
-  readonly wave: Batcher;
-  exited(worker: WorkerHandle, code: number | null): void;
-}
+/** "ending": it was ordered to stop listening or to end, whether or not it was ready. */
+type WorkerState = "starting" | "ready" | "ending" | "exited";
 
-/** A worker from its start to its exit. */
 export class WorkerHandle {
   readonly name: string;
   readonly startedAt = performance.now();
-  readonly ready = Promise.withResolvers<string>();
-  readonly exited = Promise.withResolvers<void>();
-  readonly process: WorkerProcess;
-  readonly member: WorkerLink | undefined;
-  readonly channel: Pipe;
-  isReady = false;
-  /** It is to take another one's place, and counts from then on. */
-  onTrial = false;
-  /** It was told to end. */
-  isEnding = false;
-  hasExited = false;
-  #isKilled = false;
-  #hasSpoken = true;
-  /** By its own time, as it said something last, and must have ended. */
-  #spokeAt = 0;
-  #endsBy = Number.POSITIVE_INFINITY;
+  /** Resolves with the address at which it listens; rejects with WorkerFailure. */
+  readonly listening = Promise.withResolvers<string>();
+  readonly #exited = Promise.withResolvers<void>();
   readonly #log: Log;
+  readonly #process: WorkerProcess;
+  readonly #pipe: Pipe;
+  readonly #link: WorkerLink | undefined;
+  #state: WorkerState = "starting";
+  #isKilled = false;
+  /** Whether it has sent anything since the last check. */
+  #hasSpoken = true;
+  /** Times of the worker's own clock: when it was last known to have spoken, and by when it must listen and end. */
+  #spokeAt = 0;
+  #listensBy = START_MAX_MS;
+  #endsBy = Number.POSITIVE_INFINITY;
 
-  constructor(name: string, supervisor: Holder, { log, spawn }: WorkerOptions) {
+  constructor({ name, log, spawn, engineServer, batcher, onExit }: WorkerHandleOptions) {
     this.name = name;
-    const { hub, engine } = supervisor;
     this.#log = log;
-    this.channel = new Pipe({
-      send: (text) => this.process.send(text),
-      receive: (message) => this.#receive(message as FromWorker | Report, hub),
-      failed: (error) => log.error({ err: error, worker: name }, "a worker's message failed"),
+    this.#pipe = new Pipe({
+      send: (text) => this.#process.send(text),
+      onMessage: (message) => this.#receive(message as FromWorker, engineServer),
+      onFault: (error) =>
+        log.error({ err: error, worker: name }, "the supervisor could not obey a worker's message"),
       now: () => performance.now(),
-      wave: supervisor.wave,
-      read: () => hub?.caughtUp(),
-      full: () => this.kill("leaves unread what it is sent"),
+      batcher,
+      onAcknowledged: () => engineServer?.onProgress(),
+      onFull: () => this.#kill("the worker does not read what it is sent"),
     });
-    if (engine !== undefined) this.member = new WorkerLink(name, this.channel, engine);
-    this.process = spawn({
+    this.listening.promise.catch(() => {});
+    this.#process = spawn({
       text: (text) => {
         this.#hasSpoken = true;
-        this.channel.heard(text);
+        this.#pipe.receive(text);
       },
       exited: (code) => {
-        this.hasExited = true;
-        this.channel.close();
-        if (this.member !== undefined) hub?.leave(this.member);
-        this.ready.reject(new WorkerFailure(name, code));
-        this.exited.resolve();
-        supervisor.exited(this, code);
+        const before = this.#state;
+        this.#state = "exited";
+        this.#pipe.close();
+        if (this.#link !== undefined) engineServer?.disconnect(this.#link);
+        this.listening.reject(new WorkerFailure(name, code));
+        this.#exited.resolve();
+        onExit(this, code, before);
       },
     });
-    this.ready.promise.catch(() => {});
-    if (this.member !== undefined) hub?.join(this.member);
+    this.#link = engineServer?.connect(name, this.#pipe);
   }
 
-  /** For a reason that goes into the log. */
-  kill(why: string): void {
-    if (this.hasExited || this.#isKilled) return;
-    this.#isKilled = true;
-    this.#log.error({ worker: this.name }, `a worker ${why}: it is killed`);
-    this.channel.close();
-    this.process.kill("SIGKILL");
+  get state(): WorkerState {
+    return this.#state;
   }
 
-  /** Has it end; it may take so long, of its own time. Resolves when it has exited. */
-  end(order: "retire" | "shutdown", withinMs: number): Promise<void> {
-    this.order(order);
-    this.#endsBy = this.process.time() + withinMs;
-    return this.exited.promise;
+  stopListening(): void {
+    this.#order("stop listening");
   }
 
-  order(order: Order["order"]): void {
-    if (order !== "answer") this.isEnding = true;
-    this.channel.push({ order } satisfies Order);
+  /** Orders it to end within this time of its own clock. Resolves when it has exited. */
+  end(how: "retire" | "shutdown", withinMs: number): Promise<void> {
+    this.#order(how);
+    this.#endsBy = this.#process.time() + withinMs;
+    return this.#exited.promise;
   }
 
-  /** To be called about each second: kills it if it is stuck. `isForgiven`: its supervisor was asleep, and heard nobody. */
-  look(isForgiven: boolean): void {
-    const time = this.process.time();
-    if (this.#hasSpoken || isForgiven) this.#spokeAt = time;
+  /** To be sent where nothing else goes to the worker every second, so that it shows a sign of life. */
+  ping(): void {
+    this.#pipe.push({ ping: true } satisfies Ping);
+  }
+
+  /** Its silence since the last check does not count. */
+  forgiveSilence(): void {
+    this.#hasSpoken = true;
+  }
+
+  /** Kills the worker if it is stuck. To be called about once a second. */
+  check(): void {
+    const time = this.#process.time();
+    if (this.#hasSpoken) this.#spokeAt = time;
     this.#hasSpoken = false;
-    if (!this.isReady) {
-      if (time > READY_MS) this.kill("does not start");
-    } else if (time - this.#spokeAt > SILENCE_MS) this.kill("does not answer");
-    else if (time > this.#endsBy) this.kill("does not end");
+    if (this.#listensBy !== Number.POSITIVE_INFINITY) {
+      if (time > this.#listensBy) this.#kill("the worker does not start");
+    } else if (time - this.#spokeAt > SILENCE_MS) this.#kill("the worker does not answer");
+    else if (time > this.#endsBy) this.#kill("the worker does not end");
   }
 
-  #receive(message: FromWorker | Report, hub: EngineServer | undefined): void {
-    if ("ready" in message) {
-      this.isReady = true;
-      this.ready.resolve(message.ready);
-    } else if (this.member !== undefined) hub?.heard(this.member, message);
+  #order(order: Order["order"]): void {
+    if (this.#state !== "exited") this.#state = "ending";
+    this.#pipe.push({ order } satisfies FromSupervisor);
+  }
+
+  /** `reason` begins the line in the log. */
+  #kill(reason: string): void {
+    if (this.#state === "exited" || this.#isKilled) return;
+    this.#isKilled = true;
+    this.#log.error({ worker: this.name }, `${reason}, so it is killed`);
+    this.#pipe.close();
+    this.#process.kill("SIGKILL");
+  }
+
+  #receive(message: FromWorker, engineServer: EngineServer | undefined): void {
+    if ("listensAt" in message) {
+      if (this.#state === "starting") this.#state = "ready";
+      this.#listensBy = Number.POSITIVE_INFINITY;
+      this.listening.resolve(message.listensAt);
+    } else if (this.#link !== undefined) engineServer?.receive(this.#link, message);
   }
 }

@@ -180,7 +180,7 @@ describe("workers", () => {
     await until("some publications more", () => publishing.count > goal, LONG_MS);
     await haveAll(clients, await publishing.stop());
     const said = relay.lines.map(({ msg }) => msg);
-    expect(said).toContain("a worker does not answer: it is killed");
+    expect(said).toContain("the worker does not answer, so it is killed");
   });
 
   test("F4: that are stopped for a moment are waited for, and publishers with them", async () => {
@@ -223,7 +223,7 @@ describe("workers", () => {
     }
     expect(await children(relay.pid)).toContain(starved);
     const said = relay.lines.map(({ msg }) => msg);
-    expect(said).not.toContain("a worker does not answer: it is killed");
+    expect(said).not.toContain("the worker does not answer, so it is killed");
   });
 
   test("F9: that read nothing of what they are sent cost bounded memory until they are killed", async () => {
@@ -263,7 +263,9 @@ describe("workers", () => {
     for (const pid of await children(relay.pid)) process.kill(pid, "SIGKILL");
     expect(await relay.exited).toBe(1);
     expect(performance.now() - begun).toBeGreaterThan(10_000);
-    expect(relay.errors).toEndWith("baton: workers end as soon as they start, the last with 1\n");
+    expect(relay.errors).toEndWith(
+      "baton: the workers end as soon as they start, the last one with code 1\n",
+    );
     const starts = relay.lines.filter(({ msg }) => msg.startsWith("a worker has died"));
     expect(starts.length).toBe(20);
   });
@@ -342,10 +344,10 @@ describe("workers", () => {
     const workers = await children(relay.pid);
     writeFileSync(rules, "no JSON");
     relay.signal("SIGHUP");
-    const failed = () => relay.lines.some(({ msg }) => msg === "replacing the workers failed");
+    const failed = () => relay.lines.some(({ msg }) => msg === "the workers could not be replaced");
     await until("it to fail", failed, LONG_MS);
     expect(await children(relay.pid)).toEqual(workers);
-    expect(relay.lines.map(({ msg }) => msg)).not.toContain("all workers are replaced");
+    expect(relay.lines.map(({ msg }) => msg)).not.toContain("all workers have been replaced");
     writeFileSync(rules, "{}");
     relay.signal("SIGHUP");
     await replaced(relay, workers);
