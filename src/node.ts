@@ -1,7 +1,7 @@
 // A node: engine, relay and server in one process, wired together.
 import { getRandomValues } from "node:crypto";
 import { version } from "../package.json";
-import { tokenCheck } from "./edge/access/tokens";
+import { tokenVerifier } from "./edge/access/tokens";
 import { serve } from "./edge/server";
 import { closeConnections } from "./edge/shutdown";
 import { Sockets } from "./edge/transports/sockets";
@@ -56,7 +56,7 @@ export async function start(
 ): Promise<RunningNode> {
   const now = () => performance.now();
   const rules = rulesOf(settings);
-  const tokens = await tokenCheck(settings, log);
+  const tokens = await tokenVerifier(settings, log);
   const isOpen = tokens === undefined && settings.apiKeys.length === 0;
   const node = newId();
   const engine =

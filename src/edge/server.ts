@@ -1,5 +1,17 @@
-// The listening server: Bun.serve with a guard in front, Elysia for the routes and Bun's own sockets.
-// Not Elysia's listen(): that sets reusePort, so a second Baton would start silently on the same port.
+// The listening server. It is a small router of its own in front of two Elysia apps that have the same routes, because
+// the first four doors are the busy ones and Elysia's way to a handler and back was a quarter to a third of their cost:
+//
+// | request                                           | door                                                      |
+// | ------------------------------------------------- | --------------------------------------------------------- |
+// | any, with a foreign Origin, a bad Host or path,   | refused here, before any routing                          |
+// |   or a body that is too long                      |                                                           |
+// | POST /publish without an Origin (a backend)       | 1. `publish`: the route's work, without Elysia            |
+// | any other POST without an Origin (a backend)      | 2. `backendApp`: the routes without CORS headers          |
+// | upgrade of /connection/websocket                  | 3. `sessionHandshake`: a Centrifuge client's socket       |
+// | upgrade of /ws/<32 characters>, known format      | 4. `handshake`: a registered client's socket              |
+// | everything else                                   | 5. `pageApp`: the routes with CORS headers                |
+//
+// CORS headers cost a third of a publish, and a backend, which sends no Origin, does not need them: hence two apps.
 import type { Server } from "bun";
 import type { Log } from "../log";
 import { EngineUnavailable } from "../relay/contracts/engine";
@@ -11,18 +23,19 @@ import { guard } from "./access/guard";
 import { keyCheck } from "./access/keys";
 import { originCheck } from "./access/origins";
 import type { ApiFormat } from "./centrifugo-api/methods";
-import { refuse, refuseInternal } from "./http/refusal";
+import { checkLength } from "./http/body";
+import { orThrow, refuse, refuseInternal } from "./http/refusal";
 import { routes } from "./routes";
-import type { SessionProtocols } from "./routes/centrifuge";
 import { KEY } from "./routes/openapi";
+import type { RouteOptions, SessionProtocols } from "./routes/options";
 import { publishAnswer } from "./routes/publish";
 import type { Formats, Sockets } from "./transports/sockets";
 import type { Streams } from "./transports/streams";
 
-/** Bun must not refuse large bodies by itself: its answer has no body. edge/http/body.ts keeps the bound. */
-const NO_BODY_LIMIT = 2 ** 40;
+/** Lets every body through Bun, whose own refusal has no body; edge/http/body.ts enforces the bound. */
+const NO_BODY_LIMIT_BYTES = 2 ** 40;
 
-/** Cuts a client that sends its request a byte at a time; also how long a quiet keep-alive lasts. */
+/** Cuts off a client that sends its request a byte at a time, and a keep-alive connection that is quiet. */
 const HTTP_IDLE_S = 10;
 
 export interface ServerOptions {
@@ -34,71 +47,25 @@ export interface ServerOptions {
   readonly streamFormats: Formats;
   readonly sessionProtocols: SessionProtocols;
   readonly apiFormat: ApiFormat;
-  /** This relay's own name, for requests that belong to a stream of its. */
+  /** The name of this relay process, for requests that belong to one of its streams. */
   readonly node: string;
   /** Whether other processes of this relay listen on the same port. */
   readonly shared: boolean;
   readonly log: Log;
 }
 
-/** Starts to listen. Throws what Bun throws when the address cannot be had, with its `code`. */
+/** Starts to listen. When the address cannot be used, throws Bun's error with its `code`. */
 export function serve(options: ServerOptions): Server<Connection> {
   const { settings, relay, sockets, log } = options;
-  const { bodyBytes, origins } = settings;
-  const checkOrigin = originCheck(origins);
-  const checkKey = keyCheck(settings.apiKeys);
-  const shared = {
-    ...options,
-    handshake: sockets.handshake(relay),
-    sessionHandshake: sockets.sessionHandshake(relay, options.sessionProtocols.socket),
-    checkKey,
-    publish: publishAnswer({ relay, log, checkKey, bodyBytes }),
-    security: settings.apiKeys.length > 0 ? KEY : [],
-    publicUrl: settings.publicUrl,
-    origins,
-    bodyBytes,
-    frameBytes: settings.frameBytes,
-  };
-  // CORS headers cost a third of a publish, and a backend's POST, which sends no Origin, needs none: so the
-  // same routes stand here twice.
-  const bare = routes({ ...shared, crossOrigin: false }).compile();
-  const forPages = routes({ ...shared, crossOrigin: true }).compile();
-
-  const failed = (error: unknown): Response => {
-    if (error instanceof EngineUnavailable) return refuse(engineUnavailable());
-    throw error;
-  };
-
+  // Not Elysia's listen(): it sets reusePort, so that a second Baton would silently start on the same port.
   const server = Bun.serve<Connection>({
     hostname: settings.host,
     port: settings.port,
     reusePort: options.shared,
     development: false,
     idleTimeout: HTTP_IDLE_S,
-    maxRequestBodySize: NO_BODY_LIMIT,
-    fetch(request): Response | undefined | Promise<Response | undefined> {
-      const { headers } = request;
-      const foreign = checkOrigin(headers);
-      if (foreign !== undefined) return refuse(foreign);
-      const refused = guard(request, bodyBytes);
-      if (refused !== undefined) {
-        const origin = headers.get("origin");
-        if (origin !== null) refused.headers.set("access-control-allow-origin", origin);
-        return refused;
-      }
-      if (request.method === "POST") {
-        if (headers.has("origin")) return forPages.fetch(request);
-        return isPublish(request.url) ? shared.publish(request) : bare.fetch(request);
-      }
-      if (headers.has("upgrade") && SESSION_PATH.test(request.url)) {
-        return upgraded(shared.sessionHandshake(request));
-      }
-      const asked = headers.has("upgrade") ? handshakeOf(request.url) : undefined;
-      const protocol = asked && options.socketFormats[asked.format];
-      if (asked === undefined || protocol === undefined) return forPages.fetch(request);
-      const refusal = shared.handshake(request, asked.id, protocol);
-      return refusal instanceof Promise ? refusal.then(upgraded, failed) : upgraded(refusal);
-    },
+    maxRequestBodySize: NO_BODY_LIMIT_BYTES,
+    fetch: router(options),
     error(error) {
       log.error({ err: error }, "a request failed");
       return refuseInternal();
@@ -110,24 +77,87 @@ export function serve(options: ServerOptions): Server<Connection> {
   return server;
 }
 
-/** Bun wants no answer to a request that it has made a socket of. */
-function upgraded(refusal: Refusal | undefined): Response | undefined {
-  return refusal === undefined ? undefined : refuse(refusal);
+type Answer = Response | undefined;
+
+/** The table above. An answer is undefined when the request has become a socket, as Bun wants it. */
+function router(options: ServerOptions): (request: Request) => Answer | Promise<Answer> {
+  const { settings, socketFormats } = options;
+  const { bodyBytes, origins } = settings;
+  const checkOrigin = originCheck(origins);
+  const routeOptions = routeOptionsOf(options);
+  const { publish, sessionHandshake, handshake } = routeOptions;
+  const backendApp = routes(routeOptions).compile();
+  const pageApp = routes({ ...routeOptions, corsOrigins: origins }).compile();
+
+  return (request) => {
+    const { headers, method, url } = request;
+    const foreign = checkOrigin(headers);
+    if (foreign !== undefined) return refuse(foreign);
+    const refused = guard(request) ?? checkLength(headers.get("content-length"), bodyBytes);
+    if (refused !== undefined) return refuse(refused, originHeader(headers));
+
+    if (method === "POST" && !headers.has("origin")) {
+      return isPublish(url) ? publish(request) : backendApp.fetch(request);
+    }
+    if (method !== "POST" && headers.has("upgrade")) {
+      if (SESSION_PATH.test(url)) return upgraded(sessionHandshake(request));
+      const { id, format } = socketPath(url);
+      const protocol = socketFormats[format];
+      if (id !== undefined && protocol !== undefined) {
+        return afterHandshake(handshake(request, id, protocol));
+      }
+    }
+    return pageApp.fetch(request);
+  };
 }
 
-const SESSION_PATH = /^[^/]*\/\/[^/]*\/connection\/websocket(?:\?|$)/;
+function routeOptionsOf(options: ServerOptions): RouteOptions {
+  const { settings, sockets, ...handedOn } = options;
+  const { relay, sessionProtocols, log } = handedOn;
+  const { bodyBytes, frameBytes, publicUrl } = settings;
+  const checkKey = keyCheck(settings.apiKeys);
+  return {
+    ...handedOn,
+    handshake: sockets.handshake(relay),
+    sessionHandshake: sockets.sessionHandshake(relay, sessionProtocols.socket),
+    requireKey: ({ request }) => orThrow(checkKey(request.headers)),
+    publish: publishAnswer({ relay, log, checkKey, bodyBytes }),
+    security: settings.apiKeys.length > 0 ? KEY : [],
+    publicUrl,
+    bodyBytes,
+    frameBytes,
+  };
+}
 
-/** Whether the path is just /publish. */
+/** Lets a page of an allowed origin read why its request was refused. */
+function originHeader(headers: Headers): Record<string, string> {
+  const origin = headers.get("origin");
+  return origin === null ? {} : { "access-control-allow-origin": origin };
+}
+
+/** Whether the path is exactly /publish. */
 function isPublish(url: string): boolean {
   return url.endsWith("/publish") && url.indexOf("/", 8) === url.length - 8;
 }
 
-/**
- * What a usual handshake asks for, /ws/<32 characters>, perhaps with ?format=…. Such a request goes straight to the
- * sockets: answering an upgraded request with Elysia's empty Response was a quarter of the cost of opening.
- */
-function handshakeOf(url: string): { id: string; format: string } | undefined {
+const SESSION_PATH = /^[^/]*\/\/[^/]*\/connection\/websocket(?:\?|$)/;
+
+/** The parts of a usual handshake's path: /ws/<32 characters>, perhaps with ?format=… and nothing else. */
+function socketPath(url: string): { id: string | undefined; format: string } {
   const [, id, format = ""] =
     /^[^/]*\/\/[^/]*\/ws\/([^/?]{32})(?:\?format=([a-z]{1,16}))?$/.exec(url) ?? [];
-  return id === undefined ? undefined : { id, format };
+  return { id, format };
+}
+
+function afterHandshake(refusal: ReturnType<RouteOptions["handshake"]>): Answer | Promise<Answer> {
+  return refusal instanceof Promise ? refusal.then(upgraded, failed) : upgraded(refusal);
+}
+
+function upgraded(refusal: Refusal | undefined): Answer {
+  return refusal === undefined ? undefined : refuse(refusal);
+}
+
+function failed(error: unknown): Response {
+  if (error instanceof EngineUnavailable) return refuse(engineUnavailable());
+  throw error;
 }

@@ -22,7 +22,7 @@ const SET_BYTES_MAX = 1_048_576;
  * The keys of this address for jose. Rejects with JOSEError for a token that none of them fits, with KeysUnavailable
  * while there are none at all. `now` is in ms.
  */
-export function keysOf(url: string, log: Log, now = () => performance.now()): JWTVerifyGetKey {
+export function keysAt(url: string, log: Log, now = () => performance.now()): JWTVerifyGetKey {
   let set: JWTVerifyGetKey | undefined;
   let fetchedAt = 0;
   let mayAskAt = Number.NEGATIVE_INFINITY;

@@ -11,7 +11,7 @@ import type {
   TokenVerifier,
   TopicClaims,
 } from "../../relay/topics/permissions";
-import { keysOf } from "./jwks";
+import { keysAt } from "./jwks";
 
 export interface TokenSettings {
   /** Empty: no such key. */
@@ -36,7 +36,7 @@ const TOKEN_CHARACTERS_MAX = 16_384;
 type Verify = (token: string) => Promise<JWTPayload>;
 
 /** Undefined when no key is set: then the relay is open. Throws when a public key cannot be read. */
-export async function tokenCheck(
+export async function tokenVerifier(
   settings: TokenSettings,
   log: Log,
 ): Promise<TokenVerifier | undefined> {
@@ -86,7 +86,7 @@ async function verifiersOf(settings: TokenSettings, log: Log): Promise<Verify[]>
     verifiers.push(async (token) => (await jwtVerify(token, key, options)).payload);
   }
   if (settings.tokenJwksUrl !== "") {
-    const keys = keysOf(settings.tokenJwksUrl, log);
+    const keys = keysAt(settings.tokenJwksUrl, log);
     const options = { ...common, algorithms: BY_PUBLIC_KEY };
     verifiers.push(async (token) => (await jwtVerify(token, keys, options)).payload);
   }

@@ -1,5 +1,5 @@
-// How the OpenAPI page shows the backend's API. Answers are written as text, with the bytes of data, so that their
-// schemas stand here alone.
+// How the OpenAPI page shows the server API. The relay writes its answers as text, to keep the bytes of data, so these
+// schemas of answers are for the page only.
 import { type TSchema, Type } from "@sinclair/typebox";
 import type { ErrorCode } from "../../relay/contracts/errors";
 import * as Shape from "./shapes";
@@ -9,17 +9,9 @@ export interface ApiDocument {
   readonly description?: string;
   readonly body: TSchema;
   readonly answer: TSchema;
-  /** Beside those of all. */
+  /** In addition to those of every method. */
   readonly errors?: readonly ErrorCode[];
 }
-
-export const API_ERRORS: readonly ErrorCode[] = [
-  "bad_request",
-  "malformed_json",
-  "unauthorized",
-  "body_too_large",
-  "unsupported_media_type",
-];
 
 const Count = Type.Integer({ minimum: 0 });
 
@@ -39,18 +31,20 @@ const Publication = Type.Object({
 
 const AnError = Type.Object({
   error: Type.Object({
-    code: Type.Integer({ description: "Such as 107 for a bad request." }),
+    code: Type.Integer({
+      description: "An error code of Centrifuge, such as 107 for a bad request.",
+    }),
     message: Type.String(),
   }),
 });
 
-/** An object whose keys are names. */
+/** An object whose keys are names of topics or clients. */
 const byName = (value: TSchema) => Type.Object({}, { additionalProperties: value });
 
 const Nothing = Type.Object({});
 const Published = Type.Object(
   { offset: Type.Optional(Count), epoch: Type.Optional(Type.String()) },
-  { description: "Empty where the topic keeps no history." },
+  { description: "Empty when the topic keeps no history." },
 );
 const Broadcast = Type.Object({
   responses: Type.Array(Type.Union([Type.Object({ result: Published }), AnError])),
@@ -73,12 +67,12 @@ const Nodes = Type.Object({
       num_users: Count,
       num_channels: Count,
       num_subs: Count,
-      uptime: Type.Integer({ description: "In seconds." }),
+      uptime: Type.Integer({ description: "How long the node has been running, in seconds." }),
     }),
   ),
 });
 
-/** A result, or why there is none, both with status 200. */
+/** A result or an error, both with status 200. */
 const answerOf = (result: TSchema): TSchema => Type.Union([Type.Object({ result }), AnError]);
 
 const method = (summary: string, body: TSchema, result: TSchema): ApiDocument => ({
@@ -87,30 +81,37 @@ const method = (summary: string, body: TSchema, result: TSchema): ApiDocument =>
   answer: answerOf(result),
 });
 
-/** Those of edge/centrifugo-api/methods.ts. */
+/** A document for each method of edge/centrifugo-api/methods.ts. */
 export const METHOD_DOCUMENTS: Readonly<Record<string, ApiDocument>> = {
   publish: method("Publish to a topic", Shape.Publish, Published),
-  broadcast: method("Publish the same to up to 1,000 topics", Shape.Broadcast, Broadcast),
-  subscribe: method("Bring a user's sessions into a topic", Shape.Subscribe, Nothing),
-  unsubscribe: method("Take a user's sessions out of a topic", Shape.Unsubscribe, Nothing),
-  disconnect: method("End a user's connections", Shape.Disconnect, Nothing),
-  refresh: method("Say how long a user's sessions may stay", Shape.Refresh, Nothing),
-  presence: method("See who is in a topic", Shape.Channel, Presence),
-  presence_stats: method("See how many are in a topic", Shape.Channel, PresenceStats),
+  broadcast: method("Publish the same data to up to 1,000 topics", Shape.Broadcast, Broadcast),
+  subscribe: method("Subscribe a user's sessions to a topic", Shape.Subscribe, Nothing),
+  unsubscribe: method("Unsubscribe a user's sessions from a topic", Shape.Unsubscribe, Nothing),
+  disconnect: method("Close a user's connections", Shape.Disconnect, Nothing),
+  refresh: method("Set how long a user's sessions may stay", Shape.Refresh, Nothing),
+  presence: method("List the clients in a topic", Shape.Channel, Presence),
+  presence_stats: method("Count the clients in a topic", Shape.Channel, PresenceStats),
   history: method("Read a topic's history", Shape.History, History),
-  history_remove: method("Remove what a topic's history keeps", Shape.Channel, Nothing),
-  channels: method("List the topics that somebody is in", Shape.Channels, Channels),
+  history_remove: method(
+    "Remove the publications that a topic's history keeps",
+    Shape.Channel,
+    Nothing,
+  ),
+  channels: method("List the topics that have subscribers", Shape.Channels, Channels),
   info: method("List the relay's nodes", Shape.Nothing, Nodes),
 };
 
 export const BATCH_DOCUMENT: ApiDocument = {
-  summary: "Call up to 1,000 methods, one after the other",
+  summary: "Call up to 1,000 methods, one after another",
   body: Shape.Batch,
   answer: Type.Union([
     Type.Object({
       replies: Type.Array(
         Type.Union([
-          Type.Object({}, { description: 'The method, with its result: `{"publish":{…}}`.' }),
+          Type.Object(
+            {},
+            { description: 'The result under the name of the method: `{"publish":{…}}`.' },
+          ),
           AnError,
         ]),
       ),
@@ -120,9 +121,9 @@ export const BATCH_DOCUMENT: ApiDocument = {
 };
 
 export const COMMANDS_DOCUMENT: ApiDocument = {
-  summary: "The same for older libraries",
+  summary: "Call methods as older libraries do",
   description:
-    "Commands that name their method, one to a line and at most 1,000; a reply for each, in order, in a line.",
+    "The body has commands that name their method, one to a line and at most 1,000. The answer has the replies in the same order, one to a line.",
   body: Shape.Command,
   answer: answerOf(Type.Object({})),
   errors: ["batch_too_large"],

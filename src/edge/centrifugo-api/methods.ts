@@ -1,6 +1,5 @@
-// What each method of the backend's API does (shared/centrifuge-protocol.md, 16): a few lines over the same calls of
+// The methods of the server API (docs/centrifuge-protocol.md, "Server API"): each is a few lines over the same calls of
 // the relay that the other routes make.
-
 import type { Static, TSchema } from "@sinclair/typebox";
 import { type TypeCheck, TypeCompiler } from "@sinclair/typebox/compiler";
 import { version } from "../../../package.json";
@@ -11,44 +10,47 @@ import type { Relay } from "../../relay/relay";
 import { rawMember } from "../../relay/text/json";
 import * as Shape from "./shapes";
 
-/** How the wire of sessions writes what this API answers too; main.ts hands it over from protocols/. */
+/** How the Centrifuge protocol writes what this API answers too. node.ts passes it in, as edge/ does not know protocols/. */
 export interface ApiFormat {
   errorOf(refusal: Refusal): { code: number; message: string };
   publicationJson(publication: Publication): string;
   infoJson(info: ClientInfo): string;
 }
 
-export interface ApiMethodsOptions {
+interface ApiMethodsOptions {
   readonly relay: Relay;
   readonly format: ApiFormat;
 }
 
-/** JSON text of a result, or why there is none. */
-type Result = string | Refusal | Promise<string | Refusal>;
-
 export interface Method {
   readonly shape: TypeCheck<TSchema>;
-  /** `text` is the body as it came in, for payloads whose bytes must not change. */
-  readonly run: (body: never, text: string) => Result;
+  /** The result is JSON text. `text` is the body as it came in, for payloads whose bytes must not change. */
+  readonly run: (body: never, text: string) => Promise<string | Refusal>;
 }
 
 /** Publications in one answer. */
 const HISTORY_MAX = 300;
 
-/** The methods by their names, but for batch. */
-export function apiMethods({ relay, format }: ApiMethodsOptions): Record<string, Method> {
-  const { errorOf, publicationJson, infoJson } = format;
-  const { backend } = relay;
+/** Every method but batch, by its name. */
+export function apiMethods(options: ApiMethodsOptions): Record<string, Method> {
+  return {
+    ...publishMethods(options),
+    ...sessionMethods(options),
+    ...topicMethods(options),
+    ...nodeMethods(options),
+  };
+}
 
-  const written = (answer: Published | Refusal): string | Refusal => {
+function publishMethods({ relay, format }: ApiMethodsOptions): Record<string, Method> {
+  const resultOf = (answer: Published | Refusal): string | Refusal => {
     if (answer instanceof Refusal) return answer;
     const { offset, epoch } = answer;
     return JSON.stringify({ offset, epoch });
   };
 
-  const wrapped = (result: string | Refusal): string => {
+  const responseOf = (result: string | Refusal): string => {
     if (!(result instanceof Refusal)) return `{"result":${result}}`;
-    const { code, message } = errorOf(result);
+    const { code, message } = format.errorOf(result);
     return JSON.stringify({ error: { code, message } });
   };
 
@@ -56,53 +58,67 @@ export function apiMethods({ relay, format }: ApiMethodsOptions): Record<string,
     publish: method(Shape.Publish, async (body, text) => {
       const command = publicationIn(body, text);
       if (command instanceof Refusal) return command;
-      return written(await relay.publish({ ...command, topic: body.channel ?? "" }));
+      return resultOf(await relay.publish({ ...command, topic: body.channel ?? "" }));
     }),
 
     broadcast: method(Shape.Broadcast, async (body, text) => {
       const { channels = [] } = body;
-      if (channels.length === 0) return bad("channels are needed.");
+      if (channels.length === 0) return badRequest("channels is missing.");
       const command = publicationIn(body, text);
       if (command instanceof Refusal) return command;
-      const answers = await Promise.all(backend.broadcast(channels, command));
-      return `{"responses":[${answers.map((answer) => wrapped(written(answer))).join(",")}]}`;
+      const answers = await Promise.all(relay.backend.broadcast(channels, command));
+      const responses = answers.map((answer) => responseOf(resultOf(answer)));
+      return `{"responses":[${responses.join(",")}]}`;
     }),
+  };
+}
 
+function sessionMethods({ relay: { backend } }: ApiMethodsOptions): Record<string, Method> {
+  return {
     subscribe: method(Shape.Subscribe, async (body, text) => {
-      const { channel: topic = "", expire_at: end, recover_since: since } = body;
-      const info = payload(text, "info", body.b64info);
-      const data = payload(text, "data", body.b64data);
+      const { channel: topic = "", expire_at, recover_since } = body;
+      const info = payloadIn(text, "info", body.b64info);
+      const data = payloadIn(text, "data", body.b64data);
       if (info instanceof Refusal) return info;
       if (data instanceof Refusal) return data;
-      const refusal = nobody(body) ?? (topic === "" ? bad("channel is needed.") : undefined);
+      const refusal =
+        checkSelector(body) ?? (topic === "" ? badRequest("channel is missing.") : undefined);
       if (refusal !== undefined) return refusal;
-      const position = since && { offset: since.offset ?? 0, epoch: since.epoch ?? "" };
-      const gift = { topic, info, data, ttl: secondsTo(end), since: position };
-      return (await backend.subscribe(body, gift)) ?? "{}";
+      const since = recover_since && {
+        offset: recover_since.offset ?? 0,
+        epoch: recover_since.epoch ?? "",
+      };
+      const subscription = { topic, info, data, ttl: secondsUntil(expire_at), since };
+      return (await backend.subscribe(body, subscription)) ?? "{}";
     }),
 
     unsubscribe: method(Shape.Unsubscribe, async (body) => {
-      const refusal = nobody(body);
+      const refusal = checkSelector(body);
       if (refusal === undefined) await backend.unsubscribe(body, body.channel ?? "");
       return refusal ?? "{}";
     }),
 
     disconnect: method(Shape.Disconnect, async (body) => {
-      // Libraries write 0 where no code is given.
-      const close = closeOf(body.disconnect?.code || undefined, body.disconnect?.reason);
-      if (close instanceof Refusal) return close;
-      const refusal = nobody(body);
-      if (refusal === undefined) await backend.disconnect(body, close, body.whitelist);
+      // Libraries write 0 when no code is given.
+      const reason = closeOf(body.disconnect?.code || undefined, body.disconnect?.reason);
+      if (reason instanceof Refusal) return reason;
+      const refusal = checkSelector(body);
+      if (refusal === undefined) await backend.disconnect(body, reason, body.whitelist);
       return refusal ?? "{}";
     }),
 
     refresh: method(Shape.Refresh, async (body) => {
-      const refusal = nobody(body);
-      const ttl = body.expired === true ? "now" : secondsTo(body.expire_at);
+      const refusal = checkSelector(body);
+      const ttl = body.expired === true ? "now" : secondsUntil(body.expire_at);
       if (refusal === undefined) await backend.refresh(body, ttl);
       return refusal ?? "{}";
     }),
+  };
+}
 
+function topicMethods({ relay: { backend }, format }: ApiMethodsOptions): Record<string, Method> {
+  const { publicationJson, infoJson } = format;
+  return {
     presence: method(Shape.Channel, async ({ channel = "" }) => {
       const clients = await backend.presence(channel);
       if (clients instanceof Refusal) return clients;
@@ -117,7 +133,7 @@ export function apiMethods({ relay, format }: ApiMethodsOptions): Record<string,
     }),
 
     history: method(Shape.History, async ({ channel = "", limit = 0, since, reverse = false }) => {
-      if (reverse && since?.offset === 0) return bad("Nothing is before offset 0.");
+      if (reverse && since?.offset === 0) return badRequest("Nothing is before offset 0.");
       const most = limit < 0 ? HISTORY_MAX : Math.min(limit, HISTORY_MAX);
       const page = await backend.history(channel, { since: since?.offset, limit: most, reverse });
       if (page instanceof Refusal) return page;
@@ -135,7 +151,7 @@ export function apiMethods({ relay, format }: ApiMethodsOptions): Record<string,
     }),
 
     channels: method(Shape.Channels, async ({ pattern = "" }) => {
-      // A topic is no path: "*" fits slashes too.
+      // A topic is not a path: "*" matches slashes too.
       const flat = (text: string) => text.replaceAll("/", "\u0001");
       const glob = pattern === "" ? undefined : new Bun.Glob(flat(pattern));
       const rows = [...(await backend.topicSizes())]
@@ -143,7 +159,11 @@ export function apiMethods({ relay, format }: ApiMethodsOptions): Record<string,
         .map(([name, size]) => `${JSON.stringify(name)}:{"num_clients":${size}}`);
       return `{"channels":{${rows.join(",")}}}`;
     }),
+  };
+}
 
+function nodeMethods({ relay: { backend } }: ApiMethodsOptions): Record<string, Method> {
+  return {
     info: method(Shape.Nothing, async () => {
       const nodes = (await backend.nodes()).map((node) => ({
         uid: node.node,
@@ -162,30 +182,35 @@ export function apiMethods({ relay, format }: ApiMethodsOptions): Record<string,
 
 function method<Schema extends TSchema>(
   schema: Schema,
-  run: (body: Static<Schema>, text: string) => Result,
+  run: (body: Static<Schema>, text: string) => Promise<string | Refusal>,
 ): Method {
   return { shape: TypeCompiler.Compile(schema as TSchema), run: run as Method["run"] };
 }
 
-/** What a body has that is not what its method takes. */
-export function bad(message: string): Refusal {
+/** The refusal of a body that does not fit its method. */
+export function badRequest(message: string): Refusal {
   return new Refusal("invalid_body", message);
 }
 
-function nobody({ user = "", client = "", session = "" }: ConnectionSelector): Refusal | undefined {
-  return user + client + session === "" ? bad("user, client or session is needed.") : undefined;
+function checkSelector({
+  user = "",
+  client = "",
+  session = "",
+}: ConnectionSelector): Refusal | undefined {
+  const isEmpty = user + client + session === "";
+  return isEmpty ? badRequest("One of user, client and session is required.") : undefined;
 }
 
-/** From a time in Unix seconds; 0 and undefined: never. */
-function secondsTo(unix: number | undefined): number | undefined {
+/** The seconds from now until a Unix time. 0 and undefined stand for never. */
+function secondsUntil(unix: number | undefined): number | undefined {
   return unix ? Math.max(0, unix - Date.now() / 1000) : undefined;
 }
 
 /** What publish and broadcast have in common. */
 function publicationIn(body: PublicationBody, text: string) {
-  const data = payload(text, "data", body.b64data);
+  const data = payloadIn(text, "data", body.b64data);
   if (data instanceof Refusal) return data;
-  if (data === undefined) return bad("data is needed.");
+  if (data === undefined) return badRequest("data is missing.");
   const { tags, idempotency_key: key } = body;
   return { data, tags: tags && JSON.stringify(tags), idempotency_key: key || undefined };
 }
@@ -198,8 +223,8 @@ interface PublicationBody {
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
-/** JSON text: a member as it stands in the body, or what its base64 holds. */
-function payload(
+/** JSON text: a member of the body as it stands there, or what the base64 decodes to. */
+function payloadIn(
   text: string,
   name: string,
   base64: string | undefined,
@@ -210,6 +235,6 @@ function payload(
     JSON.parse(json);
     return json;
   } catch {
-    return bad(`b64${name} must hold JSON.`);
+    return badRequest(`b64${name} must be the base64 of JSON.`);
   }
 }

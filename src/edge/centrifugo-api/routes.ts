@@ -1,30 +1,28 @@
-// The backend's API as Centrifugo's libraries know it: POST /api/<method>, many methods in one batch, and POST /api with
-// commands that name their method (shared/centrifuge-protocol.md, 16).
-
-import { TypeCompiler } from "@sinclair/typebox/compiler";
+// The server API as Centrifugo's libraries know it: POST /api/<method>, POST /api/batch for many methods, and POST /api
+// for commands that name their method (docs/centrifuge-protocol.md, "Server API").
 import type { Elysia } from "elysia";
-import { throttledLog } from "../../log";
-import { EngineUnavailable } from "../../relay/contracts/engine";
-import { engineUnavailable, Refusal } from "../../relay/contracts/errors";
-import { rawItems, rawMember } from "../../relay/text/json";
-import { bodyDocument, readJson, readText } from "../http/body";
-import { granted, Refused } from "../http/refusal";
-import type { RouteOptions } from "../routes";
-import { errorAnswers } from "../routes/schemas";
-import {
-  API_ERRORS,
-  type ApiDocument,
-  BATCH_DOCUMENT,
-  COMMANDS_DOCUMENT,
-  METHOD_DOCUMENTS,
-} from "./documents";
-import { apiMethods, bad } from "./methods";
-import { BATCH_MAX, Batch, Command } from "./shapes";
+import type { Log } from "../../log";
+import { Refusal } from "../../relay/contracts/errors";
+import type { Relay } from "../../relay/relay";
+import { readText, readUntypedJson } from "../http/body";
+import { BODY_ERRORS, bodyDocument, errorAnswers } from "../http/documents";
+import { type BeforeHandle, orThrow, Refused } from "../http/refusal";
+import { ApiCalls, noSuchMethod } from "./calls";
+import { type ApiDocument, BATCH_DOCUMENT, COMMANDS_DOCUMENT, METHOD_DOCUMENTS } from "./documents";
+import type { ApiFormat } from "./methods";
+import { BATCH_COMMANDS_MAX } from "./shapes";
 
-const batchShape = TypeCompiler.Compile(Batch);
-const commandShape = TypeCompiler.Compile(Command);
+export interface CentrifugoApiOptions {
+  readonly relay: Relay;
+  readonly log: Log;
+  readonly apiFormat: ApiFormat;
+  readonly requireKey: BeforeHandle;
+  /** The `security` of these routes in the OpenAPI document. */
+  readonly security: Record<string, string[]>[];
+  readonly bodyBytes: number;
+}
 
-/** HTTP statuses for error codes, with X-Centrifugo-Error-Mode: transport. */
+/** HTTP statuses of error codes, for requests with X-Centrifugo-Error-Mode: transport. */
 const STATUS: Readonly<Record<number, number>> = {
   102: 404,
   104: 404,
@@ -34,83 +32,23 @@ const STATUS: Readonly<Record<number, number>> = {
   112: 416,
 };
 
-export function api({ relay, log, checkKey, security, bodyBytes, apiFormat }: RouteOptions) {
-  const { errorOf } = apiFormat;
-  const complain = throttledLog(log, "the engine did not take a call");
-  const methods = apiMethods({ relay, format: apiFormat });
+export function centrifugoApi(options: CentrifugoApiOptions) {
+  const { relay, log, apiFormat, requireKey, security, bodyBytes } = options;
+  const calls = new ApiCalls(relay, apiFormat, log);
 
-  const errorJson = (refusal: Refusal): string => {
-    const { code, message } = errorOf(refusal);
-    return JSON.stringify({ error: { code, message } });
-  };
-
-  const run = async (name: string, body: unknown, text: string): Promise<string | Refusal> => {
-    const value = asSent(body);
-    const found = Object.hasOwn(methods, name) ? methods[name] : undefined;
-    if (found === undefined) return new Refusal("not_found", "There is no such method.");
-    if (!found.shape.Check(value)) {
-      const error = found.shape.Errors(value).First();
-      return bad(`${error?.path ?? ""}: ${error?.message ?? "wrong shape"}.`);
-    }
-    const { channel } = value as { channel?: unknown };
-    const unknown = typeof channel === "string" ? relay.backend.checkKnown(channel) : undefined;
-    if (unknown !== undefined) return unknown;
-    try {
-      return await found.run(value as never, text);
-    } catch (error) {
-      if (!(error instanceof EngineUnavailable)) throw error;
-      complain(error);
-      return engineUnavailable();
-    }
-  };
-
-  /** Commands like {"publish": {…}}, in order; replies like {"publish": {…}}. */
-  const batch = async (value: unknown, text: string): Promise<string | Refusal> => {
-    if (!batchShape.Check(value)) return bad("commands are needed, at most 1,000.");
-    const texts = rawItems(rawMember(text, "commands") ?? "");
-    const replies: string[] = [];
-    for (const [i, command] of value.commands.entries()) {
-      const [name, body] = Object.entries((command ?? {}) as object)[0] ?? ["", {}];
-      const result = await run(name, body, rawMember(texts[i] ?? "", name) ?? "");
-      replies.push(
-        result instanceof Refusal ? errorJson(result) : `{${JSON.stringify(name)}:${result}}`,
-      );
-    }
-    return `"replies":[${replies.join(",")}]`;
-  };
-
-  /** A command like {"method": "publish", "params": {…}}; its reply has its id, if it has one. */
-  const obey = async (text: string): Promise<string> => {
-    const command: unknown = JSON.parse(text);
-    if (!commandShape.Check(command)) return errorJson(bad("method and params are needed."));
-    const { id, method, params = {} } = command;
-    const result = await run(method, params, rawMember(text, "params") ?? "{}");
-    const reply = result instanceof Refusal ? errorJson(result) : `{"result":${result}}`;
-    return id === undefined ? reply : `{"id":${id},${reply.slice(1)}`;
-  };
-
-  /** `result` has the members of the answer. */
-  const answer = (result: string | Refusal, request: Request): Response => {
-    if (!(result instanceof Refusal)) return json(`{${result}}`);
-    if (request.headers.get("x-centrifugo-error-mode") !== "transport") {
-      return json(errorJson(result));
-    }
-    const { code, message } = errorOf(result);
+  /** The answer has one member, whose value is JSON text, or the error. */
+  const answer = (request: Request, member: string, value: string | Refusal): Response => {
+    if (!(value instanceof Refusal)) return json(`{"${member}":${value}}`);
+    const asStatus = request.headers.get("x-centrifugo-error-mode") === "transport";
+    if (!asStatus) return json(calls.errorJson(value));
+    const { code, message } = apiFormat.errorOf(value);
     return json(JSON.stringify({ code, message }), STATUS[code] ?? 500);
   };
 
-  /** What all routes have. */
-  const route = ({ summary, description, body, answer, errors = [] }: ApiDocument) => ({
+  const documented = (document: ApiDocument) => ({
     parse: "none" as const,
-    beforeHandle: checkKey,
-    response: { 200: answer, ...errorAnswers(...API_ERRORS, ...errors) },
-    detail: {
-      tags: ["centrifuge"],
-      summary,
-      ...(description !== undefined && { description }),
-      requestBody: bodyDocument(body),
-      security,
-    },
+    beforeHandle: requireKey,
+    ...routeDocument(document, security),
   });
 
   return (app: Elysia) => {
@@ -118,11 +56,10 @@ export function api({ relay, log, checkKey, security, bodyBytes, apiFormat }: Ro
       app.post(
         `/api/${name}`,
         async ({ request }) => {
-          const { text, value } = await readJson(request, bodyBytes, false);
-          const result = await run(name, value, text);
-          return answer(result instanceof Refusal ? result : `"result":${result}`, request);
+          const { text, value } = await readUntypedJson(request, bodyBytes);
+          return answer(request, "result", await calls.run(name, value, text));
         },
-        route(document),
+        documented(document),
       );
     }
     return (
@@ -130,53 +67,61 @@ export function api({ relay, log, checkKey, security, bodyBytes, apiFormat }: Ro
         .post(
           "/api/batch",
           async ({ request }) => {
-            const { text, value } = await readJson(request, bodyBytes, false);
-            return answer(await batch(value, text), request);
+            const { text, value } = await readUntypedJson(request, bodyBytes);
+            const replies = await calls.batch(value, text);
+            const isRefused = replies instanceof Refusal;
+            return answer(request, "replies", isRefused ? replies : `[${replies.join(",")}]`);
           },
-          route(BATCH_DOCUMENT),
+          documented(BATCH_DOCUMENT),
         )
         .post(
           "/api",
           async ({ request }) => {
-            const commands = commandsIn(await readText(request, bodyBytes));
             const replies: string[] = [];
-            for (const command of commands) replies.push(await obey(command));
+            for (const command of commandsIn(await readText(request, bodyBytes))) {
+              replies.push(await calls.command(command));
+            }
             return json(replies.join("\n"));
           },
-          route(COMMANDS_DOCUMENT),
+          documented(COMMANDS_DOCUMENT),
         )
-        // With its key checked first: who has none is not told which methods there are.
+        // The key is checked first: without one, nobody learns which methods there are.
         .post(
           "/api/:method",
-          ({ params: { method: name }, request }) => {
-            const refusal = new Refusal("not_found", "There is no such method.");
-            // Calls are a method of theirs, of which no call is known here.
-            return name === "rpc" ? answer(refusal, request) : granted(refusal);
+          ({ params: { method }, request }) => {
+            // Centrifugo has this method; it answers in the same way when no call is configured.
+            if (method === "rpc") return answer(request, "result", noSuchMethod());
+            return orThrow(noSuchMethod());
           },
-          { parse: "none", beforeHandle: checkKey, detail: { hide: true } },
+          { parse: "none", beforeHandle: requireKey, detail: { hide: true } },
         )
     );
   };
 }
 
-/**
- * Libraries in Go send null for what is not there, and rely on names in any case: gocent 3 has "Disconnect" among its
- * members.
- */
-function asSent(body: unknown): unknown {
-  if (typeof body !== "object" || body === null || Array.isArray(body)) return body;
-  const members = Object.entries(body).filter(([, value]) => value !== null);
-  return Object.fromEntries(members.map(([name, value]) => [name.toLowerCase(), value]));
+function routeDocument(
+  { summary, description, body, answer, errors = [] }: ApiDocument,
+  security: Record<string, string[]>[],
+) {
+  return {
+    response: { 200: answer, ...errorAnswers(...BODY_ERRORS, ...errors) },
+    detail: {
+      tags: ["centrifuge"],
+      summary,
+      ...(description !== undefined && { description }),
+      requestBody: bodyDocument(body),
+      security,
+    },
+  };
 }
 
-/** The texts of commands: one to a line, or one alone over many. Throws Refused. */
+/** The texts of the commands in a body: one to a line, or a single one over several lines. Throws Refused. */
 function commandsIn(text: string): readonly string[] {
   if (isJson(text)) return [text];
   const lines = text.split("\n").filter((line) => line.trim() !== "");
-  if (lines.length > BATCH_MAX) {
-    throw new Refused(
-      new Refusal("batch_too_large", `A body may have at most ${BATCH_MAX} commands.`),
-    );
+  if (lines.length > BATCH_COMMANDS_MAX) {
+    const most = `A body may have at most ${BATCH_COMMANDS_MAX} commands.`;
+    throw new Refused(new Refusal("batch_too_large", most));
   }
   if (lines.length > 0 && lines.every(isJson)) return lines;
   throw new Refused(new Refusal("malformed_json", "Send commands in JSON, one to a line."));

@@ -1,9 +1,9 @@
-// The shapes of the bodies of POST /api/<method> (shared/centrifuge-protocol.md, 16). Unknown fields are passed over,
-// as libraries send what their server knows and we do not. Data and info are cut out of the body as they stand.
+// The schemas of the bodies of POST /api/<method> (docs/centrifuge-protocol.md, "Server API"). Unknown fields are ignored,
+// since libraries send fields that only their own server knows. Data and info are cut out of the body as they stand.
 import { Type } from "@sinclair/typebox";
 
 /** Commands in one batch, and topics in one broadcast. */
-export const BATCH_MAX = 1_000;
+export const BATCH_COMMANDS_MAX = 1_000;
 
 const Text = Type.Optional(Type.String());
 const Flag = Type.Optional(Type.Boolean());
@@ -13,56 +13,61 @@ const Position = Type.Optional(
 
 const Raw = (description: string) => Type.Optional(Type.Unknown({ description }));
 const Base64 = (of: string) =>
-  Type.Optional(Type.String({ description: `${of} in base64, in place of it.` }));
+  Type.Optional(Type.String({ description: `The base64 of the JSON, instead of ${of}.` }));
 const Seconds = (description: string) => Type.Optional(Type.Integer({ description }));
 
 const payload = {
-  data: Raw("Any JSON; its bytes go out unchanged. Needed, here or in base64."),
+  data: Raw("Any JSON; its bytes go out unchanged. Required, here or in b64data."),
   b64data: Base64("data"),
   idempotency_key: Type.Optional(
-    Type.String({ description: "The same key in the same topic publishes once." }),
+    Type.String({ description: "Requests with the same key in the same topic publish once." }),
   ),
-  // Not a Record: its pattern for keys passes over those with U+2028 in them, whatever their values.
+  // Not a Record: its pattern for keys skips those with U+2028 in them, whatever their values are.
   tags: Type.Optional(Type.Object({}, { additionalProperties: Type.String() })),
 };
-const who = {
+const selector = {
   user: Text,
-  client: Type.Optional(Type.String({ description: "Id of one connection." })),
-  session: Type.Optional(Type.String({ description: "Secret of one session over a stream." })),
+  client: Type.Optional(Type.String({ description: "The id of one connection." })),
+  session: Type.Optional(Type.String({ description: "The secret of one session over a stream." })),
 };
-const channel = Type.Optional(Type.String({ description: "A topic name. Needed." }));
+const channel = Type.Optional(Type.String({ description: "A topic name. Required." }));
 
 export const Nothing = Type.Object({});
 export const Channel = Type.Object({ channel });
 export const Publish = Type.Object({ channel, ...payload });
 export const Broadcast = Type.Object({
-  channels: Type.Optional(Type.Array(Type.String(), { maxItems: BATCH_MAX })),
+  channels: Type.Optional(Type.Array(Type.String(), { maxItems: BATCH_COMMANDS_MAX })),
   ...payload,
 });
 export const Subscribe = Type.Object({
-  ...who,
+  ...selector,
   channel,
-  info: Raw("What others in the topic see of it."),
+  info: Raw("What others in the topic see of the client."),
   b64info: Base64("info"),
-  data: Raw("For the client."),
+  data: Raw("Sent to the client with the subscription."),
   b64data: Base64("data"),
-  expire_at: Seconds("In Unix seconds: when it ends. Not set, or 0: it does not."),
+  expire_at: Seconds(
+    "When the subscription ends, in Unix seconds. By default, and with 0, it does not end.",
+  ),
   recover_since: Position,
 });
 export const Unsubscribe = Type.Object({
-  ...who,
-  channel: Type.Optional(Type.String({ description: "Not set, or empty: all topics." })),
+  ...selector,
+  channel: Type.Optional(
+    Type.String({ description: "A topic name. By default, and when empty, all topics." }),
+  ),
 });
 export const Disconnect = Type.Object({
-  ...who,
+  ...selector,
   whitelist: Type.Optional(
-    Type.Array(Type.String(), { description: "Ids of connections that stay." }),
+    Type.Array(Type.String(), { description: "The ids of connections that stay open." }),
   ),
   disconnect: Type.Optional(
     Type.Object({
       code: Type.Optional(
         Type.Integer({
-          description: "3000 to 4999; not set, or 0: 3503, which does not come back.",
+          description:
+            "From 3000 to 4999. By default, and with 0, it is 3503, after which SDKs do not reconnect.",
         }),
       ),
       reason: Text,
@@ -70,23 +75,34 @@ export const Disconnect = Type.Object({
   ),
 });
 export const Refresh = Type.Object({
-  ...who,
-  expired: Type.Optional(Type.Boolean({ description: "End them now; they may come back." })),
-  expire_at: Seconds("In Unix seconds: until when they may stay without a new token; 0: for ever."),
+  ...selector,
+  expired: Type.Optional(
+    Type.Boolean({ description: "Whether to end them now; they may reconnect." }),
+  ),
+  expire_at: Seconds(
+    "Until when they may stay without a new token, in Unix seconds; 0 stands for ever.",
+  ),
 });
 export const History = Type.Object({
   channel,
   limit: Type.Optional(
-    Type.Integer({ description: "Not set, or 0: none, only the position; -1: all; at most 300." }),
+    Type.Integer({
+      description:
+        "The most publications to return. By default, and with 0, only the position is returned; -1 returns all, at most 300.",
+    }),
   ),
   since: Position,
   reverse: Flag,
 });
 export const Channels = Type.Object({
-  pattern: Type.Optional(Type.String({ description: "Such as news:*; not set, or empty: all." })),
+  pattern: Type.Optional(
+    Type.String({
+      description: "A pattern such as news:*. By default, and when empty, all topics.",
+    }),
+  ),
 });
 export const Batch = Type.Object({
-  commands: Type.Array(Type.Unknown(), { maxItems: BATCH_MAX }),
+  commands: Type.Array(Type.Unknown(), { maxItems: BATCH_COMMANDS_MAX }),
 });
 export const Command = Type.Object({
   id: Type.Optional(Type.Integer()),

@@ -1,7 +1,7 @@
 // A refusal as an HTTP answer: one JSON form for every error of every route.
 import { ERRORS, errorBody, Refusal } from "../../relay/contracts/errors";
 
-/** Carries a refusal out of a hook or handler of Elysia; nothing else in the edge throws on purpose. */
+/** Carries a refusal out of a handler or hook of Elysia. Nothing else in edge/ throws on purpose. */
 export class Refused extends Error {
   readonly refusal: Refusal;
 
@@ -11,16 +11,19 @@ export class Refused extends Error {
   }
 }
 
-/** The value, or a Refused error when there is none: the way out of a route's handler. */
-export function granted<Value>(value: Value | Refusal): Value {
+/** Gives the value back; throws Refused when it is a refusal. This is how a route's handler ends early. */
+export function orThrow<Value>(value: Value | Refusal): Value {
   if (value instanceof Refusal) throw new Refused(value);
   return value;
 }
 
-// When to try again: registrations and connections come free within seconds, a shutdown takes about ten.
+/** A check that a route runs before it reads the body. Throws Refused. */
+export type BeforeHandle = (context: { readonly request: Request }) => undefined;
+
+// Registrations and connections become free within seconds, and a shutdown takes about ten.
 const RETRY_AFTER_S: Readonly<Record<number, string>> = { 429: "5", 503: "5" };
 
-/** The answer to a refused request: status and body by the error table, and what the status calls for. */
+/** The answer to a refused request: status and body from the error table, and the headers that the status requires. */
 export function refuse(refusal: Refusal, headers: Record<string, string> = {}): Response {
   const { status } = ERRORS[refusal.code];
   const retryAfter = RETRY_AFTER_S[status];
@@ -39,12 +42,12 @@ export function refuse(refusal: Refusal, headers: Record<string, string> = {}): 
   });
 }
 
-/** The answer when the fault is ours: fixed text, since an error's own message may tell too much. */
+/** The answer to a fault of the relay itself. Its text is fixed, since an error's own message may reveal too much. */
 export function refuseInternal(): Response {
-  return refuse(new Refusal("internal", "The relay had a fault; its log has the details."));
+  return refuse(new Refusal("internal", "The relay failed to answer; its log has the details."));
 }
 
-/** What a text answer goes out with. */
+/** The options of a plain-text Response. */
 export const TEXT = {
   headers: { "content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff" },
 };

@@ -1,148 +1,154 @@
-// The routes of Centrifuge clients: a WebSocket, and for networks that block it two kinds of streams with a way back
-// (shared/centrifuge-protocol.md, 1 and 14).
+// The routes of Centrifuge clients: a WebSocket, and for networks that block it two kinds of streams, with a POST route
+// for the client's commands (docs/centrifuge-protocol.md, "Connecting" and "Streams and emulation").
 import { Type } from "@sinclair/typebox";
 import type { Elysia } from "elysia";
 import { Refusal } from "../../relay/contracts/errors";
-import type { Protocol } from "../../relay/contracts/protocol";
-import { bodyDocument, readJson, readText } from "../http/body";
-import { granted, Refused } from "../http/refusal";
-import type { RouteOptions } from ".";
-import { EventStream, errorAnswers, Nothing, Switching } from "./schemas";
+import { readText, readUntypedJson } from "../http/body";
+import { bodyDocument, errorAnswers } from "../http/documents";
+import { orThrow, Refused } from "../http/refusal";
+import type { RouteOptions } from "./options";
+import { EventStream, Nothing, Switching } from "./schemas";
 
-export interface SessionProtocols {
-  readonly socket: Protocol;
-  readonly stream: Protocol;
-  readonly sse: Protocol;
-}
+const COMMON_ERRORS = ["bad_request", "too_many_connections", "shutting_down"] as const;
 
-const EmulationBody = Type.Object({
-  session: Type.String({ description: "From the reply to connect." }),
-  node: Type.String({ description: "From the same reply." }),
-  data: Type.String({ description: "Commands, one to a line." }),
-});
+const STREAM_ANSWERS = { 200: EventStream, ...errorAnswers(...COMMON_ERRORS) };
+const POSTED_STREAM_ANSWERS = {
+  200: EventStream,
+  ...errorAnswers(...COMMON_ERRORS, "body_too_large", "unsupported_media_type"),
+};
 
-const COMMON = ["bad_request", "too_many_connections", "shutting_down"] as const;
-
-export function sessions(options: RouteOptions) {
-  const {
-    relay,
-    streams,
-    sessionProtocols: protocols,
-    sessionHandshake,
-    frameBytes,
-    node,
-  } = options;
-
-  const lines = async ({ request }: { request: Request }): Promise<Response> => {
-    const commands = await readText(request, frameBytes);
-    const answer = { first: "", type: "application/json; charset=utf-8" };
-    return granted(streams.openSession(request, protocols.stream, commands, answer));
-  };
-  const events = (request: Request, commands: string): Response => {
-    if (commands === "") {
-      throw new Refused(new Refusal("bad_request", "cf_connect must have the first commands."));
-    }
-    // An empty line, so that buffers on the way pass the head on. The reference sends a CR with it, which the npm
-    // package eventsource 2 cannot read when the first event comes in the same piece.
-    const answer = { first: "\n", type: "text/event-stream; charset=utf-8" };
-    return granted(streams.openSession(request, protocols.sse, commands, answer));
-  };
-
+export function centrifugeRoutes(options: RouteOptions) {
   return (app: Elysia) =>
     app
-      .get(
-        "/connection/websocket",
-        ({ request }) => {
-          granted(sessionHandshake(request));
-        },
-        {
-          detail: {
-            tags: ["centrifuge"],
-            summary: "Connect with a Centrifuge SDK",
-            description: "The Centrifuge client protocol, version 2, in JSON, over a WebSocket.",
-          },
-          response: { 101: Switching, ...errorAnswers(...COMMON, "upgrade_required") },
-        },
-      )
+      .use(websocketRoute(options))
+      .use(httpStreamRoute(options))
+      .use(sseRoutes(options))
+      .use(emulationRoute(options));
+}
 
-      .post("/connection/http_stream", lines, {
+function websocketRoute({ sessionHandshake }: RouteOptions) {
+  return (app: Elysia) =>
+    app.get(
+      "/connection/websocket",
+      ({ request }) => {
+        orThrow(sessionHandshake(request));
+      },
+      {
+        detail: {
+          tags: ["centrifuge"],
+          summary: "Connect with a Centrifuge SDK",
+          description: "The Centrifuge client protocol, version 2, in JSON, over a WebSocket.",
+        },
+        response: { 101: Switching, ...errorAnswers(...COMMON_ERRORS, "upgrade_required") },
+      },
+    );
+}
+
+function httpStreamRoute({ streams, sessionProtocols, frameBytes }: RouteOptions) {
+  const answer = { first: "", type: "application/json; charset=utf-8" };
+  return (app: Elysia) =>
+    app.post(
+      "/connection/http_stream",
+      async ({ request }): Promise<Response> => {
+        const commands = await readText(request, frameBytes);
+        return orThrow(streams.openSession(request, sessionProtocols.stream, commands, answer));
+      },
+      {
         parse: "none",
         detail: {
           tags: ["centrifuge"],
           summary: "Connect with a Centrifuge SDK, without a WebSocket",
-          description: "Commands in, one to a line; the response goes on with replies and pushes.",
+          description:
+            "The body has the first commands, one to a line. The response does not end: replies and pushes follow in it, one to a line.",
         },
-        response: {
-          200: EventStream,
-          ...errorAnswers(...COMMON, "body_too_large", "unsupported_media_type"),
-        },
-      })
+        response: POSTED_STREAM_ANSWERS,
+      },
+    );
+}
 
+function sseRoutes({ streams, sessionProtocols, frameBytes }: RouteOptions) {
+  // The stream begins with an empty line, so that buffers on the way pass its head on. The reference server sends a CR
+  // with it, which the npm package eventsource 2 cannot read when the first event comes in the same piece.
+  const answer = { first: "\n", type: "text/event-stream; charset=utf-8" };
+  const open = (request: Request, commands: string): Response => {
+    if (commands === "") {
+      throw new Refused(new Refusal("bad_request", "cf_connect must have the first commands."));
+    }
+    return orThrow(streams.openSession(request, sessionProtocols.sse, commands, answer));
+  };
+  return (app: Elysia) =>
+    app
       .get(
         "/connection/sse",
-        ({ request }) => events(request, new URL(request.url).searchParams.get("cf_connect") ?? ""),
+        ({ request }) => open(request, new URL(request.url).searchParams.get("cf_connect") ?? ""),
         {
           detail: {
             tags: ["centrifuge"],
             summary: "Connect with a Centrifuge SDK over Server-Sent Events",
-            description: "The first commands are in `cf_connect`.",
+            description: "The first commands are in the parameter `cf_connect`.",
           },
-          response: { 200: EventStream, ...errorAnswers(...COMMON) },
+          response: STREAM_ANSWERS,
         },
       )
-
       .post(
         "/connection/sse",
-        async ({ request }) => events(request, await readText(request, frameBytes)),
+        async ({ request }) => open(request, await readText(request, frameBytes)),
         {
           parse: "none",
           detail: {
             tags: ["centrifuge"],
-            summary: "The same, with the first commands in the body",
-            description: "For clients that can send a body.",
+            summary: "Connect over Server-Sent Events, with the first commands in the body",
+            description: "For clients whose EventSource can send a body.",
           },
-          response: {
-            200: EventStream,
-            ...errorAnswers(...COMMON, "body_too_large", "unsupported_media_type"),
-          },
-        },
-      )
-
-      .post(
-        "/emulation",
-        async ({ request }) => {
-          const { value } = await readJson(request, frameBytes, false);
-          if (!isEmulation(value)) {
-            throw new Refused(
-              new Refusal("bad_request", 'Send JSON like {"session":"…","node":"…","data":"…"}.'),
-            );
-          }
-          const isFound = await relay.receiveFor(value.session, value.data);
-          if (!isFound && value.node !== node) {
-            throw new Refused(new Refusal("not_found", "There is no such node here."));
-          }
-          return new Response(null, { status: 204 });
-        },
-        {
-          parse: "none",
-          detail: {
-            tags: ["centrifuge"],
-            summary: "Commands for a stream of a Centrifuge SDK",
-            description: "Their replies come on the stream. An unknown session answers the same.",
-            requestBody: bodyDocument(EmulationBody),
-          },
-          response: {
-            204: Nothing,
-            ...errorAnswers(
-              "bad_request",
-              "malformed_json",
-              "not_found",
-              "body_too_large",
-              "unsupported_media_type",
-            ),
-          },
+          response: POSTED_STREAM_ANSWERS,
         },
       );
+}
+
+const EmulationBody = Type.Object({
+  session: Type.String({ description: "The session of the reply to connect." }),
+  node: Type.String({ description: "The node of the same reply." }),
+  data: Type.String({ description: "Commands, one to a line." }),
+});
+
+function emulationRoute({ relay, frameBytes, node }: RouteOptions) {
+  return (app: Elysia) =>
+    app.post(
+      "/emulation",
+      async ({ request }) => {
+        const { value } = await readUntypedJson(request, frameBytes);
+        if (!isEmulation(value)) {
+          throw new Refused(
+            new Refusal("bad_request", 'Send JSON like {"session":"…","node":"…","data":"…"}.'),
+          );
+        }
+        const isFound = await relay.receiveFor(value.session, value.data);
+        if (!isFound && value.node !== node) {
+          throw new Refused(new Refusal("not_found", "This relay has no such node."));
+        }
+        return new Response(null, { status: 204 });
+      },
+      {
+        parse: "none",
+        detail: {
+          tags: ["centrifuge"],
+          summary: "Send commands to the stream of a Centrifuge SDK",
+          description:
+            "The replies come on the stream. A request for an unknown session gets the same answer.",
+          requestBody: bodyDocument(EmulationBody),
+        },
+        response: {
+          204: Nothing,
+          ...errorAnswers(
+            "bad_request",
+            "malformed_json",
+            "not_found",
+            "body_too_large",
+            "unsupported_media_type",
+          ),
+        },
+      },
+    );
 }
 
 function isEmulation(value: unknown): value is { session: string; node: string; data: string } {

@@ -1,71 +1,58 @@
-// The HTTP routes, put together: what holds for all of them, and the health. Each is described by its schemas, and
-// each maps one to one onto a call of the relay. Guards stand on routes, never on path prefixes, which a crafted path
-// could miss.
+// The HTTP routes, put together: the rules that hold for all of them, and the health check. Each route is described by
+// its schemas, and each maps one to one to a call of the relay. A guard belongs to a route, never to a path prefix,
+// which a crafted path could miss.
 import { cors } from "@elysiajs/cors";
 import { Elysia, type InternalRoute } from "elysia";
-import { type Log, throttledLog } from "../../log";
+import { throttledLog } from "../../log";
 import { EngineUnavailable } from "../../relay/contracts/engine";
 import { engineUnavailable, Refusal } from "../../relay/contracts/errors";
-import type { Relay } from "../../relay/relay";
-import type { KeyCheck } from "../access/keys";
-import type { ApiFormat } from "../centrifugo-api/methods";
-import { api } from "../centrifugo-api/routes";
+import { centrifugoApi } from "../centrifugo-api/routes";
+import { errorAnswers } from "../http/documents";
 import { Refused, refuse, refuseInternal, TEXT } from "../http/refusal";
-import type { Formats, Handshake, SessionHandshake } from "../transports/sockets";
-import type { Streams } from "../transports/streams";
-import { type SessionProtocols, sessions } from "./centrifuge";
-import { connecting } from "./connect";
-import { documentation } from "./openapi";
-import { type PublishAnswer, publishing } from "./publish";
-import { registering } from "./register";
-import { errorAnswers, Ok } from "./schemas";
-import { users } from "./users";
+import { centrifugeRoutes } from "./centrifuge";
+import { connectRoutes } from "./connect";
+import { openapiPage } from "./openapi";
+import type { RouteOptions } from "./options";
+import { publishRoute } from "./publish";
+import { registerRoutes } from "./register";
+import { Ok } from "./schemas";
+import { topicRoutes } from "./topics";
+import { userRoutes } from "./users";
 
-export interface RouteOptions {
-  readonly relay: Relay;
-  readonly log: Log;
-  readonly handshake: Handshake;
-  readonly sessionHandshake: SessionHandshake;
-  readonly sessionProtocols: SessionProtocols;
-  readonly node: string;
-  readonly apiFormat: ApiFormat;
-  readonly socketFormats: Formats;
-  readonly streams: Streams;
-  readonly streamFormats: Formats;
-  readonly checkKey: KeyCheck;
-  readonly publish: PublishAnswer;
-  /** The security entry of guarded routes in the OpenAPI page. */
-  readonly security: Record<string, string[]>[];
-  readonly origins: readonly string[];
-  /** Whether answers carry CORS headers. */
-  readonly crossOrigin: boolean;
-  readonly bodyBytes: number;
-  readonly frameBytes: number;
-  /** Without a trailing slash; empty: the request's Host. */
-  readonly publicUrl: string;
-}
-
-/** All routes as an Elysia app that listens nowhere; `app.fetch` answers a request. */
+/** All routes, as an Elysia app that listens nowhere; `app.fetch` answers a request. */
 export function routes(options: RouteOptions) {
-  const { relay, log } = options;
+  const { log, corsOrigins } = options;
   const known: Route[] = [];
-  const complain = throttledLog(log, "the engine did not serve a request");
+  const logUnavailable = throttledLog(log, "the engine did not serve a request");
 
   const app = new Elysia({ normalize: false })
     .onError(({ error, code, request }) => {
       if (error instanceof Refused) return refuse(error.refusal);
       if (code === "NOT_FOUND") return notFound(request, known);
       if (error instanceof EngineUnavailable) {
-        complain(error);
+        logUnavailable(error);
         return refuse(engineUnavailable());
       }
       log.error({ err: error, code }, "a request failed");
       return refuseInternal();
     })
-    .use(options.crossOrigin ? crossOrigin(options.origins) : new Elysia())
-    .use(documentation())
+    .use(corsOrigins === undefined ? new Elysia() : corsHeaders(corsOrigins))
+    .use(openapiPage())
+    .use(healthRoute(options))
+    .use(registerRoutes(options))
+    .use(publishRoute(options))
+    .use(topicRoutes(options))
+    .use(connectRoutes(options))
+    .use(centrifugeRoutes(options))
+    .use(userRoutes(options))
+    .use(centrifugoApi(options));
+  known.push(...app.routes);
+  return app;
+}
 
-    .get(
+function healthRoute({ relay }: RouteOptions) {
+  return (app: Elysia) =>
+    app.get(
       "/health",
       () => {
         const refusal = relay.unavailable();
@@ -75,23 +62,15 @@ export function routes(options: RouteOptions) {
         response: { 200: Ok, ...errorAnswers("shutting_down", "engine_unavailable") },
         detail: {
           tags: ["relay"],
-          summary: "Whether the relay can serve",
-          description: "503 while it shuts down or cannot reach its engine.",
+          summary: "Check whether the relay can serve",
+          description: "Answers 503 while the relay shuts down or cannot reach its engine.",
         },
       },
-    )
-    .use(registering(options))
-    .use(publishing(options))
-    .use(connecting(options))
-    .use(sessions(options))
-    .use(users(options))
-    .use(api(options));
-  known.push(...app.routes);
-  return app;
+    );
 }
 
-/** What a page of another origin may do: call the API, without its user's cookies. */
-function crossOrigin(origins: readonly string[]) {
+/** Lets pages of other origins call the API, without their users' cookies. */
+function corsHeaders(origins: readonly string[]) {
   return cors({
     origin: origins.includes("*") ? "*" : [...origins],
     methods: ["GET", "POST", "DELETE"],
@@ -102,7 +81,7 @@ function crossOrigin(origins: readonly string[]) {
       "Idempotency-Key",
       "Last-Event-ID",
     ],
-    // Named, because the default reflects whatever the request had.
+    // Named, because the default reflects every header of the request.
     exposeHeaders: ["Retry-After"],
     credentials: false,
     maxAge: 600,
@@ -111,7 +90,7 @@ function crossOrigin(origins: readonly string[]) {
 
 type Route = Pick<InternalRoute, "method" | "path">;
 
-/** 405 with the methods that the path has, or 404 when it has none. */
+/** 405 with the methods that the path has, or 404 when there is no such path. */
 function notFound(request: Request, known: readonly Route[]): Response {
   const { pathname } = new URL(request.url);
   const methods = known
@@ -120,11 +99,11 @@ function notFound(request: Request, known: readonly Route[]): Response {
     .filter((method) => method !== "OPTIONS");
   if (methods.length === 0) {
     return refuse(
-      new Refusal("not_found", "There is no such route; GET /openapi shows those that there are."),
+      new Refusal("not_found", "There is no such route; GET /openapi lists all routes."),
     );
   }
   const allow = [...new Set(methods)].join(", ");
-  const refusal = new Refusal("method_not_allowed", `This route takes ${allow}.`);
+  const refusal = new Refusal("method_not_allowed", `This route accepts only ${allow}.`);
   return refuse(refusal, { allow });
 }
 

@@ -1,153 +1,118 @@
-// Who is connected, for the backend, and ending that: by user, by connection, by topic.
+// The connections of users, for a backend: listing them, and ending them by user or by id.
 import type { Elysia } from "elysia";
 import { type ConnectionView, closeOf, type DisconnectReason } from "../../relay/backend";
 import { Refusal } from "../../relay/contracts/errors";
 import { toUser } from "../../relay/text/checks";
-import { flagOf, query, wholeOf } from "../http/query";
-import { granted, Refused } from "../http/refusal";
-import type { RouteOptions } from ".";
+import { errorAnswers } from "../http/documents";
+import { query, wholeOf } from "../http/query";
+import { orThrow, Refused } from "../http/refusal";
+import type { RouteOptions } from "./options";
 import {
   CloseQuery,
   ConnectionParameter,
   ConnectionsAnswer,
   DisconnectAnswer,
-  errorAnswers,
-  PresenceAnswer,
-  PresenceQuery,
-  TopicParameter,
   UserParameter,
 } from "./schemas";
 
-export function users({ relay, checkKey, security }: RouteOptions) {
-  const { backend } = relay;
+const USER_ERRORS = errorAnswers(
+  "bad_request",
+  "unauthorized",
+  "invalid_query",
+  "invalid_user",
+  "engine_unavailable",
+);
+
+export function userRoutes(options: RouteOptions) {
   return (app: Elysia) =>
     app
-      .get(
-        "/users/:user/connections",
-        async ({ params, request }) => {
-          granted(query(request.url, []));
-          const user = granted(toUser(params.user));
-          const found = await backend.connections({ user });
-          return { connections: found.map(connectionRow) };
-        },
-        {
-          beforeHandle: checkKey,
-          params: UserParameter,
-          response: {
-            200: ConnectionsAnswer,
-            ...errorAnswers(
-              "bad_request",
-              "unauthorized",
-              "invalid_query",
-              "invalid_user",
-              "engine_unavailable",
-            ),
-          },
-          detail: {
-            tags: ["relay"],
-            summary: "List a user's connections",
-            description:
-              "Those that are open. A user without any, known or not, has an empty list.",
-            security,
-          },
-        },
-      )
+      .use(listConnectionsRoute(options))
+      .use(disconnectUserRoute(options))
+      .use(disconnectConnectionRoute(options));
+}
 
-      .delete(
-        "/users/:user/connections",
-        async ({ params, request }) => {
-          const close = closeIn(request.url);
-          const user = granted(toUser(params.user));
-          return { disconnected: await backend.disconnect({ user }, close) };
+function listConnectionsRoute({ relay, requireKey, security }: RouteOptions) {
+  return (app: Elysia) =>
+    app.get(
+      "/users/:user/connections",
+      async ({ params, request }) => {
+        orThrow(query(request.url, []));
+        const user = orThrow(toUser(params.user));
+        const found = await relay.backend.connections({ user });
+        return { connections: found.map(connectionRow) };
+      },
+      {
+        beforeHandle: requireKey,
+        params: UserParameter,
+        response: { 200: ConnectionsAnswer, ...USER_ERRORS },
+        detail: {
+          tags: ["relay"],
+          summary: "List a user's connections",
+          description:
+            "Lists the open connections. The list is empty for a user without any, and for an unknown user.",
+          security,
         },
-        {
-          beforeHandle: checkKey,
-          params: UserParameter,
-          response: {
-            200: DisconnectAnswer,
-            ...errorAnswers(
-              "bad_request",
-              "unauthorized",
-              "invalid_query",
-              "invalid_user",
-              "engine_unavailable",
-            ),
-          },
-          detail: {
-            tags: ["relay"],
-            summary: "End all of a user's connections",
-            description:
-              "Their registrations end with them. A registration that waits for its client stays.",
-            parameters: CloseQuery.parameters,
-            security,
-          },
-        },
-      )
+      },
+    );
+}
 
-      .delete(
-        "/connections/:id",
-        async ({ params: { id }, request }) => {
-          const close = closeIn(request.url);
-          const disconnected = await backend.disconnect({ client: id }, close);
-          if (disconnected > 0) return { disconnected };
-          throw new Refused(new Refusal("unknown_connection", "No open connection has this id."));
+function disconnectUserRoute({ relay, requireKey, security }: RouteOptions) {
+  return (app: Elysia) =>
+    app.delete(
+      "/users/:user/connections",
+      async ({ params, request }) => {
+        const reason = reasonIn(request.url);
+        const user = orThrow(toUser(params.user));
+        return { disconnected: await relay.backend.disconnect({ user }, reason) };
+      },
+      {
+        beforeHandle: requireKey,
+        params: UserParameter,
+        response: { 200: DisconnectAnswer, ...USER_ERRORS },
+        detail: {
+          tags: ["relay"],
+          summary: "Close all of a user's connections",
+          description:
+            "The registrations of these connections end with them. Registrations that no client has used yet stay.",
+          parameters: CloseQuery.parameters,
+          security,
         },
-        {
-          beforeHandle: checkKey,
-          params: ConnectionParameter,
-          response: {
-            200: DisconnectAnswer,
-            ...errorAnswers(
-              "bad_request",
-              "unauthorized",
-              "unknown_connection",
-              "invalid_query",
-              "engine_unavailable",
-            ),
-          },
-          detail: {
-            tags: ["relay"],
-            summary: "End one connection",
-            description: "Its registration ends with it.",
-            parameters: CloseQuery.parameters,
-            security,
-          },
-        },
-      )
+      },
+    );
+}
 
-      .get(
-        "/topics/:topic/presence",
-        async ({ params: { topic }, request }) => {
-          const given = granted(query(request.url, Object.keys(PresenceQuery.properties)));
-          if (granted(flagOf(given, "counts"))) return granted(await backend.presenceCounts(topic));
-          const present = granted(await backend.presence(topic));
-          const clients = present.map(({ client, user }) => ({ client, user }));
-          return { clients, users: new Set(present.map(({ user }) => user)).size };
+function disconnectConnectionRoute({ relay, requireKey, security }: RouteOptions) {
+  return (app: Elysia) =>
+    app.delete(
+      "/connections/:id",
+      async ({ params: { id }, request }) => {
+        const reason = reasonIn(request.url);
+        const disconnected = await relay.backend.disconnect({ client: id }, reason);
+        if (disconnected > 0) return { disconnected };
+        throw new Refused(new Refusal("unknown_connection", "No open connection has this id."));
+      },
+      {
+        beforeHandle: requireKey,
+        params: ConnectionParameter,
+        response: {
+          200: DisconnectAnswer,
+          ...errorAnswers(
+            "bad_request",
+            "unauthorized",
+            "unknown_connection",
+            "invalid_query",
+            "engine_unavailable",
+          ),
         },
-        {
-          beforeHandle: checkKey,
-          params: TopicParameter,
-          response: {
-            200: PresenceAnswer,
-            ...errorAnswers(
-              "bad_request",
-              "unauthorized",
-              "not_available",
-              "invalid_query",
-              "invalid_topic",
-              "engine_unavailable",
-            ),
-          },
-          detail: {
-            tags: ["relay"],
-            summary: "See who is in a topic",
-            description:
-              "Where the topic's rule has presence (BATON_TOPICS_FILE). Clients of all protocols count; the anonymous user counts as one.",
-            parameters: PresenceQuery.parameters,
-            security,
-          },
+        detail: {
+          tags: ["relay"],
+          summary: "Close one connection",
+          description: "Its registration ends with it.",
+          parameters: CloseQuery.parameters,
+          security,
         },
-      );
+      },
+    );
 }
 
 function connectionRow({ id, protocol, topics, ageMs, waitingBytes }: ConnectionView) {
@@ -155,10 +120,10 @@ function connectionRow({ id, protocol, topics, ageMs, waitingBytes }: Connection
   return { id, protocol, topics: [...topics], since, waiting_bytes: waitingBytes };
 }
 
-/** How a query says that connections shall be ended. Throws Refused. */
-function closeIn(url: string): DisconnectReason {
-  const given = granted(query(url, Object.keys(CloseQuery.properties)));
-  const close = closeOf(granted(wholeOf(given, "code")), given.get("reason"));
-  if (!(close instanceof Refusal)) return close;
-  throw new Refused(new Refusal("invalid_query", close.message));
+/** The close code and reason that a query gives. Throws Refused. */
+function reasonIn(url: string): DisconnectReason {
+  const given = orThrow(query(url, CloseQuery.names));
+  const reason = closeOf(orThrow(wholeOf(given, "code")), given.get("reason"));
+  if (!(reason instanceof Refusal)) return reason;
+  throw new Refused(new Refusal("invalid_query", reason.message));
 }

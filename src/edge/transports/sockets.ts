@@ -109,31 +109,31 @@ export class Sockets implements Transport {
       sendPings: false,
       perMessageDeflate: false,
       open: (ws) =>
-        this.#careful(ws, () => {
+        this.#guarded(ws, () => {
           relay.open(ws.data, ws);
           // By a code that its SDK knows: after a refused handshake it would try again for ever.
           if (this.#binary.delete(ws.data)) relay.end(ws.data, "wrong_format");
         }),
       message: (ws, frame) =>
-        this.#careful(ws, () => {
+        this.#guarded(ws, () => {
           if (relay.countFrame(ws.data)) relay.receive(ws.data, frame);
         }),
-      ping: (ws) => this.#careful(ws, () => relay.countFrame(ws.data)),
+      ping: (ws) => this.#guarded(ws, () => relay.countFrame(ws.data)),
       pong: (ws) =>
-        this.#careful(ws, () => {
+        this.#guarded(ws, () => {
           if (relay.countFrame(ws.data)) relay.pong(ws.data);
         }),
-      drain: (ws) => this.#careful(ws, () => relay.drained(ws.data)),
+      drain: (ws) => this.#guarded(ws, () => relay.drained(ws.data)),
       close: (ws, code, reason) => {
         // 1006: without a close frame, so the client may not know and come back.
-        this.#careful(ws, () => relay.closed(ws.data, code === 1006));
+        this.#guarded(ws, () => relay.closed(ws.data, code === 1006));
         this.#logClose(ws.data, code, reason);
       },
     };
   }
 
   /** A fault of ours in a handler costs that one connection, not the process. */
-  #careful(ws: ServerWebSocket<Connection>, handle: () => void): void {
+  #guarded(ws: ServerWebSocket<Connection>, handle: () => void): void {
     try {
       handle();
     } catch (error) {

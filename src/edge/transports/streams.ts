@@ -128,7 +128,7 @@ export class Streams implements Transport {
   }
 
   /** For EventSource while the relay cannot serve: an error would make it give up, a stream that ends does not. */
-  comeBack(): Response {
+  reconnectLater(): Response {
     return new Response(retryBlock(RETRY_MS * (1 + Math.random())), EVENTS);
   }
 

@@ -2,7 +2,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { generateKeyPairSync } from "node:crypto";
 import { exportJWK, type JWTVerifyGetKey, SignJWT } from "jose";
-import { keysOf } from "../../../src/edge/access/jwks";
+import { keysAt } from "../../../src/edge/access/jwks";
 import { createLog } from "../../../src/log";
 import { KeysUnavailable } from "../../../src/relay/topics/permissions";
 import { Client } from "../../support/clients/client";
@@ -67,7 +67,7 @@ describe("I8: an address that", () => {
     using address = new Address();
     address.answer = () => answer(address.url);
     let now = 0;
-    const keys = keysOf(address.url, log, () => now);
+    const keys = keysAt(address.url, log, () => now);
     const first = await Promise.all(Array.from({ length: 20 }, (_, i) => ask(keys, `key ${i}`)));
     for (let i = 0; i < 20; i++) first.push(await ask(keys, `key ${i}`));
     expect(new Set(first)).toEqual(new Set(["unavailable"]));
@@ -84,7 +84,7 @@ describe("I8: an address that", () => {
     const broken = { kty: "RSA", kid: "broken", n: "!", e: "AQAB" };
     const good = await jwk(old, "old");
     address.answer = () => Response.json({ keys: [broken, good] });
-    const keys = keysOf(address.url, log);
+    const keys = keysAt(address.url, log);
     expect([await ask(keys, "broken"), await ask(keys, "old")]).toEqual(["JWKSInvalid", "found"]);
   });
 });
@@ -92,7 +92,7 @@ describe("I8: an address that", () => {
 test("I8: names that nobody knows ask at most every ten seconds, and a new key is found then", async () => {
   using address = new Address();
   let now = 0;
-  const keys = keysOf(address.url, log, () => now);
+  const keys = keysAt(address.url, log, () => now);
   expect(await ask(keys, "old")).toBe("found");
   const rotated = [await jwk(old, "old"), await jwk(young, "young")];
   address.answer = () => Response.json({ keys: rotated });
@@ -109,7 +109,7 @@ test("I8: names that nobody knows ask at most every ten seconds, and a new key i
 test("a key that was taken out opens nothing ten minutes later", async () => {
   using address = new Address();
   let now = 0;
-  const keys = keysOf(address.url, log, () => now);
+  const keys = keysAt(address.url, log, () => now);
   expect(await ask(keys, "old")).toBe("found");
   const rest = [await jwk(young, "young")];
   address.answer = () => Response.json({ keys: rest });
@@ -121,7 +121,7 @@ test("a key that was taken out opens nothing ten minutes later", async () => {
 test("keys go on to be good for an hour while the address is down, and no longer", async () => {
   using address = new Address();
   let now = 0;
-  const keys = keysOf(address.url, log, () => now);
+  const keys = keysAt(address.url, log, () => now);
   expect(await ask(keys, "old")).toBe("found");
   address.answer = () => new Response("no", { status: 503 });
   now = 4_000_000;

@@ -56,11 +56,9 @@ function routesOver(publish: () => Published | Promise<Published>) {
     socketFormats: SOCKET_FORMATS,
     streams: new Streams({ backpressureBytes: 1_000, log }),
     streamFormats: STREAM_FORMATS,
-    checkKey,
+    requireKey: checkKey,
     publish: publishAnswer({ relay, log, checkKey, bodyBytes: 1_000 }),
     security: [],
-    origins: ["*"],
-    crossOrigin: false,
     bodyBytes: 1_000,
     publicUrl: "",
   });

@@ -1,27 +1,24 @@
-// The body of POST /publish: one publication or up to 1,000. JSON data is cut out of the text as it stands, since
-// JSON.parse would round large integers, and 1.0 would come out as 1.
+// The body of POST /publish: one publication or an array of up to 1,000. JSON data is cut out of the text as it stands,
+// since JSON.parse would round large integers and turn 1.0 into 1.
 import type { Static } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { Refusal } from "../../relay/contracts/errors";
 import type { PublishCommand } from "../../relay/publishing/acceptance";
 import { rawMembers } from "../../relay/text/json";
-import { PublishBody } from "../routes/schemas";
-import { readJson, wrongShape } from "./body";
-import { Refused } from "./refusal";
-
-/** Publications in one body. */
-export const BATCH_MAX = 1_000;
+import { readJson, wrongShape } from "../http/body";
+import { Refused } from "../http/refusal";
+import { BATCH_PUBLICATIONS_MAX, PublishBody } from "./schemas";
 
 const EXAMPLE = '{"topic":"tech","message":"hi"}';
 
 const shape = TypeCompiler.Compile(PublishBody);
 
-/** A publication, or why it is none. */
+/** What to publish, or why an item of the body cannot be published. */
 export type PublishRequest = PublishCommand | Refusal;
 
 /**
- * A reader of such bodies. Rejects with Refused; the items of an array are refused one by one. The key of the
- * Idempotency-Key header is that of the publication; of an array, each item has it together with its place.
+ * A reader of such bodies. It rejects with Refused, but refuses the items of an array one by one. The Idempotency-Key
+ * header is the key of a single publication; each item of an array gets that key together with its place.
  */
 export function publishReader(
   bodyBytes: number,
@@ -32,10 +29,9 @@ export function publishReader(
     if (!Array.isArray(value)) {
       return publishRequest(value, key, () => rawMembers(text, "data")[0]);
     }
-    if (value.length > BATCH_MAX) {
-      throw new Refused(
-        new Refusal("batch_too_large", `A body may have at most ${BATCH_MAX} publications.`),
-      );
+    if (value.length > BATCH_PUBLICATIONS_MAX) {
+      const most = `A body may have at most ${BATCH_PUBLICATIONS_MAX} publications.`;
+      throw new Refused(new Refusal("batch_too_large", most));
     }
     let raw: (string | undefined)[] | undefined;
     return value.map((item, place) =>

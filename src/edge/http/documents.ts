@@ -1,0 +1,48 @@
+// How the OpenAPI page shows what routes have in common: JSON bodies, query parameters and error answers.
+import { type TSchema, Type } from "@sinclair/typebox";
+import { ERRORS, type ErrorCode } from "../../relay/contracts/errors";
+
+/** The errors of every route that reads a JSON body. */
+export const BODY_ERRORS = [
+  "bad_request",
+  "malformed_json",
+  "unauthorized",
+  "body_too_large",
+  "unsupported_media_type",
+] as const satisfies readonly ErrorCode[];
+
+/** The body of a route, for a `requestBody`. */
+export function bodyDocument(schema: TSchema) {
+  return { required: true, content: { "application/json": { schema: schema as object } } };
+}
+
+/** The query parameters of a route: `names` is what query.ts accepts, `parameters` what the page shows. */
+export function queryDocument(properties: Record<string, TSchema>) {
+  const parameters = Object.entries(properties).map(([name, schema]) => ({
+    in: "query" as const,
+    name,
+    required: false,
+    description: schema.description ?? "",
+    schema: schema as object,
+  }));
+  return { names: Object.keys(properties), parameters };
+}
+
+/** A route's error answers by status, from the codes that it may give. Every route may also refuse the page's origin. */
+export function errorAnswers(...codes: ErrorCode[]): Record<number, TSchema> {
+  const all: ErrorCode[] = ["forbidden_origin", ...codes];
+  const byStatus = Map.groupBy(all, (code) => ERRORS[code].status as number);
+  return Object.fromEntries([...byStatus].map(([status, group]) => [status, errorSchema(group)]));
+}
+
+function errorSchema(codes: readonly ErrorCode[]): TSchema {
+  return Type.Object(
+    {
+      error: Type.Object({
+        code: Type.Union(codes.map((code) => Type.Literal(code))),
+        message: Type.String({ description: "What was wrong and what is allowed." }),
+      }),
+    },
+    { description: codes.map((code) => `\`${code}\`: ${ERRORS[code].means}`).join(" ") },
+  );
+}

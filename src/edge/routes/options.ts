@@ -1,0 +1,40 @@
+// What the routes are given: the relay, the transports, and the settings that concern HTTP.
+import type { Log } from "../../log";
+import type { Protocol } from "../../relay/contracts/protocol";
+import type { Relay } from "../../relay/relay";
+import type { ApiFormat } from "../centrifugo-api/methods";
+import type { BeforeHandle } from "../http/refusal";
+import type { Formats, Handshake, SessionHandshake } from "../transports/sockets";
+import type { Streams } from "../transports/streams";
+
+export interface RouteOptions {
+  readonly relay: Relay;
+  readonly log: Log;
+  readonly handshake: Handshake;
+  readonly sessionHandshake: SessionHandshake;
+  readonly sessionProtocols: SessionProtocols;
+  /** The name of this relay process, for requests that belong to one of its streams. */
+  readonly node: string;
+  readonly apiFormat: ApiFormat;
+  readonly socketFormats: Formats;
+  readonly streams: Streams;
+  readonly streamFormats: Formats;
+  readonly requireKey: BeforeHandle;
+  /** Answers a POST to /publish. */
+  readonly publish: (request: Request) => Promise<Response>;
+  /** The `security` of guarded routes in the OpenAPI document. */
+  readonly security: Record<string, string[]>[];
+  /** The origins that CORS headers allow. Without them, answers have no CORS headers. */
+  readonly corsOrigins?: readonly string[];
+  readonly bodyBytes: number;
+  readonly frameBytes: number;
+  /** Without a trailing slash. When it is empty, the request's Host takes its place. */
+  readonly publicUrl: string;
+}
+
+/** The protocols of Centrifuge clients, by the transport that they connect with. */
+export interface SessionProtocols {
+  readonly socket: Protocol;
+  readonly stream: Protocol;
+  readonly sse: Protocol;
+}

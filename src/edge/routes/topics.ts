@@ -1,0 +1,126 @@
+// What a backend can read of a topic: GET /topics/:topic/history and GET /topics/:topic/presence.
+import type { Elysia } from "elysia";
+import { Refusal } from "../../relay/contracts/errors";
+import type { Publication } from "../../relay/contracts/publication";
+import { errorAnswers } from "../http/documents";
+import { flagOf, query, wholeOf } from "../http/query";
+import { orThrow, Refused } from "../http/refusal";
+import type { RouteOptions } from "./options";
+import {
+  HistoryAnswer,
+  HistoryQuery,
+  PresenceAnswer,
+  PresenceQuery,
+  TopicParameter,
+} from "./schemas";
+
+/** Publications in one answer of history: at 64 KiB each that is 64 MiB. */
+const HISTORY_LIMIT_MAX = 1_000;
+const HISTORY_LIMIT = 100;
+
+export function topicRoutes(options: RouteOptions) {
+  return (app: Elysia) => app.use(historyRoute(options)).use(presenceRoute(options));
+}
+
+function historyRoute({ relay, requireKey, security }: RouteOptions) {
+  return (app: Elysia) =>
+    app.get(
+      "/topics/:topic/history",
+      async ({ params: { topic }, request }) => {
+        const given = orThrow(query(request.url, HistoryQuery.names));
+        const limit = orThrow(wholeOf(given, "limit")) ?? HISTORY_LIMIT;
+        const reverse = orThrow(flagOf(given, "reverse"));
+        const range = {
+          since: orThrow(wholeOf(given, "since")),
+          limit: Math.min(limit, HISTORY_LIMIT_MAX),
+          reverse,
+        };
+        const page = orThrow(await relay.backend.history(topic, range));
+        if (page.top === undefined) {
+          throw new Refused(new Refusal("no_history", "This topic keeps no history."));
+        }
+        const epoch = given.get("epoch");
+        if (epoch !== undefined && epoch !== page.top.epoch) {
+          throw new Refused(
+            new Refusal(
+              "unrecoverable_position",
+              `The topic's epoch is ${page.top.epoch}: its history has begun anew, and offsets of another epoch mean nothing.`,
+            ),
+          );
+        }
+        const { offset, epoch: current } = page.top;
+        const publications = page.publications.map(publicationJson).join(",");
+        return new Response(
+          `{"offset":${offset},"epoch":"${current}","publications":[${publications}]}`,
+          { headers: { "content-type": "application/json", "cache-control": "no-store" } },
+        );
+      },
+      {
+        beforeHandle: requireKey,
+        params: TopicParameter,
+        response: { 200: HistoryAnswer, ...HISTORY_ERRORS },
+        detail: {
+          tags: ["relay"],
+          summary: "Read a topic's history",
+          parameters: HistoryQuery.parameters,
+          description:
+            "Gives the publications after the offset `since`, oldest first, or with `reverse` those before it, newest first. Publications to single users are among them, with their user_id.",
+          security,
+        },
+      },
+    );
+}
+
+const HISTORY_ERRORS = errorAnswers(
+  "bad_request",
+  "unauthorized",
+  "no_history",
+  "unrecoverable_position",
+  "invalid_query",
+  "invalid_topic",
+  "engine_unavailable",
+);
+
+function presenceRoute({ relay, requireKey, security }: RouteOptions) {
+  const { backend } = relay;
+  return (app: Elysia) =>
+    app.get(
+      "/topics/:topic/presence",
+      async ({ params: { topic }, request }) => {
+        const given = orThrow(query(request.url, PresenceQuery.names));
+        if (orThrow(flagOf(given, "counts"))) return orThrow(await backend.presenceCounts(topic));
+        const present = orThrow(await backend.presence(topic));
+        const clients = present.map(({ client, user }) => ({ client, user }));
+        return { clients, users: new Set(present.map(({ user }) => user)).size };
+      },
+      {
+        beforeHandle: requireKey,
+        params: TopicParameter,
+        response: {
+          200: PresenceAnswer,
+          ...errorAnswers(
+            "bad_request",
+            "unauthorized",
+            "not_available",
+            "invalid_query",
+            "invalid_topic",
+            "engine_unavailable",
+          ),
+        },
+        detail: {
+          tags: ["relay"],
+          summary: "List the clients in a topic",
+          description:
+            "Available where the topic's rule has presence (BATON_TOPICS_FILE). Clients of all protocols count, and all anonymous clients count as one user.",
+          parameters: PresenceQuery.parameters,
+          security,
+        },
+      },
+    );
+}
+
+/** A publication as the answer has it; the bytes of JSON data stay unchanged. */
+function publicationJson({ data, json, user, offset }: Publication): string {
+  const to = user === undefined ? "" : `,"user_id":${JSON.stringify(user)}`;
+  return `{"offset":${offset},"data":${json === true ? data : JSON.stringify(data)}${to}}`;
+}
