@@ -102,7 +102,7 @@ function router(options: ServerOptions): (request: Request) => Answer | Promise<
     if (method !== "POST" && headers.has("upgrade")) {
       if (SESSION_PATH.test(url)) return upgraded(sessionHandshake(request));
       const { id, format } = socketPath(url);
-      const protocol = socketFormats[format];
+      const protocol = Object.hasOwn(socketFormats, format) ? socketFormats[format] : undefined;
       if (id !== undefined && protocol !== undefined) {
         return afterHandshake(handshake(request, id, protocol));
       }

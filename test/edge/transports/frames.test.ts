@@ -181,6 +181,7 @@ describe("the handshake", () => {
     ["a short key", "dGhlIHNhbXBsZSBub25jZQ==", "abc", 400],
     ["POST", "GET /ws", "POST /ws", 405],
     ["HEAD", "GET /ws", "HEAD /ws", 426],
+    ["a format that is a property of every object", " HTTP", "?format=constructor HTTP", 422],
   ])("with %s is refused", async (_, from, to, status) => {
     expect(await answer((path) => handshake(path).replace(from, to))).toStartWith(
       `HTTP/1.1 ${status}`,
