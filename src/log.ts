@@ -40,7 +40,7 @@ export function shortId(id: string): string {
 const PAUSE_MS = 1_000;
 
 /** Logs an error; when the last one was logged just now, only counts it, for the next line's field `more`. */
-export type ThrottledLog = (error: unknown) => void;
+type ThrottledLog = (error: unknown) => void;
 
 export function throttledLog(log: Log, sentence: string): ThrottledLog {
   let next = 0;

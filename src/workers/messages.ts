@@ -65,7 +65,7 @@ export interface Ping {
 }
 
 /** A worker's first message: the address at which it listens. */
-export interface Listening {
+interface Listening {
   readonly listensAt: string;
 }
 

@@ -9,7 +9,7 @@ const TAKEOVER_MS = 2_000;
 const RETRY_MS = 50;
 
 /** A port that is reserved for the workers. */
-export interface ReservedPort {
+interface ReservedPort {
   readonly number: number;
   /** To be called when the workers listen. */
   leave(): void;

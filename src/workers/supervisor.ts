@@ -34,7 +34,7 @@ const STAGGER_MS = 100;
 /** How long beyond the shutdown window a worker may take to end. */
 const END_MARGIN_MS = 5_000;
 
-export interface SupervisorOptions {
+interface SupervisorOptions {
   readonly settings: Settings;
   readonly log: Log;
   /** The program that is run as a worker, and its environment. */

@@ -26,7 +26,7 @@ export class WorkerFailure extends Error {
   }
 }
 
-export interface WorkerHandleOptions {
+interface WorkerHandleOptions {
   readonly name: string;
   readonly log: Log;
   readonly spawn: (events: WorkerEvents) => WorkerProcess;

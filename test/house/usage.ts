@@ -6,6 +6,7 @@ import { lineAt, nameOf, type SourceFile, type Violation, walk } from "./code";
 const FOR_TESTS: Record<string, string> = {
   "src/engines/index.ts: ENGINES": "the contract of engines is tested with each of them",
   "src/settings/definitions.ts: SETTINGS": "the documentation is compared with it",
+  "src/workers/pipe.ts: PipeOptions": "a test builds two ends with options of its own",
   "src/workers/pipe.ts: UNACKNOWLEDGED_MAX": "a test fills a pipe up to its bound",
 };
 

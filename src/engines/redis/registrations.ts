@@ -31,7 +31,7 @@ const AGAIN_MAX = 1_000;
 /** A node without a sign of life for so long is dead: what it held can be claimed, and does not count. */
 const ALIVE_MS = 10_000;
 
-export interface RedisRegistrationsOptions extends EngineOptions {
+interface RedisRegistrationsOptions extends EngineOptions {
   readonly keys: Keys;
   readonly link: RedisLink;
   readonly clock: ServerClock;

@@ -24,7 +24,7 @@ import { bodyOf, publicationOf } from "./server/wire";
 /** Errors that mean: it is full, cannot write its file, or has too few replicas for a write. */
 const REFUSES = /[ -](OOM|MISCONF|NOREPLICAS) /;
 
-export interface ShardOptions
+interface ShardOptions
   extends EngineOptions,
     Pick<FollowedTopicsOptions, "keys" | "wave" | "inboxes" | "heard"> {
   readonly url: string;

@@ -9,7 +9,7 @@ import type { SqliteFile } from "./file";
 const ENDED_MAX = 2_000;
 
 /** Writes with the next transaction; rejects with EngineUnavailable, and nothing was done, when that fails. */
-export type Later = (work: () => void) => Promise<void>;
+type Later = (work: () => void) => Promise<void>;
 
 export class SqliteRegistrations {
   readonly #directory: MemoryRegistrations;

@@ -10,7 +10,7 @@ import { SQL, type StoredTopic, TOPIC_BYTES, type TopicRow } from "./topic";
 import { TopicCache } from "./topic-cache";
 import type { WallClock } from "./wall-clock";
 
-export interface SqliteTopicsOptions {
+interface SqliteTopicsOptions {
   readonly rules: TopicRules;
   /** Bound of what all histories may take in the file. */
   readonly bytes: number;

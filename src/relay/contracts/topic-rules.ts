@@ -5,7 +5,7 @@ import { Refusal } from "./errors";
 export type Action = "subscribe" | "publish" | "presence" | "history";
 
 /** Who may: a known user, one that is subscribed, and whether "" (the anonymous user) may like them. */
-export type Allowed = readonly ("client" | "subscriber" | "anonymous")[];
+type Allowed = readonly ("client" | "subscriber" | "anonymous")[];
 
 export interface TopicRule {
   /** Publications kept; 0 for no history. */
@@ -23,7 +23,7 @@ export interface TopicRule {
 }
 
 /** What a rule says; the rest follows from it. */
-export type RuleSettings = Omit<TopicRule, "keepsHistory">;
+type RuleSettings = Omit<TopicRule, "keepsHistory">;
 
 /** By prefix; what a rule does not say is as for all other topics. */
 export type RulesByPrefix = Readonly<Record<string, Partial<RuleSettings>>>;

@@ -9,7 +9,7 @@ export interface Arrival {
   readonly call: string;
 }
 
-export interface FeedEvents {
+interface FeedEvents {
   deliver(arrival: Arrival): void;
   /** It was delivered before, or cannot be: nobody shall wait for it. */
   passedOver(arrival: Arrival): void;

@@ -27,7 +27,7 @@ const LEAVE = /(^|[ -])(READONLY|LOADING|MASTERDOWN|NOAUTH) /;
 /** Codes of Bun's client for errors that no server has said: the connection is of no use. */
 const BROKEN = /^ERR_REDIS_(CONNECTION|INVALID_RESPONSE|IDLE_TIMEOUT)/;
 
-export interface LinkOptions {
+interface LinkOptions {
   /** redis://… or rediss://… */
   readonly url: string;
   /** What must be done before they count as up; to be rejected when that fails. */
