@@ -1,32 +1,18 @@
-// The command line of the bench: flags, their defaults and bounds.
-// A wrong flag is one clear line: OptionError carries it.
+// The command line of the bench: its flags, their defaults and bounds.
+// A wrong flag is an OptionError, whose message is one clear line.
 import { readFileSync } from "node:fs";
+import type { Options } from "./run/scenario";
 import { SCENARIOS } from "./scenarios";
 import { TARGETS } from "./targets";
 
 export class OptionError extends Error {}
 
-export interface Options {
-  readonly quick: boolean;
-  readonly connections: number;
-  readonly subscribers: number;
-  readonly runs: number;
-  readonly seconds: number;
-  readonly rate: number;
-  readonly processes: number;
-  /** Parts of a measured phase, between which the targets take turns. */
-  readonly slices: number;
-  readonly scenarios: readonly string[];
-  readonly targets: readonly string[];
-  readonly out: string;
-}
-
-/** Descriptors that a server needs beside its connections: HTTP connections, files, the warm ones. */
+/** Descriptors that a server needs in addition to its connections: HTTP connections, files, the first 100 connections. */
 const DESCRIPTORS_RESERVED = 1_200;
 /** Outgoing ports to one server: 32768..60999 by default on Linux. */
 const PORTS_MAX = 27_000;
 
-/** How many connections one server process can hold: what its open files allow. */
+/** The connections that one server process can have, limited by its open files. */
 function connectionsMax(): number {
   const limits = readFileSync("/proc/self/limits", "utf8");
   const hard = Number(/^Max open files +\S+ +(\d+)/m.exec(limits)?.[1] ?? PORTS_MAX);
@@ -49,6 +35,8 @@ const NUMBERS = {
 
 type NumberFlag = keyof typeof NUMBERS;
 
+const OTHER_FLAGS = ["quick", "only", "targets", "out"];
+
 function isNumberFlag(flag: string): flag is NumberFlag {
   return Object.hasOwn(NUMBERS, flag);
 }
@@ -58,26 +46,32 @@ export function helpText(): string {
     list.map((each) => each.name).join(", ");
   return `bun run bench [flags]
 
-  --quick            everything in under a minute at small sizes: checks that it works, not the times
-  --only a,b         these scenarios: ${names(SCENARIOS)}
-  --targets a,b      these targets: ${names(TARGETS)}
+  --quick            everything at small sizes in about a minute: checks that it works, not the times
+  --only a,b         only these scenarios: ${names(SCENARIOS)}
+  --targets a,b      only these targets: ${names(TARGETS)}
   --runs N           runs of each scenario and target (5)
-  --connections N    connections where many are wanted, an even number (5000)
+  --connections N    connections in the scenarios that need many, an even number (5000)
   --subscribers N    connections that a fan-out reaches, an even number (1000)
-  --seconds S        time of one measured phase of a CPU figure (1.5)
-  --rate N           publications a second in the latency scenario (100)
+  --seconds S        length of a measured phase for a CPU figure (1.5)
+  --rate N           publications a second where latency is measured (100)
   --processes N      load processes (2)
   --out NAME         name of the files in bench/results (latest; quick with --quick; partial with
                      --only or --targets)
   --help             this text
+
+bun run bench scale [--connections N] [--workers N]
+                     as many connections as the machine can hold, over several workers
+
+bun run bench chart NAME
+                     draws bench/results/NAME.svg again from NAME.json
 `;
 }
 
 function numberOf(flag: NumberFlag, text: string): number {
   const { min, max, step } = NUMBERS[flag];
   const value = Number(text);
-  const whole = step === 0 || value % step === 0;
-  if (!/^\d+(\.\d+)?$/.test(text) || value < min || value > max || !whole) {
+  const isStep = step === 0 || value % step === 0;
+  if (!/^\d+(\.\d+)?$/.test(text) || value < min || value > max || !isStep) {
     const kind = step === 0 ? "a number" : step === 2 ? "an even number" : "a whole number";
     throw new OptionError(`--${flag} takes ${kind} from ${min} to ${max}, not "${text}"`);
   }
@@ -89,19 +83,25 @@ function namesOf(flag: string, text: string, known: readonly { name: string }[])
   const all = known.map((each) => each.name);
   const wrong = names.find((name) => !all.includes(name));
   if (wrong !== undefined || names.length === 0) {
-    throw new OptionError(`--${flag} takes names out of ${all.join(", ")}, not "${wrong ?? text}"`);
+    throw new OptionError(`--${flag} takes names from ${all.join(", ")}, not "${wrong ?? text}"`);
   }
   return all.filter((name) => names.includes(name));
 }
 
-/** Reads the arguments after the command; "help" if they ask for it. Throws OptionError. */
+/** The name of a result, as the flag `flag` gives it. Throws OptionError. */
+export function resultName(flag: string, text: string): string {
+  if (NAME.test(text)) return text;
+  throw new OptionError(`${flag} takes letters, digits and . _ -, not "${text}"`);
+}
+
+/** Reads the arguments after the command; returns "help" if they ask for it. Throws OptionError. */
 export function readOptions(args: readonly string[]): Options | "help" {
   const given = new Map<string, string>();
   const rest = [...args];
   for (let arg = rest.shift(); arg !== undefined; arg = rest.shift()) {
     if (arg === "--help" || arg === "-h") return "help";
     const [, flag, attached] = /^--([a-z]+)(?:=(.*))?$/.exec(arg) ?? [];
-    const known = flag !== undefined && (isNumberFlag(flag) || TEXTS.includes(flag));
+    const known = flag !== undefined && (isNumberFlag(flag) || OTHER_FLAGS.includes(flag));
     if (flag === undefined || !known) {
       throw new OptionError(`there is no flag "${arg}"; see --help`);
     }
@@ -114,12 +114,10 @@ export function readOptions(args: readonly string[]): Options | "help" {
     if (value === undefined) throw new OptionError(`--${flag} needs a value; see --help`);
     given.set(flag, value);
   }
-  return settle(given);
+  return withDefaults(given);
 }
 
-const TEXTS = ["quick", "only", "targets", "out"];
-
-function settle(given: ReadonlyMap<string, string>): Options {
+function withDefaults(given: ReadonlyMap<string, string>): Options {
   const quick = given.has("quick");
   const number = (flag: NumberFlag) => {
     const text = given.get(flag);
@@ -130,10 +128,6 @@ function settle(given: ReadonlyMap<string, string>): Options {
     return text === undefined ? known.map((each) => each.name) : namesOf(flag, text, known);
   };
   const partial = given.has("only") || given.has("targets");
-  const out = given.get("out") ?? (quick ? "quick" : partial ? "partial" : "latest");
-  if (!NAME.test(out)) {
-    throw new OptionError(`--out takes letters, digits and . _ -, not "${out}"`);
-  }
   return {
     quick,
     connections: number("connections"),
@@ -145,6 +139,9 @@ function settle(given: ReadonlyMap<string, string>): Options {
     slices: quick ? 1 : SLICES,
     scenarios: names("only", SCENARIOS),
     targets: names("targets", TARGETS),
-    out,
+    out: resultName(
+      "--out",
+      given.get("out") ?? (quick ? "quick" : partial ? "partial" : "latest"),
+    ),
   };
 }

@@ -1,8 +1,8 @@
-// A lane: one keep-alive HTTP connection over bare TCP with one request in flight.
-// Never measured, so it is as light as it can be: prepared bytes out, status and body back.
+// A keep-alive HTTP connection over bare TCP with one request in flight.
+// It is never measured, so it does as little as possible: prepared bytes out, status and body back.
 import type { Socket } from "bun";
 
-type Answered = (status: number, body: string) => void;
+type OnAnswer = (status: number, body: string) => void;
 
 /** The bytes of a POST with a JSON body; the body starts `bodyAt` bytes after the start. */
 export function postRequest(path: string, body: string): { bytes: Buffer; bodyAt: number } {
@@ -12,37 +12,37 @@ export function postRequest(path: string, body: string): { bytes: Buffer; bodyAt
   return { bytes: Buffer.from(head + body), bodyAt: head.length };
 }
 
-export class Lane {
+export class HttpConnection {
   #socket: Socket<undefined> | undefined;
-  #answered: Answered | undefined;
+  #onAnswer: OnAnswer | undefined;
   #text = "";
-  #failed: (error: Error) => void;
+  #onFailure: (error: Error) => void;
 
-  private constructor(failed: (error: Error) => void) {
-    this.#failed = failed;
+  private constructor(onFailure: (error: Error) => void) {
+    this.#onFailure = onFailure;
   }
 
-  /** Connects to a port of this machine; `failed` hears of everything that breaks later. */
-  static async connect(port: number, failed: (error: Error) => void): Promise<Lane> {
-    const lane = new Lane(failed);
-    lane.#socket = await Bun.connect({
+  /** Connects to a port of this machine; `onFailure` is called with whatever breaks later. */
+  static async open(port: number, onFailure: (error: Error) => void): Promise<HttpConnection> {
+    const connection = new HttpConnection(onFailure);
+    connection.#socket = await Bun.connect({
       hostname: "127.0.0.1",
       port,
       socket: {
-        data: (_socket, bytes) => lane.#read(bytes),
-        close: () => lane.#ended(),
+        data: (_socket, bytes) => connection.#read(bytes),
+        close: () => connection.#closed(),
       },
     });
-    return lane;
+    return connection;
   }
 
-  /** Sends a request; the one before must have been answered. */
-  send(request: Uint8Array, answered: Answered): void {
-    if (this.#answered !== undefined) throw new Error("a lane takes one request at a time");
-    if (this.#socket === undefined) throw new Error("the lane is closed");
-    this.#answered = answered;
+  /** Sends a request; the previous one must have been answered. */
+  send(request: Uint8Array, onAnswer: OnAnswer): void {
+    if (this.#onAnswer !== undefined) throw new Error("the last request is not answered yet");
+    if (this.#socket === undefined) throw new Error("the HTTP connection is closed");
+    this.#onAnswer = onAnswer;
     if (this.#socket.write(request) !== request.length) {
-      this.#failed(new Error("the server did not take a whole HTTP request"));
+      this.#onFailure(new Error("the server did not accept a whole HTTP request"));
     }
   }
 
@@ -58,7 +58,7 @@ export class Lane {
     if (headEnd < 0) return;
     const length = /\r\ncontent-length: *(\d+)/i.exec(this.#text);
     if (length === null || length.index > headEnd) {
-      this.#failed(new Error(`an answer without Content-Length: ${this.#text.slice(0, 200)}`));
+      this.#onFailure(new Error(`an answer without Content-Length: ${this.#text.slice(0, 200)}`));
       return;
     }
     const end = headEnd + 4 + Number(length[1]);
@@ -66,14 +66,14 @@ export class Lane {
     const status = Number(this.#text.slice(9, 12));
     const body = this.#text.slice(headEnd + 4, end);
     this.#text = this.#text.slice(end);
-    const answered = this.#answered;
-    this.#answered = undefined;
-    answered?.(status, body);
+    const onAnswer = this.#onAnswer;
+    this.#onAnswer = undefined;
+    onAnswer?.(status, body);
   }
 
-  #ended(): void {
+  #closed(): void {
     if (this.#socket === undefined) return;
     this.#socket = undefined;
-    this.#failed(new Error("the server closed an HTTP connection"));
+    this.#onFailure(new Error("the server closed an HTTP connection"));
   }
 }

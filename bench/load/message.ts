@@ -1,11 +1,11 @@
-// The layout of a bench message: lane, sequence number in the lane, time it was due, padding.
-// Fixed places and digits only, so that writing and reading one is a few additions and no string.
+// The layout of a bench message: its sender, its sequence number at that sender, when it was due, padding.
+// It has fixed places and only digits, so that writing and reading one is a few additions and no string.
 
-/** Bytes of every message; ASCII, so also its length as a text. */
+/** Bytes of every message; it is ASCII, so this is also its length as a text. */
 export const MESSAGE_BYTES = 64;
 
-const LANE_AT = 0;
-const LANE_DIGITS = 2;
+const SENDER_AT = 0;
+const SENDER_DIGITS = 2;
 const SEQUENCE_AT = 3;
 const SEQUENCE_DIGITS = 10;
 const DUE_AT = 14;
@@ -13,8 +13,8 @@ const DUE_DIGITS = 16;
 const PADDING = "x".charCodeAt(0);
 const ZERO = "0".charCodeAt(0);
 
-/** At most this many lanes fit into the message's two digits. */
-export const LANES_MAX = 100;
+/** Senders whose number fits into the message's two digits. */
+export const SENDERS_MAX = 100;
 
 function digits(value: number, width: number): string {
   return String(value).padStart(width, "0");
@@ -35,9 +35,9 @@ function readDigits(bytes: Uint8Array, at: number, width: number): number {
   return value;
 }
 
-/** The first message of a lane, as a text of MESSAGE_BYTES characters. */
-export function blankMessage(lane: number): string {
-  const start = `${digits(lane, LANE_DIGITS)} ${digits(0, SEQUENCE_DIGITS)} ${digits(0, DUE_DIGITS)} `;
+/** The first message of a sender, as a text of MESSAGE_BYTES characters. */
+export function firstMessage(sender: number): string {
+  const start = `${digits(sender, SENDER_DIGITS)} ${digits(0, SEQUENCE_DIGITS)} ${digits(0, DUE_DIGITS)} `;
   return start.padEnd(MESSAGE_BYTES, "x");
 }
 
@@ -47,8 +47,8 @@ export function stamp(bytes: Uint8Array, at: number, sequence: number, dueUs: nu
   writeDigits(bytes, at + DUE_AT, DUE_DIGITS, dueUs);
 }
 
-export function laneOf(bytes: Uint8Array, at: number): number {
-  return readDigits(bytes, at + LANE_AT, LANE_DIGITS);
+export function senderOf(bytes: Uint8Array, at: number): number {
+  return readDigits(bytes, at + SENDER_AT, SENDER_DIGITS);
 }
 
 export function sequenceOf(bytes: Uint8Array, at: number): number {
@@ -59,7 +59,7 @@ export function dueUsOf(bytes: Uint8Array, at: number): number {
   return readDigits(bytes, at + DUE_AT, DUE_DIGITS);
 }
 
-/** Whether the end of the message is the padding it was sent with. */
+/** Whether the message ends with the padding it was sent with. */
 export function isPadded(bytes: Uint8Array, at: number): boolean {
   for (let i = at + DUE_AT + DUE_DIGITS + 1; i < at + MESSAGE_BYTES; i++) {
     if (bytes[i] !== PADDING) return false;

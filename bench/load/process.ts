@@ -1,58 +1,56 @@
-// One load process: takes orders from the bench over IPC and does them with its swarm.
-// Ends when the bench is gone, and ends the guarded servers with it.
-import type { FromBench, FromLoad, Order } from "./orders";
-import { Swarm } from "./swarm";
+// One load process: takes requests from the bench over IPC and carries them out with its load client.
+// It ends when the bench is gone, and kills the servers it guards.
+import { LoadClient } from "./client";
+import type { FromLoadProcess, LoadRequest, NumberedRequest } from "./requests";
 
-/** How often the bench hears of arrivals: often enough to pace by, too seldom to cost anything. */
+/** How often the bench is told what arrived: often enough to pace the publisher, too seldom to cost anything. */
 const PROGRESS_MS = 5;
 
-const swarm = new Swarm();
+const client = new LoadClient();
 const guarded = new Set<number>();
-let told = -1;
+let reported = -1;
 let timer: Timer | undefined;
 
-function tell(message: FromLoad): void {
+function send(message: FromLoadProcess): void {
   process.send?.(message);
 }
 
-function showProgress(): void {
-  if (swarm.received === told) return;
-  told = swarm.received;
-  tell({ kind: "progress", received: swarm.received });
+function sendProgress(): void {
+  if (client.received === reported) return;
+  reported = client.received;
+  send({ kind: "progress", received: client.received });
 }
 
-async function obey(order: Order): Promise<void> {
-  switch (order.kind) {
+async function handle(request: LoadRequest): Promise<void> {
+  switch (request.kind) {
     case "prepare":
-      return swarm.prepare(order.crowd);
+      return client.prepare(request.range);
     case "connect":
-      return swarm.connect();
-    case "watch":
-      told = -1;
-      timer ??= setInterval(showProgress, PROGRESS_MS);
-      return swarm.watch(order.lanes, order.latency, order.links);
-    case "drop":
-      return swarm.drop();
-    case "close":
-      return swarm.close();
+      return client.connect();
+    case "startPhase":
+      reported = -1;
+      timer ??= setInterval(sendProgress, PROGRESS_MS);
+      return client.startPhase(request.setup);
+    case "disconnect":
+      return client.disconnect();
     case "guard":
-      guarded.add(order.pid);
+      guarded.add(request.pid);
       return;
     case "report":
-      // The phase is over: an idle load process shall not disturb what others measure.
+      // The phase is over: an idle load process must not disturb the measurement of other targets.
       clearInterval(timer);
       timer = undefined;
       return;
   }
 }
 
-process.on("message", async ({ number, order }: FromBench) => {
+process.on("message", async ({ number, request }: NumberedRequest) => {
   try {
-    await obey(order);
-    tell({ kind: "done", number, report: swarm.report() });
+    await handle(request);
+    send({ kind: "done", number, report: client.report() });
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    tell({ kind: "failed", number, message });
+    send({ kind: "failed", number, message });
   }
 });
 
@@ -61,11 +59,11 @@ process.on("disconnect", () => {
     try {
       process.kill(pid, "SIGKILL");
     } catch {
-      // It has ended already.
+      // It has already ended.
     }
   }
   process.exit(0);
 });
 
-// A Ctrl-C reaches every process of the terminal; the bench itself decides when this one ends.
+// Ctrl-C reaches every process of the terminal; the bench itself decides when this one ends.
 process.on("SIGINT", () => {});

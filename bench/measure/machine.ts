@@ -1,4 +1,4 @@
-// What the figures were measured on: without it a figure says nothing.
+// The machine and the versions that were measured: a figure means nothing without them.
 import { cpus, release, totalmem } from "node:os";
 import { join } from "node:path";
 
@@ -9,7 +9,7 @@ export interface Machine {
   readonly kernel: string;
   readonly bun: string;
   readonly node: string;
-  /** The commit measured; ends with "+" when the sources differ from it. */
+  /** The commit that was measured, followed by "+" if the sources differ from it. */
   readonly commit: string;
 }
 
@@ -25,7 +25,7 @@ function output(command: readonly string[]): string {
   }
 }
 
-/** Asks the operating system, node and git; "unknown" for what they do not tell. */
+/** Asks the operating system, node and git; "unknown" stands for what they do not say. */
 export function describeMachine(): Machine {
   const commit = output(["git", "rev-parse", "--short=12", "HEAD"]);
   const changed = output(["git", "status", "--porcelain", "--", "src", "bench", "package.json"]);

@@ -1,4 +1,4 @@
-// Median, spread and ratio: the only arithmetic between what was measured and what is reported.
+// Median and spread of several runs: the only arithmetic between what was measured and what is reported.
 
 export interface Summary {
   readonly median: number;
@@ -6,8 +6,8 @@ export interface Summary {
   readonly max: number;
 }
 
-/** Median (the mean of the middle two), least and greatest; undefined without values. */
-export function summary(values: readonly number[]): Summary | undefined {
+/** The median (the mean of the middle two if the count is even), the least and the greatest; undefined without values. */
+export function summaryOf(values: readonly number[]): Summary | undefined {
   const sorted = values.toSorted((a, b) => a - b);
   const min = sorted[0];
   const max = sorted[sorted.length - 1];

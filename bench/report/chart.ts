@@ -1,185 +1,224 @@
-// The results as one SVG that a README can show: a panel of horizontal bars for each scenario.
-// Carries its own background and both colour schemes, so it reads on a light and on a dark page.
-import type { Figure } from "../scenarios/scenario";
+// The results as one SVG for a page of the docs: a few panels of horizontal bars, with the value next to each bar.
+// It has its own background and both colour schemes, so that it is readable on a light and on a dark page.
+import type { Summary } from "../measure/statistics";
 import { CONTROL } from "../targets";
-import { type Panel, type Results, type Row, readable } from "./results";
+import { type Panel, type Results, readable } from "./results";
+import { escaped, type Font, textWidth, wrapped } from "./svg-text";
 
-const WIDTH = 1020;
+/** What can be charted, the most telling first; a chart shows the first PANELS_MAX that the results contain. */
+const CHARTED: readonly { readonly scenario: string; readonly figures: readonly string[] }[] = [
+  { scenario: "fan-out-1", figures: ["cpu"] },
+  { scenario: "fan-out-16", figures: ["cpu"] },
+  { scenario: "publish", figures: ["alone"] },
+  { scenario: "idle-memory", figures: ["rss"] },
+  { scenario: "fan-out-wires", figures: ["cpu"] },
+  { scenario: "resume", figures: ["cold", "resumed"] },
+  { scenario: "workers", figures: ["cpu"] },
+  { scenario: "engines", figures: ["cpu"] },
+  { scenario: "nodes", figures: ["cpu"] },
+  { scenario: "latency", figures: ["p99"] },
+  { scenario: "open", figures: ["whole"] },
+  { scenario: "user-publish", figures: ["many"] },
+];
+const PANELS_MAX = 4;
+
+const WIDTH = 800;
 const MARGIN = 28;
-const COLUMNS = 3;
-const GUTTER = 30;
-const HEAD = 92;
-const PANEL_HEAD = 52;
-const GROUP_HEAD = 24;
-const GROUP_GAP = 12;
-const ROW = 21;
-const BAR = 13;
-const NAME = 62;
-/** Room after the longest bar for its value and ratio. */
-const VALUE = 88;
-const FOOT = 40;
+const INNER_WIDTH = WIDTH - 2 * MARGIN;
+const TITLE_HEIGHT = 54;
+const PANEL_HEAD_HEIGHT = 50;
+const ROW_HEIGHT = 23;
+const BAR_HEIGHT = 15;
+const LINE_HEIGHT = 17;
+const GAP = 4;
+/** Of a row, from its top to the baseline of its texts. */
+const BASELINE = 12;
 
-const PANEL_WIDTH = (WIDTH - 2 * MARGIN - (COLUMNS - 1) * GUTTER) / COLUMNS;
-const BAR_WIDTH = PANEL_WIDTH - NAME - VALUE;
+const FONTS = {
+  title: { sizePx: 19, weight: 600 },
+  head: { sizePx: 14.5, weight: 600 },
+  text: { sizePx: 13, weight: 400 },
+  name: { sizePx: 13.5, weight: 400 },
+  own: { sizePx: 13.5, weight: 600 },
+} satisfies Record<string, Font>;
+
+type FontName = keyof typeof FONTS;
+
+const FONT_STYLE = Object.entries(FONTS)
+  .map(
+    ([name, { sizePx, weight }]) =>
+      `  .${name} { font-size: ${sizePx}px; font-weight: ${weight}; }`,
+  )
+  .join("\n");
 
 const STYLE = `
   svg { color-scheme: light dark; }
-  text { font-family: system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; }
+  text { font-family: system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: #34414f; }
+${FONT_STYLE}
+  .title, .head, .own { fill: #16202c; }
+  .text { fill: #506072; }
+  .failed { fill: #b3261e; }
   .card { fill: #ffffff; stroke: #d8dee6; }
-  .title { fill: #16202c; font-size: 19px; font-weight: 650; }
-  .head { fill: #16202c; font-size: 13.5px; font-weight: 650; }
-  .text { fill: #506072; font-size: 11.5px; }
-  .group { fill: #34414f; font-size: 11.5px; font-weight: 600; }
-  .name { fill: #34414f; font-size: 11.5px; }
-  .value { fill: #34414f; font-size: 11.5px; font-variant-numeric: tabular-nums; }
-  .own { fill: #16202c; font-weight: 700; }
   .line { stroke: #e3e8ee; }
   .spread { stroke: #16202c; stroke-opacity: 0.55; }
-  .failed { fill: #b3261e; font-weight: 700; }
   .bar { fill: #b9c3cf; }
   .bar-control { fill: #77879a; }
   .bar-baton { fill: #2f6fde; }
   @media (prefers-color-scheme: dark) {
-    .card { fill: #10161d; stroke: #2b3541; }
+    text { fill: #c7d1dc; }
     .title, .head, .own { fill: #eef3f8; }
     .text { fill: #9aa9b9; }
-    .group, .name, .value { fill: #c7d1dc; }
+    .failed { fill: #ff8a80; }
+    .card { fill: #10161d; stroke: #2b3541; }
     .line { stroke: #26303b; }
     .spread { stroke: #ffffff; stroke-opacity: 0.6; }
-    .failed { fill: #ff8a80; }
     .bar { fill: #455361; }
     .bar-control { fill: #7c8b9c; }
     .bar-baton { fill: #5b9bff; }
   }`;
 
-function escaped(text: string): string {
-  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+/** One bar: a target, or one of several figures of a target. */
+interface Bar {
+  readonly name: string;
+  readonly target: string;
+  /** Undefined if the row failed. */
+  readonly value: Summary | undefined;
+  readonly ratio: Summary | undefined;
+  readonly unit: string;
 }
 
-function textAt(x: number, y: number, kind: string, text: string): string {
-  return `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" class="${kind}">${escaped(text)}</text>`;
+interface BarChart {
+  readonly title: string;
+  /** What all of the bars show. */
+  readonly caption: string;
+  readonly bars: readonly Bar[];
 }
 
-function barClass(target: string): string {
-  return target === "baton" || target === CONTROL ? `bar bar-${target}` : "bar";
-}
-
-function charted(panel: Panel): readonly Figure[] {
-  return panel.figures.filter((figure) => figure.charted);
-}
-
-function panelHeight(panel: Panel): number {
-  const group = GROUP_HEAD + panel.rows.length * ROW + GROUP_GAP;
-  return PANEL_HEAD + charted(panel).length * group;
-}
-
-/** One bar with its name, spread and value; `longest` is the value of a bar of full width. */
-function bar(row: Row, figure: Figure, x: number, y: number, longest: number): string {
-  const own = row.target === "baton" ? " own" : "";
-  const name = row.title.replace(/ \(.*/, "");
-  const parts = [textAt(x, y + BAR - 2.5, `name${own}`, name)];
-  const cell = row.cells.find((each) => each.figure === figure.name);
-  const start = x + NAME;
-  if (row.failure !== undefined || cell?.value === undefined) {
-    parts.push(textAt(start, y + BAR - 2.5, "failed", "failed"));
-    return parts.join("\n");
-  }
-  const scale = BAR_WIDTH / longest;
-  const { median, min, max } = cell.value;
-  const width = Math.max(1.5, median * scale);
-  const middle = y + BAR / 2;
-  const end = Math.min(max * scale, BAR_WIDTH);
-  parts.push(
-    `<rect x="${start.toFixed(1)}" y="${y.toFixed(1)}" width="${width.toFixed(1)}" height="${BAR}" ` +
-      `rx="2" class="${barClass(row.target)}"/>`,
+function barsOf(panel: Panel, names: readonly string[]): BarChart {
+  const figures = panel.figures.filter(({ name }) => names.includes(name));
+  // The labels of several figures say the same before the comma, and what is different after it.
+  const labels = figures.map(({ label }) => (figures.length > 1 ? label.split(", ") : [label]));
+  const bars = panel.rows.flatMap((row) =>
+    figures.map((figure, i) => {
+      const cell = row.cells.find((each) => each.figure === figure.name);
+      return {
+        name: labels[i]?.[1] ?? row.title,
+        target: row.target,
+        value: row.failure === undefined ? cell?.value : undefined,
+        ratio: row.target === CONTROL ? undefined : cell?.ratio,
+        unit: figure.unit,
+      };
+    }),
   );
-  if (end - min * scale > 1.5) {
+  return { title: panel.title, caption: labels[0]?.[0] ?? "", bars };
+}
+
+function textAt(x: number, y: number, font: FontName, text: string): string {
+  return `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" class="${font}">${escaped(text)}</text>`;
+}
+
+function isOwn(bar: Bar): boolean {
+  return bar.target.startsWith("baton");
+}
+
+function fontOf(bar: Bar): "own" | "name" {
+  return isOwn(bar) ? "own" : "name";
+}
+
+function valueText({ value, ratio, unit }: Bar): string {
+  if (value === undefined) return "failed";
+  const number = `${readable(value.median)} ${unit}`;
+  if (ratio === undefined) return number;
+  return `${number} (${ratio.median.toFixed(ratio.median < 10 ? 2 : 1)}×)`;
+}
+
+function colourOf(bar: Bar): string {
+  if (isOwn(bar)) return "bar bar-baton";
+  return bar.target === CONTROL ? "bar bar-control" : "bar";
+}
+
+/** One row: the name, the bar with its spread, and the value next to it. `scale` is in pixels per unit. */
+function rowAt(bar: Bar, barX: number, y: number, scale: number): string {
+  const parts = [textAt(MARGIN, y + BASELINE, fontOf(bar), bar.name)];
+  let end = barX;
+  if (bar.value !== undefined) {
+    const { median, min, max } = bar.value;
+    const width = Math.max(1.5, median * scale);
+    const from = barX + min * scale;
+    const to = barX + max * scale;
+    end = Math.max(barX + width, to);
     parts.push(
-      `<path d="M${(start + min * scale).toFixed(1)} ${middle}H${(start + end).toFixed(1)}" ` +
-        `class="spread"/>`,
+      `<rect x="${barX.toFixed(1)}" y="${y.toFixed(1)}" width="${width.toFixed(1)}" height="${BAR_HEIGHT}" rx="2" class="${colourOf(bar)}"/>`,
     );
-  }
-  const ratio =
-    row.target === CONTROL || cell.ratio === undefined
-      ? ""
-      : ` (${cell.ratio.median.toFixed(cell.ratio.median < 10 ? 2 : 1)}×)`;
-  const valueAt = start + Math.max(width, end) + 6;
-  parts.push(textAt(valueAt, y + BAR - 2.5, `value${own}`, readable(median) + ratio));
-  return parts.join("\n");
-}
-
-function panelAt(panel: Panel, x: number, top: number): string {
-  const figures = charted(panel);
-  const [first = "", second = ""] = titleLines(panel.title);
-  // One scale for the whole panel, so that its groups compare.
-  const medians = panel.rows
-    .filter((row) => row.failure === undefined)
-    .flatMap((row) => figures.map(({ name }) => medianOf(row, name)));
-  const longest = Math.max(...medians, 1e-9);
-  const parts = [
-    `<path d="M${x.toFixed(1)} ${top + 0.5}h${PANEL_WIDTH.toFixed(1)}" class="line"/>`,
-    textAt(x, top + 22, "head", first),
-    textAt(x, top + 39, "text", second),
-  ];
-  let y = top + PANEL_HEAD;
-  for (const figure of figures) {
-    parts.push(textAt(x, y + 13, "group", `${figure.label}, ${figure.unit}`));
-    y += GROUP_HEAD;
-    for (const row of panel.rows) {
-      parts.push(bar(row, figure, x, y, longest));
-      y += ROW;
+    if (to - from > 1.5) {
+      parts.push(
+        `<path d="M${from.toFixed(1)} ${(y + BAR_HEIGHT / 2).toFixed(1)}H${to.toFixed(1)}" class="spread"/>`,
+      );
     }
-    y += GROUP_GAP;
   }
+  const text = textAt(end + 7, y + BASELINE, fontOf(bar), valueText(bar));
+  parts.push(bar.value === undefined ? text.replace('class="', 'class="failed ') : text);
   return parts.join("\n");
 }
 
-/** "Latency, 100 publications/s" as a title and what is said below it. */
-function titleLines(title: string): string[] {
-  const comma = title.indexOf(", ");
-  return comma < 0 ? [title] : [title.slice(0, comma), title.slice(comma + 2)];
+function chartHeight({ bars }: BarChart): number {
+  return PANEL_HEAD_HEIGHT + bars.length * ROW_HEIGHT + GAP;
 }
 
-function medianOf(row: Row, figure: string): number {
-  return row.cells.find((each) => each.figure === figure)?.value?.median ?? 0;
+/** A title, a caption and the bars, which begin at the same place and have the same scale. */
+function barChartAt({ title, caption, bars }: BarChart, top: number): string {
+  const widest = (text: (bar: Bar) => string) =>
+    Math.max(...bars.map((bar) => textWidth(text(bar), FONTS[fontOf(bar)])));
+  const barX = MARGIN + widest((bar) => bar.name) + 10;
+  const barWidth = WIDTH - MARGIN - barX - widest(valueText) - 10;
+  const longest = Math.max(...bars.map(({ value }) => value?.max ?? 0), 1e-9);
+  const parts = [
+    `<path d="M${MARGIN} ${top + 0.5}H${WIDTH - MARGIN}" class="line"/>`,
+    textAt(MARGIN, top + 28, "head", title),
+    `<text x="${WIDTH - MARGIN}" y="${top + 28}" class="text" text-anchor="end">${escaped(caption)}</text>`,
+  ];
+  bars.forEach((bar, i) => {
+    parts.push(rowAt(bar, barX, top + PANEL_HEAD_HEIGHT - 10 + i * ROW_HEIGHT, barWidth / longest));
+  });
+  return parts.join("\n");
+}
+
+/** How to read the chart, and what was measured. */
+function footOf({ machine, parameters, date }: Results): string {
+  const runs = parameters.runs === 1 ? "One run" : `Median of ${parameters.runs} runs`;
+  return (
+    `${runs}; thin line: least to greatest; (n×): times the control, a bare Bun.serve with native publish. ` +
+    `${machine.cores} cores (${machine.processor}), ${machine.memoryGiB} GiB, Bun ${machine.bun}, ` +
+    `Node ${machine.node}, Baton ${machine.commit}, ${date.slice(0, 10)}.` +
+    (parameters.quick ? " This was a quick run: its times mean nothing." : "")
+  );
 }
 
 /** The whole chart as SVG text. */
 export function chartOf(results: Results): string {
-  const { machine, parameters, date } = results;
-  // Panels of the same height side by side, otherwise in the order of the scenarios.
-  const panels = results.panels.toSorted((a, b) => charted(a).length - charted(b).length);
+  const charts = CHARTED.flatMap(({ scenario, figures }) => {
+    const panel = results.panels.find((each) => each.scenario === scenario);
+    return panel === undefined ? [] : [barsOf(panel, figures)];
+  }).slice(0, PANELS_MAX);
   const parts: string[] = [];
-  let y = HEAD;
-  for (let i = 0; i < panels.length; i += COLUMNS) {
-    const line = panels.slice(i, i + COLUMNS);
-    line.forEach((panel, column) => {
-      parts.push(panelAt(panel, MARGIN + column * (PANEL_WIDTH + GUTTER), y));
-    });
-    y += Math.max(...line.map(panelHeight)) + 8;
+  let y = TITLE_HEIGHT;
+  for (const chart of charts) {
+    parts.push(barChartAt(chart, y));
+    y += chartHeight(chart);
   }
-  const height = y + FOOT;
-  const runs = parameters.runs === 1 ? "one run" : `median of ${parameters.runs} runs`;
-  const what =
-    `Less is better everywhere. The server's own use, read from the operating system; ${runs}, ` +
-    `thin line: least to greatest; (n×): times the control.`;
-  const control =
-    "Control: bare Bun.serve with native publish and nothing else, so the floor. " +
-    "ws loop: ws 8 on Node, send() in a loop. socket.io: version 4 on Node, WebSocket only.";
-  const where =
-    `${machine.cores} cores (${machine.processor}), ${machine.memoryGiB} GiB, ` +
-    `Bun ${machine.bun}, Node ${machine.node}, Baton ${machine.commit}, ${date.slice(0, 10)}` +
-    (parameters.quick ? ". A quick run: its times mean nothing." : "");
+  parts.push(`<path d="M${MARGIN} ${y + 0.5}H${WIDTH - MARGIN}" class="line"/>`);
+  const foot = wrapped(footOf(results), FONTS.text, INNER_WIDTH);
+  foot.forEach((line, i) => {
+    parts.push(textAt(MARGIN, y + 24 + i * LINE_HEIGHT, "text", line));
+  });
+  const height = y + 24 + foot.length * LINE_HEIGHT + 4;
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img">
-<title>Baton against bare Bun, a ws loop and socket.io</title>
+<title>Server CPU and memory of Baton and other servers</title>
 <style>${STYLE}
 </style>
 <rect x="0.5" y="0.5" width="${WIDTH - 1}" height="${height - 1}" rx="10" class="card"/>
-${textAt(MARGIN, 38, "title", "What one relay process costs")}
-${textAt(MARGIN, 59, "text", what)}
-${textAt(MARGIN, 76, "text", control)}
+${textAt(MARGIN, 36, "title", "Server CPU and memory (less is better)")}
 ${parts.join("\n")}
-${textAt(MARGIN, height - 20, "text", where)}
 </svg>
 `;
 }

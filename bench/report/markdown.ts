@@ -1,5 +1,5 @@
 // The results as Markdown: one table for each scenario, one row for each target.
-// A failed row says so in the place of its figures.
+// A failed row shows the reason in place of its figures.
 import type { Summary } from "../measure/statistics";
 import { CONTROL } from "../targets";
 import { type Panel, type Results, type Row, readable } from "./results";
@@ -54,7 +54,9 @@ export function markdownOf(results: Results): string {
     `(${machine.processor}), ${machine.memoryGiB} GiB, Linux ${machine.kernel}, ` +
     `Bun ${machine.bun}, Node ${machine.node}. ` +
     `Median (least..greatest) of ${runs} ${runs === 1 ? "run" : "runs"}.` +
-    (quick ? " A quick run: it checks that all works; its times mean nothing." : "");
+    (quick
+      ? " This was a quick run: it checks that everything works; its times mean nothing."
+      : "");
   const parts = results.panels.map((panel) => `### ${panel.title}\n\n${table(panel)}`);
   return `${[intro, ...parts].join("\n\n")}\n`;
 }

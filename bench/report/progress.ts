@@ -1,7 +1,7 @@
-// One line on stderr that says what the bench is doing: rewritten on a terminal, plain lines elsewhere.
+// One line on stderr that says what the bench is doing: rewritten on a terminal, a new line elsewhere.
 // The results go to stdout, so that they can be piped.
 
-const terminal = process.stderr.isTTY;
+const isTerminal = process.stderr.isTTY;
 const started = performance.now();
 
 function elapsed(): string {
@@ -9,22 +9,31 @@ function elapsed(): string {
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 }
 
-/** Shows what is done now; where lines stay, only what is new. */
-export function showProgress(text: string, isNew: boolean): void {
-  if (!terminal && !isNew) return;
-  const line = `[${elapsed()}] ${text}`;
-  process.stderr.write(
-    terminal ? `\r\x1b[2K${line.slice(0, process.stderr.columns)}` : `${line}\n`,
-  );
+/** Shows what the bench starts to do. */
+export function showProgress(text: string): void {
+  if (isTerminal) updateProgress(text);
+  else process.stderr.write(`[${elapsed()}] ${text}\n`);
 }
 
-/** Says something that stays, such as a failure. */
+/** Shows, on a terminal only, what the bench does next as a part of that. */
+export function updateProgress(text: string): void {
+  if (!isTerminal) return;
+  const line = `[${elapsed()}] ${text}`;
+  process.stderr.write(`\r\x1b[2K${line.slice(0, process.stderr.columns)}`);
+}
+
+/** Prints a line that stays, such as a failure. */
 export function showNote(text: string): void {
   clearProgress();
   process.stderr.write(`${text}\n`);
 }
 
+/** Prints a line that stays, with the time that has passed. */
+export function showTimedNote(text: string): void {
+  showNote(`[${elapsed()}] ${text}`);
+}
+
 /** Removes the rewritten line before something else is printed. */
 export function clearProgress(): void {
-  if (terminal) process.stderr.write("\r\x1b[2K");
+  if (isTerminal) process.stderr.write("\r\x1b[2K");
 }

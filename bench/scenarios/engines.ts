@@ -1,10 +1,12 @@
-// What each engine costs: publications that nobody receives, many in flight and one at a time.
-import { Stage } from "../stage";
+// What publishing costs with each engine, many requests in flight, in batches, and one at a time.
+// Nobody receives the publications, so nothing but the engine makes the difference.
+import type { Scenario } from "../run/scenario";
+import { runTarget } from "../run/target-run";
 import { CONTROL } from "../targets";
-import type { Scenario } from "./scenario";
 
 const IN_FLIGHT = 64;
 const BATCH = 100;
+const BATCHES_IN_FLIGHT = 8;
 
 export const engines: Scenario = {
   name: "engines",
@@ -14,40 +16,22 @@ export const engines: Scenario = {
     ...asked.filter((name) => name === CONTROL),
   ],
   figures: () => [
-    { name: "rate", label: "publications", unit: "1/s", better: "more", charted: false },
-    {
-      name: "cpu",
-      label: "server CPU for each publication",
-      unit: "µs",
-      better: "less",
-      charted: true,
-    },
-    {
-      name: "batched",
-      label: `publications in batches of ${BATCH}`,
-      unit: "1/s",
-      better: "more",
-      charted: false,
-    },
-    {
-      name: "ack",
-      label: "answered after, one in flight",
-      unit: "ms",
-      better: "less",
-      charted: false,
-    },
+    { name: "rate", label: "publications", unit: "1/s" },
+    { name: "cpu", label: "server CPU per publication", unit: "µs" },
+    { name: "batched", label: `publications in batches of ${BATCH}`, unit: "1/s" },
+    { name: "ack", label: "time to the answer, one in flight", unit: "ms" },
   ],
-  run: (target, { processes, seconds, slices, quick }) =>
-    Stage.play(target, processes, async function* (stage) {
-      await stage.warmPublishing(quick);
-      const topic = "nobody";
-      const plan = { topic, lanes: IN_FLIGHT, receivers: 0 };
-      const many = yield* stage.publishInTurns(plan, seconds, slices);
-      const one = yield* stage.publishInTurns({ ...plan, lanes: 1 }, seconds, slices);
-      const isBare = target.name === CONTROL;
-      const batches = isBare
-        ? many
-        : yield* stage.publishInTurns({ ...plan, lanes: 8, batch: BATCH }, seconds, slices);
+  run: (target, options) =>
+    runTarget(target, options, async function* (run) {
+      await run.warmUp();
+      const plan = { topic: "nobody", inFlight: IN_FLIGHT, receivers: 0 };
+      const many = yield* run.publishInTurns(plan);
+      const one = yield* run.publishInTurns({ ...plan, inFlight: 1 });
+      // The control takes one publication in a request.
+      const batches =
+        target.name === CONTROL
+          ? many
+          : yield* run.publishInTurns({ ...plan, inFlight: BATCHES_IN_FLIGHT, batch: BATCH });
       const perSecond = (phase: typeof many) => (phase.publications / phase.wallUs) * 1e6;
       return {
         values: {

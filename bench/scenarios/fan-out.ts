@@ -1,8 +1,8 @@
 // Fan-out: every publication goes to every connection. With one publication in flight each delivery
 // is a send of its own; with many, a server can send several messages to a socket at once.
-import { Stage } from "../stage";
+import type { Scenario } from "../run/scenario";
+import { runTarget } from "../run/target-run";
 import { CONTROL } from "../targets";
-import type { Scenario } from "./scenario";
 
 function fanOut(inFlight: number): Scenario {
   return {
@@ -10,22 +10,17 @@ function fanOut(inFlight: number): Scenario {
     title: ({ subscribers }) =>
       `Fan-out to ${subscribers.toLocaleString("en")} connections, ${inFlight} in flight`,
     figures: () => [
-      {
-        name: "cpu",
-        label: "server CPU for each delivery",
-        unit: "µs",
-        better: "less",
-        charted: true,
-      },
-      { name: "rate", label: "deliveries", unit: "1/s", better: "more", charted: false },
+      { name: "cpu", label: "server CPU per delivery", unit: "µs" },
+      { name: "rate", label: "deliveries", unit: "1/s" },
     ],
-    run: (target, { subscribers, processes, seconds, slices, quick }) =>
-      Stage.play(target, processes, async function* (stage) {
-        await stage.enter(0, subscribers, false);
-        await stage.warmPublishing(quick);
-        const plan = { lanes: inFlight, receivers: subscribers };
-        await stage.publish({ ...plan, seconds: seconds / 2 });
-        const phase = yield* stage.publishInTurns(plan, seconds, slices);
+    run: (target, options) =>
+      runTarget(target, options, async function* (run) {
+        const { subscribers, seconds } = options;
+        await run.open(0, subscribers);
+        await run.warmUp();
+        const plan = { inFlight, receivers: subscribers };
+        await run.publish({ ...plan, seconds: seconds / 2 });
+        const phase = yield* run.publishInTurns(plan);
         return {
           values: {
             cpu: phase.cpuUs / phase.received,
@@ -39,17 +34,17 @@ function fanOut(inFlight: number): Scenario {
   };
 }
 
-/** The same on Baton's other wires: their frames are longer than the control's. */
+export const fanOutOne = fanOut(1);
+export const fanOutSixteen = fanOut(16);
+
+/** Baton's other protocols, whose frames are longer than the control's. */
 export const fanOutWires: Scenario = {
-  ...fanOut(16),
+  ...fanOutSixteen,
   name: "fan-out-wires",
   title: ({ subscribers }) =>
-    `Fan-out to ${subscribers.toLocaleString("en")} on other wires, 16 in flight`,
+    `Fan-out to ${subscribers.toLocaleString("en")} connections over other protocols, 16 in flight`,
   targets: (asked) => [
     ...(asked.includes("baton") ? ["baton-json", "baton-centrifuge", "baton-sse"] : []),
     ...asked.filter((name) => name === CONTROL),
   ],
 };
-
-export const fanOutOne = fanOut(1);
-export const fanOutSixteen = fanOut(16);

@@ -1,8 +1,8 @@
-// Memory of a connection that does nothing: resident memory with many open, less that with a few.
-// The few stay open, so that what the first connections make the server load does not count.
-import { readMemory } from "../measure/usage";
-import { Stage } from "../stage";
-import type { Scenario } from "./scenario";
+// Memory of an idle connection: resident memory with many connections, less that with a few.
+// The few stay open, so that whatever the first connections make the server load is not counted.
+import { readRssBytes } from "../measure/usage";
+import type { Scenario } from "../run/scenario";
+import { runTarget } from "../run/target-run";
 
 const FEW = 100;
 const SETTLE_MS = 2_000;
@@ -10,29 +10,24 @@ const QUICK_SETTLE_MS = 200;
 
 export const idleMemory: Scenario = {
   name: "idle-memory",
-  title: ({ connections }) => `Memory, ${connections.toLocaleString("en")} idle connections`,
+  title: ({ connections }) => `Memory of ${connections.toLocaleString("en")} idle connections`,
   figures: () => [
-    {
-      name: "rss",
-      label: "server memory (RSS) for each",
-      unit: "KB",
-      better: "less",
-      charted: true,
-    },
-    { name: "base", label: "RSS before", unit: "MB", better: "less", charted: false },
+    { name: "rss", label: "server memory (RSS) per connection", unit: "KB" },
+    { name: "base", label: "RSS before", unit: "MB" },
   ],
-  run: (target, { connections, processes, quick }) =>
-    Stage.play(target, processes, async function* (stage) {
+  run: (target, options) =>
+    runTarget(target, options, async function* (run) {
+      const { connections, quick } = options;
       const settle = () => Bun.sleep(quick ? QUICK_SETTLE_MS : SETTLE_MS);
-      await stage.enter(0, FEW, false);
-      await stage.publish({ lanes: 1, receivers: FEW, count: 20 });
+      await run.open(0, FEW);
+      await run.publish({ inFlight: 1, receivers: FEW, count: 20 });
       await settle();
-      const before = readMemory(stage.pid).rssBytes;
+      const before = readRssBytes(run.pid);
       yield;
-      await stage.enter(FEW, FEW + connections, false);
+      await run.open(FEW, FEW + connections);
       await settle();
-      const after = readMemory(stage.pid).rssBytes;
-      const phase = await stage.publish({ lanes: 1, receivers: FEW + connections, count: 1 });
+      const after = readRssBytes(run.pid);
+      const phase = await run.publish({ inFlight: 1, receivers: FEW + connections, count: 1 });
       return {
         values: { rss: (after - before) / connections / 1e3, base: before / 1e6 },
         expected: phase.expected,

@@ -1,5 +1,7 @@
-// The list of scenarios, in the order of the tables and the chart.
+// The list of scenarios, in the order of the tables.
 // A new scenario is one file and one line here.
+
+import type { Scenario } from "../run/scenario";
 import { engines } from "./engines";
 import { fanOutOne, fanOutSixteen, fanOutWires } from "./fan-out";
 import { idleMemory } from "./idle-memory";
@@ -8,7 +10,6 @@ import { nodes } from "./nodes";
 import { open } from "./open";
 import { publishCost } from "./publish-cost";
 import { resume } from "./resume";
-import type { Scenario } from "./scenario";
 import { userPublish } from "./user-publish";
 import { workers } from "./workers";
 

@@ -1,31 +1,32 @@
-// Delivery latency at a fixed rate, from when a publication was due to when a client has read it.
-// Open loop: a stall does not stop the clock of what should have been published meanwhile.
-import { Stage } from "../stage";
-import type { Scenario } from "./scenario";
+// Delivery latency at a fixed rate: from when a publication was due until a client has read it.
+// The rate does not depend on the answers: when the server stalls, publications that become due meanwhile count as late.
+import type { Scenario } from "../run/scenario";
+import { runTarget } from "../run/target-run";
 
-/** More than the rate needs, so that a slow answer does not hold the next publication back. */
-const LANES = 32;
+/** More than the rate needs, so that a slow answer does not delay the next publication. */
+const IN_FLIGHT = 32;
 const SECONDS = 4;
 const QUICK_SECONDS = 0.5;
 
 export const latency: Scenario = {
   name: "latency",
   title: ({ subscribers, rate }) =>
-    `Latency, ${rate} publications/s to ${subscribers.toLocaleString("en")} connections`,
+    `Latency of ${rate} publications/s to ${subscribers.toLocaleString("en")} connections`,
   figures: () => [
-    { name: "p50", label: "p50", unit: "ms", better: "less", charted: true },
-    { name: "p99", label: "p99", unit: "ms", better: "less", charted: true },
-    { name: "p999", label: "p99.9", unit: "ms", better: "less", charted: false },
-    { name: "late", label: "published late, p99", unit: "ms", better: "less", charted: false },
+    { name: "p50", label: "p50", unit: "ms" },
+    { name: "p99", label: "p99", unit: "ms" },
+    { name: "p999", label: "p99.9", unit: "ms" },
+    { name: "late", label: "published late, p99", unit: "ms" },
   ],
-  run: (target, { subscribers, processes, rate, slices, quick }) =>
-    Stage.play(target, processes, async function* (stage) {
-      await stage.enter(0, subscribers, false);
-      await stage.warmPublishing(quick);
+  run: (target, options) =>
+    runTarget(target, options, async function* (run) {
+      const { subscribers, rate, quick } = options;
+      await run.open(0, subscribers);
+      await run.warmUp();
       const seconds = quick ? QUICK_SECONDS : SECONDS;
-      const plan = { lanes: LANES, receivers: subscribers, rate };
-      await stage.publish({ ...plan, seconds: seconds / 5 });
-      const phase = yield* stage.publishInTurns(plan, seconds, slices);
+      const plan = { inFlight: IN_FLIGHT, receivers: subscribers, rate, seconds };
+      await run.publish({ ...plan, seconds: seconds / 5 });
+      const phase = yield* run.publishInTurns(plan);
       return {
         values: {
           p50: phase.latency.quantile(0.5) / 1e3,

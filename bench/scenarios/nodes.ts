@@ -1,8 +1,8 @@
-// Two nodes over Redis, each with half of the connections, all publications at one of them: what a delivery costs over both
-// nodes and Redis, and how much later it arrives than with one process.
-import { Stage } from "../stage";
+// Two nodes over Redis, each with half of the connections, all publications sent to one of them: what a delivery costs on both
+// nodes and Redis together, and how much later it arrives than with one process.
+import type { Scenario } from "../run/scenario";
+import { runTarget } from "../run/target-run";
 import { CONTROL } from "../targets";
-import type { Scenario } from "./scenario";
 
 const IN_FLIGHT = 16;
 
@@ -15,37 +15,26 @@ export const nodes: Scenario = {
     ...asked.filter((name) => name === CONTROL),
   ],
   figures: ({ rate }) => [
-    {
-      name: "cpu",
-      label: "CPU of all nodes and Redis for each delivery",
-      unit: "µs",
-      better: "less",
-      charted: true,
-    },
-    {
-      name: "p50",
-      label: `half arrive within, at ${rate} publications a second`,
-      unit: "ms",
-      better: "less",
-      charted: false,
-    },
-    { name: "p99", label: "99 of 100 within", unit: "ms", better: "less", charted: false },
+    { name: "cpu", label: "CPU per delivery, Redis included", unit: "µs" },
+    { name: "p50", label: `p50 latency at ${rate} publications/s`, unit: "ms" },
+    { name: "p99", label: "p99 latency", unit: "ms" },
   ],
-  run: (target, { subscribers, processes, seconds, slices, rate, quick }) =>
-    Stage.play(target, processes, async function* (stage) {
-      await stage.enter(0, subscribers, false);
-      await stage.warmPublishing(quick);
-      const plan = { lanes: IN_FLIGHT, receivers: subscribers };
-      const phase = yield* stage.publishInTurns(plan, seconds, slices);
-      const slow = yield* stage.publishInTurns({ ...plan, rate }, seconds, slices);
+  run: (target, options) =>
+    runTarget(target, options, async function* (run) {
+      const { subscribers, rate } = options;
+      await run.open(0, subscribers);
+      await run.warmUp();
+      const plan = { inFlight: IN_FLIGHT, receivers: subscribers };
+      const phase = yield* run.publishInTurns(plan);
+      const paced = yield* run.publishInTurns({ ...plan, rate });
       return {
         values: {
           cpu: phase.cpuUs / phase.received,
-          p50: slow.latency.quantile(0.5) / 1e3,
-          p99: slow.latency.quantile(0.99) / 1e3,
+          p50: paced.latency.quantile(0.5) / 1e3,
+          p99: paced.latency.quantile(0.99) / 1e3,
         },
-        expected: phase.expected + slow.expected,
-        received: phase.received + slow.received,
+        expected: phase.expected + paced.expected,
+        received: phase.received + paced.received,
         serverCores: phase.serverCores,
       };
     }),

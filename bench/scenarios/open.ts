@@ -1,54 +1,43 @@
-// Opening connections: what a crowd that comes (back) at once costs.
-// Baton's clients register first; the other targets have no registration, so there both figures are one.
-import { type Spent, Stage } from "../stage";
-import type { Scenario } from "./scenario";
+// Opening connections: what many clients that connect at once cost.
+// Baton's clients register first; the other targets have no registration, so both of their figures are the same.
+import type { Scenario } from "../run/scenario";
+import { type Cost, runTarget } from "../run/target-run";
 
+/** Connections that are opened and closed before the measurement, so that the code is compiled. */
 const WARM_MAX = 1_000;
 
-function add(sum: { cpuUs: number; wallUs: number }, spent: Spent): void {
-  sum.cpuUs += spent.cpuUs;
-  sum.wallUs += spent.wallUs;
+function add(sum: { cpuUs: number; wallUs: number }, cost: Cost): void {
+  sum.cpuUs += cost.cpuUs;
+  sum.wallUs += cost.wallUs;
 }
 
 export const open: Scenario = {
   name: "open",
-  title: ({ connections }) => `Opening connections, ${connections.toLocaleString("en")} of them`,
+  title: ({ connections }) => `Opening ${connections.toLocaleString("en")} connections`,
   figures: () => [
-    {
-      name: "whole",
-      label: "server CPU for each with registration",
-      unit: "µs",
-      better: "less",
-      charted: true,
-    },
-    {
-      name: "connect",
-      label: "server CPU for each connect alone",
-      unit: "µs",
-      better: "less",
-      charted: true,
-    },
-    { name: "rate", label: "opened", unit: "1/s", better: "more", charted: false },
+    { name: "whole", label: "server CPU per connection with registration", unit: "µs" },
+    { name: "connect", label: "server CPU per connect alone", unit: "µs" },
+    { name: "rate", label: "opened", unit: "1/s" },
   ],
-  run: (target, { connections, processes, slices }) =>
-    Stage.play(target, processes, async function* (stage) {
-      const warm = Math.min(WARM_MAX, connections);
+  run: (target, options) =>
+    runTarget(target, options, async function* (run) {
+      const { connections, slices } = options;
       for (let round = 0; round < 2; round++) {
-        await stage.enter(0, warm, false);
-        await stage.empty();
+        await run.open(0, Math.min(WARM_MAX, connections));
+        await run.disconnect();
       }
       const prepared = { cpuUs: 0, wallUs: 0 };
       const connected = { cpuUs: 0, wallUs: 0 };
-      // Whole users in every slice.
+      // A user's two connections are in the same slice.
       const share = 2 * Math.ceil(connections / slices / 2);
       for (let from = 0; from < connections; from += share) {
         yield;
         const to = Math.min(connections, from + share);
-        add(prepared, await stage.prepare(from, to, false));
-        add(connected, await stage.connect());
+        add(prepared, await run.prepare(from, to));
+        add(connected, await run.connect());
       }
-      // Only a connection that a publication reaches is open.
-      const phase = await stage.publish({ lanes: 1, receivers: connections, count: 1 });
+      // A connection counts as open only if a publication reaches it.
+      const phase = await run.publish({ inFlight: 1, receivers: connections, count: 1 });
       const registers = target.registration !== undefined;
       const cpuUs = connected.cpuUs + (registers ? prepared.cpuUs : 0);
       const wallUs = connected.wallUs + (registers ? prepared.wallUs : 0);

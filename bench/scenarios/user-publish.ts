@@ -1,51 +1,45 @@
-// Publishing to one user among many: must cost the same, however many others are connected.
-// Sixteen users spread over all are published to, one from each lane; nobody else may get anything.
-import { Stage } from "../stage";
+// Publishing to one user among many: it must cost the same however many others are connected.
+// Sixteen users spread over all are published to, each by a sender of its own; nobody else may receive anything.
+import type { Scenario } from "../run/scenario";
+import { runTarget } from "../run/target-run";
 import { CONNECTIONS_PER_USER, userOf } from "../targets/target";
-import type { Scenario } from "./scenario";
 
 const FEW = 100;
-const LANES = 16;
+const IN_FLIGHT = 16;
 
-/** One user for each lane, spread over the users of this many connections. */
+/** A user for each sender, spread over the users of this many connections. */
 function spreadUsers(connections: number): number[] {
   const last = userOf(connections - 1);
-  return Array.from({ length: LANES }, (_, lane) => 1 + Math.floor((lane * last) / LANES));
+  return Array.from({ length: IN_FLIGHT }, (_, i) => 1 + Math.floor((i * last) / IN_FLIGHT));
 }
 
 export const userPublish: Scenario = {
   name: "user-publish",
-  title: () => `Publish to one user with ${CONNECTIONS_PER_USER} connections, ${LANES} in flight`,
+  title: () =>
+    `Publishing to one user with ${CONNECTIONS_PER_USER} connections, ${IN_FLIGHT} in flight`,
   figures: ({ connections }) => [
-    {
-      name: "few",
-      label: `server CPU for each, ${FEW} connected`,
-      unit: "µs",
-      better: "less",
-      charted: true,
-    },
+    { name: "few", label: `server CPU per publication, ${FEW} connected`, unit: "µs" },
     {
       name: "many",
-      label: `server CPU for each, ${connections.toLocaleString("en")} connected`,
+      label: `server CPU per publication, ${connections.toLocaleString("en")} connected`,
       unit: "µs",
-      better: "less",
-      charted: true,
     },
-    { name: "growth", label: "many / few", unit: "×", better: "less", charted: false },
+    { name: "growth", label: "many / few", unit: "×" },
   ],
-  run: (target, { connections, processes, seconds, slices, quick }) =>
-    Stage.play(target, processes, async function* (stage) {
+  run: (target, options) =>
+    runTarget(target, options, async function* (run) {
+      const { connections, seconds } = options;
       const measure = async function* (connected: number) {
         const users = spreadUsers(connected);
-        const plan = { lanes: LANES, users, receivers: CONNECTIONS_PER_USER };
-        await stage.publish({ ...plan, seconds: seconds / 2 });
-        return yield* stage.publishInTurns(plan, seconds, slices);
+        const plan = { inFlight: IN_FLIGHT, users, receivers: CONNECTIONS_PER_USER };
+        await run.publish({ ...plan, seconds: seconds / 2 });
+        return yield* run.publishInTurns(plan);
       };
-      await stage.enter(0, FEW, true);
-      await stage.warmPublishing(quick);
+      await run.open(0, FEW, "user");
+      await run.warmUp();
       const few = yield* measure(FEW);
       yield;
-      await stage.enter(FEW, connections, true);
+      await run.open(FEW, connections, "user");
       const many = yield* measure(connections);
       const fewCpu = few.cpuUs / few.publications;
       const manyCpu = many.cpuUs / many.publications;

@@ -1,16 +1,18 @@
-// Several processes that share the port: what a delivery costs over all of them, how evenly the kernel spreads
-// connections, and how much later a publication arrives for going through the supervisor.
+// Several processes that share the port: what a delivery costs over all of them, how evenly the kernel distributes
+// the connections, and how much later a publication arrives because it goes through the supervisor.
 import { openFilesOf } from "../measure/usage";
-import { Stage } from "../stage";
+import type { Scenario } from "../run/scenario";
+import { runTarget } from "../run/target-run";
 import { CONTROL } from "../targets";
-import type { Scenario } from "./scenario";
 
 const IN_FLIGHT = 16;
-/** Before the measured work, dropped: many publications to few, in which each process compiles what it runs. */
-const WARM_S = 6;
+/** Before the measurement: many publications to few subscribers, in which each process compiles what it runs. */
+const WARM_SECONDS = 6;
 const WARM_SUBSCRIBERS = 40;
-/** Phases as long as that are steadier: they end with a wave that is not full, and there are more processes to disturb. */
-const TIMES = 3;
+const QUICK_WARM_SECONDS = 0.2;
+/** Longer phases are steadier here: each ends with a batch that is not full, and there are more processes to disturb. */
+const PHASE_FACTOR = 3;
+const PACED_IN_FLIGHT = 8;
 
 export const workers: Scenario = {
   name: "workers",
@@ -21,51 +23,35 @@ export const workers: Scenario = {
     ...asked.filter((name) => name === CONTROL),
   ],
   figures: ({ rate }) => [
-    {
-      name: "cpu",
-      label: "CPU of all processes for each delivery",
-      unit: "µs",
-      better: "less",
-      charted: true,
-    },
-    {
-      name: "evenness",
-      label: "connections of the fullest process / the emptiest",
-      unit: "",
-      better: "less",
-      charted: false,
-    },
-    {
-      name: "p50",
-      label: `half arrive within, at ${rate} publications a second`,
-      unit: "ms",
-      better: "less",
-      charted: false,
-    },
+    { name: "cpu", label: "CPU of all processes per delivery", unit: "µs" },
+    { name: "evenness", label: "most / fewest connections of a process", unit: "" },
+    { name: "p50", label: `p50 latency at ${rate} publications/s`, unit: "ms" },
   ],
-  run: (target, { subscribers, processes, seconds, slices, rate, quick }) =>
-    Stage.play(target, processes, async function* (stage) {
-      const before = openFilesOf(stage.pid);
-      await stage.enter(0, WARM_SUBSCRIBERS, false);
-      await stage.warmPublishing(quick);
-      const warming = { lanes: IN_FLIGHT, receivers: WARM_SUBSCRIBERS };
-      await stage.publish({ ...warming, seconds: quick ? 0.2 : WARM_S });
-      await stage.enter(WARM_SUBSCRIBERS, subscribers, false);
-      const held = openFilesOf(stage.pid)
-        .map((files, i) => files - (before[i] ?? 0))
-        .slice(before.length > 1 ? 1 : 0);
-      const plan = { lanes: IN_FLIGHT, receivers: subscribers };
-      await stage.publish({ ...plan, seconds: quick ? 0.2 : 1 });
-      const phase = yield* stage.publishInTurns(plan, TIMES * seconds, slices);
-      const slow = await stage.publish({ lanes: 8, receivers: subscribers, rate, seconds });
+  run: (target, options) =>
+    runTarget(target, options, async function* (run) {
+      const { subscribers, seconds, rate, quick } = options;
+      const filesBefore = openFilesOf(run.pid);
+      await run.open(0, WARM_SUBSCRIBERS);
+      await run.warmUp();
+      const warming = { inFlight: IN_FLIGHT, receivers: WARM_SUBSCRIBERS };
+      await run.publish({ ...warming, seconds: quick ? QUICK_WARM_SECONDS : WARM_SECONDS });
+      await run.open(WARM_SUBSCRIBERS, subscribers);
+      // With workers, the first process is the supervisor, which has no connections.
+      const connections = openFilesOf(run.pid)
+        .map((files, i) => files - (filesBefore[i] ?? 0))
+        .slice(filesBefore.length > 1 ? 1 : 0);
+      const plan = { inFlight: IN_FLIGHT, receivers: subscribers };
+      await run.publish({ ...plan, seconds: quick ? QUICK_WARM_SECONDS : 1 });
+      const phase = yield* run.publishInTurns({ ...plan, seconds: PHASE_FACTOR * seconds });
+      const paced = await run.publish({ ...plan, inFlight: PACED_IN_FLIGHT, rate, seconds });
       return {
         values: {
           cpu: phase.cpuUs / phase.received,
-          evenness: Math.max(...held) / Math.max(1, Math.min(...held)),
-          p50: slow.latency.quantile(0.5) / 1e3,
+          evenness: Math.max(...connections) / Math.max(1, Math.min(...connections)),
+          p50: paced.latency.quantile(0.5) / 1e3,
         },
-        expected: phase.expected + slow.expected,
-        received: phase.received + slow.received,
+        expected: phase.expected + paced.expected,
+        received: phase.received + paced.received,
         serverCores: phase.serverCores,
       };
     }),

@@ -1,5 +1,5 @@
-// Baton itself, from src/main.ts with its default settings.
-// Only what the bench needs is set: the port, and a log level that leaves no line for each request.
+// Baton itself, started from src/main.ts with its default settings, in which history is on.
+// The bench sets only what it needs: the port, and a log level that writes no line for each request.
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PLAIN, type Target, TOPIC } from "./target";
@@ -10,31 +10,31 @@ const addressIn = (field: string) => (answer: string) => {
   return path;
 };
 
+const registration = {
+  path: "/register",
+  body: (user: number) => JSON.stringify({ user_id: user }),
+  addressIn: addressIn("url"),
+};
+
 export const baton: Target = {
   name: "baton",
   title: "Baton",
-  about: "src/main.ts with its default settings, history on",
   command: ["bun", join(import.meta.dir, "../../src/main.ts")],
   env: { HOST: "127.0.0.1", BATON_LOG_LEVEL: "warn" },
   wire: PLAIN,
   path: () => {
-    throw new Error("Baton gives the path of each connection");
+    throw new Error("Baton assigns the path of each connection when it registers");
   },
-  registration: {
-    path: "/register",
-    body: (user) => JSON.stringify({ user_id: user }),
-    addressIn: addressIn("url"),
-  },
+  registration,
 };
 
 const topics = [TOPIC];
 
-/** The same with envelopes and positions; a connection is open when its first command was answered. */
+/** Publications in envelopes with their positions. A connection is open once its first command is answered. */
 export const batonJson: Target = {
   ...baton,
   name: "baton-json",
   title: "Baton, ?format=json",
-  about: "the same, publications in envelopes with their positions",
   wire: {
     before: `{"topic":"${TOPIC}","data":"`,
     after: [31, 48],
@@ -47,40 +47,35 @@ export const batonJson: Target = {
       const reply = /^\{"topics":\{"\w+":(\{.*\})\}\}$/.exec(text)?.[1];
       if (reply === undefined) throw new Error(`an unexpected text: ${text.slice(0, 100)}`);
       const { offset, epoch, recovered } = JSON.parse(reply);
-      if (recovered === false) throw new Error("what was missed was not recovered");
-      // Who comes back is told where the topic is; the others still begin where they were.
+      if (recovered === false)
+        throw new Error("the publications that were missed are not recovered");
+      // A client that recovers gets the topic's newest position; the clients after it must still start at the old one.
       if (recovered === true) return { opened: true };
       return { opened: true, position: JSON.stringify({ offset, epoch }) };
     },
   },
   registration: {
-    path: "/register",
+    ...registration,
     body: (user) => JSON.stringify({ user_id: user, topics: [] }),
     addressIn: (answer) => `${addressIn("url")(answer)}?format=json`,
   },
 };
 
-/** The same over Server-Sent Events. */
+/** Server-Sent Events, for EventSource. */
 export const batonSse: Target = {
   ...baton,
   name: "baton-sse",
   title: "Baton, Server-Sent Events",
-  about: "the same, for EventSource",
   wire: { before: "\ndata: ", after: [0, 0], openWithUpgrade: true, events: true },
-  registration: {
-    path: "/register",
-    body: (user) => JSON.stringify({ user_id: user }),
-    addressIn: addressIn("sse"),
-  },
+  registration: { ...registration, addressIn: addressIn("sse") },
 };
 
-/** The same for the Centrifuge SDKs; its topic keeps history and knows who is there. */
+/** The protocol of the Centrifuge SDKs; the topic keeps history and has presence. */
 export const batonCentrifuge: Target = {
   name: "baton-centrifuge",
   title: "Baton, Centrifuge protocol",
-  about: "the same, as the Centrifuge SDKs connect, presence on",
   command: baton.command,
-  env: { ...baton.env, BATON_TOPICS_FILE: join(import.meta.dir, "presence.json") },
+  env: { ...baton.env, BATON_TOPICS_FILE: join(import.meta.dir, "servers/presence.json") },
   wire: {
     before: `{"push":{"channel":"${TOPIC}","pub":{"data":"`,
     after: [15, 22],
@@ -96,43 +91,39 @@ export const batonCentrifuge: Target = {
   path: () => "/connection/websocket",
 };
 
-/** The same over several processes, which share the port. */
-function workers(count: number): Target {
+/** Several worker processes that share the port. */
+function withWorkers(count: number): Target {
   return {
     ...baton,
     name: `baton-${count}`,
     title: `Baton, ${count} workers`,
-    about: `the same with BATON_WORKERS=${count}`,
     env: { ...baton.env, BATON_WORKERS: String(count) },
     countsPart: true,
   };
 }
 
-export const batonTwo = workers(2);
-export const batonFour = workers(4);
+export const batonTwoWorkers = withWorkers(2);
+export const batonFourWorkers = withWorkers(4);
 
-/** The same with its history in a file. */
+/** The SQLite engine: every publication is on the disk before it is answered. */
 export const batonSqlite: Target = {
   ...baton,
   name: "baton-sqlite",
   title: "Baton, sqlite",
-  about: "the same, every publication on the disk before it is answered",
   env: { ...baton.env, BATON_ENGINE: `sqlite:${join(tmpdir(), `baton-bench-${process.pid}.db`)}` },
 };
 
-/** Nodes joined by a Redis server, whose CPU time counts as theirs. */
-function nodes(count: number): Target {
-  const who = count === 1 ? "one node" : `${count} nodes`;
+/** Nodes joined by a redis-server 7 without persistence; its CPU time counts as theirs. */
+function overRedis(count: number): Target {
   return {
     ...baton,
     name: count === 1 ? "baton-redis" : "baton-nodes",
-    title: `Baton, ${who} over Redis`,
-    about: `${who} with BATON_ENGINE=redis://…, and redis-server 7 without persistence`,
-    command: ["bun", join(import.meta.dir, "redis.server.ts"), String(count)],
+    title: `Baton, ${count === 1 ? "one node" : `${count} nodes`} over Redis`,
+    command: ["bun", join(import.meta.dir, "servers/baton-over-redis.ts"), String(count)],
     nodes: count,
     countsPart: true,
   };
 }
 
-export const batonRedis = nodes(1);
-export const batonNodes = nodes(2);
+export const batonRedis = overRedis(1);
+export const batonTwoNodes = overRedis(2);

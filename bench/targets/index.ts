@@ -2,39 +2,40 @@
 import {
   baton,
   batonCentrifuge,
-  batonFour,
+  batonFourWorkers,
   batonJson,
-  batonNodes,
   batonRedis,
   batonSqlite,
   batonSse,
-  batonTwo,
+  batonTwoNodes,
+  batonTwoWorkers,
 } from "./baton";
 import { control } from "./control";
 import { socketIo } from "./socket-io";
 import type { Target } from "./target";
 import { wsLoop } from "./ws-loop";
 
+/** The targets that the command line offers. */
 export const TARGETS: readonly Target[] = [baton, control, wsLoop, socketIo];
 
-/** Other wires of Baton, and more processes, for the scenarios that name them. */
-const MORE: readonly Target[] = [
+/** Baton with other protocols, engines and numbers of processes, for the scenarios that name them. */
+const VARIANTS: readonly Target[] = [
   batonJson,
   batonCentrifuge,
   batonSse,
-  batonTwo,
-  batonFour,
+  batonTwoWorkers,
+  batonFourWorkers,
   batonSqlite,
   batonRedis,
-  batonNodes,
+  batonTwoNodes,
 ];
 
-/** The target that all others are compared with. */
+/** The name of the target that all others are compared with. */
 export const CONTROL = control.name;
 
 /** The target of that name; throws for a name that is not in the list. */
 export function targetNamed(name: string): Target {
-  const target = [...TARGETS, ...MORE].find((each) => each.name === name);
+  const target = [...TARGETS, ...VARIANTS].find((each) => each.name === name);
   if (target === undefined) throw new Error(`no target is named ${name}`);
   return target;
 }

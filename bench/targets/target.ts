@@ -1,28 +1,18 @@
 // What a target is to the bench: how it starts, how a connection opens, how a publication is sent.
-// An adapter is data and small pure functions: both the bench and the load processes use it.
+// An adapter is data and small pure functions, because both the bench and the load processes use it.
 
-/** Connections to open on one server: numbers from..to-1, two for each user. */
-export interface Crowd {
-  readonly target: string;
-  readonly port: number;
-  readonly from: number;
-  readonly to: number;
-  /** Whether publications will go to single users, so that a connection must say whose it is. */
-  readonly users: boolean;
-}
-
-/** How messages travel in the text frames of a target. */
+/** How messages travel in the frames of a target. */
 export interface Wire {
-  /** What stands in a frame before the message, and how many bytes after it at least and at most. */
+  /** What a frame has before the message, and how many bytes it has after it, at least and at most. */
   readonly before: string;
-  readonly after: readonly [least: number, most: number];
-  /** Server-Sent Events in place of a WebSocket: the message stands after `before` wherever that stands. */
+  readonly after: readonly [min: number, max: number];
+  /** The connection is a stream of Server-Sent Events, not a WebSocket; the message follows each `before` in it. */
   readonly events?: boolean;
-  /** The first text to the server, which `read` then answers as opened; `position` is what a reply told before. */
+  /** The first text that the client sends, given the newest position that a reply contained; `read` recognizes the reply. */
   readonly greeting?: (position: string | undefined) => string;
-  /** Whether a connection is open with its upgrade, or when `read` says so. */
+  /** A connection is open once it is upgraded; otherwise once `read` says so. */
   readonly openWithUpgrade: boolean;
-  /** What a frame that carries no message means. */
+  /** What a frame without a message means. */
   readonly read?: (text: string) => {
     readonly opened?: boolean;
     readonly answer?: string;
@@ -30,26 +20,39 @@ export interface Wire {
   };
 }
 
+/** For targets that assign addresses: what to POST, and where the path is in the answer. */
+export interface Registration {
+  readonly path: string;
+  readonly body: (user: number) => string;
+  readonly addressIn: (answer: string) => string;
+}
+
 export interface Target {
   readonly name: string;
   readonly title: string;
-  readonly about: string;
-  /** The command that serves on 127.0.0.1:PORT, and its own environment variables beside PORT. */
+  /** The command that serves on 127.0.0.1:PORT, and the environment variables it gets in addition to PORT. */
   readonly command: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly wire: Wire;
-  /** Whether an answer to a publication counts the deliveries of one of several processes alone. */
+  /** The answer to a publication counts the deliveries of only one of several processes. */
   readonly countsPart?: boolean;
-  /** How many nodes it has, at its port and those after it, which share out the connections; 1 if not set. */
+  /** The number of nodes, at the port and those after it, that share the connections; 1 if not set. */
   readonly nodes?: number;
-  /** Path to upgrade at; not used where there is a registration. */
+  /** The path to connect to; not used if there is a registration. */
   readonly path: (user: number | undefined) => string;
-  /** For targets that give out addresses: what to POST, and the path in the answer. */
-  readonly registration?: {
-    readonly path: string;
-    readonly body: (user: number) => string;
-    readonly addressIn: (answer: string) => string;
-  };
+  readonly registration?: Registration;
+}
+
+/** Whether a connection says whose it is, which only publications to single users need. */
+export type Identity = "anonymous" | "user";
+
+/** Connections to one server: numbers from..to-1, CONNECTIONS_PER_USER for each user. */
+export interface ConnectionRange {
+  readonly target: string;
+  readonly port: number;
+  readonly from: number;
+  readonly to: number;
+  readonly identity: Identity;
 }
 
 /** Connections of one user in every scenario. */
@@ -64,7 +67,7 @@ export function userOf(connection: number): number {
 export const TOPIC = "tech";
 
 /** The body of POST /publish, which all targets share. */
-export function publishBody(topic: string, message: string, user: number | undefined): string {
+export function publishBody(topic: string, message: string, user?: number): string {
   return JSON.stringify({ topic, message, ...(user === undefined ? {} : { user_id: user }) });
 }
 

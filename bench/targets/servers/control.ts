@@ -1,6 +1,6 @@
-// The control's server: bare Bun.serve and native publish. Nothing may be added to it:
-// what it costs is what Bun costs.
-import { TOPIC } from "./target";
+// The server of the control: bare Bun.serve and native publish.
+// Nothing may be added to it: what it costs is what Bun costs.
+import { TOPIC } from "../target";
 
 interface Publication {
   readonly topic: string;
@@ -18,7 +18,7 @@ const server = Bun.serve<{ readonly user: string | null }>({
       const at = request.url.indexOf("?user=");
       const user = at < 0 ? null : request.url.slice(at + 6);
       if (server.upgrade(request, { data: { user } })) return undefined;
-      return new Response("a WebSocket upgrade is needed", { status: 426 });
+      return new Response("This path needs a WebSocket upgrade.", { status: 426 });
     },
     "/publish": {
       POST: async (request: Request) => {

@@ -1,8 +1,8 @@
-// Counts of durations in log-linear buckets: 64 for each power of two, so at most 1.6% wide.
-// Plain numbers, so that a histogram can travel between processes and be added to another.
+// Counts of durations in log-linear buckets: 64 for each power of two, so a bucket is at most 1.6% wide.
+// The counts are plain numbers, so that a histogram can be sent to another process and added to its own.
 
 const BUCKETS = 27 * 64;
-const LARGEST = 2 ** 31 - 1;
+const DURATION_MAX_US = 2 ** 31 - 1;
 
 export class Histogram {
   readonly counts: number[];
@@ -11,9 +11,9 @@ export class Histogram {
     this.counts = counts === undefined ? new Array<number>(BUCKETS).fill(0) : [...counts];
   }
 
-  /** Counts one duration in whole microseconds; below 0 counts as 0, beyond 35 minutes as that. */
+  /** Counts one duration in whole microseconds. A negative one counts as 0, one over 35 minutes as 35 minutes. */
   add(us: number): void {
-    const value = us <= 0 ? 0 : us > LARGEST ? LARGEST : us | 0;
+    const value = us <= 0 ? 0 : us > DURATION_MAX_US ? DURATION_MAX_US : us | 0;
     let index = value;
     if (value >= 64) {
       const shift = 25 - Math.clz32(value);
@@ -32,7 +32,7 @@ export class Histogram {
     return this.counts.reduce((sum, count) => sum + count, 0);
   }
 
-  /** The duration in microseconds (upper edge of its bucket) that `share` (0..1) do not exceed. */
+  /** The duration in microseconds that a `share` (0 to 1) of all do not exceed: the upper edge of its bucket. */
   quantile(share: number): number {
     const rank = Math.max(1, Math.ceil(this.total * share));
     let seen = 0;

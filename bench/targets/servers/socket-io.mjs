@@ -1,5 +1,5 @@
 // The server of the socket.io target: a socket.io room for each topic and for each user.
-// Run by Node.
+// It runs on Node.
 import { Server } from "socket.io";
 import { publicationServer } from "./publications.mjs";
 

@@ -1,5 +1,5 @@
-// Every process that the bench starts, so that none is left behind, however the bench ends.
-// Nothing else in bench/ may call Bun.spawn.
+// Every process that the bench starts, so that none outlives the bench, however that ends.
+// Nothing else in the bench's own process may call Bun.spawn for a process that keeps running.
 import type { SpawnOptions, Subprocess } from "bun";
 
 const running = new Set<Subprocess>();
@@ -7,10 +7,10 @@ let ending = false;
 
 type Settings = Pick<
   SpawnOptions.OptionsObject<"ignore", "ignore" | Bun.BunFile, "ignore" | "inherit" | Bun.BunFile>,
-  "cwd" | "env" | "ipc" | "serialization" | "stdin" | "stdout" | "stderr"
+  "cwd" | "env" | "ipc" | "stdin" | "stdout" | "stderr"
 >;
 
-/** Starts a process that will be ended with the bench at the latest. Throws once that has begun. */
+/** Starts a process that ends with the bench at the latest. Throws once the bench is ending. */
 export function startChild(command: readonly string[], settings: Settings): Subprocess {
   if (ending) throw new Error("the bench is ending");
   const child = Bun.spawn([...command], settings);
@@ -19,18 +19,18 @@ export function startChild(command: readonly string[], settings: Settings): Subp
   return child;
 }
 
-/** Ends a process at once and waits until the kernel has it cleaned up. */
+/** Kills a process and waits until the kernel has cleaned it up. */
 export async function endChild(child: Subprocess): Promise<void> {
   child.kill("SIGKILL");
   await child.exited;
 }
 
-/** Whether the bench is ending: what fails from then on fails because of that. */
+/** Whether the bench is ending: whatever fails from then on fails because of that. */
 export function isEnding(): boolean {
   return ending;
 }
 
-/** Ends all that still run, and lets nothing start any more. */
+/** Kills all processes that still run, and lets no new one start. */
 export async function endAllChildren(): Promise<void> {
   ending = true;
   await Promise.all([...running].map(endChild));

@@ -1,19 +1,19 @@
-// One target's server process: started on a free port, ready when /health answers, ended by force.
-// What it prints is kept in a file and shown only if it fails.
+// One target's server process: started on a free port, ready when /health answers, ended by SIGKILL.
+// What it prints goes to a file, and is shown only if it fails.
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
-import { endChild, startChild } from "./children";
-import type { Target } from "./targets/target";
+import type { Target } from "../targets/target";
+import { endChild, startChild } from "./child-processes";
 
-const READY_MS = 15_000;
-const LOG_CHARACTERS = 600;
+const READY_TIMEOUT_MS = 15_000;
+const OUTPUT_CHARACTERS_MAX = 600;
 
 const folder = mkdtempSync(join(tmpdir(), "baton-bench-"));
 process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
 
-/** A port that nobody listens on, below those that the kernel gives to outgoing connections. */
+/** A port that nobody listens on, below those that the kernel assigns to outgoing connections. */
 function freePort(): number {
   for (let attempt = 0; attempt < 100; attempt++) {
     const port = 20_000 + Math.floor(Math.random() * 12_000);
@@ -21,13 +21,13 @@ function freePort(): number {
       Bun.listen({ hostname: "127.0.0.1", port, socket: { data() {} } }).stop(true);
       return port;
     } catch {
-      // Taken: try another.
+      // The port is taken: try another.
     }
   }
   throw new Error("no free port between 20000 and 32000");
 }
 
-/** The environment without what would change a target's settings from outside. */
+/** The environment without anything that would change a target's settings. */
 function cleanEnvironment(): Record<string, string | undefined> {
   const kept = Object.entries(process.env).filter(
     ([name]) => !name.startsWith("BATON_") && !name.startsWith("BUN_") && name !== "NODE_OPTIONS",
@@ -48,12 +48,12 @@ export class Server {
     this.#log = log;
   }
 
-  /** Starts the target; done when it answers. Throws with the end of its output if it does not. */
+  /** Starts the target and waits until it answers. Throws with the end of its output if it does not. */
   static async start(target: Target): Promise<Server> {
     const port = freePort();
     const log = join(folder, `${target.name}-${port}.log`);
     const child = startChild(target.command, {
-      cwd: join(import.meta.dir, ".."),
+      cwd: join(import.meta.dir, "../.."),
       env: { ...cleanEnvironment(), ...target.env, PORT: String(port) },
       stdin: "ignore",
       stdout: Bun.file(log),
@@ -73,7 +73,7 @@ export class Server {
   output(): string {
     try {
       const text = readFileSync(this.#log, "utf8");
-      return text.trim().slice(-LOG_CHARACTERS).replaceAll("\n", " | ");
+      return text.trim().slice(-OUTPUT_CHARACTERS_MAX).replaceAll("\n", " | ");
     } catch {
       return "";
     }
@@ -85,7 +85,7 @@ export class Server {
   }
 
   async #ready(): Promise<void> {
-    const deadline = performance.now() + READY_MS;
+    const deadline = performance.now() + READY_TIMEOUT_MS;
     while (performance.now() < deadline) {
       if (this.#child.exitCode !== null) {
         throw new Error(`the server ended with ${this.#child.exitCode}: ${this.output()}`);
@@ -94,6 +94,8 @@ export class Server {
       if (answer?.ok === true) return;
       await Bun.sleep(20);
     }
-    throw new Error(`the server did not answer /health in ${READY_MS} ms: ${this.output()}`);
+    throw new Error(
+      `the server did not answer /health within ${READY_TIMEOUT_MS} ms: ${this.output()}`,
+    );
   }
 }

@@ -1,12 +1,13 @@
-// A Redis server of its own and so many Baton nodes on it, at PORT and the ports after it. All end with this process.
+// A Redis server of its own and a number of Baton nodes on it, at PORT and the ports after it.
+// All of them end with this process, however it ends.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 const count = Number(process.argv[2] ?? "1");
 const port = Number(process.env.PORT);
-// Linux ends them when we die, however that happens.
-const WITH_US = ["setpriv", "--pdeathsig", "KILL"];
+// The kernel kills the command when this process dies.
+const DIE_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL"];
 
 const folder = mkdtempSync(join(tmpdir(), "baton-bench-redis-"));
 process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
@@ -16,13 +17,13 @@ if (Bun.which("redis-server") === null) {
 }
 const redis = Bun.spawn(
   [
-    ...[...WITH_US, "redis-server", "--port", String(redisPort), "--bind", "127.0.0.1"],
+    ...[...DIE_WITH_PARENT, "redis-server", "--port", String(redisPort), "--bind", "127.0.0.1"],
     ...["--dir", folder, "--save", "", "--appendonly", "no"],
   ],
   { stdin: "ignore", stdout: "ignore", stderr: "inherit" },
 );
 const nodes = Array.from({ length: count }, (_, i) =>
-  Bun.spawn([...WITH_US, "bun", join(import.meta.dir, "../../src/main.ts")], {
+  Bun.spawn([...DIE_WITH_PARENT, "bun", join(import.meta.dir, "../../../src/main.ts")], {
     env: {
       ...process.env,
       PORT: String(port + i),

@@ -1,16 +1,30 @@
-// WebSocket frames as a client sees them: reads a server's frames, writes masked ones.
-// Reads from whatever bytes came, without copying; what is no whole frame yet is left to the caller.
+// The client's side of WebSocket: the handshake, reading a server's frames, writing masked ones.
+// Frames are read in place, without copying; the caller keeps the bytes of an incomplete one.
 
 export const TEXT = 1;
 export const CLOSE = 8;
 export const PING = 9;
 export const PONG = 10;
 
+// RFC 6455 asks for a random key; a fixed one has a fixed answer, which is as good a check.
+const KEY = "dGhlIHNhbXBsZSBub25jZQ==";
+const ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
+/** The headers of the handshake, with the empty line that ends the request. */
+export const UPGRADE_HEADERS =
+  `Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: ${KEY}\r\n` +
+  "Sec-WebSocket-Version: 13\r\n\r\n";
+
+/** Whether the answer to the handshake accepts it. */
+export function isUpgraded(answer: string): boolean {
+  return answer.startsWith("HTTP/1.1 101 ") && answer.includes(ACCEPT);
+}
+
 /** Takes one whole frame; its payload is bytes[start..end). */
-export type TakeFrame = (opcode: number, bytes: Uint8Array, start: number, end: number) => void;
+type TakeFrame = (opcode: number, bytes: Uint8Array, start: number, end: number) => void;
 
 /**
- * Gives every whole frame in `bytes` from `at` on to `take`; the answer is where the rest starts.
+ * Passes every whole frame in `bytes` from `at` on to `take`, and returns where the incomplete rest starts.
  * Throws on a masked, compressed or split frame, or one over 4 GiB: no target sends these.
  */
 export function readFrames(bytes: Uint8Array, at: number, take: TakeFrame): number {
@@ -39,9 +53,9 @@ export function readFrames(bytes: Uint8Array, at: number, take: TakeFrame): numb
   return offset;
 }
 
-/** A frame to the server, at most 125 bytes of payload; masked with zeros, which RFC 6455 allows. */
+/** A frame to the server with at most 125 bytes of payload, masked with zeros, which RFC 6455 allows. */
 export function clientFrame(opcode: number, payload: Uint8Array): Uint8Array {
-  if (payload.length > 125) throw new Error("the load client sends small frames only");
+  if (payload.length > 125) throw new Error("the load client sends only small frames");
   const frame = new Uint8Array(6 + payload.length);
   frame[0] = 0x80 | opcode;
   frame[1] = 0x80 | payload.length;

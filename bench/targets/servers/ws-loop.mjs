@@ -1,5 +1,5 @@
 // The server of the `ws` target: sockets in a Map by topic and by user, and a loop that sends.
-// Run by Node.
+// It runs on Node.
 import { WebSocketServer } from "ws";
 import { publicationServer } from "./publications.mjs";
 

@@ -1,9 +1,9 @@
-// POST /publish and GET /health for the targets that Node runs.
-// Plain JavaScript, because Node 20 does not read TypeScript.
+// POST /publish and GET /health, for the targets that run on Node.
+// Plain JavaScript, because Node 20 cannot run TypeScript.
 import { createServer } from "node:http";
 
 /**
- * An HTTP server for one target; `publish` gives the count of connections that it sent to.
+ * An HTTP server for one target. `publish` returns the number of connections it sent to.
  * @param {(publication: { topic: string, message: string, user_id?: number }) => number} publish
  */
 export function publicationServer(publish) {

@@ -1,0 +1,87 @@
+// `bun run bench`: runs every scenario on every target, and writes the table, the JSON and the chart.
+// The exit code is 0 only if every connection received exactly what it should have in every run.
+import { join } from "node:path";
+import { describeMachine } from "./measure/machine";
+import { helpText, OptionError, readOptions, resultName } from "./options";
+import { chartOf } from "./report/chart";
+import { markdownOf } from "./report/markdown";
+import { clearProgress, showNote } from "./report/progress";
+import {
+  allPassed,
+  type OutcomesByScenario,
+  type Results,
+  resultsOf,
+  type TargetOutcomes,
+} from "./report/results";
+import { endAllChildren, isEnding } from "./run/child-processes";
+import type { Options } from "./run/scenario";
+import { runScale } from "./scale/scale";
+import { SCENARIOS } from "./scenarios";
+import { runScenario } from "./turns";
+
+const RESULTS = join(import.meta.dir, "results");
+
+async function bench(options: Options): Promise<boolean> {
+  const machine = describeMachine();
+  const all: OutcomesByScenario = new Map();
+  for (const scenario of SCENARIOS) {
+    if (!options.scenarios.includes(scenario.name)) continue;
+    const byTarget = new Map<string, TargetOutcomes>();
+    all.set(scenario.name, byTarget);
+    await runScenario(scenario, options, byTarget);
+  }
+  clearProgress();
+  const results = resultsOf(all, options, machine);
+  await Bun.write(join(RESULTS, `${options.out}.json`), `${JSON.stringify(results, null, 2)}\n`);
+  await Bun.write(join(RESULTS, `${options.out}.svg`), chartOf(results));
+  process.stdout.write(markdownOf(results));
+  showNote(`written: bench/results/${options.out}.json and .svg`);
+  return allPassed(results);
+}
+
+/** Draws the chart again from results that are there already. */
+async function redraw(name: string): Promise<void> {
+  const results: Results = await Bun.file(join(RESULTS, `${name}.json`)).json();
+  await Bun.write(join(RESULTS, `${name}.svg`), chartOf(results));
+  showNote(`written: bench/results/${name}.svg`);
+}
+
+/** Does what the arguments ask for; returns the exit code. */
+async function run(args: readonly string[]): Promise<number> {
+  const [command, ...rest] = args;
+  if (command === "scale") return (await runScale(rest)) ? 0 : 1;
+  if (command === "chart") {
+    await redraw(resultName("chart", rest[0] ?? ""));
+    return 0;
+  }
+  const options = readOptions(args);
+  if (options === "help") {
+    process.stdout.write(helpText());
+    return 0;
+  }
+  return (await bench(options)) ? 0 : 1;
+}
+
+let signalled: number | undefined;
+
+async function stopBySignal(code: number): Promise<void> {
+  signalled = code;
+  clearProgress();
+  await endAllChildren();
+  process.exit(code);
+}
+
+process.on("SIGHUP", () => void stopBySignal(129));
+process.on("SIGINT", () => void stopBySignal(130));
+process.on("SIGTERM", () => void stopBySignal(143));
+
+try {
+  process.exitCode = await run(process.argv.slice(2));
+} catch (error) {
+  clearProgress();
+  if (!isEnding()) console.error(error instanceof OptionError ? error.message : error);
+  process.exitCode = 1;
+} finally {
+  await endAllChildren();
+}
+process.exit(signalled);
