@@ -9,13 +9,11 @@ import { Streams } from "./edge/transports/streams";
 import { type EngineRow, engineRow } from "./engines";
 import type { EngineOptions } from "./engines/options";
 import type { Log } from "./log";
-import { PROTOCOLS, SESSION_PROTOCOLS, SOCKET_FORMATS, STREAM_FORMATS } from "./protocols";
+import { SESSION_PROTOCOLS, SOCKET_FORMATS, STREAM_FORMATS } from "./protocols";
 import { errorOf, infoJson, publicationJson } from "./protocols/centrifuge/json";
 import type { Engine, EngineEvents, LocalEngine } from "./relay/contracts/engine";
 import { TopicRules } from "./relay/contracts/topic-rules";
 import { Relay } from "./relay/relay";
-import type { Transport } from "./relay/state/connection";
-import { Permissions } from "./relay/topics/permissions";
 import type { Settings } from "./settings/definitions";
 
 /** How long the last close frames may take to leave, beyond the shutdown window. */
@@ -64,20 +62,11 @@ export async function start(
   const sockets = new Sockets(settings, log);
   const { backpressureBytes } = settings;
   const streams = new Streams({ backpressureBytes, log });
-  const streamed = new Set(
-    PROTOCOLS.filter(({ transport }) => transport === "stream").map(({ name }) => name),
-  );
-  const outlet: Transport = {
-    publish(native, frame, except) {
-      const isStreamed = streamed.has(native.slice(0, native.indexOf(":")));
-      (isStreamed ? streams : sockets).publish(native, frame, except);
-    },
-  };
   const relay = new Relay({
     limits: { ...settings, connectionsMax: settings.processConnectionsMax },
     defaultTopics: [...new Set(settings.defaultTopics)],
     engine,
-    outlet,
+    transports: { socket: sockets, stream: streams },
     now,
     newId,
     random: Math.random,
@@ -86,16 +75,16 @@ export async function start(
       const timer = setTimeout(work, ms);
       return () => clearTimeout(timer);
     },
-    authority: new Permissions({ tokens, isOpen, anonymous: settings.anonymous, rules }),
+    access: { tokens, isOpen, anonymous: settings.anonymous },
     rules,
     personalTopics: settings.personalTopics,
     version,
     node,
   });
   await startEngine(engine, {
-    deliver: (publication) => relay.deliver(publication),
-    historyReset: (topic) => relay.lost(topic),
-    registrationRevoked: (id, term) => relay.admission.ended(id, term),
+    deliver: (publication) => relay.delivery.deliver(publication),
+    historyReset: (topic) => relay.historyReset(topic),
+    registrationRevoked: (id, term) => relay.admission.registrationRevoked(id, term),
     messageReceived: (message) => relay.cluster.receive(message),
   });
   const server = await Promise.try(serve, {

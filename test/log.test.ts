@@ -59,8 +59,8 @@ test("I3: no id that opens a connection, no session's secret, no token and no ke
     const { url } = (await relay.post("/register", { user_id: 1 }, headers)).json;
     secrets.push(idOf(url));
     const client = await relay.open(url + format);
-    for (const connection of relay.running.relay.connections()) {
-      relay.running.relay.end(connection, "slow_consumer");
+    for (const connection of relay.running.relay.connections.all()) {
+      relay.running.relay.connections.end(connection, "slow_consumer");
     }
     await client.closed;
   }

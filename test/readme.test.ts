@@ -121,8 +121,8 @@ class Page {
 }
 
 const cutOff = (relay: TestRelay): void => {
-  for (const connection of [...relay.running.relay.connections()]) {
-    relay.running.relay.end(connection, "slow_consumer");
+  for (const connection of [...relay.running.relay.connections.all()]) {
+    relay.running.relay.connections.end(connection, "slow_consumer");
   }
 };
 
@@ -149,7 +149,7 @@ test("the plain client that it shows gets messages, and comes back", async () =>
   cutOff(relay);
   await until("it to be back", isThere);
   expect(await page.take(1)).toEqual(['plain: "live"']);
-  for (const connection of relay.running.relay.connections()) {
+  for (const connection of relay.running.relay.connections.all()) {
     await relay.request("DELETE", `/register/${connection.id}`);
   }
   await until("it to be gone", () => relay.counts.connections === 0);

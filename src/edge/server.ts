@@ -30,7 +30,7 @@ import { KEY } from "./routes/openapi";
 import type { RouteOptions, SessionProtocols } from "./routes/options";
 import { publishAnswer } from "./routes/publish";
 import type { Formats, Sockets } from "./transports/sockets";
-import type { Streams } from "./transports/streams";
+import type { StreamFormats, Streams } from "./transports/streams";
 
 /** Lets every body through Bun, whose own refusal has no body; edge/http/body.ts enforces the bound. */
 const NO_BODY_LIMIT_BYTES = 2 ** 40;
@@ -44,7 +44,7 @@ export interface ServerOptions {
   readonly sockets: Sockets;
   readonly socketFormats: Formats;
   readonly streams: Streams;
-  readonly streamFormats: Formats;
+  readonly streamFormats: StreamFormats;
   readonly sessionProtocols: SessionProtocols;
   readonly apiFormat: ApiFormat;
   /** The name of this relay process, for requests that belong to one of its streams. */

@@ -16,7 +16,7 @@ export async function closeConnections(
   windowMs: number,
   random: () => number,
 ): Promise<void> {
-  const rest = shuffle([...relay.connections()], random);
+  const rest = shuffle([...relay.connections.all()], random);
   const total = rest.length;
   const stepMs = Math.min(STEP_MS_MAX, Math.max(STEP_MS, windowMs / STEPS));
   const begun = performance.now();
@@ -25,7 +25,7 @@ export async function closeConnections(
     const due = elapsed >= windowMs ? total : Math.ceil((total * elapsed) / windowMs);
     while (rest.length > total - due) {
       const connection = rest.pop();
-      if (connection !== undefined) relay.end(connection, "shutdown");
+      if (connection !== undefined) relay.connections.end(connection, "shutdown");
     }
     if (rest.length > 0) await Bun.sleep(stepMs);
   }

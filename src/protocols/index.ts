@@ -6,10 +6,10 @@ import { plain } from "./plain";
 import { sse, sseJson } from "./sse";
 
 /** Those of GET /ws/:id, by the value of `format`; "" when it is not given. */
-export const SOCKET_FORMATS: Formats = { "": plain, json };
+export const SOCKET_FORMATS = { "": plain, json };
 
 /** Those of GET /sse/:id. */
-export const STREAM_FORMATS: Formats = { "": sse, json: sseJson };
+export const STREAM_FORMATS = { "": sse, json: sseJson };
 
 /** Those of clients that say who they are by a command. */
 export const SESSION_PROTOCOLS = {
@@ -17,8 +17,6 @@ export const SESSION_PROTOCOLS = {
   stream: centrifugeStream,
   sse: centrifugeSse,
 };
-
-export type Formats = Readonly<Record<string, Protocol>>;
 
 export const PROTOCOLS: readonly Protocol[] = [
   ...Object.values(SOCKET_FORMATS),

@@ -2,22 +2,25 @@
 // stream. A block's id names the topic it belongs to; a stream of several topics puts those of the others beside it.
 
 import type { SubscribeResult } from "../relay/contracts/commands";
-import { errorBody, Refusal } from "../relay/contracts/errors";
-import type { Protocol } from "../relay/contracts/protocol";
+import { CLOSES, errorBody, Refusal } from "../relay/contracts/errors";
+import type { ResumableProtocol } from "../relay/contracts/protocol";
 import { NO_EPOCH, type Position, type Publication } from "../relay/contracts/publication";
-import { enteredBody, envelope } from "./json";
+import { envelope, subscribedBody } from "./json";
 import { textOf } from "./plain";
 
 /** Data as it is: a carriage return cannot be carried and splits a line, as a line feed does. */
-export const sse: Protocol = stream("sse", textOf);
+export const sse: ResumableProtocol = stream("sse", textOf);
 
 /** Data in the envelope of the JSON protocol: every text arrives as it was. */
-export const sseJson: Protocol = stream("sse-json", envelope);
+export const sseJson: ResumableProtocol = stream("sse-json", envelope);
 
-function stream(name: string, dataOf: (publication: Publication) => string): Protocol {
+function stream(name: string, dataOf: (publication: Publication) => string): ResumableProtocol {
   return {
+    kind: "topics",
+    canResume: true,
     name,
     transport: "stream",
+    closes: CLOSES,
     decode: () => new Refusal("invalid_frame", "A stream takes no frames."),
     encodePublication(publication) {
       const { topic, offset, epoch } = publication;
@@ -37,13 +40,13 @@ function stream(name: string, dataOf: (publication: Publication) => string): Pro
  * The positions from which the stream goes on; EventSource takes a block without data in silence. Only who cannot be
  * given what it missed is told, by an event without a name.
  */
-function encodeSubscribed(entered: readonly SubscribeResult[]): string {
-  const positions = entered.flatMap(({ topic, at }) =>
+function encodeSubscribed(results: readonly SubscribeResult[]): string {
+  const positions = results.flatMap(({ topic, at }) =>
     at === undefined ? [] : [encodePosition(topic, at)],
   );
   const id = positions.length === 0 ? "" : `id: ${positions.join("&")}\n`;
-  const told = entered.some(({ recovered }) => recovered === false);
-  return `${id}${told ? `data: ${enteredBody(entered)}\n` : ""}\n`;
+  const told = results.some(({ recovered }) => recovered === false);
+  return `${id}${told ? `data: ${subscribedBody(results)}\n` : ""}\n`;
 }
 
 // RFC 3986, section 2: the name is percent-encoded, so the marks between the parts are only that.

@@ -1,7 +1,7 @@
 // The wire of the JSON protocol: envelopes, replies and commands with positions.
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { enteredBody, envelope, json } from "../../src/protocols/json";
+import { envelope, json, subscribedBody } from "../../src/protocols/json";
 import type { TopicsCommand } from "../../src/relay/contracts/commands";
 import { Refusal } from "../../src/relay/contracts/errors";
 import { checkTopic } from "../../src/relay/text/checks";
@@ -71,30 +71,30 @@ describe("the reply to a command", () => {
   const top = { epoch: "abcdefgh", offset: 9 };
 
   test("has the newest position of a recovered topic, else that from which the client goes on", () => {
-    expect(enteredBody([{ topic: "a", top, at, recovered: true }])).toBe(
+    expect(subscribedBody([{ topic: "a", top, at, recovered: true }])).toBe(
       '{"topics":{"a":{"offset":9,"epoch":"abcdefgh","recovered":true}}}',
     );
-    expect(enteredBody([{ topic: "a", top, at: top, recovered: false }])).toBe(
+    expect(subscribedBody([{ topic: "a", top, at: top, recovered: false }])).toBe(
       '{"topics":{"a":{"offset":9,"epoch":"abcdefgh","recovered":false}}}',
     );
-    expect(enteredBody([{ topic: "a", top, at }])).toBe(
+    expect(subscribedBody([{ topic: "a", top, at }])).toBe(
       '{"topics":{"a":{"offset":5,"epoch":"abcdefgh"}}}',
     );
   });
 
   test("has no position where the topic keeps no history, and is empty for no topics", () => {
     const none = { top: undefined, at: undefined };
-    expect(enteredBody([{ topic: "a", ...none }])).toBe('{"topics":{"a":{}}}');
-    expect(enteredBody([{ topic: "a", ...none, recovered: false }])).toBe(
+    expect(subscribedBody([{ topic: "a", ...none }])).toBe('{"topics":{"a":{}}}');
+    expect(subscribedBody([{ topic: "a", ...none, recovered: false }])).toBe(
       '{"topics":{"a":{"recovered":false}}}',
     );
-    expect(enteredBody([])).toBe('{"topics":{}}');
+    expect(subscribedBody([])).toBe('{"topics":{}}');
   });
 
   test("names every topic once, whatever it is called", () => {
     const topics = fc.uniqueArray(aTopic, { maxLength: 8 });
     const property = fc.property(topics, aPosition, (names, position) => {
-      const body = enteredBody(names.map((topic) => ({ topic, top: position, at: position })));
+      const body = subscribedBody(names.map((topic) => ({ topic, top: position, at: position })));
       const entries = Object.entries(JSON.parse(body).topics);
       expect(new Map(entries)).toEqual(new Map(names.map((name) => [name, position])));
     });

@@ -27,7 +27,7 @@ describe("a registration", () => {
     const sim = new Simulation();
     const id = sim.register();
     const { connection } = sim.connect(id);
-    sim.relay.closed(connection);
+    sim.relay.connections.closed(connection);
     expect(sim.relay.counts).toEqual({ registrations: 0, connections: 0, topics: 0 });
     expect(code(sim.relay.admission.admit(id, plain))).toBe("unknown_connection");
   });
@@ -78,9 +78,13 @@ describe("the same id connecting again", () => {
     const older = sim.connect(id);
     const newer = sim.connect(id);
     expect(older.socket.closedWith?.code).toBe(4001);
-    expect(sim.relay.publish({ topic: "tech", message: "a" })).toMatchObject({ delivered: 1 });
-    sim.relay.closed(older.connection); // Bun's late close of the old socket
-    expect(sim.relay.publish({ topic: "tech", message: "b" })).toMatchObject({ delivered: 1 });
+    expect(sim.relay.publisher.publish({ topic: "tech", message: "a" })).toMatchObject({
+      delivered: 1,
+    });
+    sim.relay.connections.closed(older.connection); // Bun's late close of the old socket
+    expect(sim.relay.publisher.publish({ topic: "tech", message: "b" })).toMatchObject({
+      delivered: 1,
+    });
     expect(newer.socket.frames).toEqual(["a", "b"]);
     expect(older.socket.frames).toEqual([]);
   });
@@ -97,8 +101,12 @@ describe("the same id connecting again", () => {
     const id = sim.register();
     sim.relay.receive(sim.connect(id).connection, '{"topics":["other"]}');
     sim.connect(id);
-    expect(sim.relay.publish({ topic: "tech", message: "a" })).toMatchObject({ delivered: 1 });
-    expect(sim.relay.publish({ topic: "other", message: "a" })).toMatchObject({ delivered: 0 });
+    expect(sim.relay.publisher.publish({ topic: "tech", message: "a" })).toMatchObject({
+      delivered: 1,
+    });
+    expect(sim.relay.publisher.publish({ topic: "other", message: "a" })).toMatchObject({
+      delivered: 0,
+    });
   });
 });
 
@@ -110,10 +118,12 @@ describe("publish()", () => {
     const elsewhere = sim.connect(sim.register(1));
     const other = sim.connect(sim.register(2));
     sim.relay.receive(elsewhere.connection, '{"topics":["news"]}');
-    expect(sim.relay.publish({ topic: "tech", message: "a", user_id: "1" })).toMatchObject({
+    expect(
+      sim.relay.publisher.publish({ topic: "tech", message: "a", user_id: "1" }),
+    ).toMatchObject({
       delivered: 2,
     });
-    expect(sim.relay.publish({ topic: "news", message: "b", user_id: 1 })).toMatchObject({
+    expect(sim.relay.publisher.publish({ topic: "news", message: "b", user_id: 1 })).toMatchObject({
       delivered: 1,
     });
     expect(phone.socket.frames).toEqual(["a"]);
@@ -125,10 +135,14 @@ describe("publish()", () => {
   test("to a user like __proto__ or to nobody reaches nobody else", () => {
     const sim = new Simulation();
     const { socket } = sim.connect(sim.register("constructor"));
-    expect(sim.relay.publish({ topic: "tech", message: "a", user_id: "__proto__" })).toMatchObject({
+    expect(
+      sim.relay.publisher.publish({ topic: "tech", message: "a", user_id: "__proto__" }),
+    ).toMatchObject({
       delivered: 0,
     });
-    expect(sim.relay.publish({ topic: "__proto__", message: "a" })).toMatchObject({ delivered: 0 });
+    expect(sim.relay.publisher.publish({ topic: "__proto__", message: "a" })).toMatchObject({
+      delivered: 0,
+    });
     expect(socket.frames).toEqual([]);
   });
 
@@ -137,7 +151,7 @@ describe("publish()", () => {
     const slow = sim.connect(sim.register());
     const quick = sim.connect(sim.register());
     slow.socket.full = true;
-    const answer = sim.relay.publish({ topic: "tech", message: "a", user_id: 1 });
+    const answer = sim.relay.publisher.publish({ topic: "tech", message: "a", user_id: 1 });
     expect(answer).toMatchObject({ delivered: 1 });
     expect(slow.socket.closedWith?.code).toBe(4008);
     expect(quick.socket.frames).toEqual(["a"]);
@@ -149,7 +163,9 @@ describe("publish()", () => {
     expect(sim.relay.unavailable()).toBeUndefined();
     sim.relay.beginShutdown();
     expect(code(sim.relay.unavailable())).toBe("shutting_down");
-    expect(code(sim.relay.publish({ topic: "tech", message: "a" }))).toBe("shutting_down");
+    expect(code(sim.relay.publisher.publish({ topic: "tech", message: "a" }))).toBe(
+      "shutting_down",
+    );
     expect(code(sim.relay.admission.register(1))).toBe("shutting_down");
     expect(code(sim.relay.admission.admit(id, plain))).toBe("shutting_down");
   });
@@ -191,7 +207,7 @@ describe("limits", () => {
     const { connection } = sim.connect(b);
     expect(code(sim.relay.admission.admit(c, plain))).toBe("too_many_user_connections");
     expect(code(sim.relay.admission.register(1))).toBe("too_many_user_connections");
-    sim.relay.closed(connection);
+    sim.relay.connections.closed(connection);
     sim.connect(c);
   });
 
@@ -220,7 +236,7 @@ describe("the heartbeat", () => {
     const mute = sim.connect(sim.register());
     const alive = sim.connect(sim.register());
     for (let second = 0; second < 36; second++) {
-      sim.relay.publish({ topic: "tech", message: "still sending" });
+      sim.relay.publisher.publish({ topic: "tech", message: "still sending" });
       sim.pass(1_000);
       if (alive.connection.awaitingPong) sim.relay.pong(alive.connection);
     }

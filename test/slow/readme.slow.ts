@@ -60,8 +60,8 @@ class Listener implements AsyncDisposable {
 }
 
 function cutOff(relay: TestRelay): void {
-  for (const connection of [...relay.running.relay.connections()]) {
-    relay.running.relay.end(connection, "slow_consumer");
+  for (const connection of [...relay.running.relay.connections.all()]) {
+    relay.running.relay.connections.end(connection, "slow_consumer");
   }
 }
 

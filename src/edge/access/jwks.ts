@@ -1,8 +1,9 @@
 // Public keys of tokens that an address publishes (a JWK Set; RFC 7517, section 5). Whatever tokens come and whatever
 // the address answers, it is asked seldom, waited for briefly, and read up to a bound.
+
 import { createLocalJWKSet, errors, type JWTVerifyGetKey } from "jose";
 import type { Log } from "../../log";
-import { KeysUnavailable } from "../../relay/topics/permissions";
+import { KeysUnavailable } from "../../relay/contracts/tokens";
 
 /** How long a set is good for; a key that is taken out of it opens nothing after that. */
 const FRESH_MS = 600_000;

@@ -1,16 +1,17 @@
 // Tokens of clients: JSON Web Tokens (RFC 7519), checked by jose with the keys that the settings name, and with no
 // others: what a token's own header says of keys is not looked at, and each kind of key takes its own algorithms only.
+
 import { errors, importSPKI, type JWTPayload, jwtVerify } from "jose";
 import type { Log } from "../../log";
 import { Refusal } from "../../relay/contracts/errors";
-import { checkTopic, toUser } from "../../relay/text/checks";
-import { memberNames } from "../../relay/text/json";
 import type {
   ConnectionClaims,
   TokenProblem,
   TokenVerifier,
   TopicClaims,
-} from "../../relay/topics/permissions";
+} from "../../relay/contracts/tokens";
+import { checkTopic, toUser } from "../../relay/text/checks";
+import { memberNames } from "../../relay/text/json";
 import { keysAt } from "./jwks";
 
 export interface TokenSettings {

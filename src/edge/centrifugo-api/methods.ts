@@ -3,11 +3,12 @@
 import type { Static, TSchema } from "@sinclair/typebox";
 import { type TypeCheck, TypeCompiler } from "@sinclair/typebox/compiler";
 import { version } from "../../../package.json";
-import { type ConnectionSelector, closeOf } from "../../relay/backend";
+import { type ConnectionSelector, disconnectReason } from "../../relay/backend";
 import { Refusal } from "../../relay/contracts/errors";
 import type { ClientInfo, Publication, Published } from "../../relay/contracts/publication";
 import type { Relay } from "../../relay/relay";
 import { rawMember } from "../../relay/text/json";
+import { checkDirection, REPLY_PUBLICATIONS_MAX } from "../../relay/topics/history";
 import * as Shape from "./shapes";
 
 /** How the Centrifuge protocol writes what this API answers too. node.ts passes it in, as edge/ does not know protocols/. */
@@ -27,9 +28,6 @@ export interface Method {
   /** The result is JSON text. `text` is the body as it came in, for payloads whose bytes must not change. */
   readonly run: (body: never, text: string) => Promise<string | Refusal>;
 }
-
-/** Publications in one answer. */
-const HISTORY_MAX = 300;
 
 /** Every method but batch, by its name. */
 export function apiMethods(options: ApiMethodsOptions): Record<string, Method> {
@@ -58,7 +56,7 @@ function publishMethods({ relay, format }: ApiMethodsOptions): Record<string, Me
     publish: method(Shape.Publish, async (body, text) => {
       const command = publicationIn(body, text);
       if (command instanceof Refusal) return command;
-      return resultOf(await relay.publish({ ...command, topic: body.channel ?? "" }));
+      return resultOf(await relay.publisher.publish({ ...command, topic: body.channel ?? "" }));
     }),
 
     broadcast: method(Shape.Broadcast, async (body, text) => {
@@ -66,7 +64,7 @@ function publishMethods({ relay, format }: ApiMethodsOptions): Record<string, Me
       if (channels.length === 0) return badRequest("channels is missing.");
       const command = publicationIn(body, text);
       if (command instanceof Refusal) return command;
-      const answers = await Promise.all(relay.backend.broadcast(channels, command));
+      const answers = await Promise.all(relay.publisher.publishToAll(channels, command));
       const responses = answers.map((answer) => responseOf(resultOf(answer)));
       return `{"responses":[${responses.join(",")}]}`;
     }),
@@ -100,7 +98,7 @@ function sessionMethods({ relay: { backend } }: ApiMethodsOptions): Record<strin
 
     disconnect: method(Shape.Disconnect, async (body) => {
       // Libraries write 0 when no code is given.
-      const reason = closeOf(body.disconnect?.code || undefined, body.disconnect?.reason);
+      const reason = disconnectReason(body.disconnect?.code || undefined, body.disconnect?.reason);
       if (reason instanceof Refusal) return reason;
       const refusal = checkSelector(body);
       if (refusal === undefined) await backend.disconnect(body, reason, body.whitelist);
@@ -133,15 +131,17 @@ function topicMethods({ relay: { backend }, format }: ApiMethodsOptions): Record
     }),
 
     history: method(Shape.History, async ({ channel = "", limit = 0, since, reverse = false }) => {
-      if (reverse && since?.offset === 0) return badRequest("Nothing is before offset 0.");
-      const most = limit < 0 ? HISTORY_MAX : Math.min(limit, HISTORY_MAX);
-      const page = await backend.history(channel, { since: since?.offset, limit: most, reverse });
+      const refusal = checkDirection(since, reverse);
+      if (refusal !== undefined) return refusal;
+      const page = await backend.history(channel, {
+        since: since?.offset,
+        epoch: since?.epoch || undefined,
+        limit,
+        limitMax: REPLY_PUBLICATIONS_MAX,
+        reverse,
+      });
       if (page instanceof Refusal) return page;
-      if (page.top === undefined) return new Refusal("no_history", "It keeps no history.");
       const { epoch, offset } = page.top;
-      if (since?.epoch && since.epoch !== epoch) {
-        return new Refusal("unrecoverable_position", "Another epoch.");
-      }
       const rows = page.publications.map(publicationJson).join(",");
       return `{"publications":[${rows}],"epoch":"${epoch}","offset":${offset}}`;
     }),

@@ -1,7 +1,7 @@
 // The routes on which registered clients connect: GET /ws/:id and GET /sse/:id.
 import type { Elysia } from "elysia";
 import { Refusal } from "../../relay/contracts/errors";
-import type { Beginning } from "../../relay/options";
+import type { FirstTopics } from "../../relay/relay";
 import { errorAnswers } from "../http/documents";
 import { choiceOf, listOf, query } from "../http/query";
 import { orThrow, Refused } from "../http/refusal";
@@ -78,9 +78,9 @@ function streamRoute({ relay, streams, streamFormats }: RouteOptions) {
         const connection = orThrow(await relay.admission.admit(id, protocol));
         const names = new Set(topics ?? relay.initialTopics(connection));
         const since = protocol.decodeSince?.(lastId, names);
-        const beginning: Beginning = { topics: [...names], since };
+        const first: FirstTopics = { names: [...names], since };
         const refusal = topics && relay.checkTopics(connection, names);
-        const answer = refusal ?? streams.open(request, connection, beginning);
+        const answer = refusal ?? streams.open(request, connection, first);
         if (answer instanceof Refusal) relay.admission.abandon(connection);
         return orThrow(answer);
       },

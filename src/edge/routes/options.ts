@@ -1,11 +1,11 @@
 // What the routes are given: the relay, the transports, and the settings that concern HTTP.
 import type { Log } from "../../log";
-import type { Protocol } from "../../relay/contracts/protocol";
+import type { SessionProtocol } from "../../relay/contracts/protocol";
 import type { Relay } from "../../relay/relay";
 import type { ApiFormat } from "../centrifugo-api/methods";
 import type { BeforeHandle } from "../http/refusal";
 import type { Formats, Handshake, SessionHandshake } from "../transports/sockets";
-import type { Streams } from "../transports/streams";
+import type { StreamFormats, Streams } from "../transports/streams";
 
 export interface RouteOptions {
   readonly relay: Relay;
@@ -18,7 +18,7 @@ export interface RouteOptions {
   readonly apiFormat: ApiFormat;
   readonly socketFormats: Formats;
   readonly streams: Streams;
-  readonly streamFormats: Formats;
+  readonly streamFormats: StreamFormats;
   readonly requireKey: BeforeHandle;
   /** Answers a POST to /publish. */
   readonly publish: (request: Request) => Promise<Response>;
@@ -34,7 +34,7 @@ export interface RouteOptions {
 
 /** The protocols of Centrifuge clients, by the transport that they connect with. */
 export interface SessionProtocols {
-  readonly socket: Protocol;
-  readonly stream: Protocol;
-  readonly sse: Protocol;
+  readonly socket: SessionProtocol;
+  readonly stream: SessionProtocol;
+  readonly sse: SessionProtocol;
 }

@@ -1,9 +1,10 @@
 // The body of POST /publish: one publication or an array of up to 1,000. JSON data is cut out of the text as it stands,
 // since JSON.parse would round large integers and turn 1.0 into 1.
+
 import type { Static } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { Refusal } from "../../relay/contracts/errors";
-import type { PublishCommand } from "../../relay/publishing/acceptance";
+import type { PublishCommand } from "../../relay/publishing/publisher";
 import { rawMembers } from "../../relay/text/json";
 import { readJson, wrongShape } from "../http/body";
 import { Refused } from "../http/refusal";

@@ -41,7 +41,7 @@ export function publishAnswer({
   const publish = (command: PublishRequest): Answer | Promise<Answer> => {
     if (command instanceof Refusal) return command;
     try {
-      const published = relay.publish(command);
+      const published = relay.publisher.publish(command);
       return published instanceof Promise ? published.catch(failed) : published;
     } catch (error) {
       return failed(error);

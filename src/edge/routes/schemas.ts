@@ -91,7 +91,7 @@ export const PublishBody = Type.Object(
       }),
     ),
   },
-  // For the page only: TypeBox ignores oneOf here, and relay/publishing/acceptance.ts checks it.
+  // For the page only: TypeBox ignores oneOf here, and relay/publishing/publisher.ts checks it.
   { additionalProperties: false, oneOf: [{ required: ["message"] }, { required: ["data"] }] },
 );
 

@@ -1,10 +1,9 @@
 // What a backend can read of a topic: GET /topics/:topic/history and GET /topics/:topic/presence.
 import type { Elysia } from "elysia";
-import { Refusal } from "../../relay/contracts/errors";
 import type { Publication } from "../../relay/contracts/publication";
 import { errorAnswers } from "../http/documents";
 import { flagOf, query, wholeOf } from "../http/query";
-import { orThrow, Refused } from "../http/refusal";
+import { orThrow } from "../http/refusal";
 import type { RouteOptions } from "./options";
 import {
   HistoryAnswer,
@@ -32,22 +31,12 @@ function historyRoute({ relay, requireKey, security }: RouteOptions) {
         const reverse = orThrow(flagOf(given, "reverse"));
         const range = {
           since: orThrow(wholeOf(given, "since")),
-          limit: Math.min(limit, HISTORY_LIMIT_MAX),
+          epoch: given.get("epoch"),
+          limit,
+          limitMax: HISTORY_LIMIT_MAX,
           reverse,
         };
         const page = orThrow(await relay.backend.history(topic, range));
-        if (page.top === undefined) {
-          throw new Refused(new Refusal("no_history", "This topic keeps no history."));
-        }
-        const epoch = given.get("epoch");
-        if (epoch !== undefined && epoch !== page.top.epoch) {
-          throw new Refused(
-            new Refusal(
-              "unrecoverable_position",
-              `The topic's epoch is ${page.top.epoch}: its history has begun anew, and offsets of another epoch mean nothing.`,
-            ),
-          );
-        }
         const { offset, epoch: current } = page.top;
         const publications = page.publications.map(publicationJson).join(",");
         return new Response(

@@ -1,6 +1,6 @@
 // The connections of users, for a backend: listing them, and ending them by user or by id.
 import type { Elysia } from "elysia";
-import { type ConnectionView, closeOf, type DisconnectReason } from "../../relay/backend";
+import { type ConnectionView, type DisconnectReason, disconnectReason } from "../../relay/backend";
 import { Refusal } from "../../relay/contracts/errors";
 import { toUser } from "../../relay/text/checks";
 import { errorAnswers } from "../http/documents";
@@ -123,7 +123,7 @@ function connectionRow({ id, protocol, topics, ageMs, waitingBytes }: Connection
 /** The close code and reason that a query gives. Throws Refused. */
 function reasonIn(url: string): DisconnectReason {
   const given = orThrow(query(url, CloseQuery.names));
-  const reason = closeOf(orThrow(wholeOf(given, "code")), given.get("reason"));
+  const reason = disconnectReason(orThrow(wholeOf(given, "code")), given.get("reason"));
   if (!(reason instanceof Refusal)) return reason;
   throw new Refused(new Refusal("invalid_query", reason.message));
 }

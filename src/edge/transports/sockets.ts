@@ -2,10 +2,11 @@
 // a wrapper for each socket, and synchronous: Bun would start async ones side by side for one socket.
 import type { Server, ServerWebSocket, WebSocketHandler } from "bun";
 import { type Log, sanitized, shortId } from "../../log";
-import { CLOSES, Refusal } from "../../relay/contracts/errors";
+import { Refusal } from "../../relay/contracts/errors";
 import type { Protocol } from "../../relay/contracts/protocol";
+import type { Socket, Transport } from "../../relay/contracts/transport";
 import type { Relay } from "../../relay/relay";
-import type { Connection, Socket, Transport } from "../../relay/state/connection";
+import type { Connection } from "../../relay/state/connection";
 
 /** Makes a socket of a request for this id; a refusal, or undefined when it was upgraded. */
 export type Handshake = (
@@ -48,14 +49,14 @@ export class Sockets implements Transport {
     this.#server = server;
   }
 
-  publish(native: string, frame: string, except?: Socket): void {
+  fanOut(nativeTopic: string, frame: string, except?: Socket): void {
     // The number is that of the worst subscriber: at most 0 when one cannot keep up. It names nobody,
     // so it only helps to tell, in `close`, a slow consumer from a peer that has gone.
     // A socket's own publish reaches all but itself.
     const sent =
       except === undefined
-        ? this.#server?.publish(native, frame, false)
-        : (except as ServerWebSocket<Connection>).publish(native, frame, false);
+        ? this.#server?.publish(nativeTopic, frame, false)
+        : (except as ServerWebSocket<Connection>).publish(nativeTopic, frame, false);
     if (sent !== undefined && sent <= 0 && !this.#congested) {
       this.#congested = true;
       setImmediate(() => setImmediate(() => (this.#congested = false)));
@@ -112,7 +113,7 @@ export class Sockets implements Transport {
         this.#guarded(ws, () => {
           relay.open(ws.data, ws);
           // By a code that its SDK knows: after a refused handshake it would try again for ever.
-          if (this.#binary.delete(ws.data)) relay.end(ws.data, "wrong_format");
+          if (this.#binary.delete(ws.data)) relay.connections.end(ws.data, "wrong_format");
         }),
       message: (ws, frame) =>
         this.#guarded(ws, () => {
@@ -126,7 +127,10 @@ export class Sockets implements Transport {
       drain: (ws) => this.#guarded(ws, () => relay.drained(ws.data)),
       close: (ws, code, reason) => {
         // 1006: without a close frame, so the client may not know and come back.
-        this.#guarded(ws, () => relay.closed(ws.data, code === 1006));
+        this.#guarded(ws, () => {
+          if (code === 1006) relay.connections.lost(ws.data);
+          else relay.connections.closed(ws.data);
+        });
         this.#logClose(ws.data, code, reason);
       },
     };
@@ -144,7 +148,7 @@ export class Sockets implements Transport {
 
   #logClose(connection: Connection, code: number, reason: string): void {
     const { id, user, protocol } = connection;
-    const { slow_consumer } = protocol.closes ?? CLOSES;
+    const { slow_consumer } = protocol.closes;
     // Bun closes over the backpressure limit with 1006 and no reason, as when a peer just goes.
     const cutOff = code === 1006 && reason === "" && this.#congested;
     if (cutOff || code === slow_consumer.code) {

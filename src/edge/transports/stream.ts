@@ -1,9 +1,8 @@
 // One stream: a response that does not end, which the relay calls a socket. Encoded bytes are shared by all streams
 // that have one topic.
 
-import { CLOSES } from "../../relay/contracts/errors";
 import type { Protocol } from "../../relay/contracts/protocol";
-import type { Socket } from "../../relay/state/connection";
+import type { Socket } from "../../relay/contracts/transport";
 
 /** For a stream whose id another one has taken: it must not come back and take it again. */
 const NEVER_MS = 2 ** 31 - 1;
@@ -115,10 +114,10 @@ export class Stream implements Socket {
 
   /** The wire has no word for a code: EventSource comes back, unless another stream has its id. */
   close(code: number): void {
-    const { session, closes = CLOSES } = this.#protocol;
+    const { kind, closes } = this.#protocol;
     const { replaced, slow_consumer, no_pong } = closes;
     // A session has been told by a push, and its code may be any that the backend has chosen.
-    if (code === replaced.code && session === undefined) this.retry(NEVER_MS);
+    if (code === replaced.code && kind === "topics") this.retry(NEVER_MS);
     const controller = this.#controller;
     this.#controller = undefined;
     this.#leaveAll();
@@ -126,7 +125,7 @@ export class Stream implements Socket {
     // A peer that does not read would never see the end: what waits for it is thrown away.
     const stalled = code === slow_consumer.code || code === no_pong.code;
     if (stalled) controller?.error(new Error("the client does not read"));
-    else if (session === undefined) controller?.close();
+    else if (kind === "topics") controller?.close();
     else setTimeout(() => this.#cancelled || controller?.close(), END_MS);
   }
 

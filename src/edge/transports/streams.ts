@@ -2,11 +2,11 @@
 // here: what a stream is sent has the stream's own positions in it.
 import type { Server } from "bun";
 import { type Log, sanitized, shortId } from "../../log";
-import { CLOSES, Refusal } from "../../relay/contracts/errors";
-import type { Protocol } from "../../relay/contracts/protocol";
-import type { Beginning } from "../../relay/options";
-import type { Relay } from "../../relay/relay";
-import type { Connection, Socket, Transport } from "../../relay/state/connection";
+import { Refusal } from "../../relay/contracts/errors";
+import type { ResumableProtocol, SessionProtocol } from "../../relay/contracts/protocol";
+import type { Socket, Transport } from "../../relay/contracts/transport";
+import type { FirstTopics, Relay } from "../../relay/relay";
+import type { Connection } from "../../relay/state/connection";
 import { retryBlock, Stream } from "./stream";
 
 /** Bytes that the positions of a stream's topics may take in its id: it comes back in a header, and proxies take 8 KB of one. */
@@ -37,6 +37,9 @@ const EVENTS = {
   },
 };
 
+/** Protocols of registered clients by the value of `format`; "" when it is not given. */
+export type StreamFormats = Readonly<Record<string, ResumableProtocol>>;
+
 export interface StreamsOptions {
   readonly backpressureBytes: number;
   readonly log: Log;
@@ -58,9 +61,9 @@ export class Streams implements Transport {
   }
 
   /** Answers an admitted connection with its stream. Refuses `too_many_topics`. */
-  open(request: Request, connection: Connection, beginning: Beginning): Response | Refusal {
+  open(request: Request, connection: Connection, first: FirstTopics): Response | Refusal {
     const relay = this.#relay as Relay;
-    const idBytes = (beginning.topics ?? []).reduce(
+    const idBytes = (first.names ?? []).reduce(
       (sum, name) => sum + encodeURIComponent(name).length + POSITION_BYTES_MAX,
       0,
     );
@@ -77,7 +80,7 @@ export class Streams implements Transport {
     }
     const stream = this.#begin(request, connection, relay);
     stream.retry(RETRY_MS * (1 + Math.random()));
-    relay.open(connection, stream, beginning);
+    relay.open(connection, stream, first);
     return new Response(stream.body, EVENTS);
   }
 
@@ -87,7 +90,7 @@ export class Streams implements Transport {
    */
   openSession(
     request: Request,
-    protocol: Protocol,
+    protocol: SessionProtocol,
     commands: string,
     { first, type }: { first: string; type: string },
   ): Response | Refusal {
@@ -108,15 +111,15 @@ export class Streams implements Transport {
     // Bun ends a response that is quiet for 10 s; relay/connecting/heartbeat.ts keeps it alive.
     this.#server?.timeout(request, 0);
     const { protocol } = connection;
-    const hasPongs = protocol.session !== undefined;
+    const hasPongs = protocol.kind === "session";
     return new Stream(this.#audiences, this.#options.backpressureBytes, protocol, {
       taken: () => {
         if (connection.awaitingPong && !hasPongs) relay.pong(connection);
         relay.drained(connection);
       },
-      overflowed: () => relay.end(connection, "slow_consumer"),
+      overflowed: () => relay.connections.end(connection, "slow_consumer"),
       gone: () => {
-        relay.closed(connection, true);
+        relay.connections.lost(connection);
         this.#logClose(connection);
       },
       closed: (code) => {
@@ -132,8 +135,8 @@ export class Streams implements Transport {
     return new Response(retryBlock(RETRY_MS * (1 + Math.random())), EVENTS);
   }
 
-  publish(native: string, frame: string, except?: Socket): void {
-    const audience = this.#audiences.get(native);
+  fanOut(nativeTopic: string, frame: string, except?: Socket): void {
+    const audience = this.#audiences.get(nativeTopic);
     if (audience === undefined) return;
     const bytes = new TextEncoder().encode(frame);
     // A copy: a slow consumer is taken out meanwhile.
@@ -143,7 +146,7 @@ export class Streams implements Transport {
   /** Without a code when the peer has ended it. */
   #logClose({ id, user, protocol }: Connection, code?: number): void {
     const { log } = this.#options;
-    const { closes = CLOSES } = protocol;
+    const { closes } = protocol;
     const fields = { connection: shortId(id), user: sanitized(user) };
     if (code === closes.slow_consumer.code) log.warn(fields, "slow consumer closed");
     else if (log.isLevelEnabled("debug")) log.debug({ ...fields, code }, "stream closed");

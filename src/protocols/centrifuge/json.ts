@@ -2,10 +2,10 @@
 // beside what follows them). One wire for sockets, and the same lines over two kinds of streams.
 
 import type { Push, Reply, Subscribed } from "../../relay/contracts/commands";
-import type { CloseName } from "../../relay/contracts/errors";
-import { type ErrorCode, errorBody, type Refusal } from "../../relay/contracts/errors";
-import type { Protocol } from "../../relay/contracts/protocol";
+import type { CloseName, ErrorCode, Refusal } from "../../relay/contracts/errors";
+import type { SessionProtocol } from "../../relay/contracts/protocol";
 import type { ClientInfo, Publication } from "../../relay/contracts/publication";
+import type { TransportName } from "../../relay/contracts/transport";
 import { decodeCommands } from "./json-commands";
 
 /** Codes of 13: 3000 to 3499 come back, 3500 to 3999 do not. A reason is never empty, or the JavaScript SDK reads none. */
@@ -53,17 +53,17 @@ const ERRORS: Partial<Record<ErrorCode, { code: number; message: string; tempora
 const INTERNAL = { code: 100, message: "internal server error", temporary: true } as const;
 
 /** On a WebSocket: each reply and push is a frame. */
-export const centrifuge: Protocol = over("centrifuge", "socket", (line) => line);
+export const centrifuge: SessionProtocol = over("centrifuge", "socket", (line) => line);
 
 /** On a response that goes on: each is a line (14). */
-export const centrifugeStream: Protocol = over(
+export const centrifugeStream: SessionProtocol = over(
   "centrifuge-stream",
   "stream",
   (line) => `${line}\n`,
 );
 
 /** On Server-Sent Events: each is an event (14). */
-export const centrifugeSse: Protocol = over(
+export const centrifugeSse: SessionProtocol = over(
   "centrifuge-sse",
   "stream",
   (line) => `data: ${line}\n\n`,
@@ -71,27 +71,26 @@ export const centrifugeSse: Protocol = over(
 
 function over(
   name: string,
-  transport: "socket" | "stream",
+  transport: TransportName,
   framed: (line: string) => string,
-): Protocol {
+): SessionProtocol {
   return {
+    kind: "session",
+    canResume: true,
     name,
     transport,
-    session: {
-      ping: framed("{}"),
-      encodeReply: (reply) => framed(replyLine(reply)),
-      encodePush: (push) => framed(pushLine(push)),
-      // A socket has the close frame for it.
-      encodeDisconnect: (code, reason) =>
-        transport === "socket"
-          ? ""
-          : framed(`{"push":{"disconnect":${JSON.stringify({ code, reason })}}}`),
-    },
     closes: CLOSES,
+    ping: framed("{}"),
     decode: decodeCommands,
     encodePublication: (publication) =>
       framed(pushOf(publication.topic, "pub", publicationJson(publication))),
-    encodeError: (refusal: Refusal) => framed(JSON.stringify(errorBody(refusal))),
+    encodeReply: (reply) => framed(replyLine(reply)),
+    encodePush: (push) => framed(pushLine(push)),
+    // A socket has a close frame for it.
+    encodeDisconnect: (code, reason) =>
+      transport === "socket"
+        ? ""
+        : framed(`{"push":{"disconnect":${JSON.stringify({ code, reason })}}}`),
   };
 }
 

@@ -1,5 +1,5 @@
-// Finds peers that are gone without a close. Only a pong counts as life: what we send proves nothing
-// (Bun's own idleTimeout is re-armed by every send, so it never ends a mute client that is sent to).
+// Finds peers that are gone without a close. Only a pong proves that a peer is alive: what is sent to it proves nothing
+// (Bun's own idleTimeout starts again at every send, so it never ends a silent client that is being sent to).
 import type { Connection } from "../state/connection";
 
 export class Heartbeat {
@@ -11,13 +11,13 @@ export class Heartbeat {
     this.#pongMs = pongMs;
   }
 
-  /** `spread` from 0 to 1 puts the first ping between half and a whole interval: no pings in lockstep. */
+  /** `spread`, from 0 to 1, puts the first ping between half and a whole interval away, so that pings are not in lockstep. */
   begin(connection: Connection, now: number, spread: number): void {
     connection.awaitingPong = false;
     connection.heartbeatAt = now + this.#pingMs * (0.5 + spread / 2);
   }
 
-  /** The first ping at once: its pong says how far away the peer is. */
+  /** Sends the first ping at once: its pong shows how far away the peer is. */
   beginWithPing(connection: Connection, now: number): void {
     this.#ping(connection, now);
   }
@@ -28,8 +28,8 @@ export class Heartbeat {
     connection.heartbeatAt = now + this.#pingMs;
   }
 
-  /** Pings if it is time to; true when the pong is overdue and the peer must be given up. */
-  overdue(connection: Connection, now: number): boolean {
+  /** Pings if it is time to; true when the pong is overdue and the connection must be ended. */
+  isOverdue(connection: Connection, now: number): boolean {
     if (now < connection.heartbeatAt) return false;
     if (connection.awaitingPong) return true;
     this.#ping(connection, now);
@@ -37,10 +37,10 @@ export class Heartbeat {
   }
 
   #ping(connection: Connection, now: number): void {
+    const { protocol, socket } = connection;
     connection.awaitingPong = true;
     connection.heartbeatAt = now + this.#pongMs;
-    const { session } = connection.protocol;
-    if (session === undefined) connection.socket?.ping();
-    else connection.socket?.send(session.ping);
+    if (protocol.kind === "session") socket?.send(protocol.ping);
+    else socket?.ping();
   }
 }

@@ -72,7 +72,11 @@ export type SessionCommand =
   /** What no client may send: it ends the connection. */
   | { readonly kind: "violation" };
 
-export type Command = TopicsCommand | SessionCommand;
+/** The session command of one kind. */
+export type CommandOf<Kind extends SessionCommand["kind"]> = Extract<
+  SessionCommand,
+  { kind: Kind }
+>;
 
 /** What became of one topic of a command. */
 export interface SubscribeResult {

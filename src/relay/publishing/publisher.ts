@@ -1,46 +1,92 @@
-// What is published: taken, and handed to the engine, unless it already has more to do than it may.
-
+// Takes what publishers ask for: turns it into publications or refuses it, and hands it to the engine, unless the engine
+// already has more to do than it may.
 import type { Engine } from "../contracts/engine";
-import { Refusal } from "../contracts/errors";
+import { Refusal, shuttingDown } from "../contracts/errors";
 import type { Limits } from "../contracts/limits";
+import type { Maybe } from "../contracts/maybe";
+import type { RelayOptions } from "../contracts/options";
 import type { Publication, Published } from "../contracts/publication";
-import { type PublishCommand, toPublication } from "./acceptance";
+import type { TopicRules } from "../contracts/topic-rules";
+import type { Connections } from "../state/connections";
+import { checkData, checkIdempotencyKey, checkMessage, checkTopic, toUser } from "../text/checks";
 
-/** About what a publication takes beside its data while the engine has it. */
+/** What a publisher asks for: either `message` or `data`. */
+export interface PublishCommand {
+  readonly topic: string;
+  /** Text. */
+  readonly message?: string | undefined;
+  /** Valid JSON text; its bytes go out unchanged. */
+  readonly data?: string | undefined;
+  readonly user_id?: number | string | undefined;
+  /** The id of a connection that must not get the publication live. */
+  readonly except?: string | undefined;
+  readonly idempotency_key?: string | undefined;
+  /** JSON text of an object whose values are texts, for the receivers. */
+  readonly tags?: string | undefined;
+}
+
+/** About what a publication takes besides its data while the engine works on it. */
 const OVERHEAD_BYTES = 512;
 
 export class Publisher {
   readonly #engine: Engine;
   readonly #limits: Limits;
-  /** What the engine has taken and not yet answered: bytes, at two for each character. */
+  readonly #rules: TopicRules;
+  readonly #connections: Connections;
+  /** Publications that the engine has not answered, at two bytes for each character. */
   #pendingBytes = 0;
 
-  constructor(engine: Engine, limits: Limits) {
+  constructor(
+    { engine, limits, rules }: Pick<RelayOptions, "engine" | "limits" | "rules">,
+    connections: Connections,
+  ) {
     this.#engine = engine;
     this.#limits = limits;
+    this.#rules = rules;
+    this.#connections = connections;
   }
 
-  /** What a publisher asks for; refuses what cannot be. Rejects if the engine fails. */
-  take(command: PublishCommand): Published | Refusal | Promise<Published | Refusal> {
+  /**
+   * Publishes to a topic's subscribers, or to one user's connections among them. Rejects if the engine fails.
+   * Cost: the topic's protocols plus native fan-out; for one user, that user's connections.
+   */
+  publish(command: PublishCommand): Maybe<Published | Refusal> {
+    if (this.#connections.isShuttingDown) return shuttingDown();
     const publication = toPublication(command, this.#limits.messageBytes);
     if (publication instanceof Refusal) return publication;
-    return this.publish(publication, command.idempotency_key);
+    return this.submit(publication, command.idempotency_key);
   }
 
-  /** Refuses `too_many_publications`. Rejects if the engine fails. */
-  publish(
-    publication: Publication,
-    key?: string,
-  ): Published | Refusal | Promise<Published | Refusal> {
+  /**
+   * Publishes the same to each of many topics, in their order; the text is checked once. Where only topics that a rule
+   * names are known, others are refused (`unknown_topic`).
+   */
+  publishToAll(
+    topics: readonly string[],
+    command: Omit<PublishCommand, "topic">,
+  ): Maybe<Published | Refusal>[] {
+    if (this.#connections.isShuttingDown) return topics.map(shuttingDown);
+    const common = toPublication({ ...command, topic: "any" }, this.#limits.messageBytes);
+    if (common instanceof Refusal) return topics.map(() => common);
+    return topics.map(
+      (topic) =>
+        checkTopic(topic) ??
+        this.#rules.check(topic) ??
+        this.submit({ ...common, topic }, command.idempotency_key),
+    );
+  }
+
+  /** Hands a checked publication to the engine. Refuses `too_many_publications`. Rejects if the engine fails. */
+  submit(publication: Publication, idempotencyKey?: string): Maybe<Published | Refusal> {
     if (this.#pendingBytes > this.#limits.pendingBytes) return this.#tooMany();
-    const published = this.#engine.publish(publication, key);
+    const published = this.#engine.publish(publication, idempotencyKey);
     if (!(published instanceof Promise)) return published;
     const bytes = OVERHEAD_BYTES + 2 * publication.data.length;
     this.#pendingBytes += bytes;
-    const answered = () => {
+    const settled = () => {
       this.#pendingBytes -= bytes;
     };
-    published.then(answered, answered);
+    published.then(settled, settled);
     return published;
   }
 
@@ -50,4 +96,26 @@ export class Publisher {
       `The engine has not answered publications of ${this.#limits.pendingBytes} bytes (BATON_PENDING_BYTES); publish more slowly.`,
     );
   }
+}
+
+/** The publication that a publisher asks for. Cost: the length of its text. */
+export function toPublication(
+  command: PublishCommand,
+  messageBytes: number,
+): Publication | Refusal {
+  const { topic, message, data, user_id, except, idempotency_key, tags } = command;
+  if ((message === undefined) === (data === undefined)) {
+    return new Refusal("invalid_body", "Give either message (text) or data (any JSON).");
+  }
+  const refusal =
+    checkTopic(topic) ??
+    (message === undefined ? undefined : checkMessage(message, messageBytes)) ??
+    (data === undefined ? undefined : checkData(data, messageBytes)) ??
+    (idempotency_key === undefined ? undefined : checkIdempotencyKey(idempotency_key));
+  if (refusal !== undefined) return refusal;
+  const user = user_id === undefined ? undefined : toUser(user_id);
+  if (user instanceof Refusal) return user;
+  if (message !== undefined) return { topic, data: message, user, except };
+  const publication = { topic, data: data as string, json: true, user, except };
+  return tags === undefined ? publication : { ...publication, tags };
 }

@@ -1,138 +1,179 @@
-// Gives a connection what it missed of a topic, as fast as it reads, then what the topic's tail has beyond that, and
-// in the same turn subscribes it natively.
-
-import { type Engine, type HistoryPage, isWhole } from "../contracts/engine";
-import type { CloseName } from "../contracts/errors";
+// Sends a connection what it missed of a topic, as fast as it reads, then what the topic's tail has beyond that, and in
+// the same turn of the event loop subscribes it natively.
+import type { Engine, HistoryPage } from "../contracts/engine";
+import { isWhole } from "../contracts/engine";
+import { then } from "../contracts/maybe";
+import type { RelayOptions } from "../contracts/options";
 import type { Publication } from "../contracts/publication";
 import type { Connection } from "../state/connection";
-import type { Entrance, Progress } from "../state/subscription";
+import type { Connections } from "../state/connections";
+import type { PendingSubscription, Subscriptions } from "../state/subscriptions";
 import type { Topics } from "../topics/topics";
 import { FrameCache } from "./frame-cache";
-import type { Reading } from "./history-reader";
+import type { HistoryReader } from "./history-reader";
 
-/** Publications that one connection is sent in one turn: so many take below a millisecond. */
-export const PAGE = 256;
-
-export interface CatchUpOptions {
-  readonly engine: Engine;
-  readonly topics: Topics;
-  readonly reading: Reading;
-  readonly backpressureBytes: number;
-  readonly later: (work: () => void) => void;
-  readonly send: (connection: Connection, frame: string) => boolean;
-  readonly end: (connection: Connection, why: CloseName) => void;
-}
+/** Publications that one connection is sent in one turn: this many take less than a millisecond. */
+export const PAGE_SIZE = 256;
 
 export class CatchUp {
-  readonly #options: CatchUpOptions;
-  /** To be cleared about once a second. */
-  readonly frames = new FrameCache();
+  readonly #engine: Engine;
+  readonly #later: (work: () => void) => void;
+  /** More than this that waits for a client to read stops what is sent to it; it goes on when the client has read. */
+  readonly #waitingBytesMax: number;
+  readonly #connections: Connections;
+  readonly #topics: Topics;
+  readonly #reader: HistoryReader;
+  readonly #frames = new FrameCache();
 
-  constructor(options: CatchUpOptions) {
-    this.#options = options;
+  constructor(
+    { engine, later, limits }: RelayOptions,
+    connections: Connections,
+    topics: Topics,
+    reader: HistoryReader,
+  ) {
+    this.#engine = engine;
+    this.#later = later;
+    this.#waitingBytesMax = limits.backpressureBytes / 4;
+    this.#connections = connections;
+    this.#topics = topics;
+    this.#reader = reader;
   }
 
-  /** The connection has taken what waited for it: those that are behind go on. */
+  /** To be called about once a second. */
+  expire(): void {
+    this.#frames.clear();
+  }
+
+  /** The client has read what waited for it: subscriptions that are catching up go on. */
   drained(connection: Connection): void {
-    const { progress } = connection;
-    if (progress === undefined || progress.entrances.length === 0) return;
-    for (const entrance of progress.entrances.slice()) {
-      if (entrance.begun && !entrance.reading) this.#advance(connection, progress, entrance);
+    const { subscriptions } = connection;
+    if (subscriptions === undefined || subscriptions.pending.length === 0) return;
+    for (const subscription of subscriptions.pending.slice()) {
+      if (subscription.state !== "catching up" || subscription.isPaging) continue;
+      this.#readOn(connection, subscriptions, subscription);
     }
   }
 
-  /** Gives up a way into a topic, or ends it because the connection is in. */
-  abandon(progress: Progress, entrance: Entrance): void {
-    progress.entrances = progress.entrances.filter((other) => other !== entrance);
-    this.#options.topics.unfollow(entrance.topic);
+  /** Ends a pending subscription: it was abandoned, or has become a native one. */
+  remove(subscriptions: Subscriptions, subscription: PendingSubscription): void {
+    subscriptions.pending = subscriptions.pending.filter((other) => other !== subscription);
+    this.#topics.unfollow(subscription.topic);
   }
 
-  /** Sends what the page has, as far as there is room; at its end, the tail, and subscribes. */
-  step(connection: Connection, progress: Progress, entrance: Entrance, page: HistoryPage): void {
-    entrance.begun = true;
-    entrance.held = false;
+  /** Sends what the page has, as far as there is room; at its end the tail, and subscribes. */
+  step(
+    connection: Connection,
+    subscriptions: Subscriptions,
+    subscription: PendingSubscription,
+    page: HistoryPage,
+  ): void {
+    subscription.state = "catching up";
     for (const publication of page.publications) {
-      // The reply has carried it.
-      if ((publication.offset ?? 0) <= entrance.sent) continue;
+      // The reply to the subscription has carried it.
+      if ((publication.offset ?? 0) <= subscription.sent) continue;
       if (!this.#hasRoom(connection)) return;
-      if (!this.#give(connection, publication)) return;
-      entrance.sent = publication.offset ?? 0;
+      if (!this.#send(connection, publication)) return;
+      subscription.sent = publication.offset ?? 0;
     }
-    if (page.top !== undefined && entrance.sent < page.top.offset) {
-      entrance.reading = true;
-      this.#options.later(() => {
-        entrance.reading = false;
-        this.#advance(connection, progress, entrance);
+    if (page.top !== undefined && subscription.sent < page.top.offset) {
+      subscription.isPaging = true;
+      this.#later(() => {
+        subscription.isPaging = false;
+        this.#readOn(connection, subscriptions, subscription);
       });
       return;
     }
-    this.finish(connection, progress, entrance);
+    this.activate(connection, subscriptions, subscription);
   }
 
-  /** Reads on for an entrance that is behind. */
-  #advance(connection: Connection, progress: Progress, entrance: Entrance): void {
-    if (connection.progress !== progress || !progress.entrances.includes(entrance)) return;
-    const { topic } = entrance;
-    entrance.mark = topic.tail.publications.length;
-    entrance.losses = topic.tail.losses;
-    entrance.reading = true;
-    const reads = () => [
-      this.#options.engine.history(topic.name, { since: entrance.sent, limit: PAGE }),
-    ];
-    this.#options.reading.read(connection, progress, reads, (pages) => {
-      entrance.reading = false;
-      if (!progress.entrances.includes(entrance)) return;
-      const page = pages?.[0];
-      const position = entrance.from && { epoch: entrance.from.epoch, offset: entrance.sent };
-      if (page === undefined || position === undefined || !isWhole(page, position)) {
-        // Part of it was sent, so it must not go on: the client comes back with the position that it has.
-        this.#options.end(connection, "position_lost");
-        return;
-      }
-      this.step(connection, progress, entrance, page);
-    });
-  }
-
-  /** What the tail has beyond what was sent, then live. */
-  finish(connection: Connection, progress: Progress, entrance: Entrance): void {
-    const { topic, from } = entrance;
-    entrance.begun = true;
-    entrance.held = false;
-    const isLost = entrance.losses !== topic.tail.losses;
-    if (isLost && from !== undefined) {
-      this.#advance(connection, progress, entrance);
+  /** Sends what the tail has beyond what was sent, and subscribes natively. */
+  activate(
+    connection: Connection,
+    subscriptions: Subscriptions,
+    subscription: PendingSubscription,
+  ): void {
+    const { topic, from } = subscription;
+    subscription.state = "catching up";
+    const isTailLost = subscription.tailLosses !== topic.tail.losses;
+    if (isTailLost && from !== undefined) {
+      this.#readOn(connection, subscriptions, subscription);
       return;
     }
-    const rest = isLost ? [] : topic.tail.publications.slice(entrance.mark);
+    const rest = isTailLost ? [] : topic.tail.publications.slice(subscription.tailIndex);
     for (const publication of rest) {
-      const { offset } = publication;
-      if (offset !== undefined && offset <= entrance.sent && publication.epoch === from?.epoch) {
-        continue;
-      }
+      const { offset, epoch } = publication;
+      if (offset !== undefined && offset <= subscription.sent && epoch === from?.epoch) continue;
       if (offset !== undefined && from !== undefined) {
-        if (publication.epoch !== from.epoch) {
-          this.#options.end(connection, "position_lost");
+        if (epoch !== from.epoch) {
+          this.#connections.end(connection, "position_lost");
           return;
         }
         if (!this.#hasRoom(connection)) return;
       }
-      if (publication.except !== connection.id && !this.#give(connection, publication)) return;
-      entrance.sent = offset ?? 0;
+      if (publication.except !== connection.id && !this.#send(connection, publication)) return;
+      subscription.sent = offset ?? 0;
     }
-    progress.entered.set(topic, from);
-    this.#options.topics.join(connection, topic);
-    // Telling the others that it came may have ended it.
-    if (connection.progress === progress) this.abandon(progress, entrance);
+    subscriptions.completeSince.set(topic, from);
+    this.#topics.subscribe(connection, topic);
+    // Announcing it to the others may have ended it.
+    if (connection.subscriptions === subscriptions) this.remove(subscriptions, subscription);
+  }
+
+  /** Reads the next page for a subscription that is behind. */
+  #readOn(
+    connection: Connection,
+    subscriptions: Subscriptions,
+    subscription: PendingSubscription,
+  ): void {
+    if (!isPending(connection, subscriptions, subscription)) return;
+    const { topic } = subscription;
+    subscription.tailIndex = topic.tail.publications.length;
+    subscription.tailLosses = topic.tail.losses;
+    subscription.isPaging = true;
+    const pages = this.#reader.read(connection, subscriptions, () => [
+      this.#engine.history(topic.name, { since: subscription.sent, limit: PAGE_SIZE }),
+    ]);
+    void then(pages, (read) => {
+      if (connection.subscriptions !== subscriptions) return;
+      subscription.isPaging = false;
+      if (isPending(connection, subscriptions, subscription)) {
+        const page = typeof read === "string" ? undefined : read[0];
+        this.#goOn(connection, subscriptions, subscription, page);
+      }
+      this.#reader.done(connection, subscriptions);
+    });
+  }
+
+  #goOn(
+    connection: Connection,
+    subscriptions: Subscriptions,
+    subscription: PendingSubscription,
+    page: HistoryPage | undefined,
+  ): void {
+    const { from, sent } = subscription;
+    if (page === undefined || from === undefined || !isWhole(page, { ...from, offset: sent })) {
+      // A part of what was missed is gone after some of it was sent: the client reconnects with the position that it has.
+      this.#connections.end(connection, "position_lost");
+      return;
+    }
+    this.step(connection, subscriptions, subscription, page);
   }
 
   #hasRoom({ socket }: Connection): boolean {
-    return (socket?.getBufferedAmount() ?? 0) < this.#options.backpressureBytes / 4;
+    return (socket?.getBufferedAmount() ?? 0) < this.#waitingBytesMax;
   }
 
   /** False when the connection has ended. */
-  #give(connection: Connection, publication: Publication): boolean {
+  #send(connection: Connection, publication: Publication): boolean {
     if (publication.user !== undefined && publication.user !== connection.user) return true;
-    const frame = this.frames.of(publication, connection.protocol);
-    return this.#options.send(connection, frame);
+    return this.#connections.send(connection, this.#frames.get(publication, connection.protocol));
   }
+}
+
+function isPending(
+  connection: Connection,
+  subscriptions: Subscriptions,
+  subscription: PendingSubscription,
+): boolean {
+  return connection.subscriptions === subscriptions && subscriptions.pending.includes(subscription);
 }

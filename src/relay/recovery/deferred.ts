@@ -1,81 +1,87 @@
-// The first topics of a socket that can resume wait for the client's first command: it must not be given live
-// publications before it has said from where on. A client that keeps silent is let in a moment after its first pong.
-
+// The first topics of a socket that can resume: they are deferred until the client's first command, because it must not
+// be sent live publications before it has said where it wants to go on. For a client that stays silent they are
+// subscribed to a moment after its first pong.
+import type { RelayOptions } from "../contracts/options";
 import type { Connection } from "../state/connection";
-import type { Entrance, Progress } from "../state/subscription";
 import type { Topic } from "../state/topic";
+import type { CatchUp } from "./catch-up";
 
 /**
- * From the first pong on: that took as long to come as a command which was sent at the opening, but a browser gives
- * its program the time to send one only after it has answered the ping.
+ * Counted from the first pong: the pong took as long to arrive as a command that was sent when the socket opened, but a
+ * browser lets its program send one only after it has answered the ping.
  */
-const HOLD_MS = 250;
+const DEFER_MS = 250;
 
-/** How often those that are held are looked at. */
-const LOOK_MS = 50;
+/** How often deferred connections are checked. */
+const CHECK_MS = 50;
 
-export interface HoldingOptions {
-  readonly now: () => number;
-  readonly after: (ms: number, work: () => void) => () => void;
-  readonly letIn: (connection: Connection, progress: Progress, entrance: Entrance) => void;
-}
-
-export class Holding {
-  readonly #options: HoldingOptions;
+export class DeferredSubscriptions {
+  readonly #options: Pick<RelayOptions, "now" | "after">;
+  readonly #catchUp: CatchUp;
   readonly #connections = new Set<Connection>();
-  /** It will look at them. Not while there are none: a process that wakes 20 times a second for nothing costs 3 ms of it. */
-  #isLooking = false;
+  /** There is a timer only while there are such connections: waking 20 times a second for nothing costs 3 ms of it. */
+  #hasTimer = false;
 
-  constructor(options: HoldingOptions) {
+  constructor(options: Pick<RelayOptions, "now" | "after">, catchUp: CatchUp) {
     this.#options = options;
+    this.#catchUp = catchUp;
   }
 
   add(connection: Connection): void {
     this.#connections.add(connection);
-    this.#look();
+    this.#startTimer();
   }
 
   delete(connection: Connection): void {
     this.#connections.delete(connection);
   }
 
-  pong({ progress }: Connection): void {
-    if (progress !== undefined) progress.releaseAt ??= this.#options.now() + HOLD_MS;
+  pong({ subscriptions }: Connection): void {
+    if (subscriptions !== undefined) subscriptions.activateAt ??= this.#options.now() + DEFER_MS;
   }
 
-  #look(): void {
-    if (this.#isLooking || this.#connections.size === 0) return;
-    this.#isLooking = true;
-    this.#options.after(LOOK_MS, () => {
-      this.#isLooking = false;
-      this.#release();
-      this.#look();
+  #startTimer(): void {
+    if (this.#hasTimer || this.#connections.size === 0) return;
+    this.#hasTimer = true;
+    this.#options.after(CHECK_MS, () => {
+      this.#hasTimer = false;
+      this.#activateDue();
+      this.#startTimer();
     });
   }
 
-  /** Lets in whose time is over. Cost: the held connections. */
-  #release(): void {
+  /** Cost: the deferred connections. */
+  #activateDue(): void {
     const now = this.#options.now();
     for (const connection of this.#connections) {
-      const { progress } = connection;
-      if (progress?.releaseAt === undefined || progress.releaseAt > now) continue;
-      if (progress.reads > 0) continue;
+      const { subscriptions } = connection;
+      if (subscriptions?.activateAt === undefined || subscriptions.activateAt > now) continue;
+      if (subscriptions.reads > 0) continue;
       this.#connections.delete(connection);
-      for (const entrance of progress.entrances.filter(({ held }) => held)) {
-        if (connection.progress === progress) this.#options.letIn(connection, progress, entrance);
+      for (const subscription of subscriptions.pending.filter(isDeferred)) {
+        if (connection.subscriptions !== subscriptions) break;
+        this.#catchUp.activate(connection, subscriptions, subscription);
       }
     }
   }
 
-  /** Lets all into this topic, because what has been kept for them has become too much. */
-  releaseInto(topic: Topic): void {
+  /** Subscribes all connections to this topic, because the tail that is kept for them has become too large. */
+  activateIn(topic: Topic): void {
     for (const connection of [...this.#connections]) {
-      const { progress } = connection;
-      const entrance = progress?.entrances.find((other) => other.held && other.topic === topic);
-      if (progress === undefined || entrance === undefined || progress.reads > 0) continue;
-      // Who has lost track must read, and that not in the middle of a delivery: `#release` sees to it.
-      if (entrance.losses !== topic.tail.losses) continue;
-      this.#options.letIn(connection, progress, entrance);
+      const { subscriptions } = connection;
+      const subscription = subscriptions?.pending.find(
+        (other) => isDeferred(other) && other.topic === topic,
+      );
+      if (subscriptions === undefined || subscription === undefined) continue;
+      if (subscriptions.reads > 0) continue;
+      // One that has lost its place in the tail must read history, which cannot be done in the middle of a delivery:
+      // `#activateDue` does it.
+      if (subscription.tailLosses !== topic.tail.losses) continue;
+      this.#catchUp.activate(connection, subscriptions, subscription);
     }
   }
+}
+
+function isDeferred({ state }: { readonly state: string }): boolean {
+  return state === "deferred";
 }

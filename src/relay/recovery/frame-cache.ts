@@ -1,19 +1,19 @@
-// Encoded frames of publications that many clients recover at about the same time: made once, not for each.
+// Encoded frames of publications that many clients recover at about the same time: encoded once, not for each client.
 import type { Protocol } from "../contracts/protocol";
 import type { Publication } from "../contracts/publication";
 
-/** Characters kept at most; beyond it all are made anew. A thousand clients that come back ask for less. */
+/** In characters; beyond it the cache starts afresh. A thousand clients that reconnect together need less. */
 const SIZE_MAX = 16_777_216;
 
-/** About what a frame costs beside its text. */
+/** About what a frame costs besides its text, in characters. */
 const OVERHEAD = 100;
 
-/** Holds what it was asked for since it was last cleared, which bounds what it costs. */
+/** It keeps everything it was asked for since it was last cleared; clearing it often bounds what it costs. */
 export class FrameCache {
   readonly #frames = new Map<Protocol, Map<Publication, string>>();
   #size = 0;
 
-  of(publication: Publication, protocol: Protocol): string {
+  get(publication: Publication, protocol: Protocol): string {
     let frames = this.#frames.get(protocol);
     if (frames === undefined) {
       frames = new Map();

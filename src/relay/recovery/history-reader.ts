@@ -1,81 +1,80 @@
-// Reads history for a connection, and keeps its later commands in order meanwhile.
-
+// Reads history for connections that are subscribing, and keeps their later commands in order meanwhile.
 import { EngineUnavailable, type HistoryPage } from "../contracts/engine";
-import type { CloseName } from "../contracts/errors";
+import type { Maybe } from "../contracts/maybe";
 import type { Position } from "../contracts/publication";
 import type { Connection } from "../state/connection";
-import type { Progress } from "../state/subscription";
+import type { Connections } from "../state/connections";
+import type { Subscriptions } from "../state/subscriptions";
 
+/** Positions that a client gives, by topic. */
 export type Since = ReadonlyMap<string, Position>;
 
-/** Commands of a connection that may wait while history is read for one before them. */
+/** What reading came to: the pages, or that the engine is out of reach, or that the connection has ended meanwhile. */
+type Pages = readonly HistoryPage[] | "unavailable" | "ended";
+
+/** Commands of a connection that may wait while history is read for an earlier one. */
 const QUEUE_MAX = 16;
 
-export interface ReadingOptions {
-  /** Obeys a command that has waited. */
-  readonly goOn: (connection: Connection, names: ReadonlySet<string>, since: Since) => void;
-  readonly end: (connection: Connection, why: CloseName) => void;
-}
+export class HistoryReader {
+  readonly #connections: Connections;
+  readonly #choose: (connection: Connection, names: ReadonlySet<string>, since: Since) => void;
 
-export class Reading {
-  readonly #options: ReadingOptions;
-
-  constructor(options: ReadingOptions) {
-    this.#options = options;
+  /** `choose` carries out a command that has waited. */
+  constructor(
+    connections: Connections,
+    choose: (connection: Connection, names: ReadonlySet<string>, since: Since) => void,
+  ) {
+    this.#connections = connections;
+    this.#choose = choose;
   }
 
-  /** True when the command has to wait; too many that wait end the connection. */
-  queues(
+  /** Queues a command that has to wait; false if there is nothing to wait for. Too many waiting commands end the connection. */
+  queue(
     connection: Connection,
-    progress: Progress,
+    subscriptions: Subscriptions,
     names: ReadonlySet<string>,
     since: Since,
   ): boolean {
-    if (progress.reads === 0) return false;
-    if (progress.queue.length >= QUEUE_MAX) this.#options.end(connection, "too_many_frames");
-    else progress.queue.push({ kind: "topics", topics: [...names], since });
+    if (subscriptions.reads === 0) return false;
+    if (subscriptions.queue.length >= QUEUE_MAX) {
+      this.#connections.end(connection, "too_many_frames");
+    } else subscriptions.queue.push({ kind: "topics", topics: [...names], since });
     return true;
   }
 
-  /**
-   * Gives the pages to `done`, in this turn if they are at hand; undefined when the engine is out of reach. Not
-   * called when the connection has ended meanwhile. The promise, if there is one, is of that.
-   */
+  /** Gives the pages that `ask` asks for. Commands are queued from now until `done`. */
   read(
     connection: Connection,
-    progress: Progress,
-    reads: () => (HistoryPage | Promise<HistoryPage>)[],
-    done: (pages: readonly HistoryPage[] | undefined) => void,
-  ): Promise<void> | undefined {
-    let pages: (HistoryPage | Promise<HistoryPage>)[];
+    subscriptions: Subscriptions,
+    ask: () => Maybe<HistoryPage>[],
+  ): Maybe<Pages> {
+    subscriptions.reads++;
+    let pages: Maybe<HistoryPage>[];
     try {
-      pages = reads();
+      pages = ask();
     } catch (error) {
-      if (!(error instanceof EngineUnavailable)) throw error;
-      done(undefined);
-      return undefined;
+      if (error instanceof EngineUnavailable) return "unavailable";
+      throw error;
     }
-    if (pages.every((page) => !(page instanceof Promise))) {
-      done(pages as HistoryPage[]);
-      return undefined;
-    }
-    progress.reads++;
-    const goOn = (read: readonly HistoryPage[] | undefined): void => {
-      if (connection.progress !== progress) return;
-      progress.reads--;
-      done(read);
-      while (progress.reads === 0 && connection.progress === progress) {
-        const command = progress.queue.shift();
-        if (command === undefined) return;
-        this.#options.goOn(connection, new Set(command.topics), command.since);
-      }
-    };
-    return Promise.all(pages).then(goOn, (error) => {
-      if (!(error instanceof EngineUnavailable)) {
-        this.#options.end(connection, "internal");
+    if (pages.every((page) => !(page instanceof Promise))) return pages as HistoryPage[];
+    const hasEnded = () => connection.subscriptions !== subscriptions;
+    return Promise.all(pages).then(
+      (read) => (hasEnded() ? "ended" : read),
+      (error: unknown) => {
+        if (error instanceof EngineUnavailable) return hasEnded() ? "ended" : "unavailable";
+        this.#connections.end(connection, "internal");
         throw error;
-      }
-      goOn(undefined);
-    });
+      },
+    );
+  }
+
+  /** What was read has been dealt with: commands that have waited for it are carried out. */
+  done(connection: Connection, subscriptions: Subscriptions): void {
+    subscriptions.reads--;
+    while (subscriptions.reads === 0 && connection.subscriptions === subscriptions) {
+      const command = subscriptions.queue.shift();
+      if (command === undefined) return;
+      this.#choose(connection, new Set(command.topics), command.since);
+    }
   }
 }

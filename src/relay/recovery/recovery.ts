@@ -1,288 +1,320 @@
-// Brings connections into topics without a gap or a duplicate: what was missed, then live.
-// A connection follows the topic first, then history is read; in ONE synchronous step it gets that page, then what
-// the topic's tail has beyond it, and is subscribed natively. Never a part: what cannot be whole is refused.
-
+// Subscribes connections that can resume, without a gap or a duplicate: what was missed first, then live publications.
+// The topic is followed first, then history is read; in ONE synchronous step the connection is sent that page, then what
+// the topic's tail has beyond it, and is subscribed natively. All or nothing: what cannot be recovered whole is not sent.
 import type { SubscribeResult } from "../contracts/commands";
 import type { Engine, HistoryPage } from "../contracts/engine";
-import { type CloseName, engineUnavailable } from "../contracts/errors";
+import { engineUnavailable } from "../contracts/errors";
+import { type Maybe, then } from "../contracts/maybe";
+import type { RelayOptions } from "../contracts/options";
+import type { ResumableProtocol } from "../contracts/protocol";
 import type { Position, Publication } from "../contracts/publication";
 import type { Connection } from "../state/connection";
-import { already, type Entrance, outset, type Progress } from "../state/subscription";
+import type { Connections } from "../state/connections";
+import {
+  type PendingSubscription,
+  pendingOf,
+  resumedPosition,
+  type Subscriptions,
+  startPosition,
+} from "../state/subscriptions";
 import type { Topic } from "../state/topic";
 import type { Topics } from "../topics/topics";
-import { CatchUp, PAGE } from "./catch-up";
-import { Holding } from "./deferred";
-import { Reading, type Since } from "./history-reader";
-import { Carrying } from "./reply-budget";
+import { CatchUp, PAGE_SIZE } from "./catch-up";
+import { DeferredSubscriptions } from "./deferred";
+import { HistoryReader, type Since } from "./history-reader";
+import { ReplyBudget } from "./reply-budget";
 
-export interface RecoveryOptions {
-  readonly engine: Engine;
-  readonly topics: Topics;
-  /** What may wait for one connection; a quarter of it is used to send what was missed. */
-  readonly backpressureBytes: number;
-  readonly now: () => number;
-  /** Does the work in another turn of the loop. */
-  readonly later: (work: () => void) => void;
-  /** Does the work after so many ms. */
-  readonly after: (ms: number, work: () => void) => () => void;
-  /** False when the connection has ended. */
-  readonly send: (connection: Connection, frame: string) => boolean;
-  readonly end: (connection: Connection, why: CloseName) => void;
+/** An attempt of a connection to subscribe to topics: begun by `read`, ended by `commit` or `abandon`. */
+interface Attempt {
+  readonly connection: Connection;
+  readonly subscriptions: Subscriptions;
+  /** Each occurs once. */
+  readonly names: readonly string[];
+  readonly since: Since;
+  /** The pending subscriptions that it has begun. */
+  readonly begun: readonly PendingSubscription[];
+  /** One for each name; undefined when the engine is out of reach. */
+  readonly pages: readonly HistoryPage[] | undefined;
+  /** What `plan` decided: each is sent the publications of its page. */
+  readonly steps: (readonly [PendingSubscription, HistoryPage])[];
 }
 
-/** How connections are brought into topics. */
-export interface Entry {
-  /** All other topics are left. */
-  readonly only: boolean;
-  /** What was missed goes into the reply as far as there is room, instead of after it. */
-  readonly carries: boolean;
-  /** The frame that says what became of the topics; undefined: nothing shall. */
-  reply(entered: readonly SubscribeResult[]): string | undefined;
-  /** The frame that says that the engine is out of reach. */
-  failed(): string;
-}
-
-/** A page for those who missed nothing, or get nothing of it. */
-const NOTHING: HistoryPage = { top: undefined, publications: [] };
+/** The page of a connection that missed nothing, or can be given nothing of it. */
+const EMPTY_PAGE: HistoryPage = { top: undefined, publications: [] };
 
 export class Recovery {
-  readonly #options: RecoveryOptions;
+  readonly #engine: Engine;
+  readonly #later: (work: () => void) => void;
+  readonly #connections: Connections;
   readonly #topics: Topics;
-  readonly #reading: Reading;
-  readonly #lost = new Set<Topic>();
-  /** Those on their way in. */
-  readonly catchUp: CatchUp;
-  /** First topics that wait for the client's first command. */
-  readonly holding: Holding;
+  readonly #reader: HistoryReader;
+  readonly #catchUp: CatchUp;
+  readonly #deferred: DeferredSubscriptions;
+  /** Topics whose history was reset in this turn of the event loop. */
+  readonly #reset = new Set<Topic>();
+  /** How much of what was missed a reply may carry, for `plan`. */
+  readonly replyBytes: number;
 
-  constructor(options: RecoveryOptions) {
-    this.#options = options;
-    this.#topics = options.topics;
-    this.#reading = new Reading({
-      goOn: (connection, names, since) => this.choose(connection, names, since),
-      end: options.end,
-    });
-    this.catchUp = new CatchUp({ ...options, reading: this.#reading });
-    this.holding = new Holding({
-      ...options,
-      letIn: (connection, progress, entrance) =>
-        this.catchUp.finish(connection, progress, entrance),
-    });
+  constructor(options: RelayOptions, connections: Connections, topics: Topics) {
+    this.#engine = options.engine;
+    this.#later = options.later;
+    this.replyBytes = options.limits.backpressureBytes / 4;
+    this.#connections = connections;
+    this.#topics = topics;
+    this.#reader = new HistoryReader(connections, (connection, names, since) =>
+      this.chooseTopics(connection, names, since),
+    );
+    this.#catchUp = new CatchUp(options, connections, topics, this.#reader);
+    this.#deferred = new DeferredSubscriptions(options, this.#catchUp);
+    connections.onEnd((connection) => this.#forget(connection));
   }
 
   /**
-   * Makes `names` the topics of an open connection, with the reply of its protocol, after it what was missed
-   * since the positions in `since`, then live. Cost: its topics, and what it missed.
+   * Makes `names` the topics of an open connection that is not a session. It is sent the reply of its protocol, then what
+   * it missed since the positions in `since`, then live publications. Cost: its topics, and what it missed.
    */
-  choose(connection: Connection, names: ReadonlySet<string>, since: Since): void {
-    const { progress, protocol } = connection;
-    if (progress === undefined) {
+  chooseTopics(connection: Connection, names: ReadonlySet<string>, since: Since): void {
+    const { subscriptions, protocol } = connection;
+    if (subscriptions === undefined || protocol.kind !== "topics" || !protocol.canResume) {
       this.#topics.replace(connection, names);
       return;
     }
-    if (this.#reading.queues(connection, progress, names, since)) return;
-    this.enter(connection, progress, [...names], since, {
-      only: true,
-      carries: false,
-      reply: (entered) => protocol.encodeSubscribed?.(entered) ?? "",
-      failed: () => protocol.encodeError(engineUnavailable()),
-    });
-  }
-
-  /** Brings a connection into topics, each once in `names`; the promise is of its reply, if that must wait. */
-  enter(
-    connection: Connection,
-    progress: Progress,
-    names: readonly string[],
-    since: Since,
-    entry: Entry,
-  ): Promise<void> | undefined {
-    const began: Entrance[] = [];
-    for (const name of names) {
-      if (connection.topics.some((topic) => topic.name === name)) continue;
-      if (progress.entrances.some(({ topic }) => topic.name === name)) continue;
-      began.push(this.#begin(progress, name, false));
-    }
-    const reads = () =>
-      names.map((name) => {
-        const position = since.get(name);
-        const behind = position !== undefined && this.#isNew(progress, name);
-        const range = behind ? { since: position.offset, limit: PAGE } : { limit: 0 };
-        return this.#options.engine.history(name, range);
-      });
-    return this.#reading.read(connection, progress, reads, (pages) => {
-      if (pages !== undefined) {
-        this.#decide(connection, progress, names, since, pages, entry);
+    if (this.#reader.queue(connection, subscriptions, names, since)) return;
+    const attempt = this.read(connection, subscriptions, [...names], since);
+    void then(attempt, (read) => {
+      if (read === undefined) return;
+      if (read.pages === undefined) {
+        this.#fail(read, protocol);
         return;
       }
-      for (const entrance of began) this.catchUp.abandon(progress, entrance);
-      this.#failed(connection, progress, entry);
+      const reply = protocol.encodeSubscribed(this.plan(read, 0));
+      this.#unsubscribeFromOthers(connection, subscriptions, names);
+      this.commit(read, reply);
     });
   }
 
   /**
-   * The client is told, and may ask again. But a stream cannot ask, and a socket that has nothing would wait for ever: both
-   * are ended, and come back.
+   * First act: follows the topics and reads their history. Undefined when the connection has ended meanwhile; otherwise
+   * `plan` and `commit` follow in the same turn, or `abandon`.
    */
-  #failed(connection: Connection, progress: Progress, entry: Entry): void {
-    const { protocol, session, topics } = connection;
-    const isStream = session === undefined && protocol.transport === "stream";
-    if (!isStream && !this.#options.send(connection, entry.failed())) return;
-    const hasSome = topics.length > 0 || progress.entrances.some(({ begun }) => begun);
-    if (session === undefined && !hasSome) this.#options.end(connection, "position_lost");
-  }
-
-  /** Takes a connection out of a topic; false when it was neither in it nor on the way. */
-  leave(connection: Connection, progress: Progress, name: string): boolean {
-    const entrance = progress.entrances.find(({ topic }) => topic.name === name);
-    const topic = connection.topics.find((other) => other.name === name);
-    if (entrance !== undefined) this.catchUp.abandon(progress, entrance);
-    if (topic !== undefined) {
-      this.#topics.leave(connection, topic);
-      progress.entered.delete(topic);
+  read(
+    connection: Connection,
+    subscriptions: Subscriptions,
+    names: readonly string[],
+    since: Since,
+  ): Maybe<Attempt | undefined> {
+    const begun: PendingSubscription[] = [];
+    for (const name of names) {
+      if (connection.topics.some((topic) => topic.name === name)) continue;
+      if (pendingOf(subscriptions, name) !== undefined) continue;
+      begun.push(this.#begin(subscriptions, name, "reading"));
     }
-    return entrance !== undefined || topic !== undefined;
-  }
-
-  /** Follows the first topics of a socket, to be let in by its first command or by `release`. */
-  hold(connection: Connection, progress: Progress, names: ReadonlySet<string>): void {
-    const entrances = [...names].map((name) => this.#begin(progress, name, true));
-    const reads = () =>
-      entrances.map(({ topic }) => this.#options.engine.history(topic.name, { limit: 0 }));
-    this.#reading.read(connection, progress, reads, (pages) => {
-      for (const [i, entrance] of entrances.entries()) {
-        entrance.from = pages?.[i]?.top;
-        entrance.sent = entrance.from?.offset ?? 0;
-      }
+    const pages = this.#reader.read(connection, subscriptions, () =>
+      names.map((name) => {
+        const position = since.get(name);
+        const isBehind = position !== undefined && isUndecided(pendingOf(subscriptions, name));
+        const range = isBehind ? { since: position.offset, limit: PAGE_SIZE } : { limit: 0 };
+        return this.#engine.history(name, range);
+      }),
+    );
+    return then(pages, (read) => {
+      if (read === "ended" || connection.subscriptions !== subscriptions) return undefined;
+      const found = read === "unavailable" ? undefined : read;
+      return { connection, subscriptions, names, since, begun, pages: found, steps: [] };
     });
-    if (names.size > 0) this.holding.add(connection);
   }
 
-  /** Records a publication for those who follow its topic; to be called before it is sent to subscribers. */
+  /**
+   * Second act: decides what becomes of each topic, for the reply. Publications that were missed go into the results as
+   * far as `replyBytes` reach; the rest follows the reply.
+   */
+  plan(attempt: Attempt, replyBytes: number): readonly SubscribeResult[] {
+    const { connection, subscriptions, names, since, pages = [], steps } = attempt;
+    const budget = new ReplyBudget(replyBytes);
+    return names.map((name, i) => {
+      const page = pages[i] as HistoryPage;
+      const pending = pendingOf(subscriptions, name);
+      if (pending === undefined || !isUndecided(pending)) {
+        return this.#resumed(subscriptions, { name, pending, page, given: since.get(name) });
+      }
+      const result = startPosition(pending, page, since.get(name));
+      const owed = result.recovered === true ? page : EMPTY_PAGE;
+      const missed = budget.take(pending, owed.publications, connection.user);
+      steps.push([pending, owed]);
+      return missed.length === 0 ? result : { ...result, missed };
+    });
+  }
+
+  /** Last act: sends the reply, what was missed and what the tails have beyond it, and subscribes natively. */
+  commit({ connection, subscriptions, steps }: Attempt, reply: string): void {
+    this.#deferred.delete(connection);
+    if (!this.#connections.send(connection, reply)) return;
+    for (const [subscription, page] of steps) {
+      if (connection.subscriptions !== subscriptions) return;
+      this.#catchUp.step(connection, subscriptions, subscription, page);
+    }
+    this.#reader.done(connection, subscriptions);
+  }
+
+  /** Last act in place of `commit`: takes back what the attempt has begun. */
+  abandon({ connection, subscriptions, begun }: Attempt): void {
+    for (const subscription of begun) this.#catchUp.remove(subscriptions, subscription);
+    this.#reader.done(connection, subscriptions);
+  }
+
+  /** Takes a connection out of a topic that it has or is subscribing to. */
+  unsubscribe(connection: Connection, subscriptions: Subscriptions, name: string): void {
+    const pending = pendingOf(subscriptions, name);
+    if (pending !== undefined) this.#catchUp.remove(subscriptions, pending);
+    const topic = connection.topics.find((other) => other.name === name);
+    if (topic === undefined) return;
+    this.#topics.unsubscribe(connection, topic);
+    subscriptions.completeSince.delete(topic);
+  }
+
+  /** Follows the first topics of a socket, which are subscribed to by its first command or, without one, a moment later. */
+  defer(connection: Connection, subscriptions: Subscriptions, names: ReadonlySet<string>): void {
+    if (names.size === 0) return;
+    const deferred = [...names].map((name) => this.#begin(subscriptions, name, "deferred"));
+    const pages = this.#reader.read(connection, subscriptions, () =>
+      deferred.map(({ topic }) => this.#engine.history(topic.name, { limit: 0 })),
+    );
+    void then(pages, (read) => {
+      if (connection.subscriptions !== subscriptions) return;
+      for (const [i, subscription] of deferred.entries()) {
+        subscription.from = typeof read === "string" ? undefined : read[i]?.top;
+        subscription.sent = subscription.from?.offset ?? 0;
+      }
+      this.#reader.done(connection, subscriptions);
+    });
+    this.#deferred.add(connection);
+  }
+
+  /** Records a publication for those who are subscribing to its topic; to be called before it is sent to subscribers. */
   record(topic: Topic, publication: Publication): void {
     if (!topic.tail.fits(publication)) {
-      this.holding.releaseInto(topic);
+      this.#deferred.activateIn(topic);
       topic.tail.lose();
     }
     if (topic.followers > 0) topic.tail.push(publication);
   }
 
+  /** The client has answered a ping. */
+  pong(connection: Connection): void {
+    this.#deferred.pong(connection);
+  }
+
+  /** The client has read what waited for it. */
+  drained(connection: Connection): void {
+    this.#catchUp.drained(connection);
+  }
+
+  /** To be called about once a second. */
+  expire(): void {
+    this.#catchUp.expire();
+  }
+
   /**
-   * What came since in a topic is lost. Those in it that know positions are ended: they come back with theirs, and are
-   * told what became of it. Cost: all connections, at most once in a turn of the loop.
+   * What was published since the last delivery in a topic is lost. Connections in it that can resume are ended: they
+   * reconnect with their positions and are told what became of it. Cost: all connections, once in a turn of the loop.
    */
-  lost(name: string, connections: () => Iterable<Connection>): void {
+  historyReset(name: string): void {
     const topic = this.#topics.get(name);
     if (topic === undefined) return;
     topic.forgetPosition();
     topic.tail.lose();
-    if (this.#lost.size === 0) {
-      this.#options.later(() => {
-        const lost = new Set(this.#lost);
-        this.#lost.clear();
-        for (const connection of [...connections()]) {
-          const { progress, topics } = connection;
-          const has = (other: Topic) => lost.has(other);
-          if (progress === undefined) continue;
-          if (!topics.some(has) && !progress.entrances.some((entrance) => has(entrance.topic))) {
-            continue;
-          }
-          this.#options.end(connection, "position_lost");
-        }
-      });
+    if (this.#reset.size === 0) this.#later(() => this.#endInResetTopics());
+    this.#reset.add(topic);
+  }
+
+  #endInResetTopics(): void {
+    const reset = new Set(this.#reset);
+    this.#reset.clear();
+    for (const connection of [...this.#connections.all()]) {
+      const { subscriptions, topics } = connection;
+      if (subscriptions === undefined) continue;
+      const isIn =
+        topics.some((topic) => reset.has(topic)) ||
+        subscriptions.pending.some(({ topic }) => reset.has(topic));
+      if (isIn) this.#connections.end(connection, "position_lost");
     }
-    this.#lost.add(topic);
   }
 
-  /** The connection has ended. */
-  forget(connection: Connection): void {
-    const { progress } = connection;
-    if (progress === undefined) return;
-    connection.progress = undefined;
-    this.holding.delete(connection);
-    for (const { topic } of progress.entrances) this.#topics.unfollow(topic);
+  #forget(connection: Connection): void {
+    const { subscriptions } = connection;
+    if (subscriptions === undefined) return;
+    connection.subscriptions = undefined;
+    this.#deferred.delete(connection);
+    for (const { topic } of subscriptions.pending) this.#topics.unfollow(topic);
   }
 
-  #begin(progress: Progress, name: string, held: boolean): Entrance {
+  #begin(
+    subscriptions: Subscriptions,
+    name: string,
+    state: "reading" | "deferred",
+  ): PendingSubscription {
     const topic = this.#topics.follow(name);
-    const entrance = {
+    const subscription = {
       topic,
       from: undefined,
       sent: 0,
-      mark: topic.tail.publications.length,
-      losses: topic.tail.losses,
-      begun: false,
-      held,
-      reading: false,
+      tailIndex: topic.tail.publications.length,
+      tailLosses: topic.tail.losses,
+      state,
+      isPaging: false,
     };
-    progress.entrances.push(entrance);
-    return entrance;
+    subscriptions.pending.push(subscription);
+    return subscription;
   }
 
-  /** Whether the connection has got nothing of this topic yet. */
-  #isNew(progress: Progress, name: string): boolean {
-    const entrance = progress.entrances.find(({ topic }) => topic.name === name);
-    return entrance !== undefined && !entrance.begun;
+  /**
+   * The engine is out of reach. The client is told, and may ask again. But a stream cannot ask, and a socket that has no
+   * topic would wait for ever: both are ended, and their clients reconnect.
+   */
+  #fail({ connection, subscriptions, begun }: Attempt, protocol: ResumableProtocol): void {
+    for (const subscription of begun) this.#catchUp.remove(subscriptions, subscription);
+    const reply = protocol.encodeError(engineUnavailable());
+    if (protocol.transport === "socket" && !this.#connections.send(connection, reply)) return;
+    const hasTopics =
+      connection.topics.length > 0 || subscriptions.pending.some((one) => !isUndecided(one));
+    if (hasTopics) this.#reader.done(connection, subscriptions);
+    else this.#connections.end(connection, "position_lost");
   }
 
-  /** The synchronous step: all pages are read. Says what becomes of each topic, then does it. */
-  #decide(
+  #unsubscribeFromOthers(
     connection: Connection,
-    progress: Progress,
-    names: readonly string[],
-    since: Since,
-    pages: readonly HistoryPage[],
-    entry: Entry,
+    subscriptions: Subscriptions,
+    names: ReadonlySet<string>,
   ): void {
-    this.holding.delete(connection);
-    const entered: SubscribeResult[] = [];
-    const ways: [Entrance, HistoryPage][] = [];
-    const carrying = new Carrying(entry.carries ? this.#options.backpressureBytes / 4 : 0);
-    for (const [i, name] of names.entries()) {
-      const page = pages[i] as HistoryPage;
-      const given = since.get(name);
-      const entrance = progress.entrances.find(({ topic }) => topic.name === name);
-      if (entrance !== undefined && !entrance.begun) {
-        const found = outset(entrance, page, given);
-        const owed = found.recovered === true ? page : NOTHING;
-        const missed = carrying.take(connection, entrance, owed.publications);
-        entered.push(missed.length === 0 ? found : { ...found, missed });
-        ways.push([entrance, owed]);
-      } else {
-        entered.push(this.#already(progress, name, entrance, page, given));
-      }
-    }
-    const reply = entry.reply(entered);
-    if (reply === undefined) {
-      for (const [entrance] of ways) this.catchUp.abandon(progress, entrance);
-      return;
-    }
-    if (entry.only) {
-      const has = [...progress.entrances, ...connection.topics.map((topic) => ({ topic }))];
-      for (const { topic } of has) {
-        if (!names.includes(topic.name)) this.leave(connection, progress, topic.name);
-      }
-    }
-    if (!this.#options.send(connection, reply)) return;
-    for (const [entrance, page] of ways) {
-      if (connection.progress === progress) this.catchUp.step(connection, progress, entrance, page);
+    const topics = [...subscriptions.pending.map(({ topic }) => topic), ...connection.topics];
+    for (const { name } of topics) {
+      if (!names.has(name)) this.unsubscribe(connection, subscriptions, name);
     }
   }
 
-  /** For a topic that it has: the page may be older than what was delivered to it since. */
-  #already(
-    progress: Progress,
-    name: string,
-    entrance: Entrance | undefined,
-    page: HistoryPage,
-    given: Position | undefined,
+  /** The result for a topic that the connection has: the page may be older than what was delivered since. */
+  #resumed(
+    { completeSince }: Subscriptions,
+    one: {
+      readonly name: string;
+      readonly pending: PendingSubscription | undefined;
+      readonly page: HistoryPage;
+      readonly given: Position | undefined;
+    },
   ): SubscribeResult {
+    const { name, pending, page, given } = one;
     const topic = this.#topics.get(name);
     const top = topic?.position ?? page.top;
-    if (entrance !== undefined) {
-      const at = entrance.from && { ...entrance.from, offset: entrance.sent };
-      return already(name, entrance.from, at, top, given);
+    if (pending !== undefined) {
+      const at = pending.from && { ...pending.from, offset: pending.sent };
+      return resumedPosition(name, { from: pending.from, at, top }, given);
     }
-    return already(name, topic && progress.entered.get(topic), top, top, given);
+    const from = topic && completeSince.get(topic);
+    return resumedPosition(name, { from, at: top, top }, given);
   }
+}
+
+/** Whether the connection was sent nothing of the topic yet. */
+function isUndecided(subscription: PendingSubscription | undefined): boolean {
+  return subscription !== undefined && subscription.state !== "catching up";
 }

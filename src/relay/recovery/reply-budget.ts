@@ -1,48 +1,47 @@
-// What the reply to a client that comes back carries itself of what it missed. A client is told by it at once that
-// something was missed, and by what follows the reply nothing that it cannot tell from what is live.
-
+// How much of what a client missed goes into the reply to its subscription, for protocols whose replies carry
+// publications. The rest follows the reply like live publications.
 import type { Publication } from "../contracts/publication";
-import type { Connection } from "../state/connection";
-import type { Entrance } from "../state/subscription";
+import type { PendingSubscription } from "../state/subscriptions";
 
-/** At most so many bytes for each UTF-16 unit of a text: three of them, or an escape of six characters. */
-const TEXT_GROWTH = 6;
-const JSON_GROWTH = 3;
+/** The most bytes that one UTF-16 unit of a text takes on the wire: an escape of six characters. */
+const TEXT_BYTES_PER_UNIT_MAX = 6;
 
-/** About what a publication costs beside its data. */
-const OVERHEAD = 200;
+/** The same in JSON, which goes out as it is: three bytes of UTF-8. */
+const JSON_BYTES_PER_UNIT_MAX = 3;
 
-/** Fills one reply. */
-export class Carrying {
-  #room: number;
+/** About what a publication costs besides its data. */
+const OVERHEAD_BYTES = 200;
 
-  /** `room` in bytes, over all topics of the reply; 0: it carries nothing. */
-  constructor(room: number) {
-    this.#room = room;
+/** The budget of one reply, over all of its topics. */
+export class ReplyBudget {
+  #bytes: number;
+
+  constructor(bytes: number) {
+    this.#bytes = bytes;
   }
 
-  /** What the reply carries of these, from the first one on; they count as sent. Cost: as many as fit. */
+  /** Takes publications, oldest first, as far as the budget goes; they count as sent. Returns those that are for this user. */
   take(
-    { user }: Connection,
-    entrance: Entrance,
+    subscription: PendingSubscription,
     publications: readonly Publication[],
+    user: string,
   ): Publication[] {
     const taken: Publication[] = [];
     for (const publication of publications) {
       const bytes = bytesOf(publication);
-      if (bytes > this.#room) break;
-      this.#room -= bytes;
-      entrance.sent = publication.offset ?? 0;
+      if (bytes > this.#bytes) break;
+      this.#bytes -= bytes;
+      subscription.sent = publication.offset ?? 0;
       if (publication.user === undefined || publication.user === user) taken.push(publication);
     }
     return taken;
   }
 }
 
-/** Not less than it takes on the wire, but for what is fixed in it. */
+/** An upper bound of what a publication takes on the wire. */
 function bytesOf({ data, json, info, tags }: Publication): number {
-  const growth = json === true ? JSON_GROWTH : TEXT_GROWTH;
-  const aside = [info?.connectionInfo, info?.topicInfo, tags];
-  const length = aside.reduce((sum, text) => sum + (text?.length ?? 0), 0);
-  return OVERHEAD + growth * data.length + JSON_GROWTH * length;
+  const perUnit = json === true ? JSON_BYTES_PER_UNIT_MAX : TEXT_BYTES_PER_UNIT_MAX;
+  const others = [info?.connectionInfo, info?.topicInfo, tags];
+  const length = others.reduce((sum, text) => sum + (text?.length ?? 0), 0);
+  return OVERHEAD_BYTES + perUnit * data.length + JSON_BYTES_PER_UNIT_MAX * length;
 }

@@ -1,18 +1,18 @@
-// Replies to the commands of sessions, each under the id that the client gave.
+// Replies to the commands of sessions, each with the id that the client gave its command.
 import type { Reply } from "../contracts/commands";
 import type { Refusal } from "../contracts/errors";
-import type { Delivery } from "../publishing/delivery";
 import type { Connection } from "../state/connection";
+import type { Connections } from "../state/connections";
 
 export class Replies {
-  readonly #delivery: Delivery;
+  readonly #connections: Connections;
 
-  constructor(delivery: Delivery) {
-    this.#delivery = delivery;
+  constructor(connections: Connections) {
+    this.#connections = connections;
   }
 
   reply(connection: Connection, reply: Reply): void {
-    this.#delivery.send(connection, encodeReply(connection, reply));
+    this.#connections.send(connection, encodeReply(connection, reply));
   }
 
   refuse(connection: Connection, id: number, refusal: Refusal): void {
@@ -20,7 +20,6 @@ export class Replies {
   }
 }
 
-/** The frame of a reply. */
 export function encodeReply({ protocol }: Connection, reply: Reply): string {
-  return protocol.session?.encodeReply(reply) ?? "";
+  return protocol.kind === "session" ? protocol.encodeReply(reply) : "";
 }

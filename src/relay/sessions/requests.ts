@@ -1,122 +1,121 @@
-// What connected sessions ask of topics beside being in them: to publish, who is there, what was published.
-
-import type { SessionCommand } from "../contracts/commands";
-import type { Engine, HistoryPage } from "../contracts/engine";
+// What clients of sessions ask for besides subscribing: to publish, who is in a topic, and a topic's history.
+import type { CommandOf } from "../contracts/commands";
+import type { Engine } from "../contracts/engine";
 import { notAvailable, Refusal } from "../contracts/errors";
 import type { Limits } from "../contracts/limits";
+import { type Maybe, then } from "../contracts/maybe";
+import type { RelayOptions } from "../contracts/options";
+import type { Publication } from "../contracts/publication";
 import type { TopicRules } from "../contracts/topic-rules";
-import { toPublication } from "../publishing/acceptance";
-import type { Publisher } from "../publishing/publisher";
+import { type Publisher, toPublication } from "../publishing/publisher";
 import { type Connection, infoOf } from "../state/connection";
 import { checkTopic } from "../text/checks";
+import { checkDirection, REPLY_PUBLICATIONS_MAX, readHistory } from "../topics/history";
 import type { Permissions } from "../topics/permissions";
 import type { Presence } from "../topics/presence";
 import type { Replies } from "./replies";
 
-/** Publications in one reply. */
-const HISTORY_MAX = 300;
+export class SessionRequests {
+  readonly #limits: Limits;
+  readonly #rules: TopicRules;
+  readonly #engine: Engine;
+  readonly #permissions: Permissions;
+  readonly #presence: Presence;
+  readonly #publisher: Publisher;
+  readonly #replies: Replies;
 
-export interface SessionRequestsOptions {
-  readonly authority: Permissions;
-  readonly rules: TopicRules;
-  readonly limits: Limits;
-  readonly engine: Engine;
-  readonly intake: Publisher;
-  readonly presence: Presence;
-  readonly replies: Replies;
+  constructor(
+    { limits, rules, engine }: RelayOptions,
+    permissions: Permissions,
+    presence: Presence,
+    publisher: Publisher,
+    replies: Replies,
+  ) {
+    this.#limits = limits;
+    this.#rules = rules;
+    this.#engine = engine;
+    this.#permissions = permissions;
+    this.#presence = presence;
+    this.#publisher = publisher;
+    this.#replies = replies;
+  }
+
+  publish(connection: Connection, { id, topic, data }: CommandOf<"publish">): Maybe<void> {
+    const publication = toPublication({ topic, data }, this.#limits.messageBytes);
+    const refusal =
+      publication instanceof Refusal
+        ? publication
+        : (this.#rules.check(topic) ?? this.#permissions.check(connection, "publish", topic));
+    if (refusal !== undefined || publication instanceof Refusal) {
+      this.#replies.refuse(connection, id, refusal as Refusal);
+      return undefined;
+    }
+    const info = infoOf(connection, topic);
+    return then(this.#publisher.submit({ ...publication, info }), (answer) => {
+      if (answer instanceof Refusal) this.#replies.refuse(connection, id, answer);
+      else this.#replies.reply(connection, { kind: "done", id, of: "publish" });
+    });
+  }
+
+  async presence(
+    connection: Connection,
+    { kind, id, topic }: CommandOf<"presence" | "presenceCounts">,
+  ): Promise<void> {
+    const refusal =
+      checkTopic(topic) ??
+      this.#rules.check(topic) ??
+      (this.#rules.of(topic).presence ? undefined : notAvailable()) ??
+      this.#permissions.check(connection, "presence", topic);
+    if (refusal !== undefined) this.#replies.refuse(connection, id, refusal);
+    else if (kind === "presence") {
+      const clients = await this.#presence.clients(topic);
+      this.#replies.reply(connection, { kind, id, clients });
+    } else {
+      const counts = await this.#presence.counts(topic);
+      this.#replies.reply(connection, { kind, id, ...counts });
+    }
+  }
+
+  history(connection: Connection, command: CommandOf<"history">): Maybe<void> {
+    const { id, topic, limit, since, reverse } = command;
+    const refusal =
+      checkTopic(topic) ??
+      this.#rules.check(topic) ??
+      (this.#rules.of(topic).keepsHistory ? undefined : notAvailable()) ??
+      this.#permissions.check(connection, "history", topic) ??
+      checkDirection(since, reverse);
+    if (refusal !== undefined) {
+      this.#replies.refuse(connection, id, refusal);
+      return undefined;
+    }
+    const page = readHistory(this.#engine, topic, {
+      since: since?.offset,
+      epoch: since?.epoch || undefined,
+      limit,
+      limitMax: REPLY_PUBLICATIONS_MAX,
+      reverse,
+    });
+    return then(page, (found) => {
+      if (found instanceof Refusal) {
+        this.#replies.refuse(connection, id, found);
+        return;
+      }
+      // Publications to single users are in the history too.
+      const own = found.publications.filter(
+        ({ user }) => user === undefined || user === connection.user,
+      );
+      const publications = firstOf(own, this.#limits.backpressureBytes);
+      this.#replies.reply(connection, { kind: "history", id, page: { ...found, publications } });
+    });
+  }
 }
 
-type Of<Kind> = Extract<SessionCommand, { kind: Kind }>;
-
-/** As many of them as may wait for one client, one at least: it asks on from there. */
-function firstOf(
-  publications: HistoryPage["publications"],
-  bytes: number,
-): HistoryPage["publications"] {
+/** As many of them as may wait for one client, but at least one: the client asks for the rest from there. */
+function firstOf(publications: readonly Publication[], bytes: number): readonly Publication[] {
   let size = 0;
   const end = publications.findIndex(({ data }, i) => {
     size += data.length;
     return i > 0 && size > bytes;
   });
   return end < 0 ? publications : publications.slice(0, end);
-}
-
-export class SessionRequests {
-  readonly #options: SessionRequestsOptions;
-
-  constructor(options: SessionRequestsOptions) {
-    this.#options = options;
-  }
-
-  publish(connection: Connection, { id, topic, data }: Of<"publish">): Promise<void> | undefined {
-    const { authority, intake, limits, replies, rules } = this.#options;
-    const publication = toPublication({ topic, data }, limits.messageBytes);
-    const refusal =
-      publication instanceof Refusal
-        ? publication
-        : (rules.check(topic) ?? authority.check(connection, "publish", topic));
-    if (refusal !== undefined || publication instanceof Refusal) {
-      replies.refuse(connection, id, refusal as Refusal);
-      return undefined;
-    }
-    const info = infoOf(connection, topic);
-    const published = intake.publish({ ...publication, info });
-    const done = (answer: unknown) => {
-      if (answer instanceof Refusal) replies.refuse(connection, id, answer);
-      else replies.reply(connection, { kind: "done", id, of: "publish" });
-    };
-    if (published instanceof Promise) return published.then(done);
-    done(published);
-    return undefined;
-  }
-
-  async presence(connection: Connection, command: Of<"presence" | "presenceCounts">) {
-    const { kind, id, topic } = command;
-    const { authority, presence, replies, rules } = this.#options;
-    const refusal =
-      checkTopic(topic) ??
-      rules.check(topic) ??
-      (rules.of(topic).presence ? undefined : notAvailable()) ??
-      authority.check(connection, "presence", topic);
-    if (refusal !== undefined) replies.refuse(connection, id, refusal);
-    else if (kind === "presence") {
-      const clients = await presence.clients(topic);
-      replies.reply(connection, { kind, id, clients });
-    } else replies.reply(connection, { kind, id, ...(await presence.counts(topic)) });
-  }
-
-  history(connection: Connection, command: Of<"history">): Promise<void> | undefined {
-    const { id, topic, since, reverse } = command;
-    const { rules, authority, engine, replies } = this.#options;
-    const { keepsHistory } = rules.of(topic);
-    const refusal =
-      checkTopic(topic) ??
-      rules.check(topic) ??
-      (keepsHistory ? undefined : notAvailable()) ??
-      authority.check(connection, "history", topic) ??
-      (reverse && since?.offset === 0
-        ? new Refusal("invalid_body", "Nothing is before offset 0.")
-        : undefined);
-    if (refusal !== undefined) {
-      replies.refuse(connection, id, refusal);
-      return undefined;
-    }
-    const limit = command.limit < 0 ? HISTORY_MAX : Math.min(command.limit, HISTORY_MAX);
-    const page = engine.history(topic, { since: since?.offset, limit, reverse });
-    const done = (found: HistoryPage) => {
-      if (since !== undefined && since.epoch !== "" && since.epoch !== found.top?.epoch) {
-        replies.refuse(connection, id, new Refusal("unrecoverable_position", "Another epoch."));
-        return;
-      }
-      // What was for one user alone is in the history too.
-      const own = found.publications.filter(
-        ({ user }) => user === undefined || user === connection.user,
-      );
-      const publications = firstOf(own, this.#options.limits.backpressureBytes);
-      replies.reply(connection, { kind: "history", id, page: { ...found, publications } });
-    };
-    if (page instanceof Promise) return page.then(done);
-    done(page);
-    return undefined;
-  }
 }

@@ -1,226 +1,219 @@
-// Sessions: connections that say who they are by a command. Obeys their commands one after the other, and ends what
-// is overdue.
-
+// Sessions: connections whose clients say who they are with a command. Carries out their commands one after the other,
+// and ends what is overdue.
 import type { SessionCommand } from "../contracts/commands";
 import { EngineUnavailable } from "../contracts/engine";
 import { engineUnavailable, notAvailable } from "../contracts/errors";
-import type { Delivery } from "../publishing/delivery";
+import type { Maybe } from "../contracts/maybe";
+import type { RelayOptions } from "../contracts/options";
+import { KeysUnavailable } from "../contracts/tokens";
+import type { Publisher } from "../publishing/publisher";
+import type { Recovery } from "../recovery/recovery";
 import type { Connection } from "../state/connection";
-import { endOf, type Session } from "../state/session";
-import { newProgress } from "../state/subscription";
-import { KeysUnavailable } from "../topics/permissions";
-import { Authentication, type AuthenticationOptions } from "./authentication";
+import type { Connections } from "../state/connections";
+import { expiryOf, type Session } from "../state/session";
+import { newSubscriptions } from "../state/subscriptions";
+import type { Permissions } from "../topics/permissions";
+import type { Presence } from "../topics/presence";
+import { Authentication } from "./authentication";
 import { Replies } from "./replies";
-import { SessionRequests, type SessionRequestsOptions } from "./requests";
-import { SessionSubscriptions, type SessionSubscriptionsOptions } from "./subscriptions";
+import { SessionRequests } from "./requests";
+import { SessionSubscriptions } from "./subscriptions";
 
-/** How long a client may take to say who it is. */
-const STALE_MS = 10_000;
+/** How long a client may take to send its connect command. */
+const CONNECT_TIMEOUT_MS = 10_000;
 
-/** How long after a token's end a new one may still come. */
+/** How long after a token has expired a new one may still come. */
 const GRACE_MS = 25_000;
 
-/** Commands that may wait for one before them: a client with all its topics sends them together. */
+/** Commands that may wait for an earlier one: a client sends those for all of its topics together. */
 const QUEUE_MAX = 1_024;
 
-/** Commands of one client in a turn of the loop. */
-const TURN_MAX = 64;
-
-export interface SessionsOptions
-  extends Omit<
-    SessionRequestsOptions & AuthenticationOptions & SessionSubscriptionsOptions,
-    "replies" | "subscribing" | "connected"
-  > {
-  readonly delivery: Delivery;
-  readonly newId: () => string;
-  /** In a later turn of the loop. */
-  readonly later: (work: () => void) => void;
-}
+/** Commands of one client that are carried out in one turn of the event loop. */
+const COMMANDS_PER_TURN_MAX = 64;
 
 export class Sessions {
-  readonly #options: SessionsOptions;
+  readonly #options: RelayOptions;
+  readonly #connections: Connections;
   readonly #replies: Replies;
-  readonly #credentials: Authentication;
-  readonly #asking: SessionRequests;
-  readonly subscribing: SessionSubscriptions;
-  /** Those that have not said who they are: not in the registry yet. */
-  readonly #opened = new Set<Connection>();
-  /** Those whose commands come by another way than their own. */
-  readonly #secrets = new Map<string, Connection>();
+  readonly #authentication: Authentication;
+  readonly #requests: SessionRequests;
+  readonly subscriptions: SessionSubscriptions;
+  /** Sessions over streams, whose commands come as requests of their own. */
+  readonly #bySecret = new Map<string, Connection>();
 
-  constructor(options: SessionsOptions) {
+  constructor(
+    options: RelayOptions,
+    connections: Connections,
+    permissions: Permissions,
+    presence: Presence,
+    recovery: Recovery,
+    publisher: Publisher,
+  ) {
     this.#options = options;
-    const replies = new Replies(options.delivery);
+    this.#connections = connections;
+    const replies = new Replies(connections);
     this.#replies = replies;
-    this.subscribing = new SessionSubscriptions({ ...options, replies });
-    this.#asking = new SessionRequests({ ...options, replies });
-    this.#credentials = new Authentication({
-      ...options,
+    this.subscriptions = new SessionSubscriptions(
+      options,
+      connections,
+      permissions,
+      recovery,
       replies,
-      subscribing: this.subscribing,
-      connected: (connection) => {
-        this.#opened.delete(connection);
-        options.registry.add(connection);
-      },
-    });
+    );
+    this.#requests = new SessionRequests(options, permissions, presence, publisher, replies);
+    this.#authentication = new Authentication(
+      options,
+      connections,
+      permissions,
+      recovery,
+      this.subscriptions,
+      replies,
+    );
+    connections.onEnd((connection) => this.#forget(connection));
   }
 
-  /** Connections that have not said who they are. */
-  get opened(): number {
-    return this.#opened.size;
-  }
-
-  /** By the secret that its reply to connect told it. */
+  /** The session over a stream that the reply to its connect command gave this secret. */
   bySecret(secret: string): Connection | undefined {
-    return this.#secrets.get(secret);
+    return this.#bySecret.get(secret);
   }
 
   open(connection: Connection): void {
-    this.#opened.add(connection);
-    connection.progress = newProgress();
+    this.#connections.addUnidentified(connection);
+    connection.subscriptions = newSubscriptions();
     const secret = this.#options.newId();
-    if (connection.protocol.transport === "stream") this.#secrets.set(secret, connection);
+    if (connection.protocol.transport === "stream") this.#bySecret.set(secret, connection);
     connection.session = {
       secret,
       state: "opened",
-      deadline: this.#options.now() + STALE_MS,
+      deadline: this.#options.now() + CONNECT_TIMEOUT_MS,
       info: undefined,
       topics: new Map(),
-      busy: false,
+      isBusy: false,
       queue: [],
-      queued: 0,
+      queuedSize: 0,
     };
   }
 
   /**
-   * Obeys the commands of a frame of so many characters, after those that came before; too many that wait end the
+   * Carries out the commands of a frame of `size` characters, after those that came before. Too many that wait end the
    * connection.
    */
-  obey(connection: Connection, commands: readonly SessionCommand[], size: number): void {
+  receive(connection: Connection, commands: readonly SessionCommand[], size: number): void {
     const { session } = connection;
     if (session === undefined) return;
-    if (!session.busy) {
-      this.#obeyInTurn(connection, session, commands);
+    if (!session.isBusy) {
+      this.#carryOut(connection, session, commands);
       return;
     }
     const { backpressureBytes } = this.#options.limits;
-    session.queued += size;
+    session.queuedSize += size;
     if (
       session.queue.length + commands.length > QUEUE_MAX ||
-      (session.queued > backpressureBytes && session.queue.length > 0)
+      (session.queuedSize > backpressureBytes && session.queue.length > 0)
     ) {
-      this.#options.end(connection, "too_many_frames");
+      this.#connections.end(connection, "too_many_frames");
     } else session.queue.push(...commands);
   }
 
-  /** As far as one goes that must wait, or a turn of the loop; the rest waits. */
-  #obeyInTurn(connection: Connection, session: Session, commands: readonly SessionCommand[]): void {
+  /** Carries out commands until one has to wait, or until the turn of the event loop is over; the rest is queued. */
+  #carryOut(connection: Connection, session: Session, commands: readonly SessionCommand[]): void {
     for (const [i, command] of commands.entries()) {
       if (connection.session !== session) return;
-      const work = i < TURN_MAX ? this.#attempt(connection, session, command) : Promise.resolve();
-      if (work === undefined) continue;
-      session.busy = true;
-      session.queue = commands.slice(i < TURN_MAX ? i + 1 : i);
-      // In another turn: others have theirs before, however much this client asks for.
-      const goOn = () => this.#options.later(() => this.#goOn(connection, session));
+      const isTurnOver = i >= COMMANDS_PER_TURN_MAX;
+      const work = isTurnOver ? Promise.resolve() : this.#attempt(connection, session, command);
+      if (!(work instanceof Promise)) continue;
+      session.isBusy = true;
+      session.queue = commands.slice(isTurnOver ? i : i + 1);
+      // In another turn: other clients have theirs first, however much this one asks for.
+      const goOn = () => this.#options.later(() => this.#carryOutQueue(connection, session));
       work.then(goOn, (error) => {
         goOn();
-        this.#failed(connection, command, error);
+        this.#fail(connection, command, error);
       });
       return;
     }
   }
 
-  /** Its token ends in so many seconds from now; undefined: never. */
-  prolong(session: Session, seconds: number | undefined): void {
-    session.deadline = endOf(seconds, this.#options.now());
+  #carryOutQueue(connection: Connection, session: Session): void {
+    session.isBusy = false;
+    session.queuedSize = 0;
+    this.#carryOut(connection, session, session.queue.splice(0));
   }
 
-  /** The connection has ended. */
-  forget(connection: Connection): void {
+  /** The token of a session expires in so many seconds from now; undefined means that it never does. */
+  setExpiry(session: Session, seconds: number | undefined): void {
+    session.deadline = expiryOf(seconds, this.#options.now());
+  }
+
+  /** Ends connections and subscriptions that have expired. Cost: all sessions, and their topics. */
+  expire(): void {
+    const now = this.#options.now();
+    for (const connection of this.#connections.unidentified()) {
+      if ((connection.session?.deadline ?? 0) <= now) this.#connections.end(connection, "stale");
+    }
+    for (const connection of this.#connections.all()) {
+      const { session } = connection;
+      if (session === undefined) continue;
+      if (session.deadline + GRACE_MS <= now) this.#connections.end(connection, "expired");
+      else this.subscriptions.expire(connection, session, now - GRACE_MS);
+    }
+  }
+
+  #forget(connection: Connection): void {
     const { session } = connection;
     if (session === undefined) return;
-    this.#opened.delete(connection);
-    this.#secrets.delete(session.secret);
+    this.#bySecret.delete(session.secret);
     connection.session = undefined;
   }
 
-  /** Ends connections and topics whose time is over. Cost: all sessions, and their topics. */
-  sweep(): void {
-    const now = this.#options.now();
-    for (const connection of this.#opened) {
-      if ((connection.session?.deadline ?? 0) <= now) this.#options.end(connection, "stale");
-    }
-    for (const connection of this.#options.registry.connections()) {
-      const { session } = connection;
-      if (session === undefined) continue;
-      if (session.deadline + GRACE_MS <= now) this.#options.end(connection, "expired");
-      else this.subscribing.sweep(connection, session, now - GRACE_MS);
-    }
-  }
-
-  #goOn(connection: Connection, session: Session): void {
-    session.busy = false;
-    session.queued = 0;
-    this.#obeyInTurn(connection, session, session.queue.splice(0));
-  }
-
-  #attempt(
-    connection: Connection,
-    session: Session,
-    command: SessionCommand,
-  ): Promise<void> | undefined {
+  #attempt(connection: Connection, session: Session, command: SessionCommand): Maybe<void> {
     try {
-      return this.#obey(connection, session, command);
+      return this.#do(connection, session, command);
     } catch (error) {
-      this.#failed(connection, command, error);
+      this.#fail(connection, command, error);
       return undefined;
     }
   }
 
-  /** Anything but an engine or keys out of reach is a fault of ours: it costs the connection, and is thrown on. */
-  #failed(connection: Connection, command: SessionCommand, error: unknown): void {
-    const passes = error instanceof EngineUnavailable || error instanceof KeysUnavailable;
-    if (passes && "id" in command) {
+  /** An engine or keys out of reach are refusals. Anything else is a fault of ours: it costs the connection, and is thrown on. */
+  #fail(connection: Connection, command: SessionCommand, error: unknown): void {
+    const willPass = error instanceof EngineUnavailable || error instanceof KeysUnavailable;
+    if (willPass && "id" in command) {
       this.#replies.refuse(connection, command.id, engineUnavailable());
       return;
     }
-    this.#options.end(connection, "internal");
+    this.#connections.end(connection, "internal");
     throw error;
   }
 
   /** The promise, if there is one, is of the reply: later commands wait for it. */
-  #obey(
-    connection: Connection,
-    session: Session,
-    command: SessionCommand,
-  ): Promise<void> | undefined {
+  #do(connection: Connection, session: Session, command: SessionCommand): Maybe<void> {
     if (command.kind === "pong" || session.state === "refused") return undefined;
     const isFirst = session.state === "opened";
     if (command.kind === "violation" || isFirst !== (command.kind === "connect")) {
-      this.#options.end(connection, "violation");
+      this.#connections.end(connection, "violation");
       return undefined;
     }
     switch (command.kind) {
       case "connect":
-        return this.#credentials.connect(connection, session, command);
+        return this.#authentication.connect(connection, session, command);
       case "refresh":
-        return this.#credentials.refresh(connection, session, command);
+        return this.#authentication.refresh(connection, session, command);
       case "refreshTopic":
-        return this.#credentials.refreshTopic(connection, session, command);
+        return this.#authentication.refreshTopic(connection, session, command);
       case "subscribe":
-        return this.subscribing.subscribe(connection, session, command);
+        return this.subscriptions.subscribe(connection, session, command);
       case "unsubscribe":
-        this.subscribing.leave(connection, command.topic);
+        this.subscriptions.unsubscribe(connection, command.topic);
         this.#replies.reply(connection, { kind: "done", id: command.id, of: "unsubscribe" });
         return undefined;
       case "publish":
-        return this.#asking.publish(connection, command);
+        return this.#requests.publish(connection, command);
       case "presence":
       case "presenceCounts":
-        return this.#asking.presence(connection, command);
+        return this.#requests.presence(connection, command);
       case "history":
-        return this.#asking.history(connection, command);
+        return this.#requests.history(connection, command);
       case "call":
         this.#replies.refuse(connection, command.id, notAvailable());
         return undefined;
@@ -228,7 +221,7 @@ export class Sessions {
         this.#replies.refuse(connection, command.id, command.refusal);
         return undefined;
       case "send":
-        this.#options.end(connection, "not_available");
+        this.#connections.end(connection, "not_available");
         return undefined;
     }
   }

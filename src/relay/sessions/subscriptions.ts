@@ -1,218 +1,203 @@
-// Topics of sessions, one by one: subscribing with or without a token, leaving, and what the backend does for them.
-
-import type { SessionCommand, Subscribed, SubscribeResult } from "../contracts/commands";
+// The topics of sessions: subscribing with or without a token, unsubscribing, and what the backend does for a client.
+import type { CommandOf, SubscribeResult } from "../contracts/commands";
 import { EngineUnavailable } from "../contracts/engine";
-import { type CloseName, engineUnavailable, Refusal } from "../contracts/errors";
+import { engineUnavailable, Refusal } from "../contracts/errors";
 import type { Limits } from "../contracts/limits";
+import { type Maybe, then } from "../contracts/maybe";
+import type { RelayOptions } from "../contracts/options";
 import type { Position } from "../contracts/publication";
+import type { TokenProblem, TopicClaims } from "../contracts/tokens";
 import type { TopicRules } from "../contracts/topic-rules";
-import type { Delivery } from "../publishing/delivery";
 import type { Recovery } from "../recovery/recovery";
 import type { Connection } from "../state/connection";
-import { endOf, type Session } from "../state/session";
+import type { Connections } from "../state/connections";
+import { expiryOf, type Session } from "../state/session";
 import { checkTopic } from "../text/checks";
-import {
-  type Permissions,
-  problemOf,
-  type TokenProblem,
-  type TopicClaims,
-} from "../topics/permissions";
+import { type Permissions, problemOf } from "../topics/permissions";
 import { encodeReply, type Replies } from "./replies";
 
-export interface SessionSubscriptionsOptions {
-  readonly authority: Permissions;
-  readonly rules: TopicRules;
-  readonly limits: Limits;
-  readonly recovery: Recovery;
-  readonly delivery: Delivery;
-  readonly replies: Replies;
-  readonly now: () => number;
-  readonly end: (connection: Connection, why: CloseName) => void;
-}
-
-/** A topic that the backend gives a session. */
+/** A topic that the backend subscribes a session to. */
 export interface ServerSubscription {
   readonly topic: string;
-  /** JSON text that others see. */
+  /** JSON text that others can see. */
   readonly info?: string | undefined;
   /** JSON text for the client. */
   readonly data?: string | undefined;
-  /** Seconds until it ends; undefined: it does not. */
+  /** Seconds until the subscription expires; undefined means that it never does. */
   readonly ttl?: number | undefined;
-  /** What came after it is given too. */
+  /** The client is also sent what was published after this position. */
   readonly since?: Position | undefined;
 }
 
-/** How the client is told what became of the topics, and that the engine is out of reach. */
-export interface Telling {
-  /** The frame has what was missed, as far as there is room. */
-  readonly carries: boolean;
-  /** A frame; undefined when it shall not have them. */
-  readonly entered: (entered: readonly SubscribeResult[]) => string | undefined;
-  readonly failed: () => string;
-}
-
 export class SessionSubscriptions {
-  readonly #options: SessionSubscriptionsOptions;
+  readonly #limits: Limits;
+  readonly #rules: TopicRules;
+  readonly #now: () => number;
+  readonly #connections: Connections;
+  readonly #permissions: Permissions;
+  readonly #recovery: Recovery;
+  readonly #replies: Replies;
 
-  constructor(options: SessionSubscriptionsOptions) {
-    this.#options = options;
+  constructor(
+    { limits, rules, now }: RelayOptions,
+    connections: Connections,
+    permissions: Permissions,
+    recovery: Recovery,
+    replies: Replies,
+  ) {
+    this.#limits = limits;
+    this.#rules = rules;
+    this.#now = now;
+    this.#connections = connections;
+    this.#permissions = permissions;
+    this.#recovery = recovery;
+    this.#replies = replies;
   }
 
+  /** A client's subscribe command. The promise, if there is one, is of the reply. */
   subscribe(
     connection: Connection,
     session: Session,
-    command: Extract<SessionCommand, { kind: "subscribe" }>,
-  ): Promise<void> | undefined {
+    command: CommandOf<"subscribe">,
+  ): Maybe<void> {
     const { id, topic, token } = command;
-    const { authority, replies, end } = this.#options;
-    const refusal = this.#noTopic(topic) ?? this.#noRoom(session, topic);
+    const hasToken = !this.#permissions.isOpen && token !== "";
+    const refusal =
+      this.#checkName(topic) ??
+      this.#checkRoom(session, topic) ??
+      (hasToken ? undefined : this.#permissions.check(connection, "subscribe", topic));
     if (refusal !== undefined) {
-      replies.refuse(connection, id, refusal);
+      this.#replies.refuse(connection, id, refusal);
       return undefined;
     }
-    const goOn = (claims: TopicClaims | TokenProblem) => {
-      if (connection.session !== session) return undefined;
-      const problem = problemOf(claims, connection, topic);
-      if (problem === undefined) {
-        return this.#subscribed(connection, session, command, claims as TopicClaims);
-      }
-      if (problem === "mismatch") end(connection, "invalid_token");
-      else replies.refuse(connection, id, problem);
-      return undefined;
-    };
-    if (!authority.isOpen && token !== "") {
-      const claims = authority.topic(token);
-      return claims instanceof Promise ? claims.then(goOn) : goOn(claims);
-    }
-    const denied = authority.check(connection, "subscribe", topic);
-    if (denied === undefined) return goOn({ user: connection.user, topic, ttl: undefined });
-    replies.refuse(connection, id, denied);
-    return undefined;
+    const claims = hasToken
+      ? this.#permissions.topicClaims(token)
+      : { user: connection.user, topic, ttl: undefined };
+    return then(claims, (found) => this.#subscribeWith(found, connection, session, command));
   }
 
-  #subscribed(
+  #subscribeWith(
+    claims: TopicClaims | TokenProblem,
     connection: Connection,
     session: Session,
-    { id, topic, resumption }: Extract<SessionCommand, { kind: "subscribe" }>,
-    { ttl, info, data }: TopicClaims,
-  ): Promise<void> | undefined {
-    session.topics.set(topic, { info, expiresAt: endOf(ttl, this.#options.now()) });
+    { id, topic, resumption }: CommandOf<"subscribe">,
+  ): Maybe<void> {
+    const { subscriptions } = connection;
+    if (connection.session !== session || subscriptions === undefined) return undefined;
+    const problem = problemOf(claims, connection, topic);
+    if (problem === "mismatch") this.#connections.end(connection, "invalid_token");
+    else if (problem !== undefined) this.#replies.refuse(connection, id, problem);
+    if (problem !== undefined) return undefined;
+
+    const { ttl, info, data } = claims as TopicClaims;
+    session.topics.set(topic, { info, expiresAt: expiryOf(ttl, this.#now()) });
     const since = new Map(resumption.since && [[topic, resumption.since]]);
-    const refused = (refusal: Refusal) => encodeReply(connection, { kind: "refused", id, refusal });
-    return this.enter(connection, session, [topic], since, {
-      carries: true,
-      entered: ([entered]) => {
-        const subscribed: Subscribed = { ...(entered as SubscribeResult), ttl, data };
-        // Where no history is kept there is no position to insist on.
-        const lost = subscribed.recovered === false && subscribed.top !== undefined;
-        if (!(resumption.orNothing && lost)) {
-          return encodeReply(connection, { kind: "subscribed", id, subscribed });
-        }
+    const attempt = this.#recovery.read(connection, subscriptions, [topic], since);
+    return then(attempt, (read) => {
+      if (read === undefined) return;
+      const [result] =
+        read.pages === undefined ? [] : this.#recovery.plan(read, this.#recovery.replyBytes);
+      const refusal =
+        result === undefined ? engineUnavailable() : checkRecovered(result, resumption);
+      if (result === undefined || refusal !== undefined) {
         session.topics.delete(topic);
-        const refusal = new Refusal("unrecoverable_position", "Not all after it is kept.");
-        this.#options.delivery.send(connection, refused(refusal));
-        return undefined;
-      },
-      failed: () => refused(engineUnavailable()),
+        this.#recovery.abandon(read);
+        this.#replies.refuse(connection, id, refusal as Refusal);
+        return;
+      }
+      const subscribed = { ...result, ttl, data };
+      this.#recovery.commit(read, encodeReply(connection, { kind: "subscribed", id, subscribed }));
     });
   }
 
-  /** The rule's answer to a session that wants into a topic without a token for it. */
+  /** Refuses a topic that a session may not subscribe to without a token for it. */
   check(connection: Connection, topic: string): Refusal | undefined {
-    return this.#noTopic(topic) ?? this.#options.authority.check(connection, "subscribe", topic);
+    return this.#checkName(topic) ?? this.#permissions.check(connection, "subscribe", topic);
   }
 
-  /** Brings a session into topics; those that stand in `session.topics` keep what stands there. */
-  enter(
-    connection: Connection,
-    session: Session,
-    names: readonly string[],
-    since: ReadonlyMap<string, Position>,
-    telling: Telling,
-  ): Promise<void> | undefined {
-    const { progress } = connection;
-    if (progress === undefined) return undefined;
-    for (const name of names) {
-      if (session.topics.has(name)) continue;
-      session.topics.set(name, { info: undefined, expiresAt: Number.POSITIVE_INFINITY });
-    }
-    return this.#options.recovery.enter(connection, progress, names, since, {
-      only: false,
-      carries: telling.carries,
-      reply: telling.entered,
-      failed: () => {
-        for (const name of names) session.topics.delete(name);
-        return telling.failed();
-      },
-    });
-  }
-
-  /** False when the session has not the topic. */
-  leave(connection: Connection, topic: string): boolean {
-    const { session, progress } = connection;
-    if (session === undefined || progress === undefined || !session.topics.has(topic)) return false;
-    this.#options.recovery.leave(connection, progress, topic);
+  /** False when the session does not have the topic. */
+  unsubscribe(connection: Connection, topic: string): boolean {
+    const { session, subscriptions } = connection;
+    if (subscriptions === undefined || session?.topics.has(topic) !== true) return false;
+    this.#recovery.unsubscribe(connection, subscriptions, topic);
     session.topics.delete(topic);
     return true;
   }
 
-  /** Takes a session out of a topic and tells it; false when it has not the topic. */
-  takeOut(connection: Connection, topic: string, code: number, reason: string): boolean {
-    if (!this.leave(connection, topic)) return false;
+  /** Takes a session out of a topic for the relay's or the backend's reason, and tells its client. */
+  unsubscribeByServer(connection: Connection, topic: string, code: number, reason: string): void {
+    const { protocol } = connection;
+    if (!this.unsubscribe(connection, topic) || protocol.kind !== "session") return;
     const push = { kind: "unsubscribed", topic, code, reason } as const;
-    const frame = connection.protocol.session?.encodePush(push) ?? "";
-    this.#options.delivery.send(connection, frame);
-    return true;
+    this.#connections.send(connection, protocol.encodePush(push));
   }
 
   /**
-   * Brings a session into a topic on the backend's account, and tells it. Refuses `invalid_topic`,
-   * `already_subscribed`, `too_many_topics`. Fails with EngineUnavailable.
+   * Subscribes a session for its backend, and tells its client. Refuses `invalid_topic`, `already_subscribed`,
+   * `too_many_topics`. Rejects with EngineUnavailable.
    */
-  give(connection: Connection, gift: ServerSubscription): Promise<void> | Refusal | undefined {
-    const { session, protocol } = connection;
-    if (session === undefined) return undefined;
-    const { topic, info, data, ttl, since } = gift;
-    const refusal = this.#noTopic(topic) ?? this.#noRoom(session, topic);
+  subscribeByServer(
+    connection: Connection,
+    { topic, info, data, ttl, since }: ServerSubscription,
+  ): Maybe<Refusal | undefined> {
+    const { session, subscriptions, protocol } = connection;
+    if (session === undefined || subscriptions === undefined) return undefined;
+    const refusal = this.#checkName(topic) ?? this.#checkRoom(session, topic);
     if (refusal !== undefined) return refusal;
-    session.topics.set(topic, { info, expiresAt: endOf(ttl, this.#options.now()) });
+    session.topics.set(topic, { info, expiresAt: expiryOf(ttl, this.#now()) });
     const positions = new Map(since && [[topic, since]]);
-    return this.enter(connection, session, [topic], positions, {
-      // A push has no place for it.
-      carries: false,
-      entered: ([entered]) => {
-        const subscribed = { ...(entered as SubscribeResult), ttl: undefined, data };
-        return protocol.session?.encodePush({ kind: "subscribed", subscribed });
-      },
-      failed: () => {
+    const attempt = this.#recovery.read(connection, subscriptions, [topic], positions);
+    return then(attempt, (read) => {
+      if (read === undefined || protocol.kind !== "session") return undefined;
+      // A push has no place for publications: what was missed follows it.
+      const [result] = read.pages === undefined ? [] : this.#recovery.plan(read, 0);
+      if (result === undefined) {
+        session.topics.delete(topic);
+        this.#recovery.abandon(read);
         throw new EngineUnavailable();
-      },
+      }
+      const subscribed = { ...result, ttl: undefined, data };
+      this.#recovery.commit(read, protocol.encodePush({ kind: "subscribed", subscribed }));
+      return undefined;
     });
   }
 
-  /** Takes a session out of topics whose token is over by `limit`, in ms of the relay's clock. */
-  sweep(connection: Connection, { topics }: Session, limit: number): void {
+  /** Takes a session out of topics whose tokens expired before `limit`, in ms of the relay's clock. */
+  expire(connection: Connection, { topics }: Session, limit: number): void {
     for (const [topic, { expiresAt }] of topics) {
       if (expiresAt > limit) continue;
-      this.takeOut(connection, topic, 2501, "subscription expired");
+      this.unsubscribeByServer(connection, topic, 2501, "subscription expired");
       if (connection.socket === undefined) return;
     }
   }
 
-  #noTopic(topic: string): Refusal | undefined {
-    return checkTopic(topic) ?? this.#options.rules.check(topic);
+  #checkName(topic: string): Refusal | undefined {
+    return checkTopic(topic) ?? this.#rules.check(topic);
   }
 
-  #noRoom(session: Session, topic: string): Refusal | undefined {
+  #checkRoom(session: Session, topic: string): Refusal | undefined {
     if (session.topics.has(topic)) {
-      return new Refusal("already_subscribed", "The connection has this topic already.");
+      return new Refusal("already_subscribed", "The connection already has this topic.");
     }
-    const { connectionTopicsMax } = this.#options.limits;
+    const { connectionTopicsMax } = this.#limits;
     if (session.topics.size < connectionTopicsMax) return undefined;
     return new Refusal(
       "too_many_topics",
       `A connection has at most ${connectionTopicsMax} topics (BATON_CONNECTION_TOPICS_MAX).`,
     );
   }
+}
+
+/** Refuses (`unrecoverable_position`) a subscription with a gap to a client that would rather have none. */
+function checkRecovered(
+  { recovered, top }: SubscribeResult,
+  { orNothing }: CommandOf<"subscribe">["resumption"],
+): Refusal | undefined {
+  // Where no history is kept there is no position to insist on.
+  const hasGap = recovered === false && top !== undefined;
+  if (!orNothing || !hasGap) return undefined;
+  return new Refusal(
+    "unrecoverable_position",
+    "History no longer holds everything after this position.",
+  );
 }

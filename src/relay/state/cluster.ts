@@ -1,98 +1,90 @@
-// What nodes tell and ask each other, over whatever way the engine has between them.
-import type { Engine } from "../contracts/engine";
+// What nodes say to each other, over whatever the engine has between them: notifications, and requests with answers.
+import type { RelayOptions } from "../contracts/options";
 
-/** How long answers may take; after that those that have come are all there are. */
-const PATIENCE_MS = 1_000;
+/** How long answers to a request may take; later ones are not waited for. */
+const ANSWER_TIMEOUT_MS = 1_000;
 
-export interface ClusterOptions {
-  readonly engine: Engine;
-  /** This node's own name. */
-  readonly node: string;
-  /** Calls back after so many ms, and gives the way to call that off. */
-  readonly after: (ms: number, work: () => void) => () => void;
-}
-
-/** What a node does when another one tells it, or answers when it asks. */
-export type Handler = (body: never) => unknown;
+/** What a node does with a message of another one; the result of a handler answers a request. */
+type Handler = (body: never) => unknown;
 
 interface Message {
   readonly kind: string;
   readonly body: unknown;
-  /** Set on questions: who asks, and under which number. */
+  /** Set in requests and answers: the node that asks, and its number for the request. */
   readonly from?: string;
   readonly number?: number;
 }
 
-interface Question {
+interface PendingRequest {
   readonly answers: unknown[];
-  /** How many are still to come; unknown until the engine has said how many nodes there are. */
+  /** How many answers are still to come; infinite until the engine has said how many nodes there are. */
   missing: number;
-  done: () => void;
+  resolve: () => void;
 }
 
 const ANSWER = "answer";
 
 export class Cluster {
-  readonly #options: ClusterOptions;
-  readonly #hearers = new Map<string, Handler>();
-  readonly #questions = new Map<number, Question>();
+  readonly #options: Pick<RelayOptions, "engine" | "node" | "after">;
+  readonly #handlers = new Map<string, Handler>();
+  readonly #requests = new Map<number, PendingRequest>();
   #number = 0;
 
-  constructor(options: ClusterOptions) {
+  constructor(options: Pick<RelayOptions, "engine" | "node" | "after">) {
     this.#options = options;
   }
 
-  /** What this node does with messages of this kind. */
-  handle<Body>(kind: string, hear: (body: Body) => unknown): void {
-    this.#hearers.set(kind, hear as Handler);
+  /** Says what this node does with messages of this kind. */
+  handle<Body>(kind: string, handler: (body: Body) => unknown): void {
+    this.#handlers.set(kind, handler as Handler);
   }
 
-  /** To every other node; whether it arrives, nobody knows. */
+  /** Sends a notification to every other node. Whether it arrives is not known. */
   notify(kind: string, body: unknown): void {
     this.#send({ kind, body }).catch(() => {});
   }
 
-  /** Asks every other node; those that are silent are left out. Rejects with EngineUnavailable. */
+  /** Asks every other node, and leaves out those that are silent. Rejects with EngineUnavailable. */
   async request<Answer>(kind: string, body: unknown): Promise<readonly Answer[]> {
     const number = ++this.#number;
     const { node, after } = this.#options;
     const all = Promise.withResolvers<void>();
-    const question: Question = {
+    const request: PendingRequest = {
       answers: [],
       missing: Number.POSITIVE_INFINITY,
-      done: all.resolve,
+      resolve: all.resolve,
     };
-    this.#questions.set(number, question);
-    const giveUp = after(PATIENCE_MS, all.resolve);
+    this.#requests.set(number, request);
+    const cancelTimeout = after(ANSWER_TIMEOUT_MS, all.resolve);
     try {
       const others = await this.#send({ kind, body, from: node, number });
-      question.missing = others - question.answers.length;
-      if (question.missing > 0) await all.promise;
-      return question.answers as Answer[];
+      request.missing = others - request.answers.length;
+      if (request.missing > 0) await all.promise;
+      return request.answers as Answer[];
     } finally {
-      giveUp();
-      this.#questions.delete(number);
+      cancelTimeout();
+      this.#requests.delete(number);
     }
   }
 
-  /** A message of another node. Anything that is none is passed over. */
+  /** Takes a message of another node; one of an unknown kind is ignored. */
   receive(text: string): void {
     const { kind, body, from, number } = JSON.parse(text) as Message;
     if (kind === ANSWER) {
       if (from !== this.#options.node) return;
-      const question = this.#questions.get(number ?? 0);
-      if (question === undefined) return;
-      question.answers.push(body);
-      question.missing--;
-      if (question.missing <= 0) question.done();
+      const request = this.#requests.get(number ?? 0);
+      if (request === undefined) return;
+      request.answers.push(body);
+      request.missing--;
+      if (request.missing <= 0) request.resolve();
       return;
     }
-    const answer = this.#hearers.get(kind)?.(body as never);
+    const result = this.#handlers.get(kind)?.(body as never);
     if (from === undefined || number === undefined) return;
-    const reply = (value: unknown) =>
+    const answer = (value: unknown) =>
       void this.#send({ kind: ANSWER, body: value, from, number }, from).catch(() => {});
-    if (answer instanceof Promise) answer.then(reply, () => reply(undefined));
-    else reply(answer);
+    if (result instanceof Promise) result.then(answer, () => answer(undefined));
+    else answer(result);
   }
 
   async #send(message: Message, to?: string): Promise<number> {

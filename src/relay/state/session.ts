@@ -1,32 +1,32 @@
-// What a connection keeps that says who it is by a command and gets a reply to each.
+// What a connection keeps whose client says who it is with a command and gets a reply to each command.
 import type { SessionCommand } from "../contracts/commands";
 
 /** A topic of a session. */
 export interface SessionTopic {
-  /** JSON text that others see, from the token for the topic. */
+  /** JSON text that others can see, from the token for the topic. */
   readonly info: string | undefined;
-  /** When its token is over, in ms of the relay's clock. */
+  /** When its token expires, in ms of the relay's clock. */
   expiresAt: number;
 }
 
 export interface Session {
-  /** For commands that come by another way than the connection's own: as secret as a registration's id. */
+  /** Identifies the session in commands that come over another connection: as secret as a registration's id. */
   readonly secret: string;
   state: "opened" | "connected" | "refused";
-  /** When the connection ends unless it does something about it: connect, or refresh its token. */
+  /** When the connection ends unless its client connects or refreshes its token before; in ms of the relay's clock. */
   deadline: number;
-  /** JSON text that others see, from the token of the connection. */
+  /** JSON text that others can see, from the token of the connection. */
   info: string | undefined;
-  /** Its topics, and those that it is on its way into. */
+  /** The topics that it has or is subscribing to. */
   readonly topics: Map<string, SessionTopic>;
-  /** A command is under way; those after it wait. */
-  busy: boolean;
+  /** A command is being worked on; later ones wait in `queue`. */
+  isBusy: boolean;
   queue: SessionCommand[];
-  /** Characters of the frames that came meanwhile. */
-  queued: number;
+  /** The characters of the frames that wait. */
+  queuedSize: number;
 }
 
-/** When something ends that lives so many seconds from now; undefined: never. */
-export function endOf(seconds: number | undefined, now: number): number {
+/** When something expires that is valid for so many seconds from now; undefined means that it never does. */
+export function expiryOf(seconds: number | undefined, now: number): number {
   return seconds === undefined ? Number.POSITIVE_INFINITY : now + seconds * 1000;
 }

@@ -1,16 +1,17 @@
-// What was delivered to a topic since somebody began to follow it: those on the way in are given it. Bounded.
+// What was delivered to a topic since a connection began to subscribe to it, for those that are still subscribing.
+// Bounded in size.
 import type { Publication } from "../contracts/publication";
 
-/** Characters; beyond, the tail is lost, and those who need it read history instead. */
+/** In characters. Beyond it the tail is dropped, and those who need it read history instead. */
 const SIZE_MAX = 1_048_576;
 
-/** About what a publication costs beside its text. */
+/** About what a publication costs besides its text, in characters. */
 const OVERHEAD = 100;
 
 export class Tail {
   publications: Publication[] = [];
   #size = 0;
-  /** How often it was lost: a place in it that was noted before means nothing. */
+  /** How often it was lost: an index into it that was noted before means nothing then. */
   losses = 0;
 
   fits({ data }: Publication): boolean {
@@ -22,7 +23,7 @@ export class Tail {
     this.#size += publication.data.length + OVERHEAD;
   }
 
-  /** Nobody needs it any more. */
+  /** To be called when nobody needs it any more. */
   clear(): void {
     if (this.#size === 0) return;
     this.publications = [];

@@ -1,59 +1,116 @@
-// A topic that somebody on this node is subscribed to, or on the way into.
+// A topic that connections of this node are subscribed or subscribing to, and its fan-out: nothing here may run
+// JavaScript for each subscriber.
+import type { Push } from "../contracts/commands";
 import type { Protocol } from "../contracts/protocol";
 import type { Position, Publication } from "../contracts/publication";
 import type { TopicRule } from "../contracts/topic-rules";
+import type { Transport, Transports } from "../contracts/transport";
+import type { Connection } from "./connection";
 import { Tail } from "./tail";
 
-/** The subscribers of a topic that speak one protocol: they all get the same bytes. */
-export interface Audience {
+/** The subscribers of a topic that speak one protocol: all of them get the same bytes. */
+interface Audience {
   readonly protocol: Protocol;
-  readonly native: string;
+  readonly transport: Transport;
+  readonly nativeTopic: string;
   size: number;
 }
 
 export class Topic {
   readonly name: string;
   readonly rule: TopicRule;
-  readonly audiences: Audience[] = [];
+  readonly #transports: Transports;
+  readonly #audiences: Audience[] = [];
   /** The newest position that was delivered here. */
-  epoch: string | undefined;
-  offset = 0;
-  /** Those who are on their way in, and therefore need the tail. */
+  #epoch: string | undefined;
+  #offset = 0;
+  /** Connections that are subscribing to it, and therefore need the tail. */
   followers = 0;
   /** What was delivered while there were followers. */
   readonly tail = new Tail();
 
-  constructor(name: string, rule: TopicRule) {
+  constructor(name: string, rule: TopicRule, transports: Transports) {
     this.name = name;
     this.rule = rule;
+    this.#transports = transports;
   }
 
-  /** Whether somebody wants to know who comes and goes. */
-  get isWatched(): boolean {
+  /** Whether it matters who comes and goes. */
+  get hasPresence(): boolean {
     return this.rule.presence || this.rule.joinLeave;
   }
 
-  /** To be called before a publication is sent to subscribers. */
+  get isUnused(): boolean {
+    return this.followers === 0 && this.subscribers === 0;
+  }
+
+  /** Cost: the protocols in use. */
+  get subscribers(): number {
+    return this.#audiences.reduce((sum, { size }) => sum + size, 0);
+  }
+
+  /** To be called for each publication before it is sent to subscribers. */
   advance({ epoch, offset }: Publication): void {
     if (offset === undefined) return;
-    this.epoch = epoch;
-    this.offset = offset;
+    this.#epoch = epoch;
+    this.#offset = offset;
   }
 
   forgetPosition(): void {
-    this.epoch = undefined;
-    this.offset = 0;
+    this.#epoch = undefined;
+    this.#offset = 0;
   }
 
   /** Where its subscribers are; undefined when nothing with a position was delivered yet. */
   get position(): Position | undefined {
-    return this.epoch === undefined ? undefined : { epoch: this.epoch, offset: this.offset };
+    return this.#epoch === undefined ? undefined : { epoch: this.#epoch, offset: this.#offset };
   }
 
-  audience(protocol: Protocol): Audience {
-    for (const audience of this.audiences) if (audience.protocol === protocol) return audience;
-    const audience = { protocol, native: `${protocol.name}:${this.name}`, size: 0 };
-    this.audiences.push(audience);
+  /** Subscribes an open connection natively; it must not be subscribed yet. */
+  subscribe({ protocol, socket }: Connection): void {
+    const audience = this.#audience(protocol);
+    audience.size++;
+    socket?.subscribe(audience.nativeTopic);
+  }
+
+  /** A connection is subscribed no longer. If it goes on living, its socket leaves native fan-out. */
+  unsubscribe({ protocol, socket }: Connection): void {
+    const audience = this.#audience(protocol);
+    audience.size--;
+    socket?.unsubscribe(audience.nativeTopic);
+  }
+
+  /**
+   * Native fan-out of a publication to all subscribers, with one encoding for each protocol. Answers to how many it
+   * was sent. `except` is a subscriber that does not get it. Cost: the protocols in use, and what the transports do.
+   */
+  fanOut(publication: Publication, except?: Connection): number {
+    let delivered = 0;
+    for (const { size, protocol, transport, nativeTopic } of this.#audiences) {
+      if (size === 0) continue;
+      const frame = protocol.encodePublication(publication);
+      const socket = except?.protocol === protocol ? except.socket : undefined;
+      if (socket === undefined) transport.fanOut(nativeTopic, frame);
+      else transport.fanOut(nativeTopic, frame, socket);
+      delivered += size;
+    }
+    return except === undefined ? delivered : delivered - 1;
+  }
+
+  /** Native fan-out of a push to all subscribers that have sessions. */
+  fanOutPush(push: Push): void {
+    for (const { size, protocol, transport, nativeTopic } of this.#audiences) {
+      if (size === 0 || protocol.kind !== "session") continue;
+      transport.fanOut(nativeTopic, protocol.encodePush(push));
+    }
+  }
+
+  #audience(protocol: Protocol): Audience {
+    for (const audience of this.#audiences) if (audience.protocol === protocol) return audience;
+    const transport = this.#transports[protocol.transport];
+    const nativeTopic = `${protocol.name}:${this.name}`;
+    const audience = { protocol, transport, nativeTopic, size: 0 };
+    this.#audiences.push(audience);
     return audience;
   }
 }

@@ -1,91 +1,50 @@
-// Who may do what: tokens say who a client is, rules say what clients may do with topics. Marks in a topic's name
-// narrow it: "$" for those with a token of their own for it, "#" before a list of the users it is for.
-
+// Who may do what: tokens say who a client is, and rules say what clients may do with topics. Marks in a topic's name
+// narrow that: "$" is for clients with a token for just this topic, "#" precedes a list of the users it is for.
 import { Refusal, tokenExpired } from "../contracts/errors";
+import type { Maybe } from "../contracts/maybe";
+import type { Access, RelayOptions } from "../contracts/options";
+import type { ConnectionClaims, TokenProblem, TopicClaims } from "../contracts/tokens";
 import type { Action, TopicRules } from "../contracts/topic-rules";
 import type { Connection } from "../state/connection";
 import { checkTopic } from "../text/checks";
 
-/** What a connection's token says. Seconds are from now on. */
-export interface ConnectionClaims {
-  /** "" is the anonymous user. */
-  readonly user: string;
-  readonly ttl: number | undefined;
-  /** JSON text that others see. */
-  readonly info?: string | undefined;
-  /** Topics that the relay subscribes it to. */
-  readonly topics: ReadonlyMap<string, { readonly info?: string; readonly data?: string }>;
-}
-
-/** What a token for one topic says. */
-export interface TopicClaims {
-  readonly user: string;
-  readonly topic: string;
-  /** Set: only this connection may use it. */
-  readonly client?: string | undefined;
-  readonly ttl: number | undefined;
-  readonly info?: string | undefined;
-  /** JSON text for the subscriber. */
-  readonly data?: string | undefined;
-}
-
-export type TokenProblem = "invalid" | "expired";
-
-/** Tokens cannot be checked now, because the keys for it cannot be had: nothing is said of the token. */
-export class KeysUnavailable extends Error {}
-
-/** Checks tokens; edge/access/tokens.ts is the real one. Rejects with KeysUnavailable. */
-export interface TokenVerifier {
-  connection(token: string): Promise<ConnectionClaims | TokenProblem>;
-  topic(token: string): Promise<TopicClaims | TokenProblem>;
-}
-
-export interface PermissionsOptions {
-  /** Undefined: there is no key to check tokens with. */
-  readonly tokens: TokenVerifier | undefined;
-  /** Neither API keys nor tokens are configured: whoever reaches the relay may do anything. */
-  readonly isOpen: boolean;
-  /** Whether a client without a token may connect, as the anonymous user. */
-  readonly anonymous: boolean;
-  readonly rules: TopicRules;
-}
-
 export class Permissions {
-  readonly #options: PermissionsOptions;
+  readonly #access: Access;
+  readonly #rules: TopicRules;
 
-  constructor(options: PermissionsOptions) {
-    this.#options = options;
+  constructor({ access, rules }: Pick<RelayOptions, "access" | "rules">) {
+    this.#access = access;
+    this.#rules = rules;
   }
 
+  /** Whether anyone who can reach the relay may do anything. */
   get isOpen(): boolean {
-    return this.#options.isOpen;
+    return this.#access.isOpen;
   }
 
-  /** Who a client is that connects with this token; undefined when it needs one. */
-  connect(
-    token: string,
-  ): ConnectionClaims | TokenProblem | undefined | Promise<ConnectionClaims | TokenProblem> {
-    const { tokens, anonymous, isOpen } = this.#options;
+  /** What a token says of the client that connects with it; undefined when a client without one may not connect. */
+  connectionClaims(token: string): Maybe<ConnectionClaims | TokenProblem | undefined> {
+    const { tokens, anonymous, isOpen } = this.#access;
     if (!isOpen && token !== "") return tokens?.connection(token) ?? "invalid";
     if (!isOpen && !anonymous) return undefined;
     return { user: "", ttl: undefined, topics: new Map() };
   }
 
   /** What a token for one topic allows. */
-  topic(token: string): "invalid" | Promise<TopicClaims | TokenProblem> {
-    return this.#options.tokens?.topic(token) ?? "invalid";
+  topicClaims(token: string): Maybe<TopicClaims | TokenProblem> {
+    return this.#access.tokens?.topic(token) ?? "invalid";
   }
 
-  /** Refuses (`permission_denied`) a client of a session what no rule allows it. */
+  /** Refuses (`permission_denied`) what no rule allows the client of a session. */
   check(connection: Connection, action: Action, topic: string): Refusal | undefined {
-    if (this.#options.isOpen) return undefined;
+    if (this.#access.isOpen) return undefined;
     const { user } = connection;
     const isSubscribed = () => connection.session?.topics.has(topic) === true;
     if (action === "subscribe") {
       if (!isMarked(topic)) return this.#allows(user, action, topic, isSubscribed);
       return isNamed(user, topic) ? undefined : denied(topic);
     }
-    // A rule is for a prefix, which the topics of many users have in common: what their marks say holds too.
+    // A rule holds for a prefix that the topics of many users share, so what the marks of a name say holds too.
     if (isMarked(topic) && !isNamed(user, topic) && !isSubscribed()) return denied(topic);
     return this.#allows(user, action, topic, isSubscribed);
   }
@@ -96,29 +55,33 @@ export class Permissions {
     topic: string,
     isSubscribed: () => boolean,
   ): Refusal | undefined {
-    const allowed = this.#options.rules.of(topic).allow[action] ?? [];
+    const allowed = this.#rules.of(topic).allow[action] ?? [];
     const isKnown = user !== "" || allowed.includes("anonymous");
     const may = allowed.includes("client") || (allowed.includes("subscriber") && isSubscribed());
     return isKnown && may ? undefined : denied(topic);
   }
 
   /**
-   * Refuses a registered client the topics that are not for it. It may have all others unless their rule names who
-   * may subscribe: its backend has let it in. Those of its registration its backend has chosen itself.
+   * Refuses (`permission_denied`) a registered client those topics that are for others. It may have all the rest, unless
+   * their rule says who may subscribe, because its backend registered it. The backend itself chose the topics of the
+   * registration.
    */
-  checkRegistered({ user, initial }: Connection, topics: Iterable<string>): Refusal | undefined {
-    if (this.#options.isOpen) return undefined;
+  checkRegistered(
+    { user, initialTopics }: Connection,
+    topics: Iterable<string>,
+  ): Refusal | undefined {
+    if (this.#access.isOpen) return undefined;
     for (const topic of topics) {
-      if (initial?.includes(topic) === true) continue;
+      if (initialTopics?.includes(topic) === true) continue;
       if (isNamed(user, topic)) continue;
-      const allowed = this.#options.rules.of(topic).allow.subscribe;
+      const allowed = this.#rules.of(topic).allow.subscribe;
       if (isMarked(topic) || allowed?.includes("client") === false) return denied(topic);
     }
     return undefined;
   }
 }
 
-/** What is wrong with a token's claims for this topic of this connection; "mismatch": it is for another. */
+/** What is wrong with a token's claims for this topic of this connection; "mismatch" when the token is for another one. */
 export function problemOf(
   claims: TopicClaims | TokenProblem,
   { id, user }: Connection,
@@ -139,7 +102,10 @@ function denied(topic: string): Refusal {
   );
 }
 
-/** The topic that is a user's own. None for a name that would make it others' too ("#a,b" is for a and b), or no topic. */
+/**
+ * The topic that is a user's own. Undefined for a user whose name would make it the topic of others too ("#a,b" is for a
+ * and b), or is not allowed in a topic.
+ */
 export function personalTopic(user: string): string | undefined {
   const topic = `#${user}`;
   const isItsOwn = isNamed(user, topic) && usersOf(topic)?.length === 1;
@@ -150,17 +116,17 @@ function isPrivate(topic: string): boolean {
   return topic.startsWith("$");
 }
 
-/** Whether its name says that it is not for all. */
+/** Whether the name says that the topic is not for everyone. */
 function isMarked(topic: string): boolean {
   return isPrivate(topic) || topic.includes("#");
 }
 
-/** Whether its name says that it is for this user. */
+/** Whether the name says that the topic is for this user. */
 function isNamed(user: string, topic: string): boolean {
   return !isPrivate(topic) && user !== "" && usersOf(topic)?.includes(user) === true;
 }
 
-/** The users after the last "#"; undefined when the topic is not limited to any. */
+/** The users after the last "#"; undefined when the topic is not limited to users. */
 function usersOf(topic: string): readonly string[] | undefined {
   const mark = topic.lastIndexOf("#");
   return mark < 0 ? undefined : topic.slice(mark + 1).split(",");

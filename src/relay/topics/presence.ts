@@ -1,9 +1,10 @@
-// Who is in a topic, for topics whose rule asks for it, and the pushes that tell who comes and goes. Connections of all
-// protocols count; only sessions are told. Topics whose rule asks for neither never come here.
-
+// Who is in a topic, for topics whose rule asks for it. Connections of all protocols count. Topics whose rule asks for
+// neither presence nor join and leave never come here.
+import type { RelayOptions } from "../contracts/options";
 import type { ClientInfo } from "../contracts/publication";
 import type { Cluster } from "../state/cluster";
 import { type Connection, infoOf } from "../state/connection";
+import type { Connections } from "../state/connections";
 import type { Topic } from "../state/topic";
 
 export interface PresenceCounts {
@@ -11,72 +12,77 @@ export interface PresenceCounts {
   readonly users: number;
 }
 
-interface Room {
+/** Those who are in one topic. */
+interface Present {
   readonly clients: Map<Connection, ClientInfo>;
-  /** Connections of each user, so that counting users costs nothing. */
+  /** The number of connections of each user, so that counting users costs nothing. */
   readonly users: Map<string, number>;
 }
 
-export interface PresenceOptions {
-  readonly cluster: Cluster;
-  /** Gives a connection the id that others may know. */
-  readonly name: (connection: Connection) => void;
+/** What another node answers: its users by name, because a user may be on several nodes. */
+interface NodeCounts {
+  readonly clients: number;
+  readonly users: readonly string[];
 }
 
 export class Presence {
-  readonly #options: PresenceOptions;
-  readonly #rooms = new Map<string, Room>();
+  readonly #newId: () => string;
+  readonly #connections: Connections;
+  readonly #cluster: Cluster;
+  readonly #topics = new Map<string, Present>();
 
-  constructor(options: PresenceOptions) {
-    this.#options = options;
-    options.cluster.handle("presence", (topic: string) => this.#clients(topic));
-    options.cluster.handle("presence counts", (topic: string): Counted => {
-      const room = this.#rooms.get(topic);
-      return { clients: room?.clients.size ?? 0, users: [...(room?.users.keys() ?? [])] };
+  constructor({ newId }: RelayOptions, connections: Connections, cluster: Cluster) {
+    this.#newId = newId;
+    this.#connections = connections;
+    this.#cluster = cluster;
+    cluster.handle("presence", (topic: string) => this.#clients(topic));
+    cluster.handle("presence counts", (topic: string): NodeCounts => {
+      const present = this.#topics.get(topic);
+      return { clients: present?.clients.size ?? 0, users: [...(present?.users.keys() ?? [])] };
     });
   }
 
-  /** A connection is in the topic now; answers who it is. */
+  /** A connection has come into the topic; answers who it is. */
   joined(connection: Connection, { name, rule }: Topic): ClientInfo {
-    if (connection.publicId === "") this.#options.name(connection);
+    if (connection.publicId === "") this.#connections.setPublicId(connection, this.#newId());
     const info = infoOf(connection, name);
     if (!rule.presence) return info;
-    let room = this.#rooms.get(name);
-    if (room === undefined) {
-      room = { clients: new Map(), users: new Map() };
-      this.#rooms.set(name, room);
+    let present = this.#topics.get(name);
+    if (present === undefined) {
+      present = { clients: new Map(), users: new Map() };
+      this.#topics.set(name, present);
     }
-    room.clients.set(connection, info);
-    room.users.set(info.user, (room.users.get(info.user) ?? 0) + 1);
+    present.clients.set(connection, info);
+    present.users.set(info.user, (present.users.get(info.user) ?? 0) + 1);
     return info;
   }
 
-  /** A connection is in the topic no longer; answers who it was. */
+  /** A connection has left the topic; answers who it was. */
   left(connection: Connection, { name }: Topic): ClientInfo {
-    const room = this.#rooms.get(name);
-    const info = room?.clients.get(connection);
-    if (room === undefined || info === undefined) return infoOf(connection, name);
-    room.clients.delete(connection);
-    const rest = (room.users.get(info.user) ?? 1) - 1;
-    if (rest === 0) room.users.delete(info.user);
-    else room.users.set(info.user, rest);
-    if (room.clients.size === 0) this.#rooms.delete(name);
+    const present = this.#topics.get(name);
+    const info = present?.clients.get(connection);
+    if (present === undefined || info === undefined) return infoOf(connection, name);
+    present.clients.delete(connection);
+    const rest = (present.users.get(info.user) ?? 1) - 1;
+    if (rest === 0) present.users.delete(info.user);
+    else present.users.set(info.user, rest);
+    if (present.clients.size === 0) this.#topics.delete(name);
     return info;
   }
 
-  /** On all nodes. Cost: the clients in the topic. Rejects with EngineUnavailable. */
+  /** Over all nodes. Rejects with EngineUnavailable. Cost: the clients in the topic. */
   async clients(topic: string): Promise<readonly ClientInfo[]> {
-    const others = await this.#options.cluster.request<readonly ClientInfo[]>("presence", topic);
+    const others = await this.#cluster.request<readonly ClientInfo[]>("presence", topic);
     return [...this.#clients(topic), ...others.flat()];
   }
 
-  /** On all nodes. In constant time where there is one, else in proportion to the users. Rejects with EngineUnavailable. */
+  /** Over all nodes. Rejects with EngineUnavailable. Constant cost where there is one node, else the users in the topic. */
   async counts(topic: string): Promise<PresenceCounts> {
-    const others = await this.#options.cluster.request<Counted>("presence counts", topic);
-    const room = this.#rooms.get(topic);
-    const here = { clients: room?.clients.size ?? 0, users: room?.users.size ?? 0 };
+    const others = await this.#cluster.request<NodeCounts>("presence counts", topic);
+    const present = this.#topics.get(topic);
+    const here = { clients: present?.clients.size ?? 0, users: present?.users.size ?? 0 };
     if (others.length === 0) return here;
-    const users = new Set(room?.users.keys());
+    const users = new Set(present?.users.keys());
     let { clients } = here;
     for (const other of others) {
       clients += other.clients;
@@ -86,11 +92,6 @@ export class Presence {
   }
 
   #clients(topic: string): readonly ClientInfo[] {
-    return [...(this.#rooms.get(topic)?.clients.values() ?? [])];
+    return [...(this.#topics.get(topic)?.clients.values() ?? [])];
   }
-}
-
-interface Counted {
-  readonly clients: number;
-  readonly users: readonly string[];
 }

@@ -1,51 +1,37 @@
-// The topics that somebody on this node is subscribed to or on the way into, and how many connections each has.
-// A topic lives exactly as long as it has a subscriber or a follower here.
-
+// The topics that connections of this node are subscribed or subscribing to.
+// A topic lives exactly as long as it has a subscriber or a follower here, and the engine follows it as long.
 import type { Push } from "../contracts/commands";
-import type { Engine } from "../contracts/engine";
-import type { Publication } from "../contracts/publication";
-import type { TopicRules } from "../contracts/topic-rules";
+import type { RelayOptions } from "../contracts/options";
 import type { Cluster } from "../state/cluster";
-import type { Connection, Socket, Transport } from "../state/connection";
-import { type Audience, Topic } from "../state/topic";
+import type { Connection } from "../state/connection";
+import type { Connections } from "../state/connections";
+import { Topic } from "../state/topic";
 import { Presence } from "./presence";
 
 type JoinLeave = Extract<Push, { kind: "join" | "leave" }>;
 
-export interface TopicsOptions {
-  readonly outlet: Transport;
-  readonly rules: TopicRules;
-  readonly engine: Engine;
-  readonly cluster: Cluster;
-  /** Gives a connection the id that others may know. */
-  readonly name: (connection: Connection) => void;
-}
-
 export class Topics {
-  readonly #options: TopicsOptions;
+  readonly #options: Pick<RelayOptions, "engine" | "rules" | "transports">;
+  readonly #cluster: Cluster;
   readonly #topics = new Map<string, Topic>();
-  /** Who is in those topics that are watched. */
+  /** Who is in those topics whose rule asks for it. */
   readonly presence: Presence;
 
-  constructor(options: TopicsOptions) {
+  constructor(options: RelayOptions, connections: Connections, cluster: Cluster) {
     this.#options = options;
-    this.presence = new Presence(options);
-    options.cluster.handle("push", (push: JoinLeave) => {
-      const topic = this.#topics.get(push.topic);
-      if (topic !== undefined) this.#push(push, topic);
-    });
+    this.#cluster = cluster;
+    this.presence = new Presence(options, connections, cluster);
+    cluster.handle("push", (push: JoinLeave) => this.#topics.get(push.topic)?.fanOutPush(push));
+    connections.onEnd((connection) => this.#unsubscribeAll(connection));
   }
 
   get size(): number {
     return this.#topics.size;
   }
 
-  /** Each topic with its subscriptions. */
+  /** Each topic with the number of its subscribers. */
   sizes(): [string, number][] {
-    return [...this.#topics.values()].map(({ name, audiences }) => [
-      name,
-      audiences.reduce((sum, { size }) => sum + size, 0),
-    ]);
+    return [...this.#topics.values()].map(({ name, subscribers }) => [name, subscribers]);
   }
 
   get(name: string): Topic | undefined {
@@ -54,7 +40,7 @@ export class Topics {
 
   /** Begins to record what is delivered to the topic, until `unfollow`. */
   follow(name: string): Topic {
-    const topic = this.#have(name);
+    const topic = this.#getOrCreate(name);
     topic.followers++;
     return topic;
   }
@@ -62,102 +48,71 @@ export class Topics {
   unfollow(topic: Topic): void {
     topic.followers--;
     if (topic.followers === 0) topic.tail.clear();
-    this.#dropIfUnused(topic);
+    this.#deleteIfUnused(topic);
   }
 
   /** Subscribes an open connection, natively; it must not be subscribed yet. */
-  join(connection: Connection, topic: Topic): void {
-    const audience = topic.audience(connection.protocol);
-    audience.size++;
+  subscribe(connection: Connection, topic: Topic): void {
     connection.topics.push(topic);
-    connection.socket?.subscribe(audience.native);
-    if (!topic.isWatched) return;
+    topic.subscribe(connection);
+    if (!topic.hasPresence) return;
     const info = this.presence.joined(connection, topic);
     if (topic.rule.joinLeave) this.#announce({ kind: "join", topic: topic.name, info }, topic);
   }
 
   /** Ends a subscription of an open connection. Cost: its topics. */
-  leave(connection: Connection, topic: Topic): void {
+  unsubscribe(connection: Connection, topic: Topic): void {
     connection.topics.splice(connection.topics.indexOf(topic), 1);
-    connection.socket?.unsubscribe(topic.audience(connection.protocol).native);
     this.#left(topic, connection);
   }
 
   /**
-   * Makes `names` the topics of an open connection; the names have been checked and stand once each.
-   * New ones are joined before old ones are left. Cost: old times new names, not subscribers.
+   * Makes `names` the topics of an open connection that cannot resume; each name has been checked and occurs once.
+   * New topics are subscribed to before old ones are left. Cost: old times new names, not subscribers.
    */
   replace(connection: Connection, names: ReadonlySet<string>): void {
     const before = connection.topics.slice();
     for (const name of names) {
-      const topic = this.#have(name);
-      if (!before.includes(topic)) this.join(connection, topic);
+      const topic = this.#getOrCreate(name);
+      if (!before.includes(topic)) this.subscribe(connection, topic);
     }
-    for (const topic of before) if (!names.has(topic.name)) this.leave(connection, topic);
+    for (const topic of before) if (!names.has(topic.name)) this.unsubscribe(connection, topic);
   }
 
-  /** Forgets a connection that has ended; its socket left native fan-out when it closed. */
-  remove(connection: Connection): void {
+  /** The connection has ended; its socket left native fan-out when it closed. */
+  #unsubscribeAll(connection: Connection): void {
     const { topics } = connection;
     connection.topics = [];
     for (const topic of topics) this.#left(topic, connection);
   }
 
-  /**
-   * Native fan-out of one publication to all subscribers of its topic: one encoding for each protocol.
-   * `except` is one of them that does not get it.
-   */
-  publish(topic: Topic, publication: Publication, except?: Connection): number {
-    let delivered = 0;
-    for (const audience of topic.audiences) {
-      if (audience.size === 0) continue;
-      const { protocol } = audience;
-      const not = except?.protocol === protocol ? except.socket : undefined;
-      this.#send(audience, protocol.encodePublication(publication), not);
-      delivered += audience.size;
+  #left(topic: Topic, connection: Connection): void {
+    topic.unsubscribe(connection);
+    if (topic.hasPresence) {
+      const info = this.presence.left(connection, topic);
+      if (topic.rule.joinLeave) this.#announce({ kind: "leave", topic: topic.name, info }, topic);
     }
-    return except === undefined ? delivered : delivered - 1;
+    this.#deleteIfUnused(topic);
   }
 
   #announce(push: JoinLeave, topic: Topic): void {
-    this.#push(push, topic);
-    this.#options.cluster.notify("push", push);
+    topic.fanOutPush(push);
+    this.#cluster.notify("push", push);
   }
 
-  /** Native fan-out of a push to all of a topic's subscribers that have sessions. */
-  #push(push: Push, { audiences }: Topic): void {
-    for (const { size, protocol, native } of audiences) {
-      if (size === 0 || protocol.session === undefined) continue;
-      this.#options.outlet.publish(native, protocol.session.encodePush(push));
-    }
-  }
-
-  #send(audience: Audience, frame: string, except: Socket | undefined): void {
-    if (except === undefined) this.#options.outlet.publish(audience.native, frame);
-    else this.#options.outlet.publish(audience.native, frame, except);
-  }
-
-  #have(name: string): Topic {
+  #getOrCreate(name: string): Topic {
     let topic = this.#topics.get(name);
     if (topic === undefined) {
-      topic = new Topic(name, this.#options.rules.of(name));
+      const { rules, transports, engine } = this.#options;
+      topic = new Topic(name, rules.of(name), transports);
       this.#topics.set(name, topic);
-      this.#options.engine.follow(name);
+      engine.follow(name);
     }
     return topic;
   }
 
-  #left(topic: Topic, connection: Connection): void {
-    topic.audience(connection.protocol).size--;
-    if (topic.isWatched) {
-      const info = this.presence.left(connection, topic);
-      if (topic.rule.joinLeave) this.#announce({ kind: "leave", topic: topic.name, info }, topic);
-    }
-    this.#dropIfUnused(topic);
-  }
-
-  #dropIfUnused(topic: Topic): void {
-    if (topic.followers > 0 || topic.audiences.some((audience) => audience.size > 0)) return;
+  #deleteIfUnused(topic: Topic): void {
+    if (!topic.isUnused) return;
     this.#topics.delete(topic.name);
     this.#options.engine.unfollow(topic.name);
   }

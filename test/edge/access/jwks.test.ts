@@ -1,10 +1,11 @@
 // The address of the keys of tokens, when it is down, slow, or answers what it should not. Row I8 of the fault catalogue.
+
 import { afterAll, describe, expect, test } from "bun:test";
 import { generateKeyPairSync } from "node:crypto";
 import { exportJWK, type JWTVerifyGetKey, SignJWT } from "jose";
 import { keysAt } from "../../../src/edge/access/jwks";
 import { createLog } from "../../../src/log";
-import { KeysUnavailable } from "../../../src/relay/topics/permissions";
+import { KeysUnavailable } from "../../../src/relay/contracts/tokens";
 import { Client } from "../../support/clients/client";
 import { startRelay } from "../../support/relay/test-relay";
 import { within } from "../../support/wait";

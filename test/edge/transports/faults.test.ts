@@ -35,7 +35,7 @@ function routesOver(publish: () => Published | Promise<Published>) {
     limits: LIMITS,
     defaultTopics: [],
     engine,
-    outlet: { publish() {} },
+    transports: { socket: { fanOut() {} }, stream: { fanOut() {} } },
     now: () => 0,
     newId: () => "0".repeat(32),
     random: () => 0,
@@ -145,13 +145,14 @@ describe("F7: a fault in a socket's handler", () => {
   test("in that of the close, too, is logged and ends nothing", async () => {
     await using relay = await startRelay();
     const [faulty, other] = [await relay.connect(1, ["t"]), await relay.connect(2, ["t"])];
-    const { closed } = relay.running.relay;
-    relay.running.relay.closed = () => {
+    const { connections } = relay.running.relay;
+    const { lost } = connections;
+    connections.lost = () => {
       throw new TypeError("a fault");
     };
     faulty.drop();
     await until("it to be logged", () => relay.log.join("").includes("a socket handler failed"));
-    relay.running.relay.closed = closed;
+    connections.lost = lost;
     await relay.publish("t", "m");
     expect(await other.next()).toBe("m");
   });

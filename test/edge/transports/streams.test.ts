@@ -54,7 +54,7 @@ async function leave(stream: EventStream, url: string, on = relay): Promise<void
 }
 
 const isConnected = (url: string, on = relay): boolean =>
-  [...on.running.relay.connections()].some(({ id }) => url.includes(id));
+  [...on.running.relay.connections.all()].some(({ id }) => url.includes(id));
 
 const remove = (url: string, on = relay) => on.request("DELETE", `/register/${idOf(url)}`);
 
@@ -1025,7 +1025,7 @@ describe("a reader that stalls", () => {
     });
     const raw = await rawStream(await register(1, undefined, own));
     raw.pause();
-    const [connection] = own.running.relay.connections();
+    const [connection] = own.running.relay.connections.all();
     const waits = () => connection?.socket?.getBufferedAmount() ?? 1;
     while (waits() === 0) await own.publish("tech", MESSAGE);
     await until("it to be ended", () => own.counts.connections === 0);
@@ -1037,7 +1037,7 @@ describe("a reader that stalls", () => {
     await using own = await startRelay({ BATON_BACKPRESSURE_BYTES: "100000000" });
     const raw = await rawStream(await register(1, undefined, own));
     raw.pause();
-    const [connection] = own.running.relay.connections();
+    const [connection] = own.running.relay.connections.all();
     let published = 0;
     const waits = () => connection?.socket?.getBufferedAmount() ?? 1;
     while (waits() === 0) await own.publish("tech", `${published++} ${MESSAGE}`);
@@ -1069,7 +1069,7 @@ describe("a shutdown", () => {
     const own = await startRelay();
     const raw = await rawStream(await register(1, undefined, own));
     raw.pause();
-    const [connection] = own.running.relay.connections();
+    const [connection] = own.running.relay.connections.all();
     const waits = () => connection?.socket?.getBufferedAmount() ?? 1;
     while (waits() === 0) await own.publish("tech", "x".repeat(60_000));
     const begun = performance.now();

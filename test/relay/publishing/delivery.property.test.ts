@@ -93,7 +93,7 @@ class Close extends OnClient {
   act(_model: Model, client: ModelClient, { sim }: World, real: RealClient) {
     if (real.connection === undefined) return;
     real.socket?.natives.clear();
-    sim.relay.closed(real.connection);
+    sim.relay.connections.closed(real.connection);
     client.gone = true;
   }
 }
@@ -138,7 +138,7 @@ class Publish implements Step {
     );
     for (const { expected } of receivers) expected.push(message);
     const to = this.user === undefined ? {} : { user_id: this.user };
-    const answer = sim.relay.publish({ topic: this.topic, message, ...to });
+    const answer = sim.relay.publisher.publish({ topic: this.topic, message, ...to });
     expect(answer).toMatchObject({ delivered: receivers.length });
   }
   toString = () => `publish(${JSON.stringify(this.topic)}, ${JSON.stringify(this.user)})`;
@@ -183,7 +183,7 @@ test("every publication reaches exactly the connections that must have it, once 
       }
       for (const [i, real] of world.clients.entries()) {
         if (real.connection && !model.clients[i]?.gone)
-          world.sim.relay.end(real.connection, "shutdown");
+          world.sim.relay.connections.end(real.connection, "shutdown");
       }
       world.sim.pass(LIMITS.registrationTtlMs);
       expect(world.sim.relay.counts).toEqual({ connections: 0, registrations: 0, topics: 0 });
@@ -200,7 +200,7 @@ test("no two different names, well-formed or not, are ever one topic", () => {
       const { connection, socket } = sim.connect(sim.register());
       sim.relay.receive(connection, JSON.stringify({ topics: [followed] }));
       const errors = socket.frames.splice(0);
-      const answer = sim.relay.publish({ topic: published, message: "m" });
+      const answer = sim.relay.publisher.publish({ topic: published, message: "m" });
       const delivered = answer instanceof Refusal ? 0 : (answer as { delivered: number }).delivered;
       expect(delivered).toBe(followed === published && errors.length === 0 ? 1 : 0);
     }),

@@ -3,8 +3,9 @@ import { expect, test } from "bun:test";
 import { Refusal } from "../../../src/relay/contracts/errors";
 import type { Published } from "../../../src/relay/contracts/publication";
 import { Publisher } from "../../../src/relay/publishing/publisher";
+import { Connections } from "../../../src/relay/state/connections";
 import { AsyncEngine } from "../../support/engines/async-engine";
-import { engineOptions, LIMITS, NOBODY } from "../../support/relay/simulation";
+import { engineOptions, LIMITS, NOBODY, OPEN } from "../../support/relay/simulation";
 
 test("E4: publications wait for the engine up to BATON_PENDING_BYTES, are refused beyond it, and taken again when it has caught up", async () => {
   const waiting: (() => void)[] = [];
@@ -13,8 +14,12 @@ test("E4: publications wait for the engine up to BATON_PENDING_BYTES, are refuse
     () => new Promise((resolve) => waiting.push(resolve)),
   );
   engine.start(NOBODY);
-  const intake = new Publisher(engine, { ...LIMITS, pendingBytes: 100_000 });
-  const publish = () => intake.take({ topic: "t", message: "x".repeat(1_000) });
+  const limits = { ...LIMITS, pendingBytes: 100_000 };
+  const publisher = new Publisher(
+    { engine, limits, rules: OPEN.rules },
+    new Connections({ engine, limits }),
+  );
+  const publish = () => publisher.publish({ topic: "t", message: "x".repeat(1_000) });
   const taken: Promise<Published | Refusal>[] = [];
   let refused: Refusal | undefined;
   while (refused === undefined) {

@@ -89,7 +89,7 @@ class Client {
   drop(): void {
     if (this.connection === undefined) return;
     this.socket?.natives.clear();
-    this.sim.relay.closed(this.connection);
+    this.sim.relay.connections.closed(this.connection);
     this.connection = undefined;
   }
 
@@ -180,7 +180,7 @@ class World {
   async publish(topic: string, user: string | undefined): Promise<void> {
     const message = `m${++this.#messages}`;
     const to = user === undefined ? {} : { user_id: user };
-    await this.sim.relay.publish({ topic, message, ...to });
+    await this.sim.relay.publisher.publish({ topic, message, ...to });
   }
 
   /** What each client has is just what was delivered for it from its start on; `whole`: all of it. */
@@ -382,7 +382,7 @@ test("the reply for a topic that it has says where it is now, however old the pa
   sim.relay.receive(connection, '{"topics":["a"]}');
   await go(1);
   // The page is read, and on its way.
-  const published = sim.relay.publish({ topic: "a", message: "m" });
+  const published = sim.relay.publisher.publish({ topic: "a", message: "m" });
   waits.pop()?.();
   await published;
   await go(1);

@@ -82,7 +82,7 @@ const statusOf = async (url: string): Promise<number> =>
   (await relay.request("GET", `/ws/${idOf(url)}?format=json`)).status;
 
 const isConnected = (url: string): boolean =>
-  [...relay.running.relay.connections()].some(({ id }) => id === idOf(url));
+  [...relay.running.relay.connections.all()].some(({ id }) => id === idOf(url));
 
 /** Whether its socket is gone and the registration is there. */
 const isWaiting = async (url: string): Promise<boolean> =>
@@ -485,8 +485,8 @@ describe("a registration", () => {
     async (why) => {
       const url = await relay.register();
       const client = await come(url);
-      for (const connection of [...relay.running.relay.connections()]) {
-        if (connection.id === idOf(url)) relay.running.relay.end(connection, why);
+      for (const connection of [...relay.running.relay.connections.all()]) {
+        if (connection.id === idOf(url)) relay.running.relay.connections.end(connection, why);
       }
       await client.closed;
       await (await come(url)).close();
@@ -688,7 +688,7 @@ describe("a stream", () => {
     raw.write(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n`);
     await raw.until("retry");
     raw.pause();
-    const [connection] = brisk.running.relay.connections();
+    const [connection] = brisk.running.relay.connections.all();
     const waits = () => connection?.socket?.getBufferedAmount() ?? 1;
     while (waits() === 0) await brisk.publish("tech", "x".repeat(60_000));
     await until("it to be ended", () => brisk.counts.connections === 0);

@@ -127,7 +127,7 @@ test("one client's frame of a thousand questions does not make others wait", asy
   await client.next();
   const all = client.take(999).then(() => answers.push("the thousandth answer"));
   // Not over HTTP, which has a thread of its own here.
-  relay.running.relay.publish({ topic: "b", message: "hi" });
+  relay.running.relay.publisher.publish({ topic: "b", message: "hi" });
   answers.push(await other.next());
   await all;
   expect(answers).toEqual(["hi", "the thousandth answer"]);

@@ -182,7 +182,7 @@ describe("a topic without presence", () => {
   test("names no connection: there is no room for it, and no id to know it by", async () => {
     const url = await relay.register("unseen");
     await relay.open(url, ["other"]);
-    const [connection] = [...relay.running.relay.connections()].filter(
+    const [connection] = [...relay.running.relay.connections.all()].filter(
       ({ id }) => id === idOf(url),
     );
     expect(connection?.publicId).toBe("");

@@ -8,9 +8,9 @@ import type { Limits } from "../../../src/relay/contracts/limits";
 import type { Protocol } from "../../../src/relay/contracts/protocol";
 import type { Publication } from "../../../src/relay/contracts/publication";
 import { TopicRules } from "../../../src/relay/contracts/topic-rules";
+import type { Socket, Transport } from "../../../src/relay/contracts/transport";
 import { Relay } from "../../../src/relay/relay";
-import type { Connection, Socket, Transport } from "../../../src/relay/state/connection";
-import { Permissions } from "../../../src/relay/topics/permissions";
+import type { Connection } from "../../../src/relay/state/connection";
 
 export const LIMITS: Limits = {
   registrationTtlMs: 60_000,
@@ -30,7 +30,7 @@ const RULES = new TopicRules({ historySize: 100, historyTtlMs: 300_000 });
 
 /** What else a relay is made with that is open to all. */
 export const OPEN = {
-  authority: new Permissions({ tokens: undefined, isOpen: true, anonymous: false, rules: RULES }),
+  access: { tokens: undefined, isOpen: true, anonymous: false },
   rules: RULES,
   personalTopics: false,
   after: () => () => {},
@@ -125,7 +125,7 @@ export class Simulation implements Transport {
       limits: { ...LIMITS, ...limits },
       defaultTopics,
       engine,
-      outlet: this,
+      transports: { socket: this, stream: this },
       now: () => this.now,
       newId: () => (++this.#ids).toString(16).padStart(32, "0"),
       random: () => 0.5,
@@ -143,12 +143,12 @@ export class Simulation implements Transport {
       ...NOBODY,
       deliver: (publication) => {
         this.onDeliver(publication);
-        return this.relay.deliver(publication);
+        return this.relay.delivery.deliver(publication);
       },
     });
   }
 
-  publish(native: string, frame: string): void {
+  fanOut(native: string, frame: string): void {
     for (const socket of this.sockets) if (socket.natives.has(native)) socket.send(frame);
   }
 

@@ -1,0 +1,42 @@
+// What the relay needs from outside. It has no network, clock, randomness or I/O of its own: all of that is handed in.
+import type { Engine } from "./engine";
+import type { Limits } from "./limits";
+import type { TokenVerifier } from "./tokens";
+import type { TopicRules } from "./topic-rules";
+import type { Transports } from "./transport";
+
+export interface RelayOptions {
+  readonly limits: Limits;
+  /** The topics of a connection before it chooses any. They have passed `checkTopic`. */
+  readonly defaultTopics: readonly string[];
+  readonly engine: Engine;
+  readonly transports: Transports;
+  /** Milliseconds of a monotonic clock: a change of the wall clock must end nothing. */
+  readonly now: () => number;
+  /** A new connection id: 32 lower-case hex digits of 128 random bits. */
+  readonly newId: () => string;
+  /** A number from 0 to 1; it spreads pings. */
+  readonly random: () => number;
+  /** Does the work in a later turn of the event loop. */
+  readonly later: (work: () => void) => void;
+  /** Does the work after so many milliseconds; the function that it returns cancels that. */
+  readonly after: (ms: number, work: () => void) => () => void;
+  readonly access: Access;
+  readonly rules: TopicRules;
+  /** Whether each known user of a session has a topic of its own, "#" followed by the user. */
+  readonly personalTopics: boolean;
+  /** Baton's version, as clients of sessions are told. */
+  readonly version: string;
+  /** This node's name among all nodes of the relay. */
+  readonly node: string;
+}
+
+/** Who may connect and act without the backend's doing. */
+export interface Access {
+  /** Undefined when no key is configured to check tokens with. */
+  readonly tokens: TokenVerifier | undefined;
+  /** Neither API keys nor tokens are configured: anyone who can reach the relay may do anything. */
+  readonly isOpen: boolean;
+  /** Whether a client without a token may connect, as the anonymous user. */
+  readonly anonymous: boolean;
+}

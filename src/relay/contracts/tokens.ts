@@ -1,0 +1,35 @@
+// What tokens say about clients, and what checks them.
+
+/** What a connection's token says. Seconds are counted from now. */
+export interface ConnectionClaims {
+  /** "" is the anonymous user. */
+  readonly user: string;
+  readonly ttl: number | undefined;
+  /** JSON text that others can see. */
+  readonly info?: string | undefined;
+  /** Topics that the relay subscribes the connection to. */
+  readonly topics: ReadonlyMap<string, { readonly info?: string; readonly data?: string }>;
+}
+
+/** What a token for one topic says. */
+export interface TopicClaims {
+  readonly user: string;
+  readonly topic: string;
+  /** When it is set, only this connection may use the token. */
+  readonly client?: string | undefined;
+  readonly ttl: number | undefined;
+  readonly info?: string | undefined;
+  /** JSON text for the subscriber. */
+  readonly data?: string | undefined;
+}
+
+export type TokenProblem = "invalid" | "expired";
+
+/** The keys cannot be fetched, so tokens cannot be checked now. It says nothing about the token itself. */
+export class KeysUnavailable extends Error {}
+
+/** Checks tokens; edge/access/tokens.ts is the real one. Rejects with KeysUnavailable. */
+export interface TokenVerifier {
+  connection(token: string): Promise<ConnectionClaims | TokenProblem>;
+  topic(token: string): Promise<TopicClaims | TokenProblem>;
+}

@@ -1,0 +1,25 @@
+// What the relay asks of what carries its frames: one socket or stream, and native fan-out to many of them.
+
+/** The part of a socket that the relay uses; Bun's ServerWebSocket fits as it is, and a stream behaves like one. */
+export interface Socket {
+  /** Sends or queues one frame. 0 means that it is over the backpressure limit and will be closed. */
+  send(frame: string): number;
+  /** The bytes that wait in this process for the peer to read. */
+  getBufferedAmount(): number;
+  /** Joins native fan-out; see `Transport.fanOut`. */
+  subscribe(nativeTopic: string): unknown;
+  unsubscribe(nativeTopic: string): unknown;
+  ping(): unknown;
+  /** Sends what is queued, then a close frame. The close handler may run inside this call. */
+  close(code: number, reason: string): void;
+}
+
+/** Which transport carries a protocol: a WebSocket goes both ways, a stream (a response that does not end) only out. */
+export type TransportName = "socket" | "stream";
+
+export interface Transport {
+  /** Sends `frame` to every socket that is subscribed to `nativeTopic`, except to `except` when it is given. */
+  fanOut(nativeTopic: string, frame: string, except?: Socket): unknown;
+}
+
+export type Transports = Readonly<Record<TransportName, Transport>>;

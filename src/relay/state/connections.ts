@@ -1,0 +1,182 @@
+// The open connections of this node: finding them, sending to them, ending them, and how many there may be.
+// When a connection ends, all its traces go first and then its socket, because the close handler may run inside `close`.
+import type { AfterRelease, Registrations } from "../contracts/engine";
+import { CLOSES, type CloseName, type Refusal, tooManyConnections } from "../contracts/errors";
+import type { RelayOptions } from "../contracts/options";
+import { Claims } from "./claims";
+import type { Connection } from "./connection";
+
+type EndListener = (connection: Connection) => void;
+
+export class Connections {
+  readonly #connectionsMax: number;
+  readonly #backpressureBytes: number;
+  readonly #registrations: Registrations;
+  /** Those that have said who they are. */
+  readonly #connections = new Map<string, Connection>();
+  /** By the id that others may know, where that is another one. */
+  readonly #byPublicId = new Map<string, Connection>();
+  /** A user without connections leaves nothing behind. */
+  readonly #users = new Map<string, Connection[]>();
+  /** Sessions that have not said who they are. */
+  readonly #unidentified = new Set<Connection>();
+  readonly #endListeners: EndListener[] = [];
+  /** Claims of registrations for clients whose handshakes are under way. */
+  readonly claims = new Claims();
+  /** Handshakes that wait for the engine to claim their registration. */
+  claiming = 0;
+  /** From the beginning of the shutdown on there are no new registrations, connections or publications. */
+  isShuttingDown = false;
+
+  constructor({ limits, engine }: Pick<RelayOptions, "limits" | "engine">) {
+    this.#connectionsMax = limits.connectionsMax;
+    this.#backpressureBytes = limits.backpressureBytes;
+    this.#registrations = engine.registrations;
+  }
+
+  /** The listener is called for each connection that ends, before its socket is closed. */
+  onEnd(listener: EndListener): void {
+    this.#endListeners.push(listener);
+  }
+
+  /** Connections that have said who they are. */
+  get size(): number {
+    return this.#connections.size;
+  }
+
+  /** All open connections. */
+  get open(): number {
+    return this.#connections.size + this.#unidentified.size;
+  }
+
+  /** Users with open connections. */
+  get users(): number {
+    return this.#users.size;
+  }
+
+  /** Refuses (`too_many_connections`) one more. Connections that are about to open take descriptors like all others. */
+  checkRoom(): Refusal | undefined {
+    const taken = this.open + this.claims.size + this.claiming;
+    return taken < this.#connectionsMax ? undefined : tooManyConnections(this.#connectionsMax);
+  }
+
+  all(): IterableIterator<Connection> {
+    return this.#connections.values();
+  }
+
+  unidentified(): IterableIterator<Connection> {
+    return this.#unidentified.values();
+  }
+
+  byId(id: string): Connection | undefined {
+    return this.#connections.get(id);
+  }
+
+  byPublicId(publicId: string): Connection | undefined {
+    return this.#byPublicId.get(publicId);
+  }
+
+  /** The user's open connections. The list must be neither kept nor changed. */
+  ofUser(user: string): readonly Connection[] {
+    return this.#users.get(user) ?? [];
+  }
+
+  setPublicId(connection: Connection, publicId: string): void {
+    connection.publicId = publicId;
+    this.#byPublicId.set(publicId, connection);
+  }
+
+  /** A session that has not said who it is. */
+  addUnidentified(connection: Connection): void {
+    this.#unidentified.add(connection);
+  }
+
+  /** A connection whose user is known. */
+  add(connection: Connection): void {
+    this.#unidentified.delete(connection);
+    this.#connections.set(connection.id, connection);
+    // The anonymous user has no list: nothing is ever sent to it, and it may have very many connections.
+    if (connection.user === "") return;
+    const siblings = this.#users.get(connection.user);
+    if (siblings === undefined) this.#users.set(connection.user, [connection]);
+    else siblings.push(connection);
+  }
+
+  /** Sends a frame; false when that was too much for the connection, which was ended as a slow consumer, or it has ended. */
+  send(connection: Connection, frame: string): boolean {
+    const { socket } = connection;
+    if (socket === undefined) return false;
+    // Checked beforehand: Bun cuts a socket off that is over its limit, and what waits there is lost.
+    // Where little waits any frame fits: a client that reconnects for one over the limit would be ended again and again.
+    const waits = socket.getBufferedAmount();
+    const limit = this.#backpressureBytes;
+    const fits = waits <= limit / 4 || waits + frame.length <= limit;
+    if (fits && socket.send(frame) !== 0) return true;
+    this.end(connection, "slow_consumer");
+    return false;
+  }
+
+  /** Ends a connection for a reason of the relay's own. */
+  end(connection: Connection, why: CloseName): void {
+    // After a shutdown all clients reconnect. (The registration of a replaced one belongs to the newer connection, so
+    // releasing it does nothing.)
+    const comesBack = why === "shutdown" || (CLOSES[why].comeBack && mayReconnect(connection));
+    const { code, reason } = connection.protocol.closes[why];
+    this.#end(connection, comesBack ? "wait" : "end", code, reason);
+  }
+
+  /** Ends a connection and its registration for the backend's reason. */
+  disconnect(connection: Connection, code: number, reason: string): void {
+    this.#end(connection, "end", code, reason);
+  }
+
+  /** The peer has closed the socket, and the registration ends with it. */
+  closed(connection: Connection): void {
+    this.#forget(connection, "end");
+  }
+
+  /** The socket is gone without a close: where the protocol can resume, the registration waits for its client again. */
+  lost(connection: Connection): void {
+    this.#forget(connection, mayReconnect(connection) ? "wait" : "end");
+  }
+
+  #end(connection: Connection, next: AfterRelease, code: number, reason: string): void {
+    const { socket, protocol } = connection;
+    this.#forget(connection, next);
+    const last = protocol.kind === "session" ? protocol.encodeDisconnect(code, reason) : "";
+    if (last !== "") socket?.send(last);
+    socket?.close(code, reason);
+  }
+
+  /** Removes all traces of a connection here, and releases its registration. */
+  #forget(connection: Connection, next: AfterRelease): void {
+    connection.socket = undefined;
+    const wasUnidentified = this.#unidentified.delete(connection);
+    const wasIdentified = !wasUnidentified && this.#remove(connection);
+    if (!wasUnidentified && !wasIdentified) return;
+    for (const listener of this.#endListeners) listener(connection);
+    if (wasIdentified) this.#registrations.release(connection.id, connection.term, next);
+  }
+
+  /** False if the connection is not, or no longer, the one with its id. Cost: the user's connections. */
+  #remove(connection: Connection): boolean {
+    if (this.#connections.get(connection.id) !== connection) return false;
+    this.#connections.delete(connection.id);
+    this.#byPublicId.delete(connection.publicId);
+    if (connection.user === "") return true;
+    const siblings = this.#users.get(connection.user) ?? [];
+    if (siblings.length <= 1) {
+      this.#users.delete(connection.user);
+      return true;
+    }
+    const last = siblings.pop();
+    const at = last === connection ? -1 : siblings.indexOf(connection);
+    if (last !== undefined && at >= 0) siblings[at] = last;
+    return true;
+  }
+}
+
+/** Whether the registration of a connection that was lost waits for its client. A session has no registration. */
+function mayReconnect({ protocol }: Connection): boolean {
+  return protocol.kind === "topics" && protocol.canResume;
+}

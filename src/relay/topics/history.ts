@@ -1,0 +1,59 @@
+// Reads a part of a topic's history for whoever asks: clients of sessions, the backend's API and HTTP.
+import type { Engine, HistoryPage } from "../contracts/engine";
+import { Refusal } from "../contracts/errors";
+import { type Maybe, then } from "../contracts/maybe";
+import type { Position } from "../contracts/publication";
+import { checkTopic } from "../text/checks";
+
+/** The most publications in one answer of the Centrifuge protocol. */
+export const REPLY_PUBLICATIONS_MAX = 300;
+
+export interface HistoryRequest {
+  /** Publications after this offset or, reversed, before it. Undefined: from the oldest or, reversed, from the newest. */
+  readonly since?: number | undefined;
+  /** When it is given, the topic must still be in this epoch. */
+  readonly epoch?: string | undefined;
+  /** The most publications wanted; negative for as many as there may be. 0 asks for the top alone. */
+  readonly limit: number;
+  /** The most that there may be. */
+  readonly limitMax: number;
+  /** Newest first. */
+  readonly reverse: boolean;
+}
+
+/** A page of a topic that keeps history. */
+export interface KeptPage extends HistoryPage {
+  readonly top: Position;
+}
+
+/**
+ * Publications to single users are among those read. Refuses `invalid_topic`, `no_history`, `unrecoverable_position`.
+ * Rejects if the engine fails. Cost: the publications read.
+ */
+export function readHistory(
+  engine: Engine,
+  topic: string,
+  { since, epoch, limit, limitMax, reverse }: HistoryRequest,
+): Maybe<KeptPage | Refusal> {
+  const refusal = checkTopic(topic);
+  if (refusal !== undefined) return refusal;
+  const most = limit < 0 ? limitMax : Math.min(limit, limitMax);
+  return then(engine.history(topic, { since, limit: most, reverse }), (page) => {
+    const { top } = page;
+    if (top === undefined) return new Refusal("no_history", "This topic keeps no history.");
+    if (epoch === undefined || epoch === top.epoch) return { ...page, top };
+    return new Refusal(
+      "unrecoverable_position",
+      `The topic's epoch is now ${top.epoch}: its history has started afresh, and offsets of another epoch mean nothing.`,
+    );
+  });
+}
+
+/** Refuses (`invalid_body`) to read backwards from the beginning, as the reference server does. */
+export function checkDirection(
+  since: { readonly offset?: number | undefined } | undefined,
+  reverse: boolean,
+): Refusal | undefined {
+  if (!reverse || since?.offset !== 0) return undefined;
+  return new Refusal("invalid_body", "There is nothing before offset 0.");
+}
