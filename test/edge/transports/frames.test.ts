@@ -72,8 +72,8 @@ describe("a frame over the size limit closes the socket with 1009", () => {
 
   test("if it is too large in fragments", async () => {
     const raw = await RawSocket.upgrade(await relay.register());
-    raw.frame(TEXT, "x".repeat(40_000), false);
-    raw.frame(0, "x".repeat(40_000), true);
+    raw.fragment(TEXT, "x".repeat(40_000));
+    raw.frame(0, "x".repeat(40_000));
     expect(await closeCode(raw)).toBe(1009);
   });
 
@@ -90,7 +90,7 @@ describe("what breaks the WebSocket protocol closes that socket only", () => {
     ["a reserved bit", 1002, (raw) => raw.write(new Uint8Array([0xc1, 0x80, 0, 0, 0, 0]))],
     ["a reserved opcode", 1002, (raw) => raw.frame(3, "x")],
     ["a ping of 126 bytes", 1002, (raw) => raw.frame(PING, "x".repeat(126))],
-    ["a ping in fragments", 1002, (raw) => raw.frame(PING, "x", false)],
+    ["a ping in fragments", 1002, (raw) => raw.fragment(PING, "x")],
     ["a continuation of nothing", 1002, (raw) => raw.frame(0, "x")],
     ["bad UTF-8", 1007, (raw) => raw.frame(TEXT, new Uint8Array([0xff]))],
     ["a close with one byte", 1002, (raw) => raw.frame(CLOSE, "x")],
@@ -114,9 +114,9 @@ describe("what breaks the WebSocket protocol closes that socket only", () => {
 describe("good frames in unusual form", () => {
   test("in fragments with a ping between them", async () => {
     const raw = await RawSocket.upgrade(await relay.register());
-    raw.frame(TEXT, '{"topics":["frag', false);
+    raw.fragment(TEXT, '{"topics":["frag');
     raw.frame(PING, "p");
-    raw.frame(0, 'mented"]}', true);
+    raw.frame(0, 'mented"]}');
     expect((await raw.nextFrame()).payload.toString()).toBe("p");
     raw.frame(PING, "q");
     await raw.nextFrame();

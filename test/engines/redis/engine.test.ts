@@ -161,8 +161,8 @@ describe("a server that is started again", () => {
     await one.publish("1");
     await two.publish("2");
     await server.kill();
-    await one.untilHealthy(false);
-    await two.untilHealthy(false);
+    await one.untilUnhealthy();
+    await two.untilUnhealthy();
     await server.run();
     // Whichever node is back first.
     await two.publishUntilAcknowledged("3");
@@ -199,7 +199,7 @@ describe("a server that is started again", () => {
       await node.publish("4", "t", "4");
       const again = await node.publish("3", "t", "3");
       await server.kill();
-      await node.untilHealthy(false);
+      await node.untilUnhealthy();
       await server.run();
       await node.untilHealthy();
       await node.publish("5", "t", "5");
@@ -282,7 +282,7 @@ describe("a server that is started again", () => {
     const before = await claim();
     registrations.release("r", before.term, "end");
     await server.kill();
-    await node.untilHealthy(false);
+    await node.untilUnhealthy();
     await server.run();
     await node.untilHealthy();
     expect((await claim()).term).toBeGreaterThan(before.term);
@@ -441,7 +441,7 @@ describe("a connection to the server", () => {
     proxy.stall();
     proxy.heal();
     await two.publish("2");
-    await one.untilHealthy(false);
+    await one.untilUnhealthy();
     await one.untilDelivered("1", "2");
   });
 

@@ -36,7 +36,7 @@ describe("a node that was out of reach of Redis", () => {
     await using nowhere = await RedisServer.absent();
     proxy.port = nowhere.port;
     proxy.cutAll();
-    await one.untilHealthy(false);
+    await one.untilUnhealthy();
     await work(one, two);
     proxy.port = server.port;
     await one.untilHealthy();

@@ -149,7 +149,7 @@ describe("a socket that goes", () => {
   test.each([
     ["with a close frame", async (url: string) => void (await (await relay.open(url)).close())],
     ["without a close frame", async (url: string) => (await RawSocket.upgrade(url)).drop()],
-    ["with a TCP reset", async (url: string) => (await RawSocket.upgrade(url)).drop(true)],
+    ["with a TCP reset", async (url: string) => (await RawSocket.upgrade(url)).reset()],
     [
       "in the middle of a frame",
       async (url: string) => {
@@ -167,7 +167,10 @@ describe("a socket that goes", () => {
     const raws = await Promise.all(
       Array.from({ length: 100 }, async (_, i) => RawSocket.upgrade(await relay.register(i))),
     );
-    for (const [i, raw] of raws.entries()) raw.drop(i % 2 === 0);
+    for (const [i, raw] of raws.entries()) {
+      if (i % 2 === 0) raw.reset();
+      else raw.drop();
+    }
     await cleaned();
     expect(relay.counts.registrations).toBe(0);
   });

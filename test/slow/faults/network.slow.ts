@@ -185,9 +185,9 @@ test("H2: 500 connections that are reset in the middle of a frame are gone, and 
     );
     await publish(1);
     for (const raw of raws) {
-      raw.frame(1, '{"topics":["t"', false);
+      raw.fragment(1, '{"topics":["t"');
       raw.write(Uint8Array.of(0x80, 0x85, 0));
-      raw.drop(true);
+      raw.reset();
     }
   }
   await until("all of them to be gone", async () => {

@@ -1,4 +1,4 @@
-// A TCP peer that does what no proper client does: half a handshake, broken frames, a stalled reader.
+// A TCP peer that does what no proper client does: it sends half a handshake or broken frames, or stops reading.
 import net from "node:net";
 import { within } from "../wait";
 
@@ -22,11 +22,11 @@ export class RawSocket {
     return within("a TCP connection", new Promise((r) => socket.on("connect", () => r(raw))));
   }
 
-  /** Connects and upgrades to the socket of this address; more header lines may follow the usual. */
+  /** Connects and upgrades to the socket of this address; `lines` are sent after the usual header lines. */
   static async upgrade(url: string, lines: readonly string[] = []): Promise<RawSocket> {
-    const { port, pathname } = new URL(url);
+    const { port, pathname, search } = new URL(url);
     const raw = await RawSocket.open(Number(port));
-    raw.write(handshake(pathname, lines));
+    raw.write(handshake(pathname + search, lines));
     const head = await raw.until("\r\n\r\n");
     if (!head.startsWith("HTTP/1.1 101")) throw new Error(`no upgrade: ${head}`);
     return raw;
@@ -36,12 +36,17 @@ export class RawSocket {
     this.#socket.write(bytes);
   }
 
-  /** A masked frame, whole unless `fin` is false. */
-  frame(opcode: number, payload: string | Uint8Array, fin = true): void {
-    this.write(clientFrame(opcode, Buffer.from(payload as string), fin));
+  /** Sends a masked frame that ends its message. */
+  frame(opcode: number, payload: string | Uint8Array): void {
+    this.write(clientFrame(FIN | opcode, Buffer.from(payload as string)));
   }
 
-  /** Stops reading: the peer's sends pile up. */
+  /** Sends a masked frame that more fragments of its message follow. */
+  fragment(opcode: number, payload: string | Uint8Array): void {
+    this.write(clientFrame(opcode, Buffer.from(payload as string)));
+  }
+
+  /** Stops reading, so that what the relay sends piles up. */
   pause(): void {
     this.#socket.pause();
   }
@@ -50,13 +55,17 @@ export class RawSocket {
     this.#socket.resume();
   }
 
-  /** Ends without a word; `reset` with a TCP reset. */
-  drop(reset = false): void {
-    if (reset) this.#socket.resetAndDestroy();
-    else this.#socket.destroy();
+  /** Ends the TCP connection without a WebSocket close. */
+  drop(): void {
+    this.#socket.destroy();
   }
 
-  /** What has arrived up to and with `mark`, and takes it away. */
+  /** Ends it with a TCP reset. */
+  reset(): void {
+    this.#socket.resetAndDestroy();
+  }
+
+  /** Takes what has arrived up to `mark`, and the mark; waits for it. */
   async until(mark: string): Promise<string> {
     const bytes = Buffer.from(mark, "latin1");
     for (;;) {
@@ -72,7 +81,7 @@ export class RawSocket {
     }
   }
 
-  /** The next frame of the server: its opcode and payload. */
+  /** Takes the next frame of the server: its opcode and payload. */
   async nextFrame(): Promise<{ opcode: number; payload: Buffer }> {
     for (;;) {
       const frame = serverFrame(this.#received);
@@ -84,12 +93,12 @@ export class RawSocket {
     }
   }
 
-  /** All that has arrived and was not taken, as Latin-1. */
+  /** Everything that has arrived and was not taken, as Latin-1. */
   get received(): string {
     return this.#received.toString("latin1");
   }
 
-  /** All that arrives until the other end closes. */
+  /** Resolves with everything that arrives until the other end closes. */
   async untilClosed(): Promise<string> {
     await within("the other end to close", this.closed, 20_000);
     return this.received;
@@ -106,6 +115,7 @@ export class RawSocket {
   }
 }
 
+/** The request that opens a WebSocket; `lines` are sent after the usual header lines. */
 export function handshake(path: string, lines: readonly string[] = []): string {
   return [
     `GET ${path} HTTP/1.1`,
@@ -120,9 +130,10 @@ export function handshake(path: string, lines: readonly string[] = []): string {
   ].join("\r\n");
 }
 
+const FIN = 0x80;
+
 // RFC 6455, section 5.2; the mask is all zeros, so the payload stands as it is.
-function clientFrame(opcode: number, payload: Buffer, fin: boolean): Buffer {
-  const first = (fin ? 0x80 : 0) | opcode;
+function clientFrame(first: number, payload: Buffer): Buffer {
   const { length } = payload;
   let head: Buffer;
   if (length < 126) head = Buffer.from([first, 0x80 | length]);

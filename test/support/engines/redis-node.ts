@@ -1,4 +1,4 @@
-// A node over Redis, by its engine alone: what it delivers and is told, one after the other.
+// A node over Redis that has an engine and no relay: it records what the engine reports, in order.
 import type { EngineOptions } from "../../../src/engines/options";
 import { RedisEngine } from "../../../src/engines/redis/engine";
 import { Refusal } from "../../../src/relay/contracts/errors";
@@ -6,15 +6,19 @@ import type { Publication, Published } from "../../../src/relay/contracts/public
 import { engineOptions } from "../relay/simulation";
 import { until } from "../wait";
 
-/** Often, so that what is looked at once in so many sweeps is found soon. */
+/** Shorter than in production, so that what the engine checks once in several sweeps is found soon. */
 const SWEEP_MS = 50;
+const HEALTH_MS = 8_000;
+const DELIVERY_MS = 8_000;
 
 export class RedisNode implements AsyncDisposable {
   static #nodes = 0;
   readonly engine: RedisEngine;
-  /** What was delivered, and "lost" where that was told. */
+  /** Publications that were delivered, and "lost" where the history of a topic was reset. */
   readonly delivered: (Publication | "lost")[] = [];
+  /** Registrations that were revoked. */
   readonly revoked: [id: string, term: number | undefined][] = [];
+  /** Messages of other nodes. */
   readonly messages: string[] = [];
   readonly warnings: string[] = [];
   #sweeping: ReturnType<typeof setInterval> | undefined;
@@ -33,7 +37,7 @@ export class RedisNode implements AsyncDisposable {
     );
   }
 
-  /** Nodes with the same prefix are one relay. */
+  /** Starts a node; nodes with the same prefix are one relay. */
   static async start(urls: string, options: Partial<EngineOptions> = {}): Promise<RedisNode> {
     const node = new RedisNode(urls, options);
     await node.engine.start({
@@ -46,7 +50,7 @@ export class RedisNode implements AsyncDisposable {
     return node;
   }
 
-  /** Two of them, as one relay. */
+  /** Starts two nodes of one relay. */
   static async pair(url: string, otherUrl = url, options: Partial<EngineOptions> = {}) {
     const together = { prefix: crypto.randomUUID(), ...options };
     const one = await RedisNode.start(url, together);
@@ -58,25 +62,25 @@ export class RedisNode implements AsyncDisposable {
     return { one, two, [Symbol.asyncDispose]: close };
   }
 
-  /** The texts that were delivered. */
+  /** What was delivered, as texts. */
   get texts(): string[] {
     return this.delivered.map((event) => (event === "lost" ? event : event.data));
   }
 
-  /** Follows a topic, and is where the server is. */
+  /** Follows a topic and resolves when the node has its position. */
   async follow(topic: string): Promise<void> {
     this.engine.follow(topic);
     await this.engine.history(topic, { limit: 0 });
   }
 
-  /** Throws when it was refused. */
+  /** Publishes; throws the code of a refusal. */
   async publish(data: string, topic = "t", key?: string): Promise<Published> {
     const answer = await this.engine.publish({ topic, data }, key);
     if (answer instanceof Refusal) throw new Error(answer.code);
     return answer;
   }
 
-  /** Again and again with this key, until it is acknowledged. */
+  /** Publishes again and again with this key, until it is acknowledged. */
   async publishUntilAcknowledged(data: string, topic = "t", key = data): Promise<Published> {
     for (;;) {
       const answer = await this.publish(data, topic, key).catch(() => undefined);
@@ -85,16 +89,19 @@ export class RedisNode implements AsyncDisposable {
     }
   }
 
-  untilHealthy(is = true): Promise<void> {
-    const what = `the node to be ${is ? "healthy" : "out of reach of Redis"}`;
-    return until(what, () => this.engine.healthy() === is, 8_000);
+  untilHealthy(): Promise<void> {
+    return until("the node to be healthy", () => this.engine.healthy(), HEALTH_MS);
   }
 
-  /** What it heard is this, in the end. */
+  untilUnhealthy(): Promise<void> {
+    return until("the node to notice that Redis is away", () => !this.engine.healthy(), HEALTH_MS);
+  }
+
+  /** Resolves when these texts were delivered, and nothing else. */
   async untilDelivered(...texts: readonly string[]): Promise<void> {
     const all = JSON.stringify(texts);
-    await until(`${all}`, () => JSON.stringify(this.texts) === all, 8_000).catch(() => {
-      throw new Error(`heard ${JSON.stringify(this.texts)} in place of ${all}`);
+    await until(all, () => JSON.stringify(this.texts) === all, DELIVERY_MS).catch(() => {
+      throw new Error(`${JSON.stringify(this.texts)} was delivered in place of ${all}`);
     });
   }
 

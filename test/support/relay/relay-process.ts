@@ -5,11 +5,28 @@ import { until } from "../wait";
 /** Several processes may start at once on a busy machine. */
 const START_MS = 15_000;
 
+/** Of pino. */
+const ERROR_LEVEL = 50;
+
 export interface ProcessOptions {
   /** The most files that it may open. */
   readonly files?: number;
-  /** A program that runs it, with its arguments. */
+  /** A command that runs it, with the arguments of that command. */
   readonly through?: readonly string[];
+}
+
+export interface LogLine {
+  readonly level: number;
+  readonly msg: string;
+  /** The close code, in lines about a connection that has ended. */
+  readonly code?: number;
+}
+
+/** What GET /topics/<topic>/history answers. */
+export interface TopicHistory {
+  readonly epoch: string;
+  readonly offset: number;
+  readonly publications: readonly { readonly offset: number; readonly data: string }[];
 }
 
 export class RelayProcess implements AsyncDisposable {
@@ -60,10 +77,19 @@ export class RelayProcess implements AsyncDisposable {
     return this.#child.pid;
   }
 
-  /** Every logged line, parsed. */
-  get lines(): { level: number; msg: string }[] {
+  get port(): number {
+    return Number(new URL(this.url).port);
+  }
+
+  /** Every line that was logged, parsed. */
+  get lines(): LogLine[] {
     const whole = this.output.split("\n").slice(0, -1);
     return whole.map((line) => JSON.parse(line));
+  }
+
+  /** The logged lines that say that something went wrong in the relay itself. */
+  get loggedErrors(): LogLine[] {
+    return this.lines.filter(({ level }) => level >= ERROR_LEVEL);
   }
 
   signal(name: NodeJS.Signals): void {
@@ -82,11 +108,32 @@ export class RelayProcess implements AsyncDisposable {
     });
   }
 
+  /** Resolves with the address for the socket of a new registration. */
   async register(userId: number | string = 1): Promise<string> {
-    const answer = (await (await this.post("/register", { user_id: userId })).json()) as {
-      url: string;
-    };
-    return answer.url;
+    const answer = await this.post("/register", { user_id: userId });
+    return ((await answer.json()) as { url: string }).url;
+  }
+
+  /** Publishes a message and resolves with the number of connections that it was delivered to. */
+  async publish(topic: string, message: string): Promise<number> {
+    const answer = await this.post("/publish", { topic, message });
+    return ((await answer.json()) as { delivered: number }).delivered;
+  }
+
+  /** Resolves with a page of a topic's history: at most 1,000 publications after the offset `since`. */
+  async history(topic: string, since = 0): Promise<TopicHistory> {
+    const query = `limit=1000&since=${since}`;
+    return (await (await fetch(`${this.url}/topics/${topic}/history?${query}`)).json()) as never;
+  }
+
+  /** Resolves with all that a topic's history keeps, page by page. */
+  async wholeHistory(topic: string): Promise<TopicHistory> {
+    const publications: TopicHistory["publications"][number][] = [];
+    for (;;) {
+      const page = await this.history(topic, publications.length);
+      publications.push(...page.publications);
+      if (page.publications.length === 0) return { ...page, publications };
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
