@@ -2,7 +2,7 @@
 // for each message.
 import { expect, test } from "bun:test";
 import { createLog, sanitized } from "../src/log";
-import { SECRET, token } from "./support/clients/sdk";
+import { SECRET, token } from "./support/centrifuge/sdk";
 import { idOf, startRelay } from "./support/relay/test-relay";
 import { until } from "./support/wait";
 

@@ -1,6 +1,6 @@
 // POST /api/<method>: the backend's API as Centrifugo's libraries know it (shared/centrifuge-protocol.md, 16).
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { SessionClient } from "../../support/clients/session-client";
+import { SessionClient } from "../../support/centrifuge/session-client";
 import { idOf, startRelay, type TestRelay } from "../../support/relay/test-relay";
 import { topicsFile } from "../../support/relay/topics-file";
 

@@ -1,7 +1,7 @@
 // The backend's view of who is connected: by user, by connection, by topic; and how it ends that.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { SessionClient } from "../../support/centrifuge/session-client";
 import { EventStream } from "../../support/clients/event-stream";
-import { SessionClient } from "../../support/clients/session-client";
 import { idOf, startRelay, type TestRelay } from "../../support/relay/test-relay";
 import { topicsFile } from "../../support/relay/topics-file";
 import { until } from "../../support/wait";

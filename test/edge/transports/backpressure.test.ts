@@ -1,7 +1,7 @@
 // Slow consumers, with a socket that really stalls. Rows D1 and D6 of the fault catalogue.
 import { expect, test } from "bun:test";
+import { SECRET, token } from "../../support/centrifuge/sdk";
 import { RawSocket } from "../../support/clients/raw-socket";
-import { SECRET, token } from "../../support/clients/sdk";
 import { startRelay, type TestRelay } from "../../support/relay/test-relay";
 import { until } from "../../support/wait";
 

@@ -1,6 +1,6 @@
 // A whole relay while its Redis is away: what clients and publishers see of it.
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { SessionClient } from "../../support/clients/session-client";
+import { SessionClient } from "../../support/centrifuge/session-client";
 import { RedisServer } from "../../support/engines/redis-server";
 import { startRelay, type TestRelay } from "../../support/relay/test-relay";
 import { until } from "../../support/wait";

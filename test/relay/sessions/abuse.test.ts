@@ -3,8 +3,8 @@
 import { describe, expect, test } from "bun:test";
 import { generateKeyPairSync } from "node:crypto";
 import { SignJWT } from "jose";
+import { SessionClient } from "../../support/centrifuge/session-client";
 import { Client } from "../../support/clients/client";
-import { SessionClient } from "../../support/clients/session-client";
 import { startRelay, type TestRelay } from "../../support/relay/test-relay";
 import { topicsFile } from "../../support/relay/topics-file";
 import { until } from "../../support/wait";

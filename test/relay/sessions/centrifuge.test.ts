@@ -1,9 +1,9 @@
 // The Centrifuge client protocol as it is on the wire (shared/centrifuge-protocol.md): what SDKs do not show.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { inSeconds, SECRET, token } from "../../support/centrifuge/sdk";
+import { SessionClient } from "../../support/centrifuge/session-client";
 import { Client } from "../../support/clients/client";
 import { RawSocket } from "../../support/clients/raw-socket";
-import { inSeconds, SECRET, token } from "../../support/clients/sdk";
-import { SessionClient } from "../../support/clients/session-client";
 import { startRelay, type TestRelay } from "../../support/relay/test-relay";
 import { topicsFile } from "../../support/relay/topics-file";
 

@@ -11,7 +11,7 @@ import {
   subscribe,
   type Transport,
   token,
-} from "../../support/clients/sdk";
+} from "../../support/centrifuge/sdk";
 import { TcpProxy } from "../../support/machine/tcp-proxy";
 import { startRelay } from "../../support/relay/test-relay";
 import { topicsFile } from "../../support/relay/topics-file";

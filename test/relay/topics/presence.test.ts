@@ -1,9 +1,9 @@
 // Who is in a topic: clients of all protocols count, sessions are told who comes and goes.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { SessionClient } from "../../support/centrifuge/session-client";
 import type { Client } from "../../support/clients/client";
 import { EventStream } from "../../support/clients/event-stream";
-import { SessionClient } from "../../support/clients/session-client";
 import { idOf, startRelay, type TestRelay } from "../../support/relay/test-relay";
 import { topicsFile } from "../../support/relay/topics-file";
 import { until } from "../../support/wait";

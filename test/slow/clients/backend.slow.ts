@@ -1,8 +1,8 @@
 // A backend's library of Centrifugo as it comes from PyPI (cent), every method of it, against a relay with clients.
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { SECRET, token } from "../../support/clients/sdk";
-import { SessionClient } from "../../support/clients/session-client";
+import { SECRET, token } from "../../support/centrifuge/sdk";
+import { SessionClient } from "../../support/centrifuge/session-client";
 import { PythonProgram } from "../../support/machine/python-program";
 import { startRelay } from "../../support/relay/test-relay";
 import { topicsFile } from "../../support/relay/topics-file";

@@ -2,7 +2,7 @@
 // in one topic.
 import { expect, test } from "bun:test";
 import { EventSource } from "eventsource";
-import { PythonClients } from "../../support/clients/python-clients";
+import { PythonClients } from "../../support/centrifuge/python-clients";
 import {
   connect,
   inSeconds,
@@ -11,7 +11,7 @@ import {
   subscribe,
   type Transport,
   token,
-} from "../../support/clients/sdk";
+} from "../../support/centrifuge/sdk";
 import { TcpProxy } from "../../support/machine/tcp-proxy";
 import { RelayProcess } from "../../support/relay/relay-process";
 import { startRelay } from "../../support/relay/test-relay";

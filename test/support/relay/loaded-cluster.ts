@@ -3,12 +3,12 @@
 import { expect } from "bun:test";
 import { ShardMap } from "../../../src/engines/redis/shard-map";
 import type { Position } from "../../../src/relay/contracts/publication";
+import { sdk } from "../centrifuge/sdk";
 import { Client } from "../clients/client";
 import { Acknowledged, Journal, PlainJournal } from "../clients/journal";
 import type { ResumingClient } from "../clients/resuming-client";
 import { ResumingSocket } from "../clients/resuming-socket";
 import { ResumingStream } from "../clients/resuming-stream";
-import { sdk } from "../clients/sdk";
 import type { RedisServer } from "../engines/redis-server";
 import { freePort } from "../machine/free-port";
 import { seeded } from "../machine/seeded-random";

@@ -9,7 +9,7 @@ export interface Message {
   readonly user_id?: string;
 }
 
-export interface MessageOptions {
+interface MessageOptions {
   readonly topics: readonly string[];
   /** Every third message is for one of these alone. */
   readonly users?: readonly string[];

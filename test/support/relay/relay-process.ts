@@ -15,7 +15,7 @@ export interface ProcessOptions {
   readonly through?: readonly string[];
 }
 
-export interface LogLine {
+interface LogLine {
   readonly level: number;
   readonly msg: string;
   /** The close code, in lines about a connection that has ended. */
@@ -23,7 +23,7 @@ export interface LogLine {
 }
 
 /** What GET /topics/<topic>/history answers. */
-export interface TopicHistory {
+interface TopicHistory {
   readonly epoch: string;
   readonly offset: number;
   readonly publications: readonly { readonly offset: number; readonly data: string }[];

@@ -1,7 +1,7 @@
 // A client of the Centrifuge JSON protocol over a bare WebSocket: commands out, replies by their ids, pushes in order.
 
+import { Client, type Closed } from "../clients/client";
 import type { TestRelay } from "../relay/test-relay";
-import { Client, type Closed } from "./client";
 
 // biome-ignore lint/suspicious/noExplicitAny: tests look into frames of any shape
 type Frame = any;
