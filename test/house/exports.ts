@@ -1,6 +1,6 @@
-// The rules about code that nobody uses: exports that nobody imports, and public members of classes that nobody reads.
+// The rule about exports: what no other file imports is not exported, and src exports nothing for the tests alone.
 import type { Node } from "oxc-parser";
-import { lineAt, nameOf, type SourceFile, type Violation, walk } from "./code";
+import { lineAt, nameOf, type SourceFile, type Violation } from "./code";
 
 /** What src exports for the tests alone: "file: name" with the reason why a test cannot do without. */
 const FOR_TESTS: Record<string, string> = {
@@ -9,9 +9,6 @@ const FOR_TESTS: Record<string, string> = {
   "src/workers/pipe.ts: PipeOptions": "a test builds two ends with options of its own",
   "src/workers/pipe.ts: UNACKNOWLEDGED_MAX": "a test fills a pipe up to its bound",
 };
-
-/** Public members that something outside this repository calls: "file: Class.member" with the reason. */
-const FOR_OTHERS: Record<string, string> = {};
 
 /** Which files count as users of a file: src must not export for the tests. */
 function usersOf(path: string): RegExp {
@@ -61,47 +58,4 @@ function exportsOf(program: Node): { name: string; node: Node }[] {
     }
   }
   return found;
-}
-
-/** Public members of classes of src whose name nothing in src or bench reads. */
-export function unusedMembers(files: readonly SourceFile[]): Violation[] {
-  const production = files.filter(({ path }) => !path.startsWith("test/"));
-  const read = new Set<string>();
-  for (const { program } of production) {
-    walk(program, (node, parents) => {
-      const name = nameThatIsRead(node, parents);
-      if (name !== undefined) read.add(name);
-    });
-  }
-  const found: Violation[] = [];
-  for (const { path, text, program } of production) {
-    if (!path.startsWith("src/")) continue;
-    walk(program, (node, parents) => {
-      if (node.type !== "MethodDefinition" && node.type !== "PropertyDefinition") return;
-      const name = nameOf(node.key);
-      if (name === undefined || name.startsWith("#") || name === "constructor" || read.has(name)) {
-        return;
-      }
-      const owner = parents.at(-2);
-      const key = `${path}: ${owner && "id" in owner ? nameOf(owner.id as Node) : "a class"}.${name}`;
-      if (FOR_OTHERS[key] !== undefined) return;
-      found.push({
-        key,
-        message: `${path}:${lineAt(text, node.start)} nothing in src or bench reads "${name}". Delete it; a test asks for what users see.`,
-      });
-    });
-  }
-  return found;
-}
-
-/** `name` in x.name and in const { name } = x; writing it is not reading it. */
-function nameThatIsRead(node: Node, parents: readonly Node[]): string | undefined {
-  if (node.type === "MemberExpression") {
-    const parent = parents.at(-1);
-    const isWritten =
-      parent?.type === "AssignmentExpression" && parent.left === node && parent.operator === "=";
-    return isWritten ? undefined : nameOf(node.property);
-  }
-  if (node.type === "Property" && parents.at(-1)?.type === "ObjectPattern") return nameOf(node.key);
-  return undefined;
 }
