@@ -1,11 +1,11 @@
 // The log: one JSON line for each event, or readable lines on a terminal.
-// What a user gave goes into fields, through `shown`, never into the sentence: it cannot forge a line.
+// Text from outside must go into fields, through `sanitized`, and never into the sentence, so that it cannot forge a line.
 import pino, { type DestinationStream, type Logger } from "pino";
 import pretty from "pino-pretty";
 
 export type Log = Logger;
 
-/** `to` is where lines go; standard output unless a test says otherwise. */
+/** Writes lines to `to`, which is standard output by default. */
 export function createLog(level: string, to?: DestinationStream): Log {
   const stream =
     to ??
@@ -15,15 +15,16 @@ export function createLog(level: string, to?: DestinationStream): Log {
 
 function standardOutput(): DestinationStream {
   const destination = pino.destination({ fd: 1, sync: true });
-  // A reader of the log that goes away must not take the relay along.
+  // A reader of the log that goes away must not bring down the relay.
   destination.on("error", () => {});
   return destination;
 }
 
-// Beyond what JSON escapes by itself: C1 controls, and the line and direction marks of Unicode.
+// JSON escapes the first range by itself. The others are DEL, C1 controls, and Unicode's line and direction marks, which
+// can hide or forge text on a terminal.
 const INVISIBLE = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
-/** Text from outside as it may be logged: at most 200 characters, everything invisible escaped. */
+/** Makes text from outside safe to log: at most 200 characters, with all invisible ones escaped. */
 export function sanitized(text: string): string {
   const cut = text.length > 200 ? `${text.slice(0, 200)}…` : text;
   return cut
@@ -31,15 +32,15 @@ export function sanitized(text: string): string {
     .replace(INVISIBLE, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
-/** As much of a connection's id as tells it from others: whoever has all of it may be able to connect with it. */
+/** The beginning of a connection's id, enough to tell it from others. Anyone who has the whole id can connect with it. */
 export function shortId(id: string): string {
   return `${id.slice(0, 8)}…`;
 }
 
-/** Between two lines, at least. */
-const PAUSE_MS = 1_000;
+/** The shortest time between two lines of a throttled log. */
+const THROTTLE_MS = 1_000;
 
-/** Logs an error; when the last one was logged just now, only counts it, for the next line's field `more`. */
+/** Logs an error. Within a second of the last line it only counts, for the field `more` of the next line. */
 type ThrottledLog = (error: unknown) => void;
 
 export function throttledLog(log: Log, sentence: string): ThrottledLog {
@@ -51,7 +52,7 @@ export function throttledLog(log: Log, sentence: string): ThrottledLog {
       more++;
       return;
     }
-    next = now + PAUSE_MS;
+    next = now + THROTTLE_MS;
     log.error({ err: error, ...(more > 0 && { more }) }, sentence);
     more = 0;
   };

@@ -1,47 +1,46 @@
-// Public keys of tokens that an address publishes (a JWK Set; RFC 7517, section 5). Whatever tokens come and whatever
-// the address answers, it is asked seldom, waited for briefly, and read up to a bound.
-
+// Public keys for tokens that an address publishes as a JWK Set (RFC 7517, section 5). Whatever tokens arrive and whatever
+// the address answers, the relay asks it rarely, waits for it briefly, and reads its answer up to a limit.
 import { createLocalJWKSet, errors, type JWTVerifyGetKey } from "jose";
 import type { Log } from "../../log";
 import { KeysUnavailable } from "../../relay/contracts/tokens";
 
-/** How long a set is good for; a key that is taken out of it opens nothing after that. */
+/** How long a key set is used before it is fetched again; a key that was taken out of it is refused after that. */
 const FRESH_MS = 600_000;
 
-/** How long after that it still is where the address gives no new one. */
+/** How much longer a key set is used while the address cannot be reached. */
 const STALE_MS = 3_600_000;
 
-/** Pauses between two questions: after an answer, for keys that are not in it, and after none. */
-const PAUSE_MS = 10_000;
+/** The shortest time between two requests, after one that succeeded and after one that failed. */
+const REFETCH_MS = 10_000;
 const RETRY_MS = 2_000;
 
-const PATIENCE_MS = 5_000;
+const REQUEST_TIMEOUT_MS = 5_000;
 
-const SET_BYTES_MAX = 1_048_576;
+const KEY_SET_BYTES_MAX = 1_048_576;
 
 /**
- * The keys of this address for jose. Rejects with JOSEError for a token that none of them fits, with KeysUnavailable
- * while there are none at all. `now` is in ms.
+ * The keys at an address, in the form that jose takes. Rejects with JOSEError for a token that none of them fits, and
+ * with KeysUnavailable while there are no keys at all. `now` is in ms.
  */
 export function keysAt(url: string, log: Log, now = () => performance.now()): JWTVerifyGetKey {
   let set: JWTVerifyGetKey | undefined;
   let fetchedAt = 0;
-  let mayAskAt = Number.NEGATIVE_INFINITY;
+  let nextFetchAt = Number.NEGATIVE_INFINITY;
   let pending: Promise<void> | undefined;
 
   const refresh = async (): Promise<void> => {
     try {
-      set = createLocalJWKSet(JSON.parse(await read(url)));
+      set = createLocalJWKSet(JSON.parse(await download(url)));
       fetchedAt = now();
-      mayAskAt = fetchedAt + PAUSE_MS;
+      nextFetchAt = fetchedAt + REFETCH_MS;
     } catch (error) {
-      mayAskAt = now() + RETRY_MS;
-      log.warn({ err: error }, "the keys of tokens (BATON_TOKEN_JWKS_URL) could not be fetched");
+      nextFetchAt = now() + RETRY_MS;
+      log.warn({ err: error }, "the key set (BATON_TOKEN_JWKS_URL) could not be fetched");
     }
   };
-  /** One question at a time, however many tokens wait for it. */
-  const ask = async (): Promise<void> => {
-    if (pending === undefined && now() < mayAskAt) return;
+  /** Sends one request at a time, however many tokens wait for it. */
+  const fetchOnce = async (): Promise<void> => {
+    if (pending === undefined && now() < nextFetchAt) return;
     pending ??= refresh().finally(() => {
       pending = undefined;
     });
@@ -49,43 +48,46 @@ export function keysAt(url: string, log: Log, now = () => performance.now()): JW
   };
   const find: JWTVerifyGetKey = async (header, token) => {
     if (set === undefined || now() >= fetchedAt + FRESH_MS + STALE_MS) {
-      throw new KeysUnavailable("the keys of tokens could not be fetched");
+      throw new KeysUnavailable("the key set could not be fetched");
     }
     try {
       return await set(header, token);
     } catch (error) {
       if (error instanceof errors.JOSEError) throw error;
-      // A key of the set that is none.
+      // The set has this key, but it is not a valid one.
       throw new errors.JWKSInvalid(undefined, { cause: error });
     }
   };
   return async (header, token) => {
-    if (set === undefined || now() >= fetchedAt + FRESH_MS) await ask();
+    if (set === undefined || now() >= fetchedAt + FRESH_MS) await fetchOnce();
     try {
       return await find(header, token);
     } catch (error) {
       if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;
-      await ask();
+      await fetchOnce();
       return find(header, token);
     }
   };
 }
 
-/** The text at an address, which must be there itself: a redirect could lead anywhere. */
-async function read(url: string): Promise<string> {
+/** The text at an address. Redirects are refused, because they could lead anywhere. */
+async function download(url: string): Promise<string> {
   const response = await fetch(url, {
     redirect: "error",
-    signal: AbortSignal.timeout(PATIENCE_MS),
+    signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
     headers: { accept: "application/jwk-set+json, application/json" },
   });
-  if (response.status !== 200) throw new Error(`it answered ${response.status}`);
+  if (response.status !== 200)
+    throw new Error(`the address answered with status ${response.status}`);
   const decoder = new TextDecoder("utf-8", { fatal: true });
   let text = "";
   let length = 0;
   for await (const bytes of response.body ?? []) {
     length += bytes.length;
     // Leaving the loop ends the download.
-    if (length > SET_BYTES_MAX) throw new Error(`it answered more than ${SET_BYTES_MAX} bytes`);
+    if (length > KEY_SET_BYTES_MAX) {
+      throw new Error(`the address answered with more than ${KEY_SET_BYTES_MAX} bytes`);
+    }
     text += decoder.decode(bytes, { stream: true });
   }
   return text + decoder.decode();

@@ -1,6 +1,5 @@
-// Tokens of clients: JSON Web Tokens (RFC 7519), checked by jose with the keys that the settings name, and with no
-// others: what a token's own header says of keys is not looked at, and each kind of key takes its own algorithms only.
-
+// Clients' tokens: JSON Web Tokens (RFC 7519), which jose verifies with the keys that the settings name and with no
+// others. What a token's own header says about keys is ignored, and each kind of key accepts only its own algorithms.
 import { errors, importSPKI, type JWTPayload, jwtVerify } from "jose";
 import type { Log } from "../../log";
 import { Refusal } from "../../relay/contracts/errors";
@@ -15,12 +14,12 @@ import { memberNames } from "../../relay/text/json";
 import { keysAt } from "./jwks";
 
 export interface TokenSettings {
-  /** Empty: no such key. */
+  /** This and the next two are empty when there is no such key. */
   readonly tokenSecret: string;
   /** PEM (SPKI). */
   readonly tokenPublicKey: string;
   readonly tokenJwksUrl: string;
-  /** What `aud` and `iss` of a token must be. */
+  /** What `aud` and `iss` of a token must be. Empty values are not checked. */
   readonly tokenAudience: string;
   readonly tokenIssuer: string;
 }
@@ -28,15 +27,15 @@ export interface TokenSettings {
 const BY_SECRET = ["HS256", "HS384", "HS512"];
 const BY_PUBLIC_KEY = ["RS256", "ES256", "EdDSA"];
 
-/** How far clocks of issuer and relay may differ. */
-const SKEW_S = 5;
+/** How far the clocks of the issuer and the relay may differ. */
+const CLOCK_SKEW_S = 5;
 
-/** Longer ones are not looked at. */
+/** Longer tokens are refused without being read. */
 const TOKEN_CHARACTERS_MAX = 16_384;
 
 type Verify = (token: string) => Promise<JWTPayload>;
 
-/** Undefined when no key is set: then the relay is open. Throws when a public key cannot be read. */
+/** Undefined when no key is set: the relay is then open to clients. Throws when a public key cannot be read. */
 export async function tokenVerifier(
   settings: TokenSettings,
   log: Log,
@@ -48,7 +47,7 @@ export async function tokenVerifier(
     for (const attempt of verifiers) {
       try {
         const claims = await attempt(token);
-        return repeatsItself(token) ? "invalid" : claims;
+        return repeatsNames(token) ? "invalid" : claims;
       } catch (error) {
         if (isUntimely(error)) return "expired";
         if (!(error instanceof errors.JOSEError)) throw error;
@@ -72,7 +71,7 @@ async function verifiersOf(settings: TokenSettings, log: Log): Promise<Verify[]>
   const verifiers: Verify[] = [];
   const { tokenAudience, tokenIssuer } = settings;
   const common = {
-    clockTolerance: SKEW_S,
+    clockTolerance: CLOCK_SKEW_S,
     ...(tokenAudience !== "" && { audience: tokenAudience }),
     ...(tokenIssuer !== "" && { issuer: tokenIssuer }),
   };
@@ -94,27 +93,29 @@ async function verifiersOf(settings: TokenSettings, log: Log): Promise<Verify[]>
   return verifiers;
 }
 
-/** A key fits one algorithm; jose refuses to read it for another. */
+/** A key fits a single algorithm, and jose refuses to import it for another one. */
 async function publicKey(pem: string) {
   for (const algorithm of BY_PUBLIC_KEY) {
     try {
       return { key: await importSPKI(pem, algorithm), algorithm };
     } catch {
-      // Of another kind.
+      // It is a key of another kind.
     }
   }
-  throw new Error("BATON_TOKEN_PUBLIC_KEY is no RSA, P-256 or Ed25519 public key in PEM (SPKI).");
+  throw new Error(
+    "BATON_TOKEN_PUBLIC_KEY is not an RSA, P-256 or Ed25519 public key in PEM (SPKI).",
+  );
 }
 
-/** Expired, or not valid yet; a time that is none is neither. */
+/** Whether the token has expired or is not valid yet. A claim that is not a time makes it invalid instead. */
 function isUntimely(error: unknown): boolean {
   if (error instanceof errors.JWTExpired) return true;
   if (!(error instanceof errors.JWTClaimValidationFailed)) return false;
   return error.claim === "nbf" && error.reason === "check_failed";
 }
 
-/** Whether a name stands twice in its header or claims: two readers could take it for two tokens (RFC 7519, 4). */
-function repeatsItself(token: string): boolean {
+/** Whether its header or claims have a name twice: two readers could then see two different tokens (RFC 7519, section 4). */
+function repeatsNames(token: string): boolean {
   return token
     .split(".", 2)
     .map((part) => memberNames(Buffer.from(part, "base64url").toString("utf8")))
@@ -122,16 +123,26 @@ function repeatsItself(token: string): boolean {
 }
 
 function connectionClaims(claims: JWTPayload): ConnectionClaims | TokenProblem {
-  // A token for a topic is none for a connection.
+  // A topic's token does not open a connection.
   if (claims.channel !== undefined) return "invalid";
-  const { sub = "", channels, subs } = claims;
+  const { sub = "" } = claims;
   if (typeof sub !== "string" || !isUser(sub)) return "invalid";
+  const topics = topicsOf(claims);
+  if (topics === "invalid") return topics;
+  for (const name of topics.keys()) if (checkTopic(name) !== undefined) return "invalid";
+  const ttl = ttlOf(claims);
+  if (typeof ttl === "string") return ttl;
+  return { user: sub, ttl, info: jsonOf(claims.info, claims.b64info), topics };
+}
+
+/** The topics that the relay subscribes the client to: `subs` with their info and data, or `channels`, their names alone. */
+function topicsOf({ channels, subs }: JWTPayload): ConnectionClaims["topics"] | "invalid" {
   const topics = new Map<string, { info?: string; data?: string }>();
   if (isObject(subs)) {
-    for (const [name, sub] of Object.entries(subs)) {
-      if (!isObject(sub)) return "invalid";
-      const info = jsonOf(sub.info, sub.b64info);
-      const data = jsonOf(sub.data, sub.b64data);
+    for (const [name, subscription] of Object.entries(subs)) {
+      if (!isObject(subscription)) return "invalid";
+      const info = jsonOf(subscription.info, subscription.b64info);
+      const data = jsonOf(subscription.data, subscription.b64data);
       topics.set(name, {
         ...(info !== undefined && { info }),
         ...(data !== undefined && { data }),
@@ -145,10 +156,7 @@ function connectionClaims(claims: JWTPayload): ConnectionClaims | TokenProblem {
       topics.set(name, {});
     }
   }
-  for (const name of topics.keys()) if (checkTopic(name) !== undefined) return "invalid";
-  const ttl = ttlOf(claims);
-  if (typeof ttl === "string") return ttl;
-  return { user: sub, ttl, info: jsonOf(claims.info, claims.b64info), topics };
+  return topics;
 }
 
 function topicClaims(claims: JWTPayload): TopicClaims | TokenProblem {
@@ -169,20 +177,21 @@ function topicClaims(claims: JWTPayload): TopicClaims | TokenProblem {
   };
 }
 
-/** A user as POST /register takes one, or nobody. */
+/** Whether the name is a user that POST /register accepts, or "" for an anonymous client. */
 function isUser(name: string): boolean {
   return name === "" || !(toUser(name) instanceof Refusal);
 }
 
-/** `expire_at` is in place of `exp`, 0 for never. */
+/** Seconds until the token ends, or undefined when it does not. `expire_at` takes precedence over `exp`; 0 means never. */
 function ttlOf({ exp, expire_at }: JWTPayload): number | undefined | TokenProblem {
   const at = isGiven(expire_at) ? expire_at : exp;
   if (at === undefined || at === 0) return undefined;
   if (typeof at !== "number" || !Number.isFinite(at)) return "invalid";
   const ttl = at - Date.now() / 1000;
-  return ttl < -SKEW_S ? "expired" : Math.max(0, ttl);
+  return ttl < -CLOCK_SKEW_S ? "expired" : Math.max(0, ttl);
 }
 
+/** JSON text of a claim, or of its base64 form when that is given. */
 function jsonOf(value: unknown, base64: unknown): string | undefined {
   if (typeof base64 === "string" && base64 !== "") {
     const text = Buffer.from(base64, "base64").toString("utf8");
