@@ -22,7 +22,7 @@ type Unit =
 /** What every setting declares. */
 interface Declaration {
   readonly variable: string;
-  /** What the setting is for, and why its default is what it is. docs/reference.md is made of these texts. */
+  /** What the setting is for, and why its default is what it is. docs/reference.md is made from these texts. */
   readonly description: string;
 }
 

@@ -1,3 +1,4 @@
+// What readSettings() makes of the environment, and the line it shows for a wrong one.
 import { describe, expect, test } from "bun:test";
 import { warnings } from "../../src/settings/checks";
 import { SETTINGS } from "../../src/settings/definitions";
@@ -18,7 +19,7 @@ function errorLine(env: Record<string, string>): string {
   return "";
 }
 
-test("without any variable the defaults are those of the contract", () => {
+test("readSettings() gives the documented defaults when no variable is set", () => {
   expect(read({})).toMatchObject({
     host: "127.0.0.1",
     port: 8000,
@@ -40,12 +41,12 @@ test("without any variable the defaults are those of the contract", () => {
   });
 });
 
-test("an empty variable is like none, and - is an empty list", () => {
+test("an empty variable counts as not set, and - is an empty list", () => {
   expect(read({ PORT: "", BATON_ORIGINS: "" })).toMatchObject({ port: 8000, origins: ["*"] });
   expect(read({ BATON_DEFAULT_TOPICS: "-" }).defaultTopics).toEqual([]);
 });
 
-test("lists are separated by commas, spaces around them do not count", () => {
+test("the items of a list are separated by commas, and spaces around them do not count", () => {
   expect(read({ BATON_DEFAULT_TOPICS: "a, b" }).defaultTopics).toEqual(["a", "b"]);
 });
 
@@ -70,15 +71,18 @@ test.each([
   ["BATON_PUBLIC_URL", "relay.example.com"],
   ["BATON_PUBLIC_URL", "https://user:secret@relay.example.com"],
   ["BATON_PUBLIC_URL", "https://relay.example.com/?a=1"],
-])("%s=%p is not allowed, in one line that names all three", (variable, value) => {
-  const line = errorLine({ [variable]: value });
-  expect(line).toStartWith(`${variable}=${JSON.stringify(value)} is not allowed: it must be `);
-  expect(line).not.toContain("\n");
-});
+])(
+  "%s=%p is refused with one line that names the variable, the value and what is allowed",
+  (variable, value) => {
+    const line = errorLine({ [variable]: value });
+    expect(line).toStartWith(`${variable}=${JSON.stringify(value)} is not allowed: it must be `);
+    expect(line).not.toContain("\n");
+  },
+);
 
 describe("settings that depend on each other", () => {
   test.each([["0.0.0.0"], ["::"], ["192.168.1.5"], ["relay.example.com"]])(
-    "HOST=%s without a key is refused and says how to set one",
+    "HOST=%s without a key is refused with a line that says how to set one",
     (host) => {
       expect(errorLine({ HOST: host })).toMatch(/BATON_API_KEYS.*BATON_INSECURE=1/);
       expect(read({ HOST: host, BATON_API_KEYS: "a-long-random-key" }).host).toBe(host);
@@ -93,7 +97,7 @@ describe("settings that depend on each other", () => {
     },
   );
 
-  test("what is allowed and may be unwise is said", () => {
+  test("warnings() names settings that are allowed but may be unwise", () => {
     const said = (env: Record<string, string>) => warnings(read(env)).join();
     const key = { BATON_API_KEYS: "a-long-random-key" };
     expect(said({})).toBe("");
@@ -104,26 +108,26 @@ describe("settings that depend on each other", () => {
     expect(said({ HOST: "::", BATON_INSECURE: "1" })).toContain("BATON_INSECURE=1");
   });
 
-  test("connections are bounded by the descriptor limit, less a reserve", () => {
+  test("BATON_CONNECTIONS_MAX is at most the limit of open files, less a reserve", () => {
     expect(readSettings({}, 20_000).connectionsMax).toBe(19_000);
     expect(readSettings({}, 1_024).connectionsMax).toBe(924);
     expect(readSettings({ BATON_CONNECTIONS_MAX: "500" }, 1_024).connectionsMax).toBe(500);
     expect(() => readSettings({ BATON_CONNECTIONS_MAX: "1000" }, 1_024)).toThrow("ulimit -n");
   });
 
-  test("a body has room for the largest message with every character escaped", () => {
+  test("BATON_BODY_BYTES leaves room for the largest message with every character escaped", () => {
     expect(read({ BATON_MESSAGE_BYTES: "1000000" }).bodyBytes).toBeGreaterThan(6_000_000);
     expect(errorLine({ BATON_BODY_BYTES: "100" })).toContain("BATON_MESSAGE_BYTES");
   });
 });
 
-test("a misspelt variable is found", () => {
+test("a misspelt variable that begins with BATON_ is found", () => {
   expect(read({ BATON_MESAGE_BYTES: "1", PATH: "/bin" }).unknownVariables).toEqual([
     "BATON_MESAGE_BYTES",
   ]);
 });
 
-test("every default is a value that is allowed, and units stand last in names", () => {
+test("every default of a setting is allowed, its name is well-formed, and its description is a sentence", () => {
   for (const setting of Object.values(SETTINGS)) {
     expect(setting.parse(setting.default)).toBeDefined();
     expect(setting.variable).toMatch(/^(HOST|PORT|BATON_[A-Z_]+)$/);
@@ -131,7 +135,7 @@ test("every default is a value that is allowed, and units stand last in names", 
   }
 });
 
-test("the descriptor limit is what the shell says", () => {
+test("descriptorLimit() is what the shell says", () => {
   const said = Bun.spawnSync(["sh", "-c", "ulimit -n"]).stdout.toString().trim();
   expect(String(descriptorLimit())).toBe(said);
 });

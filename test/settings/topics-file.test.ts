@@ -1,4 +1,4 @@
-// The file of BATON_TOPICS_FILE, and what a wrong one says.
+// The file that BATON_TOPICS_FILE names, and the error line for a wrong one.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -19,7 +19,7 @@ function fileWith(text: string): string {
   return path;
 }
 
-test("the longest prefix that fits decides, and what a rule does not say is as for all others", () => {
+test("the rule with the longest matching prefix decides, and what it leaves out is as for all other topics", () => {
   const rules = new TopicRules(
     { historySize: 100, historyTtlMs: 1_000 },
     { "a:": { historySize: 1 }, "a:b:": { historyTtlMs: 5 }, a: { historySize: 7 } },
@@ -30,7 +30,7 @@ test("the longest prefix that fits decides, and what a rule does not say is as f
   expect(rules.of("a:b:c")).toMatchObject({ historySize: 100, historyTtlMs: 5 });
 });
 
-test("the rule of a prefix is for its private topics too, unless they have one of their own", () => {
+test("the rule of a prefix covers its private topics too, unless they have a rule of their own", () => {
   const rules = new TopicRules(
     { historySize: 100, historyTtlMs: 1_000 },
     { "a:": { historySize: 1 }, "b:": { historySize: 2 }, "$b:": { historySize: 3 } },
@@ -41,7 +41,7 @@ test("the rule of a prefix is for its private topics too, unless they have one o
   expect(rules.of("$a").historySize).toBe(100);
 });
 
-test("a prefix that no rule names is an error only where just the named ones shall be", () => {
+test("a prefix that no rule names is an error only where known prefixes are required", () => {
   const others = { historySize: 100, historyTtlMs: 1_000 };
   const byPrefix = { "": { historySize: 5 }, "a:": {} };
   const all = new TopicRules(others, byPrefix);
@@ -55,7 +55,7 @@ test("a prefix that no rule names is an error only where just the named ones sha
   }
 });
 
-test("a relay with such a file keeps what it says", async () => {
+test("a relay with a topics file keeps as much history as its rules say", async () => {
   const path = fileWith('{"few:": {"history_size": 2}, "typing:": {"history_size": 0}}');
   await using relay = await startRelay({ BATON_TOPICS_FILE: path });
   for (let i = 0; i < 3; i++) {
@@ -68,22 +68,26 @@ test("a relay with such a file keeps what it says", async () => {
   expect((await kept("typing:a")).error.code).toBe("no_history");
 });
 
-describe("a wrong file stops the start with one line", () => {
+describe("a wrong topics file stops the start with one line", () => {
   test.each([
-    ["no JSON", "{", "cannot be read as JSON"],
-    ["no object", "[]", "Expected object"],
-    ["an unknown field", '{"a:": {"size": 1}}', "/a:/size"],
-    ["a number out of bounds", '{"a:": {"history_size": -1}}', "/a:/history_size"],
-    ["a fraction", '{"a:": {"history_ttl_ms": 1.5}}', "/a:/history_ttl_ms"],
-    ["a text", '{"a:": {"history_size": "1"}}', "/a:/history_size"],
-  ])("with %s", (_, text, part) => {
+    ["a file that is not JSON", "{", "cannot be read as JSON"],
+    ["a file that is not an object", "[]", "Expected object"],
+    ["a rule with an unknown field", '{"a:": {"size": 1}}', "/a:/size"],
+    ["a rule with a number out of bounds", '{"a:": {"history_size": -1}}', "/a:/history_size"],
+    ["a rule with a fraction", '{"a:": {"history_ttl_ms": 1.5}}', "/a:/history_ttl_ms"],
+    [
+      "a rule with a text in place of a number",
+      '{"a:": {"history_size": "1"}}',
+      "/a:/history_size",
+    ],
+  ])("for %s", (_, text, part) => {
     const path = fileWith(text);
     const read = () => readSettings({ BATON_TOPICS_FILE: path });
     expect(read).toThrow(`BATON_TOPICS_FILE=${JSON.stringify(path)} is not allowed: `);
     expect(read).toThrow(part);
   });
 
-  test("that is not there", () => {
+  test("for a file that does not exist", () => {
     const path = join(folder, "nowhere.json");
     expect(() => readSettings({ BATON_TOPICS_FILE: path })).toThrow("ENOENT");
   });

@@ -1,7 +1,7 @@
-// The one table of errors and of close codes: every refusal, over HTTP or a socket, is a row of it.
-// A code, once published, keeps its name and its meaning.
+// The table of all errors and the table of all close codes. Every refusal, over HTTP or a socket, is a row of the first.
+// A code that has been published must keep its name and its meaning.
 
-/** Every error code with its HTTP status and its meaning; the OpenAPI page and docs/reference.md are made of it. */
+/** Every error code with its HTTP status and its meaning; the OpenAPI page and docs/reference.md are made from it. */
 export const ERRORS = {
   bad_request: {
     status: 400,
@@ -110,7 +110,7 @@ export const ERRORS = {
 
 export type ErrorCode = keyof typeof ERRORS;
 
-/** An expected "no": a value, never thrown by the relay. `message` says what is wrong and what is allowed. */
+/** An expected error, as a value that the relay never throws. `message` says what is wrong and what is allowed. */
 export class Refusal {
   readonly code: ErrorCode;
   readonly message: string;
@@ -185,7 +185,7 @@ export function tokenExpired(): Refusal {
   return new Refusal("token_expired", "The token has expired. Get a new one.");
 }
 
-/** What a client finds on the wire for a refusal, on HTTP and on a plain socket alike. */
+/** A refusal as clients receive it, over HTTP and on a plain socket alike. */
 export function errorBody(refusal: Refusal): { error: { code: ErrorCode; message: string } } {
   return { error: { code: refusal.code, message: refusal.message } };
 }

@@ -1,16 +1,16 @@
-// The bounds that the relay keeps; config.ts gives them their defaults and says why.
+// The limits that the relay keeps. Their defaults, and the reasons for them, are in settings/definitions.ts.
 
-/** All are counts, unless the name ends in a unit. */
+/** Every limit is a count, unless its name ends in a unit. */
 export interface Limits {
   readonly registrationTtlMs: number;
   readonly registrationsMax: number;
   readonly connectionsMax: number;
   readonly userConnectionsMax: number;
   readonly connectionTopicsMax: number;
-  /** Inbound frames of one connection in one second. */
+  /** Frames that one connection may send in one second. */
   readonly connectionFramesMax: number;
   readonly messageBytes: number;
-  /** Of publications that the engine has not answered. */
+  /** The size of all publications that the engine has not answered yet. */
   readonly pendingBytes: number;
   /** What may wait in this process for one connection. */
   readonly backpressureBytes: number;

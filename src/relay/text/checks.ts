@@ -1,21 +1,21 @@
-// What text may be a topic name, a user or a message. Whatever passes here is well-formed Unicode:
-// Bun's native topics are UTF-8, where all lone surrogates would become one and the same topic.
+// Checks which texts may be a topic name, a user, a message or a key. A text that passes is well-formed Unicode, always:
+// Bun's native topics are UTF-8, in which every lone surrogate becomes U+FFFD, so two users' topics could become one.
 import { Refusal } from "../contracts/errors";
 import { isDeeper } from "./json";
 
-/** Longest topic name, in bytes of UTF-8; the field's usual bound (the Centrifuge protocol has it too). */
+/** The longest topic name, in UTF-8. Centrifugo has the same bound. */
 export const TOPIC_BYTES_MAX = 255;
 
-/** Longest user id given as text, in characters (code points). */
+/** The longest user id that is a text, in code points. */
 export const USER_CHARACTERS_MAX = 128;
 
-// C0, DEL and C1: none is visible, and each can forge a line or move a cursor somewhere.
+// C0, DEL and C1 are invisible; in a log or on a terminal they can forge a line or move the cursor.
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 
 const encoder = new TextEncoder();
 const scratch = new Uint8Array(4 * TOPIC_BYTES_MAX);
 
-/** Whether `text` takes at most `max` bytes of UTF-8. Cost: nothing for short text, else its length. */
+/** Whether `text` takes at most `max` bytes in UTF-8. Short texts cost nothing, others their length. */
 export function fitsBytes(text: string, max: number): boolean {
   if (text.length * 3 <= max) return true;
   if (text.length > max) return false;
@@ -24,13 +24,13 @@ export function fitsBytes(text: string, max: number): boolean {
   return read === text.length && written <= max;
 }
 
-/** Refuses (`invalid_topic`) what cannot be a topic name. */
+/** Refuses (`invalid_topic`) a text that cannot be a topic name. */
 export function checkTopic(name: string): Refusal | undefined {
   if (name === "") return new Refusal("invalid_topic", "A topic name must not be empty.");
   if (!fitsBytes(name, TOPIC_BYTES_MAX)) {
     return new Refusal(
       "invalid_topic",
-      `A topic name may have at most ${TOPIC_BYTES_MAX} bytes of UTF-8.`,
+      `A topic name must have at most ${TOPIC_BYTES_MAX} bytes in UTF-8.`,
     );
   }
   if (CONTROL.test(name)) {
@@ -45,12 +45,12 @@ export function checkTopic(name: string): Refusal | undefined {
   return undefined;
 }
 
-/** Refuses (`invalid_topic`, `too_many_topics`) what cannot be the topics of one connection. */
+/** Refuses (`invalid_topic`, `too_many_topics`) names that cannot be the topics of one connection. */
 export function checkTopics(names: ReadonlySet<string>, max: number): Refusal | undefined {
   if (names.size > max) {
     return new Refusal(
       "too_many_topics",
-      `A connection may have at most ${max} topics (BATON_CONNECTION_TOPICS_MAX).`,
+      `A connection can have at most ${max} topics (BATON_CONNECTION_TOPICS_MAX).`,
     );
   }
   for (const name of names) {
@@ -61,26 +61,26 @@ export function checkTopics(names: ReadonlySet<string>, max: number): Refusal | 
 }
 
 /**
- * The user that a `user_id` names: whole numbers and their decimal text are the same user.
- * Refuses (`invalid_user`) everything but whole numbers from 0 to 2^53-1 and non-empty text.
+ * The user that a `user_id` names: a whole number and its decimal text are the same user.
+ * Refuses (`invalid_user`) everything but whole numbers from 0 to 2^53-1 and texts that are not empty.
  */
 export function toUser(value: number | string): string | Refusal {
   if (typeof value === "number") {
     if (Number.isSafeInteger(value) && value >= 0) return String(value);
     return new Refusal(
       "invalid_user",
-      "A user_id that is a number must be whole, from 0 to 9007199254740991; give larger ones as text.",
+      "A user_id that is a number must be a whole number from 0 to 9007199254740991. Send larger ones as text.",
     );
   }
   if (value === "") return new Refusal("invalid_user", "A user_id must not be empty.");
-  // A code point takes at most two UTF-16 units, so only what is in between must be counted.
+  // A code point takes one or two UTF-16 units, so code points need counting only where the length leaves it open.
   if (
     value.length > USER_CHARACTERS_MAX &&
     (value.length > 2 * USER_CHARACTERS_MAX || [...value].length > USER_CHARACTERS_MAX)
   ) {
     return new Refusal(
       "invalid_user",
-      `A user_id may have at most ${USER_CHARACTERS_MAX} characters.`,
+      `A user_id must have at most ${USER_CHARACTERS_MAX} characters.`,
     );
   }
   if (!value.isWellFormed()) {
@@ -92,29 +92,29 @@ export function toUser(value: number | string): string | Refusal {
   return value;
 }
 
-/** Refuses (`message_too_large`, `invalid_message`) what cannot be sent byte for byte. */
+/** Refuses (`message_too_large`, `invalid_message`) a text that could not be delivered byte for byte. */
 export function checkMessage(message: string, maxBytes: number): Refusal | undefined {
   if (!fitsBytes(message, maxBytes)) {
     return new Refusal(
       "message_too_large",
-      `A message may have at most ${maxBytes} bytes of UTF-8 (BATON_MESSAGE_BYTES).`,
+      `A message must have at most ${maxBytes} bytes in UTF-8 (BATON_MESSAGE_BYTES).`,
     );
   }
   if (!message.isWellFormed()) {
     return new Refusal(
       "invalid_message",
-      "The message must be well-formed Unicode: a lone surrogate cannot be sent as UTF-8.",
+      "The message must be well-formed Unicode: UTF-8 cannot express a lone surrogate.",
     );
   }
   return undefined;
 }
 
-/** Deepest nesting of JSON data: beyond it, parsers of some clients give up. */
-export const DATA_DEPTH_MAX = 128;
+/** The deepest nesting of JSON data. The parsers of some clients fail beyond it. */
+const DATA_DEPTH_MAX = 128;
 
 /**
- * Refuses (`message_too_large`, `invalid_message`) JSON text that not every client could read. The text is valid
- * JSON. A JSON string goes out as its content on a plain socket, so that must be well-formed too.
+ * Refuses (`message_too_large`, `invalid_message`) JSON text that some clients could not read. The text must be valid
+ * JSON. A plain socket receives the content of a JSON string, so that must be well-formed too.
  */
 export function checkData(json: string, maxBytes: number): Refusal | undefined {
   const refusal = checkMessage(json, maxBytes);
@@ -123,13 +123,13 @@ export function checkData(json: string, maxBytes: number): Refusal | undefined {
   if (isDeeper(json, DATA_DEPTH_MAX)) {
     return new Refusal(
       "invalid_message",
-      `JSON data may be nested at most ${DATA_DEPTH_MAX} levels deep.`,
+      `JSON data must be nested at most ${DATA_DEPTH_MAX} levels deep.`,
     );
   }
   return undefined;
 }
 
-/** Refuses (`invalid_idempotency_key`) what cannot be a key, also as the value of a header. */
+/** Refuses (`invalid_idempotency_key`) a text that cannot be a key; a key must also fit into an HTTP header. */
 export function checkIdempotencyKey(key: string): Refusal | undefined {
   if (/^[\x21-\x7e]{1,255}$/.test(key)) return undefined;
   return new Refusal(

@@ -1,5 +1,5 @@
-// JSON as text: parts are cut out as they stand, since JSON.parse would round large integers, and 1.0 would come out
-// as 1. Every text here has passed JSON.parse.
+// Cuts parts out of JSON text without changing a byte: JSON.parse would round large integers and turn 1.0 into 1.
+// Every text that comes here must have passed JSON.parse; none of this checks it again.
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
@@ -9,8 +9,8 @@ const OBJECT_END = 0x7d;
 const ARRAY = 0x5b;
 const ARRAY_END = 0x5d;
 
-/** Where the string that begins at `start` has its closing quote. */
-export function stringEnd(json: string, start: number): number {
+/** The index of the closing quote of the string that begins at `start`. */
+function stringEnd(json: string, start: number): number {
   for (let end = json.indexOf('"', start + 1); ; end = json.indexOf('"', end + 1)) {
     let backslashes = 0;
     while (json.charCodeAt(end - 1 - backslashes) === BACKSLASH) backslashes++;
@@ -18,7 +18,7 @@ export function stringEnd(json: string, start: number): number {
   }
 }
 
-/** Whether arrays and objects are nested deeper than this. */
+/** Whether arrays and objects are nested more than `max` levels deep. */
 export function isDeeper(json: string, max: number): boolean {
   let depth = 0;
   for (let i = 0; i < json.length; i++) {
@@ -32,8 +32,9 @@ export function isDeeper(json: string, max: number): boolean {
 }
 
 /**
- * The text of a member's value, for the object at the top, or for each item of an array at the top; undefined where
- * there is none. Of two members with this name the last counts, as for JSON.parse. Cost: the text's length.
+ * The text of a member's value: of the object at the top, or of each item if there is an array at the top. It is
+ * undefined where the member is missing. Of two members with this name the last counts, as for JSON.parse. The cost is
+ * the text's length.
  */
 export function rawMembers(json: string, name: string): (string | undefined)[] {
   let at = skipSpace(json, 0);
@@ -48,7 +49,7 @@ export function rawMembers(json: string, name: string): (string | undefined)[] {
   return values;
 }
 
-/** The texts of an array's items; none when it is no array. */
+/** The texts of an array's items; empty for anything but an array. */
 export function rawItems(json: string): string[] {
   const items: string[] = [];
   let at = skipSpace(json, 0);
@@ -62,7 +63,7 @@ export function rawItems(json: string): string[] {
   return items;
 }
 
-/** The names of the members of the object at the top, in order; one that stands twice is there twice. */
+/** The names of the members of the object at the top, in order; a repeated name is repeated here too. */
 export function memberNames(json: string): string[] {
   const names: string[] = [];
   let at = skipSpace(json, 0);
@@ -71,13 +72,13 @@ export function memberNames(json: string): string[] {
   while (json.charCodeAt(at) !== OBJECT_END) {
     const keyEnd = stringEnd(json, at);
     names.push(JSON.parse(json.slice(at, keyEnd + 1)));
-    // Past the colon.
+    // After the colon.
     at = skipComma(json, skipValue(json, skipSpace(json, skipSpace(json, keyEnd + 1) + 1)));
   }
   return names;
 }
 
-/** The text of a member within members, by their names from the top. */
+/** The text of a nested member, by the names that lead to it from the top. */
 export function rawMember(json: string, ...path: string[]): string | undefined {
   let text: string | undefined = json;
   for (const name of path) text = text === undefined ? undefined : rawMembers(text, name)[0];
@@ -95,11 +96,11 @@ function memberOf(
   while (json.charCodeAt(at) !== OBJECT_END) {
     const keyEnd = stringEnd(json, at);
     const key = json.slice(at + 1, keyEnd);
-    // Past the colon.
+    // After the colon.
     const begin = skipSpace(json, skipSpace(json, keyEnd + 1) + 1);
     const end = skipValue(json, begin);
-    const isIt = key.includes("\\") ? JSON.parse(`"${key}"`) === name : key === name;
-    if (isIt) value = json.slice(begin, end);
+    const isNamed = key.includes("\\") ? JSON.parse(`"${key}"`) === name : key === name;
+    if (isNamed) value = json.slice(begin, end);
     at = skipComma(json, end);
   }
   return { value, end: at + 1 };
@@ -111,13 +112,13 @@ function skipSpace(json: string, start: number): number {
   return at;
 }
 
-/** To the next item, or to the end of the array or object. */
+/** The index of the next item, or of the end of the array or object. */
 function skipComma(json: string, start: number): number {
   const at = skipSpace(json, start);
   return json.charCodeAt(at) === COMMA ? skipSpace(json, at + 1) : at;
 }
 
-/** Where the value that begins at `start` ends. */
+/** The index after the value that begins at `start`. */
 function skipValue(json: string, start: number): number {
   const first = json.charCodeAt(start);
   if (first === QUOTE) return stringEnd(json, start) + 1;
@@ -127,7 +128,7 @@ function skipValue(json: string, start: number): number {
     if (c === QUOTE) at = stringEnd(json, at);
     else if (c === OBJECT || c === ARRAY) depth++;
     else if (c === OBJECT_END || c === ARRAY_END) {
-      // A number or a word ends where what it stands in ends.
+      // A number, true, false or null ends with the array or object around it.
       if (depth === 0) return at;
       if (--depth === 0) return at + 1;
     } else if (depth === 0 && (c === COMMA || c <= 0x20)) return at;

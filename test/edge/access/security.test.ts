@@ -1,5 +1,4 @@
-// Rows of section I of the fault catalogue that no other file has; ARCHITECTURE.md says where each row is, or why it
-// does not apply.
+// Rows of section I of the fault catalogue (docs/faults.md) that have no test in another file.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -166,7 +165,7 @@ test("I13: no socket of any kind agrees to compression", async () => {
 });
 
 describe("I15: a secret or key that can be guessed", () => {
-  const complaint = (env: Record<string, string>): string => {
+  const errorLine = (env: Record<string, string>): string => {
     try {
       readSettings(env, 20_000);
       return "";
@@ -180,14 +179,14 @@ describe("I15: a secret or key that can be guessed", () => {
 
   test("stops the start where others than this machine can reach the relay", () => {
     for (const secret of ["secret", "x".repeat(31)]) {
-      expect(complaint({ HOST: host, ...key, BATON_TOKEN_SECRET: secret })).toContain(
+      expect(errorLine({ HOST: host, ...key, BATON_TOKEN_SECRET: secret })).toContain(
         "at least 32",
       );
-      expect(complaint({ BATON_TOKEN_SECRET: secret })).toBe("");
+      expect(errorLine({ BATON_TOKEN_SECRET: secret })).toBe("");
     }
-    expect(complaint({ HOST: host, ...key, BATON_TOKEN_SECRET: "x".repeat(32) })).toBe("");
-    expect(complaint({ HOST: host, ...key, BATON_TOKEN_SECRET: "é".repeat(16) })).toBe("");
-    expect(complaint({ HOST: host, BATON_API_KEYS: "" })).toContain("BATON_API_KEYS");
+    expect(errorLine({ HOST: host, ...key, BATON_TOKEN_SECRET: "x".repeat(32) })).toBe("");
+    expect(errorLine({ HOST: host, ...key, BATON_TOKEN_SECRET: "é".repeat(16) })).toBe("");
+    expect(errorLine({ HOST: host, BATON_API_KEYS: "" })).toContain("BATON_API_KEYS");
   });
 
   test("is not there by itself: without one, no key and no token opens anything", async () => {

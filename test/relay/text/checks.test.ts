@@ -1,3 +1,4 @@
+// Which texts checkTopic(), toUser(), checkMessage() and fitsBytes() accept.
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { Refusal } from "../../../src/relay/contracts/errors";
@@ -5,14 +6,14 @@ import { checkMessage, checkTopic, fitsBytes, toUser } from "../../../src/relay/
 
 const code = (value: unknown): unknown => (value instanceof Refusal ? value.code : value);
 
-describe("a topic name", () => {
-  test("may be any text of 1 to 255 bytes", () => {
+describe("checkTopic()", () => {
+  test("accepts any text of 1 to 255 bytes", () => {
     for (const name of ["a", "news:eu", "日本", "😀", " ", "__proto__", "a".repeat(255)]) {
       expect(checkTopic(name)).toBeUndefined();
     }
   });
 
-  test("is measured in bytes of UTF-8, not in characters", () => {
+  test("measures a name in bytes of UTF-8, not in characters", () => {
     expect(checkTopic("é".repeat(127))).toBeUndefined();
     expect(code(checkTopic("é".repeat(128)))).toBe("invalid_topic");
     expect(checkTopic("😀".repeat(63))).toBeUndefined();
@@ -20,55 +21,55 @@ describe("a topic name", () => {
   });
 
   test.each([
-    ["empty", ""],
-    ["of 256 bytes", "a".repeat(256)],
-    ["of 10 KB", "a".repeat(10_240)],
-    ["with NUL", "a\u0000b"],
-    ["with a line break", "a\nb"],
-    ["with DEL", "a\u007f"],
-    ["with a C1 control", "a\u009bm"],
-    ["with a lone high surrogate", "\ud800"],
-    ["with a lone low surrogate", "a\udfff"],
-  ])("must not be %s", (_, name) => {
+    ["an empty name", ""],
+    ["a name of 256 bytes", "a".repeat(256)],
+    ["a name of 10 KB", "a".repeat(10_240)],
+    ["a name with NUL", "a\u0000b"],
+    ["a name with a line break", "a\nb"],
+    ["a name with DEL", "a\u007f"],
+    ["a name with a C1 control", "a\u009bm"],
+    ["a name with a lone high surrogate", "\ud800"],
+    ["a name with a lone low surrogate", "a\udfff"],
+  ])("refuses %s", (_, name) => {
     expect(code(checkTopic(name))).toBe("invalid_topic");
   });
 });
 
-describe("a user id", () => {
-  test("names the same user as a number and as its decimal text", () => {
+describe("toUser()", () => {
+  test("gives a number and its decimal text the same user", () => {
     expect(toUser(1)).toBe(toUser("1"));
     expect(toUser(0)).toBe("0");
     expect(toUser(-0)).toBe("0");
     expect(toUser(Number.MAX_SAFE_INTEGER)).toBe("9007199254740991");
   });
 
-  test("given as text is kept as it is", () => {
+  test("keeps a text as it is", () => {
     for (const user of ["01", "1.0", " 1", "__proto__", "constructor", "Ä", "Ä"]) {
       expect(toUser(user)).toBe(user);
     }
   });
 
-  test("may have 128 characters, also of two UTF-16 units each", () => {
+  test("accepts 128 characters, even of two UTF-16 units each", () => {
     expect(toUser("😀".repeat(128))).toBe("😀".repeat(128));
     expect(code(toUser("😀".repeat(129)))).toBe("invalid_user");
     expect(code(toUser("a".repeat(129)))).toBe("invalid_user");
   });
 
   test.each([[2 ** 53], [-1], [1.5], [Number.NaN], [Number.POSITIVE_INFINITY], [""], ["\ud800"]])(
-    "must not be %p",
+    "refuses %p",
     (value) => {
       expect(code(toUser(value))).toBe("invalid_user");
     },
   );
 });
 
-describe("a message", () => {
-  test("may be empty and have any well-formed Unicode", () => {
+describe("checkMessage()", () => {
+  test("accepts an empty message and any well-formed Unicode", () => {
     expect(checkMessage("", 10)).toBeUndefined();
     expect(checkMessage("\u0000\n😀", 10)).toBeUndefined();
   });
 
-  test("must fit and must not have a lone surrogate", () => {
+  test("refuses a message that is too long or has a lone surrogate", () => {
     expect(checkMessage("a".repeat(10), 10)).toBeUndefined();
     expect(code(checkMessage("a".repeat(11), 10))).toBe("message_too_large");
     expect(code(checkMessage("é".repeat(6), 10))).toBe("message_too_large");
