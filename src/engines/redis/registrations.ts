@@ -1,5 +1,5 @@
-// Registrations over Redis: those that wait, and which node holds the others. What this node holds it says again and again,
-// so that what a dead node held comes to an end, and what a server has lost comes back.
+// Registrations over Redis: those that wait for their clients, and which node owns the others. This node renews its own again and
+// again, so that those of a dead node expire, and those that a server has lost come back.
 import type {
   AfterRelease,
   Claimed,
@@ -18,218 +18,194 @@ import type { EngineOptions } from "../options";
 import type { ServerClock } from "./server/clock";
 import type { Keys } from "./server/keys";
 import type { RedisLink } from "./server/link";
-import { REGISTRATIONS } from "./server/registration-scripts";
-import type { Script } from "./server/script";
+import { type OwnedRegistration, RegistrationCalls } from "./server/registration-scripts";
+import { slices } from "./slices";
 
-/** In how many sweeps all that is held is said again, and how much of it in one call. */
-const KEEP_SWEEPS = 60;
-const KEEP_MAX = 250;
+/** In how many calls of `renew` every owned registration is renewed, and how many are renewed in one script. */
+const RENEW_ALL_CALLS = 60;
+const RENEW_BATCH_MAX = 250;
 
-/** How many ends are said again in one sweep. */
-const AGAIN_MAX = 1_000;
+/** How many releases one call of `renew` retries. */
+const RETRIES_MAX = 1_000;
 
-/** A node without a sign of life for so long is dead: what it held can be claimed, and does not count. */
-const ALIVE_MS = 10_000;
+/** A node without a heartbeat for so long is dead: its registrations can be claimed, and its connections do not count. */
+const HEARTBEAT_TTL_MS = 10_000;
 
 interface RedisRegistrationsOptions extends EngineOptions {
   readonly keys: Keys;
   readonly link: RedisLink;
   readonly clock: ServerClock;
-  /** A connection of this node holds its registration no more: removed, or claimed with this term. */
-  readonly ended: (id: string, term: number | undefined) => void;
+  /** This node does not own a registration any more: it was removed, or claimed elsewhere with this term. */
+  readonly revoked: (id: string, term: number | undefined) => void;
 }
 
-interface Held extends Registration {
-  /** 0 for a session. */
-  readonly term: number;
-  readonly isRegistered: boolean;
-}
-
-/** A registration that this node holds no more, of which the server has not taken note. */
-interface Ending {
-  /** Not known where the answer to a claim was lost. */
+/** A registration that this node has released, until the server confirms it. */
+interface Release {
+  /** Undefined when the answer to the claim was lost. */
   readonly term: number | undefined;
-  readonly waits: boolean;
+  readonly next: AfterRelease;
   isUnderWay: boolean;
 }
 
 export class RedisRegistrations implements Registrations {
   readonly #options: RedisRegistrationsOptions;
-  readonly #held = new Map<string, Held>();
-  readonly #endings = new Map<string, Ending>();
-  /** Claims that are under way. */
-  #claiming = 0;
-  #keeping: IterableIterator<Held> = this.#held.values();
+  readonly #calls: RegistrationCalls;
+  readonly #owned = new Map<string, OwnedRegistration>();
+  readonly #releases = new Map<string, Release>();
+  #claimsUnderWay = 0;
+  /** Where renewing stands. */
+  #renewing: IterableIterator<OwnedRegistration> = this.#owned.values();
   waiting = 0;
 
   constructor(options: RedisRegistrationsOptions) {
     this.#options = options;
+    const { link, keys, clock, node, machine } = options;
+    const connections = () => this.#owned.size + this.#claimsUnderWay;
+    this.#calls = new RegistrationCalls({ link, keys, clock, node, machine, connections });
   }
 
   async add({ id, user, topics }: Registration): Promise<undefined | Refusal> {
     const { registrationTtlMs, registrationsMax, userConnectionsMax } = this.#options;
-    const [why, waiting] = await this.#run<["" | "user" | "full", number]>(REGISTRATIONS.ADD, id, [
+    const [refused, waiting] = await this.#calls.add(id, {
       user,
-      topics === undefined ? "" : JSON.stringify(topics),
-      registrationTtlMs,
-      registrationsMax,
+      topics,
+      ttlMs: registrationTtlMs,
+      waitingMax: registrationsMax,
       userConnectionsMax,
-    ]);
+    });
     this.waiting = waiting;
-    if (why === "user") return tooManyUserConnections(userConnectionsMax);
-    return why === "full" ? tooManyRegistrations(registrationsMax) : undefined;
+    if (refused === "user") return tooManyUserConnections(userConnectionsMax);
+    return refused === "full" ? tooManyRegistrations(registrationsMax) : undefined;
   }
 
   async claim(id: string): Promise<Claimed | Refusal> {
     const { userConnectionsMax, connectionsMax } = this.#options;
-    const [why, waiting, user, topics, term, elsewhere] = await this.#claim<
-      ["" | "unknown" | "user" | "machine", number, string, string, number, string]
-    >(REGISTRATIONS.CLAIM, id, true, [userConnectionsMax, connectionsMax]);
-    this.waiting = waiting;
-    if (why === "unknown") return unknownConnection();
-    if (why === "user") return tooManyUserConnections(userConnectionsMax);
-    if (why === "machine") return tooManyConnections(connectionsMax);
-    const registered = {
+    const [refused, waiting, user, topicsJson, term, wasRemote] = await this.#acquire(
       id,
-      user,
-      topics: topics === "" ? undefined : (JSON.parse(topics) as string[]),
-    };
-    this.#held.set(id, { ...registered, term, isRegistered: true });
-    return { ...registered, term, wasRemote: elsewhere === "1" };
+      "wait",
+      () => this.#calls.claim(id, this.#options),
+    );
+    this.waiting = waiting;
+    if (refused === "unknown") return unknownConnection();
+    if (refused === "user") return tooManyUserConnections(userConnectionsMax);
+    if (refused === "machine") return tooManyConnections(connectionsMax);
+    const topics = topicsJson === "" ? undefined : (JSON.parse(topicsJson) as string[]);
+    this.#owned.set(id, { id, user, topics, term, isRegistered: true });
+    return { id, user, topics, term, wasRemote: wasRemote !== "" };
   }
 
   async own(id: string, user: string): Promise<undefined | Refusal> {
     const { userConnectionsMax, connectionsMax } = this.#options;
-    const [why] = await this.#claim<["" | "user" | "machine"]>(REGISTRATIONS.HOLD, id, false, [
-      user,
-      userConnectionsMax,
-      connectionsMax,
-    ]);
-    if (why === "user") return tooManyUserConnections(userConnectionsMax);
-    if (why === "machine") return tooManyConnections(connectionsMax);
-    this.#held.set(id, { id, user, term: 0, isRegistered: false });
+    const [refused] = await this.#acquire(id, "end", () =>
+      this.#calls.own(id, user, this.#options),
+    );
+    if (refused === "user") return tooManyUserConnections(userConnectionsMax);
+    if (refused === "machine") return tooManyConnections(connectionsMax);
+    this.#owned.set(id, { id, user, term: 0, isRegistered: false });
     return undefined;
   }
 
   release(id: string, term: number, next: AfterRelease): void {
-    if (this.#held.get(id)?.term === term) this.#held.delete(id);
-    this.#end(id, { term, waits: next === "wait", isUnderWay: false });
+    if (this.#owned.get(id)?.term === term) this.#owned.delete(id);
+    this.#release(id, { term, next, isUnderWay: false });
   }
 
   async remove(id: string): Promise<PreviousOwner | undefined> {
-    const [waiting, where] = await this.#run<[number, "" | "here" | "elsewhere"]>(
-      REGISTRATIONS.REMOVE,
-      id,
-    );
+    const [waiting, where] = await this.#calls.remove(id);
     this.waiting = waiting;
-    if (where === "here") this.#held.delete(id);
+    if (where === "here") this.#owned.delete(id);
     return where === "" ? undefined : { wasRemote: where === "elsewhere" };
   }
 
-  /** The server can be reached: it is told what changed meanwhile, and all that is held. */
-  up(): void {
-    for (const [id, ending] of this.#endings) this.#end(id, ending);
-    this.#beat();
-    void this.#keepAll();
+  /** The server can be reached again: this node tells it what it has released meanwhile, and everything that it owns. */
+  reconnected(): void {
+    for (const [id, release] of this.#releases) this.#release(id, release);
+    this.#heartbeat();
+    void this.#renewAll();
   }
 
-  /** To be called about once a second, while the server can be reached. Cost: a part of what is held. */
-  sweep(): void {
-    this.#beat();
-    let again = AGAIN_MAX;
-    for (const [id, ending] of this.#endings) {
-      if (ending.isUnderWay) continue;
-      if (again-- === 0) break;
-      this.#end(id, ending);
-    }
-    const due: Held[] = [];
-    for (let left = Math.ceil(this.#held.size / KEEP_SWEEPS); left > 0; left--) {
-      const { done, value } = this.#keeping.next();
+  /** To be called about once a second while the server can be reached. Cost: a part of what this node owns. */
+  renew(): void {
+    this.#heartbeat();
+    this.#retryReleases();
+    const due: OwnedRegistration[] = [];
+    for (let left = Math.ceil(this.#owned.size / RENEW_ALL_CALLS); left > 0; left--) {
+      const { done, value } = this.#renewing.next();
       if (done === true) {
-        this.#keeping = this.#held.values();
+        this.#renewing = this.#owned.values();
         break;
       }
       due.push(value);
-      if (due.length === KEEP_MAX) void this.#keep(due.splice(0));
     }
-    if (due.length > 0) void this.#keep(due);
+    for (const batch of slices(due, RENEW_BATCH_MAX)) void this.#renew(batch);
   }
 
-  /** Resolves when the server has taken note of all that ended, or cannot. */
+  /** Resolves when the server has confirmed all releases, or cannot. */
   async close(): Promise<void> {
     const { link, keys, node } = this.#options;
-    // After all releases that are under way, since calls keep their order.
-    await link.call("DEL", [keys.node(node)]).catch(() => {});
+    // Calls keep their order, so this one is answered after all releases that are under way.
+    await link.call("DEL", [keys.heartbeat(node)]).catch(() => {});
   }
 
-  /** A script about one registration. */
-  #run<Answer>(
-    script: Script,
+  /**
+   * A call that makes this node the owner. When its answer is lost, this node is not, but the server may have made it so: then
+   * the server must be told, and `next` is what becomes of the registration.
+   */
+  async #acquire<Answer>(
     id: string,
-    args: readonly (string | number)[] = [],
-  ): Promise<Answer> {
-    const { keys, link, node, clock, machine = "" } = this.#options;
-    return link.run<Answer>(
-      script,
-      [keys.registration(id), keys.waiting, keys.terms],
-      [String(clock.micros), node, keys.prefix, machine, this.#number, id, ...args.map(String)],
-    );
-  }
-
-  /** How many this node has, with those that it may get. */
-  get #number(): string {
-    return String(this.#held.size + this.#claiming);
-  }
-
-  /** The same for one that this node holds from then on. Where the answer is lost it does not, and the server must hear of that. */
-  async #claim<Answer>(
-    script: Script,
-    id: string,
-    waits: boolean,
-    args: readonly (string | number)[],
+    next: AfterRelease,
+    call: () => Promise<Answer>,
   ): Promise<Answer> {
     const { link } = this.#options;
     const wasUp = link.isUp;
-    if (this.#endings.get(id)?.term === undefined) this.#endings.delete(id);
-    this.#claiming++;
+    if (this.#releases.get(id)?.term === undefined) this.#releases.delete(id);
+    this.#claimsUnderWay++;
     try {
-      return await this.#run<Answer>(script, id, args);
+      return await call();
     } catch (error) {
-      const isLost = wasUp && !link.isUp;
-      const isKnown = this.#endings.has(id) || this.#held.get(id) !== undefined;
-      if (isLost && !isKnown) this.#end(id, { term: undefined, waits, isUnderWay: false });
+      const isAnswerLost = wasUp && !link.isUp;
+      const isKnown = this.#releases.has(id) || this.#owned.has(id);
+      if (isAnswerLost && !isKnown) this.#release(id, { term: undefined, next, isUnderWay: false });
       throw error;
     } finally {
-      this.#claiming--;
+      this.#claimsUnderWay--;
     }
   }
 
-  /** Tells the server that this node does not hold it any more, again and again until that is heard. */
-  #end(id: string, ending: Ending): void {
+  /** Tells the server that this node does not own it any more. Until the server confirms that, `renew` retries it. */
+  #release(id: string, release: Release): void {
     const { registrationTtlMs, registrationsMax } = this.#options;
-    const { term, waits } = ending;
-    this.#endings.set(id, ending);
-    ending.isUnderWay = true;
-    this.#run<number>(REGISTRATIONS.RELEASE, id, [
-      term ?? "",
-      waits ? "1" : "",
-      registrationTtlMs,
-      registrationsMax,
-    ]).then(
-      (waiting) => {
-        this.waiting = waiting;
-        if (this.#endings.get(id) === ending) this.#endings.delete(id);
-      },
-      () => {
-        ending.isUnderWay = false;
-      },
-    );
+    this.#releases.set(id, release);
+    release.isUnderWay = true;
+    this.#calls
+      .release(id, {
+        term: release.term,
+        next: release.next,
+        ttlMs: registrationTtlMs,
+        waitingMax: registrationsMax,
+      })
+      .then(
+        (waiting) => {
+          this.waiting = waiting;
+          if (this.#releases.get(id) === release) this.#releases.delete(id);
+        },
+        () => {
+          release.isUnderWay = false;
+        },
+      );
   }
 
-  #beat(): void {
-    const { keys, link, node, clock } = this.#options;
-    const args = [String(clock.micros), String(ALIVE_MS)];
-    link.run<number>(REGISTRATIONS.BEAT, [keys.node(node), keys.waiting], args).then(
+  #retryReleases(): void {
+    let left = RETRIES_MAX;
+    for (const [id, release] of this.#releases) {
+      if (release.isUnderWay) continue;
+      if (left-- === 0) break;
+      this.#release(id, release);
+    }
+  }
+
+  #heartbeat(): void {
+    this.#calls.heartbeat(HEARTBEAT_TTL_MS).then(
       (waiting) => {
         this.waiting = waiting;
       },
@@ -237,38 +213,21 @@ export class RedisRegistrations implements Registrations {
     );
   }
 
-  async #keepAll(): Promise<void> {
-    const all = [...this.#held.values()];
-    for (let from = 0; from < all.length; from += KEEP_MAX) {
-      await this.#keep(all.slice(from, from + KEEP_MAX));
+  async #renewAll(): Promise<void> {
+    for (const batch of slices([...this.#owned.values()], RENEW_BATCH_MAX)) {
+      await this.#renew(batch);
     }
   }
 
-  async #keep(some: readonly Held[]): Promise<void> {
-    const { keys, link, node, machine = "" } = this.#options;
-    const held = some.filter((one) => this.#held.get(one.id) === one);
-    const args = held.flatMap(({ id, user, topics, term, isRegistered }) => [
-      id,
-      user,
-      topics === undefined ? "" : JSON.stringify(topics),
-      String(term),
-      isRegistered ? "r" : "s",
-    ]);
-    const lost = await link
-      .run<string[]>(
-        REGISTRATIONS.KEEP,
-        [keys.waiting, keys.terms],
-        [node, keys.prefix, machine, this.#number, ...args],
-      )
-      .catch(() => []);
-    for (let i = 0; i < lost.length; i += 2) {
-      const id = lost[i] as string;
-      const term = lost[i + 1] === "" ? undefined : Number(lost[i + 1]);
-      const now = this.#held.get(id);
-      // Unless it was claimed here since.
-      if (now === undefined || (term !== undefined && now.term >= term)) continue;
-      this.#held.delete(id);
-      this.#options.ended(id, term);
+  async #renew(batch: readonly OwnedRegistration[]): Promise<void> {
+    const owned = batch.filter((one) => this.#owned.get(one.id) === one);
+    const lost = await this.#calls.renew(owned).catch(() => []);
+    for (const { id, term } of lost) {
+      const current = this.#owned.get(id);
+      // It may have been claimed here since.
+      if (current === undefined || (term !== undefined && current.term >= term)) continue;
+      this.#owned.delete(id);
+      this.#options.revoked(id, term);
     }
   }
 }

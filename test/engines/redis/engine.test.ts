@@ -1,6 +1,6 @@
 // Nodes over a real Redis server to which everything happens: rows G1 to G11 of the fault catalogue, and traps 15 and 16.
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { TOPICS } from "../../../src/engines/redis/server/topic-scripts";
+import { TOPIC_SCRIPTS } from "../../../src/engines/redis/server/topic-scripts";
 import { EngineUnavailable } from "../../../src/relay/contracts/engine";
 import { TopicRules } from "../../../src/relay/contracts/topic-rules";
 import { RedisNode } from "../../support/engines/redis-node";
@@ -480,7 +480,7 @@ describe("a connection to the server", () => {
     // Published on another channel, so to nobody.
     const names = ["topic:t", "log:t", "life", "count", "blank"].map((key) => `${prefix}:${key}`);
     const args = [String(Date.now()), "nobody", "call", '["2",0]', "100", "60000", "never", "0"];
-    await server.command("EVAL", TOPICS.PUBLISH.text, "5", ...names, ...args);
+    await server.command("EVAL", TOPIC_SCRIPTS.PUBLISH.text, "5", ...names, ...args);
     await node.untilDelivered("1", "2");
   });
 

@@ -1,36 +1,36 @@
-// A feed under any order of arrivals, duplicates, losses, holds and new lives of the history, against a server that is a list.
+// A feed under any interleaving of messages, duplicates, losses, pauses and new epochs, against a server that is a list.
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { type Arrival, Feed } from "../../../src/engines/redis/following/feed";
-import { closeGap } from "../../../src/engines/redis/following/gap";
+import { Feed } from "../../../src/engines/redis/following/feed";
+import type { ReceivedPublication } from "../../../src/engines/redis/server/wire";
 import type { HistoryPage, HistoryRange } from "../../../src/relay/contracts/engine";
 import type { Publication } from "../../../src/relay/contracts/publication";
 
-/** What the server keeps at most: gaps beyond it cannot be closed. */
-const KEPT = 6;
+/** How many publications the server keeps: a larger gap cannot be closed. */
+const HISTORY_SIZE = 6;
 
 /** The server: one topic, and the channel towards the node. */
 class Server {
   epoch = "e0";
-  /** All of this life. */
+  /** All publications of this epoch. */
   log: Publication[] = [];
   /** On its way to the node. */
-  readonly channel: Arrival[] = [];
-  #lives = 0;
-  #calls = 0;
+  readonly channel: ReceivedPublication[] = [];
+  #epochs = 0;
+  #publishes = 0;
 
-  publish(): Arrival {
+  publish(): ReceivedPublication {
     const offset = this.log.length + 1;
     const data = `${this.epoch}.${offset}`;
     const publication = { topic: "t", data, offset, epoch: this.epoch };
     this.log.push(publication);
-    const arrival = { publication, call: `call${++this.#calls}` };
-    this.channel.push(arrival);
-    return arrival;
+    const received = { publication, publishId: `id${++this.#publishes}` };
+    this.channel.push(received);
+    return received;
   }
 
-  begin(): void {
-    this.epoch = `e${++this.#lives}`;
+  newEpoch(): void {
+    this.epoch = `e${++this.#epochs}`;
     this.log = [];
   }
 
@@ -39,297 +39,304 @@ class Server {
   }
 
   read = async (_: string, { since = 0, limit }: HistoryRange): Promise<HistoryPage> => {
-    const first = Math.max(since, this.log.length - KEPT);
+    const first = Math.max(since, this.log.length - HISTORY_SIZE);
     return { top: this.top, publications: this.log.slice(first, first + limit) };
   };
 }
 
-/** A node that follows the topic, as the shard does it, with the steps of an attempt apart. */
+/** A node that follows the topic as FollowedTopics does, but in steps: other things may happen between those of one sync. */
 class Node {
   readonly feed: Feed;
-  readonly events: (Publication | "lost")[] = [];
-  /** Calls whose publications were heard of, and those that were then delivered or passed over. */
-  readonly heard = new Set<string>();
-  readonly counted = new Set<string>();
-  #isLost = false;
-  #attempt: (() => Promise<void>) | undefined;
+  readonly events: (Publication | "reset")[] = [];
+  /** Publishes whose publications were received, and those that the feed has accounted for. */
+  readonly received = new Set<string>();
+  readonly accounted = new Set<string>();
+  #isReset = false;
+  #sync: (() => Promise<void>) | undefined;
   readonly #server: Server;
 
   constructor(server: Server) {
     this.#server = server;
     this.feed = new Feed("t", {
-      deliver: ({ publication, call }) => {
-        expect(this.#isLost).toBe(false);
+      inOrder: ({ publication, publishId }) => {
+        expect(this.#isReset).toBe(false);
         this.events.push(publication);
-        if (call !== "") this.counted.add(call);
+        if (publishId !== "") this.accounted.add(publishId);
       },
-      passedOver: ({ call }) => this.counted.add(call),
-      lost: () => {
-        this.events.push("lost");
-        this.#isLost = true;
+      discarded: ({ publishId }) => this.accounted.add(publishId),
+      historyReset: () => {
+        this.events.push("reset");
+        this.#isReset = true;
       },
-      behind: () => expect(this.feed.isLive).toBe(false),
+      gap: () => expect(this.feed.isLive).toBe(false),
     });
   }
 
-  /** Asks the server where the topic is; what comes of it, `finish` does. */
+  /** Asks the server for the position of the topic; `finish` does the rest. */
   ask(): void {
-    if (this.feed.isLive || this.#attempt !== undefined) return;
-    this.feed.asked();
+    if (this.feed.isLive || this.#sync !== undefined) return;
+    this.feed.positionRequested();
     const { top } = this.#server;
-    this.#attempt = async () => {
+    this.#sync = async () => {
       const isFirst = this.feed.position === undefined;
-      if (isFirst) this.feed.begin(top);
+      if (isFirst) this.feed.seek(top);
       const at = this.feed.position ?? top;
       const { epoch, log } = this.#server;
-      const isKept = epoch === at.epoch && log.length - KEPT <= at.offset;
+      const isKept = epoch === at.epoch && log.length - HISTORY_SIZE <= at.offset;
       const isClosable = at.epoch === top.epoch && (at.offset === top.offset || isKept);
-      const beyond = await closeGap(this.feed, top, this.#server.read, () => false);
+      const beyond = await this.feed.closeGap(top, this.#server.read, () => false);
       expect(beyond === undefined).toBe(isClosable);
-      if (beyond !== undefined && isFirst) this.feed.begin(beyond);
-      else if (beyond !== undefined) this.feed.restart(beyond);
-      this.#isLost = false;
-      this.feed.goOn(beyond ?? top);
+      if (beyond !== undefined && isFirst) this.feed.seek(beyond);
+      else if (beyond !== undefined) this.feed.reset(beyond);
+      this.#isReset = false;
+      this.feed.resume(beyond ?? top);
     };
   }
 
   async finish(): Promise<void> {
-    const attempt = this.#attempt;
-    this.#attempt = undefined;
-    await attempt?.();
+    const sync = this.#sync;
+    this.#sync = undefined;
+    await sync?.();
   }
 
   /** A new connection: what was on its way is gone. */
   reconnect(): void {
-    this.#attempt = undefined;
-    this.feed.hold();
-    this.feed.end();
-    this.feed.dropHeld();
+    this.#sync = undefined;
+    this.feed.pause();
+    this.feed.releaseWaiters();
+    this.feed.dropBuffered();
     this.#server.channel.length = 0;
   }
 
-  /** The subscription hears the next one, again and again or not at all. */
-  hear(times: number): void {
-    const arrival = this.#server.channel.shift();
-    if (arrival === undefined) return;
-    for (let i = 0; i < times; i++) this.#take(arrival);
+  /** The next message comes once, several times or not at all. */
+  receive(times: number): void {
+    const received = this.#server.channel.shift();
+    if (received === undefined) return;
+    for (let i = 0; i < times; i++) this.#apply(received);
   }
 
-  /** An older one is told again. */
-  echo(arrival: Arrival | undefined): void {
-    if (arrival !== undefined) this.#take(arrival);
+  /** An older message comes again. */
+  repeat(received: ReceivedPublication | undefined): void {
+    if (received !== undefined) this.#apply(received);
   }
 
-  #take(arrival: Arrival): void {
-    this.heard.add(arrival.call);
-    this.feed.arrived(arrival);
+  #apply(received: ReceivedPublication): void {
+    this.received.add(received.publishId);
+    this.feed.apply(received);
   }
 }
 
 type Step =
   | { do: "publish"; count: number }
-  | { do: "hear"; times: number }
-  | { do: "echo"; which: number }
-  | { do: "ask" | "finish" | "reconnect" | "begin" | "hold" };
+  | { do: "receive"; times: number }
+  | { do: "repeat"; which: number }
+  | { do: "ask" | "finish" | "reconnect" | "newEpoch" | "pause" };
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 6, arbitrary: fc.record({ do: fc.constant("publish"), count: fc.nat(4) }) },
-  { weight: 8, arbitrary: fc.record({ do: fc.constant("hear"), times: fc.nat(2) }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant("echo"), which: fc.nat(50) }) },
+  { weight: 8, arbitrary: fc.record({ do: fc.constant("receive"), times: fc.nat(2) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("repeat"), which: fc.nat(50) }) },
   ...(["ask", "finish"] as const).map((name) => ({
     weight: 4,
     arbitrary: fc.record({ do: fc.constant(name) }),
   })),
-  ...(["reconnect", "begin", "hold"] as const).map((name) => ({
+  ...(["reconnect", "newEpoch", "pause"] as const).map((name) => ({
     weight: 1,
     arbitrary: fc.record({ do: fc.constant(name) }),
   })),
 ) as fc.Arbitrary<Step>;
 
-/** In order, each once, and no hole that was not told. */
-function check(events: readonly (Publication | "lost")[]): void {
+/** Each publication once and in order, and no gap without a reset before it. */
+function check(events: readonly (Publication | "reset")[]): void {
   const seen = new Set<string>();
   let last: Publication | undefined;
-  let wasLost = true;
+  let wasReset = true;
   for (const event of events) {
-    if (event === "lost") {
-      wasLost = true;
+    if (event === "reset") {
+      wasReset = true;
       continue;
     }
     expect(seen.has(event.data)).toBe(false);
     seen.add(event.data);
-    if (!wasLost) {
+    if (!wasReset) {
       expect(event.epoch).toBe(last?.epoch as string);
       expect(event.offset).toBe((last?.offset ?? 0) + 1);
     } else if (last !== undefined && event.epoch === last.epoch) {
       expect(event.offset).toBeGreaterThan(last.offset ?? 0);
     }
-    wasLost = false;
+    wasReset = false;
     last = event;
   }
 }
 
-test("G3, G5, G8, G10: a feed gives each publication once and in order, and says so where it cannot", async () => {
+test("G3, G5, G8, G10: a feed passes on each publication once and in order, or reports a reset", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 120 }), async (steps) => {
       const server = new Server();
       const node = new Node(server);
-      const all: Arrival[] = [];
+      const all: ReceivedPublication[] = [];
       for (const one of steps) {
         switch (one.do) {
           case "publish":
             for (let i = 0; i < one.count; i++) all.push(server.publish());
             break;
-          case "hear":
-            node.hear(one.times);
+          case "receive":
+            node.receive(one.times);
             break;
-          case "echo":
-            node.echo(all[one.which]);
+          case "repeat":
+            node.repeat(all[one.which]);
             break;
-          case "begin":
-            server.begin();
+          case "newEpoch":
+            server.newEpoch();
             break;
-          case "hold":
-            node.feed.hold();
+          case "pause":
+            node.feed.pause();
             break;
           default:
             await node[one.do]();
         }
       }
-      // In the end nothing is lost on the way any more: it is as far as the server, after some attempts.
-      while (server.channel.length > 0) node.hear(1);
-      for (let attempts = 0; !node.feed.isLive; attempts++) {
-        expect(attempts).toBeLessThan(4);
+      // When messages are no longer lost, a few syncs bring the feed to where the server is.
+      while (server.channel.length > 0) node.receive(1);
+      for (let syncs = 0; !node.feed.isLive; syncs++) {
+        expect(syncs).toBeLessThan(4);
         node.ask();
         await node.finish();
       }
-      // What was lost at the end only the comparison with the server can find.
+      // Only a comparison with the server finds that the last messages were lost.
       const { position } = node.feed;
       if (position?.epoch !== server.epoch || position.offset !== server.top.offset) {
-        node.feed.hold();
+        node.feed.pause();
         node.ask();
         await node.finish();
       }
       expect(node.feed.position).toEqual(server.top);
       const next = server.publish();
-      node.hear(1);
+      node.receive(1);
       expect(node.events.at(-1)).toEqual(next.publication);
       check(node.events);
-      expect(node.counted).toEqual(node.heard);
+      expect(node.accounted).toEqual(node.received);
     }),
     { numRuns: 3_000 },
   );
 });
 
-describe("a feed", () => {
+describe("Feed", () => {
   const publication = (offset: number, epoch = "e"): Publication => ({
     topic: "t",
     data: `${epoch}${offset}`,
     offset,
     epoch,
   });
-  const arrival = (offset: number, epoch?: string): Arrival => ({
+  const received = (offset: number, epoch?: string): ReceivedPublication => ({
     publication: publication(offset, epoch),
-    call: `call${offset}`,
+    publishId: `id${offset}`,
   });
   const make = () => {
-    const heard: string[] = [];
+    const events: string[] = [];
     const feed = new Feed("t", {
-      deliver: ({ publication: { data } }) => heard.push(data),
-      passedOver: ({ call }) => heard.push(`not ${call}`),
-      lost: () => heard.push("lost"),
-      behind: () => heard.push("behind"),
+      inOrder: ({ publication: { data } }) => events.push(data),
+      discarded: ({ publishId }) => events.push(`not ${publishId}`),
+      historyReset: () => events.push("reset"),
+      gap: () => events.push("gap"),
     });
-    return { feed, heard };
+    return { feed, events };
   };
 
-  test("begins at its first position, with what came since", () => {
-    const { feed, heard } = make();
-    feed.arrived(arrival(4));
-    feed.arrived(arrival(5));
-    feed.begin({ epoch: "e", offset: 5 });
-    feed.goOn({ epoch: "e", offset: 5 });
-    expect(heard).toEqual(["e4", "e5"]);
+  test("a feed begins at its first position, with what it has buffered since", () => {
+    const { feed, events } = make();
+    feed.apply(received(4));
+    feed.apply(received(5));
+    feed.seek({ epoch: "e", offset: 5 });
+    feed.resume({ epoch: "e", offset: 5 });
+    expect(events).toEqual(["e4", "e5"]);
   });
 
-  test("of a topic that is followed again delivers nothing twice, though its moment is taken to be earlier", () => {
-    const { feed, heard } = make();
+  test("a feed of a topic that is followed again passes on nothing twice, though it starts at an earlier offset", () => {
+    const { feed, events } = make();
     feed.position = { epoch: "e", offset: 8 };
-    for (const offset of [8, 9]) feed.arrived(arrival(offset));
-    feed.begin({ epoch: "e", offset: 5 }, { epoch: "e", offset: 9 });
-    feed.goOn({ epoch: "e", offset: 9 });
-    expect(heard).toEqual(["not call8", "e9"]);
+    for (const offset of [8, 9]) feed.apply(received(offset));
+    feed.seek({ epoch: "e", offset: 5 }, { epoch: "e", offset: 9 });
+    feed.resume({ epoch: "e", offset: 9 });
+    expect(events).toEqual(["not id8", "e9"]);
   });
 
-  test("gives what is not numbered as it comes, and never says that it is behind", () => {
-    const { feed, heard } = make();
+  test("a feed passes on publications without an offset as they come, and never sees a gap", () => {
+    const { feed, events } = make();
     const { topic } = feed;
-    feed.begin(undefined);
-    feed.goOn(undefined);
-    for (const data of ["a", "b"]) feed.arrived({ publication: { topic, data }, call: "" });
-    // Numbered by a node whose rules keep a history of it.
-    for (const offset of [5, 9]) feed.arrived(arrival(offset));
-    expect(heard).toEqual(["a", "b", "e5", "e9"]);
+    feed.seek(undefined);
+    feed.resume(undefined);
+    for (const data of ["a", "b"]) feed.apply({ publication: { topic, data }, publishId: "" });
+    // Another node numbers them, because its rules keep a history of the topic.
+    for (const offset of [5, 9]) feed.apply(received(offset));
+    expect(events).toEqual(["a", "b", "e5", "e9"]);
   });
 
-  test("G10: passes over what it has delivered, and whoever counts it is told", () => {
-    const { feed, heard } = make();
-    feed.begin({ epoch: "e", offset: 0 });
-    feed.goOn({ epoch: "e", offset: 0 });
-    for (const offset of [1, 1, 2, 1, 2]) feed.arrived(arrival(offset));
-    expect(heard).toEqual(["e1", "not call1", "e2", "not call1", "not call2"]);
+  test("G10: a feed discards a publication that it has passed on before", () => {
+    const { feed, events } = make();
+    feed.seek({ epoch: "e", offset: 0 });
+    feed.resume({ epoch: "e", offset: 0 });
+    for (const offset of [1, 1, 2, 1, 2]) feed.apply(received(offset));
+    expect(events).toEqual(["e1", "not id1", "e2", "not id1", "not id2"]);
   });
 
   test.each(["old", "new"])(
-    "passes over what the server knows nothing of: the rest of a life that has ended, or a hoax (%s)",
+    "a feed discards what the server does not have: the rest of an epoch that has ended, or a forgery (%s)",
     (epoch) => {
-      const { feed, heard } = make();
+      const { feed, events } = make();
       const top = { epoch: "new", offset: 3 };
-      feed.begin(top);
-      feed.goOn(top);
-      feed.arrived(arrival(7, epoch));
-      expect(heard).toEqual(["behind"]);
-      feed.asked();
-      feed.goOn(top);
-      expect(heard).toEqual(["behind", "not call7"]);
+      feed.seek(top);
+      feed.resume(top);
+      feed.apply(received(7, epoch));
+      expect(events).toEqual(["gap"]);
+      feed.positionRequested();
+      feed.resume(top);
+      expect(events).toEqual(["gap", "not id7"]);
       expect(feed.isLive).toBe(true);
     },
   );
 
-  test("G5: goes back where the server has fewer than it has delivered, and says so", () => {
-    const { feed, heard } = make();
-    feed.begin({ epoch: "e", offset: 5 });
-    feed.restart({ epoch: "e", offset: 3 });
-    feed.goOn({ epoch: "e", offset: 3 });
-    feed.arrived(arrival(4));
-    expect(heard).toEqual(["lost", "e4"]);
+  test("G5: a feed reports a reset and goes back when the server has fewer publications than it has passed on", () => {
+    const { feed, events } = make();
+    feed.seek({ epoch: "e", offset: 5 });
+    feed.reset({ epoch: "e", offset: 3 });
+    feed.resume({ epoch: "e", offset: 3 });
+    feed.apply(received(4));
+    expect(events).toEqual(["reset", "e4"]);
   });
 
-  test("holds no more than its bound, and reads the rest later", () => {
-    const { feed, heard } = make();
-    for (let offset = 1; offset <= 1_500; offset++) feed.arrived(arrival(offset));
-    expect(heard).toHaveLength(1_000);
+  test("a feed buffers no more than its bound, and reads the rest later", async () => {
+    const { feed, events } = make();
+    for (let offset = 1; offset <= 1_500; offset++) feed.apply(received(offset));
+    expect(events).toHaveLength(1_000);
     const long = { ...publication(1_501), data: "x".repeat(1_048_577) };
-    feed.arrived({ publication: long, call: "" });
-    expect(heard).toHaveLength(1_500);
-    feed.begin({ epoch: "e", offset: 0 });
-    feed.give(Array.from({ length: 1_500 }, (_, i) => publication(i + 1)));
-    feed.goOn({ epoch: "e", offset: 1_501 });
-    expect(heard.slice(1_500).at(-1)).toBe(long.data);
+    feed.apply({ publication: long, publishId: "" });
+    expect(events).toHaveLength(1_500);
+    feed.seek({ epoch: "e", offset: 0 });
+    const top = { epoch: "e", offset: 1_500 };
+    const read = async (_: string, { since = 0, limit }: HistoryRange) => ({
+      top,
+      publications: Array.from({ length: Math.min(limit, 1_500 - since) }, (_, i) =>
+        publication(since + i + 1),
+      ),
+    });
+    expect(await feed.closeGap(top, read, () => false)).toBeUndefined();
+    feed.resume(top);
+    expect(events.slice(1_500).at(-1)).toBe(long.data);
   });
 
-  test("tells those who wait for an offset when it was delivered, or never will be", async () => {
+  test("reached() resolves when the offset was passed on, or never will be", async () => {
     const { feed } = make();
-    feed.begin({ epoch: "e", offset: 0 });
-    feed.goOn({ epoch: "e", offset: 0 });
+    feed.seek({ epoch: "e", offset: 0 });
+    feed.resume({ epoch: "e", offset: 0 });
     expect(feed.reached({ epoch: "e", offset: 0 })).toBeUndefined();
     expect(feed.reached({ epoch: "other", offset: 9 })).toBeUndefined();
     const first = feed.reached({ epoch: "e", offset: 1 });
     const third = feed.reached({ epoch: "e", offset: 3 });
-    feed.arrived(arrival(1));
+    feed.apply(received(1));
     await first;
-    feed.hold();
-    feed.restart({ epoch: "f", offset: 0 });
+    feed.pause();
+    feed.reset({ epoch: "f", offset: 0 });
     await third;
   });
 });

@@ -1,7 +1,9 @@
 // Topics in Redis: from when on they are heard, what they leave there, how they are numbered.
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
-import { MARKS, TOPICS } from "../../../src/engines/redis/server/topic-scripts";
+import { EPOCH_TAKEN_BITS } from "../../../src/engines/redis/server/keys";
+import { SERVER_SCRIPTS } from "../../../src/engines/redis/server/server-scripts";
+import { TOPIC_SCRIPTS } from "../../../src/engines/redis/server/topic-scripts";
 import { TopicRules } from "../../../src/relay/contracts/topic-rules";
 import { RedisNode } from "../../support/engines/redis-node";
 import { RedisServer } from "../../support/engines/redis-server";
@@ -60,7 +62,7 @@ describe("a topic", () => {
     const names = ["topic:t", "log:t", "life", "count", "blank"].map((key) => `${prefix}:${key}`);
     const publishAt = (ms: number, text: string) => {
       const args = [String(ms * 1_000), `${prefix}:live:t`, "", `["${text}",0]`, "100", "60000"];
-      return server.command("EVAL", TOPICS.PUBLISH.text, "5", ...names, ...args, "e", "0");
+      return server.command("EVAL", TOPIC_SCRIPTS.PUBLISH.text, "5", ...names, ...args, "e", "0");
     };
     for (let i = 0; i < 20; i++) await publishAt(Date.now() + 60_000, "by the clock before");
     node.engine.follow("t");
@@ -230,7 +232,7 @@ describe("numbers", () => {
     const seen = new Map<number, string>();
     let pair: [string, string] | undefined;
     for (let i = 0; pair === undefined; i++) {
-      const mark = Bun.hash.xxHash32(`n${i}`) % MARKS;
+      const mark = Bun.hash.xxHash32(`n${i}`) % EPOCH_TAKEN_BITS;
       const other = seen.get(mark);
       if (other !== undefined) pair = [other, `n${i}`];
       seen.set(mark, `n${i}`);
@@ -311,7 +313,7 @@ describe("G5: a node that connects", () => {
     }
     const keys = ["run", "count", "life", "blank", "terms"].map(key);
     const args = [node.run, String(node.heard), node.wasHere ? "1" : "", "new", "7"];
-    const answer = await server.command("EVAL", TOPICS.JOIN.text, "5", ...keys, ...args);
+    const answer = await server.command("EVAL", SERVER_SCRIPTS.JOIN.text, "5", ...keys, ...args);
     const life = await server.command("GET", key("life"));
     expect(life).toBe((answer as number[])[0] === 1 ? "new" : "old");
     return (answer as number[])[0] === 1 ? "begins anew" : "goes on";

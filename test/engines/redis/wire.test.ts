@@ -1,7 +1,7 @@
-// How publications look in Redis.
+// How publications are written in Redis.
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { arrivalOf, bodyOf, publicationOf } from "../../../src/engines/redis/server/wire";
+import { bodyOf, decodeMessage, publicationOf } from "../../../src/engines/redis/server/wire";
 import type { Publication } from "../../../src/relay/contracts/publication";
 
 const text = fc.string({ unit: "grapheme", maxLength: 50 });
@@ -21,7 +21,7 @@ const publication = fc
   )
   .map((value) => value as unknown as Publication);
 
-test("a publication is the same after its way through a log or a channel", () => {
+test("a publication is unchanged by its way through a history or a channel", () => {
   fc.assert(
     fc.property(publication, fc.nat(), fc.nat(), text, (sent, offset, count, epoch) => {
       const line = epoch.replaceAll("\n", "");
@@ -30,14 +30,18 @@ test("a publication is the same after its way through a log or a channel", () =>
       expect(publicationOf("t", "", "", body)).toEqual(sent);
       expect(publicationOf("t", String(offset), line, body)).toEqual(numbered);
       const message = `${offset}\n${line}\n${count}\nnode.7\n${body}`;
-      expect(arrivalOf("t", message)).toEqual({ publication: numbered, count, call: "node.7" });
+      expect(decodeMessage("t", message)).toEqual({
+        publication: numbered,
+        count,
+        publishId: "node.7",
+      });
     }),
   );
 });
 
-test("anything else is none", () => {
+test("a message that is not a publication is decoded to undefined", () => {
   const head = "1\ne\n1\nc\n";
   for (const message of ["", "a", "1\ne\n1", head, `${head}{}`, `${head}[1]`, `x${head}["a",0]`]) {
-    expect(arrivalOf("t", message)).toBeUndefined();
+    expect(decodeMessage("t", message)).toBeUndefined();
   }
 });

@@ -1,63 +1,64 @@
-// To how many connections here a publication went: known when it comes back over its topic's channel, which may be before or
-// after the server has answered the publish.
+// To how many connections of this node a publication was delivered. That is known when the publication comes back over its
+// topic's channel, which may be before or after the server has answered the publish.
 
-/** How long it may take after the answer; then nobody is counted. */
-const PATIENCE_MS = 1_000;
+/** How long a count may take after the answer; then it is 0. */
+const COUNT_TIMEOUT_MS = 1_000;
 
-interface Waiting {
-  readonly done: (count: number) => void;
-  readonly until: number;
+interface AwaitedCount {
+  readonly resolve: (count: number) => void;
+  readonly expiresAt: number;
 }
 
-/** By the call that publishes. */
+/** By the id of the publish. */
 export class DeliveryCounts {
-  /** Calls that are under way, with what is known already. */
-  readonly #underWay = new Map<string, number | undefined>();
-  /** Calls that were answered, in the order of their ends. */
-  readonly #waiting = new Map<string, Waiting>();
+  /** Publishes that are not answered yet, with their counts as far as they are known. */
+  readonly #unanswered = new Map<string, number | undefined>();
+  /** Publishes that were answered before their counts were known, in the order in which they expire. */
+  readonly #awaited = new Map<string, AwaitedCount>();
 
-  /** This call is about to be made; `of` or `forget` must follow. */
-  expect(call: string): void {
-    this.#underWay.set(call, undefined);
+  /** A publish is about to be sent; `countOf` or `cancel` must follow. */
+  expect(publishId: string): void {
+    this.#unanswered.set(publishId, undefined);
   }
 
-  /** Its publication went to so many. */
-  found(call: string, count: number): void {
-    if (this.#underWay.has(call)) this.#underWay.set(call, count);
-    const waiting = this.#waiting.get(call);
-    if (waiting === undefined) return;
-    this.#waiting.delete(call);
-    waiting.done(count);
+  /** Its publication was delivered to so many connections, or was discarded. */
+  record(publishId: string, count: number): void {
+    if (this.#unanswered.has(publishId)) this.#unanswered.set(publishId, count);
+    const awaited = this.#awaited.get(publishId);
+    if (awaited === undefined) return;
+    this.#awaited.delete(publishId);
+    awaited.resolve(count);
   }
 
-  /** It was answered. Resolves when its count is known, and when it will not be. */
-  of(call: string): number | Promise<number> {
-    // Without one: the subscription has broken meanwhile.
-    const count = this.#underWay.has(call) ? this.#underWay.get(call) : 0;
-    this.#underWay.delete(call);
+  /** The publish was answered: its count, now or as soon as it is known. */
+  countOf(publishId: string): number | Promise<number> {
+    // One that is not expected any more comes to nothing: the subscription has broken meanwhile.
+    const count = this.#unanswered.has(publishId) ? this.#unanswered.get(publishId) : 0;
+    this.#unanswered.delete(publishId);
     if (count !== undefined) return count;
-    return new Promise((done) => {
-      this.#waiting.set(call, { done, until: performance.now() + PATIENCE_MS });
+    return new Promise((resolve) => {
+      const expiresAt = performance.now() + COUNT_TIMEOUT_MS;
+      this.#awaited.set(publishId, { resolve, expiresAt });
     });
   }
 
-  /** It was answered by something else, or not at all. */
-  forget(call: string): void {
-    this.#underWay.delete(call);
+  /** The publish has failed, or has published nothing. */
+  cancel(publishId: string): void {
+    this.#unanswered.delete(publishId);
   }
 
   /** To be called about once a second. */
-  sweep(): void {
+  expire(): void {
     const now = performance.now();
-    for (const [call, { until }] of this.#waiting) {
-      if (until > now) return;
-      this.found(call, 0);
+    for (const [publishId, { expiresAt }] of this.#awaited) {
+      if (expiresAt > now) return;
+      this.record(publishId, 0);
     }
   }
 
-  /** The subscription has broken: nothing comes back any more. */
-  end(): void {
-    this.#underWay.clear();
-    for (const call of [...this.#waiting.keys()]) this.found(call, 0);
+  /** The subscription has broken: nothing comes back over it any more. */
+  clear(): void {
+    this.#unanswered.clear();
+    for (const publishId of [...this.#awaited.keys()]) this.record(publishId, 0);
   }
 }

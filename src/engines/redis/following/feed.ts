@@ -1,186 +1,216 @@
-// What a node hears of one topic that it follows, put in order: each publication once, after the one before it, whatever
-// the subscription loses or tells twice. No I/O: what is missing is read by the shard.
+// The publications of one topic that a node follows, in order: each once, right after the one before it, whatever the
+// subscription misses or repeats. It does no I/O, and reads what is missing with a function that it is given.
+import { type HistoryPage, type HistoryRange, isWhole } from "../../../relay/contracts/engine";
 import type { Position, Publication } from "../../../relay/contracts/publication";
-
-/** A publication as it came over the topic's channel. */
-export interface Arrival {
-  readonly publication: Publication;
-  /** The publish call that it comes of, as the publisher's node names it; "" where it was read from the history. */
-  readonly call: string;
-}
+import type { ReceivedPublication } from "../server/wire";
 
 interface FeedEvents {
-  deliver(arrival: Arrival): void;
-  /** It was delivered before, or cannot be: nobody shall wait for it. */
-  passedOver(arrival: Arrival): void;
-  /** What came since the last delivery cannot be given. Nothing is delivered before the feed is let go on. */
-  lost(): void;
-  /** A publication is missing: the feed holds what comes from now on until it is let go on. */
-  behind(): void;
+  /** The next publication in order. */
+  inOrder(received: ReceivedPublication): void;
+  /** A publication that was in order before, or never will be: nobody should wait for it. */
+  discarded(received: ReceivedPublication): void;
+  /** What followed the last publication in order cannot be had any more. Nothing is in order until the feed resumes. */
+  historyReset(): void;
+  /** A publication is missing: the feed has paused. */
+  gap(): void;
 }
 
-interface Held extends Arrival {
-  /** How often the server had been asked when it came. */
-  readonly asks: number;
+interface BufferedPublication extends ReceivedPublication {
+  /** How often the server had been asked for the topic's position when it came. */
+  readonly positionRequests: number;
 }
 
-/** What a feed holds at most; beyond that it is dropped, and read from the history later. */
-const HELD_MAX = 1_000;
-const HELD_CHARACTERS = 1_048_576;
+/** What a paused feed buffers at most; beyond that it is dropped, and read from the history later. */
+const BUFFERED_MAX = 1_000;
+const BUFFERED_CHARACTERS_MAX = 1_048_576;
+
+/** Publications in one read of what is missing. */
+const PAGE_MAX = 256;
 
 export class Feed {
   readonly topic: string;
   readonly #events: FeedEvents;
-  /** Up to where it was delivered here; undefined where the topic keeps no history. */
+  /** The last publication in order; undefined when the topic keeps no history. */
   position: Position | undefined;
-  /** What came while it may not be delivered; undefined while it may. */
-  #held: Held[] | undefined = [];
-  #heldCharacters = 0;
-  #asks = 0;
-  #waiting: { readonly offset: number; readonly done: () => void }[] = [];
+  /** What came while the feed is paused; undefined while it is live. */
+  #buffered: BufferedPublication[] | undefined = [];
+  #bufferedCharacters = 0;
+  #positionRequests = 0;
+  #waiters: { readonly offset: number; readonly resolve: () => void }[] = [];
 
+  /** A feed begins paused. */
   constructor(topic: string, events: FeedEvents) {
     this.topic = topic;
     this.#events = events;
   }
 
-  /** Whether it delivers what comes. */
   get isLive(): boolean {
-    return this.#held === undefined;
+    return this.#buffered === undefined;
   }
 
-  arrived(arrival: Arrival): void {
-    if (this.#held === undefined) {
-      this.#take(arrival);
+  /** A publication has come over the topic's channel. */
+  apply(received: ReceivedPublication): void {
+    if (this.#buffered === undefined) {
+      this.#applyLive(received);
       return;
     }
-    this.#heldCharacters += arrival.publication.data.length;
-    // What is numbered will be missed and read; of a topic without history nothing can be said.
-    if (this.#held.length >= HELD_MAX || this.#heldCharacters > HELD_CHARACTERS) {
-      this.dropHeld();
-      this.#heldCharacters = arrival.publication.data.length;
+    const { length } = received.publication.data;
+    this.#bufferedCharacters += length;
+    // A numbered publication will be missed and read again. Nothing is known about one of a topic without history.
+    if (
+      this.#buffered.length >= BUFFERED_MAX ||
+      this.#bufferedCharacters > BUFFERED_CHARACTERS_MAX
+    ) {
+      this.dropBuffered();
+      this.#bufferedCharacters = length;
     }
-    this.#held.push({ ...arrival, asks: this.#asks });
+    this.#buffered.push({ ...received, positionRequests: this.#positionRequests });
   }
 
-  /** Holds what comes from now on. */
-  hold(): void {
-    if (this.#held === undefined) this.#heldCharacters = 0;
-    this.#held ??= [];
+  /** Buffers what comes from now on. */
+  pause(): void {
+    if (this.#buffered === undefined) this.#bufferedCharacters = 0;
+    this.#buffered ??= [];
   }
 
-  /** While it holds: what is held is of no use, such as what came over a subscription that has ended. */
-  dropHeld(): void {
-    for (const arrival of this.#held ?? []) this.#events.passedOver(arrival);
-    this.#held = [];
-    this.#heldCharacters = 0;
+  /** While paused: drops what is buffered, such as what came over a subscription that has ended. */
+  dropBuffered(): void {
+    for (const received of this.#buffered ?? []) this.#events.discarded(received);
+    this.#buffered = [];
+    this.#bufferedCharacters = 0;
   }
 
-  /** While it holds: the server is asked where the topic is. */
-  asked(): void {
-    this.#asks++;
+  /** While paused: the server is now asked for the topic's position. */
+  positionRequested(): void {
+    this.#positionRequests++;
   }
 
   /**
-   * While it holds: where it begins, at the latest. What is held goes on from there; what was delivered is behind it, unless the
-   * server's `top` is, since then it has lost that.
+   * While paused: begins at this position, or right before the first buffered publication when that is earlier. What was in
+   * order already stays so, unless it is beyond the server's `top`: then the server has lost it.
    */
-  begin(at: Position | undefined, top = at): void {
-    const first = this.#held?.find(({ publication }) => publication.epoch === at?.epoch);
-    const before = (first?.publication.offset ?? Number.POSITIVE_INFINITY) - 1;
+  seek(start: Position | undefined, top = start): void {
+    const first = this.#buffered?.find(({ publication }) => publication.epoch === start?.epoch);
+    const beforeFirst = (first?.publication.offset ?? Number.POSITIVE_INFINITY) - 1;
     const { epoch, offset = 0 } = this.position ?? {};
-    const had = epoch === at?.epoch && offset <= (top?.offset ?? 0) ? offset : 0;
-    this.position = at && { ...at, offset: Math.max(had, Math.min(at.offset, before)) };
+    const done = epoch === start?.epoch && offset <= (top?.offset ?? 0) ? offset : 0;
+    this.position = start && {
+      epoch: start.epoch,
+      offset: Math.max(done, Math.min(start.offset, beforeFirst)),
+    };
   }
 
-  /** While it holds: what is missing cannot be given. What is held of the life that ends is delivered first. */
-  restart(top: Position | undefined): void {
-    const held = this.#held ?? [];
-    while (held[0] !== undefined) {
-      const [arrival] = held;
-      if (this.#follows(arrival.publication)) this.#deliver(arrival);
-      else if (this.#has(arrival.publication)) this.#events.passedOver(arrival);
+  /** While paused: what is missing cannot be had. Buffered publications of the epoch that ends come before the reset. */
+  reset(top: Position | undefined): void {
+    const buffered = this.#buffered ?? [];
+    while (buffered[0] !== undefined) {
+      const [received] = buffered;
+      if (this.#isNext(received.publication)) this.#advance(received);
+      else if (this.#isPast(received.publication)) this.#events.discarded(received);
       else break;
-      held.shift();
+      buffered.shift();
     }
-    this.end();
-    this.#events.lost();
-    this.begin(top);
+    this.releaseWaiters();
+    this.#events.historyReset();
+    this.seek(top);
   }
 
-  /** While it holds: publications that were missing, oldest first. */
-  give(publications: readonly Publication[]): void {
-    for (const publication of publications) {
-      if (this.#follows(publication)) this.#deliver({ publication, call: "" });
+  /**
+   * While paused: reads what is missing up to `top`. When the history has no longer all of it, or has begun again, answers where the
+   * topic is now. Stops as soon as `isCancelled`.
+   */
+  async closeGap(
+    top: Position | undefined,
+    read: (topic: string, range: HistoryRange) => Promise<HistoryPage>,
+    isCancelled: () => boolean,
+  ): Promise<Position | undefined> {
+    const start = this.position;
+    if (top === undefined || start === undefined) return undefined;
+    if (top.epoch !== start.epoch || top.offset < start.offset) return top;
+    for (;;) {
+      const at = this.position;
+      if (at === undefined || at.offset >= top.offset) return undefined;
+      const page = await read(this.topic, { since: at.offset, limit: PAGE_MAX });
+      if (isCancelled()) return undefined;
+      // An empty page, though there was something to read, means that the server has gone back.
+      if (!isWhole(page, at) || page.publications.length === 0) return page.top;
+      this.#backfill(page.publications);
     }
   }
 
   /**
-   * Delivers what was held, and from now on what comes. `top` is where the server said that the topic is: what had come before
-   * it was asked, and is of another life or beyond that, is nothing to wait for.
+   * Applies what was buffered, and from now on what comes. `top` is where the server said that the topic is. What had come before
+   * the server was asked, and is of another epoch or beyond the top, is nothing to wait for.
    */
-  goOn(top: Position | undefined): void {
-    const held = this.#held ?? [];
-    this.#held = undefined;
-    this.#heldCharacters = 0;
-    for (const arrival of held) {
-      const { epoch, offset } = arrival.publication;
-      const isKnown = arrival.asks < this.#asks && top !== undefined && offset !== undefined;
-      if (isKnown && (epoch !== top.epoch || offset > top.offset)) this.#events.passedOver(arrival);
-      else this.arrived(arrival);
+  resume(top: Position | undefined): void {
+    const buffered = this.#buffered ?? [];
+    this.#buffered = undefined;
+    this.#bufferedCharacters = 0;
+    for (const received of buffered) {
+      const { epoch, offset } = received.publication;
+      const isOlder = received.positionRequests < this.#positionRequests;
+      const isBeyond =
+        top !== undefined && offset !== undefined && (epoch !== top.epoch || offset > top.offset);
+      if (isOlder && isBeyond) this.#events.discarded(received);
+      else this.apply(received);
     }
   }
 
-  /** Resolves when all up to this offset was delivered, or another life has begun. */
+  /** Resolves when everything up to this position was in order, or another epoch has begun; undefined when it is so already. */
   reached({ epoch, offset }: Position): Promise<void> | undefined {
     const at = this.position;
     if (at === undefined || at.epoch !== epoch || at.offset >= offset) return undefined;
-    return new Promise((done) => this.#waiting.push({ offset, done }));
+    return new Promise((resolve) => this.#waiters.push({ offset, resolve }));
   }
 
-  /** Nobody waits any more. */
-  end(): void {
-    for (const { done } of this.#waiting.splice(0)) done();
+  /** Whoever waits for an offset waits no longer. */
+  releaseWaiters(): void {
+    for (const { resolve } of this.#waiters.splice(0)) resolve();
   }
 
-  #follows({ epoch, offset }: Publication): boolean {
+  #backfill(publications: readonly Publication[]): void {
+    for (const publication of publications) {
+      if (this.#isNext(publication)) this.#advance({ publication, publishId: "" });
+    }
+  }
+
+  #isNext({ epoch, offset }: Publication): boolean {
     const at = this.position;
     return at !== undefined && epoch === at.epoch && offset === at.offset + 1;
   }
 
-  /** Whether it was delivered. */
-  #has({ epoch, offset = 0 }: Publication): boolean {
+  #isPast({ epoch, offset = 0 }: Publication): boolean {
     const at = this.position;
     return at !== undefined && epoch === at.epoch && offset <= at.offset;
   }
 
-  #take(arrival: Arrival): void {
-    const { offset } = arrival.publication;
-    // Without a position of its own, the node's rules keep no history of this topic, whatever those of others say.
-    const isFree = offset === undefined || this.position === undefined;
-    if (isFree || this.#follows(arrival.publication)) {
-      this.#deliver(arrival);
-    } else if (this.#has(arrival.publication)) {
-      this.#events.passedOver(arrival);
+  #applyLive(received: ReceivedPublication): void {
+    const { offset } = received.publication;
+    // Without a position, this node's rules keep no history of the topic, whatever those of other nodes say.
+    const isUnordered = offset === undefined || this.position === undefined;
+    if (isUnordered || this.#isNext(received.publication)) {
+      this.#advance(received);
+    } else if (this.#isPast(received.publication)) {
+      this.#events.discarded(received);
     } else {
-      // Missing ones, or another life: the shard finds out.
-      this.#held = [];
-      this.arrived(arrival);
-      this.#events.behind();
+      // Publications are missing, or another epoch has begun: the shard finds out.
+      this.#buffered = [];
+      this.apply(received);
+      this.#events.gap();
     }
   }
 
-  #deliver(arrival: Arrival): void {
-    const { epoch, offset } = arrival.publication;
-    // Where this node keeps no history of the topic, it has no position either.
+  #advance(received: ReceivedPublication): void {
+    const { epoch, offset } = received.publication;
+    // When this node keeps no history of the topic, it has no position either.
     if (this.position !== undefined && epoch !== undefined && offset !== undefined) {
       this.position = { epoch, offset };
     }
-    this.#events.deliver(arrival);
-    if (this.#waiting.length === 0 || offset === undefined) return;
-    this.#waiting = this.#waiting.filter((one) => {
-      if (one.offset > offset) return true;
-      one.done();
+    this.#events.inOrder(received);
+    if (this.#waiters.length === 0 || offset === undefined) return;
+    this.#waiters = this.#waiters.filter((waiter) => {
+      if (waiter.offset > offset) return true;
+      waiter.resolve();
       return false;
     });
   }

@@ -1,5 +1,6 @@
-// The topics of one Redis server that this node follows: each is brought to where the server is before it delivers, brought back
-// after a lost connection, and compared with the server now and then, since a subscription cannot tell what it has missed.
+// The topics of one Redis server that this node follows. Each is synced: brought to where the server is before anything of it is
+// delivered, and again after a lost connection. Positions are compared with the server's now and then, since a subscription
+// cannot tell that it has missed something.
 import {
   EngineUnavailable,
   type HistoryPage,
@@ -7,254 +8,260 @@ import {
 } from "../../../relay/contracts/engine";
 import type { Position } from "../../../relay/contracts/publication";
 import type { RedisLink } from "../server/link";
-import { arrivalOf } from "../server/wire";
-import { type Arrival, Feed } from "./feed";
-import { closeGap } from "./gap";
-import { slices, TopicSubscriptions, type TopicSubscriptionsOptions } from "./subscriptions";
+import type { PositionAnswer, PositionQuery } from "../server/topic-scripts";
+import { decodeMessage, type ReceivedPublication } from "../server/wire";
+import { slices } from "../slices";
+import { Feed } from "./feed";
+import { TopicSubscriptions, type TopicSubscriptionsOptions } from "./subscriptions";
 
-/** Topics in one look at their positions, and topics whose gaps are closed at once. */
+/** Topics in one query for positions, and topics whose gaps are closed at once. */
 const POSITIONS_MAX = 250;
 const GAPS_MAX = 4;
 
-/** Each topic is compared with the server about once in so many sweeps. */
-const CHECK_SWEEPS = 20;
+/** In how many calls of `checkPositions` each topic is compared with the server. */
+const CHECK_ALL_CALLS = 20;
 
-/** What is asked of the server about one topic. */
-export interface Asked {
-  readonly topic: string;
-  /** A moment in microseconds of the server's clock. */
-  readonly since?: number | undefined;
-  /** The epoch of a topic without a publication, to be kept: it has been followed for a while. */
-  readonly blank?: string | undefined;
-}
+/** For how long, at least, the position of a topic that was left is kept: longer than the clocks of two nodes are in doubt. */
+const LEFT_MS = 1_000;
 
-/** Where a topic is, and at which offset it was at the moment that was asked for. */
-export interface Place extends Position {
-  readonly before: number;
-}
-
-export interface FollowedTopicsOptions extends Pick<TopicSubscriptionsOptions, "keys" | "wave"> {
-  /** Channels that are always heard, and what comes over them. */
-  readonly inboxes: readonly string[];
-  readonly heard: (message: string) => void;
-  /** The server's clock, in microseconds; undefined when it is not known yet. */
+export interface FollowedTopicsOptions
+  extends Pick<TopicSubscriptionsOptions, "keys" | "batcher" | "permanentChannels"> {
+  readonly onPermanentMessage: (message: string) => void;
+  /** The server's time in microseconds, early rather than late; undefined until it is known. */
   readonly now: () => number | undefined;
-  /** Where topics are, in their order; undefined for those without history. Rejects with EngineUnavailable, as `read` does. */
-  readonly places: (asked: readonly Asked[]) => Promise<readonly (Place | undefined)[]>;
+  /** Asks the server; undefined for topics without history. Rejects with EngineUnavailable, as `read` does. */
+  readonly positions: (
+    queries: readonly PositionQuery[],
+  ) => Promise<readonly (PositionAnswer | undefined)[]>;
   readonly read: (topic: string, range: HistoryRange) => Promise<HistoryPage>;
-  readonly deliver: (arrival: Arrival) => void;
-  readonly passedOver: (arrival: Arrival) => void;
-  readonly lost: (topic: string) => void;
-  /** A publication was heard of, the so-manieth of the server. */
-  readonly counted: (count: number) => void;
+  /** The next publication of a topic, in order. */
+  readonly inOrder: (received: ReceivedPublication) => void;
+  readonly discarded: (received: ReceivedPublication) => void;
+  readonly historyReset: (topic: string) => void;
+  /** With each message, how many publications the server had taken. */
+  readonly onCount: (count: number) => void;
 }
 
-interface Followed {
+interface FollowedTopic {
   readonly feed: Feed;
-  /** When it was followed: all since then is delivered, but for what was delivered here before. */
-  readonly since: number | undefined;
-  readonly had: Position | undefined;
-  /** It was brought to where the server is at least once. */
-  hasBegun: boolean;
-  /** Set when somebody waits for the moment when it delivers what comes. */
+  /** When it was followed. What was published since then is delivered, unless it was delivered here before. */
+  readonly followedAt: number | undefined;
+  readonly deliveredBefore: Position | undefined;
+  /** It was synced at least once. */
+  hasSynced: boolean;
+  /** Set when somebody waits until it is live. */
   ready: PromiseWithResolvers<void> | undefined;
-  /** The attempt to bring it to where the server is, if one is under way; 0 for none. */
-  attempt: number;
-  /** It was looked at before; and where it was then, if that was not where the server was. */
-  wasSeen: boolean;
-  suspect: string | undefined;
+  /** The number of the sync that is under way for it; 0 for none. */
+  syncNumber: number;
+  /** Its position was compared with the server's before. */
+  wasChecked: boolean;
+  /** Its position at the last comparison, when that was not the server's. */
+  differedAt: string | undefined;
 }
 
 export class FollowedTopics {
   readonly #options: FollowedTopicsOptions;
-  readonly #channels: TopicSubscriptions;
-  readonly #followed = new Map<string, Followed>();
+  readonly #subscriptions: TopicSubscriptions;
+  readonly #topics = new Map<string, FollowedTopic>();
   #isUp = false;
-  #attempts = 0;
-  #checking = this.#followed.values();
-  #suspects = new Set<Followed>();
-  /** Topics that were left of late, and up to where they were delivered. */
+  #syncs = 0;
+  /** Where the comparison of all topics stands. */
+  #checking = this.#topics.values();
+  /** Topics that are compared, or synced again, at the next call. */
+  #suspects = new Set<FollowedTopic>();
+  /** The positions of topics that were left in this second or the one before. */
   #left = new Map<string, Position>();
-  #leftEarlier = new Map<string, Position>();
+  #leftBefore = new Map<string, Position>();
+  #leftSince = performance.now();
 
   constructor(options: FollowedTopicsOptions) {
     this.#options = options;
-    this.#channels = new TopicSubscriptions({
-      keys: options.keys,
-      wave: options.wave,
-      always: options.inboxes,
-      onAlways: options.heard,
-      onTopic: (topic, message) => this.#arrived(topic, message),
-      isFollowed: (topic) => this.#followed.has(topic),
-      heard: (topics) => this.#attach(topics.flatMap((topic) => this.#followed.get(topic) ?? [])),
+    const { keys, batcher, permanentChannels, onPermanentMessage } = options;
+    this.#subscriptions = new TopicSubscriptions({
+      keys,
+      batcher,
+      permanentChannels,
+      onPermanentMessage,
+      onTopicMessage: (topic, message) => this.#receive(topic, message),
+      isFollowed: (topic) => this.#topics.has(topic),
+      onSubscribed: (names) =>
+        this.#startSync(names.flatMap((name) => this.#topics.get(name) ?? [])),
     });
   }
 
   has(topic: string): boolean {
-    return this.#followed.has(topic);
+    return this.#topics.has(topic);
   }
 
-  /** When a topic that is followed delivers what comes; undefined when it does. Rejects with EngineUnavailable. */
+  /** Resolves when a topic that is followed is live; undefined when it is. Rejects with EngineUnavailable. */
   ready(topic: string): Promise<void> | undefined {
-    const followed = this.#followed.get(topic);
+    const followed = this.#topics.get(topic);
     if (followed === undefined || followed.feed.isLive) return undefined;
     followed.ready ??= Promise.withResolvers<void>();
     return followed.ready.promise;
   }
 
-  /** Resolves when all up to this position, which the server has, was delivered here. */
+  /** Resolves when everything up to this position, which the server has, was delivered here. */
   reached(topic: string, position: Position): Promise<void> | undefined {
-    const followed = this.#followed.get(topic);
+    const followed = this.#topics.get(topic);
     const reached = followed?.feed.reached(position);
-    // It is on its way, or was missed.
+    // The publication is on its way, or was missed.
     if (followed !== undefined && reached !== undefined) this.#suspects.add(followed);
     return reached;
   }
 
   follow(topic: string): void {
     const feed = new Feed(topic, {
-      deliver: this.#options.deliver,
-      passedOver: this.#options.passedOver,
-      lost: () => this.#options.lost(topic),
-      behind: () => this.#attach([followed]),
+      inOrder: this.#options.inOrder,
+      discarded: this.#options.discarded,
+      historyReset: () => this.#options.historyReset(topic),
+      gap: () => this.#startSync([followed]),
     });
-    const followed: Followed = {
+    const followed: FollowedTopic = {
       feed,
-      since: this.#options.now(),
-      had: this.#left.get(topic) ?? this.#leftEarlier.get(topic),
-      hasBegun: false,
+      followedAt: this.#options.now(),
+      deliveredBefore: this.#left.get(topic) ?? this.#leftBefore.get(topic),
+      hasSynced: false,
       ready: undefined,
-      attempt: 0,
-      wasSeen: false,
-      suspect: undefined,
+      syncNumber: 0,
+      wasChecked: false,
+      differedAt: undefined,
     };
-    this.#followed.set(topic, followed);
-    this.#channels.follow(topic);
+    this.#topics.set(topic, followed);
+    this.#subscriptions.follow(topic);
   }
 
   unfollow(topic: string): void {
-    const followed = this.#followed.get(topic);
+    const followed = this.#topics.get(topic);
     if (followed === undefined) return;
-    this.#followed.delete(topic);
+    this.#topics.delete(topic);
     this.#suspects.delete(followed);
     const { position } = followed.feed;
     if (position !== undefined && position.offset > 0) this.#left.set(topic, position);
-    // What is under way for it comes to nothing.
-    followed.attempt = 0;
-    followed.feed.end();
+    // A sync that is under way comes to nothing.
+    followed.syncNumber = 0;
+    followed.feed.releaseWaiters();
     followed.ready?.resolve();
-    this.#channels.leave(topic);
+    this.#subscriptions.unfollow(topic);
   }
 
-  /** A new connection: all topics are heard again. Rejects when that fails. */
+  /** Subscribes a new connection to all topics. Rejects when that fails. */
   async setUp(link: RedisLink): Promise<void> {
-    for (const { feed } of this.#followed.values()) feed.dropHeld();
-    await this.#channels.setUp(link, [...this.#followed.keys()]);
+    for (const { feed } of this.#topics.values()) feed.dropBuffered();
+    await this.#subscriptions.setUp(link, [...this.#topics.keys()]);
   }
 
-  /** The connection is set up: brings all topics to where the server is. */
+  /** The connection is set up: all topics are synced. */
   up(): void {
     this.#isUp = true;
-    this.#attach([...this.#followed.values()]);
+    this.#startSync([...this.#topics.values()]);
   }
 
   /** The connection has broken. */
-  down(why: EngineUnavailable): void {
-    this.#channels.down();
+  down(reason: EngineUnavailable): void {
+    this.#subscriptions.down();
     this.#isUp = false;
-    for (const followed of this.#followed.values()) {
-      followed.feed.hold();
-      followed.feed.end();
-      this.#fail(followed, why);
+    for (const followed of this.#topics.values()) {
+      followed.feed.pause();
+      followed.feed.releaseWaiters();
+      this.#syncFailed(followed, reason);
     }
   }
 
-  /** To be called about once a second: looks whether topics are where the server is. Cost: a part of the topics. */
-  sweep(): void {
-    this.#leftEarlier = this.#left;
-    this.#left = new Map();
+  /** Compares positions with the server's. To be called about once a second. Cost: a part of the topics. */
+  checkPositions(): void {
+    this.#forgetLeft();
     if (!this.#isUp) return;
     const due = new Set(this.#suspects);
     this.#suspects.clear();
-    for (let left = Math.ceil(this.#followed.size / CHECK_SWEEPS); left > 0; left--) {
+    for (let left = Math.ceil(this.#topics.size / CHECK_ALL_CALLS); left > 0; left--) {
       const { done, value } = this.#checking.next();
       if (done === true) {
-        this.#checking = this.#followed.values();
+        this.#checking = this.#topics.values();
         break;
       }
       due.add(value);
     }
-    const those = [...due].filter((one) => this.#isFollowed(one));
-    this.#attach(those);
-    const live = those.filter(({ feed }) => feed.isLive);
-    for (const some of slices(live, POSITIONS_MAX)) void this.#check(some);
+    const topics = [...due].filter((one) => this.#isFollowed(one));
+    this.#startSync(topics);
+    const live = topics.filter(({ feed }) => feed.isLive);
+    for (const some of slices(live, POSITIONS_MAX)) void this.#compare(some);
   }
 
-  /** Those that were not where the server was at two looks, and have not moved between them, have missed something. */
-  async #check(some: readonly Followed[]): Promise<void> {
-    const asked = some.map(({ feed: { topic, position }, wasSeen }) => {
-      return { topic, blank: wasSeen && position?.offset === 0 ? position.epoch : undefined };
+  #forgetLeft(): void {
+    const now = performance.now();
+    if (now - this.#leftSince < LEFT_MS) return;
+    this.#leftSince = now;
+    this.#leftBefore = this.#left;
+    this.#left = new Map();
+  }
+
+  /** A topic that differs from the server in two comparisons, and has not moved between them, has missed something. */
+  async #compare(some: readonly FollowedTopic[]): Promise<void> {
+    const queries = some.map(({ feed: { topic, position }, wasChecked }) => {
+      const keptEpoch = wasChecked && position?.offset === 0 ? position.epoch : undefined;
+      return { topic, keptEpoch };
     });
-    for (const one of some) one.wasSeen = true;
-    const tops = await this.#options.places(asked).catch(() => []);
+    for (const one of some) one.wasChecked = true;
+    const tops = await this.#options.positions(queries).catch(() => []);
     for (const [i, followed] of some.entries()) {
       const { feed } = followed;
       const top = tops[i];
       const at = feed.position;
       if (top === undefined || at === undefined || !feed.isLive) continue;
-      const isThere = top.epoch === at.epoch && top.offset === at.offset;
-      const place = isThere ? undefined : `${at.epoch}:${at.offset}`;
-      if (place === undefined || place !== followed.suspect) {
-        followed.suspect = place;
-        if (!isThere && this.#isFollowed(followed)) this.#suspects.add(followed);
+      const isSame = top.epoch === at.epoch && top.offset === at.offset;
+      const differsAt = isSame ? undefined : `${at.epoch}:${at.offset}`;
+      if (differsAt === undefined || differsAt !== followed.differedAt) {
+        followed.differedAt = differsAt;
+        if (!isSame && this.#isFollowed(followed)) this.#suspects.add(followed);
         continue;
       }
-      feed.hold();
-      this.#attach([followed]);
+      feed.pause();
+      this.#startSync([followed]);
     }
   }
 
-  #arrived(topic: string, message: string): void {
-    const heard = arrivalOf(topic, message);
-    // Somebody else's.
-    if (heard === undefined) return;
-    const { count, ...arrival } = heard;
-    this.#options.counted(count);
-    const feed = this.#followed.get(topic)?.feed;
-    if (feed === undefined) this.#options.passedOver(arrival);
-    else feed.arrived(arrival);
+  #receive(topic: string, message: string): void {
+    const decoded = decodeMessage(topic, message);
+    // Another program has published it.
+    if (decoded === undefined) return;
+    const { count, ...received } = decoded;
+    this.#options.onCount(count);
+    const feed = this.#topics.get(topic)?.feed;
+    if (feed === undefined) this.#options.discarded(received);
+    else feed.apply(received);
   }
 
-  #isFollowed(followed: Followed): boolean {
-    return this.#followed.get(followed.feed.topic) === followed;
+  #isFollowed(followed: FollowedTopic): boolean {
+    return this.#topics.get(followed.feed.topic) === followed;
   }
 
-  /** Brings topics that hold what comes to where the server is, and lets them go on. */
-  #attach(all: readonly Followed[]): void {
+  /** Syncs those of these topics that are paused, unless a sync is under way for them. */
+  #startSync(topics: readonly FollowedTopic[]): void {
     if (!this.#isUp) return;
-    const those = all.filter(
-      (one) => one.attempt === 0 && !one.feed.isLive && this.#isFollowed(one),
+    const paused = topics.filter(
+      (one) => one.syncNumber === 0 && !one.feed.isLive && this.#isFollowed(one),
     );
-    const attempt = ++this.#attempts;
-    for (const one of those) one.attempt = attempt;
-    void this.#bring(those, attempt);
+    const number = ++this.#syncs;
+    for (const one of paused) one.syncNumber = number;
+    void this.#sync(paused, number);
   }
 
-  async #bring(all: readonly Followed[], attempt: number): Promise<void> {
+  async #sync(all: readonly FollowedTopic[], number: number): Promise<void> {
     for (const some of slices(all, POSITIONS_MAX)) {
-      const those = some.filter((one) => one.attempt === attempt);
-      for (const { feed } of those) feed.asked();
-      const asked = those.map(({ feed, since, hasBegun }) => {
-        return { topic: feed.topic, since: hasBegun ? undefined : since };
+      const topics = some.filter((one) => one.syncNumber === number);
+      for (const { feed } of topics) feed.positionRequested();
+      const queries = topics.map(({ feed, followedAt, hasSynced }) => {
+        return { topic: feed.topic, since: hasSynced ? undefined : followedAt };
       });
-      const places = await this.#options.places(asked).catch((error: unknown) => {
-        for (const one of those) if (one.attempt === attempt) this.#fail(one, error);
+      const positions = await this.#options.positions(queries).catch((error: unknown) => {
+        for (const one of topics) if (one.syncNumber === number) this.#syncFailed(one, error);
       });
-      const queue = those.entries();
+      const queue = topics.entries();
       const turn = async () => {
         for (const [i, one] of queue) {
-          await this.#catchUp(one, places?.[i], attempt).catch((error: unknown) => {
-            if (one.attempt === attempt) this.#fail(one, error);
+          await this.#syncTopic(one, positions?.[i], number).catch((error: unknown) => {
+            if (one.syncNumber === number) this.#syncFailed(one, error);
           });
         }
       };
@@ -262,37 +269,41 @@ export class FollowedTopics {
     }
   }
 
-  /** It is not where the server is, and not brought there; the next sweep tries again, or the next connection. */
-  #fail(followed: Followed, why: unknown): void {
-    followed.attempt = 0;
+  /** The next call of `checkPositions` tries again, or the next connection. */
+  #syncFailed(followed: FollowedTopic, reason: unknown): void {
+    followed.syncNumber = 0;
     followed.ready?.reject(
-      why instanceof EngineUnavailable ? why : new EngineUnavailable(`${why}`),
+      reason instanceof EngineUnavailable ? reason : new EngineUnavailable(`${reason}`),
     );
     followed.ready = undefined;
     if (this.#isUp) this.#suspects.add(followed);
   }
 
-  async #catchUp(followed: Followed, place: Place | undefined, attempt: number): Promise<void> {
+  async #syncTopic(
+    followed: FollowedTopic,
+    top: PositionAnswer | undefined,
+    number: number,
+  ): Promise<void> {
     const { feed } = followed;
-    const isOurs = () => followed.attempt === attempt;
-    if (!isOurs()) return;
-    if (!followed.hasBegun) {
-      // What the node was given of it a moment ago, for others, it is not given again.
-      feed.position = followed.had;
-      feed.begin(place && { epoch: place.epoch, offset: place.before }, place);
+    const isCancelled = () => followed.syncNumber !== number;
+    if (isCancelled()) return;
+    if (!followed.hasSynced) {
+      // What was delivered here a moment ago, before the topic was left, is not delivered again.
+      feed.position = followed.deliveredBefore;
+      feed.seek(top && { epoch: top.epoch, offset: top.offsetAtSince }, top);
     }
-    const beyond = await closeGap(feed, place, this.#options.read, () => !isOurs());
-    if (!isOurs()) return;
-    if (beyond !== undefined && followed.hasBegun) {
-      feed.restart(beyond);
-      // Those who are told so must have gone before anything else is delivered.
+    const beyond = await feed.closeGap(top, this.#options.read, isCancelled);
+    if (isCancelled()) return;
+    if (beyond !== undefined && followed.hasSynced) {
+      feed.reset(beyond);
+      // Connections that are told of the reset must have gone before anything else is delivered.
       await new Promise<void>((done) => setImmediate(done));
-      if (!isOurs()) return;
-    } else if (beyond !== undefined) feed.begin(beyond);
-    followed.hasBegun = true;
-    followed.attempt = 0;
-    followed.suspect = undefined;
-    feed.goOn(beyond ?? place);
+      if (isCancelled()) return;
+    } else if (beyond !== undefined) feed.seek(beyond);
+    followed.hasSynced = true;
+    followed.syncNumber = 0;
+    followed.differedAt = undefined;
+    feed.resume(beyond ?? top);
     if (!feed.isLive) return;
     followed.ready?.resolve();
     followed.ready = undefined;

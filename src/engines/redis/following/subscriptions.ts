@@ -1,112 +1,137 @@
-// Which channels of a Redis server this node hears: one for each topic that is followed, besides those that it always hears.
-// Changes go to the server in batches, one after the other, so that however fast topics are followed and left, what waits to be
-// said is never more than the difference.
-
-import type { Batcher } from "../../batcher";
+// The channels of a Redis server to which this node is subscribed, and the messages that come over them: one channel for each topic
+// that is followed, besides those to which it is always subscribed.
+//
+// Changes go to the server in batches, one after the other. However fast topics are followed and left, what waits to be sent is
+// never more than the difference. Messages of topics are handed on in batches too, as a supervisor hands publications to its
+// workers: while the sockets take one batch, messages are kept for the next, and leave in one send for each socket.
+import { type Batcher, type Flushable, watchBatch } from "../../batcher";
 import type { Keys } from "../server/keys";
 import type { RedisLink } from "../server/link";
-import { Arrivals } from "./arrivals";
+import { slices } from "../slices";
 
-/** Channels in one command, and topics in one batch. */
+/** Channels in one command, and topics in one batch of commands. */
 const COMMAND_MAX = 1_000;
 const BATCH_MAX = 10_000;
 
 export interface TopicSubscriptionsOptions {
   readonly keys: Keys;
-  /** That of all servers, in which messages of topics are handed on. */
-  readonly wave: Batcher;
-  /** At least one, or Bun's client leaves its mode with the last topic, and refuses what it is asked in that moment. */
-  readonly always: readonly string[];
-  readonly onAlways: (message: string) => void;
-  readonly onTopic: (topic: string, message: string) => void;
+  /** The node's batcher, which all its servers share. */
+  readonly batcher: Batcher;
+  /** At least one: without any channel Bun's client leaves its subscriber mode, and refuses commands in that moment. */
+  readonly permanentChannels: readonly string[];
+  readonly onPermanentMessage: (message: string) => void;
+  readonly onTopicMessage: (topic: string, message: string) => void;
   readonly isFollowed: (topic: string) => boolean;
-  /** From now on all that is published to these topics is heard. */
-  readonly heard: (topics: readonly string[]) => void;
+  /** From now on, all that is published to these topics comes here. */
+  readonly onSubscribed: (topics: readonly string[]) => void;
 }
 
-export class TopicSubscriptions {
+interface TopicMessage {
+  readonly channel: string;
+  readonly message: string;
+}
+
+const now = () => performance.now();
+
+export class TopicSubscriptions implements Flushable {
   readonly #options: TopicSubscriptionsOptions;
-  readonly #arrivals: Arrivals;
   #link: RedisLink | undefined;
-  /** Topics whose channels the server was told. */
+  /** Topics for which the server was sent a SUBSCRIBE. */
   #subscribed = new Set<string>();
-  /** Topics that were followed, or left, since they were last looked at. */
+  /** Topics that were followed or left since the last batch of commands. */
   #changed = new Set<string>();
-  #isBusy = false;
+  #isSending = false;
+  /** Messages of topics that are handed on with the next batch. */
+  #messages: TopicMessage[] = [];
+  /** How long the last batch took, with everything that was sent for it. */
+  #lastBatchMs = 0;
 
   constructor(options: TopicSubscriptionsOptions) {
     this.#options = options;
-    this.#arrivals = new Arrivals(options.wave);
   }
 
-  /** A topic is followed from now on. */
   follow(topic: string): void {
     this.#changed.add(topic);
-    this.#soon();
+    this.#schedule();
   }
 
-  /** A topic is followed no more. */
-  leave(topic: string): void {
+  unfollow(topic: string): void {
     if (this.#subscribed.has(topic)) this.#changed.add(topic);
     else this.#changed.delete(topic);
-    this.#soon();
+    this.#schedule();
   }
 
-  /** A new connection: subscribes to everything. Rejects when that fails. */
+  /** Subscribes a new connection to all channels. Rejects when that fails. */
   async setUp(link: RedisLink, topics: readonly string[]): Promise<void> {
     this.#subscribed = new Set();
     this.#changed = new Set();
-    const { always, onAlways } = this.#options;
-    await link.subscriptions.subscribe([...always], onAlways);
-    for (const some of slices(topics, COMMAND_MAX))
+    const { permanentChannels, onPermanentMessage, isFollowed } = this.#options;
+    await link.subscriptions.subscribe([...permanentChannels], onPermanentMessage);
+    for (const some of slices(topics, COMMAND_MAX)) {
       await confirmed(link, this.#subscribe(link, some));
+    }
     this.#link = link;
-    // Those that were followed or left meanwhile.
-    for (const topic of topics) if (!this.#options.isFollowed(topic)) this.#changed.add(topic);
-    this.#soon();
+    // Some may have been left meanwhile.
+    for (const topic of topics) if (!isFollowed(topic)) this.#changed.add(topic);
+    this.#schedule();
   }
 
-  /** The connection has broken: what came over it is handed on. */
+  /** The connection has broken: what came over it is handed on at once. */
   down(): void {
-    this.#arrivals.flush();
+    this.flush();
     this.#link = undefined;
   }
 
-  #soon(): void {
-    if (this.#isBusy || this.#link === undefined || this.#changed.size === 0) return;
-    this.#isBusy = true;
-    setImmediate(() => void this.#tell());
+  /** Hands on the messages that wait. The batcher calls it. */
+  flush(): void {
+    if (this.#messages.length === 0) return;
+    const { batcher, keys, onTopicMessage } = this.#options;
+    const begunAt = now();
+    batcher.flushed(this, this.#lastBatchMs);
+    for (const { channel, message } of this.#messages.splice(0)) {
+      onTopicMessage(keys.topicOf(channel), message);
+    }
+    const sent = (ms: number) => {
+      this.#lastBatchMs = ms;
+    };
+    watchBatch(now, begunAt, sent, () => batcher.acknowledged(this));
   }
 
-  /** Tells the server what has changed, until nothing has. */
-  async #tell(): Promise<void> {
+  #schedule(): void {
+    if (this.#isSending || this.#link === undefined || this.#changed.size === 0) return;
+    this.#isSending = true;
+    setImmediate(() => void this.#sendChanges());
+  }
+
+  /** Sends batches of changes until nothing has changed. */
+  async #sendChanges(): Promise<void> {
     const link = this.#link;
     try {
       while (link !== undefined && this.#link === link && this.#changed.size > 0) {
-        await this.#batch(link);
+        await this.#sendBatch(link);
       }
     } catch (error) {
-      // Begins anew with everything.
+      // The next connection subscribes to everything again.
       if (this.#link === link) link?.fail(error);
     }
-    this.#isBusy = false;
-    this.#soon();
+    this.#isSending = false;
+    this.#schedule();
   }
 
-  async #batch(link: RedisLink): Promise<void> {
-    const { keys, isFollowed, heard } = this.#options;
+  async #sendBatch(link: RedisLink): Promise<void> {
+    const { keys, isFollowed, onSubscribed } = this.#options;
     const changed = [...this.#changed.values().take(BATCH_MAX)];
     for (const topic of changed) this.#changed.delete(topic);
     const followed = changed.filter(isFollowed);
     const left = changed.filter((topic) => this.#subscribed.has(topic) && !isFollowed(topic));
-    const joined = followed.filter((topic) => !this.#subscribed.has(topic));
-    const all = slices(left, COMMAND_MAX).map((some): Promise<unknown> => {
+    const added = followed.filter((topic) => !this.#subscribed.has(topic));
+    const commands = slices(left, COMMAND_MAX).map((some): Promise<unknown> => {
       for (const topic of some) this.#subscribed.delete(topic);
       return link.subscriptions.unsubscribe(some.map((topic) => keys.channel(topic)));
     });
-    all.push(...slices(joined, COMMAND_MAX).map((some) => this.#subscribe(link, some)));
-    await confirmed(link, ...all);
-    if (this.#link === link) heard(followed);
+    commands.push(...slices(added, COMMAND_MAX).map((some) => this.#subscribe(link, some)));
+    await confirmed(link, ...commands);
+    if (this.#link === link) onSubscribed(followed);
   }
 
   async #subscribe(link: RedisLink, topics: readonly string[]): Promise<void> {
@@ -114,27 +139,21 @@ export class TopicSubscriptions {
     for (const topic of topics) this.#subscribed.add(topic);
     await link.subscriptions.subscribe(
       topics.map((topic) => keys.channel(topic)),
-      this.#onTopic,
+      this.#onMessage,
     );
   }
 
-  /** One and the same for all: Bun's client calls each that it was ever given for a channel. */
-  readonly #onTopic = (message: string, channel: string): void => {
-    const { keys, onTopic } = this.#options;
-    this.#arrivals.add(() => onTopic(keys.topicOf(channel), message));
+  /** One listener for all channels: Bun's client calls every listener that it was ever given for a channel. */
+  readonly #onMessage = (message: string, channel: string): void => {
+    this.#messages.push({ channel, message });
+    this.#options.batcher.schedule(this);
   };
 }
 
 /**
- * When the server has obeyed all of these. Bun's client resolves each with the first word that it hears of any channel, which
- * may be of one before; what is asked after them is answered after them.
+ * Resolves when the server has obeyed all of these commands. Bun's client resolves each with the first confirmation that it gets for
+ * any channel, which may belong to an earlier command. The PING is answered after all of them.
  */
 async function confirmed(link: RedisLink, ...commands: Promise<unknown>[]): Promise<void> {
   await Promise.all([...commands, link.subscriptions.send("PING", [])]);
-}
-
-/** The items in their order, so many at a time. */
-export function slices<Item>(items: readonly Item[], size: number): Item[][] {
-  const count = Math.ceil(items.length / size);
-  return Array.from({ length: count }, (_, i) => items.slice(i * size, (i + 1) * size));
 }

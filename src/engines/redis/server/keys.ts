@@ -1,59 +1,64 @@
-// The names of Baton's keys and channels in Redis, all under one prefix, so that several relays can share a server. Those of users
-// and machines are made by the scripts of registrations.
-import { MARKS } from "./topic-scripts";
+// The names of Baton's keys and channels in Redis. All begin with one prefix, so that several relays can share a server. The
+// scripts for registrations make the names of a user's and of a machine's key themselves.
+
+/**
+ * How many bits the shared epoch has for topics that took it as their own (topic-scripts.ts). After 10,000 topics, one new topic in
+ * a hundred finds its bit set already. They take 128 KiB.
+ */
+export const EPOCH_TAKEN_BITS = 2 ** 20;
 
 export class Keys {
   readonly prefix: string;
-  /** Changes when the server has lost data: histories of another life mean nothing. */
-  readonly life: string;
-  /** The server's run, and how many publications it knew of when it was first met. */
+  /** Changes when the server has lost data: numbers of an earlier generation mean nothing. */
+  readonly dataGeneration: string;
+  /** Which run of the server this is, and how many publications it knew of when a node first met it. */
   readonly run: string;
-  /** How many publications there were. */
+  /** How many publications the server has taken. */
   readonly count: string;
-  /** What topics without a publication have in common: redis-topic-scripts.ts. */
-  readonly blank: string;
-  /** Idempotency keys by the end of their time. */
-  readonly answers: string;
-  /** Registrations that wait, by the end of their time. */
+  /** The epoch that topics without a publication share, and a bit for each topic that took it as its own. */
+  readonly sharedEpoch: string;
+  /** Idempotency keys, by when they expire. */
+  readonly idempotencyKeys: string;
+  /** Registrations that wait for their clients, by when they expire. */
   readonly waiting: string;
-  /** The last term of a claim. */
-  readonly terms: string;
-  /** The channel that every node hears. */
-  readonly everybody: string;
-  /** A channel that nobody says anything on. */
-  readonly quiet: string;
+  /** The term of the last claim. */
+  readonly lastTerm: string;
+  /** The channel to which every node is subscribed. */
+  readonly allNodes: string;
+  /** A channel to which nobody publishes. */
+  readonly silence: string;
 
   /** `name` is BATON_REDIS_PREFIX. */
   constructor(name: string) {
     const prefix = `${name}:`;
     this.prefix = prefix;
-    this.life = `${prefix}life`;
+    this.dataGeneration = `${prefix}life`;
     this.run = `${prefix}run`;
     this.count = `${prefix}count`;
-    this.blank = `${prefix}blank`;
-    this.answers = `${prefix}answers`;
+    this.sharedEpoch = `${prefix}blank`;
+    this.idempotencyKeys = `${prefix}answers`;
     this.waiting = `${prefix}waiting`;
-    this.terms = `${prefix}terms`;
-    this.everybody = `${prefix}everybody`;
-    this.quiet = `${prefix}quiet`;
+    this.lastTerm = `${prefix}terms`;
+    this.allNodes = `${prefix}everybody`;
+    this.silence = `${prefix}quiet`;
   }
 
   /** A topic's epoch and newest offset. */
-  meta(topic: string): string {
+  numbering(topic: string): string {
     return `${this.prefix}topic:${topic}`;
   }
 
-  /** The place of its mark among those of all topics. */
-  mark(topic: string): string {
-    return String(Bun.hash.xxHash32(topic) % MARKS);
+  /** Which bit of the shared epoch is set when the topic takes that epoch as its own. */
+  epochTakenBit(topic: string): string {
+    return String(Bun.hash.xxHash32(topic) % EPOCH_TAKEN_BITS);
   }
 
-  /** What is kept of it. */
-  log(topic: string): string {
+  /** A topic's history. */
+  history(topic: string): string {
     return `${this.prefix}log:${topic}`;
   }
 
-  /** The channel that its publications go over. */
+  /** The channel that carries a topic's publications. */
   channel(topic: string): string {
     return `${this.prefix}live:${topic}`;
   }
@@ -63,8 +68,8 @@ export class Keys {
     return channel.slice(this.prefix.length + "live:".length);
   }
 
-  /** The answer to a publish with an idempotency key, by what it is remembered by. */
-  answer(name: string): string {
+  /** The first answer to a publish with an idempotency key; `name` is the key's name in its topic. */
+  firstAnswer(name: string): string {
     return `${this.prefix}answer:${name}`;
   }
 
@@ -72,12 +77,12 @@ export class Keys {
     return `${this.prefix}registration:${id}`;
   }
 
-  /** A node's sign of life. */
-  node(name: string): string {
-    return `${this.prefix}node:${name}`;
+  /** Exists while a node is alive. */
+  heartbeat(node: string): string {
+    return `${this.prefix}node:${node}`;
   }
 
-  /** The channel that one node hears. */
+  /** The channel to which only this node is subscribed. */
   inbox(node: string): string {
     return `${this.prefix}inbox:${node}`;
   }

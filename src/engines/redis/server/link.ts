@@ -1,40 +1,39 @@
-// Two connections to a Redis server, one for calls and one for subscriptions, made again together whenever either breaks, with
-// growing pauses. A call while they are down, or under way when they break, is rejected; none waits for ever. Bun's client is
-// thrown away each time: its own way to connect again loses subscriptions, and it has no time limit for commands.
+// Two connections to a Redis server: one for calls, one for subscriptions. When either breaks, both are made again, after pauses that
+// grow. A call is rejected while they are down, or when they break before its answer; none waits for ever. Each time Bun's
+// client is replaced by a new one: its own way to reconnect loses subscriptions, and it has no time limit for commands.
 import { RedisClient } from "bun";
 import { EngineUnavailable } from "../../../relay/contracts/engine";
 import { diagnose } from "./diagnosis";
 import type { Script } from "./script";
 
-/** How long connecting may take, and an answer: a server that is silent for so long is out of reach. */
-const CONNECT_MS = 2_000;
-const PATIENCE_MS = 2_500;
+/** How long the server may take to accept a connection, and to answer. A server that is silent for longer is out of reach. */
+const CONNECT_TIMEOUT_MS = 2_000;
+const ANSWER_TIMEOUT_MS = 2_500;
 
-/** How often it is looked at. With the patience and two of these, a call is under way for at most 4 s. */
-const LOOK_MS = 500;
+/** How often the connections are checked. A call is rejected after the timeout and two of these, so within 4 s. */
+const CHECK_MS = 500;
 
-/** Pauses between attempts to connect, doubled up to the longest. */
+/** The first pause before connecting again. It doubles with each failure, up to the longest. */
 const PAUSE_MS = 50;
 const PAUSE_MAX_MS = 5_000;
 
-/** Calls that may be under way, and what they may carry: more than a server that answers ever has before it. */
+/** How many calls may be under way, and how much they may carry: more than a server that answers ever leaves unanswered. */
 const CALLS_MAX = 100_000;
-const CALLS_CHARACTERS = 67_108_864;
+const CALLS_CHARACTERS_MAX = 67_108_864;
 
-/** Errors that mean: this server cannot serve now, and its address may soon lead to another one. */
-const LEAVE = /(^|[ -])(READONLY|LOADING|MASTERDOWN|NOAUTH) /;
+/** Errors of a server that cannot serve now, and whose address may soon lead to another one. */
+const SERVER_UNUSABLE = /(^|[ -])(READONLY|LOADING|MASTERDOWN|NOAUTH) /;
 
-/** Codes of Bun's client for errors that no server has said: the connection is of no use. */
-const BROKEN = /^ERR_REDIS_(CONNECTION|INVALID_RESPONSE|IDLE_TIMEOUT)/;
+/** Codes of errors that Bun's client makes itself: the connection cannot be used any more. */
+const CONNECTION_BROKEN = /^ERR_REDIS_(CONNECTION|INVALID_RESPONSE|IDLE_TIMEOUT)/;
 
 interface LinkOptions {
   /** redis://… or rediss://… */
   readonly url: string;
-  /** What must be done before they count as up; to be rejected when that fails. */
+  /** Prepares new connections before they count as up. When it rejects, they are dropped. */
   readonly setUp: (link: RedisLink) => Promise<void>;
-  /** They are up. */
   readonly onUp: () => void;
-  /** They have broken, or could not be set up. */
+  /** The connections have broken, or could not be set up. */
   readonly onDown: () => void;
   /** A failure to connect, a loss or a return, as a sentence without passwords. */
   readonly report: (sentence: string) => void;
@@ -46,7 +45,7 @@ interface Clients {
 }
 
 export class RedisLink {
-  /** Where it leads, without user and password. */
+  /** The server's address, without user and password. */
   readonly address: string;
   readonly #options: LinkOptions;
   #clients: Clients | undefined;
@@ -54,12 +53,12 @@ export class RedisLink {
   #isUp = false;
   #isStopped = false;
   #pauseMs = PAUSE_MS;
-  #retry: ReturnType<typeof setTimeout> | undefined;
-  #looking: ReturnType<typeof setInterval> | undefined;
-  #lookedAt = 0;
-  /** When the pings that are under way were sent. */
+  #reconnecting: ReturnType<typeof setTimeout> | undefined;
+  #checking: ReturnType<typeof setInterval> | undefined;
+  #checkedAt = 0;
+  /** When the pings were sent that are not answered yet. */
   #pingedAt: number | undefined;
-  #underWay = 0;
+  #callsUnderWay = 0;
   #charactersUnderWay = 0;
   #failure = "";
 
@@ -73,51 +72,51 @@ export class RedisLink {
     return this.#isUp;
   }
 
-  /** Why it is not up, for those who call it. */
+  /** Why the link is not up, as the error that a caller gets. */
   get unavailable(): EngineUnavailable {
     return this.#error(this.#failure || "not connected");
   }
 
-  /** For subscriptions; only while it is up or being set up. Throws EngineUnavailable. */
+  /** The connection for subscriptions, while the link is up or being set up. Throws EngineUnavailable. */
   get subscriptions(): RedisClient {
     if (this.#clients === undefined) throw this.unavailable;
     return this.#clients.subscriptions;
   }
 
-  /** Tries once, and goes on trying by itself. Resolves after the first attempt, whatever came of it. */
+  /** Resolves after the first attempt to connect, whatever its outcome; the link goes on trying by itself. */
   async start(): Promise<void> {
-    this.#looking = setInterval(() => this.#look(), LOOK_MS);
+    this.#checking = setInterval(() => this.#check(), CHECK_MS);
     await this.#connect();
   }
 
   stop(): void {
     this.#isStopped = true;
-    clearTimeout(this.#retry);
-    clearInterval(this.#looking);
+    clearTimeout(this.#reconnecting);
+    clearInterval(this.#checking);
     this.#break("closed");
   }
 
-  /** Something has shown that the connections are of no use: they are made again. */
+  /** An error has shown that the connections cannot be used any more: they are made again. */
   fail(error: unknown): void {
     this.#break(messageOf(error).replace(this.#prefix, ""));
   }
 
-  /** Rejects with EngineUnavailable. Calls leave in their order. */
+  /** Calls reach the server in their order. Rejects with EngineUnavailable. */
   async call<Answer>(command: string, args: string[]): Promise<Answer> {
     try {
       return await this.#send<Answer>(command, args);
     } catch (error) {
-      throw this.#failed(error);
+      throw this.#unavailableFor(error);
     }
   }
 
-  /** Runs a script, which is handed over again where the server has lost it. Rejects with EngineUnavailable. */
+  /** Runs a script, and sends its text again when the server has lost it. Rejects with EngineUnavailable. */
   async run<Answer>({ sha, text }: Script, keys: string[], args: string[]): Promise<Answer> {
     const rest = [String(keys.length), ...keys, ...args];
     try {
       return await this.#send<Answer>("EVALSHA", [sha, ...rest]);
     } catch (error) {
-      if (!messageOf(error).startsWith("NOSCRIPT")) throw this.#failed(error);
+      if (!messageOf(error).startsWith("NOSCRIPT")) throw this.#unavailableFor(error);
       return this.call<Answer>("EVAL", [text, ...rest]);
     }
   }
@@ -127,51 +126,55 @@ export class RedisLink {
     if (clients === undefined) throw this.unavailable;
     let characters = 0;
     for (const arg of args) characters += arg.length;
-    if (this.#underWay >= CALLS_MAX || this.#charactersUnderWay > CALLS_CHARACTERS) {
+    if (this.#callsUnderWay >= CALLS_MAX || this.#charactersUnderWay > CALLS_CHARACTERS_MAX) {
       throw this.#error("it is slower than what is asked of it");
     }
-    this.#underWay++;
+    this.#callsUnderWay++;
     this.#charactersUnderWay += characters;
     try {
       return (await clients.calls.send(command, args)) as Answer;
     } catch (error) {
-      if (this.#clients === clients && isEnd(error)) this.fail(error);
+      if (this.#clients === clients && isFatal(error)) this.fail(error);
       throw error;
     } finally {
-      this.#underWay--;
+      this.#callsUnderWay--;
       this.#charactersUnderWay -= characters;
     }
   }
 
-  /** Breaks connections that do not answer. */
-  #look(): void {
+  /** Pings both connections, and breaks them when they do not answer. */
+  #check(): void {
     const clients = this.#clients;
     const now = performance.now();
-    // This process itself was busy or asleep: what came meanwhile is not read yet.
-    const wasAsleep = now - this.#lookedAt > PATIENCE_MS / 2;
-    this.#lookedAt = now;
+    // When this process itself was busy or asleep, it has not read yet what came meanwhile.
+    const wasAsleep = now - this.#checkedAt > ANSWER_TIMEOUT_MS / 2;
+    this.#checkedAt = now;
     if (clients === undefined || !this.#isConnected) return;
     if (this.#pingedAt === undefined) {
       this.#pingedAt = now;
-      const { calls, subscriptions } = clients;
-      const pings = [calls.send("PING", []), subscriptions.send("PING", [])];
-      Promise.allSettled(pings).then((answers) => {
-        if (this.#clients !== clients) return;
-        this.#pingedAt = undefined;
-        // Another error is an answer too.
-        for (const answer of answers) {
-          if (answer.status === "rejected" && isEnd(answer.reason)) this.fail(answer.reason);
-        }
-      });
+      this.#ping(clients);
     } else if (wasAsleep) this.#pingedAt = now;
-    else if (now - this.#pingedAt > PATIENCE_MS) this.fail("it does not answer any more");
+    else if (now - this.#pingedAt > ANSWER_TIMEOUT_MS) this.fail("it does not answer any more");
+  }
+
+  #ping(clients: Clients): void {
+    const { calls, subscriptions } = clients;
+    const pings = [calls.send("PING", []), subscriptions.send("PING", [])];
+    Promise.allSettled(pings).then((answers) => {
+      if (this.#clients !== clients) return;
+      this.#pingedAt = undefined;
+      // Any other error is an answer too.
+      for (const answer of answers) {
+        if (answer.status === "rejected" && isFatal(answer.reason)) this.fail(answer.reason);
+      }
+    });
   }
 
   async #connect(): Promise<void> {
     const options = {
       autoReconnect: false,
       enableOfflineQueue: false,
-      connectionTimeout: CONNECT_MS,
+      connectionTimeout: CONNECT_TIMEOUT_MS,
     };
     const { url } = this.#options;
     const clients = {
@@ -201,60 +204,61 @@ export class RedisLink {
     }
   }
 
-  /** Rejects with the reason, which Bun's client does not know: it says the same for a closed port and a wrong password. */
+  /** Rejects with the reason. */
   async #open({ calls, subscriptions }: Clients): Promise<void> {
-    const late = setTimeout(() => {
+    const timeout = setTimeout(() => {
       calls.close();
       subscriptions.close();
-    }, CONNECT_MS);
+    }, CONNECT_TIMEOUT_MS);
     try {
       await Promise.all([calls.connect(), subscriptions.connect()]);
-      // It counts as connected before the server has taken the number of the database.
+      // Bun's client counts as connected before the server has accepted the number of the database.
       await Promise.all([calls.send("PING", []), subscriptions.send("PING", [])]);
     } catch {
       throw new Error(await diagnose(this.#options.url));
     } finally {
-      clearTimeout(late);
+      clearTimeout(timeout);
     }
   }
 
-  /** What a caller is told of an error. */
-  #failed(error: unknown): EngineUnavailable {
+  #unavailableFor(error: unknown): EngineUnavailable {
     return error instanceof EngineUnavailable ? error : this.#error(messageOf(error));
   }
 
-  #error(why: string): EngineUnavailable {
-    return new EngineUnavailable(this.#prefix + why);
+  #error(reason: string): EngineUnavailable {
+    return new EngineUnavailable(this.#prefix + reason);
   }
 
   get #prefix(): string {
     return `Redis at ${this.address}: `;
   }
 
-  #break(why: string): void {
+  #break(reason: string): void {
     const clients = this.#clients;
     if (clients === undefined) return;
-    const isNews = this.#isUp || this.#failure !== why;
+    const isNews = this.#isUp || this.#failure !== reason;
     this.#clients = undefined;
     this.#isConnected = false;
     this.#isUp = false;
-    this.#failure = why;
+    this.#failure = reason;
     clients.calls.close();
     clients.subscriptions.close();
     this.#options.onDown();
     if (this.#isStopped) return;
     if (isNews) {
-      this.#options.report(`Redis at ${this.address} is out of reach, trying again: ${why}`);
+      this.#options.report(`Redis at ${this.address} is out of reach, trying again: ${reason}`);
     }
-    // At different moments: all nodes have lost it at once.
+    // All nodes have lost the server at once, so each comes back at another moment.
     const pause = this.#pauseMs * (0.5 + Math.random() / 2);
     this.#pauseMs = Math.min(2 * this.#pauseMs, PAUSE_MAX_MS);
-    this.#retry = setTimeout(() => void this.#connect(), pause);
+    this.#reconnecting = setTimeout(() => void this.#connect(), pause);
   }
 }
 
-function isEnd(error: unknown): boolean {
-  return BROKEN.test((error as { code?: string }).code ?? "") || LEAVE.test(messageOf(error));
+/** Whether the connection or the server cannot be used any more, rather than that a call has failed. */
+function isFatal(error: unknown): boolean {
+  const { code = "" } = error as { code?: string };
+  return CONNECTION_BROKEN.test(code) || SERVER_UNUSABLE.test(messageOf(error));
 }
 
 function messageOf(error: unknown): string {

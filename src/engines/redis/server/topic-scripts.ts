@@ -1,101 +1,116 @@
-// What Redis does with topics: numbers and keeps publications, reads them, knows whether it has lost some.
+// The scripts for topics: they number and keep publications, read them, and find out whether the server has lost some.
 //
-// A topic's numbering is one text, its meta: life, epoch, top (its newest offset). One that nothing was published to has none,
-// so that asking for a million names costs nothing: they share the epoch of the key `blank`, at offset 0, and a topic's
-// first publication goes on from there. A life under an epoch must never come twice, though Redis may drop any key that it
-// wants: so `blank` has beside its epoch a bit for each of many marks (hashes of names), set when a topic takes the epoch as
-// its own. Where the bit is set already, the topic gets an epoch of its own. After BLANK_MS there is another `blank`.
+// A topic's numbering is one text: the generation of the server's data, the topic's epoch, its top (the newest offset). A topic to
+// which nothing was published has no numbering, so that asking for a million names costs nothing. All such topics share one epoch, at
+// offset 0, and a topic's first publication continues from there. The same offset of the same epoch must never mean two publications,
+// though Redis may evict any key at any time. So the key of the shared epoch also has a bit for each of many hashes of names. A
+// topic that takes the epoch as its own sets its bit; where the bit is set already, the topic gets a new epoch instead. After
+// SHARED_EPOCH_MS another shared epoch begins.
 //
-// A publication's place in its topic's log is its offset and then its moment. Where the append-only file ends amid a script, Redis
-// passes over that half when it starts, but leaves it in the file, and does it at the start after that, before what was written
-// since (https://github.com/valkey-io/valkey/pull/4342). So PUBLISH writes each value outright, never "one more", for what was
-// written since to set right; of two places with one offset the later one counts; and nothing counts beyond the top.
-import { scripts } from "./script";
+// A topic's history is a Redis stream, and the id of an entry is the publication's offset and then its moment. Where the append-only
+// file ends amid a script, Redis ignores that half when it starts, but leaves it in the file, and executes it at the start after
+// that, before what was written since (https://github.com/valkey-io/valkey/pull/4342). So PUBLISH writes whole values, never "one
+// more", and what was written since sets them right. Of two entries with one offset the later one counts, and entries beyond
+// the top do not count.
+import type { HistoryPage, HistoryRange } from "../../../relay/contracts/engine";
+import type { Position, Publication } from "../../../relay/contracts/publication";
+import type { Keys } from "./keys";
+import type { RedisLink } from "./link";
+import { NOT_SET, scripts, TRUE, textOf } from "./script";
+import { publicationOf } from "./wire";
 
-/** How long a topic's meta is kept after it was last needed, beyond its history; without publications, the shorter time. */
-const META_MS = 86_400_000;
-const EMPTY_MS = 600_000;
+/** How long a numbering is kept after it was last needed, beyond the history; and when nothing was published in its epoch. */
+const NUMBERING_MS = 86_400_000;
+const EMPTY_NUMBERING_MS = 600_000;
 
-/** Less than META_MS: a topic whose meta has come to an end comes back under another epoch. */
-const BLANK_MS = 43_200_000;
+/** Less than NUMBERING_MS: a topic whose numbering has expired comes back under another epoch. */
+const SHARED_EPOCH_MS = 43_200_000;
 
-/** By how much, in microseconds, a later publication may seem earlier: nodes know the server's time no better. */
-const SLACK = 50_000;
+/** By how much a later publication may seem to be earlier, in microseconds: nodes know the server's time no better. */
+const CLOCK_SLACK_MICROS = 50_000;
 
-/** How many marks there are: with 10,000 topics begun since, one in a hundred finds its own set. They take 128 KiB. */
-export const MARKS = 2 ** 20;
+/** A history size of 0: the topic keeps no history. */
+const NO_HISTORY = "0";
 
-/** `candidate` is an epoch that was never used. */
-const TOPIC = `
--- A whole number as text; in a range of a log, an offset so written means all places with it.
+/** The shared epoch's key begins with the epoch, in 16 bytes; its bits follow. */
+const EPOCH_BYTES = 16;
+
+/** What all scripts for topics have in common. `candidate` is an epoch that was never used. */
+const COMMON = `
+-- A whole number as text. In a range of a stream, an offset so written means all entries with it.
 local function whole(number) return string.format('%.0f', number) end
-local function placeOf(entry)
-  local offset, time = string.match(entry[1], '^(%d+)-(%d+)$')
-  return tonumber(offset), tonumber(time)
+local function idOf(entry)
+  local offset, moment = string.match(entry[1], '^(%d+)-(%d+)$')
+  return tonumber(offset), tonumber(moment)
 end
--- Epoch and top of a meta; nothing where there is none of this life of the data.
-local function known(meta, life)
-  if not meta then return end
-  local its, epoch, top = string.match(meta, '^(%S*) (%S+) (%d+)$')
-  if its == (life or '') then return epoch, tonumber(top) end
+-- Epoch and top of a numbering; nothing where there is none in this generation of the data.
+local function parse(numbering, generation)
+  if not numbering then return end
+  local its, epoch, top = string.match(numbering, '^(%S*) (%S+) (%d+)$')
+  if its == (generation or '') then return epoch, tonumber(top) end
 end
-local function lasts(top, ttl) return top > 0 and ${META_MS} + tonumber(ttl) or ${EMPTY_MS} end
-local function keep(key, life, epoch, top, ttl)
-  redis.call('SET', key, (life or '') .. ' ' .. epoch .. ' ' .. whole(top), 'PX', lasts(top, ttl))
+local function ttlOf(top, historyTtl)
+  return top > 0 and ${NUMBERING_MS} + tonumber(historyTtl) or ${EMPTY_NUMBERING_MS}
 end
--- The epoch of a topic that is not known. It becomes the topic's own when \`isKept\`, or when it cannot be shared; who has had
--- \`mine\` since before the bit was set may take it.
-local function begin(key, log, life, blank, mark, candidate, isKept, mine)
-  local epoch = string.match(redis.call('GETRANGE', blank, 0, 15), '^%S+')
+local function setNumbering(key, generation, epoch, top, historyTtl)
+  local numbering = (generation or '') .. ' ' .. epoch .. ' ' .. whole(top)
+  redis.call('SET', key, numbering, 'PX', ttlOf(top, historyTtl))
+end
+-- The epoch and top of a topic without a numbering. It takes the epoch as its own when \`isKept\`, or when it cannot share one. A topic
+-- that has had the epoch \`mine\` since before the bit was set may take that.
+local function begin(key, history, generation, shared, bit, candidate, isKept, mine)
+  local epoch = string.match(redis.call('GETRANGE', shared, 0, ${EPOCH_BYTES - 1}), '^%S+')
   if not epoch then
-    redis.call('SET', blank, string.format('%-16s', candidate), 'PX', ${BLANK_MS})
+    redis.call('SET', shared, string.format('%-${EPOCH_BYTES}s', candidate), 'PX', ${SHARED_EPOCH_MS})
     epoch = candidate
-  elseif redis.call('GETBIT', blank, 128 + mark) == 1 and epoch ~= mine then
+  elseif redis.call('GETBIT', shared, ${EPOCH_BYTES * 8} + bit) == 1 and epoch ~= mine then
     epoch = candidate
     isKept = true
   end
   if isKept then
-    redis.call('SETBIT', blank, 128 + mark, 1)
-    redis.call('DEL', log)
-    keep(key, life, epoch, 0, 0)
+    redis.call('SETBIT', shared, ${EPOCH_BYTES * 8} + bit, 1)
+    redis.call('DEL', history)
+    setNumbering(key, generation, epoch, 0, 0)
   end
   return epoch, 0
 end
 `;
 
 /**
- * Numbers a publication, keeps it and tells it to the nodes that follow its topic.
- * KEYS: meta, log, life, count, blank, and with an idempotency key: the list of keys, the answer.
- * ARGV: now, channel, call, body, history size (0: none), history ttl, epoch candidate, mark, and with a key: its name,
- * fingerprint, ttl, most keys.
- * Answers {"", offset, epoch, count}, {"again", offset, epoch}, {"conflict"} or {"full"}. The first thing that it writes is
- * one that a server without memory refuses, since Redis does not stop a script that has begun to write.
+ * Numbers a publication, keeps it, and publishes it to the nodes that follow its topic.
+ * KEYS: numbering, history, generation, count, shared epoch; with an idempotency key also the set of keys and its first answer.
+ * ARGV: now, channel, publish id, body, history size (NO_HISTORY), history ttl, candidate, bit; with a key also its name,
+ * the fingerprint, the key's ttl, the most keys.
+ * Answers {"", offset, epoch, count}, {"again", offset, epoch}, {"conflict"} or {"full"}. Its first write is one that a server
+ * without memory refuses, since Redis does not stop a script that has begun to write.
  */
-const PUBLISH = `${TOPIC}
+const PUBLISH = `${COMMON}
 local now = tonumber(ARGV[1])
 if KEYS[7] then
-  local has = redis.call('HMGET', KEYS[7], 'print', 'offset', 'epoch')
+  local first = redis.call('HMGET', KEYS[7], 'print', 'offset', 'epoch')
   local ends = redis.call('ZSCORE', KEYS[6], ARGV[9])
-  if has[1] and ends and tonumber(ends) > now then
-    if has[1] ~= ARGV[10] then return {'conflict'} end
-    return {'again', has[2], has[3]}
+  if first[1] and ends and tonumber(ends) > now then
+    if first[1] ~= ARGV[10] then return {'conflict'} end
+    return {'again', first[2], first[3]}
   end
   if redis.call('ZCOUNT', KEYS[6], '(' .. ARGV[1], '+inf') >= tonumber(ARGV[12]) then return {'full'} end
 end
-local life, last, meta = unpack(redis.call('MGET', KEYS[3], KEYS[4], KEYS[1]))
+local generation, last, numbering = unpack(redis.call('MGET', KEYS[3], KEYS[4], KEYS[1]))
 local count = tonumber(last or 0) + 1
 redis.call('SET', KEYS[4], whole(count))
 local offset, epoch = '', ''
-if ARGV[5] ~= '0' then
+if ARGV[5] ~= '${NO_HISTORY}' then
   local top
-  epoch, top = known(meta, life)
-  if not epoch then epoch, top = begin(KEYS[1], KEYS[2], life, KEYS[5], tonumber(ARGV[8]), ARGV[7], true) end
+  epoch, top = parse(numbering, generation)
+  if not epoch then
+    epoch, top = begin(KEYS[1], KEYS[2], generation, KEYS[5], tonumber(ARGV[8]), ARGV[7], true)
+  end
   top = top + 1
   offset = whole(top)
-  local first = whole(math.max(0, top - tonumber(ARGV[5]) + 1))
-  redis.call('XADD', KEYS[2], 'MINID', '~', first, offset .. '-' .. ARGV[1], 'b', ARGV[4])
+  local oldest = whole(math.max(0, top - tonumber(ARGV[5]) + 1))
+  redis.call('XADD', KEYS[2], 'MINID', '~', oldest, offset .. '-' .. ARGV[1], 'b', ARGV[4])
   redis.call('PEXPIRE', KEYS[2], ARGV[6])
-  keep(KEYS[1], life, epoch, top, ARGV[6])
+  setNumbering(KEYS[1], generation, epoch, top, ARGV[6])
 end
 if KEYS[7] then
   redis.call('ZREMRANGEBYSCORE', KEYS[6], '-inf', now)
@@ -108,46 +123,68 @@ redis.call('PUBLISH', ARGV[2], offset .. '\\n' .. epoch .. '\\n' .. count .. '\\
 return {'', offset, epoch, count}
 `;
 
+export interface PublishOptions {
+  readonly topic: string;
+  readonly now: number;
+  readonly publishId: string;
+  readonly body: string;
+  /** Publications kept; 0 for no history. */
+  readonly historySize: number;
+  readonly historyTtlMs: number;
+  readonly epochCandidate: string;
+  readonly idempotency: IdempotencyOptions | undefined;
+}
+
+export interface IdempotencyOptions {
+  readonly name: string;
+  readonly fingerprint: string;
+  readonly ttlMs: number;
+  readonly keysMax: number;
+}
+
+/** What became of it; offset and epoch ("" when the topic keeps no history), and how many publications the server has taken. */
+export type PublishAnswer = ["" | "again" | "conflict" | "full", string, string, number];
+
 /**
- * A part of a topic's history, without what is too old. KEYS: meta, log, life, blank.
- * ARGV: now, history size, history ttl, epoch candidate, mark, since ("": none), limit, "1" for newest first.
+ * Reads a part of a topic's history, without what is too old. KEYS: numbering, history, generation, shared epoch.
+ * ARGV: now, history size, history ttl, candidate, bit, since (NOT_SET), limit, TRUE for newest first.
  * Answers {epoch, top, {offset, body, offset, body…}}. Cost: what is read, and the logarithm of what is kept.
  */
-const READ = `${TOPIC}
-local log = KEYS[2]
-local life, meta = unpack(redis.call('MGET', KEYS[3], KEYS[1]))
-local epoch, top = known(meta, life)
+const READ = `${COMMON}
+local history = KEYS[2]
+local generation, numbering = unpack(redis.call('MGET', KEYS[3], KEYS[1]))
+local epoch, top = parse(numbering, generation)
 if not epoch then
-  return {begin(KEYS[1], log, life, KEYS[4], tonumber(ARGV[5]), ARGV[4], false), '0', {}}
+  return {begin(KEYS[1], history, generation, KEYS[4], tonumber(ARGV[5]), ARGV[4], false), '0', {}}
 end
-redis.call('PEXPIRE', KEYS[1], lasts(top, ARGV[3]))
+redis.call('PEXPIRE', KEYS[1], ttlOf(top, ARGV[3]))
 local limit = tonumber(ARGV[7])
 if limit <= 0 then return {epoch, whole(top), {}} end
-local function at(offset)
-  local found = redis.call('XRANGE', log, whole(offset), whole(top), 'COUNT', 1)[1]
-  if found then return placeOf(found) end
+local function from(offset)
+  local found = redis.call('XRANGE', history, whole(offset), whole(top), 'COUNT', 1)[1]
+  if found then return idOf(found) end
 end
--- Offsets and times grow together: the first that is not too old is found by halving.
-local oldest = tonumber(ARGV[1]) - tonumber(ARGV[3]) * 1000
-local first, time = at(0)
-if first and time <= oldest then
+-- Offsets and moments grow together: the first entry that is not too old is found by bisection.
+local expired = tonumber(ARGV[1]) - tonumber(ARGV[3]) * 1000
+local first, moment = from(0)
+if first and moment <= expired then
   local last = top + 1
   while first < last do
     local middle = math.floor((first + last) / 2)
-    local offset, when = at(middle)
-    if offset and when <= oldest then first = offset + 1 else last = middle end
+    local offset, its = from(middle)
+    if offset and its <= expired then first = offset + 1 else last = middle end
   end
-  redis.call('XTRIM', log, 'MINID', whole(first))
+  redis.call('XTRIM', history, 'MINID', whole(first))
 end
 first = math.max(first or 0, top - tonumber(ARGV[2]) + 1)
-local isReverse = ARGV[8] == '1'
+local isReverse = ARGV[8] == '${TRUE}'
 local found
 if isReverse then
   local last = math.min(top, (tonumber(ARGV[6]) or top + 1) - 1)
-  found = redis.call('XREVRANGE', log, whole(math.max(0, last)), whole(first), 'COUNT', limit)
+  found = redis.call('XREVRANGE', history, whole(math.max(0, last)), whole(first), 'COUNT', limit)
 else
-  local from = math.max(first, (tonumber(ARGV[6]) or 0) + 1)
-  found = redis.call('XRANGE', log, whole(from), whole(top), 'COUNT', limit)
+  local start = math.max(first, (tonumber(ARGV[6]) or 0) + 1)
+  found = redis.call('XRANGE', history, whole(start), whole(top), 'COUNT', limit)
 end
 local items = {}
 for _, entry in ipairs(found) do
@@ -157,79 +194,159 @@ for _, entry in ipairs(found) do
     items[#items + 1] = body
   elseif not isReverse then items[#items] = body end
 end
--- The later place of the last offset may be on the next page.
+-- The later entry of the last offset may be on the next page.
 if #found == limit and not isReverse then
-  items[#items] = redis.call('XREVRANGE', log, items[#items - 1], items[#items - 1], 'COUNT', 1)[1][2][2]
+  items[#items] = redis.call('XREVRANGE', history, items[#items - 1], items[#items - 1], 'COUNT', 1)[1][2][2]
 end
 return {epoch, whole(top), items}
 `;
 
+export interface ReadOptions {
+  readonly topic: string;
+  readonly now: number;
+  readonly historySize: number;
+  readonly historyTtlMs: number;
+  readonly epochCandidate: string;
+  readonly range: HistoryRange;
+}
+
 /**
- * Where topics are, and where each was at a moment. KEYS: life, blank, then a meta and a log for each. ARGV: epoch candidate,
- * now, then for each: mark, history ttl, the moment ("": now), the epoch under which a topic without a publication shall last ("":
- * it need not). Answers epoch, top, the offset at that moment, epoch…
+ * Where topics are, and where each was at a moment. KEYS: generation, shared epoch, then the numbering and history of each topic.
+ * ARGV: candidate, now, then for each topic: bit, history ttl, the moment (NOT_SET for now), the epoch that a topic without
+ * a publication is to keep (NOT_SET when it need not). Answers epoch, top, the offset at that moment, epoch…
  */
-const POSITIONS = `${TOPIC}
--- Not beyond a point where the clock was set back, as by a failover: older publications may seem newer there.
-local function before(log, top, moment, now)
+const POSITIONS = `${COMMON}
+-- The offset at a moment, but not beyond a point where the clock was set back, as by a failover: older publications may seem newer there.
+local function offsetAt(history, top, moment, now)
   local at, last, latest = top, whole(top), now
   while true do
-    local some = redis.call('XREVRANGE', log, last, '-', 'COUNT', 8)
+    local some = redis.call('XREVRANGE', history, last, '-', 'COUNT', 8)
     for _, entry in ipairs(some) do
-      local offset, time = placeOf(entry)
-      if time < moment or time > latest + ${SLACK} then return at end
+      local offset, its = idOf(entry)
+      if its < moment or its > latest + ${CLOCK_SLACK_MICROS} then return at end
       at = offset - 1
-      latest = time
+      latest = its
     end
     if #some < 8 then return at end
     last = whole(at)
   end
 end
-local life = redis.call('GET', KEYS[1])
-local places = {}
+local generation = redis.call('GET', KEYS[1])
+local positions = {}
 for i = 3, #KEYS, 2 do
   local a = (i - 3) * 2 + 3
-  local epoch, top = known(redis.call('GET', KEYS[i]), life)
-  if epoch then redis.call('PEXPIRE', KEYS[i], lasts(top, ARGV[a + 1]))
+  local epoch, top = parse(redis.call('GET', KEYS[i]), generation)
+  if epoch then redis.call('PEXPIRE', KEYS[i], ttlOf(top, ARGV[a + 1]))
   else
-    local mark, mine = tonumber(ARGV[a]), ARGV[a + 3]
-    epoch, top = begin(KEYS[i], KEYS[i + 1], life, KEYS[2], mark, ARGV[1], mine ~= '', mine)
+    local bit, mine = tonumber(ARGV[a]), ARGV[a + 3]
+    epoch, top = begin(KEYS[i], KEYS[i + 1], generation, KEYS[2], bit, ARGV[1], mine ~= '${NOT_SET}', mine)
   end
   local at = top
-  if top > 0 and ARGV[a + 2] ~= '' then at = before(KEYS[i + 1], top, tonumber(ARGV[a + 2]), tonumber(ARGV[2])) end
-  places[#places + 1] = epoch
-  places[#places + 1] = whole(top)
-  places[#places + 1] = whole(at)
+  if top > 0 and ARGV[a + 2] ~= '${NOT_SET}' then
+    at = offsetAt(KEYS[i + 1], top, tonumber(ARGV[a + 2]), tonumber(ARGV[2]))
+  end
+  positions[#positions + 1] = epoch
+  positions[#positions + 1] = whole(top)
+  positions[#positions + 1] = whole(at)
 end
-return places
+return positions
 `;
 
-/**
- * A node has connected. A server that was started again, or took over from another, may have lost the end of its data: it
- * has, when a node has heard of more publications than it knows of, or knew of when the first node found it. Then all
- * histories begin anew, once in a run. Terms of claims never fall behind those of an earlier run either.
- * KEYS: run, count, life, blank, terms. ARGV: the server's run id, the most publications that the node has heard of ("" for
- * a node that has just started), "1" where that was in this run too, a new life, a term greater than all before.
- * Answers {1 when histories began anew, count}.
- */
-const JOIN = `
-local run = redis.call('HMGET', KEYS[1], 'id', 'base', 'lost')
-local count = tonumber(redis.call('GET', KEYS[2]) or 0)
-if run[1] ~= ARGV[1] then
-  run = {ARGV[1], count, false}
-  redis.call('DEL', KEYS[1])
-  redis.call('HSET', KEYS[1], 'id', run[1], 'base', count)
-  if tonumber(ARGV[5]) > tonumber(redis.call('GET', KEYS[5]) or 0) then redis.call('SET', KEYS[5], ARGV[5]) end
-end
-local has = ARGV[3] == '1' and count or tonumber(run[2])
-if ARGV[2] == '' or tonumber(ARGV[2]) <= has or run[3] then return {0, count} end
-redis.call('HSET', KEYS[1], 'lost', '1')
-redis.call('SET', KEYS[3], ARGV[4])
-redis.call('DEL', KEYS[4])
-return {1, count}
-`;
+/** What a node asks about the position of one topic. */
+export interface PositionQuery {
+  readonly topic: string;
+  /** A moment, in microseconds of the server's clock. */
+  readonly since?: number | undefined;
+  /** The epoch that a topic without a publication is to keep, because it has been followed for a while. */
+  readonly keptEpoch?: string | undefined;
+}
 
-/** Whether the server takes writes. KEYS: count. */
-const TRY = "return redis.call('INCRBY', KEYS[1], 0)";
+/** The top of a topic, and its newest offset at the moment of the query. */
+export interface PositionAnswer extends Position {
+  readonly offsetAtSince: number;
+}
 
-export const TOPICS = scripts({ PUBLISH, READ, POSITIONS, JOIN, TRY });
+export const TOPIC_SCRIPTS = scripts({ PUBLISH, READ, POSITIONS });
+
+/** Runs these scripts with their keys and arguments in the order that they expect. All reject with EngineUnavailable. */
+export class TopicCalls {
+  readonly #link: RedisLink;
+  readonly #keys: Keys;
+
+  constructor(link: RedisLink, keys: Keys) {
+    this.#link = link;
+    this.#keys = keys;
+  }
+
+  publish(options: PublishOptions): Promise<PublishAnswer> {
+    const { topic, idempotency } = options;
+    const names = this.#keys;
+    const keys = [
+      names.numbering(topic),
+      names.history(topic),
+      names.dataGeneration,
+      names.count,
+      names.sharedEpoch,
+    ];
+    const args = [
+      String(options.now),
+      names.channel(topic),
+      options.publishId,
+      options.body,
+      String(options.historySize),
+      String(options.historyTtlMs),
+      options.epochCandidate,
+      names.epochTakenBit(topic),
+    ];
+    if (idempotency !== undefined) {
+      const { name, fingerprint, ttlMs, keysMax } = idempotency;
+      keys.push(names.idempotencyKeys, names.firstAnswer(name));
+      args.push(name, fingerprint, String(ttlMs), String(keysMax));
+    }
+    return this.#link.run<PublishAnswer>(TOPIC_SCRIPTS.PUBLISH, keys, args);
+  }
+
+  async read(options: ReadOptions): Promise<HistoryPage> {
+    const { topic, range } = options;
+    const names = this.#keys;
+    const [epoch, top, items] = await this.#link.run<[string, string, string[]]>(
+      TOPIC_SCRIPTS.READ,
+      [names.numbering(topic), names.history(topic), names.dataGeneration, names.sharedEpoch],
+      [
+        String(options.now),
+        String(options.historySize),
+        String(options.historyTtlMs),
+        options.epochCandidate,
+        names.epochTakenBit(topic),
+        textOf(range.since),
+        String(range.limit),
+        textOf(range.reverse),
+      ],
+    );
+    const publications: Publication[] = [];
+    for (let i = 0; i < items.length; i += 2) {
+      publications.push(publicationOf(topic, items[i] as string, epoch, items[i + 1] as string));
+    }
+    return { top: { epoch, offset: Number(top) }, publications };
+  }
+
+  /** Answers in the order of the queries. Cost: the number of topics, and of publications since the moments. */
+  async positions(
+    queries: readonly (PositionQuery & { readonly historyTtlMs: number })[],
+    now: number,
+    epochCandidate: string,
+  ): Promise<PositionAnswer[]> {
+    const names = this.#keys;
+    const keys = [names.dataGeneration, names.sharedEpoch];
+    const args = [epochCandidate, String(now)];
+    for (const { topic, historyTtlMs, since, keptEpoch } of queries) {
+      keys.push(names.numbering(topic), names.history(topic));
+      args.push(names.epochTakenBit(topic), String(historyTtlMs), textOf(since), textOf(keptEpoch));
+    }
+    const all = await this.#link.run<string[]>(TOPIC_SCRIPTS.POSITIONS, keys, args);
+    return queries.map((_, i) => {
+      const [epoch = "", offset, offsetAtSince] = all.slice(3 * i, 3 * i + 3);
+      return { epoch, offset: Number(offset), offsetAtSince: Number(offsetAtSince) };
+    });
+  }
+}

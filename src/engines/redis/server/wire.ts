@@ -1,8 +1,14 @@
-// How publications look in Redis: in a topic's log, and on its channel.
+// How publications are written in Redis: in a topic's history, and on its channel.
 import type { Publication } from "../../../relay/contracts/publication";
-import type { Arrival } from "../following/feed";
 
-/** What is kept of a publication: [data, json, user, info, tags, except], without what is not set at its end. */
+/** A publication as it came over its topic's channel. */
+export interface ReceivedPublication {
+  readonly publication: Publication;
+  /** Which publish it comes from, as the publisher's node names it; "" when it was read from the history. */
+  readonly publishId: string;
+}
+
+/** What is kept of a publication: [data, json, user, info, tags, except]; fields that are not set are left out at the end. */
 type Body = [string, 0 | 1, ...unknown[]];
 
 export function bodyOf({ data, json, user, info, tags, except }: Publication): string {
@@ -11,7 +17,7 @@ export function bodyOf({ data, json, user, info, tags, except }: Publication): s
   return JSON.stringify(body);
 }
 
-/** The publication of a body; `offset` and `epoch` are "" where its topic keeps no history. Throws when it is none. */
+/** The publication of a body. `offset` and `epoch` are "" when its topic keeps no history. Throws when it is not one. */
 export function publicationOf(
   topic: string,
   offset: string,
@@ -19,7 +25,7 @@ export function publicationOf(
   text: string,
 ): Publication {
   const [data, json, user, info, tags, except] = JSON.parse(text) as Body;
-  if (typeof data !== "string" || !/^\d{0,16}$/.test(offset)) throw new Error("no publication");
+  if (typeof data !== "string" || !/^\d{0,16}$/.test(offset)) throw new Error("not a publication");
   return {
     topic,
     data,
@@ -32,19 +38,27 @@ export function publicationOf(
   };
 }
 
-/** What a topic's channel carries: offset, epoch, count and call, a line each, then the body. Undefined for anything else. */
-export function arrivalOf(
+/**
+ * Reads a message of a topic's channel: offset, epoch, count and publish id, each on a line of its own, then the body. `count` is
+ * how many publications the server had taken with this one. Undefined for anything else.
+ */
+export function decodeMessage(
   topic: string,
   message: string,
-): (Arrival & { readonly count: number }) | undefined {
-  const [offset, epoch, count, call] = message.split("\n", 4);
-  if (offset === undefined || epoch === undefined || count === undefined || call === undefined) {
+): (ReceivedPublication & { readonly count: number }) | undefined {
+  const [offset, epoch, count, publishId] = message.split("\n", 4);
+  if (
+    offset === undefined ||
+    epoch === undefined ||
+    count === undefined ||
+    publishId === undefined
+  ) {
     return undefined;
   }
-  const head = offset.length + epoch.length + count.length + call.length + 4;
+  const headLength = offset.length + epoch.length + count.length + publishId.length + 4;
   try {
-    const publication = publicationOf(topic, offset, epoch, message.slice(head));
-    return { publication, call, count: Number(count) };
+    const publication = publicationOf(topic, offset, epoch, message.slice(headLength));
+    return { publication, publishId, count: Number(count) };
   } catch {
     return undefined;
   }
