@@ -19,7 +19,7 @@ import type { ServerClock } from "./server/clock";
 import type { Keys } from "./server/keys";
 import type { RedisLink } from "./server/link";
 import { type OwnedRegistration, RegistrationCalls } from "./server/registration-scripts";
-import { slices } from "./slices";
+import { slices } from "./server/slices";
 
 /** In how many calls of `renew` every owned registration is renewed, and how many are renewed in one script. */
 const RENEW_ALL_CALLS = 60;

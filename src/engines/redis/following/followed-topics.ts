@@ -8,9 +8,9 @@ import {
 } from "../../../relay/contracts/engine";
 import type { Position } from "../../../relay/contracts/publication";
 import type { RedisLink } from "../server/link";
+import { slices } from "../server/slices";
 import type { PositionAnswer, PositionQuery } from "../server/topic-scripts";
 import { decodeMessage, type ReceivedPublication } from "../server/wire";
-import { slices } from "../slices";
 import { Feed } from "./feed";
 import { TopicSubscriptions, type TopicSubscriptionsOptions } from "./subscriptions";
 

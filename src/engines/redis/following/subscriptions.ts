@@ -7,7 +7,7 @@
 import { type Batcher, type Flushable, watchBatch } from "../../batcher";
 import type { Keys } from "../server/keys";
 import type { RedisLink } from "../server/link";
-import { slices } from "../slices";
+import { slices } from "../server/slices";
 
 /** Channels in one command, and topics in one batch of commands. */
 const COMMAND_MAX = 1_000;
