@@ -2,6 +2,7 @@
 // away does not: row G1.
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { Client } from "../../support/clients/client";
+import { example } from "../../support/docs/pages";
 import { RedisNode } from "../../support/engines/redis-node";
 import { RedisServer } from "../../support/engines/redis-server";
 import { RelayProcess } from "../../support/relay/relay-process";
@@ -98,9 +99,8 @@ describe("G11: a start ends with one line and exit code 1", () => {
   });
 });
 
-test("the rights that the README gives a user of Redis are enough", async () => {
-  const readme = await Bun.file(`${import.meta.dir}/../../../README.md`).text();
-  const [command = ""] = /ACL SETUSER baton [^`]*/.exec(readme) ?? [];
+test("the rights that docs/operations.md gives a user of Redis are enough", async () => {
+  const command = example("docs/operations.md", "redis-user.txt").trim();
   await using server = await RedisServer.start();
   const [name = "", ...words] = command.split(" ");
   await server.command(name, ...words);

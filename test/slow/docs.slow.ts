@@ -1,33 +1,29 @@
-// The README's Python works as it stands: each of its programs against a relay, over lost connections.
+// The examples of the docs in Python work as they stand: each program runs against a relay, over lost connections.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SECRET } from "../support/centrifuge/sdk";
 import { SessionClient } from "../support/centrifuge/session-client";
+import { example } from "../support/docs/pages";
 import { PythonProgram } from "../support/machine/python-program";
 import { startRelay, type TestRelay } from "../support/relay/test-relay";
 import { until } from "../support/wait";
 
-const readme = await Bun.file(join(import.meta.dir, "../../README.md")).text();
-
 let folder: string;
 beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), "baton-readme-"));
+  folder = mkdtempSync(join(tmpdir(), "baton-docs-"));
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** The Python under a heading, after it some more of the test's own, as a file. */
-async function program(heading: string, more = ""): Promise<string> {
-  const section = readme.slice(readme.indexOf(`### ${heading}\n`)).split("\n### ", 2)[0] ?? "";
-  const [, code] = /```python\n([\s\S]*?)```/.exec(section) ?? [];
-  if (code === undefined) throw new Error(`there is no Python under "${heading}"`);
-  const path = join(folder, `${Bun.hash(heading)}.py`);
-  await Bun.write(path, `${code}\n${more}`);
+/** Writes an example to a file, followed by lines of the test's own, and returns the path. */
+async function program(page: string, name: string, more = ""): Promise<string> {
+  const path = join(folder, name);
+  await Bun.write(path, `${example(page, name)}\n${more}`);
   return path;
 }
 
-/** A program of the README that prints what it gets. */
+/** A client of docs/clients.md, which prints what it receives. */
 class Listener implements AsyncDisposable {
   readonly #python: PythonProgram;
   readonly lines: string[] = [];
@@ -36,8 +32,8 @@ class Listener implements AsyncDisposable {
     this.#python = new PythonProgram([path, url], (line) => this.lines.push(line));
   }
 
-  static async start(heading: string, url: string): Promise<Listener> {
-    return new Listener(await program(heading), url);
+  static async start(name: string, url: string): Promise<Listener> {
+    return new Listener(await program("docs/clients.md", name), url);
   }
 
   /** Publishes until somebody gets it: then the program is there. */
@@ -65,9 +61,9 @@ function cutOff(relay: TestRelay): void {
   }
 }
 
-test("the plain client gets messages, and comes back", async () => {
+test("plain_client.py gets messages, and reconnects", async () => {
   await using relay = await startRelay();
-  await using client = await Listener.start("Get messages with a WebSocket", relay.url);
+  await using client = await Listener.start("plain_client.py", relay.url);
   await client.isThere(relay, "news");
   cutOff(relay);
   await client.isThere(relay, "orders");
@@ -77,12 +73,12 @@ test("the plain client gets messages, and comes back", async () => {
 });
 
 describe.each([
-  ["Lose nothing with a WebSocket", "news: lost"],
-  ["Lose nothing with EventSource", "lost: ['news', 'orders']"],
-])("the client of %s", (heading, lost) => {
+  ["resuming_client.py", "news: lost"],
+  ["event_source.py", "lost: ['news', 'orders']"],
+])("%s", (name, lost) => {
   test("loses nothing over a lost connection, and is told what is not kept", async () => {
     await using relay = await startRelay();
-    await using client = await Listener.start(heading, relay.url);
+    await using client = await Listener.start(name, relay.url);
     await client.isThere(relay, "news");
     cutOff(relay);
     const missed = ["one", "two \u2028 \u0085", "three"];
@@ -102,7 +98,7 @@ describe.each([
 
   test("registers again when its registration is gone", async () => {
     await using relay = await startRelay({ BATON_REGISTRATION_TTL_MS: "200" });
-    await using client = await Listener.start(heading, relay.url);
+    await using client = await Listener.start(name, relay.url);
     await client.isThere(relay, "news");
     cutOff(relay);
     await until("its registration to be gone", () => relay.counts.registrations === 0);
@@ -110,10 +106,10 @@ describe.each([
   });
 });
 
-test("the SDK's client loses nothing over a lost connection", async () => {
+test("sdk_client.py loses nothing over a lost connection", async () => {
   await using relay = await startRelay();
   const url = `${relay.url.replace("http", "ws")}/connection/websocket`;
-  await using client = await Listener.start("Use a Centrifuge SDK", url);
+  await using client = await Listener.start("sdk_client.py", url);
   await client.isThere(relay, "news");
   cutOff(relay);
   await relay.publish("news", "missed");
@@ -121,7 +117,7 @@ test("the SDK's client loses nothing over a lost connection", async () => {
   expect(client.lines).toEqual(["news: missed"]);
 });
 
-test("the backend registers, and publishes once though an answer is lost", async () => {
+test("backend.py registers, and publishes once though an answer is lost", async () => {
   const key = "a-long-enough-api-key";
   await using relay = await startRelay({ BATON_API_KEYS: key });
   let asked = 0;
@@ -136,7 +132,8 @@ test("the backend registers, and publishes once though an answer is lost", async
     },
   });
   const path = await program(
-    "Publish from your backend",
+    "docs/publishing.md",
+    "backend.py",
     `print(register(1, ["news"]))
 print(publish("news", {"n": 1}))
 print(publish("news", "for one", user_id=1)["offset"])
@@ -155,10 +152,11 @@ except httpx.HTTPStatusError as error:
   expect(asked).toBe(4);
 });
 
-test("the tokens open a connection and a private topic", async () => {
+test("the tokens of tokens.py open a connection and a private topic", async () => {
   await using relay = await startRelay({ BATON_TOKEN_SECRET: SECRET });
   const path = await program(
-    "Sign tokens",
+    "docs/access.md",
+    "tokens.py",
     'print(connection_token("42"))\nprint(topic_token("42", "$orders"))\n',
   );
   const lines: string[] = [];

@@ -1,0 +1,44 @@
+// The commands of docs/operations.md start what it says.
+import { expect, test } from "bun:test";
+import { Client } from "../support/clients/client";
+import { example } from "../support/docs/pages";
+import { Shell } from "../support/docs/shell";
+import { RedisServer } from "../support/engines/redis-server";
+import { freePort } from "../support/machine/free-port";
+
+const PAGE = "docs/operations.md";
+
+test("the production start is the relay itself: SIGTERM reaches it, and it exits with 0", async () => {
+  await using shell = new Shell();
+  const { process, url } = await shell.startRelay(example(PAGE, "production.sh"), { PORT: "0" });
+  expect((await fetch(`${url}/health`)).status).toBe(200);
+  process.kill("SIGTERM");
+  expect(await process.exited).toBe(0);
+}, 30_000);
+
+test("the two nodes over Redis are one relay", async () => {
+  await using shell = new Shell();
+  const redis = await RedisServer.shared();
+  const script = example(PAGE, "two-nodes.sh")
+    .replaceAll("redis://127.0.0.1:6379", redis.url)
+    .replaceAll(/PORT=\d+/g, () => `PORT=${freePort()}`);
+  const env = { BATON_REDIS_PREFIX: "docs" };
+  // Each command by itself, so that a signal ends it.
+  const starts = script
+    .trim()
+    .split("\n")
+    .map((line) => shell.startRelay(line.replace(/ &$/, ""), env));
+  const [one, two] = await Promise.all(starts);
+  if (one === undefined || two === undefined) throw new Error("there are two nodes");
+  const post = async (url: string, body: object) => {
+    const headers = { "content-type": "application/json" };
+    const answer = await fetch(url, { method: "POST", headers, body: JSON.stringify(body) });
+    return (await answer.json()) as { url: string };
+  };
+  const registered = await post(`${one.url}/register`, { user_id: 1 });
+  const client = await Client.open(registered.url.replace(/:\d+\//, `:${new URL(two.url).port}/`));
+  await client.settled();
+  await post(`${one.url}/publish`, { topic: "tech", message: "hi" });
+  expect(await client.next()).toBe("hi");
+  client.drop();
+}, 60_000);
