@@ -1,31 +1,31 @@
-// What clients may ask of their connection, and what they are answered: the words between protocols and the relay.
+// The commands of clients, the replies to them and the pushes: what protocols decode for the relay and encode for it.
 import type { HistoryPage } from "./engine";
 import type { Refusal } from "./errors";
 import type { ClientInfo, Position, Publication } from "./publication";
 
-/** Replaces the connection's topics; names are not checked yet and may stand twice. */
+/** Replaces the topics of the connection. The names are not checked yet and may occur twice. */
 export interface TopicsCommand {
   readonly kind: "topics";
   readonly topics: readonly string[];
-  /** Up to where the client has the publications of a topic; it wants those after it. */
+  /** The positions up to which the client has the publications of its topics. */
   readonly since: ReadonlyMap<string, Position>;
 }
 
-/** Where a client of a session wants to go on in a topic. */
+/** Where the client of a session wants to resume in a topic. */
 export interface Resumption {
-  /** Undefined: it wants to be told where the topic is, and no more. */
+  /** Undefined: it only wants to know the topic's top. */
   readonly since: Position | undefined;
-  /** It would rather have no subscription than one with a gap. */
+  /** The client prefers no subscription to one with a gap. */
   readonly orNothing: boolean;
 }
 
-/** Commands of a session: a client that says who it is, and gets a reply to each command under the id it gave. */
+/** The commands of a session: its client says who it is, and gets a reply to each command with the id that it gave. */
 export type SessionCommand =
   | {
       readonly kind: "connect";
       readonly id: number;
       readonly token: string;
-      /** Topics that it had from the relay itself, and where it wants to go on in them. */
+      /** Topics that the relay itself had subscribed it to, and where it wants to resume in them. */
       readonly topics: ReadonlyMap<string, Resumption>;
     }
   | {
@@ -34,7 +34,7 @@ export type SessionCommand =
       readonly topic: string;
       readonly token: string;
       readonly resumption: Resumption;
-      /** It wants to hear of others who join and leave. */
+      /** The client wants to know who joins and leaves. */
       readonly joinLeave: boolean;
     }
   | { readonly kind: "unsubscribe"; readonly id: number; readonly topic: string }
@@ -51,7 +51,7 @@ export type SessionCommand =
       readonly kind: "history";
       readonly id: number;
       readonly topic: string;
-      /** -1: all there is. */
+      /** Negative: as many as there are. */
       readonly limit: number;
       readonly since: Position | undefined;
       readonly reverse: boolean;
@@ -60,16 +60,16 @@ export type SessionCommand =
   | {
       readonly kind: "refreshTopic";
       readonly id: number;
-      /** Empty: the one that the token names. */
+      /** "": the topic that the token names. */
       readonly topic: string;
       readonly token: string;
     }
   | { readonly kind: "call"; readonly id: number }
   | { readonly kind: "send" }
   | { readonly kind: "pong" }
-  /** What the protocol itself refuses. */
+  /** A command that the protocol itself refuses. */
   | { readonly kind: "refused"; readonly id: number; readonly refusal: Refusal }
-  /** What no client may send: it ends the connection. */
+  /** Something that no client may send; it ends the connection. */
   | { readonly kind: "violation" };
 
 /** The session command of one kind. */
@@ -78,23 +78,23 @@ export type CommandOf<Kind extends SessionCommand["kind"]> = Extract<
   { kind: Kind }
 >;
 
-/** What became of one topic of a command. */
+/** What became of one topic of a command: where its subscription starts. */
 export interface SubscribeResult {
   readonly topic: string;
-  /** The newest position; undefined where the topic keeps no history. */
+  /** Undefined where the topic keeps no history. */
   readonly top: Position | undefined;
-  /** Where the client is when it reads the reply: all that comes after this position follows it. */
+  /** The client is sent everything after this position. */
   readonly at: Position | undefined;
-  /** Set when the client gave a position: whether it gets all that it missed, or else nothing of it. */
+  /** When the client gave a position: whether it is sent everything that it missed, or nothing of it. */
   readonly recovered?: boolean;
-  /** What it missed, where the reply carries that: as much as there is room for, the rest follows the reply. */
+  /** What it missed, in protocols whose replies carry it, as far as there is room; the rest follows the reply. */
   readonly missed?: readonly Publication[];
 }
 
-/** Seconds until what a token allows ends; undefined: it does not. */
+/** Seconds until a token expires; undefined means that it never does. */
 type Ttl = number | undefined;
 
-/** A topic of a session, as its reply says it. */
+/** A subscription of a session, as its client is told. */
 export interface Subscribed extends SubscribeResult {
   readonly ttl: Ttl;
   /** JSON text for the subscriber, from its token. */
@@ -110,7 +110,7 @@ export type Reply =
       readonly ttl: Ttl;
       readonly topics: readonly Subscribed[];
       readonly pingMs: number;
-      /** For commands that come by another way than the connection's own. */
+      /** Identifies the session in commands that come as requests of their own. */
       readonly session?: string | undefined;
       readonly node?: string | undefined;
     }
@@ -128,7 +128,7 @@ export type Reply =
   | { readonly kind: "refreshedTopic"; readonly id: number; readonly ttl: Ttl }
   | { readonly kind: "refused"; readonly id: number; readonly refusal: Refusal };
 
-/** What a session is told without having asked. */
+/** What a session is sent without having asked for it. */
 export type Push =
   | { readonly kind: "join" | "leave"; readonly topic: string; readonly info: ClientInfo }
   | { readonly kind: "subscribed"; readonly subscribed: Subscribed }

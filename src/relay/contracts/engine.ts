@@ -1,36 +1,37 @@
-// What the relay asks of an engine. test/contract/engine.test.ts is the same in tests, for every engine.
+// What the relay asks of an engine. test/contract/engine.test.ts says the same in tests, for every engine.
 import type { Refusal } from "./errors";
 import type { Position, Publication, Published } from "./publication";
 
-/** What an engine tells its node. */
+/** What an engine calls on its node. */
 export interface EngineEvents {
   /**
-   * Hands a publication to the connections of this node; answers to how many it was sent. Called once for each
-   * publication to a topic that the node follows, in the order of the offsets, without a hole.
+   * Delivers a publication to the connections of this node, and answers to how many. Called once for each publication
+   * to a topic that the node follows, in the order of the offsets, without a gap.
    */
   deliver(publication: Publication): number;
   /**
-   * What came since the last delivery in a topic cannot be given to the node any more, or the topic's history has
-   * begun anew: those in the topic must come back and ask. Nothing of the topic is delivered in this turn of the loop.
+   * What was published in a topic since the last delivery can no longer be delivered, or the topic's history has started
+   * afresh: connections in the topic must reconnect and resume. Nothing of the topic is delivered in this turn of the
+   * event loop.
    */
   historyReset(topic: string): void;
   /**
-   * A connection of this node holds its registration no more, and that was not heard from another node: the registration was
-   * removed or, with a term, claimed elsewhere.
+   * This node owns a registration no longer, and no message of another node has said so: the registration was removed
+   * or, where there is a term, another node has claimed it with that term.
    */
   registrationRevoked(id: string, term: number | undefined): void;
-  /** What another node told all. */
+  /** A message that another node sent to all nodes. */
   messageReceived(message: string): void;
 }
 
-/** What an engine rejects with when it cannot do its work now. Anything else is a fault of ours. */
+/** What an engine throws or rejects with when it cannot do its work now. Anything else is a fault of ours. */
 export class EngineUnavailable extends Error {}
 
-/** Which part of a topic's history. */
+/** A part of a topic's history. */
 export interface HistoryRange {
-  /** Publications after this offset or, reversed, before it; not set: from the oldest, reversed from the newest. */
+  /** Publications after this offset or, reversed, before it. Undefined: from the oldest or, reversed, from the newest. */
   readonly since?: number | undefined;
-  /** At most this many; 0 asks for the newest position alone. */
+  /** At most this many; 0 asks for the top alone. */
   readonly limit: number;
   /** Newest first. */
   readonly reverse?: boolean;
@@ -39,7 +40,7 @@ export interface HistoryRange {
 export interface HistoryPage {
   /** The position of the newest publication; undefined where the topic keeps no history. */
   readonly top: Position | undefined;
-  /** Without holes: their offsets follow each other. Publications to one user stand among them. */
+  /** Without gaps: each offset follows the one before. Publications to single users are among them. */
   readonly publications: readonly Publication[];
 }
 
@@ -53,11 +54,11 @@ export function isWhole({ top, publications }: HistoryPage, { epoch, offset }: P
 export interface Registration {
   readonly id: string;
   readonly user: string;
-  /** Topics to begin with, in place of the defaults. */
+  /** The topics that its connection starts with, in place of the defaults. */
   readonly topics?: readonly string[] | undefined;
 }
 
-/** Whether a registration that this node has taken or ended was another node's, which must be told. */
+/** Whether a registration that this node has claimed or removed belonged to another node, which must be notified. */
 export interface PreviousOwner {
   readonly wasRemote: boolean;
 }
@@ -70,28 +71,32 @@ export interface Claimed extends Registration, PreviousOwner {
 export type AfterRelease = "wait" | "end";
 
 /**
- * Who may connect, over all nodes: registrations that wait for their clients, and those that a node holds because their
- * clients are connected there. What a dead node held waits again, as long as a new registration does. Whatever answers
+ * Who may connect, over all nodes: registrations that wait for their clients, and those that a node owns because their
+ * clients are connected to it. When a node dies, its registrations wait again, as long as new ones do. Whatever answers
  * with a promise may reject with EngineUnavailable.
  */
 export interface Registrations {
   /** Registrations that wait, as far as this node knows. */
   readonly waiting: number;
-  /** Waits for its client; refuses `too_many_registrations`, `too_many_user_connections`. */
+  /** Adds one that waits for its client. Refuses `too_many_registrations`, `too_many_user_connections`. */
   add(registration: Registration): undefined | Refusal | Promise<undefined | Refusal>;
   /**
-   * This node holds it from now on, and no other; each claim of a registration has a greater `term` than those before. Refuses `unknown_connection` and, unless it was held already,
+   * From now on this node owns the registration, and no other node does. Each claim of a registration has a greater
+   * `term` than those before. Refuses `unknown_connection` and, unless a node owned it already,
    * `too_many_user_connections`.
    */
   claim(id: string): Claimed | Refusal | Promise<Claimed | Refusal>;
-  /** This node holds a connection that was not registered, of a client that said who it is. Refuses `too_many_user_connections`. */
+  /**
+   * This node has a connection without a registration, whose client has said who it is. Refuses
+   * `too_many_user_connections`, `too_many_connections`.
+   */
   own(id: string, user: string): undefined | Refusal | Promise<undefined | Refusal>;
   /**
-   * The connection that this node held with this term (0 for `hold`) has ended. Its registration waits for the client
-   * again, with "wait" unless too many do, or it ends too. Nothing when it was claimed again since.
+   * The connection that this node owned with this term (0 after `own`) has ended. With "wait" its registration waits for
+   * its client again, unless too many do; otherwise it ends. Does nothing when the registration was claimed again since.
    */
   release(id: string, term: number, next: AfterRelease): void;
-  /** Ends it; undefined when there was none. */
+  /** Ends a registration; undefined when there was none with this id. */
   remove(id: string): PreviousOwner | undefined | Promise<PreviousOwner | undefined>;
 }
 
@@ -101,43 +106,43 @@ export interface Engine {
   /** Called once, before anything else. */
   start(events: EngineEvents): void | Promise<void>;
   /**
-   * Accepts a publication: numbers it, keeps it and has it delivered on every node that follows its topic.
-   * Publications of one topic are delivered in the order of their offsets. A throw or a rejection with
-   * EngineUnavailable means: not acknowledged, and to be tried again with the same key. With a `key` that was used in
-   * this topic before, it publishes nothing and gives the first answer, or refuses (`idempotency_conflict`) when that
-   * was another publication. Resolves after it was delivered here.
+   * Accepts a publication: numbers it, keeps it, and has it delivered on every node that follows its topic, in the order
+   * of the offsets. Resolves after it was delivered on this node. When it throws or rejects with EngineUnavailable, the
+   * publication is not acknowledged, and the publisher must repeat it with the same key. With a `key` that was used in
+   * this topic before, it publishes nothing and gives the first answer or, if that was for another publication, refuses
+   * (`idempotency_conflict`).
    */
   publish(
     publication: Publication,
     key?: string,
   ): Published | Refusal | Promise<Published | Refusal>;
   /**
-   * Reads what is kept: of a topic that the node follows, all that was delivered before the call, and nothing that is
-   * still to be delivered here after the answer, or the reader would get it twice.
+   * Reads a part of a topic's history. Of a topic that the node follows, it has everything that was delivered here before
+   * the call, and nothing that is delivered here only after the answer: a reader would get that twice.
    */
   history(topic: string, range: HistoryRange): HistoryPage | Promise<HistoryPage>;
-  /** Removes what the topic's history keeps; its epoch and offset stay. */
+  /** Removes what the topic's history holds; its epoch and offset stay. */
   forget(topic: string): undefined | Promise<undefined>;
-  /** The node has somebody in a topic now, or on the way into it; a later `history` of it counts from then on. */
+  /** This node has connections in a topic from now on, or connections that subscribe to it; see `history`. */
   follow(topic: string): void;
-  /** It has nobody there any more. */
+  /** This node has no connections there any longer. */
   unfollow(topic: string): void;
   /**
-   * To every other node, in the order of the calls; answers how many there are. Lost where a node is out of reach. With
-   * `to`, at least to the node of that name.
+   * Sends a message to every other node, in the order of the calls, and answers how many there are. A node that is out of
+   * reach does not get it. With `to` it is enough that the node of that name gets it.
    */
   sendToNodes(message: string, to?: string): number | Promise<number>;
-  /** To be called about once a second: gives up what is too old. Cost: bounded, however much there is. */
+  /** To be called about once a second: removes what has expired. The cost is bounded, however much there is. */
   sweep(): void;
   /** Whether a publish would be accepted now. */
   healthy(): boolean;
-  /** Resolves when all that was accepted is delivered or kept; publishes after it are rejected. */
+  /** Resolves when everything that was accepted is delivered or kept; later publishes are rejected. */
   close(): void | Promise<void>;
 }
 
-/** An engine that lives in one process and can speak for several nodes. */
+/** An engine in one process that several nodes can share. */
 export interface LocalEngine extends Engine {
   registrationsOf(node: string): Registrations;
-  /** A node has died: what it held waits again. */
+  /** A node has died: the registrations that it owned wait again. */
   releaseAll(node: string): void;
 }

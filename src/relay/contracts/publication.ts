@@ -1,8 +1,8 @@
 // What is published, where it stands in its topic's history, and what an engine answers.
 
-/** A place in a topic's history: after `offset` publications of this life of it; offset 0 is before the first. */
+/** A place in a topic's history: after the publication with this offset; offset 0 is before the first. */
 export interface Position {
-  /** One life of a topic's history; another epoch, and offsets mean something else. */
+  /** Names one life of the history. When it starts afresh it has another epoch, in which offsets mean something else. */
   readonly epoch: string;
   readonly offset: number;
 }
@@ -16,36 +16,36 @@ export interface ClientInfo {
   readonly topicInfo?: string | undefined;
 }
 
-/** The epoch of a client that trusts its offset to be of the topic's present one. */
+/** In a position that a client gives: the topic's current epoch, whichever that is. */
 export const ANY_EPOCH = "";
 
-/** Never that of a topic: for a client that says a position without one, and so counts as behind. */
+/** The epoch of no topic. A client that gives a position without an epoch counts as having lost its position. */
 export const NO_EPOCH = "-";
 
-/** One accepted message on its way to the subscribers of a topic. Its text has passed `relay/text/checks.ts`. */
+/** An accepted message on its way to the subscribers of a topic. Its texts have passed relay/text/checks.ts. */
 export interface Publication {
   readonly topic: string;
-  /** Text as it was given or, when `json`, JSON text with its bytes unchanged. */
+  /** Text or, with `json`, JSON text; its bytes are those that were published. */
   readonly data: string;
   readonly json?: boolean;
-  /** Set: only this user's connections that are subscribed to the topic get it. */
+  /** When it is set, only those subscribers get it that are connections of this user. */
   readonly user?: string | undefined;
-  /** The client that published it, when it was one. */
+  /** Who published it, when it was a client. */
   readonly info?: ClientInfo | undefined;
-  /** JSON text: an object of texts for the receivers. */
+  /** JSON text of an object whose values are texts, for the receivers. */
   readonly tags?: string | undefined;
-  /** Id of a connection that does not get it live. */
+  /** The id of a connection that does not get it live. */
   readonly except?: string | undefined;
-  /** 1, 2, 3… in its topic; set, like `epoch`, by the engine where the topic keeps history. */
+  /** 1, 2, 3… in its topic. The engine sets it, and `epoch`, where the topic keeps history. */
   readonly offset?: number;
   readonly epoch?: string;
 }
 
-/** The answer to a publish. */
+/** The answer to a publisher. */
 export interface Published {
-  /** Connections of this node that it was sent to. */
+  /** How many connections of this node it was sent to. */
   readonly delivered: number;
-  /** Set where there may be other nodes: `delivered` counts this one's connections alone. */
+  /** Present where there may be other nodes, whose connections `delivered` does not count. */
   readonly scope?: "node";
   readonly offset?: number;
   readonly epoch?: string;

@@ -1,31 +1,31 @@
-// Rules for topics: what holds for all names with a prefix. The longest prefix that fits decides.
+// Rules for topics: what holds for all topics with a prefix. Of several prefixes that fit, the longest decides.
 import { Refusal } from "./errors";
 
-/** What clients can be allowed to do with a topic. */
+/** What a client of a session can be allowed to do with a topic. */
 export type Action = "subscribe" | "publish" | "presence" | "history";
 
-/** Who may: a known user, one that is subscribed, and whether "" (the anonymous user) may like them. */
+/** Who may do it: any client, or clients that are subscribed; and whether the anonymous user ("") may do it as they may. */
 type Allowed = readonly ("client" | "subscriber" | "anonymous")[];
 
 export interface TopicRule {
-  /** Publications kept; 0 for no history. */
+  /** How many publications are kept; 0 means no history. */
   readonly historySize: number;
-  /** How long each is kept; 0 for no history. */
+  /** How long each publication is kept; 0 means no history. */
   readonly historyTtlMs: number;
   /** Whether any publication is kept at all. */
   readonly keepsHistory: boolean;
-  /** Whether it is known who is in the topic. */
+  /** Whether clients and the backend can ask who is in the topic. */
   readonly presence: boolean;
-  /** Whether those in it are told who comes and goes. */
+  /** Whether sessions in the topic are told who joins and leaves. */
   readonly joinLeave: boolean;
-  /** What clients may do; what is not named, nobody may. */
+  /** What clients of sessions may do; what is not named here, none of them may. */
   readonly allow: Readonly<Partial<Record<Action, Allowed>>>;
 }
 
-/** What a rule says; the rest follows from it. */
+/** What a rule says; the rest of a TopicRule follows from it. */
 type RuleSettings = Omit<TopicRule, "keepsHistory">;
 
-/** By prefix; what a rule does not say is as for all other topics. */
+/** Rules by prefix. What a rule leaves out is as for topics without a rule. */
 export type RulesByPrefix = Readonly<Record<string, Partial<RuleSettings>>>;
 
 export class TopicRules {
@@ -34,7 +34,7 @@ export class TopicRules {
   /** Longest prefix first. */
   readonly #rules: (readonly [prefix: string, rule: TopicRule])[];
 
-  /** `others` are the topics that no rule is for; with `namedOnly` those of them with a ":" are unknown. */
+  /** `others` holds for topics without a rule; with `namedOnly`, those of them whose name has a ":" are unknown. */
   constructor(
     others: Pick<RuleSettings, "historySize" | "historyTtlMs"> & Partial<RuleSettings>,
     byPrefix: RulesByPrefix = {},
@@ -47,7 +47,7 @@ export class TopicRules {
       .toSorted(([a], [b]) => b.length - a.length);
   }
 
-  /** That of "news:" is for "$news:a" too, unless "$" begins the prefix of another. Cost: the number of rules. */
+  /** The rule for "news:" also holds for "$news:a", unless another rule's prefix fits with the "$". Cost: the rules. */
   of(topic: string): TopicRule {
     const named = this.#named(topic);
     if (named !== undefined) return named;
@@ -55,7 +55,7 @@ export class TopicRules {
     return all?.[0] === "" ? all[1] : this.#others;
   }
 
-  /** Refuses (`unknown_topic`) a topic whose prefix no rule names, where only those shall be. Cost: as `of`. */
+  /** Refuses (`unknown_topic`) a topic with a ":" whose prefix has no rule, where only known prefixes are allowed. Cost: the rules. */
   check(topic: string): Refusal | undefined {
     if (!this.#namedOnly || !topic.includes(":") || this.#named(topic) !== undefined) {
       return undefined;
@@ -63,7 +63,7 @@ export class TopicRules {
     return new Refusal("unknown_topic", "No rule of BATON_TOPICS_FILE names its prefix.");
   }
 
-  /** The rule that names a prefix of it. */
+  /** The rule with a non-empty prefix that fits. */
   #named(topic: string): TopicRule | undefined {
     const fits = (name: string) =>
       this.#rules.find(([prefix]) => prefix !== "" && name.startsWith(prefix))?.[1];
