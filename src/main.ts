@@ -44,7 +44,7 @@ interface Service {
   shutdown(): Promise<void>;
 }
 
-function shutDownOnSignals({ shutdown }: Service, settings: Settings, log: Log): void {
+function shutDownOnSignals(service: Service, settings: Settings, log: Log): void {
   let firstAt: number | undefined;
   const onSignal = (signal: string): void => {
     const now = performance.now();
@@ -56,7 +56,7 @@ function shutDownOnSignals({ shutdown }: Service, settings: Settings, log: Log):
     log.info(
       `${signal}: the relay is shutting down and closes its connections over ${settings.shutdownMs} ms. A second signal ends it at once.`,
     );
-    shutdown().then(
+    service.shutdown().then(
       () => {
         log.info("the relay has shut down");
         process.exit(0);

@@ -1,5 +1,6 @@
 // A node: engine, relay and server in one process, wired together.
 import { getRandomValues } from "node:crypto";
+import type { Server } from "bun";
 import { version } from "../package.json";
 import { tokenVerifier } from "./edge/access/tokens";
 import { serve } from "./edge/server";
@@ -12,75 +13,43 @@ import type { Log } from "./log";
 import { SESSION_PROTOCOLS, SOCKET_FORMATS, STREAM_FORMATS } from "./protocols";
 import { errorOf, infoJson, publicationJson } from "./protocols/centrifuge/json";
 import type { Engine, EngineEvents, LocalEngine } from "./relay/contracts/engine";
+import type { RelayOptions } from "./relay/contracts/options";
+import type { TokenVerifier } from "./relay/contracts/tokens";
 import { TopicRules } from "./relay/contracts/topic-rules";
+import type { Transports } from "./relay/contracts/transport";
 import { Relay } from "./relay/relay";
+import type { Connection } from "./relay/state/connection";
 import type { Settings } from "./settings/definitions";
 
-/** How long the last close frames may take to leave, beyond the shutdown window. */
+/** How long the last close frames may take to leave, after the shutdown window. */
 const FLUSH_MS = 1_000;
 
-/** The engine did not start; its message is the one line that the user sees. */
+/** The engine did not start. The message is the one line that the user sees. */
 export class EngineFailure extends Error {}
 
-/** What a worker has from its supervisor. */
+/** What a worker gets from its supervisor. */
 export interface NodeParts {
   readonly engine?: Engine;
-  /** The name of the machine, where no supervisor counts for its nodes. */
+  /** The name of the machine, for workers that each have an engine of their own. */
   readonly machine?: string;
   /** Whether other processes listen on the same port. */
   readonly shared?: boolean;
 }
 
-/** A running relay, as the process and the tests hold it. */
-export interface RunningNode {
-  /** Where it listens, such as http://127.0.0.1:8000. */
-  readonly url: string;
-  readonly relay: Relay;
-  /** Refuses what is new, ends connections over the shutdown window, then stops listening. */
-  shutdown(): Promise<void>;
-  /** Takes no new connections. For one of several that share a port. */
-  stopListening(): void;
-  /** After that, the end: it serves the requests that still come on open connections until it is reached. */
-  retire(): Promise<void>;
-  /** Stops at once. */
-  stop(): Promise<void>;
-}
-
-/** Starts a relay in this process. Throws EngineFailure, and what Bun throws when the address cannot be had. */
+/** Starts a node in this process. Throws EngineFailure, and what Bun throws when it cannot listen on the address. */
 export async function start(
   settings: Settings,
   log: Log,
   { engine: given, machine, shared = false }: NodeParts = {},
 ): Promise<RunningNode> {
-  const now = () => performance.now();
-  const rules = rulesOf(settings);
   const tokens = await tokenVerifier(settings, log);
-  const isOpen = tokens === undefined && settings.apiKeys.length === 0;
   const node = newId();
   const engine =
     given ?? rowOf(settings).make(engineOptions(settings, log, { node, machine }), settings.engine);
   const sockets = new Sockets(settings, log);
-  const { backpressureBytes } = settings;
-  const streams = new Streams({ backpressureBytes, log });
-  const relay = new Relay({
-    limits: { ...settings, connectionsMax: settings.processConnectionsMax },
-    defaultTopics: [...new Set(settings.defaultTopics)],
-    engine,
-    transports: { socket: sockets, stream: streams },
-    now,
-    newId,
-    random: Math.random,
-    later: setImmediate,
-    after: (ms, work) => {
-      const timer = setTimeout(work, ms);
-      return () => clearTimeout(timer);
-    },
-    access: { tokens, isOpen, anonymous: settings.anonymous },
-    rules,
-    personalTopics: settings.personalTopics,
-    version,
-    node,
-  });
+  const streams = new Streams({ backpressureBytes: settings.backpressureBytes, log });
+  const transports = { socket: sockets, stream: streams };
+  const relay = new Relay(relayOptions(settings, { tokens, node, engine, transports }));
   await startEngine(engine, {
     deliver: (publication) => relay.delivery.deliver(publication),
     historyReset: (topic) => relay.historyReset(topic),
@@ -103,57 +72,111 @@ export async function start(
     await engine.close();
     throw error;
   });
+  return new RunningNode(settings, relay, engine, server);
+}
 
-  const { pingMs, pongMs, registrationTtlMs } = settings;
-  const tickMs = Math.min(1_000, Math.max(10, Math.min(pingMs, pongMs, registrationTtlMs) / 4));
-  const ticking = setInterval(() => relay.sweep(), tickMs);
+/** A node as its process and the tests see it. */
+export class RunningNode {
+  /** Where it listens, such as http://127.0.0.1:8000. */
+  readonly url: string;
+  readonly relay: Relay;
+  readonly #engine: Engine;
+  readonly #server: Server<Connection>;
+  readonly #shutdownMs: number;
+  readonly #sweeping: Timer;
 
-  const stop = async (): Promise<void> => {
-    relay.beginShutdown();
-    clearInterval(ticking);
-    await engine.close();
-    await server.stop(true);
-  };
-  /** Connections, spread over the window, and what is still to be sent. */
-  const closeAll = async (): Promise<void> => {
-    await closeConnections(relay, settings.shutdownMs, Math.random);
-    const patience = performance.now() + FLUSH_MS;
-    while (server.pendingWebSockets + server.pendingRequests > 0) {
-      if (performance.now() > patience) break;
+  constructor(
+    { pingMs, pongMs, registrationTtlMs, shutdownMs }: Settings,
+    relay: Relay,
+    engine: Engine,
+    server: Server<Connection>,
+  ) {
+    const host = server.hostname ?? "";
+    this.url = `http://${host.includes(":") ? `[${host}]` : host}:${server.port}`;
+    this.relay = relay;
+    this.#engine = engine;
+    this.#server = server;
+    this.#shutdownMs = shutdownMs;
+    const shortestMs = Math.min(pingMs, pongMs, registrationTtlMs);
+    const sweepMs = Math.min(1_000, Math.max(10, shortestMs / 4));
+    this.#sweeping = setInterval(() => relay.sweep(), sweepMs);
+  }
+
+  /** Refuses what is new, ends connections over the shutdown window, then stops. */
+  async shutdown(): Promise<void> {
+    this.relay.beginShutdown();
+    await this.retire();
+  }
+
+  /** Takes no new connections. For one of several processes that share a port. */
+  stopListening(): void {
+    this.#server.stop(false);
+  }
+
+  /** Ends connections over the shutdown window, and serves requests that still come on them, then stops. */
+  async retire(): Promise<void> {
+    await closeConnections(this.relay, this.#shutdownMs, Math.random);
+    const deadline = performance.now() + FLUSH_MS;
+    while (this.#server.pendingWebSockets + this.#server.pendingRequests > 0) {
+      if (performance.now() > deadline) break;
       await Bun.sleep(10);
     }
-  };
+    await this.stop();
+  }
+
+  /** Stops at once. */
+  async stop(): Promise<void> {
+    this.relay.beginShutdown();
+    clearInterval(this.#sweeping);
+    await this.#engine.close();
+    await this.#server.stop(true);
+  }
+}
+
+function relayOptions(
+  settings: Settings,
+  parts: {
+    readonly tokens: TokenVerifier | undefined;
+    readonly node: string;
+    readonly engine: Engine;
+    readonly transports: Transports;
+  },
+): RelayOptions {
+  const { tokens, node, engine, transports } = parts;
+  const isOpen = tokens === undefined && settings.apiKeys.length === 0;
   return {
-    url: `http://${server.hostname?.includes(":") ? `[${server.hostname}]` : server.hostname}:${server.port}`,
-    relay,
-    stop,
-    async shutdown() {
-      relay.beginShutdown();
-      await closeAll();
-      await stop();
+    limits: { ...settings, connectionsMax: settings.processConnectionsMax },
+    defaultTopics: [...new Set(settings.defaultTopics)],
+    engine,
+    transports,
+    now: () => performance.now(),
+    newId,
+    random: Math.random,
+    later: setImmediate,
+    after: (ms, work) => {
+      const timer = setTimeout(work, ms);
+      return () => clearTimeout(timer);
     },
-    stopListening() {
-      server.stop(false);
-    },
-    async retire() {
-      await closeAll();
-      await stop();
-    },
+    access: { tokens, isOpen, anonymous: settings.anonymous },
+    rules: rulesOf(settings),
+    personalTopics: settings.personalTopics,
+    version,
+    node,
   };
 }
 
-/** 128 random bits: an id opens its registration. */
+/** 128 random bits, because anyone who knows the id can connect with it. */
 function newId(): string {
   return Buffer.from(getRandomValues(new Uint8Array(16))).toString("hex");
 }
 
-/** 8 random letters: 2^45 of them, so that no life of a history is taken for another. */
+/** 8 random letters, so that no epoch of a topic is taken for another one. */
 function newEpoch(): string {
   const letters = getRandomValues(new Uint8Array(8)).map((byte) => 0x61 + (byte % 26));
   return String.fromCharCode(...letters);
 }
 
-/** The engine that all workers share, to be had by their supervisor; undefined where each worker has its own. */
+/** The engine that all workers share, which their supervisor runs; undefined where each worker has its own. */
 export function sharedEngine(settings: Settings, log: Log): LocalEngine | undefined {
   const row = rowOf(settings);
   if (!row.inProcess) return undefined;

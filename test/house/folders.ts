@@ -40,7 +40,7 @@ const EXCEPTIONS: readonly ((from: string, to: Import) => boolean)[] = [
 
 /** The packages that each folder of src may import; "src" stands for the files at its top. */
 const PACKAGES: Record<string, RegExp> = {
-  src: /^(node:|@sinclair\/typebox|pino)/,
+  src: /^(bun$|node:|pino)/,
   "src/edge": /^(bun|node:crypto|elysia|@elysiajs\/.*|@sinclair\/typebox.*|jose)$/,
   "src/engines": /^bun(:sqlite)?$/,
   "src/protocols": /^@sinclair\/typebox/,

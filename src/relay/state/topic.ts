@@ -4,8 +4,7 @@ import type { Push } from "../contracts/commands";
 import type { Protocol } from "../contracts/protocol";
 import type { Position, Publication } from "../contracts/publication";
 import type { TopicRule } from "../contracts/topic-rules";
-import type { Transport, Transports } from "../contracts/transport";
-import type { Connection } from "./connection";
+import type { Socket, Transport, Transports } from "../contracts/transport";
 import { Tail } from "./tail";
 
 /** The subscribers of a topic that speak one protocol: all of them get the same bytes. */
@@ -14,6 +13,12 @@ interface Audience {
   readonly transport: Transport;
   readonly nativeTopic: string;
   size: number;
+}
+
+/** What fan-out needs to know of a connection. */
+interface Subscriber {
+  readonly protocol: Protocol;
+  readonly socket: Socket | undefined;
 }
 
 export class Topic {
@@ -67,14 +72,14 @@ export class Topic {
   }
 
   /** Subscribes an open connection natively; it must not be subscribed yet. */
-  subscribe({ protocol, socket }: Connection): void {
+  subscribe({ protocol, socket }: Subscriber): void {
     const audience = this.#audience(protocol);
     audience.size++;
     socket?.subscribe(audience.nativeTopic);
   }
 
   /** A connection is subscribed no longer. If it goes on living, its socket leaves native fan-out. */
-  unsubscribe({ protocol, socket }: Connection): void {
+  unsubscribe({ protocol, socket }: Subscriber): void {
     const audience = this.#audience(protocol);
     audience.size--;
     socket?.unsubscribe(audience.nativeTopic);
@@ -84,7 +89,7 @@ export class Topic {
    * Native fan-out of a publication to all subscribers, with one encoding for each protocol. Answers to how many it
    * was sent. `except` is a subscriber that does not get it. Cost: the protocols in use, and what the transports do.
    */
-  fanOut(publication: Publication, except?: Connection): number {
+  fanOut(publication: Publication, except?: Subscriber): number {
     let delivered = 0;
     for (const { size, protocol, transport, nativeTopic } of this.#audiences) {
       if (size === 0) continue;
