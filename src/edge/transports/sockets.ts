@@ -1,29 +1,32 @@
-// The WebSocket side: handshakes in, frames in, native fan-out out. The handlers are Bun's own, without
-// a wrapper for each socket, and synchronous: Bun would start async ones side by side for one socket.
+// The WebSocket transport: handshakes and frames come in, and native fan-out goes out. The handlers are Bun's own, without
+// a wrapper for each socket. They must stay synchronous: Bun would run async ones for the same socket concurrently.
 import type { Server, ServerWebSocket, WebSocketHandler } from "bun";
-import { type Log, sanitized, shortId } from "../../log";
+import { type Log, shortId } from "../../log";
 import { Refusal } from "../../relay/contracts/errors";
+import { type Maybe, then } from "../../relay/contracts/maybe";
 import type { Protocol } from "../../relay/contracts/protocol";
 import type { Socket, Transport } from "../../relay/contracts/transport";
 import type { Relay } from "../../relay/relay";
 import type { Connection } from "../../relay/state/connection";
+import { logClose, logSlowConsumer } from "./close-log";
 
-/** Makes a socket of a request for this id; a refusal, or undefined when it was upgraded. */
+/** Upgrades a request of the client with this registration. Undefined means that the request has become a socket. */
 export type Handshake = (
   request: Request,
   id: string,
   protocol: Protocol,
-) => Refusal | undefined | Promise<Refusal | undefined>;
+) => Maybe<Refusal | undefined>;
 
+/** Upgrades a request of a client that will identify itself by a command. */
 export type SessionHandshake = (request: Request) => Refusal | undefined;
 
-/** What a Centrifuge client may offer; most offer nothing. */
+/** The subprotocols that a Centrifuge client may offer; most offer none. */
 const SUBPROTOCOL = "centrifuge-json";
 const BINARY_SUBPROTOCOL = "centrifuge-protobuf";
 
-const NOT_VALID = "The WebSocket handshake is not valid (RFC 6455, 4.2.1).";
+const INVALID_HANDSHAKE = "The WebSocket handshake is not valid (RFC 6455, section 4.2.1).";
 
-/** Protocols by the value of `format`; "" when it is not given. */
+/** Protocols by the value of `format`, which is "" when it is not given. */
 export type Formats = Readonly<Record<string, Protocol>>;
 
 export interface SocketLimits {
@@ -31,13 +34,14 @@ export interface SocketLimits {
   readonly backpressureBytes: number;
 }
 
-/** The relay's connections are the sockets' own data: no map between the two. */
+/** Each socket carries its connection as its data, so that no map between the two is needed. */
 export class Sockets implements Transport {
   readonly #log: Log;
   readonly #limits: SocketLimits;
   #server: Server<Connection> | undefined;
+  /** Whether a subscriber could not keep up with the fan-out of a moment ago. */
   #congested = false;
-  /** Between their handshake and their opening: those that will not understand what the relay says. */
+  /** Clients that asked for the binary format, from their handshake until they are told that it is not spoken. */
   readonly #binary = new WeakSet<Connection>();
 
   constructor(limits: SocketLimits, log: Log) {
@@ -50,9 +54,9 @@ export class Sockets implements Transport {
   }
 
   fanOut(nativeTopic: string, frame: string, except?: Socket): void {
-    // The number is that of the worst subscriber: at most 0 when one cannot keep up. It names nobody,
-    // so it only helps to tell, in `close`, a slow consumer from a peer that has gone.
-    // A socket's own publish reaches all but itself.
+    // The result is that of the slowest subscriber, at most 0 when that one cannot keep up. It does not say which one that
+    // is, so it only helps the close handler to tell a slow consumer from a peer that has gone.
+    // A socket's own publish reaches every subscriber except itself.
     const sent =
       except === undefined
         ? this.#server?.publish(nativeTopic, frame, false)
@@ -67,22 +71,19 @@ export class Sockets implements Transport {
     const upgrade = (request: Request, connection: Connection): Refusal | undefined => {
       const refusal = checkHandshake(request);
       if (refusal === undefined) {
-        // Bun would agree to the first subprotocol that the client names, whatever it is.
+        // Otherwise Bun would agree to the first subprotocol that the client offers, whatever it is.
         request.headers.delete("sec-websocket-protocol");
         if (this.#server?.upgrade(request, { data: connection }) === true) return undefined;
       }
       relay.admission.abandon(connection);
-      return refusal ?? new Refusal("bad_request", NOT_VALID);
+      return refusal ?? new Refusal("bad_request", INVALID_HANDSHAKE);
     };
-    return (request, id, protocol) => {
-      const admitted = relay.admission.admit(id, protocol);
-      const goOn = (found: Connection | Refusal) =>
-        found instanceof Refusal ? found : upgrade(request, found);
-      return admitted instanceof Promise ? admitted.then(goOn) : goOn(admitted);
-    };
+    return (request, id, protocol) =>
+      then(relay.admission.admit(id, protocol), (admitted) =>
+        admitted instanceof Refusal ? admitted : upgrade(request, admitted),
+      );
   }
 
-  /** The same for clients that will say who they are. */
   sessionHandshake(relay: Relay, protocol: Protocol): SessionHandshake {
     return (request) => {
       const refusal = checkHandshake(request);
@@ -95,7 +96,7 @@ export class Sockets implements Transport {
       request.headers.delete("sec-websocket-protocol");
       const headers = agreed === undefined ? {} : { "sec-websocket-protocol": agreed };
       if (this.#server?.upgrade(request, { data: connection, headers }) === true) return undefined;
-      return new Refusal("bad_request", NOT_VALID);
+      return new Refusal("bad_request", INVALID_HANDSHAKE);
     };
   }
 
@@ -103,16 +104,16 @@ export class Sockets implements Transport {
     return {
       maxPayloadLength: this.#limits.frameBytes,
       backpressureLimit: this.#limits.backpressureBytes,
-      // Otherwise Bun drops what does not fit and keeps the socket: a silent gap.
+      // Otherwise Bun would drop what does not fit and keep the socket, which leaves a silent gap.
       closeOnBackpressureLimit: true,
-      // Off: it is re-armed by each send, so relay/connecting/heartbeat.ts does its work.
+      // Each send would re-arm it, so it is off, and relay/connecting/heartbeat.ts finds dead peers.
       idleTimeout: 0,
       sendPings: false,
       perMessageDeflate: false,
       open: (ws) =>
         this.#guarded(ws, () => {
           relay.open(ws.data, ws);
-          // By a code that its SDK knows: after a refused handshake it would try again for ever.
+          // The client learns it from a close code that its SDK knows. After a refused handshake it would retry for ever.
           if (this.#binary.delete(ws.data)) relay.connections.end(ws.data, "wrong_format");
         }),
       message: (ws, frame) =>
@@ -126,17 +127,20 @@ export class Sockets implements Transport {
         }),
       drain: (ws) => this.#guarded(ws, () => relay.drained(ws.data)),
       close: (ws, code, reason) => {
-        // 1006: without a close frame, so the client may not know and come back.
+        // 1006 is a close without a close frame: the client may not know of it, and will reconnect.
         this.#guarded(ws, () => {
           if (code === 1006) relay.connections.lost(ws.data);
           else relay.connections.closed(ws.data);
         });
-        this.#logClose(ws.data, code, reason);
+        // Bun closes a socket over the backpressure limit with 1006 and no reason, as when the peer just goes.
+        const wasCutOff = code === 1006 && reason === "" && this.#congested;
+        if (wasCutOff) logSlowConsumer(this.#log, ws.data);
+        else logClose(this.#log, ws.data, { code, reason });
       },
     };
   }
 
-  /** A fault of ours in a handler costs that one connection, not the process. */
+  /** A fault in a handler costs that one connection and not the process. */
   #guarded(ws: ServerWebSocket<Connection>, handle: () => void): void {
     try {
       handle();
@@ -145,33 +149,15 @@ export class Sockets implements Transport {
       ws.close(1011, "internal error");
     }
   }
-
-  #logClose(connection: Connection, code: number, reason: string): void {
-    const { id, user, protocol } = connection;
-    const { slow_consumer } = protocol.closes;
-    // Bun closes over the backpressure limit with 1006 and no reason, as when a peer just goes.
-    const cutOff = code === 1006 && reason === "" && this.#congested;
-    if (cutOff || code === slow_consumer.code) {
-      this.#log.warn({ connection: shortId(id), user: sanitized(user) }, "slow consumer closed");
-    } else if (this.#log.isLevelEnabled("debug")) {
-      const fields = {
-        connection: shortId(id),
-        user: sanitized(user),
-        code,
-        reason: sanitized(reason),
-      };
-      this.#log.debug(fields, "connection closed");
-    }
-  }
 }
 
-// Bun checks the key; it takes any version and does not look at Connection (RFC 6455, 4.2.1).
+// Bun checks the key, but accepts any version and ignores the header Connection (RFC 6455, section 4.2.1).
 function checkHandshake(request: Request): Refusal | undefined {
   const { headers } = request;
   if (request.method !== "GET" || !hasToken(headers.get("upgrade"), "websocket")) {
     return new Refusal(
       "upgrade_required",
-      "Connect to this address with a WebSocket client: it answers only to Upgrade: websocket.",
+      "This address is for WebSocket clients only: send the header Upgrade: websocket.",
     );
   }
   if (headers.get("sec-websocket-version") !== "13") {
@@ -180,13 +166,13 @@ function checkHandshake(request: Request): Refusal | undefined {
   if (!hasToken(headers.get("connection"), "upgrade")) {
     return new Refusal(
       "bad_request",
-      "The handshake lacks Connection: Upgrade; a proxy in between may have removed it.",
+      "The handshake has no header Connection: Upgrade; a proxy may have removed it.",
     );
   }
   return undefined;
 }
 
-/** Centrifuge clients may ask for its binary form, which Baton does not speak. */
+/** Whether a Centrifuge client asks for the binary format, which Baton does not speak. */
 function asksForBinary(url: string): boolean {
   const { searchParams } = new URL(url);
   return (
@@ -194,7 +180,7 @@ function asksForBinary(url: string): boolean {
   );
 }
 
-/** Whether a list of tokens has this one, in any case (RFC 9110, 5.6.1). */
+/** Whether a list of tokens contains this one, in upper or lower case (RFC 9110, section 5.6.1). */
 function hasToken(header: string | null, token: string): boolean {
   if (header === null) return false;
   const lower = header.toLowerCase();

@@ -1,55 +1,58 @@
-// One stream: a response that does not end, which the relay calls a socket. Encoded bytes are shared by all streams
-// that have one topic.
-
+// One stream: a response that does not end, which behaves like a socket to the relay. A publication is encoded once for
+// all streams that have only its topic.
 import type { Protocol } from "../../relay/contracts/protocol";
-import type { Socket } from "../../relay/contracts/transport";
+import { fits, type Socket } from "../../relay/contracts/transport";
 
-/** For a stream whose id another one has taken: it must not come back and take it again. */
+/** The retry time of a stream whose id a newer one has taken: its client must not reconnect and take the id back. */
 const NEVER_MS = 2 ** 31 - 1;
 
 /**
- * Between the last push of a session and the end of its stream, so that they arrive in two pieces: from one, the npm
- * package eventsource 2 gives an SDK the end first, which then comes back whatever the push said.
+ * The pause between the last push of a session and the end of its stream, so that they arrive in two pieces. From one
+ * piece, the npm package eventsource 2 gives an SDK the end first, which then reconnects whatever the push said.
  */
-const END_MS = 100;
+const END_DELAY_MS = 100;
 
 const encoder = new TextEncoder();
 
 export interface StreamEvents {
-  /** The peer has taken something. */
-  taken(): void;
-  /** More waits for the peer than may wait. */
+  /** The client has read something. */
+  progressed(): void;
+  /** More would wait for the client than may wait. */
   overflowed(): void;
-  /** The peer has ended it. */
-  gone(): void;
-  /** The relay has ended it. */
+  /** The client has ended the stream. */
+  cancelled(): void;
+  /** The relay has ended the stream. */
   closed(code: number): void;
 }
 
-/** One stream: what the relay calls a socket. */
+/** The streams that are subscribed to each native topic. */
+type Audiences = Map<string, Set<Stream>>;
+
+interface StreamOptions {
+  readonly audiences: Audiences;
+  /** The most bytes that may wait for the client. */
+  readonly limitBytes: number;
+  readonly protocol: Protocol;
+  readonly events: StreamEvents;
+}
+
 export class Stream implements Socket {
   readonly body: ReadableStream<Uint8Array>;
-  readonly #audiences: Map<string, Set<Stream>>;
-  readonly #natives = new Set<string>();
-  readonly #limit: number;
+  readonly #audiences: Audiences;
+  readonly #nativeTopics = new Set<string>();
+  readonly #limitBytes: number;
   readonly #protocol: Protocol;
   readonly #events: StreamEvents;
-  /** The position of each topic, as it stands in an id. */
+  /** The position of each topic, in the form that an event id has. */
   readonly #positions = new Map<string, string>();
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
-  /** The peer wants nothing more. */
-  #cancelled = false;
-  /** What waited for the peer when it was last looked at. */
-  #waited = 0;
+  #isCancelled = false;
+  /** The bytes that waited for the client at the last check or write. */
+  #waitedBytes = 0;
 
-  constructor(
-    audiences: Map<string, Set<Stream>>,
-    limit: number,
-    protocol: Protocol,
-    events: StreamEvents,
-  ) {
+  constructor({ audiences, limitBytes, protocol, events }: StreamOptions) {
     this.#audiences = audiences;
-    this.#limit = limit;
+    this.#limitBytes = limitBytes;
     this.#protocol = protocol;
     this.#events = events;
     this.body = new ReadableStream<Uint8Array>(
@@ -57,17 +60,17 @@ export class Stream implements Socket {
         start: (controller) => {
           this.#controller = controller;
         },
-        // In a turn of its own: it is called within `enqueue` too, and `taken` may lead to more of that.
-        pull: () => queueMicrotask(() => this.#look()),
+        // The check has a turn of its own, because `enqueue` calls this too, and progress may lead to more writes.
+        pull: () => queueMicrotask(() => this.#checkProgress()),
         cancel: () => {
-          this.#cancelled = true;
+          this.#isCancelled = true;
           if (this.#controller === undefined) return;
           this.#controller = undefined;
-          this.#leaveAll();
-          events.gone();
+          this.#unsubscribeAll();
+          events.cancelled();
         },
       },
-      { highWaterMark: limit, size: (chunk) => chunk?.byteLength ?? 0 },
+      { highWaterMark: limitBytes, size: (chunk) => chunk?.byteLength ?? 0 },
     );
   }
 
@@ -75,77 +78,77 @@ export class Stream implements Socket {
     return this.#write(encoder.encode(this.#withPositions(frame)));
   }
 
-  /** The same for a frame that many streams get: `bytes` are its bytes. */
+  /** Sends a frame that many streams get; `bytes` is the same frame encoded. */
   deliver(frame: string, bytes: Uint8Array): void {
-    const alone = this.#positions.size <= 1 && this.#natives.size === 1;
-    const own = alone ? bytes : encoder.encode(this.#withPositions(frame));
-    const waits = this.getBufferedAmount();
-    const fits = waits <= this.#limit / 4 || waits + own.byteLength <= this.#limit;
-    if (!fits) this.#events.overflowed();
-    else this.#write(own);
+    const hasOneTopic = this.#positions.size <= 1 && this.#nativeTopics.size === 1;
+    const own = hasOneTopic ? bytes : encoder.encode(this.#withPositions(frame));
+    const hasRoom = fits(this.getBufferedAmount(), own.byteLength, this.#limitBytes);
+    if (hasRoom) this.#write(own);
+    else this.#events.overflowed();
   }
 
+  /** Tells EventSource when to reconnect. */
   retry(ms: number): void {
     this.#write(encoder.encode(retryBlock(ms)));
   }
 
   getBufferedAmount(): number {
-    return this.#limit - (this.#controller?.desiredSize ?? this.#limit);
+    return this.#limitBytes - (this.#controller?.desiredSize ?? this.#limitBytes);
   }
 
-  subscribe(native: string): void {
-    this.#natives.add(native);
-    const audience = this.#audiences.get(native);
-    if (audience === undefined) this.#audiences.set(native, new Set([this]));
+  subscribe(nativeTopic: string): void {
+    this.#nativeTopics.add(nativeTopic);
+    const audience = this.#audiences.get(nativeTopic);
+    if (audience === undefined) this.#audiences.set(nativeTopic, new Set([this]));
     else audience.add(this);
   }
 
-  unsubscribe(native: string): void {
-    this.#natives.delete(native);
-    const audience = this.#audiences.get(native);
+  unsubscribe(nativeTopic: string): void {
+    this.#nativeTopics.delete(nativeTopic);
+    const audience = this.#audiences.get(nativeTopic);
     audience?.delete(this);
-    if (audience?.size === 0) this.#audiences.delete(native);
+    if (audience?.size === 0) this.#audiences.delete(nativeTopic);
   }
 
-  /** A comment; there is no pong, so a peer that takes anything counts as alive. */
+  /** Sends a comment. A stream has no pong, so a client that reads anything counts as alive. */
   ping(): void {
     this.#write(encoder.encode(":\n\n"));
   }
 
-  /** The wire has no word for a code: EventSource comes back, unless another stream has its id. */
+  /** The wire has no place for a code: EventSource reconnects, unless another stream has taken its id. */
   close(code: number): void {
     const { kind, closes } = this.#protocol;
     const { replaced, slow_consumer, no_pong } = closes;
-    // A session has been told by a push, and its code may be any that the backend has chosen.
+    // A session has already got a push that says why, and its code may be any that the backend has chosen.
     if (code === replaced.code && kind === "topics") this.retry(NEVER_MS);
     const controller = this.#controller;
     this.#controller = undefined;
-    this.#leaveAll();
+    this.#unsubscribeAll();
     this.#events.closed(code);
-    // A peer that does not read would never see the end: what waits for it is thrown away.
-    const stalled = code === slow_consumer.code || code === no_pong.code;
-    if (stalled) controller?.error(new Error("the client does not read"));
+    // A client that does not read would never see the end, so what waits for it is discarded.
+    const isStalled = code === slow_consumer.code || code === no_pong.code;
+    if (isStalled) controller?.error(new Error("the client does not read"));
     else if (kind === "topics") controller?.close();
-    else setTimeout(() => this.#cancelled || controller?.close(), END_MS);
+    else setTimeout(() => this.#isCancelled || controller?.close(), END_DELAY_MS);
   }
 
   #write(bytes: Uint8Array): number {
     if (this.#controller === undefined) return 0;
     this.#controller.enqueue(bytes);
-    this.#waited = this.getBufferedAmount();
+    this.#waitedBytes = this.getBufferedAmount();
     return bytes.byteLength;
   }
 
-  /** Whether the peer has taken something: being asked for more does not say so. */
-  #look(): void {
+  /** Finds out whether the client has read something, which being asked for more does not tell. */
+  #checkProgress(): void {
     if (this.#controller === undefined) return;
-    const waits = this.getBufferedAmount();
-    const taken = waits === 0 || waits < this.#waited;
-    this.#waited = waits;
-    if (taken) this.#events.taken();
+    const waitingBytes = this.getBufferedAmount();
+    const hasProgressed = waitingBytes === 0 || waitingBytes < this.#waitedBytes;
+    this.#waitedBytes = waitingBytes;
+    if (hasProgressed) this.#events.progressed();
   }
 
-  /** A frame whose id has the positions of all topics of this stream. */
+  /** The frame with an id that has the positions of all topics of this stream. */
   #withPositions(frame: string): string {
     if (!frame.startsWith("id: ")) return frame;
     const end = frame.indexOf("\n");
@@ -155,12 +158,12 @@ export class Stream implements Socket {
     return `id: ${[...this.#positions.values()].join("&")}${frame.slice(end)}`;
   }
 
-  #leaveAll(): void {
-    for (const native of [...this.#natives]) this.unsubscribe(native);
+  #unsubscribeAll(): void {
+    for (const nativeTopic of [...this.#nativeTopics]) this.unsubscribe(nativeTopic);
   }
 }
 
-/** Tells EventSource when to come back. */
+/** The block that tells EventSource when to reconnect. */
 export function retryBlock(ms: number): string {
   return `retry: ${Math.round(ms)}\n\n`;
 }

@@ -1,30 +1,31 @@
-// Streams out, of Server-Sent Events or lines: who gets one, and what is published to all of them. Fan-out is a loop
-// here: what a stream is sent has the stream's own positions in it.
+// The stream transport, of Server-Sent Events or of lines: opens streams, and fans publications out to them. Fan-out is
+// a loop here, because what a stream is sent contains that stream's own positions.
 import type { Server } from "bun";
-import { type Log, sanitized, shortId } from "../../log";
+import type { Log } from "../../log";
 import { Refusal } from "../../relay/contracts/errors";
 import type { ResumableProtocol, SessionProtocol } from "../../relay/contracts/protocol";
 import type { Socket, Transport } from "../../relay/contracts/transport";
 import type { FirstTopics, Relay } from "../../relay/relay";
 import type { Connection } from "../../relay/state/connection";
-import { retryBlock, Stream } from "./stream";
+import { logClose } from "./close-log";
+import { retryBlock, Stream, type StreamEvents } from "./stream";
 
-/** Bytes that the positions of a stream's topics may take in its id: it comes back in a header, and proxies take 8 KB of one. */
+/** The positions of a stream's topics make its event id. Clients send it back in a header, of which proxies accept 8 KB. */
 const ID_BYTES_MAX = 8_192;
 
 /**
- * The same with the address. Of a request Bun reads 16 KB of headers, and EventSource gives up for good when it is
- * refused; the rest is for cookies and what browsers send of themselves.
+ * The event id together with the address. Bun reads 16 KB of headers of a request, and an EventSource whose request is
+ * refused never tries again. The rest is for cookies and for the headers that browsers add.
  */
 const REQUEST_BYTES_MAX = 12_288;
 
-/** An epoch, an offset and the marks between. */
+/** The size of an epoch, an offset and the marks between them. */
 const POSITION_BYTES_MAX = 32;
 
-/** When EventSource comes back by itself: not all at once. */
+/** When EventSource reconnects by itself. Each stream adds a random part, so that not all clients come at once. */
 const RETRY_MS = 1_000;
 
-/** How long the peer of a stream that has ended may take nothing of the rest, or ask for nothing more. */
+/** How long the connection of an ended stream stays open while its client neither reads the rest nor sends a request. */
 const ENDED_IDLE_S = 10;
 
 const EVENTS = {
@@ -32,12 +33,12 @@ const EVENTS = {
     "content-type": "text/event-stream; charset=utf-8",
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",
-    // nginx would hold the events back.
+    // Otherwise nginx would buffer the events.
     "x-accel-buffering": "no",
   },
 };
 
-/** Protocols of registered clients by the value of `format`; "" when it is not given. */
+/** Protocols of registered clients by the value of `format`, which is "" when it is not given. */
 export type StreamFormats = Readonly<Record<string, ResumableProtocol>>;
 
 export interface StreamsOptions {
@@ -70,10 +71,10 @@ export class Streams implements Transport {
     if (idBytes > ID_BYTES_MAX || idBytes + request.url.length > REQUEST_BYTES_MAX) {
       return new Refusal(
         "too_many_topics",
-        `The positions of a stream's topics go into one header, at most ${ID_BYTES_MAX} bytes of it, with the address at most ${REQUEST_BYTES_MAX}: take fewer topics for each stream, or a WebSocket.`,
+        `The positions of a stream's topics must fit into a header of ${ID_BYTES_MAX} bytes, and together with the address into ${REQUEST_BYTES_MAX} bytes: use fewer topics for each stream, or a WebSocket.`,
       );
     }
-    // HEAD: nobody would read the body, so the stream would never end.
+    // Nobody reads the body of an answer to HEAD, so the stream would never end.
     if (request.method !== "GET") {
       relay.admission.abandon(connection);
       return new Response(null, EVENTS);
@@ -85,8 +86,8 @@ export class Streams implements Transport {
   }
 
   /**
-   * Answers a client that says who it is by commands, which came with the request; those that follow come by another
-   * way. `first` goes out before anything else.
+   * Answers a client that identifies itself by a command. The first commands came with the request, and the client sends
+   * later ones in requests of their own. `first` goes out before anything else.
    */
   openSession(
     request: Request,
@@ -96,7 +97,7 @@ export class Streams implements Transport {
   ): Response | Refusal {
     const relay = this.#relay as Relay;
     const headers = { ...EVENTS.headers, "content-type": type };
-    // Nobody would read the body, so the session would stay, and the request hang.
+    // Nobody reads the body of an answer to HEAD, so the session would stay and the request would hang.
     if (request.method === "HEAD") return new Response(null, { headers });
     const connection = relay.admission.admitSession(protocol);
     if (connection instanceof Refusal) return connection;
@@ -108,29 +109,31 @@ export class Streams implements Transport {
   }
 
   #begin(request: Request, connection: Connection, relay: Relay): Stream {
-    // Bun ends a response that is quiet for 10 s; relay/connecting/heartbeat.ts keeps it alive.
+    // Bun would end a response that is quiet for 10 s; relay/connecting/heartbeat.ts keeps it alive.
     this.#server?.timeout(request, 0);
     const { protocol } = connection;
     const hasPongs = protocol.kind === "session";
-    return new Stream(this.#audiences, this.#options.backpressureBytes, protocol, {
-      taken: () => {
+    const { backpressureBytes: limitBytes, log } = this.#options;
+    const events: StreamEvents = {
+      progressed: () => {
         if (connection.awaitingPong && !hasPongs) relay.pong(connection);
         relay.drained(connection);
       },
       overflowed: () => relay.connections.end(connection, "slow_consumer"),
-      gone: () => {
+      cancelled: () => {
         relay.connections.lost(connection);
-        this.#logClose(connection);
+        logClose(log, connection);
       },
       closed: (code) => {
-        // From here on nobody looks after this TCP connection but Bun.
+        // From here on only Bun watches over this TCP connection.
         this.#server?.timeout(request, ENDED_IDLE_S);
-        this.#logClose(connection, code);
+        logClose(log, connection, { code });
       },
-    });
+    };
+    return new Stream({ audiences: this.#audiences, limitBytes, protocol, events });
   }
 
-  /** For EventSource while the relay cannot serve: an error would make it give up, a stream that ends does not. */
+  /** Answers EventSource while the relay cannot serve. It never reconnects after an error, but does after a stream that ends. */
   reconnectLater(): Response {
     return new Response(retryBlock(RETRY_MS * (1 + Math.random())), EVENTS);
   }
@@ -139,16 +142,7 @@ export class Streams implements Transport {
     const audience = this.#audiences.get(nativeTopic);
     if (audience === undefined) return;
     const bytes = new TextEncoder().encode(frame);
-    // A copy: a slow consumer is taken out meanwhile.
+    // A copy, since slow consumers are removed from the audience during the loop.
     for (const stream of [...audience]) if (stream !== except) stream.deliver(frame, bytes);
-  }
-
-  /** Without a code when the peer has ended it. */
-  #logClose({ id, user, protocol }: Connection, code?: number): void {
-    const { log } = this.#options;
-    const { closes } = protocol;
-    const fields = { connection: shortId(id), user: sanitized(user) };
-    if (code === closes.slow_consumer.code) log.warn(fields, "slow consumer closed");
-    else if (log.isLevelEnabled("debug")) log.debug({ ...fields, code }, "stream closed");
   }
 }

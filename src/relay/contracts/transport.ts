@@ -14,6 +14,14 @@ export interface Socket {
   close(code: number, reason: string): void;
 }
 
+/**
+ * The slow-consumer rule: whether a frame fits beside the bytes that already wait for a client. Where little waits, any
+ * frame fits, since a client that reconnects for a frame over the limit would otherwise be ended again and again.
+ */
+export function fits(waitingBytes: number, frameBytes: number, limitBytes: number): boolean {
+  return waitingBytes <= limitBytes / 4 || waitingBytes + frameBytes <= limitBytes;
+}
+
 /** Which transport carries a protocol: a WebSocket goes both ways, a stream (a response that does not end) only out. */
 export type TransportName = "socket" | "stream";
 

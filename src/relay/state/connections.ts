@@ -3,6 +3,7 @@
 import type { AfterRelease, Registrations } from "../contracts/engine";
 import { CLOSES, type CloseName, type Refusal, tooManyConnections } from "../contracts/errors";
 import type { RelayOptions } from "../contracts/options";
+import { fits } from "../contracts/transport";
 import { Claims } from "./claims";
 import type { Connection } from "./connection";
 
@@ -107,11 +108,8 @@ export class Connections {
     const { socket } = connection;
     if (socket === undefined) return false;
     // Checked beforehand: Bun cuts a socket off that is over its limit, and what waits there is lost.
-    // Where little waits any frame fits: a client that reconnects for one over the limit would be ended again and again.
-    const waits = socket.getBufferedAmount();
-    const limit = this.#backpressureBytes;
-    const fits = waits <= limit / 4 || waits + frame.length <= limit;
-    if (fits && socket.send(frame) !== 0) return true;
+    const hasRoom = fits(socket.getBufferedAmount(), frame.length, this.#backpressureBytes);
+    if (hasRoom && socket.send(frame) !== 0) return true;
     this.end(connection, "slow_consumer");
     return false;
   }

@@ -896,7 +896,7 @@ describe("a stream that lives", () => {
       expect(own.counts).toEqual({ connections: 0, registrations: 30, topics: 0 });
       expect(await own.publish("all", "m")).toBe(0);
     }
-    const gone = own.log.filter((line) => line.includes('"msg":"stream closed"'));
+    const gone = own.log.filter((line) => line.includes('"msg":"connection closed"'));
     expect(gone).toHaveLength(90);
     for (const url of urls) await remove(url, own);
     expect(own.counts).toEqual({ connections: 0, registrations: 0, topics: 0 });
