@@ -1,4 +1,5 @@
-// What a Centrifuge client sends: JSON objects, one to a line, as commands (shared/centrifuge-protocol.md, 2 to 4).
+// Decodes what a Centrifuge client sends: JSON objects, one to a line, become commands. docs/centrifuge-protocol.md says what
+// each of them means; the comments here name its sections.
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { type TypeCheck, TypeCompiler } from "@sinclair/typebox/compiler";
 import type { Resumption, SessionCommand } from "../../relay/contracts/commands";
@@ -6,7 +7,7 @@ import { notAvailable, Refusal } from "../../relay/contracts/errors";
 import { ANY_EPOCH, type Position } from "../../relay/contracts/publication";
 import { rawMember } from "../../relay/text/json";
 
-/** Commands in one frame: SDKs send a connect and all subscribes together, at most 128 of them. */
+/** The most commands in one frame. SDKs send a connect and up to 128 subscribes together. */
 const COMMANDS_MAX = 1_024;
 
 const Text = Type.Optional(Type.String());
@@ -19,7 +20,7 @@ const SincePosition = Type.Optional(Type.Object({ offset: Offset, epoch: Text })
 
 const Connect = Type.Object({
   token: Text,
-  // Not a Record: its pattern for keys passes over those with U+2028 in them, whatever their values.
+  // Not a Record: TypeBox's pattern for its keys skips keys that contain U+2028, whatever their values are.
   subs: Type.Optional(Type.Object({}, { additionalProperties: Resume })),
 });
 const Subscribe = Type.Object({
@@ -41,14 +42,14 @@ const Token = Type.Object({ token: Text });
 const ChannelToken = Type.Object({ channel: Text, token: Text });
 const Anything = Type.Object({});
 
-const NO_FILTERS = new Refusal("invalid_body", "Subscriptions have no filters here.");
+const NO_FILTERS = new Refusal("invalid_body", "Filters on subscriptions are not supported.");
 
-/** Bit 2 of `flag`: refuse the subscription rather than leave a gap (9). */
+/** Bit 2 of `flag`: refuse the subscription rather than start it with a gap ("Publications and recovery"). */
 const REJECT_UNRECOVERED = 2;
 
 interface Method<Schema extends TSchema> {
   readonly shape: TypeCheck<Schema>;
-  /** The command, or undefined for what no client may send. */
+  /** The command; undefined for a violation of the protocol. */
   readonly make: (id: number, body: Static<Schema>, line: string) => SessionCommand | undefined;
 }
 
@@ -59,7 +60,7 @@ function method<Schema extends TSchema>(
   return { shape: TypeCompiler.Compile(schema), make } as unknown as Method<TSchema>;
 }
 
-/** A method on a topic: an empty name ends the connection (8). */
+/** A method on a topic. A missing or empty name is a violation ("Replies and errors"). */
 function onTopic<Schema extends TSchema>(
   schema: Schema,
   make: (id: number, topic: string, body: Static<Schema>, line: string) => SessionCommand,
@@ -70,7 +71,7 @@ function onTopic<Schema extends TSchema>(
   });
 }
 
-/** In the order in which the first one wins when an object has several (3). */
+/** In the order that decides when an object has several methods ("Replies and errors"). */
 const METHODS: readonly (readonly [string, Method<TSchema>])[] = [
   [
     "connect",
@@ -84,7 +85,7 @@ const METHODS: readonly (readonly [string, Method<TSchema>])[] = [
     "subscribe",
     onTopic(Subscribe, (id, topic, body) => {
       const { token = "", join_leave: joinLeave = false, type = 0, tf } = body;
-      // Maps and polls; a filter that is passed over would give the client what it does not want.
+      // Subscriptions to maps and polls have a type; ignoring a filter would deliver what the client does not want.
       if (type !== 0) return { kind: "refused", id, refusal: notAvailable() };
       if (tf !== undefined) return { kind: "refused", id, refusal: NO_FILTERS };
       return { kind: "subscribe", id, topic, token, resumption: resumption(body), joinLeave };
@@ -120,7 +121,7 @@ const VIOLATION: SessionCommand = { kind: "violation" };
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
-/** All commands of a frame, in order; after a violation none. Never throws. Cost: the frame's length. */
+/** All commands of a frame, in order, up to the first violation. Never throws. Costs the frame's length. */
 export function decodeCommands(frame: string | Uint8Array): readonly SessionCommand[] {
   let text: string;
   try {
@@ -160,7 +161,7 @@ function decodeCommand(line: string): SessionCommand {
   return make(id as number, body, line) ?? VIOLATION;
 }
 
-/** As for the reference, null is no other than what is not there. */
+/** Null is the same as a missing member, as on Centrifugo. */
 function withoutNulls(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value;
   const members = Object.entries(value);

@@ -1,5 +1,5 @@
-// The Centrifuge client protocol, version 2, in JSON (shared/centrifuge-protocol.md; numbers of its sections stand
-// beside what follows them). One wire for sockets, and the same lines over two kinds of streams.
+// The Centrifuge client protocol, version 2, in JSON: one wire for sockets, and the same lines over two kinds of streams.
+// docs/centrifuge-protocol.md says what is spoken; the comments here name its sections.
 
 import type { Push, Reply, Subscribed } from "../../relay/contracts/commands";
 import type { CloseName, ErrorCode, Refusal } from "../../relay/contracts/errors";
@@ -8,7 +8,10 @@ import type { ClientInfo, Publication } from "../../relay/contracts/publication"
 import type { TransportName } from "../../relay/contracts/transport";
 import { decodeCommands } from "./json-commands";
 
-/** Codes of 13: 3000 to 3499 come back, 3500 to 3999 do not. A reason is never empty, or the JavaScript SDK reads none. */
+/**
+ * SDKs reconnect after 3000 to 3499, and not after 3500 to 3999 ("Disconnects"). No reason is empty, because the
+ * JavaScript SDK would ignore the code then.
+ */
 const CLOSES: Readonly<Record<CloseName, { code: number; reason: string }>> = {
   shutdown: { code: 3001, reason: "shutdown" },
   internal: { code: 3004, reason: "internal server error" },
@@ -28,7 +31,7 @@ const CLOSES: Readonly<Record<CloseName, { code: number; reason: string }>> = {
   not_available: { code: 3508, reason: "not available" },
 };
 
-/** Errors of 12, by our own codes. Those of the first hundred, and 109, an SDK tries again. */
+/** The errors of the protocol, by our own codes. An SDK tries again after 109 and after those that are temporary. */
 const ERRORS: Partial<Record<ErrorCode, { code: number; message: string; temporary?: true }>> = {
   unauthorized: { code: 101, message: "unauthorized" },
   unknown_topic: { code: 102, message: "unknown channel" },
@@ -55,14 +58,14 @@ const INTERNAL = { code: 100, message: "internal server error", temporary: true 
 /** On a WebSocket: each reply and push is a frame. */
 export const centrifuge: SessionProtocol = over("centrifuge", "socket", (line) => line);
 
-/** On a response that goes on: each is a line (14). */
+/** Over a response that does not end, each is a line ("Streams and emulation"). */
 export const centrifugeStream: SessionProtocol = over(
   "centrifuge-stream",
   "stream",
   (line) => `${line}\n`,
 );
 
-/** On Server-Sent Events: each is an event (14). */
+/** Over Server-Sent Events, each is an event ("Streams and emulation"). */
 export const centrifugeSse: SessionProtocol = over(
   "centrifuge-sse",
   "stream",
@@ -151,12 +154,12 @@ function pushOf(topic: string, name: string, body: string): string {
   return `{"push":{"channel":${JSON.stringify(topic)},"${name}":${body}}}`;
 }
 
-/** The error for a refusal (12), also of the server API (16). */
+/** The error of the protocol for a refusal; the server API answers with it too. */
 export function errorOf({ code }: Refusal): { code: number; message: string; temporary?: true } {
   return ERRORS[code] ?? INTERNAL;
 }
 
-/** A subscribe result (4, 9): `offset` is where the client goes on; what it missed leads from there. */
+/** A subscribe result ("Subscribing"). The client continues from `offset`: what it missed comes after it. */
 function subscribed({ top, at, recovered, missed, ttl, data }: Subscribed): string {
   const body: Record<string, unknown> = expiry(ttl);
   if (top !== undefined) {
@@ -174,7 +177,7 @@ function subscribed({ top, at, recovered, missed, ttl, data }: Subscribed): stri
   return `{${members.filter((member) => member !== "").join(",")}}`;
 }
 
-/** A publication as it stands in pushes and in history (4). Its data has the bytes that came in, in one line. */
+/** A publication in pushes and in history. Its data has the bytes that came in, on one line. */
 export function publicationJson({ data, json, offset, info, tags }: Publication): string {
   const payload = json === true ? oneLine(data) : JSON.stringify(data);
   const position = offset === undefined ? "" : `,"offset":${offset}`;
@@ -182,19 +185,19 @@ export function publicationJson({ data, json, offset, info, tags }: Publication)
   return `{"data":${payload}${position}${who}${tags === undefined ? "" : `,"tags":${tags}`}}`;
 }
 
-/** A client as others see it (4). */
+/** A client as others see it ("Presence"). */
 export function infoJson({ user, client, connectionInfo, topicInfo }: ClientInfo): string {
   const connection = connectionInfo === undefined ? "" : `,"conn_info":${oneLine(connectionInfo)}`;
   const topic = topicInfo === undefined ? "" : `,"chan_info":${oneLine(topicInfo)}`;
   return `{"user":${JSON.stringify(user)},"client":${JSON.stringify(client)}${connection}${topic}}`;
 }
 
-// Zero values are left out (3).
+// Members that are false, 0 or empty are left out ("Replies and errors").
 function expiry(ttl: number | undefined): Record<string, unknown> {
   return ttl === undefined ? {} : { expires: true, ttl: Math.max(1, Math.ceil(ttl)) };
 }
 
-/** Line feeds of JSON text stand only between its tokens, where a space means the same (2). */
+/** A line feed would begin another message. In JSON it only occurs between tokens, where a space means the same. */
 function oneLine(json: string): string {
   return /[\r\n]/.test(json) ? json.replace(/[\r\n]/g, " ") : json;
 }

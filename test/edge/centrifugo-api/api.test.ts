@@ -1,4 +1,4 @@
-// POST /api/<method>: the backend's API as Centrifugo's libraries know it (shared/centrifuge-protocol.md, 16).
+// POST /api/<method>: the server API as Centrifugo's libraries know it (docs/centrifuge-protocol.md, "Server API").
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { SessionClient } from "../../support/centrifuge/session-client";
 import { idOf, startRelay, type TestRelay } from "../../support/relay/test-relay";

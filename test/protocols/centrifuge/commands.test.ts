@@ -1,6 +1,7 @@
-// What a Centrifuge client says of its topics, and where it wants to go on in them.
+// How the commands of a Centrifuge client are decoded, those in docs/centrifuge-protocol.md among them.
 
 import { expect, test } from "bun:test";
+import { join } from "node:path";
 import { decodeCommands } from "../../../src/protocols/centrifuge/json-commands";
 import { json } from "../../../src/protocols/json";
 import type { TopicsCommand } from "../../../src/relay/contracts/commands";
@@ -29,4 +30,18 @@ test("an offset without an epoch is of any epoch here, and of none for a socket 
   const frame = '{"topics":["a"],"since":{"a":{"offset":5,"epoch":""}}}';
   const lost = new Map([["a", { offset: 5, epoch: NO_EPOCH }]]);
   expect((json.decode(frame) as TopicsCommand).since).toEqual(lost);
+});
+
+test("docs/centrifuge-protocol.md shows valid JSON, and commands that keep to the protocol", async () => {
+  const path = join(import.meta.dir, "../../../docs/centrifuge-protocol.md");
+  const blocks = (await Bun.file(path).text()).matchAll(/```json\n([\s\S]*?)```/g);
+  const lines = [...blocks].flatMap(([, text = ""]) => text.trim().split("\n"));
+  expect(lines.length).toBeGreaterThan(5);
+  for (const line of lines) expect(JSON.parse(line)).toBeObject();
+  const emulated = lines.map((line) => JSON.parse(line).data).filter((data) => data !== undefined);
+  const commands = [...lines, ...emulated].filter((line) =>
+    /^\{"id":\d+,"\w+":\{"(channel|token)"/.test(line),
+  );
+  const kinds = commands.flatMap(decodeCommands).map(({ kind }) => kind);
+  expect(kinds).toEqual(["connect", "subscribe", "history", "subscribe"]);
 });

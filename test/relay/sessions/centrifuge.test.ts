@@ -1,4 +1,4 @@
-// The Centrifuge client protocol as it is on the wire (shared/centrifuge-protocol.md): what SDKs do not show.
+// The Centrifuge client protocol on the wire (docs/centrifuge-protocol.md), as far as the SDKs do not show it.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { inSeconds, SECRET, token } from "../../support/centrifuge/sdk";
 import { SessionClient } from "../../support/centrifuge/session-client";
