@@ -22,7 +22,6 @@ export const STILL_TO_MEND: Record<string, readonly string[]> = {
     "test/edge/access/tokens.test.ts: length",
     "test/edge/centrifugo-api/api.test.ts: length",
     "test/edge/transports/streams.test.ts: length",
-    "test/engines/redis/engine.test.ts: length",
     "test/engines/sqlite/engine.test.ts: length",
     "test/protocols/plain.test.ts: first line",
     "test/relay/recovery/recovery.test.ts: length",

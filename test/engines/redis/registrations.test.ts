@@ -1,4 +1,4 @@
-// Registrations over Redis: who holds what, after nodes were deaf, claims were lost, and servers have forgotten.
+// Registrations over Redis: which node owns what after nodes were cut off, claims were lost, and servers have lost their data.
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Claimed } from "../../../src/relay/contracts/engine";
 import { EngineUnavailable } from "../../../src/relay/contracts/engine";
@@ -17,91 +17,97 @@ async function claim({ engine }: RedisNode, id: string, user?: string): Promise<
   return claimed;
 }
 
-const crowded = { code: "too_many_user_connections" };
+const tooMany = { code: "too_many_user_connections" };
 const unknown = { code: "unknown_connection" };
 
-describe("a node that was out of reach of Redis", () => {
-  /** One that is deaf while `work` is done, and the other. */
-  const whileDeaf = async (
-    work: (one: RedisNode, two: RedisNode) => Promise<void>,
-    before: (one: RedisNode) => Promise<void>,
-    after: (one: RedisNode, two: RedisNode) => Promise<void>,
-  ) => {
+describe("registrations of a node that was cut off from Redis", () => {
+  /** Cuts node one off from Redis, and connects it again. */
+  const cutOff = async ({
+    before,
+    meanwhile,
+    after,
+  }: {
+    before: (one: RedisNode) => Promise<void>;
+    meanwhile: (one: RedisNode, two: RedisNode) => Promise<void>;
+    after: (one: RedisNode, two: RedisNode) => Promise<void>;
+  }) => {
     await using server = await RedisServer.start();
     await using proxy = await TcpProxy.start(server.url);
     await using nodes = await RedisNode.pair(proxy.through(server.url), server.url);
     const { one, two } = nodes;
     await before(one);
-    // Nothing answers there.
     await using nowhere = await RedisServer.absent();
     proxy.port = nowhere.port;
     proxy.cutAll();
     await one.untilUnhealthy();
-    await work(one, two);
+    await meanwhile(one, two);
     proxy.port = server.port;
     await one.untilHealthy();
     await after(one, two);
   };
 
-  test("ends connections whose registrations were deleted meanwhile, and keeps the others", () =>
-    whileDeaf(
-      async (_, two) => {
+  test("a node that was cut off ends connections whose registrations were removed meanwhile, and keeps the others", () =>
+    cutOff({
+      before: async (one) => {
+        for (const id of ["gone", "kept"]) await claim(one, id, "u");
+      },
+      meanwhile: async (_, two) => {
         expect(await two.engine.registrations.remove("gone")).toEqual({ wasRemote: true });
         expect(await two.engine.registrations.remove("gone")).toBeUndefined();
         expect(await two.engine.registrations.claim("gone")).toMatchObject(unknown);
       },
-      async (one) => {
-        for (const id of ["gone", "kept"]) await claim(one, id, "u");
-      },
-      async (one, two) => {
-        await until("it to be told", () => one.revoked.length > 0);
+      after: async (one, two) => {
+        await until("the revocation", () => one.revoked.length > 0);
         expect(one.revoked).toEqual([["gone", undefined]]);
         expect(await claim(two, "kept")).toMatchObject({ wasRemote: true, user: "u" });
       },
-    ));
+    }));
 
-  test("ends connections whose registrations were claimed elsewhere, as replaced by that term", () => {
+  test("a node that was cut off ends connections whose registrations were claimed elsewhere, with the term of the claim", () => {
     let term = 0;
-    return whileDeaf(
-      async (_, two) => {
-        ({ term } = await claim(two, "r"));
-      },
-      async (one) => {
+    return cutOff({
+      before: async (one) => {
         await claim(one, "r", "u");
       },
-      async (one) => {
-        await until("it to be told", () => one.revoked.length > 0);
+      meanwhile: async (_, two) => {
+        ({ term } = await claim(two, "r"));
+      },
+      after: async (one) => {
+        await until("the revocation", () => one.revoked.length > 0);
         expect(one.revoked).toEqual([["r", term]]);
       },
-    );
+    });
   });
 
-  test("tells what has ended meanwhile: it waits again, or is gone", () =>
-    whileDeaf(
-      async ({ engine }) => {
-        for (const [id, held] of terms)
-          engine.registrations.release(id, held, id === "waits" ? "wait" : "end");
-      },
-      async (one) => {
+  test("a node that was cut off releases what has ended meanwhile: the registration waits again, or is gone", () => {
+    const terms = new Map<string, number>();
+    return cutOff({
+      before: async (one) => {
         for (const id of ["waits", "gone"]) terms.set(id, (await claim(one, id, "u")).term);
       },
-      async (_, two) => {
-        await until(
-          "it to wait",
-          async () => "term" in (await two.engine.registrations.claim("waits")),
-        );
-        expect(await two.engine.registrations.claim("gone")).toMatchObject(unknown);
+      meanwhile: async ({ engine }) => {
+        for (const [id, term] of terms) {
+          engine.registrations.release(id, term, id === "waits" ? "wait" : "end");
+        }
       },
-    ));
-  const terms = new Map<string, number>();
+      after: async (_, two) => {
+        const { registrations } = two.engine;
+        await until(
+          "the registration to wait",
+          async () => "term" in (await registrations.claim("waits")),
+        );
+        expect(await registrations.claim("gone")).toMatchObject(unknown);
+      },
+    });
+  });
 });
 
-describe("a server that has lost its data", () => {
-  test("is told again what is held, with its terms and counts; what waited is gone", async () => {
+describe("registrations after Redis has lost its data", () => {
+  test("owned registrations are stored again with their terms and counts; those that waited are gone", async () => {
     await using server = await RedisServer.start();
     await using nodes = await RedisNode.pair(server.url, server.url, { userConnectionsMax: 2 });
     const { one, two } = nodes;
-    const held = await claim(one, "r", "u");
+    const before = await claim(one, "r", "u");
     await one.engine.registrations.own("s", "u");
     await two.engine.registrations.add({ id: "waiting", user: "v" });
     await server.command("FLUSHALL");
@@ -113,12 +119,12 @@ describe("a server that has lost its data", () => {
     });
     const again = await claim(two, "r");
     expect(again).toMatchObject({ user: "u", topics: ["a"], wasRemote: true });
-    expect(again.term).toBeGreaterThan(held.term);
+    expect(again.term).toBeGreaterThan(before.term);
   });
 });
 
-describe("a claim", () => {
-  test("whose answer was lost is given back: the registration waits, and nobody counts", async () => {
+describe("a claim over Redis", () => {
+  test("a claim whose answer was lost is released: the registration waits, and no connection counts", async () => {
     await using server = await RedisServer.start({ durable: true });
     await using proxy = await TcpProxy.start(server.url);
     const prefix = crypto.randomUUID();
@@ -126,66 +132,66 @@ describe("a claim", () => {
     await using nodes = await RedisNode.pair(proxy.through(server.url), server.url, options);
     const { one, two } = nodes;
     await one.engine.registrations.add({ id: "r", user: "u" });
-    // It gets there, and the answer does not come back.
+    // The claims reach the server, and the answers do not come back.
     proxy.latencyMs = 100;
     const { registrations } = one.engine;
     const claims = [registrations.claim("r"), registrations.own("s", "v")].map((call) =>
       Promise.resolve(call).catch((error: unknown) => error),
     );
-    const holder = (id: string) => server.command("HGET", `${prefix}:registration:${id}`, "node");
-    await until("the server to have taken them", async () =>
-      (await Promise.all(["r", "s"].map(holder))).every(Boolean),
+    const owner = (id: string) => server.command("HGET", `${prefix}:registration:${id}`, "node");
+    await until("the server to have made the claims", async () =>
+      (await Promise.all(["r", "s"].map(owner))).every(Boolean),
     );
     proxy.cutAll();
     for (const error of await Promise.all(claims)) expect(error).toBeInstanceOf(EngineUnavailable);
     proxy.latencyMs = 0;
     await one.untilHealthy();
-    await until("them to be given back", async () => (await holder("r")) === "");
-    expect(await holder("s")).toBeNull();
+    await until("the claims to be released", async () => (await owner("r")) === "");
+    expect(await owner("s")).toBeNull();
     expect(await two.engine.registrations.own("y", "v")).toBeUndefined();
     expect(await claim(two, "r")).toMatchObject({ user: "u", wasRemote: false });
   });
 
-  test("counts once for its user, however often and wherever it is made", async () => {
+  test("a registration counts once for its user, however often and wherever it is claimed", async () => {
     const { url } = await RedisServer.shared();
     await using nodes = await RedisNode.pair(url, url, { userConnectionsMax: 2 });
     const { one, two } = nodes;
     await claim(one, "r", "u");
-    // Sweeps say what is held meanwhile.
+    // Sweeps renew what is owned meanwhile.
     for (let i = 0; i < 200; i++) await claim(i % 3 === 0 ? two : one, "r");
     await Promise.all(Array.from({ length: 30 }, (_, i) => claim(i % 2 === 0 ? one : two, "r")));
     expect(await one.engine.registrations.own("s", "u")).toBeUndefined();
-    expect(await two.engine.registrations.own("t", "u")).toMatchObject(crowded);
+    expect(await two.engine.registrations.own("t", "u")).toMatchObject(tooMany);
     one.engine.registrations.release("s", 0, "end");
-    await until("the place to be free", async () => {
+    await until("the user to have room", async () => {
       return (await two.engine.registrations.own("t", "u")) === undefined;
     });
   });
 
-  test("of what a dead node held succeeds, and what it had counts no more", async () => {
+  test("registrations of a dead node can be claimed, and its connections no longer count", async () => {
     const server = await RedisServer.shared();
     const prefix = crypto.randomUUID();
     const options = { prefix, userConnectionsMax: 3 };
     await using one = await RedisNode.start(server.url, options);
     const { registrations } = one.engine;
-    // What it leaves when it dies: its connections, and for ten seconds its sign of life.
+    // What a node leaves when it dies: its connections, and for ten seconds its heartbeat.
     await registrations.add({ id: "r", user: "u" });
     const fields = ["user", "u", "topics", "", "node", "dead", "term", "7", "kind", "r"];
     await server.command("HSET", `${prefix}:registration:r`, ...fields);
     for (const id of ["r", "s", "t"]) await server.command("HSET", `${prefix}:user:u`, id, "dead");
     await server.command("SET", `${prefix}:node:dead`, "1");
-    expect(await registrations.own("x", "u")).toMatchObject(crowded);
-    expect(await registrations.add({ id: "x", user: "u" })).toMatchObject(crowded);
+    expect(await registrations.own("x", "u")).toMatchObject(tooMany);
+    expect(await registrations.add({ id: "x", user: "u" })).toMatchObject(tooMany);
     await server.command("DEL", `${prefix}:node:dead`);
     expect(await claim(one, "r")).toMatchObject({ user: "u", wasRemote: true });
     expect(await registrations.own("x", "u")).toBeUndefined();
     expect(await registrations.own("y", "u")).toBeUndefined();
-    expect(await registrations.own("z", "u")).toMatchObject(crowded);
+    expect(await registrations.own("z", "u")).toMatchObject(tooMany);
   });
 });
 
-describe("what nodes tell each other", () => {
-  test("goes to every other node, in order, or to one", async () => {
+describe("messages between nodes", () => {
+  test("a message goes to every other node, in order, or to one", async () => {
     const { url } = await RedisServer.shared();
     await using nodes = await RedisNode.pair(url);
     const { one, two } = nodes;
@@ -196,7 +202,7 @@ describe("what nodes tell each other", () => {
     expect(one.messages).toEqual([]);
   });
 
-  test("is refused at once while Redis is out of reach", async () => {
+  test("a message is refused at once while Redis is out of reach", async () => {
     await using server = await RedisServer.absent();
     await using node = await RedisNode.start(server.url);
     expect(node.engine.sendToNodes("x")).rejects.toBeInstanceOf(EngineUnavailable);

@@ -1,4 +1,4 @@
-// A whole relay while its Redis is away: what clients and publishers see of it.
+// A whole relay while its Redis is away: what clients and publishers notice.
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { SessionClient } from "../../support/centrifuge/session-client";
 import { RedisServer } from "../../support/engines/redis-server";
@@ -12,7 +12,7 @@ const untilHealth = (relay: TestRelay, status: number) =>
     return (await relay.request("GET", "/health")).status === status;
   });
 
-/** Publishes until it is taken, with one key. */
+/** Publishes again and again, with one key, until it is acknowledged. */
 async function persist(relay: TestRelay, message: string) {
   const body = { topic: "t", message, idempotency_key: message };
   for (;;) {
@@ -23,7 +23,7 @@ async function persist(relay: TestRelay, message: string) {
   }
 }
 
-/** A client of each kind in the topic t. */
+/** A client of each kind, subscribed to the topic t. */
 async function clients(relay: TestRelay) {
   const plain = await relay.connect(1, ["t"]);
   const address = `${await relay.register(2)}?format=json`;
@@ -34,8 +34,8 @@ async function clients(relay: TestRelay) {
   return { plain, json, address, position, session };
 }
 
-describe("while Redis is away", () => {
-  test("open connections stay; health, publishes and what is new get 503 at once; then all goes on", async () => {
+describe("a relay whose Redis is away", () => {
+  test("while Redis is away connections stay open and requests get 503 at once; then everything resumes", async () => {
     await using server = await RedisServer.start({ durable: true });
     await using relay = await startRelay({ BATON_ENGINE: server.url });
     const { plain, json, session } = await clients(relay);
@@ -78,7 +78,7 @@ describe("while Redis is away", () => {
     expect(relay.counts.connections).toBe(3);
   });
 
-  test("whose data is gone when it is back: those with positions come back and are told, the others go on", async () => {
+  test("when Redis returns without its data, connections with positions are closed to learn of it, and others stay open", async () => {
     await using server = await RedisServer.start();
     await using relay = await startRelay({ BATON_ENGINE: server.url });
     const { plain, json, address, position, session } = await clients(relay);
@@ -90,7 +90,7 @@ describe("while Redis is away", () => {
     expect(await plain.take(2)).toEqual(["1", "2"]);
     expect(await json.closed).toMatchObject({ code: 4010 });
     expect(await session.closed).toMatchObject({ code: 3010 });
-    // The address is good: what is held was told to Redis again.
+    // The address is still valid: the node has stored the registrations that it owns in Redis again.
     const again = await relay.open(address);
     again.send({ topics: ["t"], since: { t: { ...position, offset: 1 } } });
     const { t } = JSON.parse(await again.next()).topics;
@@ -100,7 +100,7 @@ describe("while Redis is away", () => {
     expect(JSON.parse(await again.next())).toMatchObject({ data: "3", offset: 2 });
   });
 
-  test("the log has a line for its loss and one for its return, and none for each attempt", async () => {
+  test("the log has a line when Redis is lost and one when it returns, and none for each attempt", async () => {
     await using server = await RedisServer.start();
     await using relay = await startRelay({ BATON_ENGINE: server.url, BATON_LOG_LEVEL: "warn" });
     await server.kill();

@@ -1,4 +1,4 @@
-// A Redis that Baton cannot use ends the start with one line and exit code 1: row G11 of the fault catalogue. One that is only
+// A Redis that Baton cannot use ends the start with one line and exit code 1: row G11 of the fault catalogue. A Redis that is only
 // away does not: row G1.
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { Client } from "../../support/clients/client";
@@ -8,7 +8,7 @@ import { RedisServer } from "../../support/engines/redis-server";
 import { RelayProcess } from "../../support/relay/relay-process";
 import { until } from "../../support/wait";
 
-// Several processes are started one after the other, on a machine that may have more to do.
+// Several processes start one after the other, on a machine that may be busy.
 setDefaultTimeout(20_000);
 
 /** A server that answers HELLO, and INFO with this. */
@@ -30,7 +30,7 @@ function impostor(info: string | undefined): { url: string } & Disposable {
   return { url: `redis://127.0.0.1:${server.port}`, [Symbol.dispose]: () => server.stop(true) };
 }
 
-/** The one line of a start that failed. */
+/** The one line that a failed start writes. */
 async function failure(env: Record<string, string>): Promise<string> {
   await using relay = new RelayProcess(env);
   expect(await relay.exited).toBe(1);
@@ -40,9 +40,9 @@ async function failure(env: Record<string, string>): Promise<string> {
   return relay.errors;
 }
 
-describe("G11: a start ends with one line and exit code 1", () => {
+describe("a start with a Redis that Baton cannot use", () => {
   test.each(["1", "2"])(
-    "with a wrong password, which the line does not have (%s workers)",
+    "G11: a wrong password ends the start with one line that does not show it (%s workers)",
     async (BATON_WORKERS) => {
       await using server = await RedisServer.start({ password: "geheim" });
       const url = `redis://:falsch@127.0.0.1:${server.port}`;
@@ -52,13 +52,13 @@ describe("G11: a start ends with one line and exit code 1", () => {
     },
   );
 
-  test("without a password where one is needed", async () => {
+  test("G11: a missing password ends the start with one line", async () => {
     await using server = await RedisServer.start({ password: "geheim" });
     const url = `redis://127.0.0.1:${server.port}`;
     expect(await failure({ BATON_ENGINE: url })).toContain("NOAUTH");
   });
 
-  test("without the rights that it needs", async () => {
+  test("G11: missing rights end the start with one line", async () => {
     await using server = await RedisServer.start();
     await server.command(
       "ACL",
@@ -74,24 +74,24 @@ describe("G11: a start ends with one line and exit code 1", () => {
     );
     const at = `127.0.0.1:${server.port}`;
     expect(await failure({ BATON_ENGINE: `redis://weak:pw@${at}` })).toContain("NOPERM");
-    // Nor with all but the channels.
+    // It also fails with all rights but those for channels.
     await server.command("ACL", "SETUSER", "deaf", "on", ">pw", "~*", "resetchannels", "+@all");
     expect(await failure({ BATON_ENGINE: `redis://deaf:pw@${at}` })).toContain("NOPERM");
   });
 
-  test("with a node of a Redis Cluster", async () => {
+  test("G11: a node of a Redis Cluster ends the start with one line", async () => {
     await using server = await RedisServer.start({ args: ["--cluster-enabled", "yes"] });
     expect(await failure({ BATON_ENGINE: server.url })).toContain("Redis Cluster");
   });
 
-  test("with a database that the server does not have, and one bad server among several", async () => {
+  test("G11: an unknown database ends the start with one line, also as one of several servers", async () => {
     await using server = await RedisServer.start();
     const bad = `${server.url}/99`;
     expect(await failure({ BATON_ENGINE: bad })).toContain("DB index is out of range");
     expect(await failure({ BATON_ENGINE: `${server.url},${bad}` })).toContain("/99: ERR DB index");
   });
 
-  test("with a version that is too old", async () => {
+  test("G11: a Redis that is too old ends the start with one line", async () => {
     using old = impostor("redis_version:6.0.16\r\nredis_mode:standalone\r\nrun_id:x\r\n");
     expect(await failure({ BATON_ENGINE: old.url })).toContain("version 6.0.16; Baton needs 6.2");
     using older = impostor(undefined);
@@ -117,7 +117,7 @@ test("the rights that docs/operations.md gives a user of Redis are enough", asyn
   expect(await registrations.claim("r")).toMatchObject({ user: "u" });
   expect(await two.engine.registrations.remove("r")).toEqual({ wasRemote: true });
   expect(await one.engine.sendToNodes("x")).toBe(1);
-  await until("it to be found out", () => one.revoked.length > 0);
+  await until("the revocation", () => one.revoked.length > 0);
 });
 
 test("G1: a relay starts without its Redis, answers 503, and serves when it is there", async () => {

@@ -1,8 +1,7 @@
-// Topics in Redis: from when on they are heard, what they leave there, how they are numbered.
+// Topics in Redis: since when they are delivered, which keys they leave there, and how they are numbered.
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { EPOCH_TAKEN_BITS } from "../../../src/engines/redis/server/keys";
-import { SERVER_SCRIPTS } from "../../../src/engines/redis/server/server-scripts";
 import { TOPIC_SCRIPTS } from "../../../src/engines/redis/server/topic-scripts";
 import { TopicRules } from "../../../src/relay/contracts/topic-rules";
 import { RedisNode } from "../../support/engines/redis-node";
@@ -11,10 +10,10 @@ import { until } from "../../support/wait";
 
 setDefaultTimeout(20_000);
 
-/** Those that say what the server is, of a few bytes each. */
+/** Keys about the server as a whole, of a few bytes each. */
 const LASTING = ["count", "life", "run", "terms"];
 
-/** Keys under a prefix, without it, and in how many ms each ends. */
+/** Keys under a prefix, without it, and in how many ms each expires. */
 async function keysOf(server: RedisServer, prefix: string): Promise<Map<string, number>> {
   const found = new Map<string, number>();
   let cursor = "0";
@@ -32,15 +31,15 @@ async function keysOf(server: RedisServer, prefix: string): Promise<Map<string, 
   return found;
 }
 
-describe("a topic", () => {
-  test("is heard from the moment when it is followed, though the server learns of that later", async () => {
+describe("a topic in Redis", () => {
+  test("a topic is delivered from the moment when it is followed, though the server learns of it later", async () => {
     const { url } = await RedisServer.shared();
     await using nodes = await RedisNode.pair(url);
     const { one, two } = nodes;
     for (let i = 0; i < 50; i++) {
       const topic = `t${i}`;
       await two.publish("before", topic);
-      // The time of day that both go by has whole milliseconds, and is known to a fraction of one.
+      // Both nodes know the server's time of day to a fraction of a millisecond, and it has whole ones.
       await Bun.sleep(4);
       one.engine.follow(topic);
       const first = two.publish("first", topic);
@@ -55,7 +54,7 @@ describe("a topic", () => {
     expect(one.delivered).toHaveLength(all.length);
   });
 
-  test("is not heard from before that, though the server's clock was set back", async () => {
+  test("a topic is not delivered from before it was followed, though the server's clock was set back", async () => {
     const server = await RedisServer.shared();
     const prefix = crypto.randomUUID();
     await using node = await RedisNode.start(server.url, { prefix });
@@ -64,7 +63,8 @@ describe("a topic", () => {
       const args = [String(ms * 1_000), `${prefix}:live:t`, "", `["${text}",0]`, "100", "60000"];
       return server.command("EVAL", TOPIC_SCRIPTS.PUBLISH.text, "5", ...names, ...args, "e", "0");
     };
-    for (let i = 0; i < 20; i++) await publishAt(Date.now() + 60_000, "by the clock before");
+    for (let i = 0; i < 20; i++)
+      await publishAt(Date.now() + 60_000, "published before the clock was set back");
     node.engine.follow("t");
     await node.publish("1");
     await node.untilDelivered("1");
@@ -75,7 +75,7 @@ describe("a topic", () => {
     await other.untilDelivered("2");
   });
 
-  test("that is left and followed again at once, over and over, is delivered in order", async () => {
+  test("a topic that is left and followed again at once, over and over, is delivered in order", async () => {
     const { url } = await RedisServer.shared();
     await using nodes = await RedisNode.pair(url);
     const { one, two } = nodes;
@@ -101,7 +101,7 @@ describe("a topic", () => {
     expect(one.texts).not.toContain("lost");
   });
 
-  test("without history is delivered once to each node that follows it", async () => {
+  test("a topic without history is delivered once to each node that follows it", async () => {
     const { url } = await RedisServer.shared();
     const rules = new TopicRules({ historySize: 0, historyTtlMs: 0 });
     await using nodes = await RedisNode.pair(url, url, { rules });
@@ -114,11 +114,11 @@ describe("a topic", () => {
     await two.untilDelivered(...texts);
   });
 
-  test("that nobody is in any more is not subscribed to, however many there were", async () => {
+  test("topics that are left are unsubscribed, however many are followed and left at once", async () => {
     await using server = await RedisServer.start();
     await using node = await RedisNode.start(server.url);
     const topics = Array.from({ length: 20_000 }, (_, i) => `flood${i}`);
-    // Left in the turn in which it is followed, or the next: as a client does that floods names.
+    // Left in the turn in which it is followed, or in the next one, as by a client that floods the relay with names.
     for (const [i, topic] of topics.entries()) {
       node.engine.follow(topic);
       if (i % 2 === 0) node.engine.unfollow(topic);
@@ -127,7 +127,7 @@ describe("a topic", () => {
     for (const [i, topic] of topics.entries()) if (i % 2 === 1) node.engine.unfollow(topic);
     const channels = async () =>
       (await server.command("PUBSUB", "CHANNELS", "*:live:*")) as string[];
-    await until("all to be left", async () => (await channels()).length === 0);
+    await until("all topics to be unsubscribed", async () => (await channels()).length === 0);
     await node.follow("t");
     await node.publish("1");
     await node.untilDelivered("1");
@@ -135,8 +135,8 @@ describe("a topic", () => {
   });
 });
 
-describe("what is left in Redis", () => {
-  test("ends by itself, but for four keys of a few bytes", async () => {
+describe("keys in Redis", () => {
+  test("every key in Redis expires, but for four of a few bytes", async () => {
     const server = await RedisServer.shared();
     const prefix = crypto.randomUUID();
     await using nodes = await RedisNode.pair(server.url, server.url, { prefix, machine: "m" });
@@ -174,11 +174,11 @@ describe("what is left in Redis", () => {
     const lasting = [...keys].filter(([, ms]) => ms < 0).map(([key]) => key);
     for (const key of lasting) expect(LASTING).toContain(key);
     expect(keys.has("topic:asked for")).toBe(false);
-    // Whatever ends last is remembered for a day and a history longer.
+    // The last one to expire is kept for a day longer than a history.
     expect(Math.max(...keys.values())).toBeLessThanOrEqual(86_400_000 + 300_000);
   });
 
-  test("of a node that was closed, and of its topics and clients, is nothing that counts", async () => {
+  test("after a node has closed, its connections no longer count", async () => {
     const server = await RedisServer.shared();
     const prefix = crypto.randomUUID();
     const options = { prefix, userConnectionsMax: 1, connectionsMax: 1, machine: "m" };
@@ -195,7 +195,7 @@ describe("what is left in Redis", () => {
     expect(await one.engine.registrations.own("t", "u")).toBeUndefined();
   });
 
-  test("E5: by those who ask for names and publish nothing, is nothing", async () => {
+  test("E5: asking for topics to which nothing was published leaves no keys in Redis", async () => {
     const server = await RedisServer.shared();
     const prefix = crypto.randomUUID();
     await using node = await RedisNode.start(server.url, { prefix });
@@ -208,13 +208,13 @@ describe("what is left in Redis", () => {
     });
     await Promise.all(asked);
     const after = [...(await keysOf(server, prefix)).keys()];
-    // A few of them share the mark of another.
+    // A few of them share the bit of another topic.
     expect(after.filter((key) => !before.includes(key)).length).toBeLessThan(20);
   });
 });
 
-describe("numbers", () => {
-  test("are kept by size, within what Redis gives up at a time", async () => {
+describe("offsets and epochs in Redis", () => {
+  test("a history keeps its size, give or take what Redis trims at a time", async () => {
     const server = await RedisServer.shared();
     const prefix = crypto.randomUUID();
     const rules = new TopicRules({ historySize: 10, historyTtlMs: 60_000 });
@@ -227,15 +227,15 @@ describe("numbers", () => {
     expect(Number(await server.command("XLEN", `${prefix}:log:t`))).toBeLessThan(220);
   });
 
-  test("of topics with the same mark are lives of their own", async () => {
+  test("topics whose epoch-taken bit is the same get epochs of their own", async () => {
     const { url } = await RedisServer.shared();
     const seen = new Map<number, string>();
     let pair: [string, string] | undefined;
     for (let i = 0; pair === undefined; i++) {
-      const mark = Bun.hash.xxHash32(`n${i}`) % EPOCH_TAKEN_BITS;
-      const other = seen.get(mark);
+      const bit = Bun.hash.xxHash32(`n${i}`) % EPOCH_TAKEN_BITS;
+      const other = seen.get(bit);
       if (other !== undefined) pair = [other, `n${i}`];
-      seen.set(mark, `n${i}`);
+      seen.set(bit, `n${i}`);
     }
     await using node = await RedisNode.start(url);
     const [first, second] = pair;
@@ -252,7 +252,7 @@ describe("numbers", () => {
     }
   });
 
-  test("G6: mean one publication for ever, whatever keys Redis drops at any time", async () => {
+  test("G6: an offset of an epoch means one publication for ever, whichever keys Redis evicts at any time", async () => {
     const server = await RedisServer.shared();
     const step = fc.oneof(
       { weight: 6, arbitrary: fc.constant("publish") },
@@ -292,72 +292,5 @@ describe("numbers", () => {
       }),
       { numRuns: 60 },
     );
-  });
-});
-
-describe("G5: a node that connects", () => {
-  /** What is known of a run, what the node says, and what comes of it. */
-  const join = async (
-    known: { run?: string; base?: number; lost?: boolean; count: number },
-    node: { run: string; heard: number | ""; wasHere: boolean },
-  ) => {
-    const server = await RedisServer.shared();
-    const prefix = crypto.randomUUID();
-    const key = (name: string) => `${prefix}:${name}`;
-    await server.command("SET", key("count"), String(known.count));
-    await server.command("SET", key("life"), "old");
-    if (known.run !== undefined) {
-      const fields = ["id", known.run, "base", String(known.base)];
-      if (known.lost === true) fields.push("lost", "1");
-      await server.command("HSET", key("run"), ...fields);
-    }
-    const keys = ["run", "count", "life", "blank", "terms"].map(key);
-    const args = [node.run, String(node.heard), node.wasHere ? "1" : "", "new", "7"];
-    const answer = await server.command("EVAL", SERVER_SCRIPTS.JOIN.text, "5", ...keys, ...args);
-    const life = await server.command("GET", key("life"));
-    expect(life).toBe((answer as number[])[0] === 1 ? "new" : "old");
-    return (answer as number[])[0] === 1 ? "begins anew" : "goes on";
-  };
-
-  test.each([
-    ["for the first time", { count: 5 }, { run: "r1", heard: "", wasHere: false }, "goes on"],
-    [
-      "to a server that was started again with all",
-      { run: "r1", base: 0, count: 5 },
-      { run: "r2", heard: 5, wasHere: false },
-      "goes on",
-    ],
-    [
-      "to one that has lost the end",
-      { run: "r1", base: 0, count: 4 },
-      { run: "r2", heard: 5, wasHere: false },
-      "begins anew",
-    ],
-    [
-      "to one that has lost the end, and was published to since by others",
-      { run: "r2", base: 4, count: 9 },
-      { run: "r2", heard: 5, wasHere: false },
-      "begins anew",
-    ],
-    [
-      "to one whose loss another node has found out",
-      { run: "r2", base: 4, count: 9, lost: true },
-      { run: "r2", heard: 5, wasHere: false },
-      "goes on",
-    ],
-    [
-      "again to the same run",
-      { run: "r1", base: 0, count: 9 },
-      { run: "r1", heard: 9, wasHere: true },
-      "goes on",
-    ],
-    [
-      "again to a run that was overwritten by another server's data meanwhile",
-      { run: "r2", base: 4, count: 8 },
-      { run: "r1", heard: 9, wasHere: true },
-      "begins anew",
-    ],
-  ] as const)("%s: history %#", async (_, known, node, outcome) => {
-    expect(await join(known, node)).toBe(outcome);
   });
 });
