@@ -27,10 +27,15 @@ import { checkLength } from "./http/body";
 import { orThrow, refuse, refuseInternal } from "./http/refusal";
 import { routes } from "./routes";
 import { KEY } from "./routes/openapi";
-import type { RouteOptions, SessionProtocols } from "./routes/options";
+import type {
+  RouteOptions,
+  SessionProtocols,
+  SocketFormats,
+  StreamFormats,
+} from "./routes/options";
 import { publishAnswer } from "./routes/publish";
-import type { Formats, Sockets } from "./transports/sockets";
-import type { StreamFormats, Streams } from "./transports/streams";
+import type { Sockets } from "./transports/sockets";
+import type { Streams } from "./transports/streams";
 
 /** Lets every body through Bun, whose own refusal has no body; edge/http/body.ts enforces the bound. */
 const NO_BODY_LIMIT_BYTES = 2 ** 40;
@@ -38,11 +43,11 @@ const NO_BODY_LIMIT_BYTES = 2 ** 40;
 /** Cuts off a client that sends its request a byte at a time, and a keep-alive connection that is quiet. */
 const HTTP_IDLE_S = 10;
 
-export interface ServerOptions {
+interface ServerOptions {
   readonly settings: Settings;
   readonly relay: Relay;
   readonly sockets: Sockets;
-  readonly socketFormats: Formats;
+  readonly socketFormats: SocketFormats;
   readonly streams: Streams;
   readonly streamFormats: StreamFormats;
   readonly sessionProtocols: SessionProtocols;

@@ -1,15 +1,15 @@
-// How connections end at a shutdown: one by one in random order, spread over a window, so that their
-// clients do not all come back in the same instant.
+// Closes connections at a shutdown: one by one in random order, spread over a window of time, so that their clients do not
+// all reconnect in the same instant.
 import type { Relay } from "../relay/relay";
 
-/** Pause between two steps: short enough to look continuous, long enough to cost nothing beside many other processes. */
-const STEP_MS = 20;
+/** The pause between two steps is short enough to look continuous, and long enough to cost other processes nothing. */
+const STEP_MS_MIN = 20;
 const STEP_MS_MAX = 500;
 const STEPS = 500;
 
 /**
- * Closes every connection with 1001, evenly over `windowMs`. Resolves when the last one was told.
- * Cost: one step each 20 to 500 ms, about 500 of them. `random` gives numbers from 0 to 1.
+ * Closes every connection with 1001, evenly over `windowMs`. Resolves when the last one has been sent its close. `random`
+ * gives numbers from 0 to 1. Cost: one step every 20 to 500 ms, about 500 of them.
  */
 export async function closeConnections(
   relay: Relay,
@@ -18,7 +18,7 @@ export async function closeConnections(
 ): Promise<void> {
   const rest = shuffle([...relay.connections.all()], random);
   const total = rest.length;
-  const stepMs = Math.min(STEP_MS_MAX, Math.max(STEP_MS, windowMs / STEPS));
+  const stepMs = Math.min(STEP_MS_MAX, Math.max(STEP_MS_MIN, windowMs / STEPS));
   const begun = performance.now();
   while (rest.length > 0) {
     const elapsed = performance.now() - begun;
@@ -31,7 +31,7 @@ export async function closeConnections(
   }
 }
 
-/** Fisher and Yates: every order is equally likely. */
+/** The Fisher-Yates shuffle: every order is equally likely. */
 function shuffle<Item>(items: Item[], random: () => number): Item[] {
   for (let i = items.length - 1; i > 0; i--) {
     const j = Math.floor(random() * (i + 1));

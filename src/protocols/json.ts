@@ -1,5 +1,5 @@
-// The JSON protocol, GET /ws/:id?format=json: each publication in an envelope with its topic and position, so that
-// a client without a library can come back and say what it has.
+// The JSON protocol, GET /ws/:id?format=json: each publication comes in an envelope with its topic and position, so that
+// a client without a library can reconnect and say which positions it has.
 
 import type { SubscribeResult } from "../relay/contracts/commands";
 import { CLOSES, errorBody } from "../relay/contracts/errors";
@@ -22,7 +22,7 @@ export const json: ResumableProtocol = {
   encodeError: (refusal) => JSON.stringify(errorBody(refusal)),
 };
 
-/** Topic, data and, where the topic keeps history, the position. JSON data stands in it with its bytes unchanged. */
+/** Topic, data and, where the topic keeps history, the position. The bytes of JSON data stay unchanged. */
 export function envelope({ topic, data, json, offset, epoch }: Publication): string {
   const payload = json === true ? data : JSON.stringify(data);
   const position = offset === undefined ? "" : `,"offset":${offset},"epoch":"${epoch}"`;
@@ -30,8 +30,8 @@ export function envelope({ topic, data, json, offset, epoch }: Publication): str
 }
 
 /**
- * The reply to a topics command: for each topic, if the client gave a position, `recovered`; and the newest position
- * when it is, else the one that the client has with this reply.
+ * The reply to a topics command. Each topic has `recovered` if the client gave a position for it, and a position: with
+ * `recovered: true` the top of the topic, and otherwise the position that the client has from this reply on.
  */
 export function subscribedBody(results: readonly SubscribeResult[]): string {
   const topics = results.map(({ topic, top, at, recovered }) => {

@@ -1,5 +1,5 @@
-// The plain protocol: a publication is one text frame, its message and nothing else; the client
-// sends {"topics": [...]} and gets {"error": ...} for anything that is not that.
+// The plain protocol, GET /ws/:id: a publication is one text frame with nothing but its message. The client sends
+// {"topics": [...]}, and gets {"error": ...} for any other frame.
 import { CLOSES, errorBody } from "../relay/contracts/errors";
 import type { LiveProtocol } from "../relay/contracts/protocol";
 import type { Publication } from "../relay/contracts/publication";
@@ -16,7 +16,7 @@ export const plain: LiveProtocol = {
   encodeError: (refusal) => JSON.stringify(errorBody(refusal)),
 };
 
-/** A publication as text: JSON as its JSON text, but a JSON string as its content. */
+/** A publication as text: JSON data is its JSON text, except that a JSON string is its content. */
 export function textOf({ data, json }: Publication): string {
   return json === true && data[0] === '"' ? JSON.parse(data) : data;
 }

@@ -1,5 +1,5 @@
-// Server-Sent Events (WHATWG HTML, 9.2): the topic is the event, the id carries the position of each topic of the
-// stream. A block's id names the topic it belongs to; a stream of several topics puts those of the others beside it.
+// Server-Sent Events (WHATWG HTML, section 9.2): the event is the topic, and the id carries the position of each topic of
+// the stream. A block's id has only its own topic; edge/transports/stream.ts adds the other topics of the stream.
 
 import type { SubscribeResult } from "../relay/contracts/commands";
 import { CLOSES, errorBody, Refusal } from "../relay/contracts/errors";
@@ -8,10 +8,10 @@ import { NO_EPOCH, type Position, type Publication } from "../relay/contracts/pu
 import { envelope, subscribedBody } from "./json";
 import { textOf } from "./plain";
 
-/** Data as it is: a carriage return cannot be carried and splits a line, as a line feed does. */
+/** Data goes out as it is, but a carriage return, which the format cannot carry, arrives as a line feed. */
 export const sse: ResumableProtocol = stream("sse", textOf);
 
-/** Data in the envelope of the JSON protocol: every text arrives as it was. */
+/** Data comes in the envelope of the JSON protocol, so that every text arrives unchanged. */
 export const sseJson: ResumableProtocol = stream("sse-json", envelope);
 
 function stream(name: string, dataOf: (publication: Publication) => string): ResumableProtocol {
@@ -21,7 +21,7 @@ function stream(name: string, dataOf: (publication: Publication) => string): Res
     name,
     transport: "stream",
     closes: CLOSES,
-    decode: () => new Refusal("invalid_frame", "A stream takes no frames."),
+    decode: () => new Refusal("invalid_frame", "A stream accepts no frames."),
     encodePublication(publication) {
       const { topic, offset, epoch } = publication;
       const id =
@@ -37,24 +37,24 @@ function stream(name: string, dataOf: (publication: Publication) => string): Res
 }
 
 /**
- * The positions from which the stream goes on; EventSource takes a block without data in silence. Only who cannot be
- * given what it missed is told, by an event without a name.
+ * The positions that the stream continues from, in a block without data, of which EventSource keeps only the id. A client
+ * whose publications cannot all be recovered also gets an event without a name.
  */
 function encodeSubscribed(results: readonly SubscribeResult[]): string {
   const positions = results.flatMap(({ topic, at }) =>
     at === undefined ? [] : [encodePosition(topic, at)],
   );
   const id = positions.length === 0 ? "" : `id: ${positions.join("&")}\n`;
-  const told = results.some(({ recovered }) => recovered === false);
-  return `${id}${told ? `data: ${subscribedBody(results)}\n` : ""}\n`;
+  const hasLost = results.some(({ recovered }) => recovered === false);
+  return `${id}${hasLost ? `data: ${subscribedBody(results)}\n` : ""}\n`;
 }
 
-// RFC 3986, section 2: the name is percent-encoded, so the marks between the parts are only that.
+// The name is percent-encoded (RFC 3986, section 2), so it cannot contain the marks between the parts.
 function encodePosition(topic: string, { epoch, offset }: Position): string {
   return `${encodeURIComponent(topic)}=${epoch}:${offset}`;
 }
 
-/** The positions in a Last-Event-ID. A text that has none is no reason to keep silent: all topics count as lost. */
+/** The positions in a Last-Event-ID. When it has none that can be read, all topics count as lost, so that the client is told. */
 function decodeSince(id: string, topics: ReadonlySet<string>): Map<string, Position> {
   const positions = new Map<string, Position>();
   for (const part of id.split("&")) {
@@ -64,7 +64,7 @@ function decodeSince(id: string, topics: ReadonlySet<string>): Map<string, Posit
     try {
       positions.set(decodeURIComponent(name), { epoch, offset });
     } catch {
-      // Not percent-encoded UTF-8.
+      // The name is not percent-encoded UTF-8.
     }
   }
   if (id !== "" && positions.size === 0) {

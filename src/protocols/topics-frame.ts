@@ -1,4 +1,4 @@
-// The one command of the plain and the JSON protocol: {"topics": [...]}, with positions where the client has some.
+// The only command of the plain and the JSON protocol: {"topics": [...]}, in the JSON protocol perhaps with positions.
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { type TypeCheck, TypeCompiler } from "@sinclair/typebox/compiler";
 import type { TopicsCommand } from "../relay/contracts/commands";
@@ -6,7 +6,7 @@ import { Refusal } from "../relay/contracts/errors";
 import { NO_EPOCH, type Position } from "../relay/contracts/publication";
 
 const topics = Type.Array(Type.String(), {
-  description: "The topics of this connection from now on, in place of those it had.",
+  description: "The topics of this connection from now on, instead of those it had.",
 });
 
 const Since = Type.Object(
@@ -17,19 +17,18 @@ const Since = Type.Object(
   { additionalProperties: false },
 );
 
-/** Without positions. */
 export const TopicsFrame = Type.Object({ topics }, { additionalProperties: false });
 
-/** With positions: what the client has of each topic; the rest is sent to it first. */
+/** The same with `since`, the position that the client has of each topic; it is sent the later publications first. */
 export const TopicsSinceFrame = Type.Object(
-  // Not a Record: its pattern for keys passes over names with U+2028 in them, whatever their values.
+  // Not a Record: its pattern for keys skips names with U+2028 in them, whatever their values are.
   { topics, since: Type.Optional(Type.Object({}, { additionalProperties: Since })) },
   { additionalProperties: false },
 );
 
-const NOWHERE: ReadonlyMap<string, Position> = new Map();
+const NO_POSITIONS: ReadonlyMap<string, Position> = new Map();
 
-/** A decoder of such frames; `expected` tells the sender of another one what to send. */
+/** A decoder of such frames. `expected` tells the sender of any other frame what to send. */
 export function topicsDecoder(
   schema: typeof TopicsFrame | typeof TopicsSinceFrame,
   expected: string,
@@ -37,7 +36,7 @@ export function topicsDecoder(
   const shape: TypeCheck<TSchema> = TypeCompiler.Compile(schema);
   return (frame) => {
     if (typeof frame !== "string") {
-      return new Refusal("invalid_frame", `Binary frames mean nothing here. ${expected}`);
+      return new Refusal("invalid_frame", `Binary frames are not accepted. ${expected}`);
     }
     let value: unknown;
     try {
@@ -49,12 +48,12 @@ export function topicsDecoder(
       return new Refusal("invalid_frame", `The frame is not a command. ${expected}`);
     }
     const command = value as Static<typeof TopicsSinceFrame>;
-    const since = command.since === undefined ? NOWHERE : positionsOf(command.since);
+    const since = command.since === undefined ? NO_POSITIONS : positionsOf(command.since);
     return { kind: "topics", topics: command.topics, since };
   };
 }
 
-/** Without an epoch a position is none: it must not pass for one of any epoch. */
+/** A position without an epoch counts as lost; it must not pass for one of any epoch. */
 function positionsOf(since: Record<string, Position>): Map<string, Position> {
   const entries = Object.entries(since);
   return new Map(

@@ -4,7 +4,7 @@
 import { Refusal } from "../../relay/contracts/errors";
 
 /** Refuses (`forbidden_origin`) a page whose origin is not in `origins`, a list of exact origins or `*`. */
-export type OriginCheck = (headers: Headers) => Refusal | undefined;
+type OriginCheck = (headers: Headers) => Refusal | undefined;
 
 export function originCheck(origins: readonly string[]): OriginCheck {
   if (origins.includes("*")) return () => undefined;

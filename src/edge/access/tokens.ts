@@ -13,7 +13,7 @@ import { checkTopic, toUser } from "../../relay/text/checks";
 import { memberNames } from "../../relay/text/json";
 import { keysAt } from "./jwks";
 
-export interface TokenSettings {
+interface TokenSettings {
   /** This and the next two are empty when there is no such key. */
   readonly tokenSecret: string;
   /** PEM (SPKI). */

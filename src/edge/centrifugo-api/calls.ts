@@ -6,7 +6,7 @@ import { EngineUnavailable } from "../../relay/contracts/engine";
 import { engineUnavailable, Refusal } from "../../relay/contracts/errors";
 import type { Relay } from "../../relay/relay";
 import { rawItems, rawMember } from "../../relay/text/json";
-import { type ApiFormat, apiMethods, badRequest, type Method } from "./methods";
+import { type ApiFormat, apiMethods, badRequest, errorJson, type Method } from "./methods";
 import { Batch, Command } from "./shapes";
 
 const batchShape = TypeCompiler.Compile(Batch);
@@ -55,9 +55,8 @@ export class ApiCalls {
     for (const [i, command] of body.commands.entries()) {
       const [name, params] = Object.entries((command ?? {}) as object)[0] ?? ["", {}];
       const result = await this.run(name, params, rawMember(texts[i] ?? "", name) ?? "");
-      replies.push(
-        result instanceof Refusal ? this.errorJson(result) : `{${JSON.stringify(name)}:${result}}`,
-      );
+      const isRefused = result instanceof Refusal;
+      replies.push(isRefused ? this.#error(result) : `{${JSON.stringify(name)}:${result}}`);
     }
     return replies;
   }
@@ -66,17 +65,16 @@ export class ApiCalls {
   async command(text: string): Promise<string> {
     const command: unknown = JSON.parse(text);
     if (!commandShape.Check(command)) {
-      return this.errorJson(badRequest("A command needs method and params."));
+      return this.#error(badRequest("A command needs method and params."));
     }
     const { id, method, params = {} } = command;
     const result = await this.run(method, params, rawMember(text, "params") ?? "{}");
-    const reply = result instanceof Refusal ? this.errorJson(result) : `{"result":${result}}`;
+    const reply = result instanceof Refusal ? this.#error(result) : `{"result":${result}}`;
     return id === undefined ? reply : `{"id":${id},${reply.slice(1)}`;
   }
 
-  errorJson(refusal: Refusal): string {
-    const { code, message } = this.#format.errorOf(refusal);
-    return JSON.stringify({ error: { code, message } });
+  #error(refusal: Refusal): string {
+    return errorJson(this.#format, refusal);
   }
 }
 

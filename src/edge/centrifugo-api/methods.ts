@@ -46,11 +46,8 @@ function publishMethods({ relay, format }: ApiMethodsOptions): Record<string, Me
     return JSON.stringify({ offset, epoch });
   };
 
-  const responseOf = (result: string | Refusal): string => {
-    if (!(result instanceof Refusal)) return `{"result":${result}}`;
-    const { code, message } = format.errorOf(result);
-    return JSON.stringify({ error: { code, message } });
-  };
+  const responseOf = (result: string | Refusal): string =>
+    result instanceof Refusal ? errorJson(format, result) : `{"result":${result}}`;
 
   return {
     publish: method(Shape.Publish, async (body, text) => {
@@ -185,6 +182,11 @@ function method<Schema extends TSchema>(
   run: (body: Static<Schema>, text: string) => Promise<string | Refusal>,
 ): Method {
   return { shape: TypeCompiler.Compile(schema as TSchema), run: run as Method["run"] };
+}
+
+export function errorJson(format: ApiFormat, refusal: Refusal): string {
+  const { code, message } = format.errorOf(refusal);
+  return JSON.stringify({ error: { code, message } });
 }
 
 /** The refusal of a body that does not fit its method. */

@@ -9,10 +9,10 @@ import { BODY_ERRORS, bodyDocument, errorAnswers } from "../http/documents";
 import { type BeforeHandle, orThrow, Refused } from "../http/refusal";
 import { ApiCalls, noSuchMethod } from "./calls";
 import { type ApiDocument, BATCH_DOCUMENT, COMMANDS_DOCUMENT, METHOD_DOCUMENTS } from "./documents";
-import type { ApiFormat } from "./methods";
+import { type ApiFormat, errorJson } from "./methods";
 import { BATCH_COMMANDS_MAX } from "./shapes";
 
-export interface CentrifugoApiOptions {
+interface CentrifugoApiOptions {
   readonly relay: Relay;
   readonly log: Log;
   readonly apiFormat: ApiFormat;
@@ -35,15 +35,7 @@ const STATUS: Readonly<Record<number, number>> = {
 export function centrifugoApi(options: CentrifugoApiOptions) {
   const { relay, log, apiFormat, requireKey, security, bodyBytes } = options;
   const calls = new ApiCalls(relay, apiFormat, log);
-
-  /** The answer has one member, whose value is JSON text, or the error. */
-  const answer = (request: Request, member: string, value: string | Refusal): Response => {
-    if (!(value instanceof Refusal)) return json(`{"${member}":${value}}`);
-    const asStatus = request.headers.get("x-centrifugo-error-mode") === "transport";
-    if (!asStatus) return json(calls.errorJson(value));
-    const { code, message } = apiFormat.errorOf(value);
-    return json(JSON.stringify({ code, message }), STATUS[code] ?? 500);
-  };
+  const answer = answerIn(apiFormat);
 
   const documented = (document: ApiDocument) => ({
     parse: "none" as const,
@@ -96,6 +88,17 @@ export function centrifugoApi(options: CentrifugoApiOptions) {
           { parse: "none", beforeHandle: requireKey, detail: { hide: true } },
         )
     );
+  };
+}
+
+/** Writes answers: an object with one member, whose value is JSON text, or the error. */
+function answerIn(format: ApiFormat) {
+  return (request: Request, member: string, value: string | Refusal): Response => {
+    if (!(value instanceof Refusal)) return json(`{"${member}":${value}}`);
+    const asStatus = request.headers.get("x-centrifugo-error-mode") === "transport";
+    if (!asStatus) return json(errorJson(format, value));
+    const { code, message } = format.errorOf(value);
+    return json(JSON.stringify({ code, message }), STATUS[code] ?? 500);
   };
 }
 

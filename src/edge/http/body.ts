@@ -7,7 +7,7 @@ import { ERRORS, type ErrorCode, Refusal } from "../../relay/contracts/errors";
 import { Refused } from "./refusal";
 
 /** The text of a body and the value that it parses to. */
-export interface JsonBody {
+interface JsonBody {
   readonly text: string;
   readonly value: unknown;
 }

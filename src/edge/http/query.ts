@@ -1,7 +1,7 @@
 // Query parameters, read strictly: a route accepts only the parameters that it names, each at most once.
 import { Refusal } from "../../relay/contracts/errors";
 
-export type Query = ReadonlyMap<string, string>;
+type Query = ReadonlyMap<string, string>;
 
 /** The parameters of a URL. Refuses (`invalid_query`) text that is not UTF-8, unknown parameters and repeated ones. */
 export function query(url: string, names: readonly string[]): Query | Refusal {

@@ -1,11 +1,11 @@
 // What the routes are given: the relay, the transports, and the settings that concern HTTP.
 import type { Log } from "../../log";
-import type { SessionProtocol } from "../../relay/contracts/protocol";
+import type { Protocol, ResumableProtocol, SessionProtocol } from "../../relay/contracts/protocol";
 import type { Relay } from "../../relay/relay";
 import type { ApiFormat } from "../centrifugo-api/methods";
 import type { BeforeHandle } from "../http/refusal";
-import type { Formats, Handshake, SessionHandshake } from "../transports/sockets";
-import type { StreamFormats, Streams } from "../transports/streams";
+import type { Handshake, SessionHandshake } from "../transports/sockets";
+import type { Streams } from "../transports/streams";
 
 export interface RouteOptions {
   readonly relay: Relay;
@@ -16,7 +16,7 @@ export interface RouteOptions {
   /** The name of this relay process, for requests that belong to one of its streams. */
   readonly node: string;
   readonly apiFormat: ApiFormat;
-  readonly socketFormats: Formats;
+  readonly socketFormats: SocketFormats;
   readonly streams: Streams;
   readonly streamFormats: StreamFormats;
   readonly requireKey: BeforeHandle;
@@ -31,6 +31,12 @@ export interface RouteOptions {
   /** Without a trailing slash. When it is empty, the request's Host takes its place. */
   readonly publicUrl: string;
 }
+
+/** The protocols of GET /ws/:id by the value of `format`, which is "" when it is not given. */
+export type SocketFormats = Readonly<Record<string, Protocol>>;
+
+/** The protocols of GET /sse/:id. */
+export type StreamFormats = Readonly<Record<string, ResumableProtocol>>;
 
 /** The protocols of Centrifuge clients, by the transport that they connect with. */
 export interface SessionProtocols {

@@ -26,10 +26,7 @@ const BINARY_SUBPROTOCOL = "centrifuge-protobuf";
 
 const INVALID_HANDSHAKE = "The WebSocket handshake is not valid (RFC 6455, section 4.2.1).";
 
-/** Protocols by the value of `format`, which is "" when it is not given. */
-export type Formats = Readonly<Record<string, Protocol>>;
-
-export interface SocketLimits {
+interface SocketLimits {
   readonly frameBytes: number;
   readonly backpressureBytes: number;
 }

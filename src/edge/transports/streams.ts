@@ -3,7 +3,7 @@
 import type { Server } from "bun";
 import type { Log } from "../../log";
 import { Refusal } from "../../relay/contracts/errors";
-import type { ResumableProtocol, SessionProtocol } from "../../relay/contracts/protocol";
+import type { SessionProtocol } from "../../relay/contracts/protocol";
 import type { Socket, Transport } from "../../relay/contracts/transport";
 import type { FirstTopics, Relay } from "../../relay/relay";
 import type { Connection } from "../../relay/state/connection";
@@ -38,10 +38,7 @@ const EVENTS = {
   },
 };
 
-/** Protocols of registered clients by the value of `format`, which is "" when it is not given. */
-export type StreamFormats = Readonly<Record<string, ResumableProtocol>>;
-
-export interface StreamsOptions {
+interface StreamsOptions {
   readonly backpressureBytes: number;
   readonly log: Log;
 }
