@@ -230,5 +230,6 @@ function engineOptions(
 
 function rulesOf(settings: Settings): TopicRules {
   const { historySize, historyTtlMs, topicRules, knownPrefixesOnly } = settings;
-  return new TopicRules({ historySize, historyTtlMs }, topicRules, knownPrefixesOnly);
+  const known = knownPrefixesOnly ? "named" : "all";
+  return new TopicRules({ historySize, historyTtlMs }, topicRules, known);
 }

@@ -18,10 +18,11 @@ const FLOORS: Record<string, readonly string[]> = {
   "src/engines/redis": ["engine.ts", "*", "following", "server"],
   "src/protocols": ["index.ts", "centrifuge", "*"],
   "src/relay": [
-    "relay.ts options.ts",
+    "relay.ts",
     "backend.ts",
     "sessions",
-    "recovery publishing",
+    "publishing",
+    "recovery",
     "topics connecting",
     "state",
     "text",

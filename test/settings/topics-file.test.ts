@@ -45,7 +45,7 @@ test("a prefix that no rule names is an error only where known prefixes are requ
   const others = { historySize: 100, historyTtlMs: 1_000 };
   const byPrefix = { "": { historySize: 5 }, "a:": {} };
   const all = new TopicRules(others, byPrefix);
-  const named = new TopicRules(others, byPrefix, true);
+  const named = new TopicRules(others, byPrefix, "named");
   for (const topic of ["x", "$x", "#1", "a:", "a:b:c", "$a:x", "b:x"]) {
     expect(all.check(topic)).toBeUndefined();
     expect([topic, named.check(topic)?.code]).toEqual([

@@ -28,19 +28,22 @@ type RuleSettings = Omit<TopicRule, "keepsHistory">;
 /** Rules by prefix. What a rule leaves out is as for topics without a rule. */
 export type RulesByPrefix = Readonly<Record<string, Partial<RuleSettings>>>;
 
+/** Whether all topics are known, or of those with a ":" only the ones whose prefix a rule names. */
+type KnownTopics = "all" | "named";
+
 export class TopicRules {
   readonly #others: TopicRule;
-  readonly #namedOnly: boolean;
+  readonly #known: KnownTopics;
   /** Longest prefix first. */
   readonly #rules: (readonly [prefix: string, rule: TopicRule])[];
 
-  /** `others` holds for topics without a rule; with `namedOnly`, those of them whose name has a ":" are unknown. */
+  /** `others` holds for topics without a rule; with "named", those of them whose name has a ":" are unknown. */
   constructor(
     others: Pick<RuleSettings, "historySize" | "historyTtlMs"> & Partial<RuleSettings>,
     byPrefix: RulesByPrefix = {},
-    namedOnly = false,
+    known: KnownTopics = "all",
   ) {
-    this.#namedOnly = namedOnly;
+    this.#known = known;
     this.#others = topicRule({ presence: false, joinLeave: false, allow: {}, ...others });
     this.#rules = Object.entries(byPrefix)
       .map(([prefix, rule]) => [prefix, topicRule({ ...this.#others, ...rule })] as const)
@@ -57,7 +60,7 @@ export class TopicRules {
 
   /** Refuses (`unknown_topic`) a topic with a ":" whose prefix has no rule, where only known prefixes are allowed. Cost: the rules. */
   check(topic: string): Refusal | undefined {
-    if (!this.#namedOnly || !topic.includes(":") || this.#named(topic) !== undefined) {
+    if (this.#known === "all" || !topic.includes(":") || this.#named(topic) !== undefined) {
       return undefined;
     }
     return new Refusal("unknown_topic", "No rule of BATON_TOPICS_FILE names its prefix.");
