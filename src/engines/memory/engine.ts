@@ -1,5 +1,5 @@
-// The engine of a single process: nothing leaves it and nothing outlives it.
-// A publication is delivered before its publish returns, so order is the order of the calls.
+// The engine that keeps everything in the memory of one process: nothing leaves it, and nothing outlives it.
+// A publication is delivered before its publish returns, so publications are delivered in the order of the calls.
 import {
   type EngineEvents,
   EngineUnavailable,
@@ -11,29 +11,29 @@ import {
 import type { Refusal } from "../../relay/contracts/errors";
 import type { Publication, Published } from "../../relay/contracts/publication";
 import type { EngineOptions } from "../options";
-import { History } from "./history";
+import { Histories } from "./history";
 import { IdempotencyCache } from "./idempotency";
 import { MemoryRegistrations } from "./registrations";
 
 /** Healthy from `start` to `close`. */
 export class MemoryEngine implements LocalEngine {
   readonly name = "memory";
-  readonly #history: History;
-  readonly #answers: IdempotencyCache;
-  readonly #directory: MemoryRegistrations;
   readonly registrations: Registrations;
+  readonly #histories: Histories;
+  readonly #idempotency: IdempotencyCache;
+  readonly #registrations: MemoryRegistrations;
   #events: EngineEvents | undefined;
 
   constructor(options: EngineOptions) {
-    const { rules, now, newEpoch } = options;
-    this.#history = new History({ rules, now, newEpoch, bytes: options.historyBytes });
-    this.#answers = new IdempotencyCache({
-      ms: options.idempotencyMs,
-      max: options.idempotencyMax,
+    const { rules, now, newEpoch, historyBytes, idempotencyMs, idempotencyMax } = options;
+    this.#histories = new Histories({ rules, now, newEpoch, bytesMax: historyBytes });
+    this.#idempotency = new IdempotencyCache({
+      ttlMs: idempotencyMs,
+      keysMax: idempotencyMax,
       now,
     });
-    this.#directory = new MemoryRegistrations(options);
-    this.registrations = this.#directory.of("");
+    this.#registrations = new MemoryRegistrations(options);
+    this.registrations = this.#registrations.of("");
   }
 
   start(events: EngineEvents): void {
@@ -41,35 +41,35 @@ export class MemoryEngine implements LocalEngine {
   }
 
   publish(publication: Publication, key?: string): Published | Refusal {
-    if (this.#events === undefined) throw new EngineUnavailable("not started");
+    const events = this.#started();
     if (key !== undefined) {
-      const answer = this.#answers.recall(publication, key);
+      const answer = this.#idempotency.recall(publication, key);
       if (answer !== undefined) return answer;
     }
-    const numbered = this.#history.append(publication);
+    const numbered = this.#histories.append(publication);
     const { offset, epoch } = numbered;
-    const delivered = this.#events.deliver(numbered);
+    const delivered = events.deliver(numbered);
     const published =
       offset === undefined || epoch === undefined ? { delivered } : { delivered, offset, epoch };
-    if (key !== undefined) this.#answers.remember(publication, key, published);
+    if (key !== undefined) this.#idempotency.remember(publication, key, published);
     return published;
   }
 
   history(topic: string, range: HistoryRange): HistoryPage {
-    if (this.#events === undefined) throw new EngineUnavailable("not started");
-    return this.#history.read(topic, range);
+    this.#started();
+    return this.#histories.read(topic, range);
   }
 
   forget(topic: string): undefined {
-    this.#history.forget(topic);
+    this.#histories.forget(topic);
   }
 
   registrationsOf(node: string): Registrations {
-    return this.#directory.of(node);
+    return this.#registrations.of(node);
   }
 
   releaseAll(node: string): void {
-    this.#directory.releaseAll(node);
+    this.#registrations.releaseAll(node);
   }
 
   follow(): void {}
@@ -81,9 +81,9 @@ export class MemoryEngine implements LocalEngine {
   }
 
   sweep(): void {
-    this.#history.sweep();
-    this.#answers.forget();
-    this.#directory.expire();
+    this.#histories.expire();
+    this.#idempotency.expire();
+    this.#registrations.expire();
   }
 
   healthy(): boolean {
@@ -92,5 +92,10 @@ export class MemoryEngine implements LocalEngine {
 
   close(): void {
     this.#events = undefined;
+  }
+
+  #started(): EngineEvents {
+    if (this.#events === undefined) throw new EngineUnavailable("the engine is not running");
+    return this.#events;
   }
 }

@@ -1,39 +1,43 @@
-// The histories of topics in this process's memory: numbered, kept by count and age, bounded in bytes over all topics.
+// The histories of all topics, in this process's memory. Each numbers its publications 1, 2, 3… and keeps the newest of them, by
+// count and age; all of them together are bounded in bytes, so the least recently used ones are evicted.
 import type { HistoryPage, HistoryRange } from "../../relay/contracts/engine";
 import type { Publication } from "../../relay/contracts/publication";
 import type { TopicRule, TopicRules } from "../../relay/contracts/topic-rules";
 
-export interface HistoryOptions {
+interface HistoriesOptions {
   readonly rules: TopicRules;
   /** Bound of what all histories together may take. */
-  readonly bytes: number;
+  readonly bytesMax: number;
   /** Monotonic, in ms. */
   readonly now: () => number;
   readonly newEpoch: () => string;
 }
 
-/** What a publication and a topic cost beside their text, measured: test/slow/faults.slow.ts compares. */
+/** What a publication and a topic cost besides their text, as measured. The slow test E5 compares that with the process's memory. */
 const PUBLICATION_BYTES = 160;
 const TOPIC_BYTES = 480;
 
-/** Topics looked at in one sweep: below a millisecond. */
-const SWEEP_TOPICS = 2_000;
+/** Topics that one sweep looks at: they take less than a millisecond. */
+const SWEEP_TOPICS_MAX = 2_000;
 
-/** One topic's history: a queue of the newest publications, whose offsets follow each other. */
-class Stream {
+/** The lists of a history are cut when their empty beginning is at least this long, and half of them. */
+const EMPTY_HEAD_MIN = 16;
+
+/** One topic's history: a queue of its newest publications, whose offsets follow each other. */
+class TopicHistory {
   readonly topic: string;
   readonly epoch: string;
   readonly rule: TopicRule;
   /** Its neighbours in the order of use. */
-  older: Stream | undefined = undefined;
-  newer: Stream | undefined = undefined;
+  older: TopicHistory | undefined = undefined;
+  newer: TopicHistory | undefined = undefined;
+  /** The newest offset. */
   top = 0;
   bytes: number;
-  publications: Publication[] = [];
-  /** When each was accepted. */
-  times: number[] = [];
-  /** Where the queue begins in the two lists. */
-  head = 0;
+  /** Publications, and when each was accepted. Both lists are empty before `#head`. */
+  #publications: Publication[] = [];
+  #times: number[] = [];
+  #head = 0;
 
   constructor(topic: string, epoch: string, rule: TopicRule) {
     this.topic = topic;
@@ -43,190 +47,189 @@ class Stream {
   }
 
   get size(): number {
-    return this.publications.length - this.head;
+    return this.#publications.length - this.#head;
   }
 
   push(publication: Publication, now: number): void {
-    this.publications.push(publication);
-    this.times.push(now);
+    this.#publications.push(publication);
+    this.#times.push(now);
     this.bytes += cost(publication);
   }
 
-  /** Drops the oldest; the lists are cut only when half of them is empty, so that it costs little each. */
+  /** Drops the oldest publication. Cutting the lists seldom keeps the cost of each call small. */
   shift(): void {
-    this.bytes -= cost(this.publications[this.head] as Publication);
-    this.publications[this.head] = undefined as unknown as Publication;
-    this.head++;
-    if (this.head >= 16 && this.head * 2 >= this.publications.length) {
-      this.publications = this.publications.slice(this.head);
-      this.times = this.times.slice(this.head);
-      this.head = 0;
+    this.bytes -= cost(this.#publications[this.#head] as Publication);
+    this.#publications[this.#head] = undefined as unknown as Publication;
+    this.#head++;
+    if (this.#head >= EMPTY_HEAD_MIN && this.#head * 2 >= this.#publications.length) {
+      this.#publications = this.#publications.slice(this.#head);
+      this.#times = this.#times.slice(this.#head);
+      this.#head = 0;
     }
   }
 
-  /** Drops what is too old or too many. Cost: that. */
+  /** Drops what the rule does not keep: what is too old, or beyond the count. Cost: what is dropped. */
   prune(now: number): void {
     const { historySize, historyTtlMs } = this.rule;
     while (this.size > historySize) this.shift();
-    while (this.size > 0 && (this.times[this.head] as number) + historyTtlMs <= now) this.shift();
+    while (this.size > 0 && (this.#times[this.#head] as number) + historyTtlMs <= now) this.shift();
   }
 
   read({ since, limit, reverse = false }: HistoryRange): Publication[] {
-    const { publications, head } = this;
-    const first = this.top - this.size + 1;
     if (limit <= 0) return [];
+    const publications = this.#publications;
+    const head = this.#head;
+    const oldest = this.top - this.size + 1;
     if (!reverse) {
-      const from = head + Math.max(0, (since ?? 0) + 1 - first);
+      const from = head + Math.max(0, (since ?? 0) + 1 - oldest);
       return publications.slice(from, from + limit);
     }
-    const to = since === undefined ? publications.length : head + Math.max(0, since - first);
-    const end = Math.min(to, publications.length);
+    const before = since === undefined ? publications.length : head + Math.max(0, since - oldest);
+    const end = Math.min(before, publications.length);
     return publications.slice(Math.max(head, end - limit), end).reverse();
   }
 }
 
-/** Text takes at most two bytes a character. */
+/** A character of text takes at most two bytes. */
 function cost({ data, tags = "" }: Publication): number {
   return PUBLICATION_BYTES + 2 * (data.length + tags.length);
 }
 
-export class History {
-  readonly #options: HistoryOptions;
-  readonly #streams = new Map<string, Stream>();
-  // The order of use is a list of its own: a Map is slow to iterate from its beginning when much was deleted there, 29 us
-  // for each new topic in a flood of them, against 4.
-  #oldest: Stream | undefined;
-  #latest: Stream | undefined;
+export class Histories {
+  readonly #options: HistoriesOptions;
+  /** By topic. */
+  readonly #histories = new Map<string, TopicHistory>();
+  // The order of use is a linked list, not the Map's own order: a Map is slow to iterate from its beginning once much was
+  // deleted there. In a flood of new topics that cost 29 us for each, against 4.
+  #leastRecent: TopicHistory | undefined;
+  #mostRecent: TopicHistory | undefined;
+  /** What all histories take. */
   #bytes = 0;
   /**
-   * The epoch of every topic that has no stream. It changes whenever a stream is given up, so that none comes back
-   * under the epoch it had; and topics that were only asked for cost nothing.
+   * The epoch of every topic that has no history yet. It changes whenever one is evicted, so that no topic comes back under
+   * the epoch that it had; and a topic that was only asked for costs nothing.
    */
   #epoch: string;
-  #sweeping: IterableIterator<Stream>;
+  /** Where the next sweep goes on. */
+  #sweeping: IterableIterator<TopicHistory>;
 
-  constructor(options: HistoryOptions) {
+  constructor(options: HistoriesOptions) {
     this.#options = options;
     this.#epoch = options.newEpoch();
-    this.#sweeping = this.#streams.values();
+    this.#sweeping = this.#histories.values();
   }
 
-  /** What is kept, as counted against the bound. */
-  get bytes(): number {
-    return this.#bytes;
-  }
-
-  /** Topics that have a history now. */
-  get topics(): number {
-    return this.#streams.size;
-  }
-
-  /** The publication with its offset and epoch, or as it is where the topic keeps no history. */
+  /** Returns the publication with its offset and epoch, or unchanged if its topic keeps no history. */
   append(publication: Publication): Publication {
-    const stream = this.#streams.get(publication.topic) ?? this.#create(publication.topic);
-    if (stream === undefined) return publication;
+    const history = this.#histories.get(publication.topic) ?? this.#create(publication.topic);
+    if (history === undefined) return publication;
     const now = this.#options.now();
-    this.#touch(stream);
-    const numbered = { ...publication, offset: ++stream.top, epoch: stream.epoch };
-    const before = stream.bytes;
-    stream.push(numbered, now);
-    stream.prune(now);
-    this.#bytes += stream.bytes - before;
-    if (this.#bytes > this.#options.bytes) this.#giveUp(stream);
+    this.#touch(history);
+    const numbered = { ...publication, offset: ++history.top, epoch: history.epoch };
+    const before = history.bytes;
+    history.push(numbered, now);
+    history.prune(now);
+    this.#bytes += history.bytes - before;
+    if (this.#bytes > this.#options.bytesMax) this.#evict(history);
     return numbered;
   }
 
   read(topic: string, range: HistoryRange): HistoryPage {
-    const stream = this.#streams.get(topic);
-    if (stream === undefined) {
-      const top = this.#options.rules.of(topic).keepsHistory
-        ? { epoch: this.#epoch, offset: 0 }
-        : undefined;
-      return { top, publications: [] };
+    const history = this.#histories.get(topic);
+    if (history === undefined) {
+      const { keepsHistory } = this.#options.rules.of(topic);
+      return {
+        top: keepsHistory ? { epoch: this.#epoch, offset: 0 } : undefined,
+        publications: [],
+      };
     }
-    this.#touch(stream);
-    this.#prune(stream);
+    this.#touch(history);
+    this.#prune(history);
     return {
-      top: { epoch: stream.epoch, offset: stream.top },
-      publications: stream.read(range),
+      top: { epoch: history.epoch, offset: history.top },
+      publications: history.read(range),
     };
   }
 
-  /** Drops all that a topic keeps; it goes on counting. */
+  /** Drops all publications of a topic. Its epoch stays, and its offsets go on. */
   forget(topic: string): void {
-    const stream = this.#streams.get(topic);
-    if (stream === undefined) return;
-    const before = stream.bytes;
-    while (stream.size > 0) stream.shift();
-    this.#bytes += stream.bytes - before;
+    const history = this.#histories.get(topic);
+    if (history === undefined) return;
+    const before = history.bytes;
+    while (history.size > 0) history.shift();
+    this.#bytes += history.bytes - before;
   }
 
-  /** Drops what is too old in some topics; goes on with the next ones at the next call. */
-  sweep(): void {
-    for (let i = 0; i < SWEEP_TOPICS; i++) {
+  /** Drops what is too old in some topics. The next call goes on with the topics after them. */
+  expire(): void {
+    for (let i = 0; i < SWEEP_TOPICS_MAX; i++) {
       const { done, value } = this.#sweeping.next();
       if (done === true) {
-        this.#sweeping = this.#streams.values();
+        this.#sweeping = this.#histories.values();
         return;
       }
       this.#prune(value);
     }
   }
 
-  #create(topic: string): Stream | undefined {
+  #create(topic: string): TopicHistory | undefined {
     const rule = this.#options.rules.of(topic);
     if (!rule.keepsHistory) return undefined;
-    const stream = new Stream(topic, this.#epoch, rule);
-    this.#streams.set(topic, stream);
-    this.#link(stream);
-    this.#bytes += stream.bytes;
-    return stream;
+    const history = new TopicHistory(topic, this.#epoch, rule);
+    this.#histories.set(topic, history);
+    this.#link(history);
+    this.#bytes += history.bytes;
+    return history;
   }
 
-  #prune(stream: Stream): void {
-    const before = stream.bytes;
-    stream.prune(this.#options.now());
-    this.#bytes += stream.bytes - before;
+  #prune(history: TopicHistory): void {
+    const before = history.bytes;
+    history.prune(this.#options.now());
+    this.#bytes += history.bytes - before;
   }
 
-  #touch(stream: Stream): void {
-    if (this.#latest === stream) return;
-    this.#unlink(stream);
-    this.#link(stream);
+  /** Makes it the most recently used one. */
+  #touch(history: TopicHistory): void {
+    if (this.#mostRecent === history) return;
+    this.#unlink(history);
+    this.#link(history);
   }
 
-  /** Puts it behind all others, as the one that was used last. */
-  #link(stream: Stream): void {
-    stream.older = this.#latest;
-    if (this.#latest === undefined) this.#oldest = stream;
-    else this.#latest.newer = stream;
-    this.#latest = stream;
+  #link(history: TopicHistory): void {
+    history.older = this.#mostRecent;
+    if (this.#mostRecent === undefined) this.#leastRecent = history;
+    else this.#mostRecent.newer = history;
+    this.#mostRecent = history;
   }
 
-  #unlink(stream: Stream): void {
-    const { older, newer } = stream;
-    if (older === undefined) this.#oldest = newer;
+  #unlink(history: TopicHistory): void {
+    const { older, newer } = history;
+    if (older === undefined) this.#leastRecent = newer;
     else older.newer = newer;
-    if (newer === undefined) this.#latest = older;
+    if (newer === undefined) this.#mostRecent = older;
     else newer.older = older;
-    stream.older = undefined;
-    stream.newer = undefined;
+    history.older = undefined;
+    history.newer = undefined;
   }
 
-  /** Back under the bound: whole topics, the least recently used first; of `kept` only what is oldest. */
-  #giveUp(kept: Stream): void {
-    const { bytes } = this.#options;
-    while (this.#bytes > bytes && this.#oldest !== undefined && this.#oldest !== kept) {
-      const stream = this.#oldest;
-      this.#unlink(stream);
-      this.#streams.delete(stream.topic);
-      this.#bytes -= stream.bytes;
+  /**
+   * Goes back under the bound: evicts whole histories, the least recently used first, down to this one, of which it drops
+   * the oldest publications.
+   */
+  #evict(current: TopicHistory): void {
+    const { bytesMax } = this.#options;
+    while (this.#bytes > bytesMax) {
+      const history = this.#leastRecent;
+      if (history === undefined || history === current) break;
+      this.#unlink(history);
+      this.#histories.delete(history.topic);
+      this.#bytes -= history.bytes;
       this.#epoch = this.#options.newEpoch();
     }
-    while (this.#bytes > bytes && kept.size > 0) {
-      const before = kept.bytes;
-      kept.shift();
-      this.#bytes += kept.bytes - before;
+    while (this.#bytes > bytesMax && current.size > 0) {
+      const before = current.bytes;
+      current.shift();
+      this.#bytes += current.bytes - before;
     }
   }
 }

@@ -1,5 +1,5 @@
-// Registrations in this process's memory: those that wait for their clients, and which node holds the others.
-
+// All registrations, in this process's memory: those that wait for their clients, and those that a node owns. It also counts the
+// connections of each user and of all nodes together. An id is in at most one place, and the newest claim of it wins.
 import type {
   AfterRelease,
   Claimed,
@@ -29,99 +29,94 @@ interface Waiting extends Registration {
   readonly expiresAt: number;
 }
 
-interface Held extends Registration {
+interface Owned extends Registration {
   readonly node: string;
   readonly term: number;
-  /** Whether it is a registration, and not just a connection of somebody. */
+  /** Whether it came from a registration. Otherwise its client proved by a token who its user is. */
   readonly isRegistered: boolean;
-}
-
-/** Hears of what must outlive the process. */
-export interface RegistrationJournal {
-  added(registration: Registration): void;
-  removed(id: string): void;
 }
 
 export class MemoryRegistrations {
   readonly #options: MemoryRegistrationsOptions;
-  readonly #journal: RegistrationJournal | undefined;
-  // All wait equally long, so a Map's insertion order is also the order of expiry.
+  /** Called with the id of a registration that has ended, so that an engine can forget it in its file too. */
+  readonly #onEnd: (id: string) => void;
+  /** By id. All wait equally long, so the order of insertion is the order of expiry. */
   readonly #waiting = new Map<string, Waiting>();
-  readonly #held = new Map<string, Held>();
-  #terms = 0;
-  /** How many each user has of those that are held; the anonymous user is not counted. */
-  readonly #users = new Map<string, number>();
+  /** By id. */
+  readonly #owned = new Map<string, Owned>();
+  /** How many connections each user has. Those of the anonymous user are not counted. */
+  readonly #connectionsOf = new Map<string, number>();
+  #lastTerm = 0;
 
-  constructor(options: MemoryRegistrationsOptions, journal?: RegistrationJournal) {
+  constructor(options: MemoryRegistrationsOptions, onEnd: (id: string) => void = () => {}) {
     this.#options = options;
-    this.#journal = journal;
+    this.#onEnd = onEnd;
   }
 
+  /** How many registrations wait for their clients. */
   get waiting(): number {
     return this.#waiting.size;
   }
 
   add(registration: Registration): Refusal | undefined {
-    const crowded = this.#userIsFull(registration.user);
-    if (crowded !== undefined) return crowded;
-    const { registrationsMax } = this.#options;
+    const refusal = this.#checkUser(registration.user);
+    if (refusal !== undefined) return refusal;
     if (this.#isFull()) this.expire();
-    if (this.#isFull()) return tooManyRegistrations(registrationsMax);
-    this.#journal?.added(registration);
+    if (this.#isFull()) return tooManyRegistrations(this.#options.registrationsMax);
     this.#wait(registration);
     return undefined;
   }
 
-  /** What outlived the process: it waits, however many there are. */
+  /** Lets a registration that has outlived the process wait again, even beyond the limit. */
   restore(registration: Registration): void {
     this.#wait(registration);
   }
 
   claim(id: string, node: string): Claimed | Refusal {
-    const held = this.#held.get(id);
-    const term = ++this.#terms;
-    if (held?.isRegistered === true) {
-      this.#held.set(held.id, { ...held, node, term });
-      const { user, topics } = held;
-      return { id: held.id, user, topics, wasRemote: held.node !== node, term };
+    const term = ++this.#lastTerm;
+    const owned = this.#owned.get(id);
+    if (owned?.isRegistered === true) {
+      this.#owned.set(owned.id, { ...owned, node, term });
+      const { user, topics } = owned;
+      return { id: owned.id, user, topics, wasRemote: owned.node !== node, term };
     }
     const waiting = this.#waiting.get(id);
     if (waiting === undefined || waiting.expiresAt <= this.#options.now()) {
       return unknownConnection();
     }
     const { user, topics } = waiting;
-    const crowded = this.#userIsFull(user) ?? this.#allAreFull();
-    if (crowded !== undefined) return crowded;
+    const refusal = this.#checkUser(user) ?? this.#checkConnections();
+    if (refusal !== undefined) return refusal;
     this.#waiting.delete(id);
-    // The registration's own id: the caller's may be a part of a URL, which would be kept with it.
-    this.#hold({ id: waiting.id, user, topics, node, term, isRegistered: true });
+    // The registration's own id is kept: the caller's may be a slice of a URL, which would be kept in memory with it.
+    this.#own({ id: waiting.id, user, topics, node, term, isRegistered: true });
     return { id: waiting.id, user, topics, wasRemote: false, term };
   }
 
-  hold(id: string, user: string, node: string): Refusal | undefined {
-    const crowded = this.#userIsFull(user) ?? this.#allAreFull();
-    if (crowded !== undefined) return crowded;
-    this.#hold({ id, user, node, term: 0, isRegistered: false });
+  own(id: string, user: string, node: string): Refusal | undefined {
+    const refusal = this.#checkUser(user) ?? this.#checkConnections();
+    if (refusal !== undefined) return refusal;
+    this.#own({ id, user, node, term: 0, isRegistered: false });
     return undefined;
   }
 
-  /** Ignored when it was claimed again since. */
+  /** Does nothing if it was claimed again since. */
   release(id: string, term: number, next: AfterRelease, node: string): void {
-    const held = this.#held.get(id);
-    if (held?.node !== node || held.term !== term) return;
-    this.#letGo(held);
-    if (!held.isRegistered) return;
-    const { user, topics } = held;
-    if (next === "wait" && !this.#isFull()) this.#wait({ id: held.id, user, topics });
-    else this.#journal?.removed(id);
+    const owned = this.#owned.get(id);
+    if (owned?.node !== node || owned.term !== term) return;
+    this.#disown(owned);
+    if (!owned.isRegistered) return;
+    const { user, topics } = owned;
+    if (next === "wait" && !this.#isFull()) this.#wait({ id: owned.id, user, topics });
+    else this.#onEnd(id);
   }
 
   remove(id: string, node: string): PreviousOwner | undefined {
-    const held = this.#held.get(id);
-    if (held !== undefined) {
-      this.#letGo(held);
-      if (held.isRegistered) this.#journal?.removed(id);
-      return { wasRemote: held.node !== node };
+    const owned = this.#owned.get(id);
+    if (owned !== undefined) {
+      this.#disown(owned);
+      if (owned.isRegistered) this.#onEnd(id);
+      return { wasRemote: owned.node !== node };
     }
     const waiting = this.#waiting.get(id);
     if (waiting === undefined) return undefined;
@@ -129,10 +124,10 @@ export class MemoryRegistrations {
     return waiting.expiresAt > this.#options.now() ? { wasRemote: false } : undefined;
   }
 
-  /** A node has died: what it held waits again. Cost: all that are held. */
+  /** A node has died, so the registrations that it owned wait again. Cost: all that are owned. */
   releaseAll(node: string): void {
-    for (const held of [...this.#held.values()]) {
-      if (held.node === node) this.release(held.id, held.term, "wait", node);
+    for (const owned of [...this.#owned.values()]) {
+      if (owned.node === node) this.release(owned.id, owned.term, "wait", node);
     }
   }
 
@@ -145,16 +140,16 @@ export class MemoryRegistrations {
     }
   }
 
-  /** As one node sees it. */
+  /** The registrations as one node sees them. */
   of(node: string): Registrations {
-    const directory = this;
+    const all = this;
     return {
       get waiting() {
-        return directory.waiting;
+        return all.waiting;
       },
       add: (registration) => this.add(registration),
       claim: (id) => this.claim(id, node),
-      own: (id, user) => this.hold(id, user, node),
+      own: (id, user) => this.own(id, user, node),
       release: (id, term, next) => this.release(id, term, next, node),
       remove: (id) => this.remove(id, node),
     };
@@ -167,34 +162,36 @@ export class MemoryRegistrations {
 
   #end(id: string): void {
     this.#waiting.delete(id);
-    this.#journal?.removed(id);
+    this.#onEnd(id);
   }
 
-  #hold(held: Held): void {
-    this.#held.set(held.id, held);
-    if (held.user !== "") this.#users.set(held.user, (this.#users.get(held.user) ?? 0) + 1);
+  #own(owned: Owned): void {
+    const { id, user } = owned;
+    this.#owned.set(id, owned);
+    if (user !== "") this.#connectionsOf.set(user, (this.#connectionsOf.get(user) ?? 0) + 1);
   }
 
-  #letGo({ id, user }: Held): void {
-    this.#held.delete(id);
+  #disown({ id, user }: Owned): void {
+    this.#owned.delete(id);
     if (user === "") return;
-    const left = (this.#users.get(user) ?? 1) - 1;
-    if (left === 0) this.#users.delete(user);
-    else this.#users.set(user, left);
+    const left = (this.#connectionsOf.get(user) ?? 1) - 1;
+    if (left === 0) this.#connectionsOf.delete(user);
+    else this.#connectionsOf.set(user, left);
   }
 
+  /** Whether as many registrations wait as may. */
   #isFull(): boolean {
     return this.#waiting.size >= this.#options.registrationsMax;
   }
 
-  #allAreFull(): Refusal | undefined {
+  #checkConnections(): Refusal | undefined {
     const { connectionsMax } = this.#options;
-    return this.#held.size < connectionsMax ? undefined : tooManyConnections(connectionsMax);
+    return this.#owned.size < connectionsMax ? undefined : tooManyConnections(connectionsMax);
   }
 
-  #userIsFull(user: string): Refusal | undefined {
+  #checkUser(user: string): Refusal | undefined {
     const { userConnectionsMax } = this.#options;
-    if ((this.#users.get(user) ?? 0) < userConnectionsMax) return undefined;
+    if ((this.#connectionsOf.get(user) ?? 0) < userConnectionsMax) return undefined;
     return tooManyUserConnections(userConnectionsMax);
   }
 }

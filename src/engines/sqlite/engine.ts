@@ -1,5 +1,5 @@
-// The engine that is durable on one machine: what it has acknowledged is in a file, and outlives the process.
-// What is published in one turn of the loop is one transaction; it is delivered and answered after its commit.
+// The engine that is durable on one machine: what it has acknowledged is in a file and outlives the process.
+// All that is published in one turn of the loop is one transaction, and is delivered and answered only after its commit.
 import { SQLiteError } from "bun:sqlite";
 import {
   type EngineEvents,
@@ -19,62 +19,62 @@ import { SqliteRegistrations } from "./registrations";
 import { SqliteTopics } from "./topics";
 import { WallClock } from "./wall-clock";
 
-/** What one transaction takes at most: below about 20 ms. The rest goes into the next turn's. */
-const BATCH_JOBS = 2_000;
-const BATCH_CHARACTERS = 4_194_304;
-/** Pauses between attempts to write after a failure: doubled up to the longest, in ms. */
-const PROBE_MS = 1_000;
-const PROBE_MAX_MS = 16_000;
+/** The most that one transaction takes, which then lasts less than about 20 ms. The rest goes into the next turn's. */
+const BATCH_JOBS_MAX = 2_000;
+const BATCH_CHARACTERS_MAX = 4_194_304;
+
+/** The pause after a failed write before the next attempt. It is doubled after each further failure, up to the longest. */
+const RETRY_MS = 1_000;
+const RETRY_MAX_MS = 16_000;
 
 /** Work that waits for the next transaction. */
 interface Job {
   readonly characters: number;
-  /** Within the transaction. */
+  /** Runs within the transaction. */
   write(): void;
-  /** After its commit. Never throws. */
-  done(): void;
+  /** Runs after its commit. Must not throw. */
+  committed(): void;
   failed(error: Error): void;
 }
 
-/** An answer whose count is filled in when it was delivered. */
-type Counted = { -readonly [Name in keyof Published]: Published[Name] };
+/** An answer whose count is filled in when the publication is delivered. */
+type Uncounted = { -readonly [Name in keyof Published]: Published[Name] };
 
 /** What `start` opens. */
 interface Opened {
   readonly file: SqliteFile;
   readonly topics: SqliteTopics;
-  readonly answers: SqliteIdempotency;
+  readonly idempotency: SqliteIdempotency;
 }
 
-/** Healthy from `start` to `close`, but after a write that failed, until one succeeds. */
+/** Healthy from `start` to `close`, except between a write that has failed and the next one that succeeds. */
 export class SqliteEngine implements LocalEngine {
   readonly name = "sqlite";
   readonly registrations: Registrations;
   readonly #registrations: SqliteRegistrations;
   readonly #options: EngineOptions;
   readonly #path: string;
-  readonly #wall: () => number;
-  readonly #answers: IdempotencyCache;
+  readonly #wallClock: () => number;
+  readonly #idempotency: IdempotencyCache;
   #opened: Opened | undefined;
   #events: EngineEvents | undefined;
   #queue: Job[] = [];
-  #scheduled = false;
-  #failure: { readonly error: EngineUnavailable; pauseMs: number; probeAt: number } | undefined;
+  #isScheduled = false;
+  #failure: { readonly error: EngineUnavailable; pauseMs: number; retryAt: number } | undefined;
 
-  /** The file at `path` is opened by `start`. `wall` is the time of day, in ms since 1970. */
-  constructor(options: EngineOptions, path: string, wall: () => number = Date.now) {
+  /** `start` opens the file at `path`. `wallClock` tells the time of day, in ms since 1970. */
+  constructor(options: EngineOptions, path: string, wallClock: () => number = Date.now) {
     this.#options = options;
     this.#path = path;
-    this.#wall = wall;
+    this.#wallClock = wallClock;
     const { idempotencyMs, idempotencyMax, now } = options;
-    this.#answers = new IdempotencyCache({ ms: idempotencyMs, max: idempotencyMax, now });
-    this.#registrations = new SqliteRegistrations(options, (work) => this.#later(work));
+    this.#idempotency = new IdempotencyCache({
+      ttlMs: idempotencyMs,
+      keysMax: idempotencyMax,
+      now,
+    });
+    this.#registrations = new SqliteRegistrations(options, (work) => this.#write(work));
     this.registrations = this.#registrations.of("");
-  }
-
-  /** The file while it is open, for tests. */
-  get file(): SqliteFile | undefined {
-    return this.#opened?.file;
   }
 
   /** Rejects with an Error of one sentence when the file cannot be used. */
@@ -85,28 +85,26 @@ export class SqliteEngine implements LocalEngine {
 
   publish(publication: Publication, key?: string): Promise<Published | Refusal> {
     const { promise, resolve, reject } = Promise.withResolvers<Published | Refusal>();
-    const { topics, answers } = this.#ready();
+    const { topics, idempotency } = this.#writable();
     let numbered: Publication | undefined;
-    let answer: Counted | Refusal;
+    let answer: Uncounted | Refusal;
     this.#enqueue({
       characters: publication.data.length,
       write: () => {
-        const known = key === undefined ? undefined : this.#answers.recall(publication, key);
+        const known = key === undefined ? undefined : this.#idempotency.recall(publication, key);
         if (known !== undefined) {
           answer = known;
           return;
         }
         numbered = topics.append(publication);
-        const { offset, epoch } = numbered;
-        const counted: Counted = offset === undefined ? { delivered: 0 } : { delivered: 0, offset };
-        if (epoch !== undefined) counted.epoch = epoch;
-        answer = counted;
+        const published = uncounted(numbered);
+        answer = published;
         if (key === undefined) return;
-        // From here on the same key in this transaction gets this answer.
-        const remembered = this.#answers.remember(publication, key, counted);
-        answers.add(publication, key, counted, remembered);
+        // From here on the same key gets this answer, also within this transaction.
+        const remembered = this.#idempotency.remember(publication, key, published);
+        idempotency.add(publication, key, remembered);
       },
-      done: () => {
+      committed: () => {
         if (numbered !== undefined && !(answer instanceof Refusal)) {
           try {
             answer.delivered = this.#events?.deliver(numbered) ?? 0;
@@ -118,7 +116,9 @@ export class SqliteEngine implements LocalEngine {
         resolve(answer);
       },
       failed: (error) => {
-        if (numbered !== undefined && key !== undefined) this.#answers.retract(publication, key);
+        if (numbered !== undefined && key !== undefined) {
+          this.#idempotency.retract(publication, key);
+        }
         reject(error);
       },
     });
@@ -126,17 +126,17 @@ export class SqliteEngine implements LocalEngine {
   }
 
   history(topic: string, range: HistoryRange): HistoryPage {
-    const { topics } = this.#needOpened();
+    const { topics } = this.#running();
     try {
       return topics.read(topic, range);
     } catch (error) {
-      throw this.#isOurs(error) ? error : unavailable(error);
+      throw isFileError(error) ? unavailable(error) : error;
     }
   }
 
   async forget(topic: string): Promise<undefined> {
-    const { topics } = this.#ready();
-    await this.#later(() => topics.forget(topic));
+    const { topics } = this.#writable();
+    await this.#write(() => topics.forget(topic));
   }
 
   registrationsOf(node: string): Registrations {
@@ -157,24 +157,26 @@ export class SqliteEngine implements LocalEngine {
 
   /** Removes what is too old, in small steps, and tries to write again after a failure. */
   sweep(): void {
-    this.#answers.forget();
+    this.#idempotency.expire();
     this.#registrations.expire();
     if (this.#opened === undefined) return;
-    const { file, topics, answers } = this.#opened;
+    const { file, topics, idempotency } = this.#opened;
     try {
       if (this.#failure !== undefined) {
-        if (this.#options.now() < this.#failure.probeAt) return;
+        if (this.#options.now() < this.#failure.retryAt) return;
         file.probe();
         this.#failure = undefined;
       }
-      const due = topics.due();
-      if (due.length > 0 || topics.isFull || answers.isDue || this.#registrations.isDue) {
+      const expired = topics.expired();
+      const isDue =
+        expired.length > 0 || topics.isFull || idempotency.isDue || this.#registrations.isDue;
+      if (isDue) {
         file.write(() => {
-          topics.sweep(due);
-          answers.sweep();
-          this.#registrations.settle();
+          topics.expire(expired);
+          idempotency.expire();
+          this.#registrations.beforeCommit();
         });
-        this.#committed();
+        this.#afterCommit();
       }
       file.shrink();
     } catch (error) {
@@ -196,27 +198,30 @@ export class SqliteEngine implements LocalEngine {
   #open(file: SqliteFile): Opened {
     const { now, rules, historyBytes, newEpoch } = this.#options;
     const newest = file.prepare("SELECT max(used) FROM topics").values()[0] as [number | null];
-    const clock = new WallClock(now, this.#wall(), newest[0] ?? 0);
-    const topics = new SqliteTopics(file, clock, { rules, newEpoch, bytes: historyBytes });
-    const answers = new SqliteIdempotency(file, clock, this.#answers);
+    const clock = new WallClock(now, this.#wallClock(), newest[0] ?? 0);
+    const topics = new SqliteTopics(file, clock, { rules, newEpoch, bytesMax: historyBytes });
+    const idempotency = new SqliteIdempotency(file, clock, this.#idempotency);
     this.#registrations.open(file);
-    return { file, topics, answers };
+    return { file, topics, idempotency };
   }
 
-  #needOpened(): Opened {
-    if (this.#opened === undefined) throw new EngineUnavailable("not started");
+  /** Throws unless the file is open. */
+  #running(): Opened {
+    if (this.#opened === undefined) throw new EngineUnavailable("the engine is not running");
     return this.#opened;
   }
 
-  #ready(): Opened {
+  /** Throws unless the file is open and the last write succeeded. */
+  #writable(): Opened {
     if (this.#failure !== undefined) throw this.#failure.error;
-    return this.#needOpened();
+    return this.#running();
   }
 
-  async #later(write: () => void): Promise<void> {
-    this.#ready();
+  /** Runs this within the next transaction. Resolves after its commit; rejects, with nothing done, when that fails. */
+  async #write(write: () => void): Promise<void> {
+    this.#writable();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.#enqueue({ characters: 0, write, done: resolve, failed: reject });
+    this.#enqueue({ characters: 0, write, committed: resolve, failed: reject });
     return promise;
   }
 
@@ -226,73 +231,79 @@ export class SqliteEngine implements LocalEngine {
   }
 
   #schedule(): void {
-    if (this.#scheduled || this.#queue.length === 0) return;
-    this.#scheduled = true;
+    if (this.#isScheduled || this.#queue.length === 0) return;
+    this.#isScheduled = true;
     setImmediate(() => {
-      this.#scheduled = false;
+      this.#isScheduled = false;
       this.#commit();
       this.#schedule();
     });
   }
 
-  /** One transaction with what waits, as much as fits; then delivers and answers. */
+  /** Makes one transaction of what waits, as far as it fits, and then delivers and answers. */
   #commit(): void {
     if (this.#opened === undefined) return;
-    const { file, topics, answers } = this.#opened;
-    const batch = this.#take();
+    const { file, topics, idempotency } = this.#opened;
+    const jobs = this.#nextJobs();
     try {
       file.write(() => {
-        for (const job of batch) job.write();
-        topics.settle();
-        answers.settle();
-        this.#registrations.settle();
+        for (const job of jobs) job.write();
+        topics.beforeCommit();
+        idempotency.beforeCommit();
+        this.#registrations.beforeCommit();
       });
     } catch (error) {
       this.#fail(error);
-      const all = [...batch, ...this.#queue];
+      const all = [...jobs, ...this.#queue];
       this.#queue = [];
-      const failure = this.#isOurs(error) ? (error as Error) : unavailable(error);
+      const failure = isFileError(error) ? unavailable(error) : (error as Error);
       for (const job of all) job.failed(failure);
       return;
     }
-    this.#committed();
-    for (const job of batch) job.done();
+    this.#afterCommit();
+    for (const job of jobs) job.committed();
   }
 
-  #take(): Job[] {
+  #nextJobs(): Job[] {
     let characters = 0;
     let count = 0;
     for (const job of this.#queue) {
-      if (count >= BATCH_JOBS || characters > BATCH_CHARACTERS) break;
+      if (count >= BATCH_JOBS_MAX || characters > BATCH_CHARACTERS_MAX) break;
       characters += job.characters;
       count++;
     }
     return this.#queue.splice(0, count);
   }
 
-  #committed(): void {
-    this.#opened?.topics.committed();
-    this.#registrations.committed();
+  #afterCommit(): void {
+    this.#opened?.topics.afterCommit();
+    this.#registrations.afterCommit();
   }
 
-  /** The transaction was undone. */
+  /** A transaction has failed and was undone. */
   #fail(error: unknown): void {
-    this.#opened?.topics.rolledBack();
-    this.#opened?.answers.rolledBack();
-    if (this.#isOurs(error)) return;
+    this.#opened?.topics.afterRollback();
+    this.#opened?.idempotency.afterRollback();
+    if (!isFileError(error)) return;
     const last = this.#failure?.pauseMs;
-    const pauseMs = last === undefined ? PROBE_MS : Math.min(2 * last, PROBE_MAX_MS);
-    const probeAt = this.#options.now() + pauseMs;
-    this.#failure = { error: unavailable(error), pauseMs, probeAt };
+    const pauseMs = last === undefined ? RETRY_MS : Math.min(2 * last, RETRY_MAX_MS);
+    const retryAt = this.#options.now() + pauseMs;
+    this.#failure = { error: unavailable(error), pauseMs, retryAt };
   }
+}
 
-  /** Whether it is a fault in the code, and not the file's. */
-  #isOurs(error: unknown): boolean {
-    return !(error instanceof SQLiteError);
-  }
+function uncounted({ offset, epoch }: Publication): Uncounted {
+  const published: Uncounted = offset === undefined ? { delivered: 0 } : { delivered: 0, offset };
+  if (epoch !== undefined) published.epoch = epoch;
+  return published;
+}
+
+/** Whether the file is to blame, and not a bug. */
+function isFileError(error: unknown): boolean {
+  return error instanceof SQLiteError;
 }
 
 function unavailable(error: unknown): EngineUnavailable {
   const { code, message } = error as Error & { code?: string };
-  return new EngineUnavailable(`the file of the engine: ${message} (${code ?? "no code"})`);
+  return new EngineUnavailable(`the engine's file has failed: ${message} (${code ?? "no code"})`);
 }

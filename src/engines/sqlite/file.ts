@@ -1,29 +1,38 @@
-// The file of the SQLite engine: looked at before it is opened, its schema, its pragmas, and how it is given back.
+// The file of the SQLite engine: what is checked before it is opened, its schema and pragmas, its transactions, and its close.
+// A file that cannot be used is left as it is.
 import { Database, type Statement } from "bun:sqlite";
 
-/** In the header of the file, so that no other program's database is taken for ours: "Batn". */
+/** Stands in the header of the file, "Batn", so that another program's database is not taken for one of Baton. */
 const APPLICATION_ID = 0x4261_746e;
-/** Of the schema below. */
-const VERSION = 1;
+/** The version of the schema below. */
+const SCHEMA_VERSION = 1;
 
-/** How long another process may hold the file when this one starts: as long as a restart overlaps. */
-const BUSY_MS = 2_000;
-const BUSY_PAUSE_MS = 20;
-/** A larger file is not read through at the start: this much takes about a second. */
-const CHECK_BYTES = 256 * 2 ** 20;
-/** Pages of 4 KiB after which the journal goes into the file, and what remains of the journal's own file after that. */
+/** How long another process may still have the file when this one starts: as long as a restart overlaps. */
+const BUSY_MAX_MS = 2_000;
+const BUSY_RETRY_MS = 20;
+
+/** A larger file is not checked for damage at the start: checking this much takes about a second. */
+const CHECKED_BYTES_MAX = 256 * 2 ** 20;
+
+/** The write-ahead log goes into the file after this many pages of 4 KiB, and its own file is then cut to this size. */
 const CHECKPOINT_PAGES = 1_000;
-const JOURNAL_BYTES = 8 * 2 ** 20;
-/** What must have room before the engine takes publications again after a failure, and when it starts. */
-const PROBE_BYTES = 2 ** 20;
+const LOG_BYTES_MAX = 8 * 2 ** 20;
+
+/** How much memory SQLite's cache of pages may take, in KiB. */
+const CACHE_KIB = 32_768;
+
+/** There must be room for this much when the engine starts, and before it accepts publications again after a failure. */
 const START_BYTES = 4_096;
-/** Pages given back to the system at once: a few ms. Fewer free ones than `SPARE_PAGES` are left for what comes. */
-const VACUUM_PAGES = 256;
+const PROBE_BYTES = 2 ** 20;
+
+/** Free pages that are returned to the system at once, which takes a few ms. This many and an eighth of all are kept. */
+const SHRINK_PAGES = 256;
 const SPARE_PAGES = 256;
+const SPARE_SHARE = 1 / 8;
 
 /**
- * publications: `about` is JSON of what few have (user, except, info, tags), `size` what is counted against the bound.
- * answers: in the order of their expiry; the last row of a name is the one that counts.
+ * publications: `about` is JSON of what few have (user, except, info, tags); `size` is what is counted against the bound.
+ * answers: rows are in the order of their expiry, and the last row of a name is the one that counts. `print` is a fingerprint.
  */
 const SCHEMA = `
   CREATE TABLE state (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -40,46 +49,46 @@ const SCHEMA = `
   CREATE TABLE registrations (id TEXT PRIMARY KEY, user TEXT NOT NULL, topics TEXT) WITHOUT ROWID;
   CREATE TABLE probe (bytes BLOB);
   PRAGMA application_id = ${APPLICATION_ID};
-  PRAGMA user_version = ${VERSION};`;
+  PRAGMA user_version = ${SCHEMA_VERSION};`;
 
 export class SqliteFile {
   readonly #database: Database;
-  /** A file with an open statement stays locked after its close. */
+  /** All must be finalized: a file with an open statement stays locked after its close. */
   readonly #statements: Statement[] = [];
   readonly #begin: Statement;
   readonly #commit: Statement;
-  readonly #pages: Statement;
-  readonly #free: Statement;
-  /** Transactions that were committed. */
-  commits = 0;
+  readonly #pageCount: Statement;
+  readonly #freePageCount: Statement;
 
   private constructor(database: Database) {
     this.#database = database;
     this.#begin = this.prepare("BEGIN IMMEDIATE");
     this.#commit = this.prepare("COMMIT");
-    this.#pages = this.prepare("PRAGMA page_count");
-    this.#free = this.prepare("PRAGMA freelist_count");
+    this.#pageCount = this.prepare("PRAGMA page_count");
+    this.#freePageCount = this.prepare("PRAGMA freelist_count");
   }
 
   /**
-   * Opens or makes the file, and has it read by `use`. Rejects with an Error of one sentence; a file that cannot be
-   * used is left as it is.
+   * Opens or creates the file and resolves with what `use` makes of it. Rejects with an Error of one sentence when the file
+   * cannot be used.
    */
   static async open<Value>(path: string, use: (file: SqliteFile) => Value): Promise<Value> {
     const isNew = await isEmpty(path);
     if (!isNew) await checkHeader(path);
-    const patience = performance.now() + BUSY_MS;
+    const deadline = performance.now() + BUSY_MAX_MS;
     for (;;) {
       let file: SqliteFile | undefined;
       try {
         file = new SqliteFile(new Database(path, { create: true, readwrite: true }));
-        file.#prepare(Bun.file(path).size);
+        file.#setUp(Bun.file(path).size);
         return use(file);
       } catch (error) {
         if (file !== undefined) file.#release();
-        // SQLite's own timeout is not for the locks of an exclusive owner.
-        if (!isBusy(error) || performance.now() > patience) throw new Error(sentence(path, error));
-        await Bun.sleep(BUSY_PAUSE_MS);
+        // SQLite's own busy timeout does not wait for a process that has locked the file exclusively.
+        if (!isBusy(error) || performance.now() > deadline) {
+          throw new Error(startFailure(path, error));
+        }
+        await Bun.sleep(BUSY_RETRY_MS);
       }
     }
   }
@@ -90,16 +99,15 @@ export class SqliteFile {
     return statement;
   }
 
-  /** One transaction; throws, and nothing was done, when it cannot be. */
+  /** Runs this as one transaction. When it throws, nothing was done. */
   write<Value>(work: () => Value): Value {
     this.#begin.run();
     try {
       const value = work();
       this.#commit.run();
-      this.commits++;
       return value;
     } catch (error) {
-      // SQLite has ended it already where the disk is full.
+      // When the disk is full, SQLite has already ended the transaction.
       if (this.#database.inTransaction) this.#database.run("ROLLBACK");
       throw error;
     }
@@ -111,19 +119,14 @@ export class SqliteFile {
     this.write(() => this.#database.run("DELETE FROM probe"));
   }
 
-  /** Gives a bounded part of what is free back to the system. */
+  /** Returns a bounded part of the free pages to the system. */
   shrink(): void {
-    const free = this.#count(this.#free);
-    if (free < SPARE_PAGES + this.#count(this.#pages) / 8) return;
-    this.#database.run(`PRAGMA incremental_vacuum(${VACUUM_PAGES})`);
+    const spare = SPARE_PAGES + this.#count(this.#pageCount) * SPARE_SHARE;
+    if (this.#count(this.#freePageCount) < spare) return;
+    this.#database.run(`PRAGMA incremental_vacuum(${SHRINK_PAGES})`);
   }
 
-  /** Bounds the file, in pages of 4 KiB: for tests of what happens when it is full. */
-  limitPages(pages: number): void {
-    this.#database.run(`PRAGMA max_page_count=${pages}`);
-  }
-
-  /** Brings the journal into the file. Not an error when that fails: the next start does it. */
+  /** Brings the write-ahead log into the file. If that fails, the next start does it. */
   close(): void {
     try {
       this.#database.run("PRAGMA wal_checkpoint(TRUNCATE)");
@@ -131,31 +134,32 @@ export class SqliteFile {
     this.#release();
   }
 
-  /** Looks whether it can be used, makes what is missing, and sets it up. */
-  #prepare(bytes: number): void {
+  /** Checks that the file can be used, creates the schema in an empty one, and sets the pragmas. */
+  #setUp(bytes: number): void {
     const database = this.#database;
-    database.run(`PRAGMA busy_timeout=${BUSY_PAUSE_MS}`);
-    // Held from the first look on until the process ends, so that a second relay is refused.
+    database.run(`PRAGMA busy_timeout=${BUSY_RETRY_MS}`);
+    // The lock is kept from the first read until the process ends, so that a second relay is refused.
     database.run("PRAGMA locking_mode=EXCLUSIVE");
     if (this.#value("SELECT count(*) FROM sqlite_schema") === 0) {
       database.run("PRAGMA auto_vacuum=INCREMENTAL");
-      // Before the WAL, so that the file's own header says from the beginning whose it is.
+      // This comes before the write-ahead log, so that the file's header names its owner from the beginning.
       this.write(() => database.run(SCHEMA));
-    } else if (bytes <= CHECK_BYTES) {
+    } else if (bytes <= CHECKED_BYTES_MAX) {
       const found = this.#value("PRAGMA quick_check(1)");
-      if (found !== "ok") throw new Corrupt(String(found).replaceAll("\n", " "));
+      if (found !== "ok") throw new DamagedFile(String(found).replaceAll("\n", " "));
     }
     if (this.#value("PRAGMA journal_mode=WAL") !== "wal") {
-      throw new Error("it has no write-ahead log here");
+      throw new Error("its file system does not allow a write-ahead log");
     }
     database.run("PRAGMA synchronous=FULL");
     database.run(`PRAGMA wal_autocheckpoint=${CHECKPOINT_PAGES}`);
-    database.run(`PRAGMA journal_size_limit=${JOURNAL_BYTES}`);
-    database.run("PRAGMA cache_size=-32768");
+    database.run(`PRAGMA journal_size_limit=${LOG_BYTES_MAX}`);
+    // A negative size is in KiB.
+    database.run(`PRAGMA cache_size=-${CACHE_KIB}`);
     this.probe(START_BYTES);
   }
 
-  /** Of a statement that is run once. */
+  /** The value that a statement returns which is run only once. */
   #value(sql: string): unknown {
     const statement = this.#database.prepare(sql);
     try {
@@ -175,65 +179,71 @@ export class SqliteFile {
   }
 }
 
-/** Whether there is no such file yet, or nothing in it. Rejects where its folder is none. */
+/** Whether there is nothing in the file, or no such file yet. Rejects when its folder does not exist. */
 async function isEmpty(path: string): Promise<boolean> {
-  const stat = await Bun.file(path)
-    .stat()
-    .catch(() => undefined);
+  const stat = await statOf(path);
   if (stat?.isDirectory()) {
     throw new Error(`${path} is a folder: name a file in it in BATON_ENGINE.`);
   }
   if (stat !== undefined) return stat.size === 0;
   const folder = path.includes("/") ? path.slice(0, path.lastIndexOf("/")) || "/" : ".";
-  const above = await Bun.file(folder)
-    .stat()
-    .catch(() => undefined);
-  if (above?.isDirectory()) return true;
-  throw new Error(`${path} cannot be made: there is no folder ${folder}. Make it first.`);
+  if ((await statOf(folder))?.isDirectory()) return true;
+  throw new Error(`${path} cannot be created: there is no folder ${folder}. Create that first.`);
 }
 
-/** Reads the header without SQLite, which would write beside or into the file. Format: sqlite.org/fileformat.html 1.3. */
+async function statOf(path: string) {
+  return Bun.file(path)
+    .stat()
+    .catch(() => undefined);
+}
+
+/**
+ * Reads the header without SQLite, which would write into the file or next to it. The format is
+ * https://www.sqlite.org/fileformat.html, section 1.3.
+ */
 async function checkHeader(path: string): Promise<void> {
   const bytes = await Bun.file(path)
     .slice(0, 100)
     .bytes()
     .catch((error: unknown) => {
-      throw new Error(sentence(path, error));
+      throw new Error(startFailure(path, error));
     });
   const magic = new TextDecoder().decode(bytes.subarray(0, 16));
-  const other = "It was left as it is; name another file in BATON_ENGINE, or move this one away.";
+  const advice = "It was left as it is; name another file in BATON_ENGINE, or move this one away.";
   if (bytes.length < 100 || magic !== "SQLite format 3\0") {
-    throw new Error(`${path} is not a database. ${other}`);
+    throw new Error(`${path} is not a database. ${advice}`);
   }
   const header = new DataView(bytes.buffer, bytes.byteOffset);
   if (header.getUint32(68) !== APPLICATION_ID) {
-    throw new Error(`${path} is another program's database. ${other}`);
+    throw new Error(`${path} is another program's database. ${advice}`);
   }
-  if (header.getUint32(60) > VERSION) {
-    throw new Error(`${path} was written by a newer Baton: start that one, or another file.`);
+  if (header.getUint32(60) > SCHEMA_VERSION) {
+    throw new Error(`${path} was written by a newer Baton: start that one, or name another file.`);
   }
 }
 
-class Corrupt extends Error {}
+class DamagedFile extends Error {}
 
 function isBusy(error: unknown): boolean {
   const { code } = error as { code?: string };
   return code?.startsWith("SQLITE_BUSY") === true;
 }
 
-/** What the user can do about it. */
-function sentence(path: string, error: unknown): string {
+/** Why the file cannot be used, and what the user can do about it. */
+function startFailure(path: string, error: unknown): string {
   const { code = "", message } = error as Error & { code?: string };
-  const begins = (...codes: string[]) => codes.some((one) => code.startsWith(one));
+  const codeIs = (...prefixes: string[]) => prefixes.some((prefix) => code.startsWith(prefix));
   if (isBusy(error)) {
     return `${path} is in use, most likely by another Baton. Stop it, or name another file in BATON_ENGINE.`;
   }
-  if (error instanceof Corrupt || begins("SQLITE_CORRUPT", "SQLITE_NOTADB")) {
-    return `${path} is damaged (${message}). Put a copy in its place, or move it away to begin anew.`;
+  if (error instanceof DamagedFile || codeIs("SQLITE_CORRUPT", "SQLITE_NOTADB")) {
+    return `${path} is damaged (${message}). Replace it by a backup, or move it away to start with an empty file.`;
   }
-  if (begins("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "EACCES", "EPERM", "EROFS")) {
-    return `${path} cannot be written: let this user write the file and its folder.`;
+  if (codeIs("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "EACCES", "EPERM", "EROFS")) {
+    return `${path} cannot be written: this user needs write access to the file and its folder.`;
   }
-  if (begins("SQLITE_FULL")) return `${path} cannot be written: the disk is full. Make room.`;
+  if (codeIs("SQLITE_FULL")) {
+    return `${path} cannot be written: the disk is full. Free some space.`;
+  }
   return `${path} cannot be used: ${message}.`;
 }

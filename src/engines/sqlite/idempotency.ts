@@ -1,36 +1,42 @@
-// The idempotency keys of the SQLite engine: in memory as in every engine, and in the file for the next process.
-
+// The answers to idempotency keys of the SQLite engine: in memory as in every engine, and in the file for the next process.
+// How many connections a publication reached is not kept.
 import type { Statement } from "bun:sqlite";
-import type { Publication, Published } from "../../relay/contracts/publication";
+import type { Publication } from "../../relay/contracts/publication";
 import { nameOf } from "../idempotency-key";
-import type { Answer, IdempotencyCache } from "../memory/idempotency";
+import type { IdempotencyCache, RememberedAnswer } from "../memory/idempotency";
 import type { SqliteFile } from "./file";
 import type { WallClock } from "./wall-clock";
 
-/** Keys removed from the file in one sweep, and in one commit beside twice as many as it adds. */
-const SWEEP_ROWS = 5_000;
-const COMMIT_ROWS = 100;
+/** Rows that one sweep removes at most; and one commit, besides twice as many as it adds. */
+const SWEEP_ROWS_MAX = 5_000;
+const COMMIT_ROWS_MAX = 100;
 
-type AnswerRow = [string, string, number | null, string | null, number];
+type AnswerRow = [
+  name: string,
+  print: string,
+  offset: number | null,
+  epoch: string | null,
+  expires: number,
+];
 
-/** The file has them in the order in which they were added, which is that of their expiry. */
+/** The rows are in the order in which they were added, which is the order of their expiry. */
 export class SqliteIdempotency {
   readonly #clock: WallClock;
   readonly #insert: Statement;
-  readonly #stale: Statement;
-  readonly #cut: Statement;
+  readonly #lastExpired: Statement;
+  readonly #remove: Statement;
   #added = 0;
 
-  /** Puts what outlived the last process back into `answers`. How many connections a publication reached is not kept. */
-  constructor(file: SqliteFile, clock: WallClock, answers: IdempotencyCache) {
+  /** Restores in the cache what has outlived the last process. */
+  constructor(file: SqliteFile, clock: WallClock, cache: IdempotencyCache) {
     this.#clock = clock;
     this.#insert = file.prepare(
       "INSERT INTO answers (name, print, offset, epoch, expires) VALUES (?1, ?2, ?3, ?4, ?5)",
     );
-    this.#stale = file.prepare(
+    this.#lastExpired = file.prepare(
       "SELECT max(id) FROM (SELECT id, expires FROM answers ORDER BY id LIMIT ?1) WHERE expires <= ?2",
     );
-    this.#cut = file.prepare("DELETE FROM answers WHERE id <= ?1 AND expires <= ?2");
+    this.#remove = file.prepare("DELETE FROM answers WHERE id <= ?1 AND expires <= ?2");
     const kept = file.prepare(
       "SELECT name, print, offset, epoch, expires FROM answers WHERE expires > ?1 ORDER BY id",
     );
@@ -38,43 +44,46 @@ export class SqliteIdempotency {
       const published =
         offset === null || epoch === null ? { delivered: 0 } : { delivered: 0, offset, epoch };
       const expiresAt = clock.monotonic(expires);
-      answers.restore(name, { print: BigInt(print), published, expiresAt });
+      cache.restore(name, { fingerprint: BigInt(print), published, expiresAt });
     }
   }
 
-  /** To be called within SqliteFile.write, as all below. */
-  add(publication: Publication, key: string, { offset, epoch }: Published, answer: Answer): void {
-    const expires = Math.floor(answer.expiresAt - this.#clock.monotonic(0));
+  /** Must be called within SqliteFile.write, like all methods that change the file. */
+  add(publication: Publication, key: string, answer: RememberedAnswer): void {
+    const { fingerprint, published, expiresAt } = answer;
+    const { offset, epoch } = published;
+    const expires = Math.floor(expiresAt - this.#clock.monotonic(0));
     const name = nameOf(publication, key);
-    this.#insert.run(name, String(answer.print), offset ?? null, epoch ?? null, expires);
+    this.#insert.run(name, String(fingerprint), offset ?? null, epoch ?? null, expires);
     this.#added++;
   }
 
-  /** To be called after all of a transaction. Cost: bounded, as are the others. */
-  settle(): void {
-    if (this.#added > 0) this.#remove(COMMIT_ROWS + 2 * this.#added);
+  /** To be called last in a transaction: removes some of what has expired, so that the file does not grow. */
+  beforeCommit(): void {
+    if (this.#added > 0) this.#removeExpired(COMMIT_ROWS_MAX + 2 * this.#added);
     this.#added = 0;
   }
 
-  rolledBack(): void {
+  afterRollback(): void {
     this.#added = 0;
   }
 
+  /** Whether `expire` has something to do. */
   get isDue(): boolean {
-    return this.#last(SWEEP_ROWS) !== null;
+    return this.#lastExpiredOf(SWEEP_ROWS_MAX) !== null;
   }
 
-  sweep(): void {
-    this.#remove(SWEEP_ROWS);
+  expire(): void {
+    this.#removeExpired(SWEEP_ROWS_MAX);
   }
 
-  #remove(rows: number): void {
-    const last = this.#last(rows);
-    if (last !== null) this.#cut.run(last, this.#clock.ms);
+  #removeExpired(rows: number): void {
+    const last = this.#lastExpiredOf(rows);
+    if (last !== null) this.#remove.run(last, this.#clock.ms);
   }
 
-  /** The last that is over of the first so many. */
-  #last(rows: number): number | null {
-    return (this.#stale.values(rows, this.#clock.ms)[0] as [number | null])[0];
+  /** The id of the last row that has expired among this many of the oldest. */
+  #lastExpiredOf(rows: number): number | null {
+    return (this.#lastExpired.values(rows, this.#clock.ms)[0] as [number | null])[0];
   }
 }

@@ -1,41 +1,38 @@
-// The registrations of the SQLite engine: a directory in memory, and in the file for the next process.
+// The registrations of the SQLite engine: in memory as in the memory engine, and in the file for the next process.
 import type { Statement } from "bun:sqlite";
 import type { PreviousOwner, Registration, Registrations } from "../../relay/contracts/engine";
 import type { Refusal } from "../../relay/contracts/errors";
 import { MemoryRegistrations, type MemoryRegistrationsOptions } from "../memory/registrations";
 import type { SqliteFile } from "./file";
 
-/** Registrations whose end is written in one transaction. */
-const ENDED_MAX = 2_000;
+/** The most registrations that one transaction removes from the file. */
+const REMOVED_MAX = 2_000;
 
-/** Writes with the next transaction; rejects with EngineUnavailable, and nothing was done, when that fails. */
-type Later = (work: () => void) => Promise<void>;
+/** Runs within the next transaction. Rejects with EngineUnavailable, with nothing done, when that fails. */
+type Write = (work: () => void) => Promise<void>;
 
 export class SqliteRegistrations {
-  readonly #directory: MemoryRegistrations;
-  readonly #later: Later;
+  readonly #memory: MemoryRegistrations;
+  readonly #write: Write;
   #insert: Statement | undefined;
   #delete: Statement | undefined;
-  /** Ended, but still in the file. */
+  /** Ids of registrations that have ended and are still in the file. */
   readonly #ended = new Set<string>();
   /** Those of them that the running transaction removes. */
   #removing: string[] = [];
 
-  constructor(options: MemoryRegistrationsOptions, later: Later) {
-    this.#later = later;
-    this.#directory = new MemoryRegistrations(options, {
-      added: () => {},
-      removed: (id) => this.#ended.add(id),
-    });
+  constructor(options: MemoryRegistrationsOptions, write: Write) {
+    this.#write = write;
+    this.#memory = new MemoryRegistrations(options, (id) => this.#ended.add(id));
   }
 
-  /** Puts back what outlived the last process: all of it waits as a new one does. */
+  /** Restores what has outlived the last process. All of it waits, for as long as a new registration does. */
   open(file: SqliteFile): void {
     this.#insert = file.prepare("INSERT OR REPLACE INTO registrations VALUES (?1, ?2, ?3)");
     this.#delete = file.prepare("DELETE FROM registrations WHERE id = ?1");
     const kept = file.prepare("SELECT id, user, topics FROM registrations");
     for (const [id, user, topics] of kept.values() as [string, string, string | null][]) {
-      this.#directory.restore({
+      this.#memory.restore({
         id,
         user,
         topics: topics === null ? undefined : (JSON.parse(topics) as string[]),
@@ -43,73 +40,73 @@ export class SqliteRegistrations {
     }
   }
 
-  get waiting(): number {
-    return this.#directory.waiting;
-  }
-
-  /** Answers when it is in the file. */
+  /** Resolves when the registration is in the file. */
   add(registration: Registration): Refusal | Promise<undefined> {
-    const refusal = this.#directory.add(registration);
+    const refusal = this.#memory.add(registration);
     if (refusal !== undefined) return refusal;
     const { id, user, topics } = registration;
     this.#ended.delete(id);
     const row = [id, user, topics === undefined ? null : JSON.stringify(topics)] as const;
-    return this.#later(() => {
-      // Unless it was removed meanwhile.
+    return this.#write(() => {
+      // It may have been removed since.
       if (!this.#ended.has(id)) this.#insert?.run(...row);
     }).then(
       () => undefined,
       (error) => {
-        this.#directory.remove(id, "");
+        this.#memory.remove(id, "");
         throw error;
       },
     );
   }
 
-  /** Answers when it is out of the file. Ended it is at once, and out of the file as soon as that can be written. */
+  /**
+   * Ends a registration at once. Resolves when it is no longer in the file; if the file cannot be written now, this rejects,
+   * and a later transaction removes it.
+   */
   remove(id: string, node: string): undefined | PreviousOwner | Promise<PreviousOwner> {
-    const removed = this.#directory.remove(id, node);
+    const removed = this.#memory.remove(id, node);
     if (removed === undefined || !this.#ended.has(id)) return removed;
-    return this.#later(() => {}).then(() => removed);
+    return this.#write(() => {}).then(() => removed);
   }
 
-  /** As one node sees them. */
+  /** The registrations as one node sees them. */
   of(node: string): Registrations {
-    const all = this;
+    const memory = this.#memory;
     return {
-      ...this.#directory.of(node),
+      ...memory.of(node),
       get waiting() {
-        return all.waiting;
+        return memory.waiting;
       },
       add: (registration) => this.add(registration),
       remove: (id) => this.remove(id, node),
     };
   }
 
-  /** A node has died: what it held waits again. */
+  /** A node has died, so the registrations that it owned wait again. */
   releaseAll(node: string): void {
-    this.#directory.releaseAll(node);
+    this.#memory.releaseAll(node);
   }
 
   expire(): void {
-    this.#directory.expire();
+    this.#memory.expire();
   }
 
+  /** Whether a registration that has ended is still in the file. */
   get isDue(): boolean {
     return this.#ended.size > 0;
   }
 
-  /** Writes the end of some. To be called within SqliteFile.write, after all else of the transaction. */
-  settle(): void {
+  /** Removes some of those that have ended from the file. To be called last in a transaction, within SqliteFile.write. */
+  beforeCommit(): void {
     this.#removing = [];
     for (const id of this.#ended) {
-      if (this.#removing.length >= ENDED_MAX) return;
+      if (this.#removing.length >= REMOVED_MAX) return;
       this.#removing.push(id);
       this.#delete?.run(id);
     }
   }
 
-  committed(): void {
+  afterCommit(): void {
     for (const id of this.#removing) this.#ended.delete(id);
     this.#removing = [];
   }

@@ -1,49 +1,49 @@
-// The topics of the SQLite engine that are known in memory: those used lately, bounded.
+// The topics that the SQLite engine knows in memory: those that were used lately, in a bounded number.
 import type { StoredTopic } from "./topic";
 
-/** At most twice as many are known, and those that must be. */
-const TOPICS = 5_000;
+/** How many topics one half has. The cache has two, and besides them the topics that must stay. */
+const HALF_TOPICS = 5_000;
 
 export class TopicCache {
   readonly #mustStay: (topic: StoredTopic) => boolean;
-  /** The older half goes when the newer is full: an order of use would cost more. */
-  #young = new Map<string, StoredTopic>();
-  #old = new Map<string, StoredTopic>();
+  /** When the younger half is full, the older one is dropped: keeping an exact order of use would cost more. */
+  #younger = new Map<string, StoredTopic>();
+  #older = new Map<string, StoredTopic>();
 
   constructor(mustStay: (topic: StoredTopic) => boolean) {
     this.#mustStay = mustStay;
   }
 
-  /** Without a use of it. */
+  /** Looks a topic up without counting that as a use of it. */
   peek(name: string): StoredTopic | undefined {
-    return this.#young.get(name) ?? this.#old.get(name);
+    return this.#younger.get(name) ?? this.#older.get(name);
   }
 
   get(name: string): StoredTopic | undefined {
-    const young = this.#young.get(name);
-    if (young !== undefined) return young;
-    const old = this.#old.get(name);
-    return old && this.add(old);
+    const younger = this.#younger.get(name);
+    if (younger !== undefined) return younger;
+    const older = this.#older.get(name);
+    return older && this.add(older);
   }
 
   add(topic: StoredTopic): StoredTopic {
-    if (this.#young.size >= TOPICS) {
-      const dropped = this.#old;
-      this.#old = this.#young;
-      this.#young = new Map();
-      for (const [name, one] of dropped) if (this.#mustStay(one)) this.#young.set(name, one);
+    if (this.#younger.size >= HALF_TOPICS) {
+      const dropped = this.#older;
+      this.#older = this.#younger;
+      this.#younger = new Map();
+      for (const [name, one] of dropped) if (this.#mustStay(one)) this.#younger.set(name, one);
     }
-    this.#young.set(topic.name, topic);
+    this.#younger.set(topic.name, topic);
     return topic;
   }
 
   delete(name: string): void {
-    this.#young.delete(name);
-    this.#old.delete(name);
+    this.#younger.delete(name);
+    this.#older.delete(name);
   }
 
   clear(): void {
-    this.#young.clear();
-    this.#old.clear();
+    this.#younger.clear();
+    this.#older.clear();
   }
 }

@@ -1,48 +1,65 @@
-// The topics of the SQLite engine and what the file keeps of them: numbering, reading, retention, the bound in bytes.
-
+// All topics of the SQLite engine and their publications in the file: numbering, reading, removing what the rules do not keep,
+// and the bound in bytes.
 import type { Statement } from "bun:sqlite";
 import type { HistoryPage, HistoryRange } from "../../relay/contracts/engine";
 import type { Publication } from "../../relay/contracts/publication";
 import type { TopicRules } from "../../relay/contracts/topic-rules";
 import type { SqliteFile } from "./file";
-import { publicationOf, type Row, rowOf } from "./row";
-import { SQL, type StoredTopic, TOPIC_BYTES, type TopicRow } from "./topic";
+import {
+  type PublicationRow,
+  publicationOf,
+  rowOf,
+  SQL,
+  type StoredTopic,
+  TOPIC_BYTES,
+  type TopicRow,
+} from "./topic";
 import { TopicCache } from "./topic-cache";
 import type { WallClock } from "./wall-clock";
 
 interface SqliteTopicsOptions {
   readonly rules: TopicRules;
   /** Bound of what all histories may take in the file. */
-  readonly bytes: number;
+  readonly bytesMax: number;
   readonly newEpoch: () => string;
 }
 
-/** Topics looked at in one sweep, and publications removed in one: a few ms. */
-const SWEEP_TOPICS = 500;
-const SWEEP_ROWS = 5_000;
-/** Publications that one commit removes beside twice as many as it adds. */
-const COMMIT_ROWS = 256;
-/** What may be too old for so long before a commit removes it; it is not read any more. */
+/** Topics that one sweep looks at, and rows that it removes, at most: they take a few ms. */
+const SWEEP_TOPICS_MAX = 500;
+const SWEEP_ROWS_MAX = 5_000;
+
+/** Rows that one commit removes at most, besides twice as many as it adds. */
+const COMMIT_ROWS_MAX = 256;
+
+/**
+ * How much more than its rule keeps of a topic may stand in the file before a commit removes it: an eighth of the rule's
+ * size and a bit, at most 256 publications, and for a second. None of that is read any more.
+ */
+const SLACK_ROWS = 16;
+const SLACK_SHARE = 1 / 8;
+const SLACK_ROWS_MAX = 256;
 const SLACK_MS = 1_000;
 
-/** All that writes must be called within SqliteFile.write; after a failure of that, `rolledBack`. */
+/** Whatever changes the file must be called within SqliteFile.write, and after its failure `afterRollback`. */
 export class SqliteTopics {
   readonly #options: SqliteTopicsOptions;
   readonly #clock: WallClock;
   readonly #sql: Record<keyof typeof SQL, Statement>;
-  readonly #touched = new Set<StoredTopic>();
-  /** What the file does not say yet must not be read from there. */
+  /** Topics that the running transaction changes. */
+  readonly #changed = new Set<StoredTopic>();
+  /** A topic must stay in the cache while the file does not yet say of it what is known here. */
   readonly #cache = new TopicCache(
-    (topic) => topic.delivered < topic.top || this.#touched.has(topic),
+    (topic) => topic.delivered < topic.top || this.#changed.has(topic),
   );
-  /** Of every topic without a row; it changes whenever a topic's row is given up, so that none comes back under it. */
+  /** The epoch of every topic without a row. It changes whenever a row is removed, so that no topic comes back under its old one. */
   #epoch: string;
   #bytes: number;
-  /** As they are in the file. */
-  #kept: { epoch: string; bytes: number };
+  /** As the last commit has left them. */
+  #committed: { epoch: string; bytes: number };
+  /** Publications that the running transaction adds. */
   #added = 0;
-  /** The last topic that a sweep has looked at. */
-  #swept = 0;
+  /** The id of the last topic that a sweep has looked at. */
+  #lastSwept = 0;
 
   constructor(file: SqliteFile, clock: WallClock, options: SqliteTopicsOptions) {
     this.#options = options;
@@ -50,28 +67,22 @@ export class SqliteTopics {
     this.#sql = Object.fromEntries(
       Object.entries(SQL).map(([name, sql]) => [name, file.prepare(sql)]),
     ) as Record<keyof typeof SQL, Statement>;
-    const known = this.#first<[string]>(this.#sql.epoch);
-    this.#epoch = known?.[0] ?? options.newEpoch();
-    if (known === undefined) file.write(() => this.#sql.setEpoch.run(this.#epoch));
+    const kept = this.#first<[string]>(this.#sql.epoch);
+    this.#epoch = kept?.[0] ?? options.newEpoch();
+    if (kept === undefined) file.write(() => this.#sql.setEpoch.run(this.#epoch));
     this.#bytes = this.#first<[number]>(this.#sql.bytes)?.[0] ?? 0;
-    this.#kept = { epoch: this.#epoch, bytes: this.#bytes };
+    this.#committed = { epoch: this.#epoch, bytes: this.#bytes };
   }
 
-  /** What the file keeps of all topics, as counted against the bound. */
-  get bytes(): number {
-    return this.#bytes;
-  }
-
-  /** Keeps it and gives it its offset, or gives it back as it is where the topic keeps no history. */
+  /** Keeps a publication and returns it with its offset and epoch, or unchanged if its topic keeps no history. */
   append(publication: Publication): Publication {
     const { topic: name } = publication;
     const topic = this.#get(name) ?? this.#create(name);
     if (topic === undefined) return publication;
     if (!topic.rule.keepsHistory) {
-      // It did when it was written. What is not numbered now would be missing from it unseen.
-      this.#remove(topic);
-      this.#epoch = this.#options.newEpoch();
-      this.#sql.setEpoch.run(this.#epoch);
+      // It did when the row was written. This publication gets no offset, so the old history would lack it unnoticed.
+      this.#removeTopic(topic);
+      this.#changeEpoch();
       return publication;
     }
     const offset = topic.top + 1;
@@ -81,43 +92,43 @@ export class SqliteTopics {
     topic.top = offset;
     topic.oldest ??= { offset, time };
     this.#count(topic, row.size);
-    this.#touched.add(topic);
+    this.#changed.add(topic);
     this.#added++;
     return { ...publication, offset, epoch: topic.epoch };
   }
 
-  /** To be called after all of a transaction: writes the positions, and removes what is too much. Cost: bounded. */
-  settle(): void {
-    if (this.#touched.size === 0) return;
-    let rows = COMMIT_ROWS + 2 * this.#added;
+  /** To be called last in a transaction that appends: writes the positions and removes what is too much. Cost: bounded. */
+  beforeCommit(): void {
+    if (this.#changed.size === 0) return;
+    let rowsLeft = COMMIT_ROWS_MAX + 2 * this.#added;
     const now = this.#clock.ms;
-    for (const topic of this.#touched) {
+    for (const topic of this.#changed) {
       const { oldest, rule, top } = topic;
-      const slack = Math.min(256, 16 + rule.historySize / 8);
+      const slack = Math.min(SLACK_ROWS_MAX, SLACK_ROWS + rule.historySize * SLACK_SHARE);
       const isLong = oldest !== undefined && top - oldest.offset >= rule.historySize + slack;
       const isOld = oldest !== undefined && oldest.time + rule.historyTtlMs + SLACK_MS <= now;
-      if (rows > 0 && (isLong || isOld)) rows -= this.#prune(topic, now, rows);
-      this.#sql.update.run(topic.top, topic.first, topic.bytes, now, topic.id);
+      if (rowsLeft > 0 && (isLong || isOld)) rowsLeft -= this.#prune(topic, now, rowsLeft);
+      this.#sql.updateTopic.run(topic.top, topic.first, topic.bytes, now, topic.id);
     }
-    this.#giveUp(rows);
+    this.#evict(rowsLeft);
   }
 
-  committed(): void {
-    this.#touched.clear();
+  afterCommit(): void {
+    this.#changed.clear();
     this.#added = 0;
-    this.#kept = { epoch: this.#epoch, bytes: this.#bytes };
+    this.#committed = { epoch: this.#epoch, bytes: this.#bytes };
   }
 
-  /** Back to what the file has. All that is in it must have been delivered. */
-  rolledBack(): void {
+  /** Goes back to what the file has. All of that must have been delivered. */
+  afterRollback(): void {
     this.#cache.clear();
-    this.#touched.clear();
+    this.#changed.clear();
     this.#added = 0;
-    this.#epoch = this.#kept.epoch;
-    this.#bytes = this.#kept.bytes;
+    this.#epoch = this.#committed.epoch;
+    this.#bytes = this.#committed.bytes;
   }
 
-  /** From here on `read` gives this publication, which `append` has numbered. */
+  /** From here on `read` returns this publication, which `append` has numbered. */
   delivered({ topic: name, offset }: Publication): void {
     if (offset === undefined) return;
     const topic = this.#cache.peek(name);
@@ -127,128 +138,133 @@ export class SqliteTopics {
   read(name: string, { since, limit, reverse = false }: HistoryRange): HistoryPage {
     if (!this.#options.rules.of(name).keepsHistory) return { top: undefined, publications: [] };
     const topic = this.#get(name);
-    if (topic === undefined)
-      return { top: { epoch: this.#kept.epoch, offset: 0 }, publications: [] };
+    if (topic === undefined) {
+      return { top: { epoch: this.#committed.epoch, offset: 0 }, publications: [] };
+    }
     const { id, epoch, delivered, rule } = topic;
     const top = { epoch, offset: delivered };
     if (limit <= 0) return { top, publications: [] };
-    const after = Math.max(topic.first - 1, delivered - rule.historySize);
-    const newer = this.#clock.ms - rule.historyTtlMs;
-    const most = Math.min(limit, rule.historySize);
-    const rows = reverse
-      ? this.#sql.readBack.values(
-          id,
-          after,
-          Math.min(delivered, (since ?? Infinity) - 1),
-          newer,
-          most,
-        )
-      : this.#sql.read.values(id, Math.max(after, since ?? 0), delivered, newer, most);
-    return { top, publications: (rows as Row[]).map((row) => publicationOf(name, epoch, row)) };
+    let after = Math.max(topic.first - 1, delivered - rule.historySize);
+    let last = delivered;
+    if (reverse) last = Math.min(delivered, (since ?? Number.POSITIVE_INFINITY) - 1);
+    else after = Math.max(after, since ?? 0);
+    const newerThan = this.#clock.ms - rule.historyTtlMs;
+    const statement = reverse ? this.#sql.readReversed : this.#sql.read;
+    const rows = statement.values(id, after, last, newerThan, Math.min(limit, rule.historySize));
+    const publications = (rows as PublicationRow[]).map((row) => publicationOf(name, epoch, row));
+    return { top, publications };
   }
 
-  /** Nothing of it is read any more; sweeps remove it. */
+  /** From here on nothing of the topic's publications is read; they are removed later. */
   forget(name: string): void {
     const topic = this.#get(name);
     if (topic === undefined) return;
     topic.first = topic.top + 1;
-    this.#touched.add(topic);
+    this.#changed.add(topic);
   }
 
-  /** Topics that a sweep has to write to; goes on with the next ones at the next call. Cost: bounded. */
-  due(): readonly StoredTopic[] {
-    const rows = this.#sql.next.values(this.#swept, SWEEP_TOPICS) as TopicRow[];
-    this.#swept = rows.length < SWEEP_TOPICS ? 0 : (rows.at(-1) as TopicRow)[0];
+  /** Some topics with publications to remove. The next call goes on with the topics after them. Cost: bounded. */
+  expired(): readonly StoredTopic[] {
+    const rows = this.#sql.nextTopics.values(this.#lastSwept, SWEEP_TOPICS_MAX) as TopicRow[];
+    this.#lastSwept = rows.length < SWEEP_TOPICS_MAX ? 0 : (rows.at(-1) as TopicRow)[0];
     const now = this.#clock.ms;
     return rows
-      .map((row) => this.#cache.peek(row[1]) ?? this.#from(row))
-      .filter(({ oldest, first, top, rule }) => {
+      .map((row) => this.#cache.peek(row[1]) ?? this.#fromRow(row))
+      .filter((topic) => {
+        const { oldest, rule } = topic;
         if (oldest === undefined) return false;
-        const least = Math.max(first, top - rule.historySize + 1);
-        return oldest.offset < least || oldest.time + rule.historyTtlMs <= now;
+        return oldest.offset < firstKept(topic) || oldest.time + rule.historyTtlMs <= now;
       });
   }
 
+  /** Whether the histories take more than they may. */
   get isFull(): boolean {
-    return this.#bytes > this.#options.bytes;
+    return this.#bytes > this.#options.bytesMax;
   }
 
-  /** Removes what is too old or too many in these topics, and what is too much in all. Cost: bounded. */
-  sweep(due: readonly StoredTopic[]): void {
+  /** Removes what the rules of these topics do not keep, and what is too much in all. Cost: bounded. */
+  expire(topics: readonly StoredTopic[]): void {
     const now = this.#clock.ms;
-    let rows = SWEEP_ROWS;
-    for (const topic of due) {
-      if (rows <= 0) return;
-      rows -= this.#prune(topic, now, rows);
-      this.#sql.trim.run(topic.bytes, topic.id);
+    let rowsLeft = SWEEP_ROWS_MAX;
+    for (const topic of topics) {
+      if (rowsLeft <= 0) return;
+      rowsLeft -= this.#prune(topic, now, rowsLeft);
+      this.#sql.setBytes.run(topic.bytes, topic.id);
     }
-    this.#giveUp(rows);
+    this.#evict(rowsLeft);
   }
 
-  /** Removes up to `rows` of what its rule does not keep; answers how many. */
+  /** Removes up to this many rows that the topic's rule does not keep. Returns how many it removed. */
   #prune(topic: StoredTopic, now: number, rows: number): number {
-    const { id, first, top, rule, oldest } = topic;
+    const { id, rule, oldest } = topic;
     if (oldest === undefined) return 0;
-    const least = Math.max(first, top - rule.historySize + 1);
-    const before = now - rule.historyTtlMs;
-    const { stale, beyond } = this.#sql;
-    // Times are only looked at where one is too old: at high rates nearly all goes for being too many.
+    const kept = firstKept(topic);
+    const tooOld = now - rule.historyTtlMs;
+    const { lastBefore, lastBeforeOrTooOld } = this.#sql;
+    // Times are looked at only if one is too old: at high rates nearly every row goes for being beyond the count.
     const found =
-      oldest.time <= before
-        ? stale.values(id, rows, least, before)
-        : beyond.values(id, Math.min(least, oldest.offset + rows));
+      oldest.time <= tooOld
+        ? lastBeforeOrTooOld.values(id, rows, kept, tooOld)
+        : lastBefore.values(id, Math.min(kept, oldest.offset + rows));
     const [last, bytes] = found[0] as [number | null, number];
-    return last === null ? 0 : this.#cut(topic, last, bytes);
+    return last === null ? 0 : this.#removeUpTo(topic, last, bytes);
   }
 
-  /** Back under the bound, in steps: the oldest of the topic that was published to least recently, then that topic. */
-  #giveUp(rows: number): void {
-    const { bytes: bound, newEpoch } = this.#options;
-    /** Topics of this transaction that have nothing left. */
-    let empty = 0;
-    for (let left = rows; left > 0 && this.#bytes > bound; ) {
-      const row = this.#first<TopicRow>(this.#sql.idle, empty);
+  /** Goes back under the bound, in steps: removes the oldest rows of the topic published to least recently, then that topic. */
+  #evict(rows: number): void {
+    const { bytesMax } = this.#options;
+    /** Topics of this transaction that have nothing left, and must stay for what it has yet to write. */
+    let skipped = 0;
+    for (let rowsLeft = rows; rowsLeft > 0 && this.#bytes > bytesMax; ) {
+      const row = this.#first<TopicRow>(this.#sql.leastRecent, skipped);
       if (row === undefined) return;
-      const topic = this.#cache.peek(row[1]) ?? this.#from(row);
-      if (topic.oldest === undefined) {
-        if (this.#touched.has(topic)) {
-          empty++;
-          continue;
-        }
-        this.#remove(topic);
-        this.#epoch = newEpoch();
-        this.#sql.setEpoch.run(this.#epoch);
-        left--;
-        continue;
+      const topic = this.#cache.peek(row[1]) ?? this.#fromRow(row);
+      if (topic.oldest !== undefined) {
+        rowsLeft -= this.#evictRows(topic, Math.min(rowsLeft, COMMIT_ROWS_MAX));
+      } else if (this.#changed.has(topic)) {
+        skipped++;
+      } else {
+        this.#removeTopic(topic);
+        this.#changeEpoch();
+        rowsLeft--;
       }
-      const sizes = this.#sql.sizes.values(topic.id, Math.min(left, COMMIT_ROWS));
-      let last = 0;
-      let bytes = 0;
-      for (const [offset, size] of sizes as [number, number][]) {
-        if (this.#bytes - bytes <= bound) break;
-        last = offset;
-        bytes += size;
-      }
-      left -= this.#cut(topic, last, bytes);
-      this.#sql.trim.run(topic.bytes, topic.id);
     }
   }
 
-  /** Removes its publications up to this offset, which take so many bytes; answers how many there were. */
-  #cut(topic: StoredTopic, last: number, bytes: number): number {
+  /** Removes up to this many of the topic's oldest rows, until the bound is kept. Returns how many it removed. */
+  #evictRows(topic: StoredTopic, rows: number): number {
+    const { bytesMax } = this.#options;
+    let last = 0;
+    let bytes = 0;
+    for (const [offset, size] of this.#sql.sizes.values(topic.id, rows) as [number, number][]) {
+      if (this.#bytes - bytes <= bytesMax) break;
+      last = offset;
+      bytes += size;
+    }
+    const removed = this.#removeUpTo(topic, last, bytes);
+    this.#sql.setBytes.run(topic.bytes, topic.id);
+    return removed;
+  }
+
+  /** Removes the topic's rows up to this offset, which take that many bytes. Returns how many there were. */
+  #removeUpTo(topic: StoredTopic, last: number, bytes: number): number {
     const count = last - (topic.oldest?.offset ?? last + 1) + 1;
-    this.#sql.cut.run(topic.id, last);
+    this.#sql.removeUpTo.run(topic.id, last);
     this.#count(topic, -bytes);
-    topic.oldest = this.#oldest(topic.id);
+    topic.oldest = this.#oldestOf(topic.id);
     return count;
   }
 
-  /** The row of a topic, and all it has. */
-  #remove(topic: StoredTopic): void {
-    this.#sql.cut.run(topic.id, topic.top);
-    this.#sql.remove.run(topic.id);
+  #removeTopic(topic: StoredTopic): void {
+    this.#sql.removeUpTo.run(topic.id, topic.top);
+    this.#sql.removeTopic.run(topic.id);
     this.#bytes -= topic.bytes;
     this.#cache.delete(topic.name);
+  }
+
+  #changeEpoch(): void {
+    this.#epoch = this.#options.newEpoch();
+    this.#sql.setEpoch.run(this.#epoch);
   }
 
   #count(topic: StoredTopic, bytes: number): void {
@@ -260,33 +276,36 @@ export class SqliteTopics {
     const rule = this.#options.rules.of(name);
     if (!rule.keepsHistory) return undefined;
     const bytes = TOPIC_BYTES + 2 * Buffer.byteLength(name);
-    const row = this.#sql.create.values(name, this.#epoch, bytes, this.#clock.ms)[0] as TopicRow;
+    const { createTopic } = this.#sql;
+    const row = createTopic.values(name, this.#epoch, bytes, this.#clock.ms)[0] as TopicRow;
     this.#bytes += bytes;
-    return this.#cache.add(this.#from(row));
+    return this.#cache.add(this.#fromRow(row));
   }
 
   #get(name: string): StoredTopic | undefined {
     const known = this.#cache.get(name);
     if (known !== undefined) return known;
     const row = this.#first<TopicRow>(this.#sql.topic, name);
-    return row && this.#cache.add(this.#from(row));
+    return row && this.#cache.add(this.#fromRow(row));
   }
 
-  #from([id, name, epoch, top, first, bytes]: TopicRow): StoredTopic {
+  #fromRow([id, name, epoch, top, first, bytes]: TopicRow): StoredTopic {
     const rule = this.#options.rules.of(name);
-    return {
-      ...{ id, name, epoch, rule, top, first, bytes },
-      delivered: top,
-      oldest: this.#oldest(id),
-    };
+    const oldest = this.#oldestOf(id);
+    return { id, name, epoch, rule, top, delivered: top, first, oldest, bytes };
   }
 
-  #oldest(id: number): StoredTopic["oldest"] {
+  #oldestOf(id: number): StoredTopic["oldest"] {
     const found = this.#first<[number, number]>(this.#sql.oldest, id);
     return found && { offset: found[0], time: found[1] };
   }
 
-  #first<Found>(statement: Statement, ...given: (string | number)[]): Found | undefined {
-    return statement.values(...given)[0] as Found | undefined;
+  #first<Row>(statement: Statement, ...parameters: (string | number)[]): Row | undefined {
+    return statement.values(...parameters)[0] as Row | undefined;
   }
+}
+
+/** The first offset of a topic that is neither forgotten nor beyond the count that its rule keeps. */
+function firstKept({ first, top, rule }: StoredTopic): number {
+  return Math.max(first, top - rule.historySize + 1);
 }

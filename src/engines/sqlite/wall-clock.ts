@@ -1,17 +1,17 @@
-// The time of day, for what outlives the process: made of the monotonic clock, so that both go at one pace.
+// The time of day, for what outlives the process. It is derived from the monotonic clock, so both advance at the same pace.
 
 export class WallClock {
   readonly #now: () => number;
-  /** What to add to the monotonic time. */
+  /** The time of day minus the monotonic time. */
   readonly #offset: number;
 
   /**
-   * `now` is monotonic, in ms; `wall` the time of day at this moment, in ms since 1970; `least` the newest time that
-   * was kept: it never goes back behind that, so that what is older was kept earlier.
+   * `now` is monotonic, in ms. `timeOfDay` is the present one, in ms since 1970. `newestKept` is the newest time in the store:
+   * this clock never goes back behind it, so that whatever has an older time was also kept earlier.
    */
-  constructor(now: () => number, wall: number, least: number) {
+  constructor(now: () => number, timeOfDay: number, newestKept: number) {
     this.#now = now;
-    this.#offset = Math.max(Math.floor(wall), least) - now();
+    this.#offset = Math.max(Math.floor(timeOfDay), newestKept) - now();
   }
 
   /** Whole ms since 1970. */
@@ -19,7 +19,7 @@ export class WallClock {
     return Math.floor(this.#now() + this.#offset);
   }
 
-  /** A moment of the time of day on the monotonic clock, in ms. */
+  /** The monotonic time, in ms, at a time of day. */
   monotonic(ms: number): number {
     return ms - this.#offset;
   }

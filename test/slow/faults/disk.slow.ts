@@ -135,7 +135,7 @@ describe("G18: a start is refused in one line", () => {
       expect(await second.exited).toBe(1);
       await until("the line", () => second.errors.endsWith("\n"));
       expect(second.errors).toBe(
-        `baton: ${disk.path}/${file} cannot be written: let this user write the file and its folder.\n`,
+        `baton: ${disk.path}/${file} cannot be written: this user needs write access to the file and its folder.\n`,
       );
     }
   });
@@ -147,7 +147,7 @@ describe("G18: a start is refused in one line", () => {
     expect(await full.exited).toBe(1);
     await until("the line", () => full.errors.endsWith("\n"));
     expect(full.errors).toBe(
-      `baton: ${disk.path}/baton.db cannot be written: the disk is full. Make room.\n`,
+      `baton: ${disk.path}/baton.db cannot be written: the disk is full. Free some space.\n`,
     );
   });
 });
