@@ -65,10 +65,10 @@ export interface Ping {
 }
 
 /** A worker's first message: the address at which it listens. */
-interface Listening {
+interface ReadyReport {
   readonly listensAt: string;
 }
 
-export type FromWorker = ToEngine | Listening;
+export type FromWorker = ToEngine | ReadyReport;
 
 export type FromSupervisor = FromEngine | Order | Ping;

@@ -25,11 +25,11 @@ export interface MemoryRegistrationsOptions {
   readonly now: () => number;
 }
 
-interface Waiting extends Registration {
+interface WaitingRegistration extends Registration {
   readonly expiresAt: number;
 }
 
-interface Owned extends Registration {
+interface OwnedRegistration extends Registration {
   readonly node: string;
   readonly term: number;
   /** Whether it came from a registration. Otherwise its client proved by a token who its user is. */
@@ -41,9 +41,9 @@ export class MemoryRegistrations {
   /** Called with the id of a registration that has ended, so that an engine can forget it in its file too. */
   readonly #onEnd: (id: string) => void;
   /** By id. All wait equally long, so the order of insertion is the order of expiry. */
-  readonly #waiting = new Map<string, Waiting>();
+  readonly #waiting = new Map<string, WaitingRegistration>();
   /** By id. */
-  readonly #owned = new Map<string, Owned>();
+  readonly #owned = new Map<string, OwnedRegistration>();
   /** How many connections each user has. Those of the anonymous user are not counted. */
   readonly #connectionsOf = new Map<string, number>();
   #lastTerm = 0;
@@ -67,50 +67,6 @@ export class MemoryRegistrations {
     return undefined;
   }
 
-  /** Lets a registration that has outlived the process wait again, even beyond the limit. */
-  restore(registration: Registration): void {
-    this.#wait(registration);
-  }
-
-  claim(id: string, node: string): Claimed | Refusal {
-    const term = ++this.#lastTerm;
-    const owned = this.#owned.get(id);
-    if (owned?.isRegistered === true) {
-      this.#owned.set(owned.id, { ...owned, node, term });
-      const { user, topics } = owned;
-      return { id: owned.id, user, topics, wasRemote: owned.node !== node, term };
-    }
-    const waiting = this.#waiting.get(id);
-    if (waiting === undefined || waiting.expiresAt <= this.#options.now()) {
-      return unknownConnection();
-    }
-    const { user, topics } = waiting;
-    const refusal = this.#checkUser(user) ?? this.#checkConnections();
-    if (refusal !== undefined) return refusal;
-    this.#waiting.delete(id);
-    // The registration's own id is kept: the caller's may be a slice of a URL, which would be kept in memory with it.
-    this.#own({ id: waiting.id, user, topics, node, term, isRegistered: true });
-    return { id: waiting.id, user, topics, wasRemote: false, term };
-  }
-
-  own(id: string, user: string, node: string): Refusal | undefined {
-    const refusal = this.#checkUser(user) ?? this.#checkConnections();
-    if (refusal !== undefined) return refusal;
-    this.#own({ id, user, node, term: 0, isRegistered: false });
-    return undefined;
-  }
-
-  /** Does nothing if it was claimed again since. */
-  release(id: string, term: number, next: AfterRelease, node: string): void {
-    const owned = this.#owned.get(id);
-    if (owned?.node !== node || owned.term !== term) return;
-    this.#disown(owned);
-    if (!owned.isRegistered) return;
-    const { user, topics } = owned;
-    if (next === "wait" && !this.#isFull()) this.#wait({ id: owned.id, user, topics });
-    else this.#onEnd(id);
-  }
-
   remove(id: string, node: string): PreviousOwner | undefined {
     const owned = this.#owned.get(id);
     if (owned !== undefined) {
@@ -124,10 +80,15 @@ export class MemoryRegistrations {
     return waiting.expiresAt > this.#options.now() ? { wasRemote: false } : undefined;
   }
 
+  /** Lets a registration that has outlived the process wait again, even beyond the limit. */
+  restore(registration: Registration): void {
+    this.#wait(registration);
+  }
+
   /** A node has died, so the registrations that it owned wait again. Cost: all that are owned. */
   releaseAll(node: string): void {
     for (const owned of [...this.#owned.values()]) {
-      if (owned.node === node) this.release(owned.id, owned.term, "wait", node);
+      if (owned.node === node) this.#release(owned.id, owned.term, "wait", node);
     }
   }
 
@@ -148,11 +109,50 @@ export class MemoryRegistrations {
         return all.waiting;
       },
       add: (registration) => this.add(registration),
-      claim: (id) => this.claim(id, node),
-      own: (id, user) => this.own(id, user, node),
-      release: (id, term, next) => this.release(id, term, next, node),
+      claim: (id) => this.#claim(id, node),
+      own: (id, user) => this.#ownUnregistered(id, user, node),
+      release: (id, term, next) => this.#release(id, term, next, node),
       remove: (id) => this.remove(id, node),
     };
+  }
+
+  #claim(id: string, node: string): Claimed | Refusal {
+    const term = ++this.#lastTerm;
+    const owned = this.#owned.get(id);
+    if (owned?.isRegistered === true) {
+      this.#owned.set(owned.id, { ...owned, node, term });
+      const { user, topics } = owned;
+      return { id: owned.id, user, topics, wasRemote: owned.node !== node, term };
+    }
+    const waiting = this.#waiting.get(id);
+    if (waiting === undefined || waiting.expiresAt <= this.#options.now()) {
+      return unknownConnection();
+    }
+    const { user, topics } = waiting;
+    const refusal = this.#checkUser(user) ?? this.#checkConnections();
+    if (refusal !== undefined) return refusal;
+    this.#waiting.delete(id);
+    // The registration's own id is kept: the caller's may be a slice of a URL, which would be kept in memory with it.
+    this.#own({ id: waiting.id, user, topics, node, term, isRegistered: true });
+    return { id: waiting.id, user, topics, wasRemote: false, term };
+  }
+
+  #ownUnregistered(id: string, user: string, node: string): Refusal | undefined {
+    const refusal = this.#checkUser(user) ?? this.#checkConnections();
+    if (refusal !== undefined) return refusal;
+    this.#own({ id, user, node, term: 0, isRegistered: false });
+    return undefined;
+  }
+
+  /** Does nothing if it was claimed again since. */
+  #release(id: string, term: number, next: AfterRelease, node: string): void {
+    const owned = this.#owned.get(id);
+    if (owned?.node !== node || owned.term !== term) return;
+    this.#disown(owned);
+    if (!owned.isRegistered) return;
+    const { user, topics } = owned;
+    if (next === "wait" && !this.#isFull()) this.#wait({ id: owned.id, user, topics });
+    else this.#onEnd(id);
   }
 
   #wait({ id, user, topics }: Registration): void {
@@ -165,13 +165,13 @@ export class MemoryRegistrations {
     this.#onEnd(id);
   }
 
-  #own(owned: Owned): void {
+  #own(owned: OwnedRegistration): void {
     const { id, user } = owned;
     this.#owned.set(id, owned);
     if (user !== "") this.#connectionsOf.set(user, (this.#connectionsOf.get(user) ?? 0) + 1);
   }
 
-  #disown({ id, user }: Owned): void {
+  #disown({ id, user }: OwnedRegistration): void {
     this.#owned.delete(id);
     if (user === "") return;
     const left = (this.#connectionsOf.get(user) ?? 1) - 1;

@@ -40,35 +40,6 @@ export class SqliteRegistrations {
     }
   }
 
-  /** Resolves when the registration is in the file. */
-  add(registration: Registration): Refusal | Promise<undefined> {
-    const refusal = this.#memory.add(registration);
-    if (refusal !== undefined) return refusal;
-    const { id, user, topics } = registration;
-    this.#ended.delete(id);
-    const row = [id, user, topics === undefined ? null : JSON.stringify(topics)] as const;
-    return this.#write(() => {
-      // It may have been removed since.
-      if (!this.#ended.has(id)) this.#insert?.run(...row);
-    }).then(
-      () => undefined,
-      (error) => {
-        this.#memory.remove(id, "");
-        throw error;
-      },
-    );
-  }
-
-  /**
-   * Ends a registration at once. Resolves when it is no longer in the file; if the file cannot be written now, this rejects,
-   * and a later transaction removes it.
-   */
-  remove(id: string, node: string): undefined | PreviousOwner | Promise<PreviousOwner> {
-    const removed = this.#memory.remove(id, node);
-    if (removed === undefined || !this.#ended.has(id)) return removed;
-    return this.#write(() => {}).then(() => removed);
-  }
-
   /** The registrations as one node sees them. */
   of(node: string): Registrations {
     const memory = this.#memory;
@@ -77,8 +48,8 @@ export class SqliteRegistrations {
       get waiting() {
         return memory.waiting;
       },
-      add: (registration) => this.add(registration),
-      remove: (id) => this.remove(id, node),
+      add: (registration) => this.#add(registration),
+      remove: (id) => this.#remove(id, node),
     };
   }
 
@@ -109,5 +80,34 @@ export class SqliteRegistrations {
   afterCommit(): void {
     for (const id of this.#removing) this.#ended.delete(id);
     this.#removing = [];
+  }
+
+  /** Resolves when the registration is in the file. */
+  #add(registration: Registration): Refusal | Promise<undefined> {
+    const refusal = this.#memory.add(registration);
+    if (refusal !== undefined) return refusal;
+    const { id, user, topics } = registration;
+    this.#ended.delete(id);
+    const row = [id, user, topics === undefined ? null : JSON.stringify(topics)] as const;
+    return this.#write(() => {
+      // It may have been removed since.
+      if (!this.#ended.has(id)) this.#insert?.run(...row);
+    }).then(
+      () => undefined,
+      (error) => {
+        this.#memory.remove(id, "");
+        throw error;
+      },
+    );
+  }
+
+  /**
+   * Ends a registration at once. Resolves when it is no longer in the file; if the file cannot be written now, this rejects,
+   * and a later transaction removes it.
+   */
+  #remove(id: string, node: string): undefined | PreviousOwner | Promise<PreviousOwner> {
+    const removed = this.#memory.remove(id, node);
+    if (removed === undefined || !this.#ended.has(id)) return removed;
+    return this.#write(() => {}).then(() => removed);
   }
 }
