@@ -64,11 +64,11 @@ function closeCodes(): string[] {
   const all = Object.entries(CLOSES) as [CloseName, (typeof CLOSES)[CloseName]][];
   const rows = all
     .filter(([, { clients }]) => clients === "all")
-    .map(([name, { code, reason, comeBack, means }]) => [
+    .map(([name, { code, reason, reconnect, means }]) => [
       String(code),
       `\`${name}\``,
       reason,
-      comeBack ? "yes" : "no",
+      reconnect ? "yes" : "no",
       text(means),
     ]);
   const centrifugeRows = all

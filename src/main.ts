@@ -128,7 +128,7 @@ async function main(): Promise<void> {
   for (const variable of settings.unknownVariables) {
     log.warn(
       { variable: sanitized(variable) },
-      "this environment variable is not a setting of Baton; see the README",
+      "this environment variable is not a setting of Baton; see docs/reference.md",
     );
   }
   for (const warning of warnings(settings)) log.warn(warning);

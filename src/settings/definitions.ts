@@ -6,10 +6,10 @@ import { checkTopic } from "../relay/text/checks";
 import {
   choice,
   flag,
+  INT32_MAX,
   isEngine,
   isOrigin,
   isWebUrl,
-  LARGE,
   list,
   matching,
   path,
@@ -114,7 +114,7 @@ const CONNECTIONS = {
     variable: "BATON_REGISTRATION_TTL_MS",
     default: 60_000,
     min: 1,
-    max: LARGE,
+    max: INT32_MAX,
     unit: "milliseconds",
     description:
       "How long a registration waits for its client to connect. The default leaves time for a slow page to load.",
@@ -159,7 +159,7 @@ const CONNECTIONS = {
     variable: "BATON_PING_MS",
     default: 25_000,
     min: 10,
-    max: LARGE,
+    max: INT32_MAX,
     unit: "milliseconds",
     description:
       "The time between pings. The default is below the 30 to 60 seconds after which proxies cut quiet connections.",
@@ -168,7 +168,7 @@ const CONNECTIONS = {
     variable: "BATON_PONG_MS",
     default: 10_000,
     min: 10,
-    max: LARGE,
+    max: INT32_MAX,
     unit: "milliseconds",
     description: "How long the relay waits for a pong before it considers the client gone.",
   }),
@@ -176,7 +176,7 @@ const CONNECTIONS = {
     variable: "BATON_SHUTDOWN_MS",
     default: 8_000,
     min: 0,
-    max: LARGE,
+    max: INT32_MAX,
     unit: "milliseconds",
     description:
       "The time over which a shutdown spreads the closing of its connections. The default is within the 10 seconds that docker stop waits.",
@@ -243,7 +243,7 @@ const HISTORY = {
     variable: "BATON_HISTORY_TTL_MS",
     default: 300_000,
     min: 0,
-    max: LARGE,
+    max: INT32_MAX,
     unit: "milliseconds",
     description:
       "How long each publication is kept. The default is longer than clients are usually away. 0 keeps no history.",
@@ -261,7 +261,7 @@ const HISTORY = {
     variable: "BATON_IDEMPOTENCY_MS",
     default: 300_000,
     min: 1,
-    max: LARGE,
+    max: INT32_MAX,
     unit: "milliseconds",
     description:
       "How long the answer to a publish with an idempotency key is remembered. The default is longer than publishers usually retry.",
@@ -317,7 +317,7 @@ const SIZES = {
     variable: "BATON_BACKPRESSURE_BYTES",
     default: 1_048_576,
     min: 1_024,
-    max: LARGE,
+    max: INT32_MAX,
     unit: "bytes",
     description:
       "How much may wait for one slow connection, in addition to the kernel's buffers. Beyond that, the connection is closed, so that memory stays bounded.",

@@ -36,7 +36,7 @@ export interface Setting<Value> extends Declaration {
 }
 
 /** The longest delay that setTimeout accepts, and enough for any count or size that uses it as its bound. */
-export const LARGE = 2 ** 31 - 1;
+export const INT32_MAX = 2 ** 31 - 1;
 
 interface WholeOptions extends Declaration {
   readonly default: number;

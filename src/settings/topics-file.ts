@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import type { RulesByPrefix, TopicRule } from "../relay/contracts/topic-rules";
-import { LARGE, SettingError } from "./kinds";
+import { INT32_MAX, SettingError } from "./kinds";
 
 const Allowed = Type.Array(
   Type.Union([Type.Literal("client"), Type.Literal("subscriber"), Type.Literal("anonymous")]),
@@ -13,7 +13,7 @@ const Allowed = Type.Array(
 const Rule = Type.Object(
   {
     history_size: Type.Optional(Type.Integer({ minimum: 0, maximum: 1_000_000 })),
-    history_ttl_ms: Type.Optional(Type.Integer({ minimum: 0, maximum: LARGE })),
+    history_ttl_ms: Type.Optional(Type.Integer({ minimum: 0, maximum: INT32_MAX })),
     presence: Type.Optional(Type.Boolean()),
     join_leave: Type.Optional(Type.Boolean()),
     allow_subscribe: Type.Optional(Allowed),
@@ -27,7 +27,7 @@ const Rule = Type.Object(
 // Not a Record: TypeBox's pattern for its keys skips keys that contain U+2028, whatever their values are.
 const TopicsFile = Type.Object({}, { additionalProperties: Rule });
 
-const WHAT_IT_TAKES = `It must be an object of prefixes, each with any of history_size (0 to 1000000), history_ttl_ms (0 to ${LARGE}), presence and join_leave (true or false), allow_subscribe, allow_publish, allow_presence and allow_history (lists of "client", "subscriber" and "anonymous").`;
+const WHAT_IT_TAKES = `It must be an object of prefixes, each with any of history_size (0 to 1000000), history_ttl_ms (0 to ${INT32_MAX}), presence and join_leave (true or false), allow_subscribe, allow_publish, allow_presence and allow_history (lists of "client", "subscriber" and "anonymous").`;
 
 /** The rules in the file. Throws SettingError with the line to show. */
 export function readTopicsFile(path: string): RulesByPrefix {

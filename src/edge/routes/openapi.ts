@@ -9,7 +9,7 @@ import { CLOSES } from "../../relay/contracts/errors";
 export const KEY: Record<string, string[]>[] = [{ apiKey: [] }, { authorization: [] }];
 
 const closeRows = Object.values(CLOSES)
-  .map(({ code, reason, comeBack }) => `| ${code} | ${reason} | ${comeBack ? "yes" : "no"} |`)
+  .map(({ code, reason, reconnect }) => `| ${code} | ${reason} | ${reconnect ? "yes" : "no"} |`)
   .join("\n");
 
 /** Describes what a WebSocket carries after its handshake, which OpenAPI has no terms for. */

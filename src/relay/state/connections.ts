@@ -118,7 +118,7 @@ export class Connections {
   end(connection: Connection, why: CloseName): void {
     // After a shutdown all clients reconnect. (The registration of a replaced one belongs to the newer connection, so
     // releasing it does nothing.)
-    const comesBack = why === "shutdown" || (CLOSES[why].comeBack && mayReconnect(connection));
+    const comesBack = why === "shutdown" || (CLOSES[why].reconnect && mayReconnect(connection));
     const { code, reason } = connection.protocol.closes[why];
     this.#end(connection, comesBack ? "wait" : "end", code, reason);
   }
