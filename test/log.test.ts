@@ -1,12 +1,12 @@
-// Rows I3 and I4 of the fault catalogue: what users send cannot forge a line, no secret is in one, and nothing is logged
-// for each message.
+// The log: what users send cannot forge a line, no line has a secret, and messages are not logged. Rows I3 and I4 of the
+// fault catalogue.
 import { expect, test } from "bun:test";
 import { createLog, sanitized } from "../src/log";
 import { SECRET, token } from "./support/centrifuge/sdk";
 import { idOf, startRelay } from "./support/relay/test-relay";
 import { until } from "./support/wait";
 
-test("I4: shown() leaves nothing that moves a cursor, breaks a line or turns the reading direction", () => {
+test("I4: sanitized() leaves nothing that moves a cursor, breaks a line or turns the reading direction", () => {
   const evil = "a\r\n\u001b[2J\u0085\u009b\u2028\u2029\u202e\u2066b\ud800";
   const text = sanitized(evil);
   expect(text).toMatch(/^[\x20-\x7e\ufffd]+$/);
@@ -14,7 +14,7 @@ test("I4: shown() leaves nothing that moves a cursor, breaks a line or turns the
   expect(sanitized("x".repeat(10_000)).length).toBeLessThan(210);
 });
 
-test("I4: a line is one JSON object whatever it carries", () => {
+test("I4: a log line is one JSON object, whatever it contains", () => {
   const lines: string[] = [];
   const log = createLog("info", { write: (line) => void lines.push(line) });
   log.info({ user: sanitized('"}\n{"level":60,"msg":"forged') }, "something");
@@ -23,7 +23,7 @@ test("I4: a line is one JSON object whatever it carries", () => {
   expect(JSON.parse(lines[0] ?? "")).toMatchObject({ level: 30, msg: "something" });
 });
 
-test("nothing is logged for a message, a registration or a connection at the default level", async () => {
+test("messages, registrations and connections are not logged at the default level", async () => {
   await using relay = await startRelay({ BATON_LOG_LEVEL: "info" });
   const client = await relay.connect();
   for (let i = 0; i < 100; i++) await relay.publish("tech", "secret");
@@ -33,7 +33,7 @@ test("nothing is logged for a message, a registration or a connection at the def
   expect(relay.log).toEqual([]);
 });
 
-test("I4: a closed connection is logged at debug, its user escaped", async () => {
+test("I4: a closed connection is logged at debug level, with its user escaped", async () => {
   await using relay = await startRelay({ BATON_LOG_LEVEL: "debug" });
   const client = await relay.connect("evil\n\u2028user");
   await client.close();
@@ -80,7 +80,7 @@ test("I3: no id that opens a connection, no session's secret, no token and no ke
     if (secret !== undefined) secrets.push(secret);
     await reader.cancel();
   }
-  await until("what was closed to be logged", () => relay.log.length >= 5);
+  await until("all closes to be logged", () => relay.log.length >= 5);
   expect(secrets).toHaveLength(6);
   for (const secret of secrets) expect(relay.log.join("")).not.toContain(secret);
 });

@@ -1,4 +1,4 @@
-// HTTP that no library would send. Rows A5 to A9 and A19, A20 of the fault catalogue, as raw bytes.
+// HTTP that no library would send, as raw bytes. Rows A5 to A9 and A20 of the fault catalogue.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { RawSocket } from "../../support/clients/raw-socket";
 import { startRelay, type TestRelay } from "../../support/relay/test-relay";
@@ -12,7 +12,7 @@ afterAll(async () => {
   await relay[Symbol.asyncDispose]();
 });
 
-/** What is answered to these bytes, up to the end of the (first) head. */
+/** The head of the first answer to these bytes. */
 async function answerTo(...lines: string[]): Promise<string> {
   const raw = await RawSocket.open(relay.port);
   raw.write(lines.join("\r\n"));
@@ -33,24 +33,24 @@ describe("the Host header", () => {
     ["a b"],
     ["user@host.test"],
     ["host.test:port"],
-  ])("%p is refused: it could steer the router", async (host) => {
+  ])("%p is refused, because it could steer the router", async (host) => {
     expect(status(await answerTo("GET /xx/health HTTP/1.1", `Host: ${host}`, "", ""))).toBe(400);
   });
 
-  test("twice is refused", async () => {
+  test("is refused when it is given twice", async () => {
     const head = await answerTo("GET /health HTTP/1.1", "Host: one.test", "Host: two.test", "", "");
     expect(status(head)).toBe(400);
   });
 
   test.each([["relay.test"], ["relay.test:8000"], ["127.0.0.1:8000"], ["[::1]:8000"], ["a:8000"]])(
-    "%p is fine",
+    "%p is accepted",
     async (host) => {
       expect(status(await answerTo("GET /health HTTP/1.1", `Host: ${host}`, "", ""))).toBe(200);
     },
   );
 });
 
-describe("I11: no spelling of a path misses the key", () => {
+describe("I11: no spelling of the path /publish bypasses the API key", () => {
   test.each([
     ["/publish"],
     ["/publish/"],
@@ -63,7 +63,7 @@ describe("I11: no spelling of a path misses the key", () => {
     ["/publish%2f"],
     ["/publish%00"],
     ["http://127.0.0.1:8000/publish"],
-  ])("POST %s", async (path) => {
+  ])("POST %s is refused", async (path) => {
     const body = '{"topic":"a","message":"m"}';
     const head = await answerTo(
       `POST ${path} HTTP/1.1`,
@@ -77,15 +77,19 @@ describe("I11: no spelling of a path misses the key", () => {
   });
 });
 
-describe("a request that two servers could read differently is refused, and nothing after it is run", () => {
+describe("an ambiguous request is refused, and nothing that follows it is run", () => {
   const smuggled = ["GET /health HTTP/1.1", "Host: 127.0.0.1:8000", "", ""].join("\r\n");
 
   test.each([
-    ["both lengths", ["Content-Length: 4", "Transfer-Encoding: chunked"], "0\r\n\r\n"],
-    ["two lengths", ["Content-Length: 4", "Content-Length: 5"], "aaaa"],
+    [
+      "a Content-Length with chunked encoding",
+      ["Content-Length: 4", "Transfer-Encoding: chunked"],
+      "0\r\n\r\n",
+    ],
+    ["two different lengths", ["Content-Length: 4", "Content-Length: 5"], "aaaa"],
     ["a negative length", ["Content-Length: -1"], ""],
-    ["a length that is no number", ["Content-Length: 4x"], "aaaa"],
-    ["a header over two lines", ["X-A: 1", " folded"], ""],
+    ["a length that is not a number", ["Content-Length: 4x"], "aaaa"],
+    ["a header folded over two lines", ["X-A: 1", " folded"], ""],
     ["a NUL in a header", ["X-A: \u0000"], ""],
     ["a space before the colon", ["Content-Length : 4"], "aaaa"],
   ])("%s", async (_, headers, body) => {
@@ -98,7 +102,7 @@ describe("a request that two servers could read differently is refused, and noth
     expect(text === "" || status(text) >= 400).toBe(true);
   });
 
-  test("a broken chunk ends the connection", async () => {
+  test("a broken chunk ends the connection, and nothing that follows it is run", async () => {
     const raw = await RawSocket.open(relay.port);
     raw.write(
       "POST /publish HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nX-API-Key: correct-horse-battery\r\n",
@@ -113,7 +117,7 @@ describe("a request that two servers could read differently is refused, and noth
 test.each([
   ["a header of 20 KB", `X-Long: ${"x".repeat(20_000)}`],
   ["300 headers", Array.from({ length: 300 }, (_, i) => `X-${i}: 1`).join("\r\n")],
-])("%s is refused with 431", async (_, header) => {
+])("a request with %s is refused with 431", async (_, header) => {
   expect(status(await answerTo("GET /health HTTP/1.1", "Host: 127.0.0.1", header, "", ""))).toBe(
     431,
   );
@@ -127,12 +131,12 @@ test.each([
   ["DELETE", "/register/%ff"],
   ["GET", "/sse/%c0%80"],
   ["GET", "/ws/%"],
-])("%s %s is refused: no percent-encoded UTF-8", async (method, path) => {
+])("%s %s is refused, because it is not percent-encoded UTF-8", async (method, path) => {
   const head = await answerTo(`${method} ${path} HTTP/1.1`, "Host: relay.test", "", "");
   expect(status(head)).toBe(400);
 });
 
-test("100 pipelined requests get 100 answers in order, also after an error", async () => {
+test("100 pipelined requests get 100 answers in order, even after an error", async () => {
   const raw = await RawSocket.open(relay.port);
   const request = (path: string) => `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n`;
   raw.write((request("/nope") + request("/health")).repeat(50));

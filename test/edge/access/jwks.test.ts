@@ -1,5 +1,4 @@
-// The address of the keys of tokens, when it is down, slow, or answers what it should not. Row I8 of the fault catalogue.
-
+// The address of a key set, when it is down, slow, or answers what it should not. Row I8 of the fault catalogue.
 import { afterAll, describe, expect, test } from "bun:test";
 import { generateKeyPairSync } from "node:crypto";
 import { exportJWK, type JWTVerifyGetKey, SignJWT } from "jose";
@@ -18,7 +17,7 @@ const jwk = async ({ publicKey }: typeof old, kid: string) => ({
 });
 const oldSet = { keys: [await jwk(old, "old")] };
 
-/** An address that answers as it is told, and counts. */
+/** A key address that answers as the test says, and counts its requests. */
 class Address implements Disposable {
   asked = 0;
   answer = (): Response => Response.json(oldSet);
@@ -42,7 +41,7 @@ class Address implements Disposable {
 const lines: string[] = [];
 const log = createLog("info", { write: (line) => void lines.push(line) });
 
-/** Whether there is a key of this name; the name of the error if not. */
+/** Whether there is a key of this name, or else the name of the error. */
 const ask = async (keys: JWTVerifyGetKey, kid: string): Promise<string> => {
   try {
     await keys({ alg: "RS256", kid }, { payload: "", signature: "" });
@@ -52,7 +51,7 @@ const ask = async (keys: JWTVerifyGetKey, kid: string): Promise<string> => {
   }
 };
 
-describe("I8: an address that", () => {
+describe("I8: a key address that", () => {
   const endless = () =>
     new ReadableStream({
       pull: (controller) => controller.enqueue(new Uint8Array(65_536).fill(32)),
@@ -61,10 +60,10 @@ describe("I8: an address that", () => {
     ["answers with an error", () => new Response("no", { status: 500 })],
     ["answers with a page", () => new Response("<html>")],
     ["answers without keys", () => Response.json({})],
-    ["answers with keys that are none", () => Response.json({ keys: [null, 1] })],
-    ["leads elsewhere", (own) => Response.redirect(`${own}/elsewhere`)],
-    ["answers without an end", () => new Response(endless())],
-  ])("%s is asked once, not for each token, and each may try again", async (_, answer) => {
+    ["answers with invalid keys", () => Response.json({ keys: [null, 1] })],
+    ["redirects", (own) => Response.redirect(`${own}/elsewhere`)],
+    ["answers without end", () => new Response(endless())],
+  ])("%s is asked once and not for each token, and is asked again later", async (_, answer) => {
     using address = new Address();
     address.answer = () => answer(address.url);
     let now = 0;
@@ -80,7 +79,7 @@ describe("I8: an address that", () => {
     expect(address.asked).toBe(2);
   });
 
-  test("has a key that cannot be read costs only the tokens that name it", async () => {
+  test("has an unreadable key fails only the tokens that name that key", async () => {
     using address = new Address();
     const broken = { kty: "RSA", kid: "broken", n: "!", e: "AQAB" };
     const good = await jwk(old, "old");
@@ -90,7 +89,7 @@ describe("I8: an address that", () => {
   });
 });
 
-test("I8: names that nobody knows ask at most every ten seconds, and a new key is found then", async () => {
+test("I8: unknown key names cause at most one request in ten seconds, and that finds new keys", async () => {
   using address = new Address();
   let now = 0;
   const keys = keysAt(address.url, log, () => now);
@@ -107,7 +106,7 @@ test("I8: names that nobody knows ask at most every ten seconds, and a new key i
   expect(address.asked).toBe(2);
 });
 
-test("a key that was taken out opens nothing ten minutes later", async () => {
+test("a key that was removed from the key address is refused ten minutes later", async () => {
   using address = new Address();
   let now = 0;
   const keys = keysAt(address.url, log, () => now);
@@ -119,7 +118,7 @@ test("a key that was taken out opens nothing ten minutes later", async () => {
   expect(await ask(keys, "young")).toBe("found");
 });
 
-test("keys go on to be good for an hour while the address is down, and no longer", async () => {
+test("keys stay valid for an hour while the key address is down, and no longer", async () => {
   using address = new Address();
   let now = 0;
   const keys = keysAt(address.url, log, () => now);
@@ -131,7 +130,7 @@ test("keys go on to be good for an hour while the address is down, and no longer
   expect(await ask(keys, "old")).toBe("unavailable");
 });
 
-test("a client whose token cannot be checked now is told to come back, not that it is invalid", async () => {
+test("a client whose token cannot be checked now gets a temporary error", async () => {
   using address = new Address();
   address.answer = () => new Response("no", { status: 500 });
   await using relay = await startRelay({ BATON_TOKEN_JWKS_URL: address.url });

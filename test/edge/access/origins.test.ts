@@ -1,4 +1,4 @@
-// Rows I1 and I14 of the fault catalogue: pages of other origins open no socket, and get nothing else either.
+// Rows I1 and I14 of the fault catalogue: pages of other origins can neither open a socket nor call a route.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { handshake, RawSocket } from "../../support/clients/raw-socket";
 import { startRelay, type TestRelay } from "../../support/relay/test-relay";
@@ -18,7 +18,7 @@ async function connectFrom(origin?: string): Promise<number> {
   return Number(head.slice(9, 12));
 }
 
-describe("with a list of origins", () => {
+describe("with a list of origins in BATON_ORIGINS", () => {
   test.each([
     ["https://evil.example"],
     ["null"],
@@ -37,22 +37,22 @@ describe("with a list of origins", () => {
     ["*"],
     [""],
     ["toString"],
-  ])("I1: a page of %s opens no socket", async (origin) => {
+  ])("I1: a page of %s cannot open a socket", async (origin) => {
     expect(await connectFrom(origin)).toBe(403);
   });
 
   test.each([["https://app.example.com"], ["http://localhost:3000"]])(
-    "a page of %s does",
+    "a page of %s can open a socket",
     async (origin) => {
       expect(await connectFrom(origin)).toBe(101);
     },
   );
 
-  test("a client that is no browser and sends no Origin does too", async () => {
+  test("a client that sends no Origin, unlike a browser, can open a socket", async () => {
     expect(await connectFrom()).toBe(101);
   });
 
-  test("I1: two Origin headers are none of the list, whichever comes first", async () => {
+  test("I1: a request with two Origin headers is refused, whichever comes first", async () => {
     const app = "https://app.example.com";
     for (const [first, second] of [
       [app, "https://evil.example"],
@@ -66,7 +66,7 @@ describe("with a list of origins", () => {
   const body = { method: "POST", body: "{}" };
   const plain = { ...body, headers: { "content-type": "text/plain" } };
   test.each<[string, RequestInit]>([
-    // What a page may send without asking first (CORS: a simple request).
+    // Requests that a page may send without a preflight (simple requests of CORS).
     ["/api/publish", { ...plain, body: '{"channel":"a","data":1}' }],
     ["/api/disconnect", { ...plain, body: '{"user":"1"}' }],
     ["/connection/http_stream", { ...plain, body: '{"id":1,"connect":{}}' }],
@@ -75,21 +75,21 @@ describe("with a list of origins", () => {
     ["/emulation", { ...plain, body: '{"session":"a","node":"b","data":""}' }],
     ["/users/1/connections", {}],
     ["/topics/a/history", {}],
-    // And with asking.
+    // Requests with a preflight.
     ["/publish", { method: "OPTIONS" }],
     ["/publish", { ...body, headers: { "content-type": "application/json" } }],
     ["/users/1/connections", { method: "DELETE" }],
     ["/connection/websocket", {}],
     ["/health", {}],
     ["/nothing", {}],
-  ])("I1: a page of another origin gets nothing of %s", async (path, init) => {
+  ])("I1: a page of another origin is refused at %s", async (path, init) => {
     const headers = { ...(init.headers as object), origin: "https://evil.example" };
     const answer = await relay.request(init.method ?? "GET", path, { ...init, headers });
     expect([answer.status, answer.json.error.code]).toEqual([403, "forbidden_origin"]);
     expect(answer.headers.get("access-control-allow-origin")).toBeNull();
   });
 
-  test("I14: no answer lets a page use its user's cookies, and none reflects what it asks for", async () => {
+  test("I14: no answer allows credentials, and none reflects the request", async () => {
     const asking = {
       origin: "https://app.example.com",
       "access-control-request-method": "PATCH",
@@ -104,7 +104,7 @@ describe("with a list of origins", () => {
     }
   });
 
-  test("CORS names the page's origin only if it is in the list", async () => {
+  test("CORS headers name the page's origin only if it is in the list", async () => {
     const allowed = async (origin: string) =>
       (await relay.request("GET", "/health", { headers: { origin } })).headers.get(
         "access-control-allow-origin",
@@ -115,7 +115,7 @@ describe("with a list of origins", () => {
   });
 });
 
-test("I1: with an empty list no page gets anything, and backends all", async () => {
+test("I1: with an empty list of origins every page is refused, and backends are served", async () => {
   await using closed = await startRelay({ BATON_ORIGINS: "-" });
   const headers = { origin: closed.url };
   expect((await closed.request("GET", "/health", { headers })).status).toBe(403);

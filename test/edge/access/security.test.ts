@@ -15,20 +15,20 @@ beforeAll(async () => {
 });
 afterAll(() => relay[Symbol.asyncDispose]());
 
-describe("I2: an id", () => {
-  test("has 128 random bits, each as often 0 as 1", async () => {
+describe("I2: a registration's id", () => {
+  test("has 128 random bits, each of them 0 as often as 1", async () => {
     const ids: string[] = [];
     for (let i = 0; i < 400; i++) ids.push(idOf(await relay.register()));
     expect(new Set(ids).size).toBe(400);
     const bits = ids.map((id) => [...BigInt(`0x${id}`).toString(2).padStart(128, "0")]);
     for (let bit = 0; bit < 128; bit++) {
       const ones = bits.filter((one) => one[bit] === "1").length;
-      // 200 of 400 with a deviation of 10: seven of those are a chance of 1 in 10^11.
+      // 200 of 400 with a standard deviation of 10: a difference of seven of those has a chance of 1 in 10^11.
       expect(Math.abs(ones - 200)).toBeLessThan(70);
     }
   });
 
-  test("that never was, was deleted or was used up gets one and the same answer", async () => {
+  test("gets the same answer whether it never existed, was deleted or was used up", async () => {
     const deleted = idOf(await relay.register());
     await relay.request("DELETE", `/register/${deleted}`);
     const url = await relay.register();
@@ -50,7 +50,7 @@ describe("I2: an id", () => {
   });
 });
 
-test("I5: whatever the topics and users, also of broken Unicode, nobody gets what is not for it", async () => {
+test("I5: whatever the topics and users are, even broken Unicode, no client gets what is meant for another", async () => {
   const part = fc.constantFrom("\ud800", "\udbff", "\udc00", "\ufffd", "a", "é", "e\u0301", "😀");
   const name = fc.array(part, { minLength: 1, maxLength: 2 }).map((parts) => parts.join(""));
   const one = fc.record({ user: name, topic: name });
@@ -74,7 +74,7 @@ test("I5: whatever the topics and users, also of broken Unicode, nobody gets wha
   );
 });
 
-test("I6: no pattern takes long over 100 KB of the worst texts", async () => {
+test("I6: no regular expression is slow on 100 KB of its worst texts", async () => {
   const patterns = new Map<string, RegExp>();
   for (const path of new Bun.Glob("src/**/*.ts").scanSync(root)) {
     const text = await Bun.file(join(root, path)).text();
@@ -85,7 +85,7 @@ test("I6: no pattern takes long over 100 KB of the worst texts", async () => {
       patterns.set(`${path}: /${source}/${flags}`, new RegExp(source as string, flags));
     }
   }
-  // Else the pattern above finds none any more.
+  // Otherwise the expression above no longer finds them.
   expect(patterns.size).toBeGreaterThan(20);
   const pieces = [
     "a",
@@ -110,7 +110,7 @@ test("I6: no pattern takes long over 100 KB of the worst texts", async () => {
       for (const end of ["", "\u0000", "!"]) {
         for (const begin of ["", "apikey ", "application/json", "http://a/ws/"]) {
           const text = begin + piece.repeat(Math.ceil(100_000 / piece.length)) + end;
-          // One that backtracks over 100 KB takes seconds. The shortest of some runs: a pause of the machine counts not.
+          // An expression that backtracks over 100 KB takes seconds. Only the shortest run counts, not a pause of the machine.
           let shortest = Number.POSITIVE_INFINITY;
           for (let run = 0; run < 5 && shortest > 50; run++) {
             const before = performance.now();
@@ -125,7 +125,7 @@ test("I6: no pattern takes long over 100 KB of the worst texts", async () => {
   }
 });
 
-test("I11: without a key the page tells what the API is, and nothing of what the relay does", async () => {
+test("I11: without a key the OpenAPI page describes the API and reveals nothing of what the relay does", async () => {
   await using guarded = await startRelay({ BATON_API_KEYS: "a-long-enough-api-key" });
   const before = (await guarded.request("GET", "/openapi/json")).text;
   const headers = { "x-api-key": "a-long-enough-api-key" };
@@ -147,7 +147,7 @@ test("I11: without a key the page tells what the API is, and nothing of what the
   }
 });
 
-test("I13: no socket of any kind agrees to compression", async () => {
+test("I13: no socket of any protocol agrees to compression", async () => {
   const { pathname } = new URL(await relay.register());
   for (const path of [pathname, "/connection/websocket"]) {
     const raw = await RawSocket.open(relay.port);
@@ -157,7 +157,7 @@ test("I13: no socket of any kind agrees to compression", async () => {
     const head = await raw.until("\r\n\r\n");
     expect(head).toStartWith("HTTP/1.1 101");
     expect(head.toLowerCase()).not.toContain("extensions");
-    // A frame with the mark of compression breaks the protocol then.
+    // Without that agreement, a frame marked as compressed violates the protocol.
     raw.frame(0x41, "x");
     expect((await raw.nextFrame()).payload.readUInt16BE(0)).toBe(1002);
     raw.drop();
@@ -177,7 +177,7 @@ describe("I15: a secret or key that can be guessed", () => {
   const host = "192.168.1.5";
   const key = { BATON_API_KEYS: "a-long-enough-api-key" };
 
-  test("stops the start where others than this machine can reach the relay", () => {
+  test("stops the start when other machines can reach the relay", () => {
     for (const secret of ["secret", "x".repeat(31)]) {
       expect(errorLine({ HOST: host, ...key, BATON_TOKEN_SECRET: secret })).toContain(
         "at least 32",
@@ -189,7 +189,7 @@ describe("I15: a secret or key that can be guessed", () => {
     expect(errorLine({ HOST: host, BATON_API_KEYS: "" })).toContain("BATON_API_KEYS");
   });
 
-  test("is not there by itself: without one, no key and no token opens anything", async () => {
+  test("does not exist by default: common guesses of an API key are refused", async () => {
     await using guarded = await startRelay(key);
     for (const guess of ["", "undefined", "null", "changeme", "secret"]) {
       const headers = { "x-api-key": guess };

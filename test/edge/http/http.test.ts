@@ -21,7 +21,7 @@ describe("GET /health", () => {
 });
 
 describe("POST /register", () => {
-  test("gives the address of a socket on the host that was asked", async () => {
+  test("returns the address of a socket on the host of the request", async () => {
     const { status, json } = await relay.post("/register", { user_id: 1 });
     expect(status).toBe(200);
     expect(json.url).toMatch(new RegExp(`^ws://127\\.0\\.0\\.1:${relay.port}/ws/[0-9a-f]{32}$`));
@@ -29,7 +29,7 @@ describe("POST /register", () => {
     expect(named.json.url).toStartWith("ws://relay.test:81/ws/");
   });
 
-  test("H5: believes no header that a proxy may have set, nor logs it", async () => {
+  test("H5: ignores the headers that proxies set, and does not log them", async () => {
     const forged = {
       "x-forwarded-for": "203.0.113.7",
       "x-forwarded-host": "evil.example",
@@ -49,7 +49,7 @@ describe("POST /register", () => {
     expect(listed.text + relay.log.join("")).not.toMatch(/203\.0\.113\.7|evil\.example/);
   });
 
-  test("gives a different id each time", async () => {
+  test("returns a different id each time", async () => {
     const urls = await Promise.all(Array.from({ length: 50 }, () => relay.register()));
     expect(new Set(urls).size).toBe(50);
   });
@@ -62,7 +62,7 @@ describe("POST /register", () => {
     ["__proto__"],
     ["a b"],
     ["😀".repeat(128)],
-  ])("takes the user %p", async (user_id) => {
+  ])("accepts the user %p", async (user_id) => {
     expect((await relay.post("/register", { user_id })).status).toBe(200);
   });
 
@@ -82,7 +82,7 @@ describe("POST /register", () => {
     expect([status, json.error.code]).toEqual([422, "invalid_user"]);
   });
 
-  test("refuses a body without user_id and says which field is missing", async () => {
+  test("refuses a body without user_id and names the missing field", async () => {
     const { status, json } = await relay.post("/register", {});
     expect([status, json.error.code]).toEqual([422, "invalid_body"]);
     expect(json.error.message).toContain("user_id");
@@ -90,7 +90,7 @@ describe("POST /register", () => {
 });
 
 describe("DELETE /register/:id", () => {
-  test("ends a registration once, in plain text", async () => {
+  test("ends a registration once, and answers in plain text", async () => {
     const id = (await relay.register()).slice(-32);
     const first = await relay.request("DELETE", `/register/${id}`);
     expect([first.status, first.text]).toEqual([200, `Client removed with id ${id}`]);
@@ -99,7 +99,7 @@ describe("DELETE /register/:id", () => {
     expect(second.headers.get("content-type")).toStartWith("text/plain");
   });
 
-  test("answers 404 to ids that never were, however odd", async () => {
+  test("answers 404 for unknown ids, however odd they are", async () => {
     for (const id of ["x", "..%2f7", "%00", "__proto__", "a".repeat(2_000), "%E4%B8%AD"]) {
       const { status, text } = await relay.request("DELETE", `/register/${id}`);
       expect(status).toBe(404);
@@ -109,12 +109,12 @@ describe("DELETE /register/:id", () => {
 });
 
 describe("POST /publish", () => {
-  test("to a topic that nobody follows is delivered to nobody", async () => {
+  test("delivers nothing for a topic without subscribers", async () => {
     const { status, json } = await relay.post("/publish", { topic: "nobody", message: "hi" });
     expect([status, json.delivered]).toEqual([200, 0]);
   });
 
-  test("takes a message of just the allowed size", async () => {
+  test("accepts a message of the largest size, and refuses a larger one", async () => {
     const fits = { topic: "t", message: "é".repeat(500) };
     expect((await relay.post("/publish", fits)).status).toBe(200);
     const { status, json } = await relay.post("/publish", { topic: "t", message: "é".repeat(501) });
@@ -122,7 +122,7 @@ describe("POST /publish", () => {
     expect(json.error.message).toContain("1000");
   });
 
-  test("takes the largest message with every character escaped", async () => {
+  test("accepts the largest message with every character escaped", async () => {
     const escaped = `{"topic":"t","message":"${"\\u0001".repeat(1_000)}"}`;
     expect((await raw(escaped)).status).toBe(200);
   });
@@ -138,7 +138,7 @@ describe("POST /publish", () => {
     ["no message", { topic: "a" }, "invalid_body"],
     ["a misspelt field", { topic: "a", message: "a", userid: 1 }, "invalid_body"],
     ["a user that is null", { topic: "a", message: "a", user_id: null }, "invalid_user"],
-    ["a text", "topic", "invalid_body"],
+    ["a JSON string", "topic", "invalid_body"],
   ])("refuses %s with 422", async (_, body, code) => {
     const { status, json } = await relay.post("/publish", body);
     expect([status, json.error.code]).toEqual([422, code]);
@@ -147,15 +147,15 @@ describe("POST /publish", () => {
 
   test.each([
     ["nothing", ""],
-    ["half a JSON", '{"topic":"a"'],
+    ["half of a JSON object", '{"topic":"a"'],
     ["a NUL", "\u0000"],
-    ["a number that is none", '{"topic":"a","message":01}'],
+    ["an invalid number", '{"topic":"a","message":01}'],
   ])("refuses %s with 400", async (_, body) => {
     const { status, json } = await raw(body);
     expect([status, json.error.code]).toEqual([400, "malformed_json"]);
   });
 
-  test("refuses bytes that are not UTF-8 in place of repairing them", async () => {
+  test("refuses bytes that are not UTF-8 instead of repairing them", async () => {
     const bytes = Buffer.concat([
       Buffer.from('{"topic":"a","message":"'),
       Buffer.from([0xff]),
@@ -165,7 +165,7 @@ describe("POST /publish", () => {
     expect([status, json.error.code]).toEqual([400, "malformed_json"]);
   });
 
-  test("refuses deep nesting and prototype keys, and stays as it was", async () => {
+  test("refuses deep nesting and prototype keys, and no prototype changes", async () => {
     const deep = `{"topic":"a","message":"m","x":${"[".repeat(3_000)}${"]".repeat(3_000)}}`;
     expect((await raw(deep)).status).toBe(422);
     expect((await raw('{"__proto__":{"topic":"a","message":"m"}}')).status).toBe(422);
@@ -190,7 +190,7 @@ describe("POST /publish", () => {
     ["application/json"],
     ["Application/JSON; Charset=UTF-8"],
     ['application/json;charset="utf-8"'],
-  ])("takes the content type %p", async (type) => {
+  ])("accepts the content type %p", async (type) => {
     const answer = await raw('{"topic":"a","message":"m"}', { "content-type": type });
     expect(answer.status).toBe(200);
   });
@@ -214,7 +214,7 @@ describe("POST /publish", () => {
     expect([chunked.status, chunked.json.error.code]).toEqual([413, "body_too_large"]);
   });
 
-  test("takes a body in chunks", async () => {
+  test("accepts a chunked body", async () => {
     const parts = ['{"topic":"a",', '"message":"', "é".slice(0, 1), '"}'];
     const chunks = new ReadableStream({
       start(controller) {
@@ -226,8 +226,8 @@ describe("POST /publish", () => {
   });
 });
 
-describe("routes", () => {
-  test("that are not there answer 404 as JSON, without echoing what was asked", async () => {
+describe("routing", () => {
+  test("answers 404 as JSON for an unknown path, without echoing the path", async () => {
     for (const path of ["/", "/nope", "/publish/x", "/register/a/b", "/%70ublish"]) {
       const { status, json, text } = await relay.request("GET", path);
       expect([status, json.error.code]).toEqual([404, "not_found"]);
@@ -242,7 +242,7 @@ describe("routes", () => {
     ["GET", "/register/abc", "DELETE"],
     ["POST", "/health", "GET"],
     ["DELETE", "/ws/abc", "GET"],
-  ])("%s %s answers 405 and names what is allowed", async (method, path, allow) => {
+  ])("answers %s %s with 405 and names the allowed methods", async (method, path, allow) => {
     const { status, headers, json } = await relay.request(method, path);
     expect([status, json.error.code]).toEqual([405, "method_not_allowed"]);
     expect(headers.get("allow")).toBe(allow);
@@ -250,7 +250,7 @@ describe("routes", () => {
 });
 
 describe("CORS", () => {
-  test("lets any page call by default, without credentials", async () => {
+  test("allows any page by default, without credentials", async () => {
     const headers = { origin: "https://any.example" };
     const answer = await relay.request("GET", "/health", { headers });
     expect(answer.headers.get("access-control-allow-origin")).toBe("*");
@@ -268,7 +268,7 @@ describe("CORS", () => {
     expect(headers.get("access-control-allow-headers")?.toLowerCase()).toContain("content-type");
   });
 
-  test("holds for errors too, so that a page can read them", async () => {
+  test("applies to errors too, so that a page can read them", async () => {
     const origin = "https://any.example";
     const wrong = await raw("{", { origin });
     expect(wrong.headers.get("access-control-allow-origin")).toBe("*");

@@ -1,4 +1,4 @@
-// The OpenAPI page is complete and true.
+// The OpenAPI page: that its document is complete and true, and that it needs no other host.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { ERRORS, type ErrorCode } from "../../../src/relay/contracts/errors";
 import { startRelay, type TestRelay } from "../../support/relay/test-relay";
@@ -29,7 +29,7 @@ const API_METHODS = [
   "info",
 ];
 
-test("it has every route and no other", () => {
+test("the OpenAPI document has every route and no others", () => {
   const routes = Object.entries<object>(document.paths).flatMap(([path, methods]) =>
     Object.keys(methods).map((method) => `${method} ${path}`),
   );
@@ -55,7 +55,7 @@ test("it has every route and no other", () => {
   ]);
 });
 
-test("every operation has a summary, a good answer and described errors", () => {
+test("every operation of the OpenAPI document has a summary, a successful answer and described errors", () => {
   for (const operation of operations()) {
     expect(operation.summary).toBeString();
     const statuses = Object.keys(operation.responses).map(Number);
@@ -66,7 +66,7 @@ test("every operation has a summary, a good answer and described errors", () => 
   }
 });
 
-test("every error code stands at some route with its status, but those of any request and of frames alone", () => {
+test("the OpenAPI document has every error code with its status, except those of frames and of any request", () => {
   const said = new Set<string>();
   for (const operation of operations()) {
     for (const [status, response] of Object.entries<{ description: string }>(operation.responses)) {
@@ -85,11 +85,11 @@ test("every error code stands at some route with its status, but those of any re
   ];
   const anywhere = ["internal", "not_found", "method_not_allowed"];
   const unsaid = Object.keys(ERRORS).filter((code) => !said.has(code));
-  // Routes of another node's streams, and of the API's methods, say not_found themselves.
+  // The routes of /emulation and of the API's methods describe not_found themselves.
   expect([...unsaid, "not_found"].toSorted()).toEqual([...inFrames, ...anywhere].toSorted());
 });
 
-test("bodies are JSON only, and say what they need", () => {
+test("bodies in the OpenAPI document are JSON and name what they require", () => {
   const { content, required } = document.paths["/publish"].post.requestBody;
   expect(Object.keys(content)).toEqual(["application/json"]);
   expect(required).toBe(true);
@@ -101,7 +101,7 @@ test("bodies are JSON only, and say what they need", () => {
   expect(many.maxItems).toBe(1_000);
 });
 
-/** Bodies that each method takes, with every field that it may have. */
+/** A body for each method, with every field that it accepts. */
 const who = { user: "nobody", client: "c", session: "s" };
 const payload = { data: { a: 1 }, b64data: "", idempotency_key: "", tags: { a: "b" } };
 const since = { offset: 0, epoch: "" };
@@ -130,7 +130,7 @@ const BODIES: Record<string, object> = {
 };
 
 test.each(API_METHODS)(
-  "/api/%s has the fields that it takes and answers, and no others",
+  "the OpenAPI document has exactly the fields that /api/%s accepts and returns",
   async (method) => {
     await using own = await startRelay({
       BATON_TOPICS_FILE: topicsFile({ "seen:": { presence: true } }),
@@ -149,7 +149,7 @@ test.each(API_METHODS)(
   },
 );
 
-/** A value has what a schema says, and nothing more. */
+/** Checks that a value has exactly what the schema says. */
 // biome-ignore lint/suspicious/noExplicitAny: a JSON document of any shape
 function checkShape(value: any, schema: any): void {
   if (schema.anyOf !== undefined) {
@@ -173,7 +173,7 @@ function checkShape(value: any, schema: any): void {
   }
 }
 
-test("a key is asked for where the relay asks for one, and only when it has keys", async () => {
+test("the OpenAPI document requires a key exactly where the relay does", async () => {
   for (const operation of operations()) expect(operation.security ?? []).toEqual([]);
   await using guarded = await startRelay({ BATON_API_KEYS: "a-long-random-key" });
   const { paths } = (await guarded.request("GET", "/openapi/json")).json;
@@ -181,7 +181,7 @@ test("a key is asked for where the relay asks for one, and only when it has keys
   expect(paths["/health"].get.security).toBeUndefined();
 });
 
-describe("the page", () => {
+describe("the OpenAPI page", () => {
   test("loads nothing from other hosts", async () => {
     const page = await relay.request("GET", "/openapi");
     expect(page.headers.get("content-type")).toStartWith("text/html");

@@ -1,4 +1,4 @@
-// The backend's view of who is connected: by user, by connection, by topic; and how it ends that.
+// How a backend lists the connections of users, and closes them by user or by id.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { SessionClient } from "../../support/centrifuge/session-client";
 import { EventStream } from "../../support/clients/event-stream";
@@ -36,7 +36,7 @@ describe("GET /users/:user/connections", () => {
       waiting_bytes: 0,
     });
     expect(connections[1]).toMatchObject({ protocol: "json", topics: ["c"] });
-    // Clocks of wall and process differ by less than this.
+    // The wall clock and the process's clock differ by less than this.
     const since = Date.parse(connections[0].since);
     expect(since).toBeWithin(before - 1_000, Date.now() + 1_000);
     await Promise.all([plain.close(), other.close()]);
@@ -45,7 +45,7 @@ describe("GET /users/:user/connections", () => {
     });
   });
 
-  test("knows the user by any text that user_id takes, percent-encoded", async () => {
+  test("finds a user by any name that user_id accepts, percent-encoded", async () => {
     for (const user of ["a/b c?d#é😀", "%41", "...", "__proto__", "0", "007", "\u0000", "+"]) {
       const client = await relay.connect(user, ["t"]);
       const { json } = await get(`/users/${encodeURIComponent(user)}/connections`);
@@ -54,13 +54,13 @@ describe("GET /users/:user/connections", () => {
     }
   });
 
-  test("takes a whole number and its text for the same user", async () => {
+  test("treats a whole number and its text as the same user", async () => {
     const client = await relay.connect(4_711, ["t"]);
     expect((await get("/users/4711/connections")).json.connections).toHaveLength(1);
     await client.close();
   });
 
-  test("of a user that nobody knows, or that only waits, is an empty list", async () => {
+  test("returns an empty list for an unknown user, and for one whose client has not connected", async () => {
     await relay.register("waiting");
     for (const user of ["nobody", "waiting", "constructor"]) {
       const { status, json } = await get(`/users/${user}/connections`);
@@ -72,14 +72,14 @@ describe("GET /users/:user/connections", () => {
     [`${"x".repeat(129)}/connections`, 422, "invalid_user"],
     ["%ff/connections", 400, "bad_request"],
     ["a/connections?limit=1", 422, "invalid_query"],
-  ])("%s answers %d %s", async (path, status, code) => {
+  ])("answers /users/%s with %d %s", async (path, status, code) => {
     const answer = await get(`/users/${path}`);
     expect([answer.status, answer.json.error.code]).toEqual([status, code]);
   });
 });
 
 describe("DELETE /users/:user/connections", () => {
-  test("ends all connections of the user, of all protocols, and nobody else's", async () => {
+  test("closes all connections of the user, of all protocols, and no others", async () => {
     const url = await relay.register("ended");
     const plain = await relay.open(url, ["t"]);
     const { json: registered } = await relay.post("/register", { user_id: "ended" });
@@ -90,14 +90,14 @@ describe("DELETE /users/:user/connections", () => {
     expect(await plain.closed).toEqual({ code: 4003, reason: "banned 😀" });
     expect(await stream.closed).toBe("ended");
     expect((await get("/users/ended/connections")).json.connections).toEqual([]);
-    // Their registrations went with them.
+    // Their registrations ended with them.
     expect((await end(`/register/${idOf(url)}`)).status).toBe(404);
     expect((await get(`/sse/${idOf(registered.sse)}`)).json.error.code).toBe("unknown_connection");
     expect(await other.rest()).toEqual([]);
     expect((await end("/users/ended/connections")).json).toEqual({ disconnected: 0 });
   });
 
-  test("says 3503, force disconnect, when it is not told what to say", async () => {
+  test("closes with 3503 force disconnect by default", async () => {
     for (const query of ["", "?reason=", "?code=3503"]) {
       const client = await relay.connect("told", ["t"]);
       await end(`/users/told/connections${query}`);
@@ -116,7 +116,7 @@ describe("DELETE /users/:user/connections", () => {
     [`reason=${encodeURIComponent("é".repeat(62))}`, "invalid_query"],
     ["reason=%ff", "invalid_query"],
     ["why=1", "invalid_query"],
-  ])("?%s is refused and ends nothing", async (query, code) => {
+  ])("refuses ?%s and closes nothing", async (query, code) => {
     const client = await relay.connect("stays", ["t"]);
     const answer = await end(`/users/stays/connections?${query}`);
     expect([answer.status, answer.json.error.code]).toEqual([422, code]);
@@ -124,7 +124,7 @@ describe("DELETE /users/:user/connections", () => {
     await client.close();
   });
 
-  test("takes the bounds themselves", async () => {
+  test("accepts the lowest and highest code and the longest reasons", async () => {
     for (const [code, reason] of [
       [3000, "é".repeat(61)],
       [4999, "x".repeat(123)],
@@ -137,7 +137,7 @@ describe("DELETE /users/:user/connections", () => {
 });
 
 describe("DELETE /connections/:id", () => {
-  test("ends just this one", async () => {
+  test("closes only that connection", async () => {
     const url = await relay.register("two");
     const first = await relay.open(url, ["t"]);
     const second = await relay.connect("two", ["t"]);
@@ -149,7 +149,7 @@ describe("DELETE /connections/:id", () => {
     await second.close();
   });
 
-  test("knows a connection by what presence calls it", async () => {
+  test("finds a connection by the id that presence shows", async () => {
     const client = await relay.connect("public", ["seen:a", "seen:b"]);
     const { clients } = (await get("/topics/seen%3Aa/presence")).json;
     const answer = await end(`/connections/${clients[0].client}`);
@@ -158,13 +158,13 @@ describe("DELETE /connections/:id", () => {
     expect((await end(`/connections/${clients[0].client}`)).status).toBe(404);
   });
 
-  test("ends a session by its client id", async () => {
+  test("closes a session by its client id", async () => {
     const session = await SessionClient.connect(relay, { topics: ["t"] });
     expect((await end(`/connections/${session.id}`)).json).toEqual({ disconnected: 1 });
     expect(await session.closed).toEqual({ code: 3503, reason: "force disconnect" });
   });
 
-  test("answers 404 where there is no open connection, also of a registration that waits", async () => {
+  test("answers 404 for an id without an open connection, and for an unused registration", async () => {
     const waiting = idOf(await relay.register("late"));
     for (const id of ["nobody", "__proto__", "constructor", waiting, "%00"]) {
       const answer = await end(`/connections/${id}`);
@@ -174,7 +174,7 @@ describe("DELETE /connections/:id", () => {
   });
 });
 
-test("all of them need a key where the relay has keys", async () => {
+test("the routes of users, connections and presence require a key when the relay has keys", async () => {
   await using guarded = await startRelay({ BATON_API_KEYS: KEY });
   const routes = [
     ["GET", "/users/a/connections", 200],
@@ -190,7 +190,7 @@ test("all of them need a key where the relay has keys", async () => {
   }
 });
 
-test("other methods are told which there are", async () => {
+test("POST /users/:user/connections answers 405 with the allowed methods", async () => {
   const answer = await relay.request("POST", "/users/a/connections");
   expect([answer.status, answer.headers.get("allow")?.split(", ").toSorted()]).toEqual([
     405,
