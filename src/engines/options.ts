@@ -3,27 +3,27 @@ import type { TopicRules } from "../relay/contracts/topic-rules";
 
 export interface EngineOptions {
   readonly rules: TopicRules;
-  /** Bound of the histories that this process keeps, in memory or in its file. */
+  /** What the histories of all topics may take, in the memory of this process or in its file. */
   readonly historyBytes: number;
-  /** How long an idempotency key is remembered, and how many at once. */
+  /** How long an idempotency key is remembered, and how many are at once. */
   readonly idempotencyMs: number;
   readonly idempotencyMax: number;
   /** How long a registration waits for its client, how many may wait, and how many connections a user may have. */
   readonly registrationTtlMs: number;
   readonly registrationsMax: number;
   readonly userConnectionsMax: number;
-  /** Connections over all nodes of this machine. */
+  /** How many connections all nodes of this machine may have together. */
   readonly connectionsMax: number;
-  /** The node's name, which no other has. */
+  /** The name of the node, which no other node has. */
   readonly node: string;
-  /** The machine, where several nodes on it share that limit and no supervisor counts for them. */
+  /** The name of the machine, when several nodes share its limit of connections and no supervisor counts for them. */
   readonly machine?: string | undefined;
-  /** What an engine's names in a store that others use too begin with. */
+  /** Begins all names in a store that other programs use too. */
   readonly prefix: string;
-  /** Something that an operator should know, as a sentence without passwords. */
+  /** Reports something that an operator should know, in a sentence without passwords. */
   readonly warn: (sentence: string) => void;
-  /** Monotonic, in ms. */
+  /** Monotonic time in ms. */
   readonly now: () => number;
-  /** Never the same twice: 8 random letters. */
+  /** Makes 8 random letters, never the same twice. */
   readonly newEpoch: () => string;
 }

@@ -48,8 +48,8 @@ function receivers<const Ms extends readonly number[]>(...batchMs: Ms) {
   return batchMs.map((ms) => new Receiver(batcher, ms)) as { [Key in keyof Ms]: Receiver };
 }
 
-describe("a batch", () => {
-  test("leaves at the end of the turn when no receiver is busy", async () => {
+describe("Batcher", () => {
+  test("a batch leaves at the end of the turn when no receiver is busy", async () => {
     const [a, b] = receivers(5, 5);
     a.publish("1", "2");
     b.publish("1");
@@ -59,7 +59,7 @@ describe("a batch", () => {
     expect(b.batches).toEqual([["1"]]);
   });
 
-  test("waits until every receiver has acknowledged the last one, and then for 1 ms", async () => {
+  test("a batch waits until every receiver has acknowledged the last one, and then for 1 ms", async () => {
     const [a, b] = receivers(1, 1);
     a.publish("1");
     b.publish("1");
@@ -76,7 +76,7 @@ describe("a batch", () => {
     expect(a.batches).toEqual([["1"], ["2"]]);
   });
 
-  test("leaves after 25 ms though a receiver has not acknowledged the last one", async () => {
+  test("a batch leaves after 25 ms though a receiver has not acknowledged the last one", async () => {
     const [a] = receivers(5);
     a.publish("1");
     await turn();
@@ -87,7 +87,7 @@ describe("a batch", () => {
     expect(a.batches).toEqual([["1"], ["2"]]);
   });
 
-  test("does not wait for a receiver that needs less than half a millisecond", async () => {
+  test("a batch does not wait for a receiver that needs less than half a millisecond", async () => {
     const [a] = receivers(0.4);
     for (const name of ["1", "2", "3"]) {
       a.publish(name);
@@ -96,7 +96,7 @@ describe("a batch", () => {
     expect(a.batches).toEqual([["1"], ["2"], ["3"]]);
   });
 
-  test("does not wait for a receiver that is gone", async () => {
+  test("a batch does not wait for a receiver that was removed", async () => {
     const [a, b] = receivers(1, 1);
     a.publish("1");
     b.publish("1");
@@ -109,7 +109,7 @@ describe("a batch", () => {
   });
 });
 
-describe("a batch that is smaller than the last one", () => {
+describe("Batcher after a large batch", () => {
   /** The last batch had three publications, and the pause after its acknowledgement is over. */
   async function afterThree(batchMs: number): Promise<Receiver> {
     const [a] = receivers(batchMs);
@@ -121,7 +121,7 @@ describe("a batch that is smaller than the last one", () => {
     return a;
   }
 
-  test("waits for as many publications, and leaves as soon as they are there", async () => {
+  test("a smaller batch waits for as many publications as the last one had, and leaves as soon as they are there", async () => {
     const a = await afterThree(20);
     a.publish("5");
     await turn();
@@ -134,7 +134,7 @@ describe("a batch that is smaller than the last one", () => {
     ]);
   });
 
-  test("waits for at most half of the time that the last one took", async () => {
+  test("a smaller batch waits for at most half of the time that the last one took", async () => {
     const a = await afterThree(20);
     jest.advanceTimersByTime(8);
     expect(a.batches).toHaveLength(1);
@@ -142,7 +142,7 @@ describe("a batch that is smaller than the last one", () => {
     expect(a.batches.at(-1)).toEqual(["4"]);
   });
 
-  test("waits for no more than 25 ms, however long the last one took", async () => {
+  test("a smaller batch waits for at most 25 ms, however long the last one took", async () => {
     const a = await afterThree(2_000);
     jest.advanceTimersByTime(23);
     expect(a.batches).toHaveLength(1);
@@ -150,7 +150,7 @@ describe("a batch that is smaller than the last one", () => {
     expect(a.batches.at(-1)).toEqual(["4"]);
   });
 
-  test("leaves once when it becomes full in the turn in which the wait ends", async () => {
+  test("a batch leaves once when it becomes full in the turn in which its wait ends", async () => {
     const a = await afterThree(8);
     a.publish("5", "6");
     jest.advanceTimersByTime(3);

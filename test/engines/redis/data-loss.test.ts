@@ -104,7 +104,7 @@ describe("a Redis server that loses data while it runs", () => {
     const server = await RedisServer.shared();
     const prefix = crypto.randomUUID();
     await using node = await RedisNode.start(server.url, { prefix });
-    const lives = new Map<string, string>();
+    const meanings = new Map<string, string>();
     for (const evicted of [
       ["topic:t"],
       ["topic:t", "log:t"],
@@ -116,12 +116,12 @@ describe("a Redis server that loses data while it runs", () => {
         const text = `${data} after ${evicted.join(" and ")}`;
         const { epoch, offset } = await node.publish(text);
         const place = `${epoch} ${offset}`;
-        expect(lives.get(place) ?? text).toBe(text);
-        lives.set(place, text);
+        expect(meanings.get(place) ?? text).toBe(text);
+        meanings.set(place, text);
       }
       for (const key of evicted) await server.command("DEL", `${prefix}:${key}`);
     }
-    expect(new Set([...lives.keys()].map((place) => place.split(" ")[0])).size).toBe(4);
+    expect(new Set([...meanings.keys()].map((place) => place.split(" ")[0])).size).toBe(4);
   });
 
   test("G6: when Redis evicts a history, the topic keeps its epoch and its offsets continue", async () => {

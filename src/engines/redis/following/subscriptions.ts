@@ -10,8 +10,8 @@ import type { RedisLink } from "../server/link";
 import { slices } from "../server/slices";
 
 /** Channels in one command, and topics in one batch of commands. */
-const COMMAND_MAX = 1_000;
-const BATCH_MAX = 10_000;
+const COMMAND_CHANNELS_MAX = 1_000;
+const BATCH_TOPICS_MAX = 10_000;
 
 export interface TopicSubscriptionsOptions {
   readonly keys: Keys;
@@ -67,7 +67,7 @@ export class TopicSubscriptions implements Flushable {
     this.#changed = new Set();
     const { permanentChannels, onPermanentMessage, isFollowed } = this.#options;
     await link.subscriptions.subscribe([...permanentChannels], onPermanentMessage);
-    for (const some of slices(topics, COMMAND_MAX)) {
+    for (const some of slices(topics, COMMAND_CHANNELS_MAX)) {
       await confirmed(link, this.#subscribe(link, some));
     }
     this.#link = link;
@@ -120,16 +120,18 @@ export class TopicSubscriptions implements Flushable {
 
   async #sendBatch(link: RedisLink): Promise<void> {
     const { keys, isFollowed, onSubscribed } = this.#options;
-    const changed = [...this.#changed.values().take(BATCH_MAX)];
+    const changed = [...this.#changed.values().take(BATCH_TOPICS_MAX)];
     for (const topic of changed) this.#changed.delete(topic);
     const followed = changed.filter(isFollowed);
     const left = changed.filter((topic) => this.#subscribed.has(topic) && !isFollowed(topic));
     const added = followed.filter((topic) => !this.#subscribed.has(topic));
-    const commands = slices(left, COMMAND_MAX).map((some): Promise<unknown> => {
+    const commands = slices(left, COMMAND_CHANNELS_MAX).map((some): Promise<unknown> => {
       for (const topic of some) this.#subscribed.delete(topic);
       return link.subscriptions.unsubscribe(some.map((topic) => keys.channel(topic)));
     });
-    commands.push(...slices(added, COMMAND_MAX).map((some) => this.#subscribe(link, some)));
+    commands.push(
+      ...slices(added, COMMAND_CHANNELS_MAX).map((some) => this.#subscribe(link, some)),
+    );
     await confirmed(link, ...commands);
     if (this.#link === link) onSubscribed(followed);
   }
