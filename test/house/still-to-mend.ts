@@ -24,8 +24,6 @@ export const STILL_TO_MEND: Record<string, readonly string[]> = {
     "test/relay/recovery/recovery.test.ts: length",
     "test/relay/relay.test.ts: first line",
     "test/relay/sessions/sdk.test.ts: length",
-    "test/slow/recovery/fleet.slow.ts: length",
-    "test/slow/workers/crashes.slow.ts: length",
   ],
   "functions are short": [
     "src/edge/centrifugo-api/routes.ts: centrifugoApi",
@@ -35,7 +33,6 @@ export const STILL_TO_MEND: Record<string, readonly string[]> = {
     'test/slow/clients/backend.slow.ts: test("cent finds all that it calls, as it knows it")',
     'test/slow/clients/sdk.slow.ts: test("a message that is published once is at each kind of client once, and presence shows all of them")',
     'test/slow/faults/sqlite.slow.ts: test("G15: %s, killed again and again in a storm of publishes, it loses and doubles nothing")',
-    'test/slow/recovery/fleet.slow.ts: test("%s")',
   ],
   "no boolean parameters": [
     "src/relay/contracts/topic-rules.ts: TopicRules.constructor(namedOnly)",
@@ -93,9 +90,6 @@ export const STILL_TO_MEND: Record<string, readonly string[]> = {
     "test/support/engines/fresh-engines.ts: FRESH",
     "test/support/machine/processes.ts: openFiles",
     "test/support/machine/processes.ts: cpuMs",
-    "test/support/machine/processes.ts: isAlive",
-    "test/support/machine/processes.ts: listenersOn",
-    "test/support/machine/processes.ts: MemorySampler",
     "test/support/relay/relay-process.ts: ProcessOptions",
     "test/support/relay/test-relay.ts: Answer",
   ],

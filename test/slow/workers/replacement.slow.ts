@@ -1,0 +1,100 @@
+// Workers that are replaced on SIGHUP. Row F11 of the fault catalogue.
+import { describe, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Folder } from "../../support/machine/folder";
+import {
+  expectAllReceived,
+  LONG_MS,
+  RelayWithWorkers,
+  RetryingPublisher,
+} from "../../support/relay/relay-with-workers";
+import { until } from "../../support/wait";
+
+const REPLACEMENTS = 10;
+
+/** Opens one connection after the other, and counts how many workers listen meanwhile, until it is stopped. */
+class Observer {
+  opened = 0;
+  refusedTwice = 0;
+  leastListeners = Number.POSITIVE_INFINITY;
+  readonly #relay: RelayWithWorkers;
+  readonly #ended: Promise<unknown>;
+  #stopped = false;
+
+  constructor(relay: RelayWithWorkers) {
+    this.#relay = relay;
+    this.#ended = Promise.all([this.#openUntilStopped(), this.#countUntilStopped()]);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#ended;
+  }
+
+  async #openUntilStopped(): Promise<void> {
+    const { caller } = this.#relay;
+    const open = async () => {
+      const id = await caller.register("visitor", ["visits"]);
+      const client = await caller.open(`/ws/${id}`);
+      client.drop();
+      this.opened++;
+    };
+    while (!this.#stopped) {
+      await open()
+        .catch(() => open())
+        .catch(() => this.refusedTwice++);
+    }
+  }
+
+  async #countUntilStopped(): Promise<void> {
+    while (!this.#stopped) {
+      this.leastListeners = Math.min(this.leastListeners, this.#relay.listeners);
+      await Bun.sleep(2);
+    }
+  }
+}
+
+describe("SIGHUP", () => {
+  test("F11: replacing all workers ten times under load loses and doubles nothing, refuses nobody twice, and never leaves too few that listen", async () => {
+    await using relay = await RelayWithWorkers.start();
+    const clients = await relay.connectClients(12);
+    const publisher = new RetryingPublisher(relay, "t");
+    const observer = new Observer(relay);
+    for (let round = 0; round < REPLACEMENTS; round++) {
+      const before = await relay.workers();
+      relay.process.signal("SIGHUP");
+      await relay.untilReplaced(before);
+    }
+    await observer.stop();
+    expect(observer.refusedTwice).toBe(0);
+    expect(observer.opened).toBeGreaterThan(30);
+    // A new worker listens before an old one stops to.
+    expect(observer.leastListeners).toBe(3);
+    const published = await publisher.stop();
+    expect(publisher.refusedTwice).toBe(0);
+    // Each client reconnects for each replacement, and seldom twice: to an old worker that still listened.
+    const losses = clients.map(({ connectionsLost }) => connectionsLost);
+    for (const count of losses) expect(count).toBeGreaterThanOrEqual(REPLACEMENTS);
+    const sum = losses.reduce((total, count) => total + count, 0);
+    expect(sum).toBeLessThan(clients.length * (REPLACEMENTS + 1));
+    await expectAllReceived(clients, published);
+  });
+
+  test("F11: the old workers stay when new ones do not start, and the replacement can be tried again", async () => {
+    using folder = new Folder();
+    const rules = join(folder.path, "topics.json");
+    writeFileSync(rules, "{}");
+    await using relay = await RelayWithWorkers.start({ BATON_TOPICS_FILE: rules });
+    const workers = await relay.workers();
+    writeFileSync(rules, "no JSON");
+    relay.process.signal("SIGHUP");
+    const hasFailed = () => relay.logged.includes("the workers could not be replaced");
+    await until("the replacement to fail", hasFailed, LONG_MS);
+    expect(await relay.workers()).toEqual(workers);
+    expect(relay.logged).not.toContain("all workers have been replaced");
+    writeFileSync(rules, "{}");
+    relay.process.signal("SIGHUP");
+    await relay.untilReplaced(workers);
+  });
+});
