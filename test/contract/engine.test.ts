@@ -1,4 +1,4 @@
-// What every engine must do: this suite runs for each row of src/engines/index.ts.
+// What every engine must do. This suite runs for each row of src/engines/index.ts.
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { ENGINES } from "../../src/engines";
 import type { EngineOptions } from "../../src/engines/options";
@@ -37,18 +37,18 @@ for (const name of Object.keys(ENGINES)) {
 
     afterEach(() => engines[Symbol.asyncDispose]());
 
-    test("is known by its name and healthy from start to close", async () => {
+    test("an engine is known by its name, and healthy from its start to its close", async () => {
       expect(engine.name).toBe(name);
       expect(engine.healthy()).toBe(true);
       await engine.close();
       expect(engine.healthy()).toBe(false);
     });
 
-    test("is not healthy before it is started", async () => {
+    test("an engine is not healthy before its start", async () => {
       expect((await create(engineOptions())).healthy()).toBe(false);
     });
 
-    test("delivers a publication once and answers what deliver counted", async () => {
+    test("a publication is delivered once, and its publish answers what deliver() counted", async () => {
       const publication = { topic: "a", data: "hi \u0000 😀", user: "1" };
       const { epoch = "" } = (await engine.publish(publication)) as Published;
       expect(epoch).toMatch(/^e[12]$/);
@@ -57,7 +57,7 @@ for (const name of Object.keys(ENGINES)) {
       expect(await engine.publish(again)).toMatchObject({ delivered: 7, offset: 2, epoch });
     });
 
-    test("delivers the publications of a topic in the order in which they were accepted", async () => {
+    test("the publications of a topic are delivered in the order in which they were accepted", async () => {
       const sent = Array.from({ length: 1_000 }, (_, i) => ({ topic: "a", data: String(i) }));
       await Promise.all(sent.map((publication) => engine.publish(publication)));
       const epoch = delivered[0]?.epoch as string;
@@ -66,7 +66,7 @@ for (const name of Object.keys(ENGINES)) {
       );
     });
 
-    test("delivers all that it accepted before it is closed, and takes nothing after", async () => {
+    test("an engine delivers what it accepted before its close, and accepts nothing after it", async () => {
       const accepted = Promise.resolve(engine.publish({ topic: "a", data: "before" }));
       await engine.close();
       await accepted;
@@ -87,7 +87,7 @@ for (const name of Object.keys(ENGINES)) {
         return { top, offsets: publications.map(({ offset }) => offset) };
       };
 
-      test("numbers each topic 1, 2, 3… under its epoch and gives back what was delivered", async () => {
+      test("history numbers each topic 1, 2, 3… under its epoch, and returns what was delivered", async () => {
         await publish("a", 3);
         await publish("b", 1);
         const { top, publications } = await engine.history("a", { limit: 10 });
@@ -96,7 +96,7 @@ for (const name of Object.keys(ENGINES)) {
         expect((await read("b", { limit: 10 })).offsets).toEqual([1]);
       });
 
-      test("has publications to one user among the others, with all they carry", async () => {
+      test("history has publications to one user among the others, with all they carry", async () => {
         const publication = { topic: "a", data: "[1.0]", json: true, user: "1", except: "x" };
         await publish("a", 1);
         await engine.publish(publication);
@@ -106,7 +106,7 @@ for (const name of Object.keys(ENGINES)) {
         ]);
       });
 
-      test("is read from any offset, both ways, as much as is asked for", async () => {
+      test("history is read from any offset, in both directions, up to the limit", async () => {
         await publish("a", 10);
         const ranges: [HistoryRange, number[]][] = [
           [{ limit: 3 }, [1, 2, 3]],
@@ -125,17 +125,17 @@ for (const name of Object.keys(ENGINES)) {
         }
       });
 
-      test("of a topic without a publication has a position, which its first publication goes on from", async () => {
+      test("history of a topic without publications has a position, and the first publication follows it", async () => {
         const { top } = await engine.history("a", { limit: 10 });
         expect(top?.offset).toBe(0);
         const published = (await engine.publish({ topic: "a", data: "m" })) as Published;
         expect(published).toMatchObject({ offset: 1, epoch: top?.epoch as string });
       });
 
-      test("keeps as many as its rule says, and none where the rule says none", async () => {
+      test("history keeps as many publications as the topic's rule says, or nothing", async () => {
         const rules = new TopicRules(
           { historySize: 3, historyTtlMs: 1_000 },
-          { "none:": { historySize: 0 }, "never:": { historyTtlMs: 0 }, n: { historySize: 5 } },
+          { "empty:": { historySize: 0 }, "never:": { historyTtlMs: 0 }, n: { historySize: 5 } },
         );
         engine = await create(engineOptions({ rules }));
         await engine.start(NOBODY);
@@ -143,7 +143,7 @@ for (const name of Object.keys(ENGINES)) {
         await publish("news", 9);
         expect((await read("a", { limit: 10 })).offsets).toEqual([7, 8, 9]);
         expect((await read("news", { limit: 10 })).offsets).toEqual([5, 6, 7, 8, 9]);
-        for (const topic of ["none:a", "never:a"]) {
+        for (const topic of ["empty:a", "never:a"]) {
           const published = await engine.publish({ topic, data: "m" });
           expect(published).not.toHaveProperty("offset");
           expect(published).toMatchObject({ delivered: 0 });
@@ -151,7 +151,7 @@ for (const name of Object.keys(ENGINES)) {
         }
       });
 
-      test("gives up what is too old, and goes on counting", async () => {
+      test("history drops what is too old, and the offsets go on", async () => {
         let now = 0;
         const rules = new TopicRules({ historySize: 10, historyTtlMs: 1_000 });
         engine = await create(engineOptions({ rules, now: () => now }));
@@ -169,7 +169,7 @@ for (const name of Object.keys(ENGINES)) {
       });
     });
 
-    test("forgets what a topic keeps, and goes on counting", async () => {
+    test("forget() removes the publications of a topic, and the offsets go on", async () => {
       for (let i = 1; i <= 3; i++) await engine.publish({ topic: "a", data: String(i) });
       const { top } = await engine.history("a", { limit: 10 });
       await engine.forget("a");
@@ -180,13 +180,13 @@ for (const name of Object.keys(ENGINES)) {
       expect(publications.map(({ offset }) => offset)).toEqual([4]);
     });
 
-    test("has in a page only what was delivered", async () => {
+    test("a page of history has only what was delivered", async () => {
       engine = await create(engineOptions());
       const seen: [number | undefined, HistoryPage][] = [];
       await engine.start({
         ...NOBODY,
         deliver: ({ offset }) => {
-          // A remote engine may answer later; then the rule is tested by the relay's property test.
+          // An engine that answers later is tested for this by the relay's property test of recovery.
           const page = engine.history("a", { limit: 10 });
           if (!(page instanceof Promise)) seen.push([offset, page]);
           return 0;
@@ -200,7 +200,7 @@ for (const name of Object.keys(ENGINES)) {
     });
 
     describe("an idempotency key", () => {
-      test("gives the first answer again and publishes nothing, also at once", async () => {
+      test("an idempotency key that is used again gets the first answer and publishes nothing, also at once", async () => {
         const publication = { topic: "a", data: "m" };
         const answers = await Promise.all(
           Array.from({ length: 10 }, () => engine.publish(publication, "key")),
@@ -211,14 +211,14 @@ for (const name of Object.keys(ENGINES)) {
         expect(await engine.publish(publication)).toMatchObject({ offset: 2 });
       });
 
-      test("refuses another publication in the same topic", async () => {
+      test("an idempotency key refuses another publication in the same topic", async () => {
         await engine.publish({ topic: "a", data: "m" }, "key");
         const refused = await engine.publish({ topic: "a", data: "n" }, "key");
         expect(refused).toMatchObject({ code: "idempotency_conflict" });
         expect(delivered).toHaveLength(1);
       });
 
-      test("is forgotten when its time is over, and only so many are remembered", async () => {
+      test("an idempotency key is forgotten when its time is over, and the number of keys is limited", async () => {
         let now = 0;
         engine = await create(
           engineOptions({ now: () => now, idempotencyMs: 1_000, idempotencyMax: 2 }),
@@ -237,7 +237,7 @@ for (const name of Object.keys(ENGINES)) {
     describe("a registration", () => {
       const someone = { id: "r1", user: "1", topics: ["a"] };
 
-      test("waits, is claimed, waits again when it is released, and is gone when it is removed", async () => {
+      test("a registration waits, is claimed, waits again when it is released, and is gone when it is removed", async () => {
         const { registrations } = engine;
         expect(await registrations.add(someone)).toBeUndefined();
         expect(registrations.waiting).toBe(1);
@@ -257,7 +257,7 @@ for (const name of Object.keys(ENGINES)) {
         expect(await registrations.claim("r1")).toMatchObject({ code: "unknown_connection" });
       });
 
-      test("ends with its connection when it shall not wait", async () => {
+      test("a registration ends with its connection if it is released to end", async () => {
         const { registrations } = engine;
         await registrations.add(someone);
         const { term } = await claim(engine, "r1");
@@ -266,7 +266,7 @@ for (const name of Object.keys(ENGINES)) {
         expect(registrations.waiting).toBe(0);
       });
 
-      test("is removed while it waits, and may be added anew", async () => {
+      test("a registration is removed while it waits, and its id can be added again", async () => {
         const { registrations } = engine;
         await registrations.add(someone);
         expect(await registrations.remove("r1")).toEqual({ wasRemote: false });
@@ -276,7 +276,7 @@ for (const name of Object.keys(ENGINES)) {
         expect(await registrations.claim("r1")).toMatchObject({ id: "r1", user: "2" });
       });
 
-      test("ends when its time is over, and makes room then", async () => {
+      test("a registration ends when its time is over, and makes room for another", async () => {
         let now = 0;
         engine = await create(
           engineOptions({ now: () => now, registrationTtlMs: 1_000, registrationsMax: 2 }),
@@ -299,7 +299,7 @@ for (const name of Object.keys(ENGINES)) {
         expect(await registrations.claim("r1")).toMatchObject({ id: "r1" });
       });
 
-      test("is refused to a user who has as many connections as allowed, until one ends", async () => {
+      test("a registration is refused while its user has as many connections as allowed", async () => {
         engine = await create(engineOptions({ userConnectionsMax: 2 }));
         await engine.start(NOBODY);
         const { registrations } = engine;
@@ -322,6 +322,6 @@ for (const name of Object.keys(ENGINES)) {
 
 async function claim({ registrations }: Engine, id: string): Promise<Claimed> {
   const claimed = await registrations.claim(id);
-  if (claimed instanceof Refusal) throw new Error(claimed.code);
+  if (claimed instanceof Refusal) throw new Error(`the claim of ${id} is refused: ${claimed.code}`);
   return claimed;
 }

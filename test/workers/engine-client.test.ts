@@ -1,0 +1,111 @@
+// A worker's end of the engine that all workers share: how calls are answered, counted and given up.
+import { beforeEach, expect, test } from "bun:test";
+import { EngineUnavailable } from "../../src/relay/contracts/engine";
+import { Refusal } from "../../src/relay/contracts/errors";
+import { EngineClient } from "../../src/workers/engine-client";
+import { SILENCE_MS, type ToEngine } from "../../src/workers/messages";
+import { NOBODY } from "../support/relay/simulation";
+
+let now = 0;
+let isFull = false;
+let sent: ToEngine[] = [];
+let client: EngineClient;
+
+beforeEach(() => {
+  now = 0;
+  isFull = false;
+  sent = [];
+  client = new EngineClient({
+    send: (message) => void sent.push(message),
+    isFull: () => isFull,
+    now: () => now,
+  });
+  client.start({ ...NOBODY, deliver: ({ data }) => data.length });
+});
+
+/** The number of the call that was sent last. */
+const lastNumber = (): number => (sent.at(-1) as { number: number }).number;
+
+const failureOf = (call: unknown): Promise<Error> =>
+  Promise.resolve(call).then(
+    () => new Error("it did not fail"),
+    (error: Error) => error,
+  );
+
+test("calls are answered by their numbers, in any order", async () => {
+  const pages = ["a", "b"].map((topic) => client.history(topic, { limit: 1 }));
+  expect(sent).toEqual([
+    { call: { do: "history", topic: "a", range: { limit: 1 } }, number: 1 },
+    { call: { do: "history", topic: "b", range: { limit: 1 } }, number: 2 },
+  ]);
+  client.receive({ number: 2, answer: "page of b" });
+  client.receive({ number: 1, answer: "page of a" });
+  expect(await Promise.all<unknown>(pages)).toEqual(["page of a", "page of b"]);
+});
+
+test("a refusal resolves, an engine that is unavailable and a fault reject", async () => {
+  const refused = client.publish({ topic: "a", data: "m" });
+  client.receive({
+    number: lastNumber(),
+    refused: { code: "idempotency_conflict", message: "again" },
+  });
+  expect(await refused).toEqual(new Refusal("idempotency_conflict", "again"));
+  const unavailable = client.publish({ topic: "a", data: "m" });
+  client.receive({ number: lastNumber(), unavailable: "the disk is full" });
+  expect(await failureOf(unavailable)).toEqual(new EngineUnavailable("the disk is full"));
+  const fault = client.publish({ topic: "a", data: "m" });
+  client.receive({ number: lastNumber(), fault: "a bug" });
+  const error = await failureOf(fault);
+  expect(error).not.toBeInstanceOf(EngineUnavailable);
+  expect(error.message).toBe("a bug");
+});
+
+test("a publish answers to how many connections of this worker its own publication was delivered", async () => {
+  const publishes = ["a", "bb"].map((data) => client.publish({ topic: "t", data }));
+  client.receive({ deliver: { topic: "t", data: "a", offset: 1, epoch: "e" } });
+  client.receive({ deliver: { topic: "t", data: "another's", offset: 2, epoch: "e" } });
+  client.receive({ deliver: { topic: "t", data: "bb", offset: 3, epoch: "e" } });
+  client.receive({ number: 1, answer: { delivered: 0, offset: 1, epoch: "e" } });
+  client.receive({ number: 2, answer: { delivered: 0, offset: 3, epoch: "e" } });
+  expect(await Promise.all(publishes)).toEqual([
+    { delivered: 1, offset: 1, epoch: "e", scope: "node" },
+    { delivered: 2, offset: 3, epoch: "e", scope: "node" },
+  ]);
+});
+
+test("a call that is not answered in time fails, and its late answer is ignored", async () => {
+  const early = client.history("a", { limit: 1 });
+  now = 1;
+  const late = client.history("b", { limit: 1 });
+  now = 5_000;
+  client.sweep();
+  expect(await failureOf(early)).toBeInstanceOf(EngineUnavailable);
+  client.receive({ number: 1, answer: "too late" });
+  client.receive({ number: 2, answer: "in time" });
+  expect((await late) as unknown).toBe("in time");
+});
+
+test("calls fail before the start, after the close, and while the supervisor does not keep up", async () => {
+  isFull = true;
+  expect(await failureOf(client.forget("a"))).toBeInstanceOf(EngineUnavailable);
+  isFull = false;
+  const pending = client.forget("a");
+  client.close();
+  expect(await failureOf(pending)).toBeInstanceOf(EngineUnavailable);
+  expect(await failureOf(client.forget("a"))).toBeInstanceOf(EngineUnavailable);
+  const unstarted = new EngineClient({ send: () => {}, isFull: () => false, now: () => 0 });
+  expect(await failureOf(unstarted.forget("a"))).toBeInstanceOf(EngineUnavailable);
+  expect(sent).toHaveLength(1);
+});
+
+test("the engine is healthy while the supervisor says so, and has said so lately", () => {
+  expect(client.healthy()).toBe(false);
+  client.receive({ state: { healthy: true, waiting: 3 } });
+  expect([client.healthy(), client.registrations.waiting]).toEqual([true, 3]);
+  now = SILENCE_MS;
+  expect(client.healthy()).toBe(true);
+  now++;
+  expect(client.healthy()).toBe(false);
+  client.receive({ state: { healthy: false, waiting: 0 } });
+  expect(client.healthy()).toBe(false);
+});
