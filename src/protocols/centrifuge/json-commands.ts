@@ -84,11 +84,11 @@ const METHODS: readonly (readonly [string, Method<TSchema>])[] = [
   [
     "subscribe",
     onTopic(Subscribe, (id, topic, body) => {
-      const { token = "", join_leave: joinLeave = false, type = 0, tf } = body;
+      const { token = "", type = 0, tf } = body;
       // Subscriptions to maps and polls have a type; ignoring a filter would deliver what the client does not want.
       if (type !== 0) return { kind: "refused", id, refusal: notAvailable() };
       if (tf !== undefined) return { kind: "refused", id, refusal: NO_FILTERS };
-      return { kind: "subscribe", id, topic, token, resumption: resumption(body), joinLeave };
+      return { kind: "subscribe", id, topic, token, resumption: resumption(body) };
     }),
   ],
   ["unsubscribe", onTopic(Channel, (id, topic) => ({ kind: "unsubscribe", id, topic }))],

@@ -34,8 +34,6 @@ export type SessionCommand =
       readonly topic: string;
       readonly token: string;
       readonly resumption: Resumption;
-      /** The client wants to know who joins and leaves. */
-      readonly joinLeave: boolean;
     }
   | { readonly kind: "unsubscribe"; readonly id: number; readonly topic: string }
   | {
