@@ -17,8 +17,6 @@ export const STILL_TO_MEND: Record<string, readonly string[]> = {
     "bench/measure/usage.ts: CpuReading",
   ],
   files: [
-    "test/edge/access/tokens.test.ts: length",
-    "test/edge/centrifugo-api/api.test.ts: length",
     "test/edge/transports/streams.test.ts: length",
     "test/protocols/plain.test.ts: first line",
     "test/relay/recovery/recovery.test.ts: length",
