@@ -81,7 +81,7 @@ export async function* runTarget<T>(
   }
 }
 
-export class TargetRun {
+class TargetRun {
   readonly #target: Target;
   readonly #options: Options;
   readonly #server: Server;

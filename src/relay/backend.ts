@@ -63,7 +63,7 @@ export interface ConnectionView {
 }
 
 /** A node, as the backend sees it. */
-export interface NodeView {
+interface NodeView {
   readonly node: string;
   readonly connections: number;
   /** Users with open connections here. */

@@ -28,7 +28,7 @@ export interface FirstTopics {
   readonly since?: ReadonlyMap<string, Position> | undefined;
 }
 
-export interface Counts {
+interface Counts {
   readonly connections: number;
   readonly registrations: number;
   readonly topics: number;

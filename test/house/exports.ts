@@ -5,6 +5,7 @@ import { lineAt, nameOf, type SourceFile, type Violation } from "./code";
 /** What src exports for the tests alone: "file: name" with the reason why a test cannot do without. */
 const FOR_TESTS: Record<string, string> = {
   "src/engines/index.ts: ENGINES": "the contract of engines is tested with each of them",
+  "src/protocols/index.ts: PROTOCOLS": "the contract of protocols is tested with each of them",
   "src/workers/pipe.ts: PipeOptions": "a test builds two ends with options of its own",
   "src/workers/pipe.ts: UNACKNOWLEDGED_MAX": "a test fills a pipe up to its bound",
 };

@@ -2,7 +2,7 @@
 import type { SessionCommand } from "../contracts/commands";
 
 /** A topic of a session. */
-export interface SessionTopic {
+interface SessionTopic {
   /** JSON text that others can see, from the token for the topic. */
   readonly info: string | undefined;
   /** When its token expires, in ms of the relay's clock. */

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { PythonProgram } from "../machine/python-program";
 
 /** What a client tells, as test/python/clients.py prints it. */
-export interface PythonEvent {
+interface PythonEvent {
   readonly client: number;
   readonly event: string;
   readonly topic?: string;
@@ -19,7 +19,7 @@ export interface PythonEvent {
   readonly info?: { readonly user: string; readonly client: string; readonly info: unknown };
 }
 
-export interface PythonClientsOptions {
+interface PythonClientsOptions {
   /** Of the relay, http://…, or of a proxy before it. */
   readonly url: string;
   readonly topics: readonly string[];

@@ -52,7 +52,7 @@ export function sdk(
 }
 
 /** What a client or a subscription tells, in order: taken one by one, and waited for. */
-export class RecordedEvents<Event> {
+class RecordedEvents<Event> {
   readonly #told: Event[] = [];
   readonly #waiting: ((event: Event) => void)[] = [];
   readonly #what: string;

@@ -4,7 +4,7 @@ import { EventParser, type ServerEvent } from "./event-parser";
 import { RawSocket } from "./raw-socket";
 
 /** How a stream ended: by the relay, or in the middle. */
-export type StreamEnd = "ended" | "cut";
+type StreamEnd = "ended" | "cut";
 
 export interface StreamOptions {
   readonly lastEventId?: string;
@@ -122,7 +122,7 @@ export async function rawStream(url: string, lines: readonly string[] = []): Pro
   return raw;
 }
 
-export interface RawEvents extends EventParser {
+interface RawEvents extends EventParser {
   /** The answer came to its end; otherwise it was cut off. */
   readonly whole: boolean;
 }

@@ -13,7 +13,7 @@ import type { Refusal } from "../../../src/relay/contracts/errors";
 import type { Publication, Published } from "../../../src/relay/contracts/publication";
 
 /** Resolves when the test lets it; `what` names it. */
-export type Wait = (what: string) => Promise<void>;
+type Wait = (what: string) => Promise<void>;
 
 /** Publications are numbered and delivered later, pages of history are old when they arrive, and reads fail. */
 export class AsyncEngine implements Engine {

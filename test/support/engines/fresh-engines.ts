@@ -5,13 +5,13 @@ import type { Engine } from "../../../src/relay/contracts/engine";
 import { Folder } from "../machine/folder";
 import { RedisServer } from "./redis-server";
 
-export interface Fresh {
+interface Fresh {
   /** The text of BATON_ENGINE for it. */
   at(store: string): string | Promise<string>;
 }
 
 /** By the name that chooses them; `store` is a fresh folder. */
-export const FRESH: Readonly<Record<string, Fresh>> = {
+const FRESH: Readonly<Record<string, Fresh>> = {
   memory: { at: () => "memory" },
   sqlite: { at: (store) => `sqlite:${store}/baton.db` },
   // Each engine has a prefix of its own there.

@@ -8,7 +8,7 @@ const START_MS = 15_000;
 /** Of pino. */
 const ERROR_LEVEL = 50;
 
-export interface ProcessOptions {
+interface ProcessOptions {
   /** The most files that it may open. */
   readonly files?: number;
   /** A command that runs it, with the arguments of that command. */

@@ -6,7 +6,7 @@ import type { Env } from "../../../src/settings/kinds";
 import { readSettings } from "../../../src/settings/read";
 import { Client } from "../clients/client";
 
-export interface Answer {
+interface Answer {
   readonly status: number;
   readonly headers: Headers;
   readonly text: string;
