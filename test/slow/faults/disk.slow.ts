@@ -1,12 +1,12 @@
-// A relay whose file is on a disk that fails it: full, broken, read-only. What it acknowledged is there, what it could not
-// keep it never acknowledged, and it goes on by itself. Rows G12 and G18 of the fault catalogue.
+// A relay whose file is on a disk that fails: full, broken or read-only. What the relay acknowledged is there, what it could
+// not keep it never acknowledged, and it goes on by itself. Rows G12 and G18 of the fault catalogue.
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { Client } from "../../support/clients/client";
 import { SmallDisk } from "../../support/machine/small-disk";
 import { RelayProcess } from "../../support/relay/relay-process";
 import { until } from "../../support/wait";
 
-/** A failed engine tries again after 1, 2, 4, 8 and then every 16 s. */
+/** A failed engine tries again after 1, 2, 4, 8 and then every 16 seconds. */
 const RETRY_MS = 40_000;
 
 let disk: SmallDisk;
@@ -28,85 +28,93 @@ async function start(): Promise<RelayProcess> {
   return relay;
 }
 
-const publish = async (to: RelayProcess, message: string) => {
-  const body = { topic: "t", message, idempotency_key: message.slice(0, 20) };
-  const answer = await to.post("/publish", body);
-  return { status: answer.status, json: (await answer.json()) as PublishJson };
-};
-interface PublishJson {
+interface PublishAnswer {
   readonly offset?: number;
   readonly error?: { readonly code: string };
 }
 
-const healthOf = async ({ url }: RelayProcess) => (await fetch(`${url}/health`)).status;
-
-async function history({ url }: RelayProcess): Promise<string[]> {
-  const all: string[] = [];
-  for (;;) {
-    const page = await fetch(`${url}/topics/t/history?limit=1000&since=${all.length}`);
-    const { publications } = (await page.json()) as { publications: { data: string }[] };
-    if (publications.length === 0) return all;
-    all.push(...publications.map(({ data }) => data));
-  }
+/** Publishes with the beginning of the message as its idempotency key. */
+async function publish(to: RelayProcess, message: string) {
+  const body = { topic: "t", message, idempotency_key: message.slice(0, 20) };
+  const answer = await to.post("/publish", body);
+  return { status: answer.status, json: (await answer.json()) as PublishAnswer };
 }
 
-/** Publishes until it is refused, with what `fail` does to the disk; then it must go on after `mend`. */
-async function failAndGoOn(fail: () => unknown, mend: () => unknown): Promise<void> {
-  let here = await start();
-  const client = await Client.open(await here.register());
+const healthOf = async ({ url }: RelayProcess) => (await fetch(`${url}/health`)).status;
+
+const textsOf = async (to: RelayProcess) =>
+  (await to.wholeHistory("t")).publications.map(({ data }) => data);
+
+const messageOf = (number: number) => `m${number}`.padEnd(2_000, ".");
+
+/** Lets the disk fail under a relay, and repairs it: the relay must lose nothing that it acknowledged, and go on by itself. */
+async function expectToSurvive(failDisk: () => unknown, repairDisk: () => unknown): Promise<void> {
+  let current = await start();
+  const client = await Client.open(await current.register());
   client.send({ topics: ["t"] });
   await client.settled();
   const acknowledged: string[] = [];
-  const message = (number: number) => `m${number}`.padEnd(2_000, ".");
   for (let i = 0; i < 50; i++) {
-    expect(await publish(here, message(i))).toMatchObject({ status: 200, json: { offset: i + 1 } });
-    acknowledged.push(message(i));
+    const answer = await publish(current, messageOf(i));
+    expect(answer).toMatchObject({ status: 200, json: { offset: i + 1 } });
+    acknowledged.push(messageOf(i));
   }
-  await fail();
-  let next = 50;
-  for (;;) {
-    const { status, json } = await publish(here, message(next));
-    if (status !== 200) {
-      expect([status, json.error?.code]).toEqual([503, "engine_unavailable"]);
-      break;
-    }
-    acknowledged.push(message(next++));
-    expect(next).toBeLessThan(10_000);
-  }
-  expect(await healthOf(here)).toBe(503);
-  for (let i = 0; i < 20; i++) expect((await publish(here, message(next))).status).toBe(503);
-  expect((await here.post("/register", { user_id: 1 })).status).toBe(503);
-  // What was acknowledged can be read, and was delivered; nothing else was.
-  expect(await history(here)).toEqual(acknowledged);
+  await failDisk();
+  acknowledged.push(...(await publishUntilRefused(current, acknowledged.length)));
+  const refused = messageOf(acknowledged.length);
+  await expectUnavailable(current, refused);
+  // What was acknowledged can be read and was delivered, and nothing else.
+  expect(await textsOf(current)).toEqual(acknowledged);
   expect(await client.take(acknowledged.length)).toEqual(acknowledged);
-  await mend();
-  await until("the relay to go on", async () => (await healthOf(here)) === 200, RETRY_MS);
-  // The retry of what was refused is new, that of what was acknowledged is not.
-  expect((await publish(here, message(next))).json.offset).toBe(next + 1);
-  acknowledged.push(message(next));
-  expect((await publish(here, message(0))).json.offset).toBe(1);
-  expect(await client.next()).toBe(message(next));
-  here.signal("SIGKILL");
-  await here.exited;
-  here = await start();
-  expect(await history(here)).toEqual(acknowledged);
+  await repairDisk();
+  const isHealthy = async () => (await healthOf(current)) === 200;
+  await until("the relay to be healthy again", isHealthy, RETRY_MS);
+  // What was refused is new when it is retried; what was acknowledged is not.
+  expect((await publish(current, refused)).json.offset).toBe(acknowledged.length + 1);
+  acknowledged.push(refused);
+  expect((await publish(current, messageOf(0))).json.offset).toBe(1);
+  expect(await client.next()).toBe(refused);
+  current.signal("SIGKILL");
+  await current.exited;
+  current = await start();
+  expect(await textsOf(current)).toEqual(acknowledged);
 }
 
-test("G12: on a full disk publishes are refused with 503, what was acknowledged stays, and it goes on when there is room", async () => {
-  await failAndGoOn(
+/** Resolves with the messages that were still acknowledged. */
+async function publishUntilRefused(to: RelayProcess, from: number): Promise<string[]> {
+  const acknowledged: string[] = [];
+  for (let number = from; ; number++) {
+    const { status, json } = await publish(to, messageOf(number));
+    if (status !== 200) {
+      expect([status, json.error?.code]).toEqual([503, "engine_unavailable"]);
+      return acknowledged;
+    }
+    acknowledged.push(messageOf(number));
+    expect(number).toBeLessThan(10_000);
+  }
+}
+
+async function expectUnavailable(relay: RelayProcess, message: string): Promise<void> {
+  expect(await healthOf(relay)).toBe(503);
+  for (let i = 0; i < 20; i++) expect((await publish(relay, message)).status).toBe(503);
+  expect((await relay.post("/register", { user_id: 1 })).status).toBe(503);
+}
+
+test("G12: on a full disk publishes are refused with 503, what was acknowledged stays, and publishing works again when there is room", async () => {
+  await expectToSurvive(
     () => disk.fill(),
     () => disk.empty(),
   );
 }, 120_000);
 
-test("G12: where the disk does not keep what it took (fsync fails) nothing is acknowledged, and it goes on when it does", async () => {
+test("G12: while fsync fails nothing is acknowledged, and publishing works again when it does not", async () => {
   if (Bun.which("strace") === null) {
     throw new Error(
       "strace is not installed, and this test makes fsync fail with it: apt-get install strace",
     );
   }
   let strace: Bun.Subprocess<"ignore", "ignore", "pipe"> | undefined;
-  await failAndGoOn(
+  await expectToSurvive(
     async () => {
       const inject = "inject=fsync,fdatasync:error=EIO";
       const command = ["strace", "-f", "-p", String(relay?.pid), "-e", inject, "-o", "/dev/null"];
@@ -122,8 +130,8 @@ test("G12: where the disk does not keep what it took (fsync fails) nothing is ac
   );
 }, 120_000);
 
-describe("G18: a start is refused in one line", () => {
-  test("on a read-only file system, with a file and without", async () => {
+describe("G18: a start is refused with one line", () => {
+  test("on a read-only file system, whether the file exists or not", async () => {
     const first = await start();
     await publish(first, "m");
     first.signal("SIGTERM");
