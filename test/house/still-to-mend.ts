@@ -30,7 +30,6 @@ export const STILL_TO_MEND: Record<string, readonly string[]> = {
     "bench/scale/run.ts: scale",
     'test/slow/clients/backend.slow.ts: test("cent finds all that it calls, as it knows it")',
     'test/slow/clients/sdk.slow.ts: test("a message that is published once is at each kind of client once, and presence shows all of them")',
-    'test/slow/faults/sqlite.slow.ts: test("G15: %s, killed again and again in a storm of publishes, it loses and doubles nothing")',
   ],
   "no boolean parameters": [
     "src/relay/contracts/topic-rules.ts: TopicRules.constructor(namedOnly)",
@@ -86,8 +85,6 @@ export const STILL_TO_MEND: Record<string, readonly string[]> = {
     "test/support/engines/async-engine.ts: Wait",
     "test/support/engines/fresh-engines.ts: Fresh",
     "test/support/engines/fresh-engines.ts: FRESH",
-    "test/support/machine/processes.ts: openFiles",
-    "test/support/machine/processes.ts: cpuMs",
     "test/support/relay/relay-process.ts: ProcessOptions",
     "test/support/relay/test-relay.ts: Answer",
   ],

@@ -1,9 +1,8 @@
-// What takes time of Server-Sent Events: quiet streams, what is left of streams that have ended, many stalled readers.
+// What takes its time with Server-Sent Events: quiet streams, streams that have ended, and many stalled readers.
 // Rows D1, D5 and H4 of the fault catalogue.
 import { expect, test } from "bun:test";
-import { readdirSync } from "node:fs";
 import { EventStream, eventsIn, rawStream } from "../../support/clients/event-stream";
-import { memoryKb } from "../../support/machine/processes";
+import { memoryKb, openFiles } from "../../support/machine/processes";
 import { RelayProcess } from "../../support/relay/relay-process";
 import { until } from "../../support/wait";
 
@@ -17,14 +16,6 @@ async function register(
   return ((await answer.json()) as { sse: string }).sse;
 }
 
-/** Answers how many got it. */
-async function publish(relay: RelayProcess, topic: string, message: string): Promise<number> {
-  const answer = await relay.post("/publish", { topic, message });
-  return ((await answer.json()) as { delivered: number }).delivered;
-}
-
-const descriptors = (relay: RelayProcess): number => readdirSync(`/proc/${relay.pid}/fd`).length;
-
 test("H4: a quiet stream lives longer than the 10 s after which Bun ends a response", async () => {
   await using relay = await RelayProcess.start();
   const stream = await EventStream.open(await register(relay, 1, ["quiet"]));
@@ -36,28 +27,28 @@ test("H4: a quiet stream lives longer than the 10 s after which Bun ends a respo
   // The first comment comes within BATON_PING_MS.
   await until("26 s to pass", () => performance.now() - begun > 26_000, 30_000);
   expect([end, stream.comments.length]).toEqual([undefined, 1]);
-  expect(await publish(relay, "quiet", "m")).toBe(1);
+  expect(await relay.publish("quiet", "m")).toBe(1);
   expect((await stream.next()).data).toBe("m");
 }, 40_000);
 
 test("a stream that has ended leaves no TCP connection, whether its peer reads or stalls", async () => {
   await using relay = await RelayProcess.start({ BATON_BACKPRESSURE_BYTES: "16777216" });
-  const before = descriptors(relay);
+  const before = openFiles(relay.pid);
   const urls = await Promise.all(
     Array.from({ length: 16 }, (_, i) => register(relay, i, [i % 2 === 0 ? "read" : "stalled"])),
   );
   const raws = await Promise.all(urls.map((url) => rawStream(url)));
   for (const [i, raw] of raws.entries()) if (i % 2 === 1) raw.pause();
   // More than the kernel takes, so that some of it is left in the relay.
-  for (let i = 0; i < 150; i++) expect(await publish(relay, "stalled", "x".repeat(60_000))).toBe(8);
-  expect(await publish(relay, "read", "m")).toBe(8);
+  for (let i = 0; i < 150; i++) expect(await relay.publish("stalled", "x".repeat(60_000))).toBe(8);
+  expect(await relay.publish("read", "m")).toBe(8);
   for (const url of urls) {
     const { status } = await fetch(url.replace("/sse/", "/register/"), { method: "DELETE" });
     expect(status).toBe(200);
   }
-  expect(descriptors(relay)).toBeGreaterThanOrEqual(before + 16);
-  // One may be that of this test's own fetches.
-  await until("them to be gone", () => descriptors(relay) <= before + 1, 30_000);
+  expect(openFiles(relay.pid)).toBeGreaterThanOrEqual(before + 16);
+  // One of them may belong to this test's own requests.
+  await until("the connections to be closed", () => openFiles(relay.pid) <= before + 1, 30_000);
   for (const [i, raw] of raws.entries()) {
     if (i % 2 === 1) raw.resume();
     const { whole } = eventsIn(await raw.untilClosed());
@@ -72,7 +63,7 @@ test("D5: 100 streams that stall at once cost the limit each, and 10 that read g
     BATON_BACKPRESSURE_BYTES: String(LIMIT),
     BATON_HISTORY_SIZE: "10",
   });
-  // Of two topics, so that each has bytes of its own.
+  // With two topics, so that each stream is sent bytes of its own.
   const open = async (user: string) => rawStream(await register(relay, user, ["a", "b"]));
   const healthy = await Promise.all(
     Array.from({ length: 10 }, async (_, i) =>
@@ -86,13 +77,13 @@ test("D5: 100 streams that stall at once cost the limit each, and 10 that read g
   let published = 0;
   for (let delivered = 110; delivered > 10; published++) {
     const topic = published % 2 === 0 ? "a" : "b";
-    delivered = await publish(relay, topic, `${published} ${PADDING}`);
+    delivered = await relay.publish(topic, `${published} ${PADDING}`);
     peak = Math.max(peak, memoryKb(relay.pid));
     for (const stream of healthy) {
       const { event, data } = await stream.next();
       expect([event, Number.parseInt(data, 10)]).toEqual([topic, published]);
     }
-    if (published > 2_000) throw new Error("they were never ended");
+    if (published > 2_000) throw new Error("the stalled streams were never ended");
   }
   expect((peak - before) / 100).toBeLessThan((2.5 * LIMIT) / 1_024);
   expect(relay.lines.filter(({ msg }) => msg === "slow consumer closed")).toHaveLength(100);
