@@ -17,10 +17,10 @@ import { WorkerFailure } from "./workers/worker-handle";
  */
 const SAME_KEY_MS = 100;
 
-/** How long a worker whose supervisor has died gives the other workers to end by themselves before it kills them. */
+/** How long a worker whose supervisor has died waits for the other workers to end before it kills them. */
 const SIBLINGS_MS = 500;
 
-/** Ends a start that has failed: with one line, where the user looks for it, and exit code 1. */
+/** Ends a start that has failed, with one line where the user looks for it, and with exit code 1. */
 function fail(line: string): never {
   process.stderr.write(`baton: ${line.replaceAll("\n", " ")}\n`);
   process.exit(1);
@@ -33,8 +33,9 @@ function startFailure(error: unknown, settings: Settings): string {
   if (code === "EADDRINUSE") {
     return `${address} is in use, perhaps by another Baton. Stop it, or set PORT to another port.`;
   }
-  if (code === "EACCES")
+  if (code === "EACCES") {
     return `${address} needs rights that this user does not have. Set PORT to 1024 or more.`;
+  }
   return `The relay cannot start at ${address}: ${error instanceof Error ? error.message : String(error)}`;
 }
 

@@ -37,11 +37,11 @@ describe("the start of the process", () => {
     [{ BATON_WORKERS: "0" }, /^baton: BATON_WORKERS="0" is not allowed: .*\n$/],
     [{ BATON_WORKERS: "2", BATON_PING_MS: "1" }, /^baton: BATON_PING_MS="1" is not .*\n$/],
     [
-      { BATON_WORKERS: "2", BATON_ENGINE: "sqlite:/none/b.db" },
-      /^baton: \/none.* be created: .*\n$/,
+      { BATON_WORKERS: "2", BATON_ENGINE: "sqlite:/missing/b.db" },
+      /^baton: \/missing.* be created: .*\n$/,
     ],
     [{ BATON_ENGINE: "sqlite:" }, /^baton: BATON_ENGINE="sqlite:" is not allowed: .*\n$/],
-    [{ BATON_ENGINE: "sqlite:/none/b.db" }, /^baton: \/none\/b\.db cannot be created: .*\n$/],
+    [{ BATON_ENGINE: "sqlite:/missing/b.db" }, /^baton: \/missing\/b\.db cannot be created: .*\n$/],
     [{ HOST: "203.0.113.7", BATON_INSECURE: "1" }, /^baton: .*203\.0\.113\.7.*\n$/],
   ])("F10, G18: a start with %j ends with one line and exit code 1", async (env, line) => {
     const relay = new RelayProcess(env as Record<string, string>);

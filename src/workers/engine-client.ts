@@ -134,7 +134,7 @@ export class EngineClient implements Engine {
   sweep(): void {
     const now = this.#options.now();
     for (const [number, { deadline, reject }] of this.#calls) {
-      // All wait equally long, so those behind the first that may still wait may wait too.
+      // All calls have the same timeout, so once one is not due, those after it are not due either.
       if (deadline > now) return;
       this.#calls.delete(number);
       reject(new EngineUnavailable("the supervisor does not answer"));

@@ -67,7 +67,7 @@ export class EngineServer {
     historyReset: (topic) => {
       for (const worker of this.#followers.get(topic) ?? []) worker.send({ historyReset: topic });
     },
-    // Only an engine that nodes reach by themselves has this to say. Workers tell each other (sendToNodes).
+    // A shared engine never calls this: workers notify each other of what happens to registrations (sendToNodes).
     registrationRevoked: () => {},
     messageReceived: (message) => {
       for (const worker of this.#workers) worker.send({ nodeMessage: message });

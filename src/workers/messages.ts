@@ -5,7 +5,7 @@ import type { ErrorCode } from "../relay/contracts/errors";
 import type { Publication } from "../relay/contracts/publication";
 
 /**
- * After this much silence the other side counts as out of reach. Each side hears from the other at least once a second: the
+ * After this much silence the other side counts as out of reach. Each side receives something at least once a second: the
  * supervisor sends the engine's state or a ping, and the pipe acknowledges it.
  */
 export const SILENCE_MS = 5_000;

@@ -27,7 +27,7 @@ export interface PipeOptions {
   readonly batcher?: Batcher;
 }
 
-/** What one text holds. */
+/** The content of one text. */
 type Batch = readonly [
   /** 1, 2, 3…; or 0 for a text that only acknowledges, and is not acknowledged itself. */
   number: number,
@@ -182,7 +182,7 @@ export class Pipe {
     try {
       this.#options.send(text);
     } catch {
-      // The other side has gone, and whoever owns this pipe is told of that by the system.
+      // The other side has gone. The owner of this pipe learns that from the system.
       this.close();
     }
   }

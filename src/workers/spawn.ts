@@ -16,7 +16,7 @@ const NICED_ABOVE_PER_CORE = 4;
 
 /**
  * How much is added to the niceness of each of many workers (POSIX nice): a worker then gets a thirtieth of what its supervisor
- * gets of a core. At a third, a supervisor of 126 workers on two cores got 3% of one, and answered none of them in time.
+ * gets of a core. At a third, a supervisor of 126 workers on two cores got 3% of one, and answered no worker in time.
  */
 const NICENESS = 15;
 const NICENESS_MAX = 19;

@@ -22,7 +22,7 @@ const EARLY_EXIT_MS = 10_000;
 const RESTART_PAUSE_MS = 50;
 const RESTART_PAUSE_MAX_MS = 5_000;
 
-/** When more than this many workers in a row have crashed early, and none is ready, the relay ends. */
+/** When more than this many workers in a row have crashed early, and no worker is ready, the relay ends. */
 const CRASHES_MAX = 20;
 
 /**
@@ -71,7 +71,7 @@ export class Supervisor {
     if (this.#engine !== undefined) this.#engineServer = new EngineServer(this.#engine);
   }
 
-  /** Rejects when the relay cannot go on: workers crash early, again and again, and none is ready. */
+  /** Rejects when the relay cannot go on: workers crash early, again and again, and no worker is ready. */
   get failed(): Promise<never> {
     return this.#failed.promise;
   }

@@ -1,4 +1,4 @@
-// A worker's end of the engine that all workers share: how calls are answered, counted and given up.
+// A worker's end of the engine that all workers share: how calls are answered, counted and abandoned.
 import { beforeEach, expect, test } from "bun:test";
 import { EngineUnavailable } from "../../src/relay/contracts/engine";
 import { Refusal } from "../../src/relay/contracts/errors";

@@ -1,4 +1,4 @@
-// The supervisor's end of the engine that all workers share: who is sent what, and when a publisher is answered.
+// The supervisor's end of the engine that all workers share: which worker is sent what, and when a publisher is answered.
 import { beforeEach, expect, test } from "bun:test";
 import { MemoryEngine } from "../../src/engines/memory/engine";
 import { EngineUnavailable, type LocalEngine } from "../../src/relay/contracts/engine";
@@ -85,7 +85,7 @@ test("a publisher is answered only when no follower of its topic lags too far be
   expect(one.received()).toEqual([{ number: 1, answer: expect.objectContaining({ offset: 1 }) }]);
 });
 
-test("a worker that ends holds no publisher up, and what it owned waits again", async () => {
+test("a worker that ends no longer delays a publisher, and the registrations that it owned wait again", async () => {
   server.receive(two.link, { follow: "t" });
   two.call({ do: "add", registration: { id: "r", user: "1" } });
   two.call({ do: "claim", id: "r" });

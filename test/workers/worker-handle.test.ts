@@ -22,8 +22,8 @@ beforeEach(() => {
   worker = new WorkerHandle({
     name: "1",
     log: createLog("info", { write: (line) => void lines.push(JSON.parse(line)) }),
-    spawn: (given) => {
-      events = given;
+    spawn: (workerEvents) => {
+      events = workerEvents;
       return { send: () => {}, kill: () => killed++, time: () => time };
     },
     engineServer: undefined,
@@ -94,7 +94,7 @@ test("F4: a worker's silence is forgiven when the supervisor itself was paused",
   expect(killed).toBe(0);
 });
 
-test("a worker that does not end in the time that it was given is killed", () => {
+test("a worker that does not end within its time is killed", () => {
   listen();
   worker.stopListening();
   checkAt(100);

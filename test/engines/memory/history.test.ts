@@ -10,7 +10,7 @@ function histories({ bytesMax = 1e9, historySize = 100 } = {}) {
   const clock = { now: 0 };
   let epochs = 0;
   const all = new Histories({
-    rules: new TopicRules({ historySize, historyTtlMs: TTL_MS }, { "none:": { historySize: 0 } }),
+    rules: new TopicRules({ historySize, historyTtlMs: TTL_MS }, { "empty:": { historySize: 0 } }),
     bytesMax,
     now: () => clock.now,
     newEpoch: () => `e${++epochs}`,
@@ -75,8 +75,8 @@ test.each([
 
 test("a topic whose rule keeps no history gets no offset and has no position", () => {
   const { publish, topOf } = histories();
-  expect(publish("none:a")).toEqual({ topic: "none:a", data: "m" });
-  expect(topOf("none:a")).toBeUndefined();
+  expect(publish("empty:a")).toEqual({ topic: "empty:a", data: "m" });
+  expect(topOf("empty:a")).toBeUndefined();
 });
 
 test("any range of a history equals that part of a list of what was published", () => {

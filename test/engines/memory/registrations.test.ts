@@ -1,4 +1,4 @@
-// Registrations in memory beyond the contract of an engine: several nodes, what is counted, and what an engine is told to forget.
+// Registrations in memory beyond the contract of an engine: several nodes, what is counted, and which ends are reported.
 import { expect, test } from "bun:test";
 import {
   MemoryRegistrations,

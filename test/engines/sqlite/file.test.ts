@@ -83,7 +83,7 @@ describe("a file that cannot be used", () => {
   });
 
   test("G18: a path in a folder that does not exist is refused, and so is a folder", async () => {
-    store.path = join(store.folder, "none", "baton.db");
+    store.path = join(store.folder, "missing", "baton.db");
     expect(await refusal()).toContain("no folder");
     store.path = store.folder;
     expect(await refusal()).toContain("is a folder");
