@@ -111,7 +111,8 @@ const Offset = Type.Integer({
 });
 
 const Epoch = Type.String({
-  description: "Names one life of the topic's history; offsets belong to it.",
+  description:
+    "Identifies the history that offsets belong to. A history that was lost gets a new epoch.",
 });
 
 const PublishAnswer = Type.Object({
