@@ -28,7 +28,7 @@ const FLUSH_MS = 1_000;
 export class EngineFailure extends Error {}
 
 /** What a worker gets from its supervisor. */
-export interface NodeParts {
+interface NodeParts {
   readonly engine?: Engine;
   /** The name of the machine, for workers that each have an engine of their own. */
   readonly machine?: string;

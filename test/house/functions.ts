@@ -103,9 +103,12 @@ function isBoolean(parameter: Node): boolean {
   return isBooleanType(parameter.typeAnnotation?.typeAnnotation);
 }
 
-/** Also a literal true or false, and a union that has a boolean. */
+/** Also a literal true or false, and a boolean that may be undefined or null. What may be a text too is no switch. */
 function isBooleanType(type: Node | null | undefined): boolean {
-  if (type?.type === "TSUnionType") return type.types.some(isBooleanType);
+  if (type?.type === "TSUnionType") {
+    const some = type.types.filter((one) => !/^TS(Undefined|Null)Keyword$/.test(one.type));
+    return some.length > 0 && some.every(isBooleanType);
+  }
   if (type?.type === "TSLiteralType") return isBooleanType(type.literal);
   if (type?.type === "Literal") return typeof type.value === "boolean";
   return type?.type === "TSBooleanKeyword";

@@ -6,7 +6,9 @@ import { API, type Project, type Symbol as TypeScriptSymbol } from "typescript/u
 import { lineAt, nameOf, ROOT, type SourceFile, type Violation, walk } from "./code";
 
 /** What others than src, bench and docs read: "file: Class.member" with the reason why it must stay. */
-const FOR_OTHERS: Record<string, string> = {};
+const FOR_OTHERS: Record<string, string> = {
+  "src/relay/relay.ts: Relay.counts": "tests see by it that nothing of a closed connection is left",
+};
 
 interface Member {
   readonly key: string;

@@ -5,7 +5,8 @@ import { lineAt, type SourceFile, type Violation, walk } from "./code";
 const LINES_MAX = 400;
 
 /** A name that fits everything says nothing. */
-const EMPTY_WORDS = /^(utils?|helpers?|types|managers?|common|misc|shared)$/i;
+const EMPTY_WORDS = /^(utils?|helpers?|managers?)$/i;
+const EMPTY_FILE_NAMES = /^(utils?|helpers?|types|managers?|common|misc|shared)$/i;
 
 /** Words in -ing that are nouns, not something that somebody is doing. */
 const NOUNS = ["string", "setting", "ping", "thing", "warning", "timing", "sibling"];
@@ -26,7 +27,8 @@ export function badNames(files: readonly SourceFile[]): Violation[] {
         return;
       }
       const name = node.id?.name ?? "";
-      const problem = problemOfName(name.match(/[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])/g) ?? []);
+      const words = name.match(/[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])/g) ?? [];
+      const problem = problemOfName(words, EMPTY_WORDS);
       if (problem === undefined) return;
       found.push({
         key: `${path}: ${name}`,
@@ -41,14 +43,17 @@ function badPaths(paths: readonly string[]): Violation[] {
   const folders = new Set(paths.map(dirname).filter((path) => !FOLDERS.includes(basename(path))));
   const found: Violation[] = [];
   for (const path of [...paths, ...folders]) {
-    const problem = problemOfName(basename(path).split(".", 1).join("").split("-"));
+    const problem = problemOfName(
+      basename(path).split(".", 1).join("").split("-"),
+      EMPTY_FILE_NAMES,
+    );
     if (problem !== undefined) found.push({ key: path, message: `${path} ${problem}` });
   }
   return found;
 }
 
-function problemOfName(words: readonly string[]): string | undefined {
-  const empty = words.find((word) => EMPTY_WORDS.test(word));
+function problemOfName(words: readonly string[], emptyWords: RegExp): string | undefined {
+  const empty = words.find((word) => emptyWords.test(word));
   if (empty !== undefined) {
     return `has the word "${empty}" in its name, which says nothing. Name it after the thing that it is.`;
   }

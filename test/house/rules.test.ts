@@ -119,7 +119,7 @@ test("a boolean parameter is found in every kind of signature; an option or a se
       class Relay { close(dropped = false) {} set open(is: boolean) {} #fill(a?: boolean) {} }
       interface Events { onEnd(clean: boolean | undefined): void; after: (late: true) => void }
       const read = ({ typed }: { typed: boolean }, most = 1, keep: (text: string) => boolean) => {};
-      type Test = (is: boolean) => void;`,
+      type Test = (is: boolean) => void; const textOf = (value: string | boolean) => "";`,
     "test/a.ts": "const f = (is: boolean) => is;",
   });
   expect(found).toEqual([

@@ -1,3 +1,4 @@
+// The protocol of plain texts: what its frames are, and which frames of clients it refuses.
 import { expect, test } from "bun:test";
 import { plain } from "../../src/protocols/plain";
 import { Refusal } from "../../src/relay/contracts/errors";

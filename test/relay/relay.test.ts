@@ -1,3 +1,4 @@
+// The relay's core without a network: who is admitted, who gets a publication, and how a connection ends.
 import { describe, expect, test } from "bun:test";
 import { json } from "../../src/protocols/json";
 import { plain } from "../../src/protocols/plain";

@@ -128,7 +128,7 @@ function topicMethods({ relay: { backend }, format }: ApiMethodsOptions): Record
     }),
 
     history: method(Shape.History, async ({ channel = "", limit = 0, since, reverse = false }) => {
-      const refusal = checkDirection(since, reverse);
+      const refusal = checkDirection({ since, reverse });
       if (refusal !== undefined) return refusal;
       const page = await backend.history(channel, {
         since: since?.offset,

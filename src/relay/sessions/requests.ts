@@ -83,7 +83,7 @@ export class SessionRequests {
       this.#rules.check(topic) ??
       (this.#rules.of(topic).keepsHistory ? undefined : notAvailable()) ??
       this.#permissions.check(connection, "history", topic) ??
-      checkDirection(since, reverse);
+      checkDirection({ since, reverse });
     if (refusal !== undefined) {
       this.#replies.refuse(connection, id, refusal);
       return undefined;

@@ -50,10 +50,13 @@ export function readHistory(
 }
 
 /** Refuses (`invalid_body`) to read backwards from the beginning, as the reference server does. */
-export function checkDirection(
-  since: { readonly offset?: number | undefined } | undefined,
-  reverse: boolean,
-): Refusal | undefined {
+export function checkDirection({
+  since,
+  reverse,
+}: {
+  readonly since?: { readonly offset?: number | undefined } | undefined;
+  readonly reverse: boolean;
+}): Refusal | undefined {
   if (!reverse || since?.offset !== 0) return undefined;
   return new Refusal("invalid_body", "There is nothing before offset 0.");
 }

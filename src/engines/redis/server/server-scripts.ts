@@ -28,7 +28,7 @@ redis.call('DEL', KEYS[4])
 return {1, count}
 `;
 
-export interface JoinOptions {
+interface JoinOptions {
   readonly runId: string;
   /** How many publications the node knows of; undefined when it has just started. */
   readonly knownCount: number | undefined;

@@ -123,7 +123,7 @@ redis.call('PUBLISH', ARGV[2], offset .. '\\n' .. epoch .. '\\n' .. count .. '\\
 return {'', offset, epoch, count}
 `;
 
-export interface PublishOptions {
+interface PublishOptions {
   readonly topic: string;
   readonly now: number;
   readonly publishId: string;
@@ -135,7 +135,7 @@ export interface PublishOptions {
   readonly idempotency: IdempotencyOptions | undefined;
 }
 
-export interface IdempotencyOptions {
+interface IdempotencyOptions {
   readonly name: string;
   readonly fingerprint: string;
   readonly ttlMs: number;
@@ -201,7 +201,7 @@ end
 return {epoch, whole(top), items}
 `;
 
-export interface ReadOptions {
+interface ReadOptions {
   readonly topic: string;
   readonly now: number;
   readonly historySize: number;
