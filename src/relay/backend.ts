@@ -1,7 +1,7 @@
 // What the backend asks about connections and does to them: by user, by client, or both, on all nodes.
 import type { Engine } from "./contracts/engine";
 import { notAvailable, Refusal } from "./contracts/errors";
-import type { Maybe } from "./contracts/maybe";
+import { type Maybe, then } from "./contracts/maybe";
 import type { RelayOptions } from "./contracts/options";
 import type { ClientInfo } from "./contracts/publication";
 import type { TopicRules } from "./contracts/topic-rules";
@@ -11,7 +11,7 @@ import type { Cluster } from "./state/cluster";
 import type { Connection } from "./state/connection";
 import type { Connections } from "./state/connections";
 import { checkTopic, fitsBytes } from "./text/checks";
-import { type HistoryRequest, type KeptPage, readHistory } from "./topics/history";
+import { fitting, type HistoryRequest, type KeptPage, readHistory } from "./topics/history";
 import type { PresenceCounts } from "./topics/presence";
 import type { Topics } from "./topics/topics";
 
@@ -29,6 +29,9 @@ export interface DisconnectReason {
   readonly code: number;
   readonly reason: string;
 }
+
+/** Characters of one answer with history: writing one takes a few milliseconds, in which nobody else is served. */
+const HISTORY_SIZE_MAX = 4_194_304;
 
 /** A close frame has at most 125 bytes, two of which are the code (RFC 6455, 5.5). */
 const REASON_BYTES_MAX = 123;
@@ -195,9 +198,13 @@ export class Backend {
     return this.#checkPresence(topic) ?? this.#topics.presence.counts(topic);
   }
 
-  /** A part of a topic's history; see `readHistory`. */
+  /** A part of a topic's history, at most about 4 MiB of it; see `readHistory`. */
   history(topic: string, request: HistoryRequest): Maybe<KeptPage | Refusal> {
-    return readHistory(this.#engine, topic, request);
+    return then(readHistory(this.#engine, topic, request), (page) =>
+      page instanceof Refusal
+        ? page
+        : { ...page, publications: fitting(page.publications, HISTORY_SIZE_MAX) },
+    );
   }
 
   /** Removes what a topic's history holds; its epoch and offset stay. Rejects if the engine fails. */

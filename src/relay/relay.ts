@@ -65,14 +65,15 @@ export class Relay {
     this.#permissions = new Permissions(options);
     this.#topics = new Topics(options, this.connections, this.cluster);
     this.#heartbeat = new Heartbeat(limits.pingMs, limits.pongMs);
-    this.#rateLimit = new RateLimit(limits.connectionFramesMax, this.connections);
+    this.#rateLimit = new RateLimit(limits, options.later, this.connections);
     this.admission = new Admission(options, this.connections, this.cluster);
-    this.#recovery = new Recovery(options, this.connections, this.#topics);
+    this.#recovery = new Recovery(options, this.connections, this.#rateLimit, this.#topics);
     this.delivery = new Delivery(this.connections, this.#topics, this.#recovery);
     this.publisher = new Publisher(options, this.connections);
     this.#sessions = new Sessions(
       options,
       this.connections,
+      this.#rateLimit,
       this.#permissions,
       this.#topics.presence,
       this.#recovery,

@@ -146,6 +146,15 @@ const CONNECTIONS = {
     description:
       "How many connections one user may have open at once. A publish to a user costs in proportion to them.",
   }),
+  connectionAnswerBytes: whole({
+    variable: "BATON_CONNECTION_ANSWER_BYTES",
+    default: 33_554_432,
+    min: 65_536,
+    max: INT32_MAX,
+    unit: "bytes",
+    description:
+      "What the requests of one connection may make the relay send in a second: what it missed, histories, presence, and for its own publications, joins and leaves 128 bytes for each receiver. Requests beyond that wait for the next second, and nothing is lost. 32 MiB cost about a twentieth of a core.",
+  }),
   connectionFramesMax: whole({
     variable: "BATON_CONNECTION_FRAMES_MAX",
     default: 20_000,

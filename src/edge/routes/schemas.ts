@@ -161,7 +161,7 @@ export const HistoryQuery = queryDocument({
     description: "The epoch of `since`. The request is refused when the topic has another one.",
   }),
   limit: Whole(
-    "The most publications to return: 100 by default, at most 1,000. 0 returns only the position.",
+    "The most publications to return: 100 by default, at most 1,000, and at most about 4 MiB of them. 0 returns only the position.",
   ),
   reverse: Type.Boolean({ description: "Newest first." }),
 });

@@ -1,5 +1,6 @@
-// How much each client may ask for in a second: its frames and pings, and what one frame asks for besides the first
-// thing.
+// How much each client may ask for in a second: its frames and pings, which end the connection when they are too many,
+// and what its requests make the relay send, beyond which they wait for the next second.
+import type { Limits } from "../contracts/limits";
 import type { Connection } from "../state/connection";
 import type { Connections } from "../state/connections";
 
@@ -10,12 +11,21 @@ const TOPICS_PER_FRAME = 8;
 
 export class RateLimit {
   readonly #framesMax: number;
+  readonly #answerBytes: number;
+  readonly #later: (work: () => void) => void;
   readonly #connections: Connections;
   #windowEndsAt = 0;
+  /** What waits for the next second. */
+  #paused: (() => void)[] = [];
 
-  /** A connection that asks for more than `framesMax` in a second is ended. */
-  constructor(framesMax: number, connections: Connections) {
-    this.#framesMax = framesMax;
+  constructor(
+    limits: Pick<Limits, "connectionFramesMax" | "connectionAnswerBytes">,
+    later: (work: () => void) => void,
+    connections: Connections,
+  ) {
+    this.#framesMax = limits.connectionFramesMax;
+    this.#answerBytes = limits.connectionAnswerBytes;
+    this.#later = later;
     this.#connections = connections;
   }
 
@@ -35,10 +45,26 @@ export class RateLimit {
     connection.frames += Math.floor(joined / TOPICS_PER_FRAME);
   }
 
+  /** Whether the connection's requests have made the relay send as much as they may in this second. */
+  isExhausted(connection: Connection): boolean {
+    return connection.answeredBytes >= this.#answerBytes;
+  }
+
+  /** Does the work at the beginning of the next second, in a turn of its own. */
+  pause(work: () => void): void {
+    this.#paused.push(work);
+  }
+
   /** To be called often: once a second, all connections count from 0 again. Cost: then, all connections. */
   expire(now: number): void {
     if (now < this.#windowEndsAt) return;
     this.#windowEndsAt = now + WINDOW_MS;
-    for (const connection of this.#connections.all()) connection.frames = 0;
+    for (const connection of this.#connections.all()) {
+      connection.frames = 0;
+      connection.answeredBytes = 0;
+    }
+    const paused = this.#paused;
+    this.#paused = [];
+    for (const work of paused) this.#later(work);
   }
 }

@@ -9,6 +9,8 @@ export interface Limits {
   readonly connectionTopicsMax: number;
   /** Frames that one connection may send in one second. */
   readonly connectionFramesMax: number;
+  /** What the requests of one connection may make the relay send in one second; later ones wait for the next. */
+  readonly connectionAnswerBytes: number;
   readonly messageBytes: number;
   /** The size of all publications that the engine has not answered yet. */
   readonly pendingBytes: number;

@@ -1,19 +1,23 @@
 // Sends a connection what it missed of a topic, as fast as it reads, then what the topic's tail has beyond that, and in
 // the same turn of the event loop subscribes it natively.
+import type { RateLimit } from "../connecting/rate-limit";
 import type { Engine, HistoryPage } from "../contracts/engine";
 import { isWhole } from "../contracts/engine";
 import { then } from "../contracts/maybe";
 import type { RelayOptions } from "../contracts/options";
 import type { Publication } from "../contracts/publication";
-import type { Connection } from "../state/connection";
+import { type Connection, chargeForFrame, chargeForReading } from "../state/connection";
 import type { Connections } from "../state/connections";
 import type { PendingSubscription, Subscriptions } from "../state/subscriptions";
 import type { Topics } from "../topics/topics";
 import { FrameCache } from "./frame-cache";
 import type { HistoryReader } from "./history-reader";
 
-/** Publications that one connection is sent in one turn: this many take less than a millisecond. */
+/** Publications that one connection is sent in one turn of the event loop: this many take less than a millisecond. */
 export const PAGE_SIZE = 256;
+
+/** Characters that one connection is sent in one turn, about: they take less than a millisecond too. */
+const TURN_SIZE_MAX = 262_144;
 
 export class CatchUp {
   readonly #engine: Engine;
@@ -21,6 +25,7 @@ export class CatchUp {
   /** More than this that waits for a client to read stops what is sent to it; it goes on when the client has read. */
   readonly #waitingBytesMax: number;
   readonly #connections: Connections;
+  readonly #rateLimit: RateLimit;
   readonly #topics: Topics;
   readonly #reader: HistoryReader;
   readonly #frames = new FrameCache();
@@ -28,6 +33,7 @@ export class CatchUp {
   constructor(
     { engine, later, limits }: RelayOptions,
     connections: Connections,
+    rateLimit: RateLimit,
     topics: Topics,
     reader: HistoryReader,
   ) {
@@ -35,6 +41,7 @@ export class CatchUp {
     this.#later = later;
     this.#waitingBytesMax = limits.backpressureBytes / 4;
     this.#connections = connections;
+    this.#rateLimit = rateLimit;
     this.#topics = topics;
     this.#reader = reader;
   }
@@ -68,22 +75,27 @@ export class CatchUp {
     page: HistoryPage,
   ): void {
     subscription.state = "catching up";
+    let size = 0;
     for (const publication of page.publications) {
       // The reply to the subscription has carried it.
       if ((publication.offset ?? 0) <= subscription.sent) continue;
+      if (size > TURN_SIZE_MAX || this.#rateLimit.isExhausted(connection)) break;
       if (!this.#hasRoom(connection)) return;
       if (!this.#send(connection, publication)) return;
+      size += publication.data.length;
       subscription.sent = publication.offset ?? 0;
     }
-    if (page.top !== undefined && subscription.sent < page.top.offset) {
-      subscription.isPaging = true;
-      this.#later(() => {
-        subscription.isPaging = false;
-        this.#readOn(connection, subscriptions, subscription);
-      });
+    if (page.top === undefined || subscription.sent >= page.top.offset) {
+      this.activate(connection, subscriptions, subscription);
       return;
     }
-    this.activate(connection, subscriptions, subscription);
+    subscription.isPaging = true;
+    const goOn = () => {
+      subscription.isPaging = false;
+      this.#readOn(connection, subscriptions, subscription);
+    };
+    if (this.#rateLimit.isExhausted(connection)) this.#rateLimit.pause(goOn);
+    else this.#later(goOn);
   }
 
   /** Sends what the tail has beyond what was sent, and subscribes natively. */
@@ -138,6 +150,7 @@ export class CatchUp {
       subscription.isPaging = false;
       if (isPending(connection, subscriptions, subscription)) {
         const page = typeof read === "string" ? undefined : read[0];
+        chargeForReading(connection, page?.publications.length ?? 0);
         this.#goOn(connection, subscriptions, subscription, page);
       }
       this.#reader.done(connection, subscriptions);
@@ -166,7 +179,9 @@ export class CatchUp {
   /** False when the connection has ended. */
   #send(connection: Connection, publication: Publication): boolean {
     if (publication.user !== undefined && publication.user !== connection.user) return true;
-    return this.#connections.send(connection, this.#frames.get(publication, connection.protocol));
+    const frame = this.#frames.get(publication, connection.protocol);
+    chargeForFrame(connection, frame.length);
+    return this.#connections.send(connection, frame);
   }
 }
 

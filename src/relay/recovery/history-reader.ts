@@ -1,4 +1,5 @@
 // Reads history for connections that are subscribing, and keeps their later commands in order meanwhile.
+import type { RateLimit } from "../connecting/rate-limit";
 import { EngineUnavailable, type HistoryPage } from "../contracts/engine";
 import type { Maybe } from "../contracts/maybe";
 import type { Position } from "../contracts/publication";
@@ -17,14 +18,17 @@ const QUEUE_MAX = 16;
 
 export class HistoryReader {
   readonly #connections: Connections;
+  readonly #rateLimit: RateLimit;
   readonly #choose: (connection: Connection, names: ReadonlySet<string>, since: Since) => void;
 
   /** `choose` carries out a command that has waited. */
   constructor(
     connections: Connections,
+    rateLimit: RateLimit,
     choose: (connection: Connection, names: ReadonlySet<string>, since: Since) => void,
   ) {
     this.#connections = connections;
+    this.#rateLimit = rateLimit;
     this.#choose = choose;
   }
 
@@ -39,6 +43,14 @@ export class HistoryReader {
     if (subscriptions.queue.length >= QUEUE_MAX) {
       this.#connections.end(connection, "too_many_frames");
     } else subscriptions.queue.push({ kind: "topics", topics: [...names], since });
+    return true;
+  }
+
+  /** Queues commands until the next second if the connection may ask for no more in this one. */
+  pauseIfExhausted(connection: Connection, subscriptions: Subscriptions): boolean {
+    if (subscriptions.reads > 0 || !this.#rateLimit.isExhausted(connection)) return false;
+    subscriptions.reads++;
+    this.#rateLimit.pause(() => this.done(connection, subscriptions));
     return true;
   }
 
@@ -72,6 +84,7 @@ export class HistoryReader {
   done(connection: Connection, subscriptions: Subscriptions): void {
     subscriptions.reads--;
     while (subscriptions.reads === 0 && connection.subscriptions === subscriptions) {
+      if (this.pauseIfExhausted(connection, subscriptions)) return;
       const command = subscriptions.queue.shift();
       if (command === undefined) return;
       this.#choose(connection, new Set(command.topics), command.since);

@@ -1,6 +1,7 @@
 // Subscribes connections that can resume, without a gap or a duplicate: what was missed first, then live publications.
 // The topic is followed first, then history is read; in ONE synchronous step the connection is sent that page, then what
 // the topic's tail has beyond it, and is subscribed natively. All or nothing: what cannot be recovered whole is not sent.
+import type { RateLimit } from "../connecting/rate-limit";
 import type { SubscribeResult } from "../contracts/commands";
 import type { Engine, HistoryPage } from "../contracts/engine";
 import { engineUnavailable } from "../contracts/errors";
@@ -8,7 +9,7 @@ import { type Maybe, then } from "../contracts/maybe";
 import type { RelayOptions } from "../contracts/options";
 import type { ResumableProtocol } from "../contracts/protocol";
 import type { Position, Publication } from "../contracts/publication";
-import type { Connection } from "../state/connection";
+import { type Connection, chargeForFrame, chargeForReading } from "../state/connection";
 import type { Connections } from "../state/connections";
 import {
   type PendingSubscription,
@@ -46,6 +47,7 @@ export class Recovery {
   readonly #engine: Engine;
   readonly #later: (work: () => void) => void;
   readonly #connections: Connections;
+  readonly #rateLimit: RateLimit;
   readonly #topics: Topics;
   readonly #reader: HistoryReader;
   readonly #catchUp: CatchUp;
@@ -55,16 +57,22 @@ export class Recovery {
   /** How much of what was missed a reply may carry, for `plan`. */
   readonly replyBytes: number;
 
-  constructor(options: RelayOptions, connections: Connections, topics: Topics) {
+  constructor(
+    options: RelayOptions,
+    connections: Connections,
+    rateLimit: RateLimit,
+    topics: Topics,
+  ) {
     this.#engine = options.engine;
     this.#later = options.later;
     this.replyBytes = options.limits.backpressureBytes / 4;
     this.#connections = connections;
+    this.#rateLimit = rateLimit;
     this.#topics = topics;
-    this.#reader = new HistoryReader(connections, (connection, names, since) =>
+    this.#reader = new HistoryReader(connections, rateLimit, (connection, names, since) =>
       this.chooseTopics(connection, names, since),
     );
-    this.#catchUp = new CatchUp(options, connections, topics, this.#reader);
+    this.#catchUp = new CatchUp(options, connections, rateLimit, topics, this.#reader);
     this.#deferred = new DeferredSubscriptions(options, this.#catchUp);
     connections.onEnd((connection) => this.#forget(connection));
   }
@@ -76,9 +84,10 @@ export class Recovery {
   chooseTopics(connection: Connection, names: ReadonlySet<string>, since: Since): void {
     const { subscriptions, protocol } = connection;
     if (subscriptions === undefined || protocol.kind !== "topics" || !protocol.canResume) {
-      this.#topics.replace(connection, names);
+      this.#replace(connection, names);
       return;
     }
+    this.#reader.pauseIfExhausted(connection, subscriptions);
     if (this.#reader.queue(connection, subscriptions, names, since)) return;
     const attempt = this.read(connection, subscriptions, [...names], since);
     void then(attempt, (read) => {
@@ -91,6 +100,13 @@ export class Recovery {
       this.#unsubscribeFromOthers(connection, subscriptions, names);
       this.commit(read, reply);
     });
+  }
+
+  #replace(connection: Connection, names: ReadonlySet<string>): void {
+    // Its commands cannot wait, but all that they cause is that others are told of joins and leaves.
+    if (this.#rateLimit.isExhausted(connection)) {
+      this.#connections.end(connection, "too_many_frames");
+    } else this.#topics.replace(connection, names);
   }
 
   /**
@@ -139,6 +155,7 @@ export class Recovery {
       }
       const result = startPosition(pending, page, since.get(name));
       const owed = result.recovered === true ? page : EMPTY_PAGE;
+      chargeForReading(connection, page.publications.length);
       const missed = budget.take(pending, owed.publications, connection.user);
       steps.push([pending, owed]);
       return missed.length === 0 ? result : { ...result, missed };
@@ -148,6 +165,7 @@ export class Recovery {
   /** Last act: sends the reply, what was missed and what the tails have beyond it, and subscribes natively. */
   commit({ connection, subscriptions, steps }: Attempt, reply: string): void {
     this.#deferred.delete(connection);
+    chargeForFrame(connection, reply.length);
     if (!this.#connections.send(connection, reply)) return;
     for (const [subscription, page] of steps) {
       if (connection.subscriptions !== subscriptions) return;

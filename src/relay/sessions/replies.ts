@@ -1,7 +1,7 @@
 // Replies to the commands of sessions, each with the id that the client gave its command.
 import type { Reply } from "../contracts/commands";
 import type { Refusal } from "../contracts/errors";
-import type { Connection } from "../state/connection";
+import { type Connection, chargeForFrame } from "../state/connection";
 import type { Connections } from "../state/connections";
 
 export class Replies {
@@ -12,7 +12,9 @@ export class Replies {
   }
 
   reply(connection: Connection, reply: Reply): void {
-    this.#connections.send(connection, encodeReply(connection, reply));
+    const frame = encodeReply(connection, reply);
+    chargeForFrame(connection, frame.length);
+    this.#connections.send(connection, frame);
   }
 
   refuse(connection: Connection, id: number, refusal: Refusal): void {

@@ -5,12 +5,11 @@ import { notAvailable, Refusal } from "../contracts/errors";
 import type { Limits } from "../contracts/limits";
 import { type Maybe, then } from "../contracts/maybe";
 import type { RelayOptions } from "../contracts/options";
-import type { Publication } from "../contracts/publication";
 import type { TopicRules } from "../contracts/topic-rules";
 import { type Publisher, toPublication } from "../publishing/publisher";
-import { type Connection, infoOf } from "../state/connection";
+import { type Connection, chargeForReading, chargeForReceivers, infoOf } from "../state/connection";
 import { checkTopic } from "../text/checks";
-import { checkDirection, REPLY_PUBLICATIONS_MAX, readHistory } from "../topics/history";
+import { checkDirection, fitting, REPLY_PUBLICATIONS_MAX, readHistory } from "../topics/history";
 import type { Permissions } from "../topics/permissions";
 import type { Presence } from "../topics/presence";
 import type { Replies } from "./replies";
@@ -52,8 +51,12 @@ export class SessionRequests {
     }
     const info = infoOf(connection, topic);
     return then(this.#publisher.submit({ ...publication, info }), (answer) => {
-      if (answer instanceof Refusal) this.#replies.refuse(connection, id, answer);
-      else this.#replies.reply(connection, { kind: "done", id, of: "publish" });
+      if (answer instanceof Refusal) {
+        this.#replies.refuse(connection, id, answer);
+        return;
+      }
+      chargeForReceivers(connection, answer.delivered);
+      this.#replies.reply(connection, { kind: "done", id, of: "publish" });
     });
   }
 
@@ -100,22 +103,13 @@ export class SessionRequests {
         this.#replies.refuse(connection, id, found);
         return;
       }
+      chargeForReading(connection, found.publications.length);
       // Publications to single users are in the history too.
       const own = found.publications.filter(
         ({ user }) => user === undefined || user === connection.user,
       );
-      const publications = firstOf(own, this.#limits.backpressureBytes);
+      const publications = fitting(own, this.#limits.backpressureBytes);
       this.#replies.reply(connection, { kind: "history", id, page: { ...found, publications } });
     });
   }
-}
-
-/** As many of them as may wait for one client, but at least one: the client asks for the rest from there. */
-function firstOf(publications: readonly Publication[], bytes: number): readonly Publication[] {
-  let size = 0;
-  const end = publications.findIndex(({ data }, i) => {
-    size += data.length;
-    return i > 0 && size > bytes;
-  });
-  return end < 0 ? publications : publications.slice(0, end);
 }

@@ -1,5 +1,6 @@
 // Sessions: connections whose clients say who they are with a command. Carries out their commands one after the other,
 // and ends what is overdue.
+import type { RateLimit } from "../connecting/rate-limit";
 import type { SessionCommand } from "../contracts/commands";
 import { EngineUnavailable } from "../contracts/engine";
 import { engineUnavailable, notAvailable } from "../contracts/errors";
@@ -34,6 +35,7 @@ const COMMANDS_PER_TURN_MAX = 64;
 export class Sessions {
   readonly #options: RelayOptions;
   readonly #connections: Connections;
+  readonly #rateLimit: RateLimit;
   readonly #replies: Replies;
   readonly #authentication: Authentication;
   readonly #requests: SessionRequests;
@@ -44,6 +46,7 @@ export class Sessions {
   constructor(
     options: RelayOptions,
     connections: Connections,
+    rateLimit: RateLimit,
     permissions: Permissions,
     presence: Presence,
     recovery: Recovery,
@@ -51,6 +54,7 @@ export class Sessions {
   ) {
     this.#options = options;
     this.#connections = connections;
+    this.#rateLimit = rateLimit;
     const replies = new Replies(connections);
     this.#replies = replies;
     this.subscriptions = new SessionSubscriptions(
@@ -119,6 +123,12 @@ export class Sessions {
   #carryOut(connection: Connection, session: Session, commands: readonly SessionCommand[]): void {
     for (const [i, command] of commands.entries()) {
       if (connection.session !== session) return;
+      if (this.#rateLimit.isExhausted(connection)) {
+        session.isBusy = true;
+        session.queue = commands.slice(i);
+        this.#rateLimit.pause(() => this.#carryOutQueue(connection, session));
+        return;
+      }
       const isTurnOver = i >= COMMANDS_PER_TURN_MAX;
       const work = isTurnOver ? Promise.resolve() : this.#attempt(connection, session, command);
       if (!(work instanceof Promise)) continue;

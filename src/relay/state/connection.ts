@@ -35,6 +35,8 @@ export class Connection {
   awaitingPong = false;
   /** Inbound frames in the current second. */
   frames = 0;
+  /** What its requests made the relay send in the current second, to itself and on its behalf; see `chargeFor…` below. */
+  answeredBytes = 0;
 
   constructor({ id, user, topics, term }: Omit<Claimed, "wasRemote">, protocol: Protocol) {
     this.id = id;
@@ -43,6 +45,27 @@ export class Connection {
     this.initialTopics = topics;
     this.term = term;
   }
+}
+
+/** About what reading a publication of a history costs, expressed in bytes that are sent. */
+const READ_BYTES = 512;
+
+/** About what one more receiver of a publication or push costs, expressed in bytes that are sent. */
+const RECEIVER_BYTES = 128;
+
+/** Counts a frame of so many characters that the connection has asked for. */
+export function chargeForFrame(connection: Connection, length: number): void {
+  connection.answeredBytes += length;
+}
+
+/** Counts so many publications of histories that were read for the connection. */
+export function chargeForReading(connection: Connection, publications: number): void {
+  connection.answeredBytes += READ_BYTES * publications;
+}
+
+/** Counts what was sent to so many others because the connection published, joined or left. */
+export function chargeForReceivers(connection: Connection, receivers: number): void {
+  connection.answeredBytes += RECEIVER_BYTES * receivers;
 }
 
 /** Who is at this connection, as others in the topic see it. */

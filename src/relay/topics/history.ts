@@ -2,7 +2,7 @@
 import type { Engine, HistoryPage } from "../contracts/engine";
 import { Refusal } from "../contracts/errors";
 import { type Maybe, then } from "../contracts/maybe";
-import type { Position } from "../contracts/publication";
+import type { Position, Publication } from "../contracts/publication";
 import { checkTopic } from "../text/checks";
 
 /** The most publications in one answer of the Centrifuge protocol. */
@@ -59,4 +59,17 @@ export function checkDirection({
 }): Refusal | undefined {
   if (!reverse || since?.offset !== 0) return undefined;
   return new Refusal("invalid_body", "There is nothing before offset 0.");
+}
+
+/** As many of them as have this size together, but at least one: whoever reads them asks for the rest from there. */
+export function fitting(
+  publications: readonly Publication[],
+  size: number,
+): readonly Publication[] {
+  let sum = 0;
+  const end = publications.findIndex(({ data }, i) => {
+    sum += data.length;
+    return i > 0 && sum > size;
+  });
+  return end < 0 ? publications : publications.slice(0, end);
 }

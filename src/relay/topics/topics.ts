@@ -3,7 +3,7 @@
 import type { Push } from "../contracts/commands";
 import type { RelayOptions } from "../contracts/options";
 import type { Cluster } from "../state/cluster";
-import type { Connection } from "../state/connection";
+import { type Connection, chargeForReceivers } from "../state/connection";
 import type { Connections } from "../state/connections";
 import { Topic } from "../state/topic";
 import { Presence } from "./presence";
@@ -57,7 +57,9 @@ export class Topics {
     topic.subscribe(connection);
     if (!topic.hasPresence) return;
     const info = this.presence.joined(connection, topic);
-    if (topic.rule.joinLeave) this.#announce({ kind: "join", topic: topic.name, info }, topic);
+    if (topic.rule.joinLeave) {
+      this.#announce({ kind: "join", topic: topic.name, info }, topic, connection);
+    }
   }
 
   /** Ends a subscription of an open connection. Cost: its topics. */
@@ -90,12 +92,15 @@ export class Topics {
     topic.unsubscribe(connection);
     if (topic.hasPresence) {
       const info = this.presence.left(connection, topic);
-      if (topic.rule.joinLeave) this.#announce({ kind: "leave", topic: topic.name, info }, topic);
+      if (topic.rule.joinLeave) {
+        this.#announce({ kind: "leave", topic: topic.name, info }, topic, connection);
+      }
     }
     this.#deleteIfUnused(topic);
   }
 
-  #announce(push: JoinLeave, topic: Topic): void {
+  #announce(push: JoinLeave, topic: Topic, connection: Connection): void {
+    chargeForReceivers(connection, topic.subscribers);
     topic.fanOutPush(push);
     this.#cluster.notify("push", push);
   }

@@ -19,6 +19,7 @@ export const LIMITS: Limits = {
   userConnectionsMax: 100,
   connectionTopicsMax: 128,
   connectionFramesMax: 1_000,
+  connectionAnswerBytes: 33_554_432,
   messageBytes: 65_536,
   pendingBytes: 67_108_864,
   backpressureBytes: 1_048_576,

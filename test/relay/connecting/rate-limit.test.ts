@@ -1,0 +1,89 @@
+// What one client may cost: not only what it sends is counted, but also what its requests make the relay send.
+import { describe, expect, test } from "bun:test";
+import { centrifuge } from "../../../src/protocols/centrifuge/json";
+import { json } from "../../../src/protocols/json";
+import type { Connection } from "../../../src/relay/state/connection";
+import { atHand, FakeSocket, Simulation } from "../../support/relay/simulation";
+import { until } from "../../support/wait";
+
+const ANSWER_BYTES = 100_000;
+const MESSAGE = "x".repeat(10_000);
+
+function simulation(): Simulation {
+  return new Simulation({ connectionAnswerBytes: ANSWER_BYTES, connectionFramesMax: 20_000 }, []);
+}
+
+/** Publishes so many messages of 10,000 characters. */
+function publish(sim: Simulation, topic: string, count: number): void {
+  for (let i = 0; i < count; i++) sim.relay.publisher.publish({ topic, message: MESSAGE });
+}
+
+const bytesOf = ({ frames }: FakeSocket): number =>
+  frames.reduce((sum, frame) => sum + frame.length, 0);
+
+const EVERYTHING = '{"topics":["t"],"since":{"t":{"offset":0,"epoch":"e1"}}}';
+
+describe("what a client's requests make the relay send in a second is bounded", () => {
+  test("when it asks for the same history again and again: the rest waits, and its commands with it", async () => {
+    const sim = simulation();
+    const { connection, socket } = sim.connect(sim.register(), json);
+    publish(sim, "t", 5);
+    for (let i = 0; i < 8; i++) {
+      sim.relay.receive(connection, EVERYTHING);
+      sim.relay.receive(connection, '{"topics":[]}');
+    }
+    expect(bytesOf(socket)).toBeGreaterThan(50_000);
+    expect(bytesOf(socket)).toBeLessThan(ANSWER_BYTES + 2 * MESSAGE.length);
+    const before = bytesOf(socket);
+    sim.pass(1_000);
+    await until("the next second's share", () => bytesOf(socket) > before + 50_000);
+    expect(bytesOf(socket)).toBeLessThan(2 * ANSWER_BYTES + 4 * MESSAGE.length);
+    expect(socket.closedWith).toBeUndefined();
+  });
+
+  test("when one history is larger than that: all of it arrives in order, over several seconds", async () => {
+    const sim = simulation();
+    const { connection, socket } = sim.connect(sim.register(), json);
+    publish(sim, "t", 40);
+    sim.relay.receive(connection, EVERYTHING);
+    const offsets = () => socket.frames.flatMap((frame) => JSON.parse(frame).offset ?? []);
+    const seconds = [offsets().length];
+    while (offsets().length < 40) {
+      const before = offsets().length;
+      sim.pass(1_000);
+      await until("more of it", () => offsets().length > before);
+      await new Promise((resolve) => setImmediate(resolve));
+      seconds.push(offsets().length - before);
+      sim.relay.pong(connection);
+    }
+    expect(offsets()).toEqual(Array.from({ length: 40 }, (_, i) => i + 1));
+    expect(Math.max(...seconds)).toBeLessThanOrEqual(12);
+  });
+
+  test("when a session asks for history again and again: its commands wait, each is answered, in order", async () => {
+    const sim = simulation();
+    const { connection, socket } = openSession(sim);
+    publish(sim, "t", 5);
+    const ask = (id: number) => `{"id":${id},"history":{"channel":"t","limit":100}}`;
+    sim.relay.receive(connection, '{"id":1,"connect":{}}');
+    const ids = Array.from({ length: 10 }, (_, i) => i + 2);
+    sim.relay.receive(connection, ids.map(ask).join("\n"));
+    expect(bytesOf(socket)).toBeLessThan(ANSWER_BYTES + 6 * MESSAGE.length);
+    const answered = () =>
+      socket.frames.map((frame) => JSON.parse(frame).id).filter((id) => id > 1);
+    for (let second = 0; answered().length < ids.length; second++) {
+      expect(second).toBeLessThan(20);
+      sim.pass(1_000);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(answered()).toEqual(ids);
+  });
+});
+
+function openSession(sim: Simulation): { connection: Connection; socket: FakeSocket } {
+  const connection = atHand(sim.relay.admission.admitSession(centrifuge));
+  const socket = new FakeSocket();
+  sim.sockets.add(socket);
+  sim.relay.open(connection, socket);
+  return { connection, socket };
+}
