@@ -3,7 +3,7 @@ import { getRandomValues } from "node:crypto";
 import type { Server } from "bun";
 import { version } from "../package.json";
 import { tokenVerifier } from "./edge/access/tokens";
-import { serve } from "./edge/server";
+import { listeningUrl, serve } from "./edge/server";
 import { closeConnections } from "./edge/shutdown";
 import { Sockets } from "./edge/transports/sockets";
 import { Streams } from "./edge/transports/streams";
@@ -91,8 +91,7 @@ export class RunningNode {
     engine: Engine,
     server: Server<Connection>,
   ) {
-    const host = server.hostname ?? "";
-    this.url = `http://${host.includes(":") ? `[${host}]` : host}:${server.port}`;
+    this.url = listeningUrl(server);
     this.relay = relay;
     this.#engine = engine;
     this.#server = server;

@@ -9,9 +9,10 @@
 // | any other POST without an Origin (a backend)      | 2. `backendApp`: the routes without CORS headers          |
 // | upgrade of /connection/websocket                  | 3. `sessionHandshake`: a Centrifuge client's socket       |
 // | upgrade of /ws/<32 characters>, known format      | 4. `handshake`: a registered client's socket              |
-// | everything else                                   | 5. `pageApp`: the routes with CORS headers                |
+// | any other with an Origin (a page)                 | 5. `pageApp`: the routes with CORS headers                |
+// | any other without one                             | 6. `backendApp`                                           |
 //
-// CORS headers cost a third of a publish, and a backend, which sends no Origin, does not need them: hence two apps.
+// CORS headers cost a third of a publish, and whoever sends no Origin does not need them: hence two apps.
 import type { Server } from "bun";
 import type { Log } from "../log";
 import { EngineUnavailable } from "../relay/contracts/engine";
@@ -63,14 +64,14 @@ interface ServerOptions {
 export function serve(options: ServerOptions): Server<Connection> {
   const { settings, relay, sockets, log } = options;
   // Not Elysia's listen(): it sets reusePort, so that a second Baton would silently start on the same port.
-  const server = Bun.serve<Connection>({
+  const server: Server<Connection> = Bun.serve<Connection>({
     hostname: settings.host,
     port: settings.port,
     reusePort: options.shared,
     development: false,
     idleTimeout: HTTP_IDLE_S,
     maxRequestBodySize: NO_BODY_LIMIT_BYTES,
-    fetch: router(options),
+    fetch: router(options, () => listeningUrl(server)),
     error(error) {
       log.error({ err: error }, "a request failed");
       return refuseInternal();
@@ -82,26 +83,36 @@ export function serve(options: ServerOptions): Server<Connection> {
   return server;
 }
 
+/** Where a server listens, such as http://127.0.0.1:8000. */
+export function listeningUrl({ hostname = "", port }: Server<Connection>): string {
+  return `http://${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
+}
+
 type Answer = Response | undefined;
 
 /** The table above. An answer is undefined when the request has become a socket, as Bun wants it. */
-function router(options: ServerOptions): (request: Request) => Answer | Promise<Answer> {
+function router(
+  options: ServerOptions,
+  listening: () => string,
+): (request: Request) => Answer | Promise<Answer> {
   const { settings, socketFormats } = options;
   const { bodyBytes, origins } = settings;
   const checkOrigin = originCheck(origins);
-  const routeOptions = routeOptionsOf(options);
+  const routeOptions = { ...routeOptionsOf(options), listeningUrl: listening };
   const { publish, sessionHandshake, handshake } = routeOptions;
   const backendApp = routes(routeOptions).compile();
   const pageApp = routes({ ...routeOptions, corsOrigins: origins }).compile();
 
   return (request) => {
-    const { headers, method, url } = request;
+    const { headers, method } = request;
     const foreign = checkOrigin(headers);
     if (foreign !== undefined) return refuse(foreign);
     const refused = guard(request) ?? checkLength(headers.get("content-length"), bodyBytes);
     if (refused !== undefined) return refuse(refused, originHeader(headers));
 
-    if (method === "POST" && !headers.has("origin")) {
+    const { url } = request;
+    const isFromPage = headers.has("origin");
+    if (method === "POST" && !isFromPage) {
       return isPublish(url) ? publish(request) : backendApp.fetch(request);
     }
     if (method !== "POST" && headers.has("upgrade")) {
@@ -112,11 +123,11 @@ function router(options: ServerOptions): (request: Request) => Answer | Promise<
         return afterHandshake(handshake(request, id, protocol));
       }
     }
-    return pageApp.fetch(request);
+    return isFromPage ? pageApp.fetch(request) : backendApp.fetch(request);
   };
 }
 
-function routeOptionsOf(options: ServerOptions): RouteOptions {
+function routeOptionsOf(options: ServerOptions): Omit<RouteOptions, "listeningUrl"> {
   const { settings, sockets, ...handedOn } = options;
   const { relay, sessionProtocols, log } = handedOn;
   const { bodyBytes, frameBytes, publicUrl } = settings;

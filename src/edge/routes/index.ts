@@ -6,6 +6,7 @@ import { Elysia, type InternalRoute } from "elysia";
 import { throttledLog } from "../../log";
 import { EngineUnavailable } from "../../relay/contracts/engine";
 import { engineUnavailable, Refusal } from "../../relay/contracts/errors";
+import type { Relay } from "../../relay/relay";
 import { centrifugoApi } from "../centrifugo-api/routes";
 import { errorAnswers } from "../http/documents";
 import { Refused, refuse, refuseInternal, TEXT } from "../http/refusal";
@@ -21,14 +22,14 @@ import { userRoutes } from "./users";
 
 /** All routes, as an Elysia app that listens nowhere; `app.fetch` answers a request. */
 export function routes(options: RouteOptions) {
-  const { log, corsOrigins } = options;
+  const { relay, log, corsOrigins } = options;
   const known: Route[] = [];
   const logUnavailable = throttledLog(log, "the engine did not serve a request");
 
   const app = new Elysia({ normalize: false })
     .onError(({ error, code, request }) => {
       if (error instanceof Refused) return refuse(error.refusal);
-      if (code === "NOT_FOUND") return notFound(request, known);
+      if (code === "NOT_FOUND") return notFound(request, known, relay);
       if (error instanceof EngineUnavailable) {
         logUnavailable(error);
         return refuse(engineUnavailable());
@@ -36,7 +37,7 @@ export function routes(options: RouteOptions) {
       log.error({ err: error, code }, "a request failed");
       return refuseInternal();
     })
-    .use(corsOrigins === undefined ? new Elysia() : corsHeaders(corsOrigins))
+    .use(corsOrigins === undefined ? optionsRoutes(relay, known) : corsHeaders(corsOrigins))
     .use(openapiPage())
     .use(healthRoute(options))
     .use(registerRoutes(options))
@@ -88,23 +89,50 @@ function corsHeaders(origins: readonly string[]) {
   });
 }
 
+/**
+ * OPTIONS without an Origin is not a preflight. Load balancers send it to learn whether the relay can serve, as HAProxy's
+ * bare `option httpchk` does, so it answers like GET /health.
+ */
+function optionsRoutes(relay: Relay, known: readonly Route[]) {
+  const answer = ({ request }: { request: Request }): Response => {
+    const refusal = relay.unavailable();
+    if (refusal !== undefined) return refuse(refusal);
+    const methods = methodsAt(new URL(request.url).pathname, known);
+    const headers = methods.length === 0 ? {} : { allow: [...methods, "OPTIONS"].join(", ") };
+    return new Response(null, { status: 204, headers });
+  };
+  const hidden = { detail: { hide: true } };
+  return new Elysia().options("/", answer, hidden).options("/*", answer, hidden);
+}
+
 type Route = Pick<InternalRoute, "method" | "path">;
 
-/** 405 with the methods that the path has, or 404 when there is no such path. */
-function notFound(request: Request, known: readonly Route[]): Response {
+/**
+ * 405 with the methods that the path has, or 404 when there is no such path. At "/", where some load balancers ask for the
+ * health of a server, it is 503 while the relay cannot serve.
+ */
+function notFound(request: Request, known: readonly Route[], relay: Relay): Response {
   const { pathname } = new URL(request.url);
+  const methods = methodsAt(pathname, known);
+  if (methods.length === 0) {
+    const unavailable = pathname === "/" ? relay.unavailable() : undefined;
+    return refuse(
+      unavailable ??
+        new Refusal("not_found", "There is no such route; GET /openapi lists all routes."),
+    );
+  }
+  const allow = methods.join(", ");
+  const refusal = new Refusal("method_not_allowed", `This route accepts only ${allow}.`);
+  return refuse(refusal, { allow });
+}
+
+/** The methods of the routes with this path, apart from OPTIONS. */
+function methodsAt(pathname: string, known: readonly Route[]): string[] {
   const methods = known
     .filter(({ path }) => matches(path, pathname))
     .map(({ method }) => method)
     .filter((method) => method !== "OPTIONS");
-  if (methods.length === 0) {
-    return refuse(
-      new Refusal("not_found", "There is no such route; GET /openapi lists all routes."),
-    );
-  }
-  const allow = [...new Set(methods)].join(", ");
-  const refusal = new Refusal("method_not_allowed", `This route accepts only ${allow}.`);
-  return refuse(refusal, { allow });
+  return [...new Set(methods)];
 }
 
 function matches(path: string, pathname: string): boolean {

@@ -60,7 +60,12 @@ export function openapiPage() {
       `/openapi/${file}`,
       () =>
         new Response(Bun.file(Bun.resolveSync(`swagger-ui-dist/${file}`, import.meta.dir)), {
-          headers: { "content-type": type, "cache-control": "public, max-age=86400" },
+          headers: {
+            "content-type": type,
+            "cache-control": "public, max-age=86400",
+            // Only answers to pages have CORS headers, and a cache may keep this one for both.
+            vary: "Origin",
+          },
         }),
       { detail: { hide: true } },
     );

@@ -30,6 +30,8 @@ export interface RouteOptions {
   readonly frameBytes: number;
   /** Without a trailing slash. When it is empty, the request's Host takes its place. */
   readonly publicUrl: string;
+  /** Where the server listens, such as http://127.0.0.1:8000: for a request without a Host. */
+  readonly listeningUrl: () => string;
 }
 
 /** The protocols of GET /ws/:id by the value of `format`, which is "" when it is not given. */

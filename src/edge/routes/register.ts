@@ -1,5 +1,6 @@
 // The routes of registrations: POST /register and DELETE /register/:id.
 import type { Elysia } from "elysia";
+import type { Log } from "../../log";
 import { bodyReader } from "../http/body";
 import { BODY_ERRORS, bodyDocument, errorAnswers } from "../http/documents";
 import { orThrow, TEXT } from "../http/refusal";
@@ -10,7 +11,9 @@ export function registerRoutes(options: RouteOptions) {
   return (app: Elysia) => app.use(registerRoute(options)).use(unregisterRoute(options));
 }
 
-function registerRoute({ relay, requireKey, security, bodyBytes, publicUrl }: RouteOptions) {
+function registerRoute(options: RouteOptions) {
+  const { relay, requireKey, security, bodyBytes, publicUrl, listeningUrl, log } = options;
+  const warnOfTls = publicUrl === "" ? tlsWarning(log) : () => {};
   const readRegister = bodyReader(RegisterBody, '{"user_id":1}', bodyBytes);
   return (app: Elysia) =>
     app.post(
@@ -18,7 +21,8 @@ function registerRoute({ relay, requireKey, security, bodyBytes, publicUrl }: Ro
       async ({ request }) => {
         const { user_id, topics } = await readRegister(request);
         const { id } = orThrow(await relay.admission.register(user_id, topics));
-        const base = baseUrl(publicUrl, request);
+        warnOfTls(request.headers);
+        const base = publicUrl || hostUrl(request) || listeningUrl();
         return { url: `ws${base.slice(4)}/ws/${id}`, sse: `${base}/sse/${id}` };
       },
       {
@@ -77,8 +81,35 @@ function unregisterRoute({ relay, requireKey, security }: RouteOptions) {
     );
 }
 
-/** `http://host` or `https://host/path`, without a trailing slash. */
-function baseUrl(publicUrl: string, request: Request): string {
-  if (publicUrl !== "") return publicUrl;
-  return `http://${request.headers.get("host") ?? new URL(request.url).host}`;
+/** The address that the client has used, or undefined where it did not say (HTTP/1.0, or an empty Host). */
+function hostUrl({ headers }: Request): string | undefined {
+  const host = headers.get("host") || undefined;
+  return host && `http://${host}`;
+}
+
+/** The first of the proxies on the way writes first, and these are the names that proxies use. */
+const HTTPS_AT_PROXY: Readonly<Record<string, RegExp>> = {
+  "x-forwarded-proto": /^(?:https|wss)\b/i,
+  "x-forwarded-protocol": /^https\b/i,
+  "x-forwarded-scheme": /^https\b/i,
+  "x-forwarded-ssl": /^on$/i,
+  // RFC 7239, section 4: elements with pairs like proto=https, whose value may be quoted.
+  forwarded: /^[^,]*\bproto="?https\b/i,
+};
+
+/**
+ * Warns once when TLS ends at a proxy, since the addresses then begin with ws:// and http://, which a page under https
+ * may not open. The headers themselves are never believed: whoever reaches the relay directly can send any of them.
+ */
+function tlsWarning(log: Log): (headers: Headers) => void {
+  let hasWarned = false;
+  return (headers) => {
+    if (hasWarned) return;
+    const isHttps = ([name, value]: [string, RegExp]) => value.test(headers.get(name) ?? "");
+    if (!Object.entries(HTTPS_AT_PROXY).some(isHttps)) return;
+    hasWarned = true;
+    log.warn(
+      "a proxy says that clients use https, but BATON_PUBLIC_URL is not set, so POST /register answers with ws:// and http:// addresses, which browsers do not open from an https page; set BATON_PUBLIC_URL to the address that clients use",
+    );
+  };
 }

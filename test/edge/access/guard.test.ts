@@ -21,21 +21,28 @@ async function answerTo(...lines: string[]): Promise<string> {
   return head;
 }
 
+const UPGRADE = [
+  "Upgrade: websocket",
+  "Connection: Upgrade",
+  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+  "Sec-WebSocket-Version: 13",
+];
+
+/** The address for the socket of a new registration. */
+async function registered(): Promise<string> {
+  const key = { "x-api-key": "correct-horse-battery" };
+  return (await relay.post("/register", { user_id: 1 }, key)).json.url;
+}
+
 const status = (head: string): number => Number(head.slice(9, 12));
 
 describe("the Host header", () => {
-  test.each([
-    ["a"],
-    ["ab"],
-    ["a:"],
-    [""],
-    ["a/b"],
-    ["a b"],
-    ["user@host.test"],
-    ["host.test:port"],
-  ])("%p is refused, because it could steer the router", async (host) => {
-    expect(status(await answerTo("GET /xx/health HTTP/1.1", `Host: ${host}`, "", ""))).toBe(400);
-  });
+  test.each([["a/b"], ["a b"], ["user@host.test"], ["host.test:port"]])(
+    "%p is refused, because it could steer the router",
+    async (host) => {
+      expect(status(await answerTo("GET /xx/health HTTP/1.1", `Host: ${host}`, "", ""))).toBe(400);
+    },
+  );
 
   test("is refused when it is given twice", async () => {
     const head = await answerTo("GET /health HTTP/1.1", "Host: one.test", "Host: two.test", "", "");
@@ -46,6 +53,87 @@ describe("the Host header", () => {
     "%p is accepted",
     async (host) => {
       expect(status(await answerTo("GET /health HTTP/1.1", `Host: ${host}`, "", ""))).toBe(200);
+    },
+  );
+});
+
+/** Hosts that leave the path before the 12th character of the URL, and none at all, which HTTP/1.0 allows. */
+const SHORT_HOSTS = [
+  ["HTTP/1.1", "Host: a"],
+  ["HTTP/1.1", "Host: ws"],
+  ["HTTP/1.1", "Host: web"],
+  ["HTTP/1.1", "Host: a.b"],
+  ["HTTP/1.1", "Host: web:80"],
+  ["HTTP/1.1", "Host: web:"],
+  ["HTTP/1.1", "Host:"],
+  ["HTTP/1.0", "Host: ws"],
+  ["HTTP/1.0", "X-No: host"],
+] as const;
+
+describe.each(SHORT_HOSTS)("a request by %s with the header %p", (version, host) => {
+  const KEY = "X-API-Key: correct-horse-battery";
+  const post = (path: string, body: string, ...lines: string[]) =>
+    answerTo(
+      `POST ${path} ${version}`,
+      host,
+      "Content-Type: application/json",
+      `Content-Length: ${body.length}`,
+      ...lines,
+      "",
+      body,
+    );
+
+  test.each([
+    ["GET", "/health", 200],
+    ["HEAD", "/health", 200],
+    ["OPTIONS", "/health", 204],
+    ["GET", "/topics/tech/history?limit=1", 200],
+    ["GET", "/topics/a%2Fb/history", 200],
+    ["GET", "/users/1/connections", 200],
+    ["GET", "/openapi/json", 200],
+    ["GET", "/sse/unknown?topics=a", 404],
+    ["DELETE", "/register/unknown", 404],
+    ["GET", "/ws/unknown", 404],
+    ["GET", "/connection/websocket", 426],
+    ["GET", "/connection/sse", 400],
+    ["GET", "/nothing", 404],
+    ["PUT", "/publish", 405],
+  ])("is served at its path: %s %s", async (method, path, want) => {
+    const upgrade = path.startsWith("/ws/") ? UPGRADE : [];
+    const head = await answerTo(`${method} ${path} ${version}`, host, KEY, ...upgrade, "", "");
+    expect(status(head)).toBe(want);
+  });
+
+  test("is served where it has a body", async () => {
+    const publication = '{"topic":"a","message":"m"}';
+    expect(status(await post("/publish", publication, KEY))).toBe(200);
+    expect(status(await post("/publish", publication, KEY, "Origin: https://a.test"))).toBe(200);
+    expect(status(await post("/register", '{"user_id":1}', KEY))).toBe(200);
+    expect(status(await post("/api/info", "{}", KEY))).toBe(200);
+  });
+
+  test("can become a socket", async () => {
+    const path = new URL(await registered()).pathname;
+    const upgrade = [host, ...UPGRADE, "", ""];
+    expect(status(await answerTo(`GET ${path} ${version}`, ...upgrade))).toBe(101);
+    const session = await answerTo(`GET /connection/websocket ${version}`, ...upgrade);
+    expect(status(session)).toBe(101);
+  });
+
+  test("cannot shift its path, however long the part before it is", async () => {
+    for (let length = 1; length <= 14; length++) {
+      const head = `GET /${"x".repeat(length)}/health ${version}`;
+      expect(status(await answerTo(head, host, "", ""))).toBe(404);
+      const path = `/${"x".repeat(length)}/publish`;
+      expect(status(await post(path, '{"topic":"a","message":"m"}', KEY))).toBe(404);
+    }
+  });
+
+  test.each([["/publish"], ["//publish"], ["/x/../publish"], ["/./publish"], ["/publish?x"]])(
+    "cannot publish at %s without the key",
+    async (path) => {
+      const head = await post(path, '{"topic":"a","message":"m"}');
+      expect([401, 404]).toContain(status(head));
     },
   );
 });

@@ -1,5 +1,6 @@
 // The base API over HTTP, its errors, and CORS. Rows A1 to A14 of the fault catalogue that HTTP clients can send.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { RawSocket } from "../../support/clients/raw-socket";
 import { startRelay, type TestRelay } from "../../support/relay/test-relay";
 
 let relay: TestRelay;
@@ -47,6 +48,29 @@ describe("POST /register", () => {
     expect(listed.json.connections).toHaveLength(1);
     client.drop();
     expect(listed.text + relay.log.join("")).not.toMatch(/203\.0\.113\.7|evil\.example/);
+  });
+
+  test("returns the address of the relay to a request without a Host, or with an empty one", async () => {
+    for (const [version, host] of [
+      ["1.0", "X-No: host"],
+      ["1.1", "Host:"],
+    ]) {
+      const answer = await rawPost(relay, `POST /register HTTP/${version}`, host as string);
+      expect(answer).toContain(`"url":"ws://127.0.0.1:${relay.port}/ws/`);
+      expect(answer).toContain(`"sse":"http://127.0.0.1:${relay.port}/sse/`);
+    }
+  });
+
+  test("returns the address in BATON_PUBLIC_URL, whatever the Host is", async () => {
+    await using behind = await startRelay({ BATON_PUBLIC_URL: "https://relay.example.com/r" });
+    for (const [version, host] of [
+      ["1.0", "X-No: host"],
+      ["1.1", "Host: ws"],
+      ["1.1", "Host: other.test"],
+    ]) {
+      const answer = await rawPost(behind, `POST /register HTTP/${version}`, host as string);
+      expect(answer).toContain('"url":"wss://relay.example.com/r/ws/');
+    }
   });
 
   test("returns a different id each time", async () => {
@@ -250,6 +274,21 @@ describe("routing", () => {
 });
 
 describe("CORS", () => {
+  test.each([
+    ["GET", "/health"],
+    ["GET", "/nothing"],
+    ["GET", "/topics/a/history"],
+    ["OPTIONS", "/publish"],
+    ["PUT", "/publish"],
+    ["DELETE", "/register/unknown"],
+  ])("adds no header to the answer where no page asks: %s %s", async (method, path) => {
+    const { headers } = await relay.request(method, path);
+    const names = [...headers.keys()];
+    expect(names.filter((name) => name === "vary" || name.startsWith("access-control"))).toEqual(
+      [],
+    );
+  });
+
   test("allows any page by default, without credentials", async () => {
     const headers = { origin: "https://any.example" };
     const answer = await relay.request("GET", "/health", { headers });
@@ -277,9 +316,32 @@ describe("CORS", () => {
   });
 });
 
+/** The JSON object in the answer to a registration that is sent as bytes. */
+async function rawPost({ port }: TestRelay, line: string, host: string): Promise<string> {
+  const socket = await RawSocket.open(port);
+  const head = [line, host, "Content-Type: application/json", "Content-Length: 13"];
+  socket.write([...head, "", '{"user_id":1}'].join("\r\n"));
+  const answer = await socket.until("}");
+  socket.drop();
+  return answer;
+}
+
 function raw(body: NonNullable<RequestInit["body"]>, headers: Record<string, string> = {}) {
   return relay.request("POST", "/publish", {
     body,
     headers: { "content-type": "application/json", ...headers },
   });
 }
+
+describe("OPTIONS without an Origin, which is not a preflight", () => {
+  test.each([
+    ["/publish", "POST, OPTIONS"],
+    ["/users/1/connections", "GET, DELETE, OPTIONS"],
+    ["/connection/sse", "GET, POST, OPTIONS"],
+    ["/", null],
+    ["/nothing", null],
+  ])("names the methods of %s", async (path, allow) => {
+    const { status, headers } = await relay.request("OPTIONS", path);
+    expect([status, headers.get("allow")]).toEqual([204, allow]);
+  });
+});

@@ -61,6 +61,7 @@ function routesOver(publish: () => Published | Promise<Published>) {
     security: [],
     bodyBytes: 1_000,
     publicUrl: "",
+    listeningUrl: () => "http://127.0.0.1:8000",
   });
   const post = async () => {
     const response = await app.handle(
