@@ -5,7 +5,7 @@ import { readdirSync, readFileSync } from "node:fs";
 /** /proc/<pid>/stat counts in ticks of 1/100 s (USER_HZ, the same on every Linux). */
 const TICK_US = 10_000;
 
-interface CpuReading {
+interface CpuTimes {
   /** Nanoseconds that each thread was on a CPU, by thread id: exact, but lost when a thread ends. */
   readonly threads: ReadonlyMap<string, number>;
   /** Microseconds of the whole processes in steps of 10 ms; threads that have ended are included. */
@@ -25,7 +25,7 @@ function processTree(pid: number): number[] {
 }
 
 /** The CPU time so far of a process and its children. Throws if the process has ended. */
-export function readCpu(pid: number): CpuReading {
+export function readCpu(pid: number): CpuTimes {
   const threads = new Map<string, number>();
   let ticksUs = 0;
   for (const each of processTree(pid)) {
@@ -46,7 +46,7 @@ export function readCpu(pid: number): CpuReading {
 }
 
 /** CPU microseconds between two readings; in steps of 10 ms only if a thread ended in between. */
-export function cpuUsBetween(before: CpuReading, after: CpuReading): number {
+export function cpuUsBetween(before: CpuTimes, after: CpuTimes): number {
   let sum = 0;
   for (const [task, nanoseconds] of before.threads) {
     const later = after.threads.get(task);

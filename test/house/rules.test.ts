@@ -30,6 +30,10 @@ test("an import upwards, sideways or from a place without a floor is found; one 
     "src/relay/backend.ts": 'import type { R } from "./relay"; let r: import("./sessions/a").A;',
     "src/relay/sessions/a.ts": "",
     "src/settings/definitions.ts": "",
+    "bench/main.ts": 'import "./run/server"; import "../src/node"; import "../test/house/code";',
+    "bench/run/server.ts": 'import "../scenarios/index"; import "../targets/target";',
+    "bench/scenarios/index.ts": "",
+    "bench/targets/target.ts": "",
   });
   expect(found).toEqual([
     "src/edge/access/keys.ts > src/edge/http/body.ts",
@@ -39,6 +43,8 @@ test("an import upwards, sideways or from a place without a floor is found; one 
     "src/edge/transports/stream.ts > src/edge/strange/place.ts",
     "src/relay/relay.ts > src/log.ts",
     "src/relay/backend.ts > src/relay/relay.ts",
+    "bench/main.ts > test/house/code",
+    "bench/run/server.ts > bench/scenarios/index.ts",
   ]);
 });
 
