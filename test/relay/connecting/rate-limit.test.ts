@@ -41,6 +41,19 @@ describe("what a client's requests make the relay send in a second is bounded", 
     expect(socket.closedWith).toBeUndefined();
   });
 
+  test("when it connects with the same registration again and again: each connection goes on from the last one's share", () => {
+    const sim = simulation();
+    const id = sim.register();
+    publish(sim, "t", 5);
+    const sockets = Array.from({ length: 10 }, () => {
+      const { connection, socket } = sim.connect(id, json);
+      sim.relay.receive(connection, EVERYTHING);
+      return socket;
+    });
+    const sent = sockets.reduce((sum, socket) => sum + bytesOf(socket), 0);
+    expect(sent).toBeLessThan(ANSWER_BYTES + 2 * MESSAGE.length);
+  });
+
   test("when one history is larger than that: all of it arrives in order, over several seconds", async () => {
     const sim = simulation();
     const { connection, socket } = sim.connect(sim.register(), json);
