@@ -12,8 +12,6 @@ export const STILL_TO_MEND: Record<string, readonly string[]> = {
     "test/relay/sessions/sdk.test.ts: length",
   ],
   "functions are short": [
-    'test/slow/clients/backend.slow.ts: test("cent finds all that it calls, as it knows it")',
-    'test/slow/clients/sdk.slow.ts: test("a message that is published once is at each kind of client once, and presence shows all of them")',
   ],
   "no boolean parameters": [],
   "no unused exports": [],

@@ -1,5 +1,5 @@
-"""Clients of the official Python SDK, for tests. Everything that they are told goes out as one line of JSON each;
-lines of JSON that come in are calls, each answered by a line. They end with the input.
+"""Clients of the official Python SDK, for tests. Each event is printed as a line of JSON; each line of JSON on the
+input is a call, which is answered by a line. The program ends with its input.
 
 argv[1]: {"address": "ws://…/connection/websocket", "clients": [{"token": "…", "fresh": "…"}, …], "topics": ["…", …]};
 "fresh" is the token that a client gets when it asks for a new one.
@@ -18,7 +18,7 @@ from centrifuge import (
 )
 
 
-def tell(number, event, **fields):
+def emit(number, event, **fields):
     print(json.dumps({"client": number, "event": event, **fields}), flush=True)
 
 
@@ -26,50 +26,50 @@ def info_of(info):
     return info and {"user": info.user, "client": info.client, "info": info.conn_info}
 
 
-class Told(ClientEventHandler, SubscriptionEventHandler):
-    """Events of a client, with no topic, or of its topics: those of its token and those that it has chosen."""
+class EventPrinter(ClientEventHandler, SubscriptionEventHandler):
+    """Prints the events of a client, or of one of its subscriptions when it is made with a topic."""
 
     def __init__(self, number, topic=None):
         self.number = number
         self.topic = topic
 
     async def on_connecting(self, ctx):
-        tell(self.number, "connecting", code=ctx.code)
+        emit(self.number, "connecting", code=ctx.code)
 
     async def on_connected(self, ctx):
-        tell(self.number, "connected", id=ctx.client)
+        emit(self.number, "connected", id=ctx.client)
 
     async def on_disconnected(self, ctx):
-        tell(self.number, "disconnected", code=ctx.code, reason=ctx.reason)
+        emit(self.number, "disconnected", code=ctx.code, reason=ctx.reason)
 
     async def on_subscribed(self, ctx):
         topic = self.topic or ctx.channel
-        tell(self.number, "subscribed", topic=topic, wasRecovering=ctx.was_recovering, recovered=ctx.recovered)
+        emit(self.number, "subscribed", topic=topic, wasRecovering=ctx.was_recovering, recovered=ctx.recovered)
 
     async def on_unsubscribed(self, ctx):
-        tell(self.number, "unsubscribed", topic=self.topic or ctx.channel, code=getattr(ctx, "code", 0))
+        emit(self.number, "unsubscribed", topic=self.topic or ctx.channel, code=getattr(ctx, "code", 0))
 
     async def on_publication(self, ctx):
         pub = ctx.pub
         info = info_of(pub.info)
         topic = self.topic or ctx.channel
-        tell(self.number, "publication", topic=topic, data=pub.data, offset=pub.offset, info=info)
+        emit(self.number, "publication", topic=topic, data=pub.data, offset=pub.offset, info=info)
 
     async def on_join(self, ctx):
-        tell(self.number, "join", topic=self.topic or ctx.channel, info=info_of(ctx.info))
+        emit(self.number, "join", topic=self.topic or ctx.channel, info=info_of(ctx.info))
 
     async def on_leave(self, ctx):
-        tell(self.number, "leave", topic=self.topic or ctx.channel, info=info_of(ctx.info))
+        emit(self.number, "leave", topic=self.topic or ctx.channel, info=info_of(ctx.info))
 
 
 def new_client(number, address, token="", fresh=""):
     async def get_token():
-        tell(number, "asked")
+        emit(number, "token_requested")
         return fresh
 
     return Client(
         address,
-        events=Told(number),
+        events=EventPrinter(number),
         token=token,
         get_token=get_token if fresh else None,
         min_reconnect_delay=0.01,
@@ -109,7 +109,7 @@ async def main():
         for topic in given["topics"]:
             subscription = client.new_subscription(
                 topic,
-                events=Told(number, topic),
+                events=EventPrinter(number, topic),
                 recoverable=True,
                 join_leave=True,
                 min_resubscribe_delay=0.01,
@@ -124,9 +124,9 @@ async def main():
         call = json.loads(line)
         number = call.pop("client")
         try:
-            tell(number, "answer", value=await answer(clients[number], **call))
+            emit(number, "answer", value=await answer(clients[number], **call))
         except CentrifugeError as error:
-            tell(number, "answer", code=getattr(error, "code", None))
+            emit(number, "answer", code=getattr(error, "code", None))
     for client in clients:
         await client.disconnect()
 

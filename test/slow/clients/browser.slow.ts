@@ -1,32 +1,32 @@
-// Debian's Chromium against a relay in a process of its own: its EventSource comes back by itself, over a network that
-// cuts connections, and over a shutdown. Pages are of another origin than the relay.
+// Debian's Chromium against a relay in a process of its own: its EventSource reconnects by itself, over a network that cuts
+// connections and over a shutdown. The pages are of another origin than the relay.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { TcpProxy } from "../../support/machine/tcp-proxy";
 import { RelayProcess } from "../../support/relay/relay-process";
 import { until } from "../../support/wait";
 
-/** Runs in the browser: what a page would do, and a record of what it got. */
+/** Runs in the browser: it connects as a page would, and records what it receives. */
 const PAGE = `<!doctype html><title>Baton</title><script>
-  const record = { got: {}, told: [], opened: [], lost: [], state: undefined, faults: [] };
+  const record = { received: {}, notices: [], opened: [], lost: [], state: undefined, faults: [] };
   const now = () => performance.now();
-  const take = (topic, data) => record.got[topic].push(data);
+  const receive = (topic, data) => record.received[topic].push(data);
 
-  function watch(address, topics) {
+  function openEventSource(address, topics) {
     const events = new EventSource(address);
     for (const topic of topics) {
-      record.got[topic] = [];
-      events.addEventListener(topic, ({ data }) => take(topic, data));
+      record.received[topic] = [];
+      events.addEventListener(topic, ({ data }) => receive(topic, data));
     }
-    events.onmessage = ({ data }) => record.told.push(data);
+    events.onmessage = ({ data }) => record.notices.push(data);
     events.onopen = () => record.opened.push(now());
     events.onerror = () => record.lost.push(now());
     setInterval(() => (record.state = events.readyState), 10);
   }
 
-  function resume(address, topics) {
+  function openResumingSocket(address, topics) {
     const since = {};
-    for (const topic of topics) record.got[topic] = [];
+    for (const topic of topics) record.received[topic] = [];
     const connect = () => {
       const socket = new WebSocket(address + "?format=json");
       let replied = false;
@@ -40,12 +40,12 @@ const PAGE = `<!doctype html><title>Baton</title><script>
         else if (topics) {
           replied = true;
           for (const [name, { offset, epoch, recovered }] of Object.entries(topics)) {
-            if (recovered === false) record.told.push(name);
+            if (recovered === false) record.notices.push(name);
             if (recovered !== true) since[name] = { offset, epoch };
           }
         } else {
           if (!replied) record.faults.push("a publication before the reply");
-          take(topic, data);
+          receive(topic, data);
           since[topic] = { offset, epoch };
         }
       };
@@ -63,14 +63,16 @@ interface Registered {
   readonly sse: string;
 }
 
-interface Seen {
-  readonly got: Record<string, string[]>;
-  /** Events without a name, or topics that were not recovered. */
-  readonly told: string[];
-  /** When it was open and when it was not any more, in ms. */
+/** What the page has recorded. */
+interface PageRecord {
+  /** The data of the publications of each topic. */
+  readonly received: Record<string, string[]>;
+  /** The data of events without a name, or topics that were not recovered. */
+  readonly notices: string[];
+  /** When a connection was opened, and when one was lost, in ms. */
   readonly opened: number[];
   readonly lost: number[];
-  /** Of the EventSource: 0 when it is coming back, 1 when it is open, 2 when it has given up. */
+  /** Of the EventSource: 0 while it reconnects, 1 when it is open, 2 when it has stopped for good. */
   readonly state: number;
   readonly faults: string[];
 }
@@ -104,8 +106,12 @@ afterEach(async () => {
   for (const page of pages) await page.close();
 });
 
-/** A page of another origin that has called one of its functions. */
-async function open(call: "watch" | "resume", address: string, topics = TOPICS): Promise<Page> {
+/** Opens a page of another origin and calls one of its functions. */
+async function open(
+  call: "openEventSource" | "openResumingSocket",
+  address: string,
+  topics = TOPICS,
+): Promise<Page> {
   const page = await browser.newPage();
   pages.push(page);
   await page.goto(`http://localhost:${site.port}/`);
@@ -113,7 +119,8 @@ async function open(call: "watch" | "resume", address: string, topics = TOPICS):
   return page;
 }
 
-const seen = (page: Page): Promise<Seen> => page.evaluate("record") as Promise<Seen>;
+const recordOf = (page: Page): Promise<PageRecord> =>
+  page.evaluate("record") as Promise<PageRecord>;
 
 async function register(relay: RelayProcess, user: number | string = 1): Promise<Registered> {
   const answer = await relay.post("/register", { user_id: user, topics: TOPICS });
@@ -125,9 +132,9 @@ async function publish(relay: RelayProcess, topic: string, message: string): Pro
   return ((await answer.json()) as { delivered: number }).delivered;
 }
 
-const isOpen = (page: Page) => async () => (await seen(page)).opened.length > 0;
+const isOpen = (page: Page) => async () => (await recordOf(page)).opened.length > 0;
 
-/** m0, m1… alternately to both topics, so many a second, while the network cuts. */
+/** Publishes m0, m1… to both topics in turn, at this rate. */
 async function publishAll(relay: RelayProcess, count: number, perSecond: number): Promise<void> {
   const begun = performance.now();
   for (let i = 0; i < count; i++) {
@@ -137,123 +144,128 @@ async function publishAll(relay: RelayProcess, count: number, perSecond: number)
   }
 }
 
-/** Every message once and in order, of each topic. */
+/** Expects every message of each topic, once and in order. */
 async function expectAll(page: Page, count: number, note: string): Promise<void> {
   const all = Array.from({ length: count }, (_, i) => `m${i}`);
-  const arrived = async () => Object.values((await seen(page)).got).flat().length >= count;
-  // What is missing then is shown below.
-  await until("all to arrive", arrived, 20_000).catch(() => {});
-  const { got, told, faults } = await seen(page);
+  const arrived = async () => Object.values((await recordOf(page)).received).flat().length >= count;
+  // What is missing after that is shown below.
+  await until("all messages to arrive", arrived, 20_000).catch(() => {});
+  const { received, notices, faults } = await recordOf(page);
   for (const [i, topic] of TOPICS.entries()) {
-    expect(got[topic], note).toEqual(all.filter((_, k) => k % 2 === i));
+    expect(received[topic], note).toEqual(all.filter((_, k) => k % 2 === i));
   }
-  expect([told, faults], note).toEqual([[], []]);
+  expect([notices, faults], note).toEqual([[], []]);
 }
 
 describe("the browser's EventSource", () => {
-  test("sees 300 messages of 2 topics each once and in order over a network that cuts, by itself", async () => {
+  test("receives 300 messages of two topics once and in order over a network that cuts connections", async () => {
     await using relay = await RelayProcess.start({ BATON_HISTORY_SIZE: "1000" });
     await using network = await TcpProxy.start(relay.url);
     const { sse } = await register(relay);
-    const page = await open("watch", network.through(sse));
+    const page = await open("openEventSource", network.through(sse));
     await until("it to be open", isOpen(page));
     network.cutEach(50, 1_500);
     await publishAll(relay, 300, 15);
     network.keepAll();
     await expectAll(page, 300, `seed ${network.seed}`);
-    const { opened, lost, state } = await seen(page);
+    const { opened, lost, state } = await recordOf(page);
     expect(state).toBe(1);
     expect(opened.length).toBeGreaterThan(4);
-    // It waits before it comes back as long as it was told to, from 1 to 2 s; Chromium's own is 3 s.
+    // It waits as long as the relay has told it, from 1 to 2 s, before it reconnects; by default Chromium waits 3 s.
     const pauses = opened.slice(1).map((at) => at - Math.max(...lost.filter((end) => end < at)));
     expect(Math.min(...pauses)).toBeGreaterThan(950);
     expect(Math.min(...pauses)).toBeLessThan(2_900);
   }, 90_000);
 
-  test("is told by an event without a name when not all it missed is kept, then goes on", async () => {
+  test("receives an event without a name when the relay has not kept all that it missed, then what is live", async () => {
     await using relay = await RelayProcess.start({ BATON_HISTORY_SIZE: "10" });
     await using network = await TcpProxy.start(relay.url);
     const { sse } = await register(relay);
-    const page = await open("watch", network.through(sse));
+    const page = await open("openEventSource", network.through(sse));
     await until("it to be open", isOpen(page));
     network.cutAll();
     for (let i = 0; i < 20; i++) await publish(relay, TOPICS[0] as string, `m${i}`);
-    await until("it to be told", async () => (await seen(page)).told.length > 0, 10_000);
-    const { got, told } = await seen(page);
-    expect(got[TOPICS[0] as string]).toEqual([]);
-    const { topics } = JSON.parse(told[0] as string);
+    await until("the notice", async () => (await recordOf(page)).notices.length > 0, 10_000);
+    const { received, notices } = await recordOf(page);
+    expect(received[TOPICS[0] as string]).toEqual([]);
+    const { topics } = JSON.parse(notices[0] as string);
     expect(topics[TOPICS[0] as string]).toMatchObject({ offset: 20, recovered: false });
     expect(topics[TOPICS[1] as string]).toMatchObject({ offset: 0, recovered: true });
     expect(await publish(relay, TOPICS[0] as string, "live")).toBe(1);
-    const arrived = async () => (await seen(page)).got[TOPICS[0] as string]?.[0] === "live";
-    await until("what is live", arrived);
+    const arrived = async () =>
+      (await recordOf(page)).received[TOPICS[0] as string]?.[0] === "live";
+    await until("the live message", arrived);
   }, 30_000);
 
-  test("with an id that another one has taken does not come back to take it again", async () => {
+  test("whose id another one has claimed does not reconnect to claim it back", async () => {
     await using relay = await RelayProcess.start();
     const { sse } = await register(relay);
-    const older = await open("watch", sse);
+    const older = await open("openEventSource", sse);
     await until("the first to be open", isOpen(older));
-    const newer = await open("watch", sse);
+    const newer = await open("openEventSource", sse);
     await until("the second to be open", isOpen(newer));
-    await until("the first to be ended", async () => (await seen(older)).lost.length > 0);
+    await until("the first to be ended", async () => (await recordOf(older)).lost.length > 0);
     const begun = performance.now();
     await until("5 s to pass", () => performance.now() - begun > 5_000, 10_000);
-    expect((await seen(older)).opened).toHaveLength(1);
-    expect((await seen(newer)).opened).toHaveLength(1);
-    expect((await seen(newer)).lost).toEqual([]);
+    expect((await recordOf(older)).opened).toHaveLength(1);
+    expect((await recordOf(newer)).opened).toHaveLength(1);
+    expect((await recordOf(newer)).lost).toEqual([]);
     expect(await publish(relay, TOPICS[0] as string, "m")).toBe(1);
   }, 30_000);
 
-  test("gives up when its registration is deleted", async () => {
+  test("stops when its registration is deleted", async () => {
     await using relay = await RelayProcess.start();
     const { sse } = await register(relay);
-    const page = await open("watch", sse);
+    const page = await open("openEventSource", sse);
     await until("it to be open", isOpen(page));
     await fetch(sse.replace("/sse/", "/register/"), { method: "DELETE" });
-    await until("it to give up", async () => (await seen(page)).state === 2, 10_000);
-    expect((await seen(page)).opened).toHaveLength(1);
+    await until("it to stop", async () => (await recordOf(page)).state === 2, 10_000);
+    expect((await recordOf(page)).opened).toHaveLength(1);
   }, 30_000);
 
-  test("keeps trying while a relay shuts down and until another one is there, and gives up at its 404", async () => {
-    // Longer than they wait before they come back, so that some come back while it is still there.
+  test("reconnects while a relay shuts down and until another one starts, and stops at the 404 of that one", async () => {
+    // Longer than they wait before they reconnect, so that some reconnect while the relay is still there.
     await using relay = await RelayProcess.start({ BATON_SHUTDOWN_MS: "6000" });
     const five = await Promise.all(
-      [1, 2, 3, 4, 5].map(async (user) => open("watch", (await register(relay, user)).sse)),
+      [1, 2, 3, 4, 5].map(async (user) =>
+        open("openEventSource", (await register(relay, user)).sse),
+      ),
     );
     for (const page of five) await until("it to be open", isOpen(page));
     expect(await publish(relay, TOPICS[0] as string, "before")).toBe(5);
     relay.signal("SIGTERM");
     expect(await relay.exited).toBe(0);
-    const states = () => Promise.all(five.map(async (page) => (await seen(page)).state));
+    const states = () => Promise.all(five.map(async (page) => (await recordOf(page)).state));
     const begun = performance.now();
     await until("2 s more to pass", () => performance.now() - begun > 2_000);
     expect(await states()).toEqual([0, 0, 0, 0, 0]);
-    const reopened = (await Promise.all(five.map(seen))).filter(({ opened }) => opened.length > 1);
+    const reopened = (await Promise.all(five.map(recordOf))).filter(
+      ({ opened }) => opened.length > 1,
+    );
     expect(reopened.length).toBeGreaterThan(0);
-    // Its memory is another one's: no id is known there.
+    // The next relay has a memory of its own and knows none of the ids.
     await using next = await RelayProcess.start({ PORT: new URL(relay.url).port });
-    const gaveUp = async () => (await states()).every((state) => state === 2);
-    await until("all to give up", gaveUp, 30_000);
+    const haveStopped = async () => (await states()).every((state) => state === 2);
+    await until("all to stop", haveStopped, 30_000);
     expect(await publish(next, TOPICS[0] as string, "after")).toBe(0);
     for (const page of five) {
-      const { got, told } = await seen(page);
-      expect([got[TOPICS[0] as string], told]).toEqual([["before"], []]);
+      const { received, notices } = await recordOf(page);
+      expect([received[TOPICS[0] as string], notices]).toEqual([["before"], []]);
     }
   }, 90_000);
 });
 
 describe("the browser's WebSocket", () => {
-  test("with format=json and a few lines of script sees 300 messages once and in order too", async () => {
+  test("with format=json and a few lines of script receives 300 messages once and in order over such a network", async () => {
     await using relay = await RelayProcess.start({ BATON_HISTORY_SIZE: "1000" });
     await using network = await TcpProxy.start(relay.url);
     const { url } = await register(relay);
-    const page = await open("resume", network.through(url));
+    const page = await open("openResumingSocket", network.through(url));
     await until("it to be open", isOpen(page));
     network.cutEach(20, 800);
     await publishAll(relay, 300, 30);
     network.keepAll();
     await expectAll(page, 300, `seed ${network.seed}`);
-    expect((await seen(page)).opened.length).toBeGreaterThan(10);
+    expect((await recordOf(page)).opened.length).toBeGreaterThan(10);
   }, 60_000);
 });

@@ -1,8 +1,8 @@
-// Clients of the official Python SDK: what they tell, and what they are asked to do.
+// Clients of the official Python SDK, in a process of Python: the events that they report, and calls of the SDK.
 import { join } from "node:path";
 import { PythonProgram } from "../machine/python-program";
 
-/** What a client tells, as test/python/clients.py prints it. */
+/** An event as test/python/clients.py prints it. */
 interface PythonEvent {
   readonly client: number;
   readonly event: string;
@@ -20,35 +20,36 @@ interface PythonEvent {
 }
 
 interface PythonClientsOptions {
-  /** Of the relay, http://…, or of a proxy before it. */
+  /** The address of the relay, http://…, or of a proxy in front of it. */
   readonly url: string;
   readonly topics: readonly string[];
-  /** `fresh` is the token that a client gets when it asks for a new one. */
+  /** `fresh` is the token that a client gets when it requests a new one. */
   readonly clients: readonly { readonly token?: string; readonly fresh?: string }[];
 }
 
 export class PythonClients implements AsyncDisposable {
   readonly #program: PythonProgram;
-  /** All that the clients told, in order; answers to calls aside. */
+  /** All events in order, without the answers to calls. */
   readonly events: PythonEvent[] = [];
   readonly #answers: PythonEvent[] = [];
 
   constructor({ url, topics, clients }: PythonClientsOptions) {
     const address = `${url.replace("http:", "ws:")}/connection/websocket`;
-    const given = JSON.stringify({ address, topics, clients });
+    const options = JSON.stringify({ address, topics, clients });
     const path = join(import.meta.dir, "../../python/clients.py");
-    this.#program = new PythonProgram([path, given], (line) => {
+    this.#program = new PythonProgram([path, options], (line) => {
       const event = JSON.parse(line) as PythonEvent;
       if (event.event === "answer") this.#answers.push(event);
       else this.events.push(event);
     });
   }
 
+  /** All events of this kind that a client has reported. */
   of(client: number, event: string): PythonEvent[] {
     return this.events.filter((one) => one.client === client && one.event === event);
   }
 
-  /** Resolves with the first event of this kind that fits, the first `from` of all kinds aside. */
+  /** Resolves with the first event of this kind that fits, after the first `from` events of all kinds. */
   async next(event: string, fits: (event: PythonEvent) => boolean = () => true, from = 0) {
     const find = () => this.events.slice(from).find((one) => one.event === event && fits(one));
     await this.until(`the event ${event} of the Python SDK`, () => find() !== undefined);
@@ -59,7 +60,7 @@ export class PythonClients implements AsyncDisposable {
     return this.#program.until(what, holds, deadlineMs);
   }
 
-  /** Calls the SDK and resolves with its answer: `value`, or the `code` of an error. One after the other. */
+  /** Calls the SDK and resolves with its answer: `value`, or the `code` of an error. One call at a time. */
   async call(client: number, call: string, fields: object = {}): Promise<PythonEvent> {
     this.#program.write(JSON.stringify({ client, call, ...fields }));
     await this.until(`the answer to ${call}`, () => this.#answers.length > 0, 10_000);

@@ -1,0 +1,188 @@
+// Clients of all kinds in one topic, and what the Python SDK can do.
+import { expect, test } from "bun:test";
+import { EventSource } from "eventsource";
+import { PythonClients } from "../../support/centrifuge/python-clients";
+import {
+  connect,
+  inSeconds,
+  SECRET,
+  sdk,
+  subscribe,
+  type Transport,
+  token,
+} from "../../support/centrifuge/sdk";
+import { startRelay, type TestRelay } from "../../support/relay/test-relay";
+import { topicsFile } from "../../support/relay/topics-file";
+import { until } from "../../support/wait";
+
+const TRANSPORTS: readonly Transport[] = ["websocket", "http_stream", "sse"];
+const ALL = ["client"];
+const RULES = {
+  room: {
+    presence: true,
+    join_leave: true,
+    allow_subscribe: ALL,
+    allow_publish: ALL,
+    allow_presence: ALL,
+    allow_history: ALL,
+  },
+};
+const WITH_KEY = { "x-api-key": "key" };
+
+function startRelayWithTokens(): Promise<TestRelay> {
+  return startRelay({
+    BATON_TOKEN_SECRET: SECRET,
+    BATON_API_KEYS: "key",
+    BATON_TOPICS_FILE: topicsFile(RULES),
+  });
+}
+
+/** The addresses of a new registration for the topic room. */
+async function register(relay: TestRelay, user: string): Promise<{ url: string; sse: string }> {
+  const body = { user_id: user, topics: ["room"] };
+  return (await relay.post("/register", body, WITH_KEY)).json;
+}
+
+/** Opens an EventSource and records the data of its events. */
+async function openEventSource(url: string) {
+  const events = new EventSource(url);
+  const received: string[] = [];
+  events.addEventListener("room", ({ data }) => received.push(data));
+  await new Promise((resolve) => {
+    events.onopen = resolve;
+  });
+  return { received, close: () => events.close() };
+}
+
+/** Connects a client of each kind to the topic room: seven clients of seven users. */
+async function connectOneOfEachKind(relay: TestRelay) {
+  const plain = await relay.open((await register(relay, "plain")).url);
+  const json = await relay.open(`${(await register(relay, "json")).url}?format=json`);
+  json.send({ topics: ["room"] });
+  expect(await json.next()).toContain('"topics":{"room"');
+  const stream = await openEventSource((await register(relay, "stream")).sse);
+  const sdks = await Promise.all(
+    TRANSPORTS.map(async (transport) => {
+      const client = sdk(relay.url, transport, { token: await token({ sub: transport }) });
+      await connect(client);
+      return { client, ...(await subscribe(client, "room")) };
+    }),
+  );
+  const pythons = new PythonClients({
+    url: relay.url,
+    topics: ["room"],
+    clients: [{ token: await token({ sub: "python" }) }],
+  });
+  await pythons.next("subscribed");
+  const [{ subscription }] = sdks as [(typeof sdks)[number]];
+  const areAllPresent = async () => (await subscription.presenceStats()).numClients === 7;
+  await until("all clients to be present", areAllPresent);
+  const close = async () => {
+    for (const client of [plain, json]) client.drop();
+    stream.close();
+    for (const { client } of sdks) client.disconnect();
+    await pythons[Symbol.asyncDispose]();
+  };
+  return { plain, json, stream, sdks, pythons, [Symbol.asyncDispose]: close };
+}
+
+test("presence shows clients of all kinds to the JavaScript SDK and to the Python SDK", async () => {
+  await using relay = await startRelayWithTokens();
+  await using clients = await connectOneOfEachKind(relay);
+  const users = ["json", "plain", "python", "stream", ...TRANSPORTS].toSorted();
+  const [{ subscription }] = clients.sdks as [(typeof clients.sdks)[number]];
+  const present = Object.values((await subscription.presence()).clients);
+  expect(present.map(({ user }) => user).toSorted()).toEqual(users);
+  const { value } = await clients.pythons.call(0, "presence", { topic: "room" });
+  expect(value.map(({ user }: { user: string }) => user).toSorted()).toEqual(users);
+});
+
+test("a publication reaches a client of each kind once", async () => {
+  await using relay = await startRelayWithTokens();
+  await using clients = await connectOneOfEachKind(relay);
+  const { plain, json, stream, sdks, pythons } = clients;
+  const data = { text: "hi", price: 1.5 };
+  const answer = await relay.post("/publish", { topic: "room", data }, WITH_KEY);
+  expect(answer.json).toMatchObject({ delivered: 7, offset: 1 });
+  await sdks[0]?.client.publish("room", "last");
+  for (const { publications } of sdks) {
+    expect((await publications.take(2)).map((one) => one.data)).toEqual([data, "last"]);
+    expect(publications.rest).toEqual([]);
+  }
+  await until("both events to reach the stream", () => stream.received.length === 2);
+  expect(stream.received).toEqual([JSON.stringify(data), "last"]);
+  await pythons.next("publication", (one) => one.data === "last");
+  expect(pythons.of(0, "publication").map((one) => one.data)).toEqual([data, "last"]);
+  expect(await plain.take(2)).toEqual([JSON.stringify(data), "last"]);
+  const frames = (await json.take(2)).map((frame) => JSON.parse(frame));
+  expect(frames.map((one) => [one.topic, one.data, one.offset])).toEqual([
+    ["room", data, 1],
+    ["room", "last", 2],
+  ]);
+  expect([await plain.rest(), await json.rest()]).toEqual([[], []]);
+}, 20_000);
+
+const isAnns = ({ client }: { client: number }) => client === 0;
+const isBobs = ({ client }: { client: number }) => client === 1;
+const isEves = ({ client }: { client: number }) => client === 2;
+
+/** Ann, whose first token has expired and whose second one subscribes her to a topic, Bob, and Eve with a false token. */
+async function connectAnnBobAndEve(relay: TestRelay): Promise<PythonClients> {
+  const fresh = await token({ sub: "ann", channels: ["given"], info: { name: "Ann" } });
+  return new PythonClients({
+    url: relay.url,
+    topics: ["room"],
+    clients: [
+      { token: await token({ sub: "ann", exp: inSeconds(-60) }), fresh },
+      { token: await token({ sub: "bob" }) },
+      { token: await token({ sub: "eve" }, "another secret with more than 32 characters") },
+    ],
+  });
+}
+
+test("the Python SDK requests a new token, subscribes, and is refused a false token", async () => {
+  await using relay = await startRelayWithTokens();
+  await using pythons = await connectAnnBobAndEve(relay);
+  await pythons.next("subscribed", (one) => isAnns(one) && one.topic === "room");
+  await pythons.next("subscribed", (one) => isAnns(one) && one.topic === "given");
+  await pythons.next("subscribed", isBobs);
+  expect(pythons.of(0, "token_requested")).toHaveLength(1);
+  expect((await pythons.next("disconnected", isEves)).code).toBe(3500);
+}, 20_000);
+
+test("the Python SDK publishes, reads history and presence, and sees joins, leaves and the backend's commands", async () => {
+  await using relay = await startRelayWithTokens();
+  await using pythons = await connectAnnBobAndEve(relay);
+  await pythons.next("subscribed", (one) => isAnns(one) && one.topic === "room");
+  await pythons.next("subscribed", (one) => isAnns(one) && one.topic === "given");
+  await pythons.next("subscribed", isBobs);
+  const bobsId = (await pythons.next("connected", isBobs)).id;
+  const isBob = (one: { info?: { client: string } }) => one.info?.client === bobsId;
+  const isGiven = (one: { topic?: string }) => one.topic === "given";
+
+  expect((await pythons.call(0, "publish", { topic: "room", data: [1] })).value).toEqual({});
+  const info = { user: "ann", info: { name: "Ann" } };
+  const atBob = await pythons.next("publication", isBobs);
+  expect(atBob).toMatchObject({ topic: "room", data: [1], offset: 1, info });
+  await relay.post("/api/publish", { channel: "given", data: "x" }, WITH_KEY);
+  expect(await pythons.next("publication", isGiven)).toMatchObject({ client: 0, data: "x" });
+
+  const history = await pythons.call(0, "history", { topic: "room", limit: 10 });
+  expect(history.value).toMatchObject({ offset: 1, data: [[1]] });
+  const stats = await pythons.call(0, "presence_stats", { topic: "room" });
+  expect(stats.value).toEqual({ clients: 2, users: 2 });
+  expect((await pythons.call(0, "rpc", { topic: "any" })).code).toBe(108);
+  expect((await pythons.call(0, "publish", { topic: "other", data: 1 })).code).toBe(103);
+
+  await pythons.call(1, "unsubscribe", { topic: "room" });
+  await pythons.next("leave", (one) => isAnns(one) && isBob(one));
+  const before = pythons.events.length;
+  await pythons.call(1, "subscribe", { topic: "room" });
+  await pythons.next("join", (one) => isAnns(one) && isBob(one), before);
+
+  await relay.post("/api/unsubscribe", { user: "ann", channel: "room" }, WITH_KEY);
+  const unsubscribed = await pythons.next("unsubscribed", (one) => isAnns(one) && !isGiven(one));
+  expect(unsubscribed.code).toBe(2000);
+  await relay.post("/api/disconnect", { user: "ann" }, WITH_KEY);
+  expect((await pythons.next("disconnected", isAnns)).code).toBe(3503);
+}, 20_000);
