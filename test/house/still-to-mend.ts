@@ -11,8 +11,7 @@ export const STILL_TO_MEND: Record<string, readonly string[]> = {
     "test/relay/recovery/recovery.test.ts: length",
     "test/relay/sessions/sdk.test.ts: length",
   ],
-  "functions are short": [
-  ],
+  "functions are short": [],
   "no boolean parameters": [],
   "no unused exports": [],
   "no unused members": [],
