@@ -25,7 +25,15 @@ const sources = [...new Bun.Glob("src/**/*.ts").scanSync(ROOT)]
 
 test("there is a guide for each subject", () => {
   const names = GUIDES.map((page) => page.replace(/^docs\/|\.md$/g, "")).toSorted();
-  const subjects = ["access", "centrifugo", "clients", "operations", "performance", "publishing"];
+  const subjects = [
+    "access",
+    "centrifugo",
+    "clients",
+    "operations",
+    "performance",
+    "proxies",
+    "publishing",
+  ];
   expect(names).toEqual(["README", ...subjects]);
 });
 
@@ -75,8 +83,9 @@ describe.each([...GUIDES])("%s", (page) => {
   const prose = proseOf(page);
 
   test("names fields, errors and methods that are in the code", () => {
-    // In code spans: words with an underscore, such as `user_id` or `unknown_topic`. Those of Centrifugo's own settings aside.
-    const known = page === "docs/centrifugo.md" ? readPage(page) : sources;
+    // In code spans: words with an underscore, such as `user_id` or `unknown_topic`. Settings of other programs aside.
+    const namesOthers = ["docs/centrifugo.md", "docs/proxies.md"].includes(page);
+    const known = namesOthers ? readPage(page) : sources;
     for (const [, name = ""] of prose.matchAll(/`"?([a-z]+(?:_[a-z]+)+)"?(?:: [^`]*)?`/g)) {
       expect(known.includes(name), `${page}: ${name}`).toBe(true);
     }
