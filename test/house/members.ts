@@ -1,7 +1,7 @@
 // The rule about public members of the classes of src: another class reads each of them. TypeScript says which member a
 // name stands for, because a `size` of one class may be dead while that of another is not.
 import { join } from "node:path";
-import type { Node } from "oxc-parser";
+import type { Class, Node, TSInterfaceDeclaration } from "oxc-parser";
 import { API, type Project, type Symbol as TypeScriptSymbol } from "typescript/unstable/async";
 import { lineAt, nameOf, ROOT, type SourceFile, type Violation, walk } from "./code";
 
@@ -11,16 +11,20 @@ const FOR_OTHERS: Record<string, string> = {
 };
 
 interface Member {
-  readonly key: string;
   readonly name: string;
   readonly path: string;
   readonly line: number;
   /** Where its name stands. */
   readonly start: number;
-  /** The class around it, from its first character to its last. */
-  readonly owner: Node;
-  /** Whether somebody who knows only an interface or a base class may read it too. */
-  readonly isInherited: boolean;
+  readonly owner: Owner;
+}
+
+/** A class or an interface. */
+interface Owner {
+  readonly name: string;
+  readonly node: Node;
+  /** What it extends or implements: who knows only these may read its members too. */
+  readonly bases: readonly string[];
 }
 
 interface Read {
@@ -37,9 +41,9 @@ export async function unusedMembers(
   root = ROOT,
 ): Promise<Violation[]> {
   const production = files.filter(({ path }) => !path.startsWith("test/"));
-  const members = production.filter(({ path }) => path.startsWith("src/")).flatMap(membersOf);
+  const members = production.filter(({ path }) => path.startsWith("src/")).flatMap(membersIn);
   const names = new Set(members.map(({ name }) => name));
-  const reads = production.flatMap(readsOf).filter(({ name }) => names.has(name));
+  const reads = production.flatMap(readsIn).filter(({ name }) => names.has(name));
   const api = new API({ cwd: root });
   try {
     const snapshot = await api.updateSnapshot({ openProjects: [join(root, "tsconfig.json")] });
@@ -47,9 +51,8 @@ export async function unusedMembers(
     if (project === undefined) throw new Error("TypeScript does not open tsconfig.json");
     return violationsOf(
       members,
-      await declarationsAt(project, members, root),
       reads,
-      await declarationsAt(project, reads, root),
+      await declarationsAt(project, root, [...members, ...reads]),
     );
   } finally {
     await api.close();
@@ -58,51 +61,55 @@ export async function unusedMembers(
 
 function violationsOf(
   members: readonly Member[],
-  declarations: readonly string[],
   reads: readonly Read[],
-  targets: readonly string[],
+  declarations: ReadonlyMap<Member | Read, string>,
 ): Violation[] {
-  const readsByTarget = Map.groupBy(reads, (_, i) => targets[i] ?? "");
-  const ofClasses = new Set(declarations);
-  const ofOthers = reads.filter((_, i) => !ofClasses.has(targets[i] ?? ""));
-  const inherited = new Set(ofOthers.map(({ name }) => name));
-  const shorthand = new Set(ofOthers.filter((read) => read.isShorthand).map(({ name }) => name));
-  return members.flatMap((member, i) => {
-    const own = readsByTarget.get(declarations[i] ?? "") ?? [];
-    const isRead = own.some((read) => !isWithin(read, member)) || shorthand.has(member.name);
-    if (isRead || (member.isInherited && inherited.has(member.name))) return [];
-    if (FOR_OTHERS[member.key] !== undefined) return [];
+  const readsByTarget = Map.groupBy(reads, (read) => declarations.get(read));
+  const shorthand = new Set(reads.filter((read) => read.isShorthand).map(({ name }) => name));
+  const readsOf = (member: Member) => readsByTarget.get(declarations.get(member)) ?? [];
+  const owners = new Map(members.map(({ owner }) => [owner.name, owner]));
+  const byName = Map.groupBy(members, ({ owner, name }) => `${owner.name}.${name}`);
+  const isReadAs = (name: string, ownerName: string): boolean => {
+    const owner = owners.get(ownerName);
+    // Nothing is known of a base that is not in src.
+    if (owner === undefined) return true;
+    const declared = byName.get(`${ownerName}.${name}`) ?? [];
+    return declared.some(isRead) || owner.bases.some((base) => isReadAs(name, base));
+  };
+  const isRead = (member: Member): boolean =>
+    shorthand.has(member.name) ||
+    readsOf(member).some((read) => !isWithin(read, member)) ||
+    member.owner.bases.some((base) => isReadAs(member.name, base));
+  return members.flatMap((member) => {
+    const { name, path, line, owner } = member;
+    const key = `${path}: ${owner.name}.${name}`;
+    if (owner.node.type !== "ClassDeclaration" || isRead(member) || FOR_OTHERS[key] !== undefined) {
+      return [];
+    }
     const problem =
-      own.length > 0
+      readsOf(member).length > 0
         ? "is read by its own class alone. Make it #private."
         : "is read by nothing in src or bench. Delete it; a test asks for what users see.";
-    return [
-      {
-        key: member.key,
-        message: `${member.path}:${member.line} ${member.key.split(": ")[1]} ${problem}`,
-      },
-    ];
+    return [{ key, message: `${path}:${line} ${owner.name}.${name} ${problem}` }];
   });
 }
 
 const isWithin = (read: Read, { path, owner }: Member): boolean =>
-  read.path === path && read.start > owner.start && read.start < owner.end;
+  read.path === path && read.start > owner.node.start && read.start < owner.node.end;
 
 /** What TypeScript says that the names stand for: a key for the place of its declaration, "" if it has none. */
 async function declarationsAt(
   { checker }: Project,
-  places: readonly { readonly path: string; readonly start: number }[],
   root: string,
-): Promise<string[]> {
-  const found = new Map<object, string>();
-  await Promise.all(
-    [...Map.groupBy(places, ({ path }) => path)].map(async ([path, inFile]) => {
-      const positions = inFile.map(({ start }) => start);
-      const symbols = await checker.getSymbolAtPosition(join(root, path), positions);
-      for (const [i, place] of inFile.entries()) found.set(place, declarationOf(symbols[i]));
-    }),
-  );
-  return places.map((place) => found.get(place) ?? "");
+  places: readonly (Member | Read)[],
+): Promise<Map<Member | Read, string>> {
+  const found = new Map<Member | Read, string>();
+  for (const [path, inFile] of Map.groupBy(places, (place) => place.path)) {
+    const positions = inFile.map(({ start }) => start);
+    const symbols = await checker.getSymbolAtPosition(join(root, path), positions);
+    for (const [i, place] of inFile.entries()) found.set(place, declarationOf(symbols[i]));
+  }
+  return found;
 }
 
 function declarationOf(symbol: TypeScriptSymbol | undefined): string {
@@ -110,31 +117,31 @@ function declarationOf(symbol: TypeScriptSymbol | undefined): string {
   return declaration === undefined ? "" : `${declaration.path}:${declaration.index}`;
 }
 
-function membersOf({ path, text, program }: SourceFile): Member[] {
+function membersIn({ path, text, program }: SourceFile): Member[] {
   const found: Member[] = [];
   walk(program, (node) => {
-    if (node.type !== "ClassDeclaration") return;
-    const isInherited = node.superClass !== null || (node.implements?.length ?? 0) > 0;
+    if (node.type !== "ClassDeclaration" && node.type !== "TSInterfaceDeclaration") return;
+    const owner = { name: nameOf(node.id) ?? "", node, bases: basesOf(node) };
     for (const member of node.body.body) {
-      if (member.type !== "MethodDefinition" && member.type !== "PropertyDefinition") continue;
-      const name = nameOf(member.key);
+      const name = "key" in member ? nameOf(member.key) : undefined;
       if (name === undefined || name.startsWith("#") || name === "constructor") continue;
-      found.push({
-        key: `${path}: ${node.id?.name}.${name}`,
-        name,
-        path,
-        line: lineAt(text, member.start),
-        start: member.key.start,
-        owner: node,
-        isInherited,
-      });
+      const start = "key" in member ? member.key.start : member.start;
+      found.push({ name, path, line: lineAt(text, start), start, owner });
     }
   });
   return found;
 }
 
+function basesOf(node: Class | TSInterfaceDeclaration): string[] {
+  const bases =
+    node.type === "TSInterfaceDeclaration"
+      ? node.extends
+      : [{ expression: node.superClass }, ...(node.implements ?? [])];
+  return bases.flatMap(({ expression }) => (expression === null ? [] : (nameOf(expression) ?? "")));
+}
+
 /** `name` in x.name and in const { name } = x; writing it is not reading it. */
-function readsOf({ path, program }: SourceFile): Read[] {
+function readsIn({ path, program }: SourceFile): Read[] {
   const found: Read[] = [];
   walk(program, (node, parents) => {
     const parent = parents.at(-1);

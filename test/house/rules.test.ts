@@ -164,14 +164,15 @@ test("a public member that no other class reads is found, though another has its
     "src/a.ts": `import type { Engine } from "./b";
       export class History implements Engine {
         bytes = 0; topics = 0; used = 0; own = 1; #own = 2;
-        get size() { return this.own + this.#own; } sweep() {} count() {}
+        get size() { return this.own + this.#own; } sweep() {} count() {} name = "memory";
         constructor() { this.bytes = 1; }
       }
       export class Cache { bytes = 0; }`,
-    "src/b.ts": "export interface Engine { sweep(): void }",
+    "src/b.ts":
+      "export interface Engine extends Named { sweep(): void } interface Named { name: string }",
     "bench/c.ts": `import { Cache, History } from "../src/a"; import type { Engine } from "../src/b";
       export const c = new Cache().bytes; const { topics } = new History(); new History().used++;
-      export const f = (engine: Engine) => engine.sweep() ?? topics;`,
+      export const f = (engine: Engine) => engine.sweep() ?? topics ?? f.name;`,
     "test/a.test.ts": 'import { History } from "../src/a"; new History().count();',
   };
   const root = mkdtempSync(join(tmpdir(), "baton-house-"));
@@ -184,6 +185,7 @@ test("a public member that no other class reads is found, though another has its
       "src/a.ts: History.own true",
       "src/a.ts: History.size false",
       "src/a.ts: History.count false",
+      "src/a.ts: History.name false",
     ]);
   } finally {
     rmSync(root, { recursive: true });
