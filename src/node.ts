@@ -72,7 +72,14 @@ export async function start(
     await engine.close();
     throw error;
   });
-  return new RunningNode(settings, relay, engine, server);
+  return new RunningNode(settings, { relay, engine, server, streams });
+}
+
+interface RunningParts {
+  readonly relay: Relay;
+  readonly engine: Engine;
+  readonly server: Server<Connection>;
+  readonly streams: Streams;
 }
 
 /** A node as its process and the tests see it. */
@@ -82,19 +89,19 @@ export class RunningNode {
   readonly relay: Relay;
   readonly #engine: Engine;
   readonly #server: Server<Connection>;
+  readonly #streams: Streams;
   readonly #shutdownMs: number;
   readonly #sweeping: Timer;
 
   constructor(
     { pingMs, pongMs, registrationTtlMs, shutdownMs }: Settings,
-    relay: Relay,
-    engine: Engine,
-    server: Server<Connection>,
+    { relay, engine, server, streams }: RunningParts,
   ) {
     this.url = listeningUrl(server);
     this.relay = relay;
     this.#engine = engine;
     this.#server = server;
+    this.#streams = streams;
     this.#shutdownMs = shutdownMs;
     const shortestMs = Math.min(pingMs, pongMs, registrationTtlMs);
     const sweepMs = Math.min(1_000, Math.max(10, shortestMs / 4));
@@ -115,6 +122,7 @@ export class RunningNode {
   /** Ends connections over the shutdown window, and serves requests that still come on them, then stops. */
   async retire(): Promise<void> {
     await closeConnections(this.relay, this.#shutdownMs, Math.random);
+    this.#streams.endReconnectAnswers();
     const deadline = performance.now() + FLUSH_MS;
     while (this.#server.pendingWebSockets + this.#server.pendingRequests > 0) {
       if (performance.now() > deadline) break;

@@ -70,11 +70,14 @@ function sseRoutes({ streams, sessionProtocols, frameBytes }: RouteOptions) {
   // The stream begins with an empty line, so that buffers on the way pass its head on. The reference server sends a CR
   // with it, which the npm package eventsource 2 cannot read when the first event comes in the same piece.
   const answer = { first: "\n", type: "text/event-stream; charset=utf-8" };
-  const open = (request: Request, commands: string): Response => {
+  const open = async (request: Request, commands: string): Promise<Response> => {
     if (commands === "") {
       throw new Refused(new Refusal("bad_request", "cf_connect must have the first commands."));
     }
-    return orThrow(streams.openSession(request, sessionProtocols.sse, commands, answer));
+    const opened = await streams.orLater(request, () =>
+      streams.openSession(request, sessionProtocols.sse, commands, answer),
+    );
+    return orThrow(opened);
   };
   return (app: Elysia) =>
     app

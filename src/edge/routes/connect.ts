@@ -1,12 +1,13 @@
 // The routes on which registered clients connect: GET /ws/:id and GET /sse/:id.
 import type { Elysia } from "elysia";
 import { Refusal } from "../../relay/contracts/errors";
+import type { ResumableProtocol } from "../../relay/contracts/protocol";
 import type { FirstTopics } from "../../relay/relay";
 import { errorAnswers } from "../http/documents";
 import { choiceOf, listOf, query } from "../http/query";
-import { orThrow, Refused } from "../http/refusal";
+import { orThrow } from "../http/refusal";
 import { SOCKET_TEXT, STREAM_TEXT } from "./openapi";
-import type { RouteOptions } from "./options";
+import type { RouteOptions, StreamFormats } from "./options";
 import { ConnectionId, EventStream, SocketQuery, StreamQuery, Switching } from "./schemas";
 
 export function connectRoutes(options: RouteOptions) {
@@ -62,27 +63,26 @@ const STREAM_ERRORS = errorAnswers(
 );
 
 function streamRoute({ relay, streams, streamFormats }: RouteOptions) {
+  const open = async (id: string, asked: StreamRequest): Promise<Response | Refusal> => {
+    const { request, protocol, topics, lastId } = asked;
+    const unavailable = relay.unavailable();
+    if (unavailable !== undefined) return unavailable;
+    const connection = await relay.admission.admit(id, protocol);
+    if (connection instanceof Refusal) return connection;
+    const names = new Set(topics ?? relay.initialTopics(connection));
+    const since = protocol.decodeSince?.(lastId, names);
+    const first: FirstTopics = { names: [...names], since };
+    const refusal = topics && relay.checkTopics(connection, names);
+    const answer = refusal ?? streams.open(request, connection, first);
+    if (answer instanceof Refusal) relay.admission.abandon(connection);
+    return answer;
+  };
   return (app: Elysia) =>
     app.get(
       "/sse/:id",
       async ({ params: { id }, request }) => {
-        const given = orThrow(query(request.url, StreamQuery.names));
-        const protocol = orThrow(choiceOf(given, "format", streamFormats));
-        const unavailable = relay.unavailable();
-        if (unavailable !== undefined) {
-          if (acceptsEvents(request)) return streams.reconnectLater();
-          throw new Refused(unavailable);
-        }
-        const topics = listOf(given, "topics");
-        const lastId = request.headers.get("last-event-id") || given.get("since") || "";
-        const connection = orThrow(await relay.admission.admit(id, protocol));
-        const names = new Set(topics ?? relay.initialTopics(connection));
-        const since = protocol.decodeSince?.(lastId, names);
-        const first: FirstTopics = { names: [...names], since };
-        const refusal = topics && relay.checkTopics(connection, names);
-        const answer = refusal ?? streams.open(request, connection, first);
-        if (answer instanceof Refusal) relay.admission.abandon(connection);
-        return orThrow(answer);
+        const asked = streamRequest(request, streamFormats);
+        return orThrow(await streams.orLater(request, () => open(id, asked)));
       },
       {
         params: ConnectionId,
@@ -97,7 +97,20 @@ function streamRoute({ relay, streams, streamFormats }: RouteOptions) {
     );
 }
 
-/** EventSource always sends this. */
-function acceptsEvents(request: Request): boolean {
-  return request.headers.get("accept")?.includes("text/event-stream") === true;
+/** What a request for a stream asks for. */
+interface StreamRequest {
+  readonly request: Request;
+  readonly protocol: ResumableProtocol;
+  /** Undefined where it names none. */
+  readonly topics: readonly string[] | undefined;
+  /** The last event id that the client has; "" for none. */
+  readonly lastId: string;
+}
+
+/** Throws Refused. */
+function streamRequest(request: Request, formats: StreamFormats): StreamRequest {
+  const given = orThrow(query(request.url, StreamQuery.names));
+  const protocol = orThrow(choiceOf(given, "format", formats));
+  const lastId = request.headers.get("last-event-id") || given.get("since") || "";
+  return { request, protocol, topics: listOf(given, "topics"), lastId };
 }

@@ -40,6 +40,9 @@ the message, and \`id\` has the position of each topic of the stream. EventSourc
 (Last-Event-ID). It then gets what it missed, in order, and after that live publications. If the relay cannot give it all of
 that, an event without a name says so: \`{"topics":{"a":{"offset":7,"epoch":"abcdefgh","recovered":false}}}\`.
 
+A request with \`Accept: text/event-stream\` is not refused for what will pass (429, 503): it gets a stream that says when to
+reconnect, and ends.
+
 A registration whose stream was lost stays valid for BATON_REGISTRATION_TTL_MS. The relay ends the stream of a client that
 reads too slowly; the client gets what it missed when it reconnects. Server-Sent Events cannot carry a carriage return: it
 arrives as a line feed, except with format=json.`;

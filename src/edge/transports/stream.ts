@@ -14,6 +14,8 @@ const END_DELAY_MS = 100;
 
 const encoder = new TextEncoder();
 
+const COMMENT = encoder.encode(":\n");
+
 export interface StreamEvents {
   /** The client has read something. */
   progressed(): void;
@@ -47,6 +49,10 @@ export class Stream implements Socket {
   readonly #positions = new Map<string, string>();
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
   #isCancelled = false;
+  /** The first block, which `begin` has opened, is not ended yet. */
+  #isFirstBlockOpen = false;
+  /** The line that the first event with data repeats; "" when that is done, or there is none. */
+  #retryLine = "";
   /** The bytes that waited for the client at the last check or write. */
   #waitedBytes = 0;
 
@@ -75,21 +81,28 @@ export class Stream implements Socket {
   }
 
   send(frame: string): number {
-    return this.#write(encoder.encode(this.#withPositions(frame)));
+    return this.#write(encoder.encode(this.#own(frame)));
   }
 
   /** Sends a frame that many streams get; `bytes` is the same frame encoded. */
   deliver(frame: string, bytes: Uint8Array): void {
     const hasOneTopic = this.#positions.size <= 1 && this.#nativeTopics.size === 1;
-    const own = hasOneTopic ? bytes : encoder.encode(this.#withPositions(frame));
+    const isShared = hasOneTopic && this.#retryLine === "";
+    const own = isShared ? bytes : encoder.encode(this.#own(frame));
     const hasRoom = fits(this.getBufferedAmount(), own.byteLength, this.#limitBytes);
     if (hasRoom) this.#write(own);
     else this.#events.overflowed();
   }
 
-  /** Tells EventSource when to reconnect. */
-  retry(ms: number): void {
-    this.#write(encoder.encode(retryBlock(ms)));
+  /**
+   * Tells EventSource at once when to reconnect. The next frame ends the block: each block without data is an empty
+   * event to some clients. Others ignore a time that comes without data, so the first event with data repeats it.
+   */
+  begin(retryMs: number): void {
+    const line = retryLine(retryMs);
+    this.#write(encoder.encode(line));
+    this.#isFirstBlockOpen = true;
+    this.#retryLine = line;
   }
 
   getBufferedAmount(): number {
@@ -110,9 +123,12 @@ export class Stream implements Socket {
     if (audience?.size === 0) this.#audiences.delete(nativeTopic);
   }
 
-  /** Sends a comment. A stream has no pong, so a client that reads anything counts as alive. */
+  /**
+   * Sends a comment. A stream has no pong, so a client that reads anything counts as alive. There is no empty line after
+   * it, which several clients would take for the end of an event without data (WHATWG HTML, section 9.2.6 needs none).
+   */
   ping(): void {
-    this.#write(encoder.encode(":\n\n"));
+    this.#write(COMMENT);
   }
 
   /** The wire has no place for a code: EventSource reconnects, unless another stream has taken its id. */
@@ -120,7 +136,9 @@ export class Stream implements Socket {
     const { kind, closes } = this.#protocol;
     const { replaced, slow_consumer, no_pong } = closes;
     // A session has already got a push that says why, and its code may be any that the backend has chosen.
-    if (code === replaced.code && kind === "topics") this.retry(NEVER_MS);
+    if (code === replaced.code && kind === "topics")
+      this.#write(encoder.encode(retryBlock(NEVER_MS)));
+    else if (this.#isFirstBlockOpen) this.#write(encoder.encode("\n"));
     const controller = this.#controller;
     this.#controller = undefined;
     this.#unsubscribeAll();
@@ -148,6 +166,17 @@ export class Stream implements Socket {
     if (hasProgressed) this.#events.progressed();
   }
 
+  /** The frame as this stream sends it. */
+  #own(frame: string): string {
+    const hasRetryLine = this.#isFirstBlockOpen;
+    this.#isFirstBlockOpen = false;
+    const withPositions = this.#withPositions(frame);
+    if (this.#retryLine === "" || !hasData(frame)) return withPositions;
+    const line = hasRetryLine ? "" : this.#retryLine;
+    this.#retryLine = "";
+    return line + withPositions;
+  }
+
   /** The frame with an id that has the positions of all topics of this stream. */
   #withPositions(frame: string): string {
     if (!frame.startsWith("id: ")) return frame;
@@ -163,7 +192,15 @@ export class Stream implements Socket {
   }
 }
 
+function hasData(frame: string): boolean {
+  return frame.startsWith("data: ") || frame.includes("\ndata: ");
+}
+
+function retryLine(ms: number): string {
+  return `retry: ${Math.round(ms)}\n`;
+}
+
 /** The block that tells EventSource when to reconnect. */
 export function retryBlock(ms: number): string {
-  return `retry: ${Math.round(ms)}\n\n`;
+  return `${retryLine(ms)}\n`;
 }

@@ -8,7 +8,8 @@ import type { Socket, Transport } from "../../relay/contracts/transport";
 import type { FirstTopics, Relay } from "../../relay/relay";
 import type { Connection } from "../../relay/state/connection";
 import { logClose } from "./close-log";
-import { retryBlock, Stream, type StreamEvents } from "./stream";
+import { type Opener, ReconnectAnswers, retryMs } from "./reconnect-answers";
+import { Stream, type StreamEvents } from "./stream";
 
 /** The positions of a stream's topics make its event id. Clients send it back in a header, of which proxies accept 8 KB. */
 const ID_BYTES_MAX = 8_192;
@@ -22,16 +23,14 @@ const REQUEST_BYTES_MAX = 12_288;
 /** The size of an epoch, an offset and the marks between them. */
 const POSITION_BYTES_MAX = 32;
 
-/** When EventSource reconnects by itself. Each stream adds a random part, so that not all clients come at once. */
-const RETRY_MS = 1_000;
-
 /** How long the connection of an ended stream stays open while its client neither reads the rest nor sends a request. */
 const ENDED_IDLE_S = 10;
 
 const EVENTS = {
   headers: {
     "content-type": "text/event-stream; charset=utf-8",
-    "cache-control": "no-store",
+    // Compressors and proxies that see no-transform pass each event on at once (RFC 9111, section 5.2.2.6).
+    "cache-control": "no-store, no-transform",
     "x-content-type-options": "nosniff",
     // Otherwise nginx would buffer the events.
     "x-accel-buffering": "no",
@@ -46,11 +45,17 @@ interface StreamsOptions {
 export class Streams implements Transport {
   readonly #options: StreamsOptions;
   readonly #audiences = new Map<string, Set<Stream>>();
+  readonly #reconnectAnswers: ReconnectAnswers;
   #server: Server<Connection> | undefined;
   #relay: Relay | undefined;
 
   constructor(options: StreamsOptions) {
     this.#options = options;
+    this.#reconnectAnswers = new ReconnectAnswers(
+      () => this.#relay?.connections.room ?? 0,
+      EVENTS.headers,
+      options.log,
+    );
   }
 
   attach(server: Server<Connection>, relay: Relay): void {
@@ -77,7 +82,7 @@ export class Streams implements Transport {
       return new Response(null, EVENTS);
     }
     const stream = this.#begin(request, connection, relay);
-    stream.retry(RETRY_MS * (1 + Math.random()));
+    stream.begin(retryMs());
     relay.open(connection, stream, first);
     return new Response(stream.body, EVENTS);
   }
@@ -130,9 +135,14 @@ export class Streams implements Transport {
     return new Stream({ audiences: this.#audiences, limitBytes, protocol, events });
   }
 
-  /** Answers EventSource while the relay cannot serve. It never reconnects after an error, but does after a stream that ends. */
-  reconnectLater(): Response {
-    return new Response(retryBlock(RETRY_MS * (1 + Math.random())), EVENTS);
+  /** The stream that `open` opens. Where it cannot be opened now, an EventSource is told to reconnect. */
+  orLater(request: Request, open: Opener): Promise<Response | Refusal> {
+    return this.#reconnectAnswers.orLater(request, open);
+  }
+
+  /** Ends the streams of clients that were told to reconnect. */
+  endReconnectAnswers(): void {
+    this.#reconnectAnswers.end();
   }
 
   fanOut(nativeTopic: string, frame: string, except?: Socket): void {

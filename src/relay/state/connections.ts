@@ -55,10 +55,14 @@ export class Connections {
     return this.#users.size;
   }
 
-  /** Refuses (`too_many_connections`) one more. Connections that are about to open take descriptors like all others. */
+  /** How many more there may be. Connections that are about to open take descriptors like all others. */
+  get room(): number {
+    return this.#connectionsMax - this.open - this.claims.size - this.claiming;
+  }
+
+  /** Refuses (`too_many_connections`) one more. */
   checkRoom(): Refusal | undefined {
-    const taken = this.open + this.claims.size + this.claiming;
-    return taken < this.#connectionsMax ? undefined : tooManyConnections(this.#connectionsMax);
+    return this.room > 0 ? undefined : tooManyConnections(this.#connectionsMax);
   }
 
   all(): IterableIterator<Connection> {

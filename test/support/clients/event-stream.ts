@@ -118,7 +118,7 @@ export async function rawStream(url: string, lines: readonly string[] = []): Pro
   const raw = await RawSocket.open(Number(port));
   const head = [`GET ${pathname}${search} HTTP/1.1`, `Host: ${host}`, ...lines, "", ""];
   raw.write(head.join("\r\n"));
-  await until("a stream to begin", () => /retry: \d+\n\n/.test(raw.received));
+  await until("a stream to begin", () => /retry: \d+\n/.test(raw.received));
   return raw;
 }
 

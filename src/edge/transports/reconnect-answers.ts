@@ -1,0 +1,97 @@
+// The answer to an EventSource that cannot be served now: a stream that says when to reconnect, and ends. An EventSource
+// gives up at every status but 200 (WHATWG HTML, section 9.2.3), but reconnects after a stream that ends.
+import { type Log, throttledLog } from "../../log";
+import { ERRORS, Refusal } from "../../relay/contracts/errors";
+import type { Maybe } from "../../relay/contracts/maybe";
+import { retryBlock } from "./stream";
+
+/** When EventSource reconnects by itself. Each answer adds a random part, so that not all clients come at once. */
+const RETRY_MS = 1_000;
+
+/**
+ * How many of these streams stay open at most, besides those that have the place of a connection. Each takes a file
+ * descriptor, and this many fit into the reserve that is kept for HTTP requests.
+ */
+const EXTRA_OPEN_MAX = 64;
+
+/** Opens a stream, or says why it must not open. It throws only what may have passed by the next time. */
+export type Opener = () => Maybe<Response | Refusal>;
+
+export function retryMs(): number {
+  return RETRY_MS * (1 + Math.random());
+}
+
+/**
+ * Each stream stays open for its own retry time, because some clients ignore that time and are back 300 ms after any
+ * answer with 200: so none comes more often than that. Beyond the bound, and when the process ends, they end at once.
+ */
+export class ReconnectAnswers {
+  /** How many connections there is room for, which these streams may take. */
+  readonly #room: () => number;
+  readonly #headers: Record<string, string>;
+  readonly #logFault: (error: unknown) => void;
+  readonly #open = new Set<() => void>();
+  #isEnding = false;
+
+  constructor(room: () => number, headers: Record<string, string>, log: Log) {
+    this.#room = room;
+    this.#headers = headers;
+    this.#logFault = throttledLog(log, "a stream could not be opened");
+  }
+
+  /** The stream that `open` opens. Where it cannot be opened now, an EventSource is told to reconnect. */
+  async orLater(request: Request, open: Opener): Promise<Response | Refusal> {
+    if (!isEventSource(request)) return open();
+    try {
+      const opened = await open();
+      return opened instanceof Refusal && willPass(opened) ? this.#answer() : opened;
+    } catch (error) {
+      this.#logFault(error);
+      return this.#answer();
+    }
+  }
+
+  #answer(): Response {
+    const ms = retryMs();
+    const mayWait = !this.#isEnding && this.#open.size < Math.max(EXTRA_OPEN_MAX, this.#room());
+    return new Response(mayWait ? this.#body(ms) : retryBlock(ms), { headers: this.#headers });
+  }
+
+  /** Ends those that are open; from now on all end at once. */
+  end(): void {
+    this.#isEnding = true;
+    for (const end of [...this.#open]) end();
+  }
+
+  #body(ms: number): ReadableStream<Uint8Array> {
+    let forget = () => {};
+    return new ReadableStream<Uint8Array>({
+      start: (controller) => {
+        controller.enqueue(new TextEncoder().encode(retryBlock(ms)));
+        const end = () => {
+          forget();
+          controller.close();
+        };
+        const timer = setTimeout(end, ms);
+        forget = () => {
+          clearTimeout(timer);
+          this.#open.delete(end);
+        };
+        this.#open.add(end);
+      },
+      cancel: () => forget(),
+    });
+  }
+}
+
+/** Whether the same request may succeed in a moment: limits that others have reached, and a relay that cannot serve now. */
+function willPass({ code }: Refusal): boolean {
+  const { status } = ERRORS[code];
+  return status === 429 || status >= 500;
+}
+
+/** EventSource always sends this header. Nobody reads the body of an answer to HEAD. */
+function isEventSource({ method, headers }: Request): boolean {
+  if (method === "HEAD") return false;
+  return headers.get("accept")?.toLowerCase().includes("text/event-stream") === true;
+}

@@ -1,0 +1,59 @@
+// The blocks of a stream, for clients that follow the standard less closely than browsers: to many of them each block is
+// an event, also one that has no data (httpx-sse, r3labs/sse, sseclient, Spring).
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { EventStream, rawStream } from "../../support/clients/event-stream";
+import { startRelay, type TestRelay } from "../../support/relay/test-relay";
+import { until } from "../../support/wait";
+
+let relay: TestRelay;
+beforeAll(async () => {
+  relay = await startRelay({ BATON_PING_MS: "20", BATON_PONG_MS: "1000" });
+});
+afterAll(() => relay[Symbol.asyncDispose]());
+
+async function register(): Promise<string> {
+  return (await relay.post("/register", { user_id: 1 })).json.sse;
+}
+
+/** The blocks in an answer as it came over TCP, in chunks (RFC 9112, section 7.1). */
+function blocksIn(answer: string): string[] {
+  const body = answer.slice(answer.indexOf("\r\n\r\n") + 4);
+  const text = body.replace(/(?:^|\r\n)[\da-f]+\r\n/g, "").replace(/\r\n$/, "");
+  return text.split("\n\n").slice(0, -1);
+}
+
+const withoutComments = (block: string) => block.replace(/^:\n/gm, "");
+
+describe("a block of a stream", () => {
+  test("has data, but for the first one, which has the retry time and the positions", async () => {
+    const raw = await rawStream(`${await register()}?topics=blocks`);
+    const comments = () => raw.received.split("\n:\n").length - 1;
+    await until("comments", () => comments() > 3);
+    await relay.publish("blocks", "m1");
+    await until("m1", () => raw.received.includes("m1\n\n"));
+    const seen = comments();
+    await until("more comments", () => comments() > seen + 3);
+    await relay.publish("blocks", "m2");
+    await until("m2", () => raw.received.includes("m2\n\n"));
+    const blocks = blocksIn(raw.received).map(withoutComments);
+    expect(blocks).toHaveLength(3);
+    expect(blocks[0]).toMatch(/^retry: \d{4}\nid: blocks=[a-z]+:0$/);
+    raw.drop();
+  });
+
+  test("is the first with data: it has the retry time, which some clients ignore without data", async () => {
+    const url = await register();
+    const stream = await EventStream.open(`${url}?topics=retried,other`);
+    const [retry] = stream.retries as [number];
+    for (const topic of ["retried", "other", "retried"]) await relay.publish(topic, "m");
+    await stream.take(3);
+    expect(stream.retries).toEqual([retry, retry]);
+    await stream.close();
+
+    await until("the relay to notice", () => relay.counts.connections === 0);
+    const lost = await EventStream.open(url, { lastEventId: "nonsense" });
+    expect((await lost.next()).data).toContain('"recovered":false');
+    expect(lost.retries).toHaveLength(1);
+    await lost.close();
+  });
+});
