@@ -71,6 +71,11 @@ export class EventStream {
     return events;
   }
 
+  /** The next events as `topic: data`. */
+  async takeTexts(count: number): Promise<string[]> {
+    return (await this.take(count)).map(({ event, data }) => `${event}: ${data}`);
+  }
+
   /** All that has arrived and was not asked for. */
   rest(): ServerEvent[] {
     return this.#parser.events.splice(0);

@@ -2,6 +2,7 @@
 
 import { createLog } from "../../../src/log";
 import { type RunningNode, start } from "../../../src/node";
+import type { Position } from "../../../src/relay/contracts/publication";
 import type { Env } from "../../../src/settings/kinds";
 import { readSettings } from "../../../src/settings/read";
 import { Client } from "../clients/client";
@@ -37,6 +38,16 @@ export class TestRelay implements AsyncDisposable {
     return this.running.relay.counts;
   }
 
+  /** Whether the registration of this address (or id) has a connection now. */
+  isConnected(address: string): boolean {
+    return [...this.running.relay.connections.all()].some(({ id }) => address.includes(id));
+  }
+
+  /** The lines that were logged about slow consumers. */
+  get slowConsumerLines(): string[] {
+    return this.log.filter((line) => line.includes("slow consumer closed"));
+  }
+
   async request(method: string, path: string, init: RequestInit = {}): Promise<Answer> {
     const response = await fetch(this.url + path, { method, ...init });
     const text = await response.text();
@@ -53,18 +64,32 @@ export class TestRelay implements AsyncDisposable {
     });
   }
 
-  /** The address for the socket of a new registration. */
+  /** Registers and resolves with the address for the socket. */
   async register(userId: number | string = 1): Promise<string> {
-    const answer = await this.post("/register", { user_id: userId });
-    if (answer.status !== 200) throw new Error(`register answered ${answer.status} ${answer.text}`);
-    return answer.json.url;
+    return (await this.registration(userId)).url;
   }
 
-  /** A connected client, its topics set if they are given. */
+  /** Registers and resolves with the addresses for the socket and for the stream. */
+  async registration(
+    userId: number | string = 1,
+    topics?: readonly string[],
+  ): Promise<{ readonly url: string; readonly sse: string }> {
+    const { status, text, json } = await this.post("/register", { user_id: userId, topics });
+    if (status !== 200) throw new Error(`register answered ${status} ${text}`);
+    return json;
+  }
+
+  /** Deletes the registration of this address. */
+  unregister(address: string): Promise<Answer> {
+    return this.request("DELETE", `/register/${idOf(address)}`);
+  }
+
+  /** Connects a client, and chooses its topics if they are given. */
   async connect(userId: number | string = 1, topics?: readonly string[]): Promise<Client> {
     return this.open(await this.register(userId), topics);
   }
 
+  /** Connects a client to the address of a registration, and chooses its topics if they are given. */
   async open(url: string, topics?: readonly string[]): Promise<Client> {
     const client = await Client.open(url);
     this.#clients.push(client);
@@ -75,12 +100,31 @@ export class TestRelay implements AsyncDisposable {
     return client;
   }
 
-  /** Publishes and answers how many got it; throws on an error. */
+  /** Publishes and resolves with the number of connections that it was delivered to; throws on an error. */
   async publish(topic: string, message: string, userId?: number | string): Promise<number> {
     const body = { topic, message, ...(userId !== undefined && { user_id: userId }) };
     const answer = await this.post("/publish", body);
     if (answer.status !== 200) throw new Error(`publish answered ${answer.status} ${answer.text}`);
     return answer.json.delivered;
+  }
+
+  /** Publishes m1, m2… (or from another number on) and resolves with the position of the last one. */
+  async publishMany(topic: string, count: number, from = 1): Promise<Position> {
+    const batch = Array.from({ length: count }, (_, i) => ({ topic, message: `m${from + i}` }));
+    const { json } = await this.post("/publish", batch);
+    return { offset: json.at(-1).offset, epoch: json.at(-1).epoch };
+  }
+
+  /** Publishes until the kernel takes no more for the only connection; resolves with the number of publications. */
+  async publishUntilBuffered(
+    topic: string,
+    messageOf: (number: number) => string,
+  ): Promise<number> {
+    const [connection] = this.running.relay.connections.all();
+    const isBuffered = () => (connection?.socket?.getBufferedAmount() ?? 1) > 0;
+    let count = 0;
+    while (!isBuffered()) await this.publish(topic, messageOf(count++));
+    return count;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -97,7 +141,7 @@ export async function startRelay(env: Env = {}): Promise<TestRelay> {
   return new TestRelay(await start(settings, log), lines);
 }
 
-/** The id at the end of a socket's address. */
+/** The id at the end of the address of a registration, which may have a query. */
 export function idOf(url: string): string {
-  return url.slice(url.lastIndexOf("/") + 1);
+  return url.slice(url.lastIndexOf("/") + 1).replace(/\?.*/, "");
 }

@@ -1,0 +1,115 @@
+// Streams while they are open, and when the relay shuts down. Row F1 of the fault catalogue.
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { EventStream, eventsIn, rawStream } from "../../../support/clients/event-stream";
+import type { RawSocket } from "../../../support/clients/raw-socket";
+import {
+  connectStream,
+  expectNothingElse,
+  registerStream,
+} from "../../../support/relay/stream-calls";
+import { startRelay, type TestRelay } from "../../../support/relay/test-relay";
+import { until } from "../../../support/wait";
+
+let relay: TestRelay;
+beforeAll(async () => {
+  relay = await startRelay();
+});
+afterAll(() => relay[Symbol.asyncDispose]());
+
+describe("an open stream", () => {
+  test("receives comments as pings, which no client sees", async () => {
+    await using brisk = await startRelay({ BATON_PING_MS: "20", BATON_PONG_MS: "20" });
+    const url = await registerStream(brisk);
+    const stream = await EventStream.open(url);
+    await stream.until("comments", ({ comments }) => comments.length >= 20);
+    expect(stream.rest()).toEqual([]);
+    await brisk.publish("tech", "m");
+    expect(await stream.takeTexts(1)).toEqual(["tech: m"]);
+    expect([brisk.isConnected(url), stream.faults]).toEqual([true, []]);
+  });
+
+  test("receives no comments between two pings", async () => {
+    const stream = await connectStream(relay, ["calm"]);
+    await expectNothingElse(relay, stream, "calm");
+    expect(stream.comments).toEqual([]);
+  });
+
+  test("leaves nothing behind but its registration, which can still be used", async () => {
+    await using own = await startRelay();
+    const urls = await Promise.all(
+      Array.from({ length: 30 }, (_, i) => registerStream(own, i, [`t${i % 3}`, "all"])),
+    );
+    for (let round = 0; round < 3; round++) {
+      const streams = await Promise.all(urls.map((url) => EventStream.open(url)));
+      expect(own.counts).toEqual({ connections: 30, registrations: 0, topics: 4 });
+      expect(await own.publish("all", "m")).toBe(30);
+      for (const stream of streams) await stream.close();
+      await until("them to be gone", () => own.counts.connections === 0);
+      expect(own.counts).toEqual({ connections: 0, registrations: 30, topics: 0 });
+      expect(await own.publish("all", "m")).toBe(0);
+    }
+    const gone = own.log.filter((line) => line.includes('"msg":"connection closed"'));
+    expect(gone).toHaveLength(90);
+    for (const url of urls) await own.unregister(url);
+    expect(own.counts).toEqual({ connections: 0, registrations: 0, topics: 0 });
+  });
+
+  test("receives all of 200 messages once and in order, next to 999 others of the topic", async () => {
+    await using own = await startRelay({ BATON_LOG_LEVEL: "info" });
+    const raws: RawSocket[] = [];
+    while (raws.length < 1_000) {
+      const batch = Array.from({ length: 100 }, async (_, k) =>
+        rawStream(
+          await registerStream(own, raws.length + k, ["crowd", ...(k % 2 === 0 ? ["alone"] : [])]),
+        ),
+      );
+      raws.push(...(await Promise.all(batch)));
+    }
+    for (let i = 0; i < 200; i += 20) {
+      const batch = Array.from({ length: 20 }, (_, k) => ({
+        topic: "crowd",
+        message: `m${i + k}`,
+      }));
+      const { json } = await own.post("/publish", batch);
+      expect(json[0].delivered).toBe(1_000);
+    }
+    const expected = Array.from({ length: 200 }, (_, i) => `m${i}`).join();
+    const last = "data: m199\n\n\r\n";
+    await until("all to have all", () => raws.every((raw) => raw.received.endsWith(last)), 20_000);
+    for (const raw of raws) {
+      const { events, faults } = eventsIn(raw.received);
+      expect([events.map(({ data }) => data).join(), faults]).toEqual([expected, []]);
+      raw.drop();
+    }
+    await until("all to be gone", () => own.counts.connections === 0);
+    expect(own.counts).toEqual({ connections: 0, registrations: 1_000, topics: 0 });
+    expect(own.log).toEqual([]);
+  }, 60_000);
+});
+
+describe("a shutdown", () => {
+  test("ends the streams, which may reconnect soon", async () => {
+    const own = await startRelay();
+    const streams = await Promise.all(
+      Array.from({ length: 5 }, async () => EventStream.open(await registerStream(own))),
+    );
+    await own.publish("tech", "m");
+    await own.running.shutdown();
+    for (const stream of streams) {
+      expect(await stream.closed).toBe("ended");
+      expect(await stream.takeTexts(1)).toEqual(["tech: m"]);
+      expect(new Set(stream.retries).size).toBe(1);
+    }
+  });
+
+  test("does not wait for a stream whose client does not read", async () => {
+    const own = await startRelay();
+    const raw = await rawStream(await registerStream(own));
+    raw.pause();
+    await own.publishUntilBuffered("tech", () => "x".repeat(60_000));
+    const begun = performance.now();
+    await own.running.shutdown();
+    expect(performance.now() - begun).toBeLessThan(4_000);
+    raw.drop();
+  });
+});
