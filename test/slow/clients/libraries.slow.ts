@@ -1,0 +1,78 @@
+// Client libraries from npm, PyPI and the Go proxy, with the settings that docs/clients.md names: each lives through a quiet
+// time, receives the largest message, and has what it missed after a restart of the relay.
+import { expect, test } from "bun:test";
+import { SETTINGS } from "../../../src/settings/definitions";
+import { buildGoProgram, LANGUAGES, LibraryProgram } from "../../support/clients/library-program";
+import { readPage } from "../../support/docs/pages";
+import { Folder } from "../../support/machine/folder";
+import { RelayProcess } from "../../support/relay/relay-process";
+import { until } from "../../support/wait";
+
+const LIBRARIES = {
+  node: ["ws", "eventsource", "undici WebSocket", "undici EventSource"],
+  python: ["websockets", "websocket-client", "aiohttp", "httpx-sse", "sseclient-py"],
+  go: ["gorilla/websocket", "coder/websocket", "r3labs/sse", "tmaxmax/go-sse"],
+};
+
+const PING_MS = 2_000;
+const QUIET_MS = 3 * PING_MS;
+const START_MS = 60_000;
+const ARRIVAL_MS = 20_000;
+
+async function startAll(folder: string, url: string, stack: AsyncDisposableStack) {
+  const commands = { ...LANGUAGES, go: await buildGoProgram(folder) };
+  const programs: LibraryProgram[] = [];
+  for (const [language, command] of Object.entries(commands)) {
+    for (const library of LIBRARIES[language as keyof typeof LIBRARIES]) {
+      if (command === undefined) continue;
+      programs.push(stack.use(new LibraryProgram(command, library, url)));
+    }
+  }
+  return programs;
+}
+
+test("docs/clients.md has a row for each library that this file runs", () => {
+  for (const library of Object.values(LIBRARIES).flat()) {
+    expect(readPage("docs/clients.md")).toMatch(
+      new RegExp(`^\\| .*\\b${library.split(" ")[0]}\\b.* \\| `, "m"),
+    );
+  }
+});
+
+test("libraries with the settings of docs/clients.md live through quiet times, large messages and a restart", async () => {
+  using folder = new Folder();
+  await using stack = new AsyncDisposableStack();
+  const env = {
+    BATON_ENGINE: `sqlite:${folder.path}/baton.db`,
+    BATON_PING_MS: `${PING_MS}`,
+    BATON_SHUTDOWN_MS: "500",
+  };
+  const relay = stack.use(await RelayProcess.start(env));
+  const programs = await startAll(folder.path, relay.url, stack);
+  const isThere = async () => (await relay.publish("news", "there")) === programs.length;
+  await until("all to be subscribed", isThere, START_MS).catch(() => {});
+  const errors = programs.filter(({ connections }) => connections !== 1);
+  expect(errors.map(({ library, errors }) => [library, errors])).toEqual([]);
+
+  await Bun.sleep(QUIET_MS);
+  const connections = Object.fromEntries(programs.map((one) => [one.library, one.connections]));
+  expect(connections).toEqual(Object.fromEntries(programs.map(({ library }) => [library, 1])));
+
+  const largest = "x".repeat(Number(SETTINGS.messageBytes.default));
+  expect(await relay.publish("news", largest)).toBe(programs.length);
+  relay.signal("SIGTERM");
+  expect(await relay.exited).toBe(0);
+  const next = stack.use(await RelayProcess.start({ ...env, PORT: `${relay.port}` }));
+  const missed = ["one", "two", "three"];
+  for (const message of missed) await next.publish("news", message);
+  const haveAll = () => programs.every(({ messages }) => messages.at(-1) === missed.at(-1));
+  await until("all to have what they missed", haveAll, ARRIVAL_MS).catch(() => {});
+  const received = programs.map(({ library, messages }) => {
+    const texts = messages.filter((message) => message !== "there");
+    return [library, texts.map((text) => (text === largest ? "the largest" : text))];
+  });
+  const all = ["the largest", ...missed];
+  expect(received, programs.map(({ errors }) => errors).join("\n")).toEqual(
+    programs.map(({ library }) => [library, all]),
+  );
+}, 120_000);
