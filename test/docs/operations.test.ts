@@ -5,6 +5,8 @@ import { example } from "../support/docs/pages";
 import { Shell } from "../support/docs/shell";
 import { RedisServer } from "../support/engines/redis-server";
 import { freePort } from "../support/machine/free-port";
+import { childrenOf } from "../support/machine/processes";
+import { until } from "../support/wait";
 
 const PAGE = "docs/operations.md";
 
@@ -15,6 +17,22 @@ test("the production start is the relay itself: SIGTERM reaches it, and it exits
   process.kill("SIGTERM");
   expect(await process.exited).toBe(0);
 }, 30_000);
+
+test("the production start is the supervisor of its workers: SIGHUP reaches it, and it replaces them", async () => {
+  await using shell = new Shell();
+  const env = { PORT: `${freePort()}`, BATON_WORKERS: "2", BATON_SHUTDOWN_MS: "200" };
+  const { process } = await shell.startRelay(example(PAGE, "production.sh"), env);
+  const before = await childrenOf(process.pid);
+  expect(before).toHaveLength(2);
+  process.kill("SIGHUP");
+  const areReplaced = async () => {
+    const now = await childrenOf(process.pid);
+    return now.length === 2 && now.every((pid) => !before.includes(pid));
+  };
+  await until("new workers", areReplaced, 20_000);
+  process.kill("SIGTERM");
+  expect(await process.exited).toBe(0);
+}, 40_000);
 
 test("the two nodes over Redis are one relay", async () => {
   await using shell = new Shell();
