@@ -282,7 +282,7 @@ const HISTORY = {
     max: 10_000_000,
     unit: "keys",
     description:
-      "How many idempotency keys are remembered at once. Each takes about 0.5 KB. Beyond that, a publish with a new key gets 429.",
+      "How many idempotency keys are remembered at once. Each takes about 0.5 KB, however long it is. Beyond that, the oldest are forgotten before their time; the log then says, at most once a minute, how long keys are remembered.",
   }),
 };
 

@@ -218,19 +218,74 @@ for (const name of Object.keys(ENGINES)) {
         expect(delivered).toHaveLength(1);
       });
 
-      test("an idempotency key is forgotten when its time is over, and the number of keys is limited", async () => {
-        let now = 0;
-        engine = await create(
-          engineOptions({ now: () => now, idempotencyMs: 1_000, idempotencyMax: 2 }),
-        );
-        await engine.start(NOBODY);
-        const publish = (key: string) => engine.publish({ topic: "a", data: key }, key);
-        await publish("k1");
-        await publish("k2");
-        expect(await publish("k3")).toMatchObject({ code: "too_many_idempotency_keys" });
-        now = 1_000;
-        expect(await publish("k3")).toMatchObject({ offset: 3 });
-        expect(await publish("k1")).toMatchObject({ offset: 4 });
+      describe("when it is forgotten", () => {
+        let now: number;
+        let warnings: string[];
+        // No two keys are used in the same moment: which of them is the older one is for the engine to say.
+        const publish = (key: string) => {
+          now += 0.01;
+          return engine.publish({ topic: "a", data: key }, key);
+        };
+
+        beforeEach(async () => {
+          now = 0;
+          warnings = [];
+          engine = await create(
+            engineOptions({
+              now: () => now,
+              warn: (sentence) => warnings.push(sentence),
+              idempotencyMs: 1_000,
+              idempotencyMax: 2,
+            }),
+          );
+          await engine.start(NOBODY);
+        });
+
+        test("an idempotency key is forgotten when its time is over", async () => {
+          await publish("k1");
+          now = 999;
+          expect(await publish("k1")).toMatchObject({ offset: 1 });
+          now = 1_001;
+          expect(await publish("k1")).toMatchObject({ offset: 2 });
+          expect(warnings).toEqual([]);
+        });
+
+        test("the newest idempotency keys are remembered when there are too many, and the oldest are forgotten", async () => {
+          await publish("k1");
+          await publish("k2");
+          expect(await publish("k3")).toMatchObject({ offset: 3 });
+          expect(await publish("k2")).toMatchObject({ offset: 2 });
+          expect(await publish("k3")).toMatchObject({ offset: 3 });
+          expect(await publish("k1")).toMatchObject({ offset: 4 });
+          expect(await publish("k2")).toMatchObject({ offset: 5 });
+        });
+
+        test("a warning says for how long idempotency keys are remembered, once a minute, when there are too many", async () => {
+          await publish("k1");
+          now = 100;
+          await publish("k2");
+          now = 300;
+          await publish("k3");
+          expect(warnings).toHaveLength(1);
+          expect(warnings[0]).toStartWith(
+            "Idempotency keys are remembered for 0.3 s now, not for 1.0 s: more than 2 were used",
+          );
+          for (now = 400; now < 60_000; now += 1_000) {
+            for (const key of ["k4", "k5", "k6"]) await publish(key);
+          }
+          expect(warnings).toHaveLength(1);
+          now = 60_500;
+          for (const key of ["k4", "k5", "k6"]) await publish(key);
+          expect(warnings).toHaveLength(2);
+        });
+
+        test("no idempotency key is refused, however many are used at once, and however long", async () => {
+          const keys = Array.from({ length: 3_000 }, (_, i) => String(i).padEnd(255, "x"));
+          const answers = await Promise.all(keys.map(publish));
+          expect(answers.filter((answer) => answer instanceof Refusal)).toEqual([]);
+          expect(await publish(keys.at(-1) as string)).toMatchObject({ offset: 3_000 });
+          expect(await publish(keys[0] as string)).toMatchObject({ offset: 3_001 });
+        });
       });
     });
 

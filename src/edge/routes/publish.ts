@@ -97,7 +97,6 @@ export function publishRoute({ publish, security }: RouteOptions) {
           "invalid_idempotency_key",
           "idempotency_conflict",
           "too_many_publications",
-          "too_many_idempotency_keys",
           "shutting_down",
           "engine_unavailable",
         ),

@@ -10,6 +10,7 @@ import {
 } from "../../relay/contracts/engine";
 import type { Refusal } from "../../relay/contracts/errors";
 import type { Publication, Published } from "../../relay/contracts/publication";
+import { nameOf } from "../idempotency-key";
 import type { EngineOptions } from "../options";
 import { Histories } from "./history";
 import { IdempotencyCache } from "./idempotency";
@@ -25,12 +26,13 @@ export class MemoryEngine implements LocalEngine {
   #events: EngineEvents | undefined;
 
   constructor(options: EngineOptions) {
-    const { rules, now, newEpoch, historyBytes, idempotencyMs, idempotencyMax } = options;
+    const { rules, now, newEpoch, warn, historyBytes, idempotencyMs, idempotencyMax } = options;
     this.#histories = new Histories({ rules, now, newEpoch, bytesMax: historyBytes });
     this.#idempotency = new IdempotencyCache({
       ttlMs: idempotencyMs,
       keysMax: idempotencyMax,
       now,
+      warn,
     });
     this.#registrations = new MemoryRegistrations(options);
     this.registrations = this.#registrations.of("");
@@ -42,8 +44,9 @@ export class MemoryEngine implements LocalEngine {
 
   publish(publication: Publication, key?: string): Published | Refusal {
     const events = this.#started();
-    if (key !== undefined) {
-      const answer = this.#idempotency.recall(publication, key);
+    const name = key === undefined ? undefined : nameOf(publication, key);
+    if (name !== undefined) {
+      const answer = this.#idempotency.recall(name, publication);
       if (answer !== undefined) return answer;
     }
     const numbered = this.#histories.append(publication);
@@ -51,7 +54,7 @@ export class MemoryEngine implements LocalEngine {
     const delivered = events.deliver(numbered);
     const published =
       offset === undefined || epoch === undefined ? { delivered } : { delivered, offset, epoch };
-    if (key !== undefined) this.#idempotency.remember(publication, key, published);
+    if (name !== undefined) this.#idempotency.remember(name, publication, published);
     return published;
   }
 

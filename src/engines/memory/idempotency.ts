@@ -1,15 +1,9 @@
-// The answers to publishes with an idempotency key: a key that is used again in its topic gets the first answer again.
-import { keyConflict, type Refusal, tooManyKeys } from "../../relay/contracts/errors";
+// The answers to publishes with an idempotency key: a key that is used again in its topic gets the first answer again. When there
+// are too many, the oldest are forgotten, since a publisher that retries does so soon, and no publisher may be refused.
+import { keyConflict, type Refusal } from "../../relay/contracts/errors";
 import type { Publication, Published } from "../../relay/contracts/publication";
-import { fingerprint, nameOf } from "../idempotency-key";
-
-interface IdempotencyCacheOptions {
-  /** How long a key is remembered. */
-  readonly ttlMs: number;
-  readonly keysMax: number;
-  /** Monotonic, in ms. */
-  readonly now: () => number;
-}
+import { fingerprint } from "../idempotency-key";
+import { IdempotencyWindow, type IdempotencyWindowOptions } from "../idempotency-window";
 
 /** What is remembered of one publish. */
 export interface RememberedAnswer {
@@ -18,70 +12,109 @@ export interface RememberedAnswer {
   readonly expiresAt: number;
 }
 
-/** The most keys that one call forgets: more than one, so that forgetting outpaces remembering. */
-const EXPIRE_MAX = 1_000;
+/** Answers that are forgotten together. */
+interface Generation {
+  /** By name, in the order of their expiry. */
+  readonly answers: Map<string, RememberedAnswer>;
+  /** When the first of them expires, and the last. */
+  readonly firstExpiresAt: number;
+  lastExpiresAt: number;
+}
+
+/**
+ * Into how many generations the time and the number of keys are divided. Forgetting a generation costs nothing. In one Map
+ * for all, each key would have to be deleted, and when the Map of 100,000 keys grows, it holds the loop for 10 ms.
+ */
+const GENERATIONS = 4;
 
 export class IdempotencyCache {
-  readonly #options: IdempotencyCacheOptions;
-  /** By name. All are remembered equally long, so the order of insertion is the order of expiry. */
-  readonly #answers = new Map<string, RememberedAnswer>();
-  /**
-   * The answers that expire next, and the first of them. The iterator is kept, because a Map is slow to iterate from its
-   * beginning once much was deleted there: 30 to 100 us for each publish with a key, against 2.
-   */
-  #expiring = this.#answers.entries();
-  #oldest: [string, RememberedAnswer] | undefined;
+  readonly #options: IdempotencyWindowOptions;
+  readonly #window: IdempotencyWindow;
+  /** The newest first, since most keys that are used again were used a moment ago. */
+  readonly #generations: Generation[] = [];
+  #size = 0;
 
-  constructor(options: IdempotencyCacheOptions) {
+  constructor(options: IdempotencyWindowOptions) {
     this.#options = options;
+    this.#window = new IdempotencyWindow(options);
+  }
+
+  /** How many answers are remembered, with those that have expired and are not forgotten yet. */
+  get size(): number {
+    return this.#size;
   }
 
   /**
-   * Returns the first answer for this key in this topic, or undefined if the publication is new. Refuses
-   * `idempotency_conflict` and, when no more keys can be remembered, `too_many_idempotency_keys`.
+   * Returns the first answer under this name (nameOf), or undefined if the publication is new. Refuses
+   * `idempotency_conflict`.
    */
-  recall(publication: Publication, key: string): Published | Refusal | undefined {
-    this.expire();
-    const answer = this.#answers.get(nameOf(publication, key));
-    if (answer !== undefined && answer.expiresAt > this.#options.now()) {
+  recall(name: string, publication: Publication): Published | Refusal | undefined {
+    for (const { answers } of this.#generations) {
+      const answer = answers.get(name);
+      if (answer === undefined) continue;
+      if (answer.expiresAt <= this.#options.now()) return undefined;
       return answer.fingerprint === fingerprint(publication) ? answer.published : keyConflict();
     }
-    const { keysMax } = this.#options;
-    return answer === undefined && this.#answers.size >= keysMax ? tooManyKeys(keysMax) : undefined;
+    return undefined;
   }
 
-  remember(publication: Publication, key: string, published: Published): RememberedAnswer {
+  remember(name: string, publication: Publication, published: Published): RememberedAnswer {
     const expiresAt = this.#options.now() + this.#options.ttlMs;
     const answer = { fingerprint: fingerprint(publication), published, expiresAt };
-    this.restore(nameOf(publication, key), answer);
+    this.restore(name, answer);
     return answer;
   }
 
-  /** Remembers an answer that has outlived the process, even beyond the limit. To be called in the order of expiry. */
+  /** Remembers an answer that has outlived the process. To be called in the order of expiry. */
   restore(name: string, answer: RememberedAnswer): void {
-    this.#answers.delete(name);
-    this.#answers.set(name, answer);
+    const { keysMax, ttlMs } = this.#options;
+    const { expiresAt } = answer;
+    let newest = this.#generations[0];
+    if (
+      newest === undefined ||
+      newest.answers.size >= Math.ceil(keysMax / GENERATIONS) ||
+      expiresAt - newest.firstExpiresAt > ttlMs / GENERATIONS
+    ) {
+      newest = { answers: new Map(), firstExpiresAt: expiresAt, lastExpiresAt: expiresAt };
+      this.#generations.unshift(newest);
+      this.expire();
+    }
+    newest.lastExpiresAt = Math.max(newest.lastExpiresAt, expiresAt);
+    this.#size -= newest.answers.size;
+    newest.answers.set(name, answer);
+    this.#size += newest.answers.size;
+    while (this.#size > keysMax) this.#forgetOldest();
   }
 
   /** Forgets the answer to a publish that has failed after all. */
-  retract(publication: Publication, key: string): void {
-    this.#answers.delete(nameOf(publication, key));
+  retract(name: string): void {
+    const generation = this.#generations.find(({ answers }) => answers.has(name));
+    if (generation?.answers.delete(name)) this.#size--;
   }
 
-  /** Forgets the keys whose time is over. Cost: those, at most a thousand. */
+  /** Forgets the keys whose time is over. The cost does not depend on how many they are. */
   expire(): void {
     const now = this.#options.now();
-    for (let left = EXPIRE_MAX; left > 0 && this.#answers.size > 0; left--) {
-      this.#oldest ??= this.#expiring.next().value;
-      if (this.#oldest === undefined) {
-        this.#expiring = this.#answers.entries();
-        continue;
-      }
-      const [name, answer] = this.#oldest;
-      if (answer.expiresAt > now) return;
-      // The key may have been used again since, and then it is remembered with a newer answer.
-      if (this.#answers.get(name) === answer) this.#answers.delete(name);
-      this.#oldest = undefined;
+    for (
+      let oldest = this.#generations.at(-1);
+      oldest !== undefined && oldest.lastExpiresAt <= now;
+      oldest = this.#generations.at(-1)
+    ) {
+      this.#forget(oldest);
     }
+  }
+
+  #forgetOldest(): void {
+    const oldest = this.#generations.at(-1);
+    if (oldest === undefined) return;
+    this.#forget(oldest);
+    const { now, ttlMs } = this.#options;
+    const leftMs = oldest.lastExpiresAt - now();
+    if (leftMs > 0) this.#window.shortened(ttlMs - leftMs);
+  }
+
+  #forget(oldest: Generation): void {
+    this.#generations.pop();
+    this.#size -= oldest.answers.size;
   }
 }

@@ -1,9 +1,10 @@
 // One Redis server: publishes there, reads, and follows topics. Calls and subscriptions use different connections, so nothing relies
 // on what only one of them has received.
 import type { HistoryPage, HistoryRange } from "../../relay/contracts/engine";
-import { keyConflict, type Refusal, tooManyKeys } from "../../relay/contracts/errors";
+import { keyConflict, type Refusal } from "../../relay/contracts/errors";
 import type { Publication, Published } from "../../relay/contracts/publication";
 import { fingerprint, nameOf } from "../idempotency-key";
+import { IdempotencyWindow } from "../idempotency-window";
 import type { EngineOptions } from "../options";
 import { DeliveryCounts } from "./following/delivery-counts";
 import { FollowedTopics, type FollowedTopicsOptions } from "./following/followed-topics";
@@ -58,6 +59,7 @@ export class Shard {
   readonly #counts = new DeliveryCounts();
   /** Publishes with an idempotency key: another one with the same key gets the same answer. */
   readonly #keyed = new Map<string, PublishUnderWay>();
+  readonly #window: IdempotencyWindow;
   #publishes = 0;
   /** The server's run, "" until it is known, and how many publications this node knows the server to have taken. */
   #runId = "";
@@ -67,6 +69,13 @@ export class Shard {
 
   constructor(options: ShardOptions) {
     this.#options = options;
+    const { idempotencyMs, idempotencyMax, now, warn } = options;
+    this.#window = new IdempotencyWindow({
+      ttlMs: idempotencyMs,
+      keysMax: idempotencyMax,
+      now,
+      warn,
+    });
     this.clock = new ServerClock(options.now);
     this.link = new RedisLink({
       url: options.url,
@@ -172,11 +181,13 @@ export class Shard {
       this.#refusesWrites = this.link.isUp && REFUSES_WRITES.test(String(error));
       throw error;
     }
-    const [outcome, offset, epoch, count] = answer;
+    const [outcome, offset, epoch, count, forgottenAge] = answer;
     if (outcome !== "") this.#counts.cancel(publishId);
     if (outcome === "conflict") return keyConflict();
-    if (outcome === "full") return tooManyKeys(this.#options.idempotencyMax);
-    if (outcome === "") this.#count = Math.max(this.#count, count);
+    if (outcome === "") {
+      this.#count = Math.max(this.#count, count);
+      if (forgottenAge >= 0) this.#window.shortened(forgottenAge);
+    }
     const delivered = outcome === "" ? await this.#counts.countOf(publishId) : 0;
     if (offset === "") return { delivered, scope: "node" };
     return { delivered, scope: "node", offset: Number(offset), epoch };

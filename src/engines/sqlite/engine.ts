@@ -11,6 +11,7 @@ import {
 } from "../../relay/contracts/engine";
 import { Refusal } from "../../relay/contracts/errors";
 import type { Publication, Published } from "../../relay/contracts/publication";
+import { nameOf } from "../idempotency-key";
 import { IdempotencyCache } from "../memory/idempotency";
 import type { EngineOptions } from "../options";
 import { SqliteFile } from "./file";
@@ -67,11 +68,12 @@ export class SqliteEngine implements LocalEngine {
     this.#options = options;
     this.#path = path;
     this.#wallClock = wallClock;
-    const { idempotencyMs, idempotencyMax, now } = options;
+    const { idempotencyMs, idempotencyMax, now, warn } = options;
     this.#idempotency = new IdempotencyCache({
       ttlMs: idempotencyMs,
       keysMax: idempotencyMax,
       now,
+      warn,
     });
     this.#registrations = new SqliteRegistrations(options, (work) => this.#write(work));
     this.registrations = this.#registrations.of("");
@@ -86,12 +88,13 @@ export class SqliteEngine implements LocalEngine {
   publish(publication: Publication, key?: string): Promise<Published | Refusal> {
     const { promise, resolve, reject } = Promise.withResolvers<Published | Refusal>();
     const { topics, idempotency } = this.#writable();
+    const name = key === undefined ? undefined : nameOf(publication, key);
     let numbered: Publication | undefined;
     let answer: Uncounted | Refusal;
     this.#enqueue({
       characters: publication.data.length,
       write: () => {
-        const known = key === undefined ? undefined : this.#idempotency.recall(publication, key);
+        const known = name === undefined ? undefined : this.#idempotency.recall(name, publication);
         if (known !== undefined) {
           answer = known;
           return;
@@ -99,10 +102,9 @@ export class SqliteEngine implements LocalEngine {
         numbered = topics.append(publication);
         const published = uncounted(numbered);
         answer = published;
-        if (key === undefined) return;
+        if (name === undefined) return;
         // From here on the same key gets this answer, also within this transaction.
-        const remembered = this.#idempotency.remember(publication, key, published);
-        idempotency.add(publication, key, remembered);
+        idempotency.add(name, this.#idempotency.remember(name, publication, published));
       },
       committed: () => {
         if (numbered !== undefined && !(answer instanceof Refusal)) {
@@ -116,9 +118,7 @@ export class SqliteEngine implements LocalEngine {
         resolve(answer);
       },
       failed: (error) => {
-        if (numbered !== undefined && key !== undefined) {
-          this.#idempotency.retract(publication, key);
-        }
+        if (numbered !== undefined && name !== undefined) this.#idempotency.retract(name);
         reject(error);
       },
     });

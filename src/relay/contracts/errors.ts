@@ -88,10 +88,6 @@ export const ERRORS = {
     status: 429,
     means: "The engine is BATON_PENDING_BYTES behind; publish more slowly.",
   },
-  too_many_idempotency_keys: {
-    status: 429,
-    means: "The engine already remembers BATON_IDEMPOTENCY_MAX keys.",
-  },
   internal: { status: 500, means: "The relay has a fault; its log has the details." },
   too_many_connections: {
     status: 503,
@@ -160,13 +156,6 @@ export function keyConflict(): Refusal {
   return new Refusal(
     "idempotency_conflict",
     "This idempotency key was already used in this topic for another publication. Use a new key for each publication.",
-  );
-}
-
-export function tooManyKeys(max: number): Refusal {
-  return new Refusal(
-    "too_many_idempotency_keys",
-    `${max} idempotency keys are remembered, which is the most allowed (BATON_IDEMPOTENCY_MAX). Try again when some of them have expired, or publish without a key.`,
   );
 }
 

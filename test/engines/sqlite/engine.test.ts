@@ -106,6 +106,26 @@ describe("after a restart", () => {
     expect(top?.epoch).not.toBe(epoch as string);
   });
 
+  test("the file keeps no more idempotency keys than are remembered, and a restart remembers the newest", async () => {
+    const options = { idempotencyMax: 100 };
+    let engine = await store.start(options);
+    const publish = (key: number) => engine.publish({ topic: "a", data: "m" }, `k${key}`);
+    for (let n = 0; n < 20; n++) {
+      await Promise.all(Array.from({ length: 100 }, (_, i) => publish(100 * n + i)));
+      expect(store.value("SELECT count(*) FROM answers")).toBeLessThanOrEqual(100);
+    }
+    engine.close();
+    engine = await store.start(options);
+    expect(await publish(1_999)).toMatchObject({ offset: 2_000 });
+    expect(await publish(0)).toMatchObject({ offset: 2_001 });
+    engine.close();
+    engine = await store.start({ idempotencyMax: 10 });
+    engine.sweep();
+    expect(store.value("SELECT count(*) FROM answers")).toBeLessThanOrEqual(10);
+    expect(await publish(0)).toMatchObject({ offset: 2_001 });
+    expect(await publish(1_000)).toMatchObject({ offset: 2_002 });
+  });
+
   test("G17: integers beyond 2^53 are as exact after a restart as before", async () => {
     let engine = await store.start();
     const data = "[9007199254740993,18446744073709551617,-9007199254740993]";

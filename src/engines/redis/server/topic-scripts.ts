@@ -35,6 +35,12 @@ const NO_HISTORY = "0";
 /** The shared epoch's key begins with the epoch, in 16 bytes; its bits follow. */
 const EPOCH_BYTES = 16;
 
+/**
+ * How many idempotency keys a publish with one forgets at most, when there are too many or their time is over: more than the one
+ * that it adds.
+ */
+const FORGET_MAX = 4;
+
 /** What all scripts for topics have in common. `candidate` is an epoch that was never used. */
 const COMMON = `
 -- A whole number as text. In a range of a stream, an offset so written means all entries with it.
@@ -80,9 +86,10 @@ end
  * Numbers a publication, keeps it, and publishes it to the nodes that follow its topic.
  * KEYS: numbering, history, generation, count, shared epoch; with an idempotency key also the set of keys and its first answer.
  * ARGV: now, channel, publish id, body, history size (NO_HISTORY), history ttl, candidate, bit; with a key also its name,
- * the fingerprint, the key's ttl, the most keys.
- * Answers {"", offset, epoch, count}, {"again", offset, epoch}, {"conflict"} or {"full"}. Its first write is one that a server
- * without memory refuses, since Redis does not stop a script that has begun to write.
+ * the fingerprint, the key's ttl, the most keys, what the names of first answers begin with.
+ * Answers {"", offset, epoch, count, age}, {"again", offset, epoch} or {"conflict"}. The age, in ms, is that of a key which was
+ * forgotten before its time, or -1. Its first write is one that a server without memory refuses, since Redis does not stop a
+ * script that has begun to write.
  */
 const PUBLISH = `${COMMON}
 local now = tonumber(ARGV[1])
@@ -93,7 +100,6 @@ if KEYS[7] then
     if first[1] ~= ARGV[10] then return {'conflict'} end
     return {'again', first[2], first[3]}
   end
-  if redis.call('ZCOUNT', KEYS[6], '(' .. ARGV[1], '+inf') >= tonumber(ARGV[12]) then return {'full'} end
 end
 local generation, last, numbering = unpack(redis.call('MGET', KEYS[3], KEYS[4], KEYS[1]))
 local count = tonumber(last or 0) + 1
@@ -112,15 +118,27 @@ if ARGV[5] ~= '${NO_HISTORY}' then
   redis.call('PEXPIRE', KEYS[2], ARGV[6])
   setNumbering(KEYS[1], generation, epoch, top, ARGV[6])
 end
+local age = -1
 if KEYS[7] then
-  redis.call('ZREMRANGEBYSCORE', KEYS[6], '-inf', now)
   redis.call('HSET', KEYS[7], 'print', ARGV[10], 'offset', offset, 'epoch', epoch)
   redis.call('PEXPIRE', KEYS[7], ARGV[11])
   redis.call('ZADD', KEYS[6], now + tonumber(ARGV[11]) * 1000, ARGV[9])
   redis.call('PEXPIRE', KEYS[6], ARGV[11])
+  local tooMany = redis.call('ZCARD', KEYS[6]) - tonumber(ARGV[12])
+  local oldest = redis.call('ZRANGE', KEYS[6], 0, ${FORGET_MAX - 1}, 'WITHSCORES')
+  for i = 1, #oldest, 2 do
+    local left = tonumber(oldest[i + 1]) - now
+    if left > 0 then
+      if tooMany <= 0 then break end
+      age = tonumber(ARGV[11]) - math.ceil(left / 1000)
+    end
+    redis.call('ZREM', KEYS[6], oldest[i])
+    redis.call('DEL', ARGV[13] .. oldest[i])
+    tooMany = tooMany - 1
+  end
 end
 redis.call('PUBLISH', ARGV[2], offset .. '\\n' .. epoch .. '\\n' .. count .. '\\n' .. ARGV[3] .. '\\n' .. ARGV[4])
-return {'', offset, epoch, count}
+return {'', offset, epoch, count, age}
 `;
 
 interface PublishOptions {
@@ -142,8 +160,11 @@ interface IdempotencyOptions {
   readonly keysMax: number;
 }
 
-/** What became of it; offset and epoch ("" when the topic keeps no history), and how many publications the server has taken. */
-export type PublishAnswer = ["" | "again" | "conflict" | "full", string, string, number];
+/**
+ * What became of it; offset and epoch ("" when the topic keeps no history), how many publications the server has taken, and the
+ * age of an idempotency key that was forgotten before its time, or -1.
+ */
+export type PublishAnswer = ["" | "again" | "conflict", string, string, number, number];
 
 /**
  * Reads a part of a topic's history, without what is too old. KEYS: numbering, history, generation, shared epoch.
@@ -301,7 +322,7 @@ export class TopicCalls {
     if (idempotency !== undefined) {
       const { name, fingerprint, ttlMs, keysMax } = idempotency;
       keys.push(names.idempotencyKeys, names.firstAnswer(name));
-      args.push(name, fingerprint, String(ttlMs), String(keysMax));
+      args.push(name, fingerprint, String(ttlMs), String(keysMax), names.firstAnswer(""));
     }
     return this.#link.run<PublishAnswer>(TOPIC_SCRIPTS.PUBLISH, keys, args);
   }
