@@ -4,6 +4,7 @@ import type { Static, TSchema } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import type { ValueError } from "@sinclair/typebox/errors";
 import { ERRORS, type ErrorCode, Refusal } from "../../relay/contracts/errors";
+import { checkJsonType, checkNotEncoded } from "./content-type";
 import { Refused } from "./refusal";
 
 /** The text of a body and the value that it parses to. */
@@ -43,7 +44,8 @@ export async function readText(request: Request, bodyBytes: number): Promise<str
 
 /** Reads a body that is declared as JSON. Throws or rejects with Refused. */
 export function readJson(request: Request, bodyBytes: number): Promise<JsonBody> {
-  checkType(request.headers);
+  const refusal = checkJsonType(request.headers.get("content-type"));
+  if (refusal !== undefined) throw new Refused(refusal);
   return readUntypedJson(request, bodyBytes);
 }
 
@@ -75,28 +77,11 @@ export function wrongShape(error: ValueError | undefined, example: string): Refu
   return new Refusal(code, `${field}: ${problem}.${allowed} Send JSON like ${example}.`);
 }
 
-function checkType(headers: Headers): void {
-  const type = headers.get("content-type") ?? "";
-  // Most requests send exactly this, which is cheaper to compare than to match.
-  if (type === "application/json") return;
-  if (/^application\/json\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?$/i.test(type.slice(0, 100))) return;
-  throw new Refused(
-    new Refusal(
-      "unsupported_media_type",
-      "The body must be JSON in UTF-8: send the header Content-Type: application/json.",
-    ),
-  );
-}
-
 function read(request: Request, bodyBytes: number): Promise<Uint8Array> {
-  const encoding = request.headers.get("content-encoding");
-  if (encoding !== null && encoding.toLowerCase() !== "identity") {
-    throw new Refused(
-      new Refusal("unsupported_media_type", "The body must not be compressed (Content-Encoding)."),
-    );
-  }
-  const length = request.headers.get("content-length");
-  const refusal = checkLength(length, bodyBytes);
+  const { headers } = request;
+  const length = headers.get("content-length");
+  const refusal =
+    checkNotEncoded(headers.get("content-encoding")) ?? checkLength(length, bodyBytes);
   if (refusal !== undefined) throw new Refused(refusal);
   if (length !== null || request.body === null) return request.bytes();
   return readChunks(request.body, bodyBytes);

@@ -47,7 +47,7 @@ export const ERRORS = {
   batch_too_large: { status: 413, means: "The body has more than 1,000 publications or commands." },
   unsupported_media_type: {
     status: 415,
-    means: "The body is not uncompressed application/json.",
+    means: "The body is not declared as JSON in UTF-8, or it is compressed.",
   },
   invalid_body: { status: 422, means: "The JSON does not match the route's schema." },
   invalid_query: { status: 422, means: "A query parameter has a value that is not allowed." },
