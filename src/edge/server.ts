@@ -22,7 +22,7 @@ import type { Connection } from "../relay/state/connection";
 import type { Settings } from "../settings/definitions";
 import { guard } from "./access/guard";
 import { keyCheck } from "./access/keys";
-import { originCheck } from "./access/origins";
+import { allowedOrigins, originCheck } from "./access/origins";
 import type { ApiFormat } from "./centrifugo-api/methods";
 import { checkLength } from "./http/body";
 import { orThrow, refuse, refuseInternal } from "./http/refusal";
@@ -96,7 +96,8 @@ function router(
   listening: () => string,
 ): (request: Request) => Answer | Promise<Answer> {
   const { settings, socketFormats } = options;
-  const { bodyBytes, origins } = settings;
+  const { bodyBytes } = settings;
+  const origins = allowedOrigins(settings.origins, settings.publicUrl);
   const checkOrigin = originCheck(origins);
   const routeOptions = { ...routeOptionsOf(options), listeningUrl: listening };
   const { publish, sessionHandshake, handshake } = routeOptions;

@@ -61,7 +61,7 @@ export function checkTogether(settings: Settings): void {
 
 /** Sentences for the log about what is allowed but may be unwise. */
 export function warnings(settings: Settings): string[] {
-  const { host, apiKeys, tokenSecret, tokenPublicKey, tokenJwksUrl } = settings;
+  const { host, apiKeys, origins, tokenSecret, tokenPublicKey, tokenJwksUrl } = settings;
   const found: string[] = [];
   if (apiKeys.length === 0) {
     if (!isLoopback(host)) {
@@ -80,6 +80,11 @@ export function warnings(settings: Settings): string[] {
   if (tokenSecret !== "" && Buffer.byteLength(tokenSecret) < SECRET_BYTES_MIN) {
     found.push(
       `BATON_TOKEN_SECRET has fewer than ${SECRET_BYTES_MIN} bytes, so it is easy to guess`,
+    );
+  }
+  if (origins.includes("null")) {
+    found.push(
+      "BATON_ORIGINS has null, which pages of any site can send from a sandboxed frame, so it keeps few of them out",
     );
   }
   return found;

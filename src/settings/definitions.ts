@@ -57,10 +57,11 @@ const ACCESS = {
   origins: list({
     variable: "BATON_ORIGINS",
     default: "*",
-    allowed: "* or a comma-separated list of origins such as https://app.example.com",
+    allowed:
+      "* or a comma-separated list of origins such as https://app.example.com, capacitor://localhost or null",
     accepts: isOrigin,
     description:
-      "The origins whose pages may call the relay and open connections; pages of any other origin get 403, whatever they request. Clients that send no Origin (anything but a browser) are not affected.",
+      "The origins whose pages may call the relay and open connections; pages of any other origin get 403, whatever they request. The origin of BATON_PUBLIC_URL is always allowed. Clients that send no Origin (almost anything but a browser) are not affected.",
   }),
 };
 

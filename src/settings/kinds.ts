@@ -190,8 +190,19 @@ export function isEngine(text: string): boolean {
   );
 }
 
+/** An origin of another scheme than the web's, as app shells and extensions have: capacitor://localhost. */
+const OTHER_ORIGIN = /^[a-z][a-z\d+.-]*:\/\/(?:[\w.~-]{1,253}|\[[\da-f:.]{2,45}\])(?::\d{1,5})?$/;
+
+/**
+ * Whether a text is `*` or an origin exactly as clients send it (RFC 6454, section 6.2). `null` is what a page without an
+ * origin of its own sends; for sockets of pages in files Chromium sends `file://` in its place.
+ */
 export function isOrigin(item: string): boolean {
-  return item === "*" || (URL.canParse(item) && new URL(item).origin === item && item !== "null");
+  if (item === "*" || item === "null" || item === "file://") return true;
+  if (!URL.canParse(item)) return false;
+  const { origin } = new URL(item);
+  // Only schemes of the web have an origin by the URL standard.
+  return origin === "null" ? OTHER_ORIGIN.test(item) : origin === item;
 }
 
 export function isWebUrl(text: string): boolean {

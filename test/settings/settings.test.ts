@@ -65,6 +65,14 @@ test.each([
   ["BATON_LOG_LEVEL", "loud"],
   ["BATON_ORIGINS", "app.example.com"],
   ["BATON_ORIGINS", "https://app.example.com/"],
+  ["BATON_ORIGINS", "https://APP.example.com"],
+  ["BATON_ORIGINS", "capacitor://localhost/"],
+  ["BATON_ORIGINS", "capacitor://user@localhost"],
+  ["BATON_ORIGINS", "capacitor://"],
+  ["BATON_ORIGINS", "capacitor:localhost"],
+  ["BATON_ORIGINS", "chrome-extension://*"],
+  ["BATON_ORIGINS", "file:///page"],
+  ["BATON_ORIGINS", "NULL"],
   ["BATON_ORIGINS", "https://a.example,,https://b.example"],
   ["BATON_DEFAULT_TOPICS", "a\nb"],
   ["BATON_API_KEYS", "two words"],
@@ -106,6 +114,7 @@ describe("settings that depend on each other", () => {
     expect(said({ ...key, BATON_TOKEN_SECRET: "short" })).toContain("32 bytes");
     expect(said({ BATON_TOKEN_JWKS_URL: "https://a.example" })).toContain("BATON_API_KEYS");
     expect(said({ HOST: "::", BATON_INSECURE: "1" })).toContain("BATON_INSECURE=1");
+    expect(said({ ...key, BATON_ORIGINS: "https://a.example,null" })).toContain("sandboxed");
   });
 
   test("BATON_CONNECTIONS_MAX is at most the limit of open files, less a reserve", () => {

@@ -3,6 +3,15 @@
 // on handshakes and on every method other than GET; other clients need not send it.
 import { Refusal } from "../../relay/contracts/errors";
 
+/**
+ * The origins whose pages may call the relay: those of the setting, and the relay's own, where /openapi is and which some
+ * WebSocket libraries send. That its Host equals the Origin would prove nothing: with DNS rebinding, any page has both.
+ */
+export function allowedOrigins(origins: readonly string[], publicUrl: string): readonly string[] {
+  if (publicUrl === "" || origins.includes("*")) return origins;
+  return [...origins, new URL(publicUrl).origin];
+}
+
 /** Refuses (`forbidden_origin`) a page whose origin is not in `origins`, a list of exact origins or `*`. */
 type OriginCheck = (headers: Headers) => Refusal | undefined;
 

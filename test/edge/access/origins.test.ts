@@ -115,6 +115,68 @@ describe("with a list of origins in BATON_ORIGINS", () => {
   });
 });
 
+describe("origins of app shells, extensions and pages without an origin", () => {
+  const NAMED = [
+    "capacitor://localhost",
+    "ionic://localhost",
+    "tauri://localhost",
+    "chrome-extension://abcdefghijklmnop",
+    "app://localhost:8080",
+    "file://",
+    "null",
+  ];
+  const health = (to: TestRelay, origin: string) =>
+    to.request("GET", "/health", { headers: { origin } });
+
+  test("are allowed when they are named, also by CORS, and no others of their scheme", async () => {
+    await using shells = await startRelay({ BATON_ORIGINS: NAMED.join(", ") });
+    for (const origin of NAMED) {
+      const { status, headers } = await health(shells, origin);
+      expect([status, headers.get("access-control-allow-origin")]).toEqual([200, origin]);
+    }
+    const others = [
+      "capacitor://localhost.evil.example",
+      "capacitor://localhost:81",
+      "chrome-extension://ponmlkjihgfedcba",
+      "app://localhost",
+      "https://nullable.example",
+      "file:///etc",
+    ];
+    for (const origin of others) expect((await health(shells, origin)).status).toBe(403);
+  });
+
+  test("are refused when only others are named", async () => {
+    for (const origin of NAMED) expect((await health(relay, origin)).status).toBe(403);
+  });
+});
+
+describe("the origin of BATON_PUBLIC_URL", () => {
+  const env = {
+    BATON_ORIGINS: "https://app.example.com",
+    BATON_PUBLIC_URL: "https://Relay.example.com:443/base",
+  };
+
+  test("is allowed although BATON_ORIGINS does not list it", async () => {
+    await using own = await startRelay(env);
+    const headers = { origin: "https://relay.example.com" };
+    const answer = await own.post("/publish", { topic: "a", message: "m" }, headers);
+    expect(answer.status).toBe(200);
+    expect(answer.headers.get("access-control-allow-origin")).toBe(headers.origin);
+  });
+
+  test("I1: is the only one besides the list: an Origin that equals the Host is refused", async () => {
+    await using own = await startRelay(env);
+    for (const headers of [
+      { host: "evil.example", origin: "http://evil.example" },
+      { host: "evil.example", origin: "https://evil.example" },
+      { host: "relay.example.com", origin: "http://relay.example.com" },
+      { host: `127.0.0.1:${own.port}`, origin: own.url },
+    ]) {
+      expect((await own.request("GET", "/health", { headers })).status).toBe(403);
+    }
+  });
+});
+
 test("I1: with an empty list of origins every page is refused, and backends are served", async () => {
   await using closed = await startRelay({ BATON_ORIGINS: "-" });
   const headers = { origin: closed.url };
