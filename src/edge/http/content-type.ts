@@ -11,6 +11,8 @@ const JSON_TYPE = /^(?:application\/json|text\/json|[^/]+\/[^/]+\+json)$/i;
 /** The parameter, whose value may be quoted. */
 const CHARSET = /(?:^|;)[ \t]*charset[ \t]*=[ \t]*"?([^";, \t]+)/i;
 
+const NOT_ENCODED = ["identity", ""];
+
 /** The longest header that is looked at. */
 const CHARACTERS_MAX = 1_000;
 
@@ -40,8 +42,8 @@ export function checkJsonType(header: string | null): Refusal | undefined {
 /** Refuses (`unsupported_media_type`) a compressed body. `identity` and an empty list say that it is not compressed. */
 export function checkNotEncoded(header: string | null): Refusal | undefined {
   if (header === null) return undefined;
-  const codings = header.toLowerCase().split(",", CHARACTERS_MAX);
-  if (codings.every((coding) => /^\s*(?:identity)?\s*$/.test(coding))) return undefined;
+  const codings = header.toLowerCase().split(",");
+  if (codings.every((coding) => NOT_ENCODED.includes(coding.trim()))) return undefined;
   return new Refusal(
     "unsupported_media_type",
     "The body must not be compressed (Content-Encoding).",

@@ -4,11 +4,15 @@ import { Refusal } from "../../relay/contracts/errors";
 import type { ResumableProtocol } from "../../relay/contracts/protocol";
 import type { FirstTopics } from "../../relay/relay";
 import { errorAnswers } from "../http/documents";
-import { choiceOf, listOf, query } from "../http/query";
+import { choiceOf, clientQuery, LAST_EVENT_ID, listOf, textOf } from "../http/query";
 import { orThrow } from "../http/refusal";
 import { SOCKET_TEXT, STREAM_TEXT } from "./openapi";
 import type { RouteOptions, StreamFormats } from "./options";
 import { ConnectionId, EventStream, SocketQuery, StreamQuery, Switching } from "./schemas";
+
+const STREAM_PARAMETERS = { names: StreamQuery.names, repeated: ["topics", LAST_EVENT_ID] };
+
+const SOCKET_PARAMETERS = { names: SocketQuery.names, elsewhere: ["topics", "since"] };
 
 export function connectRoutes(options: RouteOptions) {
   return (app: Elysia) => app.use(socketRoute(options)).use(streamRoute(options));
@@ -20,7 +24,7 @@ function socketRoute({ handshake, socketFormats }: RouteOptions) {
     app.get(
       "/ws/:id",
       async ({ params: { id }, request }) => {
-        const given = orThrow(query(request.url, SocketQuery.names));
+        const given = orThrow(clientQuery(request.url, SOCKET_PARAMETERS));
         const protocol = orThrow(choiceOf(given, "format", socketFormats));
         orThrow(await handshake(request, id, protocol));
       },
@@ -109,8 +113,10 @@ interface StreamRequest {
 
 /** Throws Refused. */
 function streamRequest(request: Request, formats: StreamFormats): StreamRequest {
-  const given = orThrow(query(request.url, StreamQuery.names));
+  const given = orThrow(clientQuery(request.url, STREAM_PARAMETERS));
   const protocol = orThrow(choiceOf(given, "format", formats));
-  const lastId = request.headers.get("last-event-id") || given.get("since") || "";
+  // What a polyfill has added last is newer than what the address began with.
+  const inAddress = textOf(given, LAST_EVENT_ID) || textOf(given, "since") || "";
+  const lastId = request.headers.get("last-event-id") || inAddress;
   return { request, protocol, topics: listOf(given, "topics"), lastId };
 }

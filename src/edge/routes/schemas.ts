@@ -192,7 +192,7 @@ export const SocketQuery = queryDocument({
 export const StreamQuery = queryDocument({
   topics: Type.String({
     description:
-      "Topics, separated by commas. By default those of the registration, or else BATON_DEFAULT_TOPICS.",
+      "Topics, separated by commas; or one topic, where the parameter is given several times. In a list, %252C stands for a comma in a name. By default those of the registration, or else BATON_DEFAULT_TOPICS.",
   }),
   format: Type.Literal("json", {
     description:
@@ -200,6 +200,10 @@ export const StreamQuery = queryDocument({
   }),
   since: Type.String({
     description: "The value of Last-Event-ID, for a client that cannot send that header.",
+  }),
+  lastEventId: Type.String({
+    description:
+      "The same, as polyfills of EventSource send it when they reconnect. It comes after the header and before `since`.",
   }),
 });
 

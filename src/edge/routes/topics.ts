@@ -2,7 +2,7 @@
 import type { Elysia } from "elysia";
 import type { Publication } from "../../relay/contracts/publication";
 import { errorAnswers } from "../http/documents";
-import { flagOf, query, wholeOf } from "../http/query";
+import { flagOf, query, textOf, wholeOf } from "../http/query";
 import { orThrow } from "../http/refusal";
 import type { RouteOptions } from "./options";
 import {
@@ -31,7 +31,7 @@ function historyRoute({ relay, requireKey, security }: RouteOptions) {
         const reverse = orThrow(flagOf(given, "reverse"));
         const range = {
           since: orThrow(wholeOf(given, "since")),
-          epoch: given.get("epoch"),
+          epoch: textOf(given, "epoch"),
           limit,
           limitMax: HISTORY_LIMIT_MAX,
           reverse,

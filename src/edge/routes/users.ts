@@ -4,7 +4,7 @@ import { type ConnectionView, type DisconnectReason, disconnectReason } from "..
 import { Refusal } from "../../relay/contracts/errors";
 import { toUser } from "../../relay/text/checks";
 import { errorAnswers } from "../http/documents";
-import { query, wholeOf } from "../http/query";
+import { query, textOf, wholeOf } from "../http/query";
 import { orThrow, Refused } from "../http/refusal";
 import type { RouteOptions } from "./options";
 import {
@@ -123,7 +123,7 @@ function connectionRow({ id, protocol, topics, ageMs, waitingBytes }: Connection
 /** The close code and reason that a query gives. Throws Refused. */
 function reasonIn(url: string): DisconnectReason {
   const given = orThrow(query(url, CloseQuery.names));
-  const reason = disconnectReason(orThrow(wholeOf(given, "code")), given.get("reason"));
+  const reason = disconnectReason(orThrow(wholeOf(given, "code")), textOf(given, "reason"));
   if (!(reason instanceof Refusal)) return reason;
   throw new Refused(new Refusal("invalid_query", reason.message));
 }
