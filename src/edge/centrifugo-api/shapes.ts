@@ -1,6 +1,7 @@
 // The schemas of the bodies of POST /api/<method> (docs/centrifuge-protocol.md, "Server API"). Unknown fields are ignored,
 // since libraries send fields that only their own server knows. Data and info are cut out of the body as they stand.
 import { Type } from "@sinclair/typebox";
+import { IDEMPOTENCY_KEY_BYTES_MAX } from "../../relay/text/checks";
 
 /** Commands in one batch, and topics in one broadcast. */
 export const BATCH_COMMANDS_MAX = 1_000;
@@ -20,7 +21,9 @@ const payload = {
   data: Raw("Any JSON; its bytes go out unchanged. Required, here or in b64data."),
   b64data: Base64("data"),
   idempotency_key: Type.Optional(
-    Type.String({ description: "Requests with the same key in the same topic publish once." }),
+    Type.String({
+      description: `Requests with the same key in the same topic publish once. Any text of up to ${IDEMPOTENCY_KEY_BYTES_MAX} bytes of UTF-8, without control characters; an empty one is none.`,
+    }),
   ),
   // Not a Record: its pattern for keys skips those with U+2028 in them, whatever their values are.
   tags: Type.Optional(Type.Object({}, { additionalProperties: Type.String() })),

@@ -5,6 +5,7 @@ import type { Static } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { Refusal } from "../../relay/contracts/errors";
 import type { PublishCommand } from "../../relay/publishing/publisher";
+import { checkIdempotencyHeader } from "../../relay/text/checks";
 import { rawMembers } from "../../relay/text/json";
 import { readJson, wrongShape } from "../http/body";
 import { Refused } from "../http/refusal";
@@ -26,7 +27,7 @@ export function publishReader(
 ): (request: Request) => Promise<PublishRequest | PublishRequest[]> {
   return async (request) => {
     const { text, value } = await readJson(request, bodyBytes);
-    const key = request.headers.get("idempotency-key") ?? undefined;
+    const key = headerKey(request.headers);
     if (!Array.isArray(value)) {
       return publishRequest(value, key, () => rawMembers(text, "data")[0]);
     }
@@ -36,7 +37,7 @@ export function publishReader(
     }
     let raw: (string | undefined)[] | undefined;
     return value.map((item, place) =>
-      publishRequest(item, key && `${key}/${place}`, () => {
+      publishRequest(item, typeof key === "string" ? `${key}/${place}` : key, () => {
         raw ??= rawMembers(text, "data");
         return raw[place];
       }),
@@ -44,14 +45,21 @@ export function publishReader(
   };
 }
 
+/** The key that the header gives. A refusal counts only where the body has none. */
+function headerKey(headers: Headers): string | Refusal | undefined {
+  const key = headers.get("idempotency-key");
+  return key === null ? undefined : (checkIdempotencyHeader(key) ?? key);
+}
+
 function publishRequest(
   value: unknown,
-  key: string | undefined,
+  key: string | Refusal | undefined,
   rawData: () => string | undefined,
 ): PublishRequest {
   if (!shape.Check(value)) return wrongShape(shape.Errors(value).First(), EXAMPLE);
   const body: Static<typeof PublishBody> = value;
   const data = body.data === undefined ? undefined : rawData();
   if (key === undefined) return data === undefined ? (body as PublishCommand) : { ...body, data };
-  return { ...body, data, idempotency_key: body.idempotency_key ?? key };
+  const own = body.idempotency_key ?? key;
+  return own instanceof Refusal ? own : { ...body, data, idempotency_key: own };
 }

@@ -1,8 +1,16 @@
 // The bodies, parameters and answers of the routes as TypeBox schemas. Validation and the OpenAPI page are made of them.
 // relay/text/checks.ts checks the bounds that JSON Schema cannot express: bytes of UTF-8, and well-formed Unicode.
 import { Kind, type TSchema, Type, TypeRegistry } from "@sinclair/typebox";
-import { TOPIC_BYTES_MAX, toUser, USER_CHARACTERS_MAX } from "../../relay/text/checks";
+import {
+  IDEMPOTENCY_KEY_BYTES_MAX,
+  TOPIC_BYTES_MAX,
+  toUser,
+  USER_CHARACTERS_MAX,
+} from "../../relay/text/checks";
 import { queryDocument } from "../http/documents";
+
+/** The pattern of names and keys: no control characters. */
+const NO_CONTROL = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
 
 // Counts characters as JSON Schema does; TypeBox's own strings would count UTF-16 units.
 TypeRegistry.Set(
@@ -14,13 +22,14 @@ const UserText = Type.Unsafe<string>({
   type: "string",
   minLength: 1,
   maxLength: USER_CHARACTERS_MAX,
+  pattern: NO_CONTROL,
 });
 
 // `x-error` names the error code for a value that breaks the schema. Without it the code is `invalid_body`.
 const UserId = Type.Union(
   [Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }), UserText],
   {
-    description: 'A whole number from 0 or a non-empty string; 1 and "1" are the same user.',
+    description: `A whole number from 0 to ${Number.MAX_SAFE_INTEGER}, or a text of 1 to ${USER_CHARACTERS_MAX} characters without control characters; 1 and "1" are the same user. Larger numbers are sent as text.`,
     examples: [1, "alice"],
     "x-error": "invalid_user",
   },
@@ -29,7 +38,7 @@ const UserId = Type.Union(
 const TopicName = Type.String({
   minLength: 1,
   maxLength: TOPIC_BYTES_MAX,
-  pattern: "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
+  pattern: NO_CONTROL,
   description: `At most ${TOPIC_BYTES_MAX} bytes of UTF-8, without control characters.`,
   examples: ["tech"],
   "x-error": "invalid_topic",
@@ -84,9 +93,9 @@ export const PublishBody = Type.Object(
     idempotency_key: Type.Optional(
       Type.String({
         minLength: 1,
-        maxLength: 255,
-        pattern: "^[\\x21-\\x7e]+$",
-        description: "The same as the header Idempotency-Key.",
+        maxLength: IDEMPOTENCY_KEY_BYTES_MAX,
+        pattern: NO_CONTROL,
+        description: `The same as the header Idempotency-Key, which it precedes. Any text of up to ${IDEMPOTENCY_KEY_BYTES_MAX} bytes of UTF-8, without control characters.`,
         "x-error": "invalid_idempotency_key",
       }),
     ),

@@ -57,7 +57,8 @@ export const ERRORS = {
   },
   invalid_user: {
     status: 422,
-    means: "user_id is neither a whole number from 0 nor a text of 1 to 128 characters.",
+    means:
+      "user_id is neither a whole number from 0 to 9007199254740991 nor a text of 1 to 128 characters without control characters.",
   },
   invalid_message: {
     status: 422,
@@ -65,7 +66,8 @@ export const ERRORS = {
   },
   invalid_idempotency_key: {
     status: 422,
-    means: "An idempotency key is not 1 to 255 visible ASCII characters.",
+    means:
+      "An idempotency key is empty, longer than 1,024 bytes, or has control characters; in the header it is not 1 to 255 visible ASCII characters.",
   },
   invalid_frame: { status: 422, means: "The frame is not a command of this protocol." },
   too_many_topics: {

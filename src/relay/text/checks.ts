@@ -9,7 +9,11 @@ export const TOPIC_BYTES_MAX = 255;
 /** The longest user id that is a text, in code points. */
 export const USER_CHARACTERS_MAX = 128;
 
-// C0, DEL and C1 are invisible; in a log or on a terminal they can forge a line or move the cursor.
+/** The longest idempotency key, in UTF-8. Keys are often made of titles or URLs. */
+export const IDEMPOTENCY_KEY_BYTES_MAX = 1_024;
+
+// C0, DEL and C1 are invisible; in a log or on a terminal they can forge a line or move the cursor. Names and keys must not
+// contain them; blanks are visible enough, and a name that consists of them is as good as any other.
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 
 const encoder = new TextEncoder();
@@ -62,7 +66,7 @@ export function checkTopics(names: ReadonlySet<string>, max: number): Refusal | 
 
 /**
  * The user that a `user_id` names: a whole number and its decimal text are the same user.
- * Refuses (`invalid_user`) everything but whole numbers from 0 to 2^53-1 and texts that are not empty.
+ * Refuses (`invalid_user`) everything but whole numbers from 0 to 2^53-1 and texts that could be a topic's name too.
  */
 export function toUser(value: number | string): string | Refusal {
   if (typeof value === "number") {
@@ -82,6 +86,9 @@ export function toUser(value: number | string): string | Refusal {
       "invalid_user",
       `A user_id must have at most ${USER_CHARACTERS_MAX} characters.`,
     );
+  }
+  if (CONTROL.test(value)) {
+    return new Refusal("invalid_user", "A user_id must not contain control characters.");
   }
   if (!value.isWellFormed()) {
     return new Refusal(
@@ -129,11 +136,25 @@ export function checkData(json: string, maxBytes: number): Refusal | undefined {
   return undefined;
 }
 
-/** Refuses (`invalid_idempotency_key`) a text that cannot be a key; a key must also fit into an HTTP header. */
+/** Refuses (`invalid_idempotency_key`) a text that cannot be a key. */
 export function checkIdempotencyKey(key: string): Refusal | undefined {
+  const isKey =
+    key !== "" &&
+    fitsBytes(key, IDEMPOTENCY_KEY_BYTES_MAX) &&
+    !CONTROL.test(key) &&
+    key.isWellFormed();
+  if (isKey) return undefined;
+  return new Refusal(
+    "invalid_idempotency_key",
+    `An idempotency key must be a text of 1 to ${IDEMPOTENCY_KEY_BYTES_MAX} bytes in UTF-8, without control characters or lone surrogates, such as a UUID.`,
+  );
+}
+
+/** Refuses (`invalid_idempotency_key`) a header that cannot be a key: other characters do not pass all HTTP software unharmed. */
+export function checkIdempotencyHeader(key: string): Refusal | undefined {
   if (/^[\x21-\x7e]{1,255}$/.test(key)) return undefined;
   return new Refusal(
     "invalid_idempotency_key",
-    "An idempotency key must be 1 to 255 visible ASCII characters, such as a UUID.",
+    "The header Idempotency-Key must be 1 to 255 visible ASCII characters, such as a UUID. The field idempotency_key takes any text.",
   );
 }

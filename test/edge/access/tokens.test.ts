@@ -98,6 +98,7 @@ describe("with a token secret", () => {
     ["for a topic", () => signed({ sub: "42", channel: "open:a" })],
     ["whose user is a number", () => signed({ sub: 42 })],
     ["whose user is too long", () => signed({ sub: "x".repeat(129) })],
+    ["whose user has a control character", () => signed({ sub: "a\u0000b" })],
     ["whose user is a lone surrogate", () => signedText('{"sub":"\\ud800"}')],
     ["whose exp is a string", () => signed({ sub: "42", exp: String(now() + 60) })],
     ["whose exp is infinite", () => signedText('{"sub":"42","exp":1e400}')],

@@ -68,9 +68,22 @@ describe("/api/publish", () => {
     expect(await call("publish", body)).toEqual(first);
     expect(await client.rest()).toEqual(["1"]);
     expect(await code("publish", { ...body, data: 2 })).toBe(107);
-    expect(await code("publish", { ...body, idempotency_key: "with space" })).toBe(107);
+    expect(await code("publish", { ...body, idempotency_key: "a\nb" })).toBe(107);
+    expect(await code("publish", { ...body, idempotency_key: "x".repeat(1_025) })).toBe(107);
     expect((await call("publish", { ...body, idempotency_key: "" })).result.offset).toBe(2);
   });
+
+  test.each([["order 1"], ["Größe"], ["x".repeat(256)]])(
+    "takes any text as an idempotency key, as the reference server does: %j",
+    async (idempotency_key) => {
+      const body = { channel: "texts", data: idempotency_key, idempotency_key };
+      const first = await call("publish", body);
+      expect(first.result.offset).toBeGreaterThan(0);
+      expect(await call("publish", body)).toEqual(first);
+      const broadcast = await call("broadcast", { ...body, channels: ["texts"] });
+      expect(broadcast.result.responses).toEqual([first]);
+    },
+  );
 
   test("returns no position for a topic without history", async () => {
     expect(await call("publish", { channel: "brief:a", data: 1 })).toEqual({ result: {} });

@@ -85,6 +85,8 @@ describe("POST /register", () => {
     [Number.MAX_SAFE_INTEGER],
     ["__proto__"],
     ["a b"],
+    [" "],
+    ["9007199254740993"],
     ["😀".repeat(128)],
   ])("accepts the user %p", async (user_id) => {
     expect((await relay.post("/register", { user_id })).status).toBe(200);
@@ -101,9 +103,23 @@ describe("POST /register", () => {
     [{}],
     ["a".repeat(129)],
     ["\ud800"],
+    ["a\u0000b"],
+    ["a\r\nb"],
+    ["\u007f"],
+    ["\u009b31m"],
   ])("refuses the user %p", async (user_id) => {
     const { status, json } = await relay.post("/register", { user_id });
     expect([status, json.error.code]).toEqual([422, "invalid_user"]);
+  });
+
+  test("says of a number that JSON cannot hold exactly that it is sent as text", async () => {
+    const raw = await relay.request("POST", "/register", {
+      body: '{"user_id":9007199254740993}',
+      headers: { "content-type": "application/json" },
+    });
+    expect([raw.status, raw.json.error.code]).toEqual([422, "invalid_user"]);
+    expect(raw.json.error.message).toContain("9007199254740991");
+    expect(raw.json.error.message).toContain("text");
   });
 
   test("refuses a body without user_id and names the missing field", async () => {

@@ -190,10 +190,50 @@ describe("POST /publish with an idempotency key", () => {
     expect(mine.json).toEqual(first.json[2]);
   });
 
-  test.each(["", " ", "with space", "x".repeat(256), "é"])("refuses the key %j", async (key) => {
-    const body = { topic: "k4", message: "m", idempotency_key: key };
-    const { status, json } = await relay.post("/publish", body);
-    expect([status, json.error.code]).toEqual([422, "invalid_idempotency_key"]);
+  test.each([
+    ["order 1"],
+    [" "],
+    ["Größe"],
+    ["x".repeat(1_024)],
+    ["é".repeat(512)],
+    ["https://shop.example/orders?id=1&day=2026-11-28#top"],
+    ["😀\u2028"],
+  ])("takes any text of up to 1,024 bytes as a key in the body: %j", async (key) => {
+    const body = { topic: "k5", data: key.slice(0, 9), idempotency_key: key };
+    const first = await relay.post("/publish", body);
+    expect(first.status).toBe(200);
+    expect((await relay.post("/publish", [body])).json).toEqual([first.json]);
+  });
+
+  test.each(["", "x".repeat(1_025), "é".repeat(513), "a\u0000", "a\nb", "\u0085", "\ud800"])(
+    "refuses a key that is no such text: %j",
+    async (key) => {
+      const body = { topic: "k4", message: "m", idempotency_key: key };
+      const { status, json } = await relay.post("/publish", body);
+      expect([status, json.error.code]).toEqual([422, "invalid_idempotency_key"]);
+    },
+  );
+
+  test.each(["with space", "x".repeat(256), "é", ""])(
+    "refuses a key in the header that is not 1 to 255 visible ASCII characters: %j",
+    async (key) => {
+      const body = { topic: "k6", message: "m" };
+      const headers = { "idempotency-key": key };
+      const { status, json } = await relay.post("/publish", body, headers);
+      expect([status, json.error.code]).toEqual([422, "invalid_idempotency_key"]);
+      const own = { ...body, idempotency_key: "own key" };
+      const batch = await relay.post("/publish", [body, own], headers);
+      expect(batch.json[0].error.code).toBe("invalid_idempotency_key");
+      expect(batch.json[1]).toEqual((await relay.post("/publish", own, headers)).json);
+    },
+  );
+
+  test("takes the longest key in the header for every place of an array", async () => {
+    const headers = { "idempotency-key": "~".repeat(255) };
+    const items = Array.from({ length: 1_000 }, () => ({ topic: "k7", message: "m" }));
+    const first = await relay.post("/publish", items, headers);
+    expect(first.json.at(-1).offset).toBe(1_000);
+    expect((await relay.post("/publish", items, headers)).json).toEqual(first.json);
   });
 
   test("accepts a key again after BATON_IDEMPOTENCY_MS, and forgets the oldest beyond BATON_IDEMPOTENCY_MAX", async () => {

@@ -1,8 +1,14 @@
-// Which texts checkTopic(), toUser(), checkMessage() and fitsBytes() accept.
+// Which texts checkTopic(), toUser(), checkIdempotencyKey(), checkMessage() and fitsBytes() accept.
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { Refusal } from "../../../src/relay/contracts/errors";
-import { checkMessage, checkTopic, fitsBytes, toUser } from "../../../src/relay/text/checks";
+import {
+  checkIdempotencyKey,
+  checkMessage,
+  checkTopic,
+  fitsBytes,
+  toUser,
+} from "../../../src/relay/text/checks";
 
 const code = (value: unknown): unknown => (value instanceof Refusal ? value.code : value);
 
@@ -61,6 +67,29 @@ describe("toUser()", () => {
       expect(code(toUser(value))).toBe("invalid_user");
     },
   );
+});
+
+describe("one rule for the characters of topics, users and idempotency keys", () => {
+  const CHECKS = [checkTopic, toUser, checkIdempotencyKey];
+
+  test("no control character is allowed anywhere in them", () => {
+    const controls = [...Array(0x20).keys(), ...Array.from({ length: 0x21 }, (_, i) => 0x7f + i)];
+    for (const control of controls) {
+      const character = String.fromCharCode(control);
+      for (const text of [character, `a${character}`, `${character}a`, `a${character}b`]) {
+        for (const check of CHECKS) expect(check(text)).toBeInstanceOf(Refusal);
+      }
+    }
+  });
+
+  test("every other character is allowed, blanks too, but no lone surrogate and not nothing", () => {
+    for (const text of [" ", "\u00a0", "~", "é", "\u2028", "\u202e", "😀", "a b"]) {
+      for (const check of CHECKS) expect(check(text)).not.toBeInstanceOf(Refusal);
+    }
+    for (const text of ["", "\ud800", "a\udfff"]) {
+      for (const check of CHECKS) expect(check(text)).toBeInstanceOf(Refusal);
+    }
+  });
 });
 
 describe("checkMessage()", () => {
