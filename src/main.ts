@@ -134,8 +134,9 @@ async function main(): Promise<void> {
   }
   for (const warning of warnings(settings)) log.warn(warning);
   const { url } = service;
+  const key = settings.apiKeys.length > 0 ? " -H 'X-API-Key: <your key>'" : "";
   log.info(
-    `Baton listens on ${url}. Try: curl ${url}/register -H 'content-type: application/json' -d '{"user_id":1}', connect to the url it gives, and see ${url}/openapi for the rest.`,
+    `Baton listens on ${url}. Try: curl ${url}/register${key} -H 'content-type: application/json' -d '{"user_id":1}', connect to the url it gives, and see ${url}/openapi for the rest.`,
   );
 }
 

@@ -18,6 +18,19 @@ describe("the start of the process", () => {
     expect([health.status, await health.text()]).toEqual([200, "ok"]);
   });
 
+  test.each([
+    ["without keys", ""],
+    ["with keys", "a-long-random-key,another-long-key"],
+  ])("the command that a start says to try works, %s", async (_, keys) => {
+    await using relay = await RelayProcess.start({ BATON_API_KEYS: keys });
+    const [, command = ""] = /Try: (curl .*\}'),/.exec(relay.lines[0]?.msg ?? "") ?? [];
+    expect(command.includes("<your key>")).toBe(keys !== "");
+    expect(relay.output).not.toContain("random");
+    const typed = command.replace("<your key>", "another-long-key");
+    const { stdout } = Bun.spawnSync(["sh", "-c", `${typed} -s`]);
+    expect(JSON.parse(stdout.toString()).url).toStartWith("ws://");
+  });
+
   test("F6: a start on a port in use, also by another Baton, ends with one line and exit code 1", async () => {
     await using first = await RelayProcess.start();
     const { port } = new URL(first.url);

@@ -2,6 +2,37 @@
 import { type TSchema, Type } from "@sinclair/typebox";
 import { ERRORS, type ErrorCode } from "../../relay/contracts/errors";
 
+/**
+ * The key under which the schema of an answer names its media type, or null for an answer without a body. The plug-in
+ * that makes the page would take every text to be text/plain.
+ */
+export const MEDIA_TYPE = "x-media-type";
+
+/** Gives the answers of a document the media types that their schemas name. */
+export function setMediaTypes({ paths = {} }: ApiDescription): void {
+  for (const operation of Object.values(paths).flatMap((path) => Object.values(path))) {
+    for (const answer of Object.values(operation.responses ?? {})) {
+      const [content] = Object.values(answer.content ?? {});
+      if (content === undefined || !(MEDIA_TYPE in content.schema)) continue;
+      const { [MEDIA_TYPE]: type, ...schema } = content.schema;
+      if (type === null) delete answer.content;
+      else answer.content = { [String(type)]: { schema } };
+    }
+  }
+}
+
+/** The part of an OpenAPI document that has answers. */
+export interface ApiDescription {
+  readonly paths?: Record<
+    string,
+    Record<string, { readonly responses?: Record<string, AnAnswer> }>
+  >;
+}
+
+interface AnAnswer {
+  content?: Record<string, { readonly schema: Record<string, unknown> }>;
+}
+
 /** The errors of every route that reads a JSON body. */
 export const BODY_ERRORS = [
   "bad_request",

@@ -7,15 +7,16 @@ import { readText, readUntypedJson } from "../http/body";
 import { bodyDocument, errorAnswers } from "../http/documents";
 import { orThrow, Refused } from "../http/refusal";
 import type { RouteOptions } from "./options";
-import { EventStream, Nothing, Switching } from "./schemas";
+import { EventStream, LineStream, Nothing, Switching } from "./schemas";
 
 const COMMON_ERRORS = ["bad_request", "too_many_connections", "shutting_down"] as const;
 
 const STREAM_ANSWERS = { 200: EventStream, ...errorAnswers(...COMMON_ERRORS) };
-const POSTED_STREAM_ANSWERS = {
-  200: EventStream,
-  ...errorAnswers(...COMMON_ERRORS, "body_too_large", "unsupported_media_type"),
-};
+const POSTED_STREAM_ERRORS = errorAnswers(
+  ...COMMON_ERRORS,
+  "body_too_large",
+  "unsupported_media_type",
+);
 
 export function centrifugeRoutes(options: RouteOptions) {
   return (app: Elysia) =>
@@ -61,7 +62,7 @@ function httpStreamRoute({ streams, sessionProtocols, frameBytes }: RouteOptions
           description:
             "The body has the first commands, one to a line. The response does not end: replies and pushes follow in it, one to a line.",
         },
-        response: POSTED_STREAM_ANSWERS,
+        response: { 200: LineStream, ...POSTED_STREAM_ERRORS },
       },
     );
 }
@@ -103,7 +104,7 @@ function sseRoutes({ streams, sessionProtocols, frameBytes }: RouteOptions) {
             summary: "Connect over Server-Sent Events, with the first commands in the body",
             description: "For clients whose EventSource can send a body.",
           },
-          response: POSTED_STREAM_ANSWERS,
+          response: { 200: EventStream, ...POSTED_STREAM_ERRORS },
         },
       );
 }

@@ -4,6 +4,7 @@ import { openapi } from "@elysiajs/openapi";
 import { Elysia } from "elysia";
 import { version } from "../../../package.json";
 import { CLOSES } from "../../relay/contracts/errors";
+import { type ApiDescription, setMediaTypes } from "../http/documents";
 
 /** The `security` of a guarded route: either header is accepted. */
 export const KEY: Record<string, string[]>[] = [{ apiKey: [] }, { authorization: [] }];
@@ -28,7 +29,8 @@ the topic keeps no history. The client may say which positions it has,
 publications that the client missed, then live ones. With \`"recovered":false\` it gets none of those it missed, and should
 reload its state.
 
-**Close codes**, besides 1009 for a frame over BATON_FRAME_BYTES and 1006 for a slow consumer that is cut off:
+**Close codes**, besides 1002 for a frame that breaks the protocol, 1007 for text that is not UTF-8, 1009 for a frame over
+BATON_FRAME_BYTES, and 1006 for a slow consumer that is cut off:
 
 | code | reason | reconnect? |
 | --- | --- | --- |
@@ -57,7 +59,9 @@ const ASSETS = {
 
 /** The page, its document of the routes, and the two files of Swagger UI. */
 export function openapiPage() {
-  const app = new Elysia();
+  const app = new Elysia().onAfterHandle(({ path, responseValue }) => {
+    if (path === "/openapi/json") setMediaTypes(responseValue as ApiDescription);
+  });
   for (const [file, type] of Object.entries(ASSETS)) {
     app.get(
       `/openapi/${file}`,

@@ -7,7 +7,7 @@ import {
   toUser,
   USER_CHARACTERS_MAX,
 } from "../../relay/text/checks";
-import { queryDocument } from "../http/documents";
+import { MEDIA_TYPE, queryDocument } from "../http/documents";
 
 /** The pattern of names and keys: no control characters. */
 const NO_CONTROL = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
@@ -142,9 +142,24 @@ export const PublishAnswers = Type.Union([
   Type.Array(Type.Union([PublishAnswer, PublishError])),
 ]);
 
-// The schema has no bounds, so that relay/text/checks.ts refuses a bad name with the right code.
+// The bounds are for the page only, so that relay/text/checks.ts refuses a bad name with the right code.
+TypeRegistry.Set("Described", (_, value) => typeof value === "string");
+const Described = (schema: { maxLength: number; description: string; examples: string[] }) =>
+  Type.Unsafe<string>({
+    ...schema,
+    [Kind]: "Described",
+    type: "string",
+    minLength: 1,
+    pattern: NO_CONTROL,
+  });
+
 export const TopicParameter = Type.Object({
-  topic: Type.String({ description: "A topic name, percent-encoded.", examples: ["tech"] }),
+  topic: Described({
+    maxLength: TOPIC_BYTES_MAX,
+    description:
+      "A topic name, percent-encoded. Topics named . and .. have no path, since every client takes these for steps in it.",
+    examples: ["tech"],
+  }),
 });
 
 export const HistoryAnswer = Type.Object({
@@ -216,10 +231,20 @@ export const StreamQuery = queryDocument({
   }),
 });
 
-export const Nothing = Type.String({ maxLength: 0, description: "The answer has no body." });
+export const Nothing = Type.String({
+  maxLength: 0,
+  description: "The answer has no body.",
+  [MEDIA_TYPE]: null,
+});
 
 export const EventStream = Type.String({
   description: "Server-Sent Events (text/event-stream); the response does not end.",
+  [MEDIA_TYPE]: "text/event-stream",
+});
+
+export const LineStream = Type.String({
+  description: "Replies and pushes in JSON, one to a line; the response does not end.",
+  [MEDIA_TYPE]: "application/json",
 });
 
 export const ConnectionId = Type.Object({
@@ -229,9 +254,13 @@ export const ConnectionId = Type.Object({
   }),
 });
 
-// The schema has no bounds, so that relay/text/checks.ts refuses a bad user with the right code.
 export const UserParameter = Type.Object({
-  user: Type.String({ description: "A user_id, percent-encoded.", examples: ["alice"] }),
+  user: Described({
+    maxLength: USER_CHARACTERS_MAX,
+    description:
+      "A user_id, percent-encoded. Users named . and .. have no path, since every client takes these for steps in it.",
+    examples: ["alice"],
+  }),
 });
 
 export const ConnectionParameter = Type.Object({
@@ -279,4 +308,5 @@ export const NotRemoved = Type.String({ description: "`Client not found with id 
 export const Switching = Type.String({
   maxLength: 0,
   description: "The connection becomes a WebSocket.",
+  [MEDIA_TYPE]: null,
 });

@@ -89,6 +89,60 @@ test("the OpenAPI document has every error code with its status, except those of
   expect([...unsaid, "not_found"].toSorted()).toEqual([...inFrames, ...anywhere].toSorted());
 });
 
+test("answers in the OpenAPI document have the media types that the relay sends", async () => {
+  const types = (method: string, path: string, status: string) =>
+    Object.keys(document.paths[path][method].responses[status].content ?? {});
+  const typeOf = async (method: string, path: string, body?: string) => {
+    const end = new AbortController();
+    const headers = { "content-type": "application/json" };
+    const init = { method, headers, signal: end.signal, ...(body !== undefined && { body }) };
+    const { status, headers: sent } = await fetch(relay.url + path, init);
+    end.abort();
+    expect(status).toBe(200);
+    return [sent.get("content-type")?.split(";")[0] ?? ""];
+  };
+  const { json } = await relay.post("/register", { user_id: 1 });
+  const stream = new URL(json.sse).pathname;
+  const connect = '{"id":1,"connect":{}}';
+  const query = `?cf_connect=${encodeURIComponent(connect)}`;
+  expect(await typeOf("get", stream)).toEqual(types("get", "/sse/{id}", "200"));
+  for (const [path, method, asked, body] of [
+    ["/connection/http_stream", "post", "", connect],
+    ["/connection/http_stream", "post", "", ""],
+    ["/connection/sse", "post", "", connect],
+    ["/connection/sse", "get", query, undefined],
+    ["/health", "get", "", undefined],
+    ["/api/info", "post", "", "{}"],
+    ["/register", "post", "", '{"user_id":1}'],
+  ] as const) {
+    expect(await typeOf(method, path + asked, body)).toEqual(types(method, path, "200"));
+  }
+  expect(types("post", "/emulation", "204")).toEqual([]);
+  expect(types("get", "/ws/{id}", "101")).toEqual([]);
+});
+
+test("names in paths of the OpenAPI document have the bounds that they have in bodies", async () => {
+  const { topic, user_id } =
+    document.paths["/publish"].post.requestBody.content["application/json"].schema.anyOf[0]
+      .properties;
+  const bounds = ({ type, minLength, maxLength, pattern }: Record<string, unknown>) => [
+    type,
+    minLength,
+    maxLength,
+    pattern,
+  ];
+  const inPaths = operations().flatMap(({ parameters = [] }) =>
+    parameters.filter((one: { in: string }) => one.in === "path"),
+  );
+  const named = (name: string) => inPaths.filter((one: { name: string }) => one.name === name);
+  expect(named("topic")).toHaveLength(2);
+  expect(named("user")).toHaveLength(2);
+  for (const { schema } of named("topic")) expect(bounds(schema)).toEqual(bounds(topic));
+  for (const { schema } of named("user")) {
+    expect(bounds(schema)).toEqual(bounds(user_id.anyOf[1]));
+  }
+});
+
 test("bodies in the OpenAPI document are JSON and name what they require", () => {
   const { content, required } = document.paths["/publish"].post.requestBody;
   expect(Object.keys(content)).toEqual(["application/json"]);
