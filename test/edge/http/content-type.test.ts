@@ -160,3 +160,27 @@ describe.each([
     expect((await send(path, body, { "content-type": contentType })).status).toBe(served);
   });
 });
+
+describe.each([["/connection/http_stream"], ["/connection/sse"]])("POST %s", (path) => {
+  const body = '{"id":1,"connect":{}}';
+  const statusWith = async (...lines: string[]): Promise<string> => {
+    const raw = await RawSocket.open(relay.port);
+    const head = [`POST ${path} HTTP/1.1`, "Host: relay.test", `Content-Length: ${body.length}`];
+    raw.write([...head, ...lines, "", body].join("\r\n"));
+    const answer = await raw.until("\r\n\r\n");
+    raw.drop();
+    return answer.slice(9, 12);
+  };
+
+  test("takes commands of any content type, and without one", async () => {
+    expect(await statusWith()).toBe("200");
+    for (const type of ["application/json; charset=utf8", "text/plain", "application/json;"]) {
+      expect(await statusWith(`Content-Type: ${type}`)).toBe("200");
+    }
+  });
+
+  test("refuses compressed commands, and takes those that say that they are not", async () => {
+    expect(await statusWith("Content-Encoding: gzip")).toBe("415");
+    expect(await statusWith("Content-Encoding: Identity")).toBe("200");
+  });
+});
