@@ -143,7 +143,7 @@ test("a user has no personal topic if its name would name other users too, or no
   };
   expect(await topicsOf("42")).toEqual(["#42"]);
   expect(await topicsOf("$a b")).toEqual(["#$a b"]);
-  for (const user of ["", "42,43", "a#b", "#", ",", "a\nb", "💥".repeat(128)]) {
+  for (const user of ["", "42,43", "a#b", "#", ",", "💥".repeat(128)]) {
     expect(await topicsOf(user), user).toEqual([]);
   }
 });
