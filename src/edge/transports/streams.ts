@@ -20,6 +20,9 @@ const ID_BYTES_MAX = 8_192;
  */
 const REQUEST_BYTES_MAX = 12_288;
 
+/** The id of a polyfill, which the next one replaces: it does not count a second time. */
+const ID_IN_ADDRESS = /[?&]last[-_]?event[-_]?id=[^&]*/gi;
+
 /** The size of an epoch, an offset and the marks between them. */
 const POSITION_BYTES_MAX = 32;
 
@@ -70,7 +73,8 @@ export class Streams implements Transport {
       (sum, name) => sum + encodeURIComponent(name).length + POSITION_BYTES_MAX,
       0,
     );
-    if (idBytes > ID_BYTES_MAX || idBytes + request.url.length > REQUEST_BYTES_MAX) {
+    const addressBytes = request.url.replace(ID_IN_ADDRESS, "").length;
+    if (idBytes > ID_BYTES_MAX || idBytes + addressBytes > REQUEST_BYTES_MAX) {
       return new Refusal(
         "too_many_topics",
         `The positions of a stream's topics must fit into a header of ${ID_BYTES_MAX} bytes, and together with the address into ${REQUEST_BYTES_MAX} bytes: use fewer topics for each stream, or a WebSocket.`,
