@@ -1,6 +1,7 @@
 // Query parameters. The routes of backends read them strictly, because a misspelt parameter would change what a request
 // does without a word. Addresses that clients connect to are different: polyfills and proxies add parameters of their own.
 import { Refusal } from "../../relay/contracts/errors";
+import { searchOf } from "../access/address";
 
 /** The values of each parameter that is given, at least one for each, in their order. */
 type Query = ReadonlyMap<string, readonly string[]>;
@@ -66,10 +67,7 @@ function plain(name: string): string {
 
 /** The names and values in a URL, each undefined where it is not percent-encoded UTF-8. */
 function pairs(url: string): (string | undefined)[][] {
-  const begin = url.indexOf("?");
-  if (begin < 0 || begin === url.length - 1) return [];
-  return url
-    .slice(begin + 1)
+  return searchOf(url)
     .split("&")
     .filter((pair) => pair !== "")
     .map((pair) => {

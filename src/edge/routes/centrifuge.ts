@@ -3,6 +3,7 @@
 import { Type } from "@sinclair/typebox";
 import type { Elysia } from "elysia";
 import { Refusal } from "../../relay/contracts/errors";
+import { searchOf } from "../access/address";
 import { readText, readUntypedJson } from "../http/body";
 import { bodyDocument, errorAnswers } from "../http/documents";
 import { orThrow, Refused } from "../http/refusal";
@@ -84,7 +85,8 @@ function sseRoutes({ streams, sessionProtocols, frameBytes }: RouteOptions) {
     app
       .get(
         "/connection/sse",
-        ({ request }) => open(request, new URL(request.url).searchParams.get("cf_connect") ?? ""),
+        ({ request }) =>
+          open(request, new URLSearchParams(searchOf(request.url)).get("cf_connect") ?? ""),
         {
           detail: {
             tags: ["centrifuge"],

@@ -7,6 +7,7 @@ import { throttledLog } from "../../log";
 import { EngineUnavailable } from "../../relay/contracts/engine";
 import { engineUnavailable, Refusal } from "../../relay/contracts/errors";
 import type { Relay } from "../../relay/relay";
+import { pathOf } from "../access/address";
 import { centrifugoApi } from "../centrifugo-api/routes";
 import { errorAnswers } from "../http/documents";
 import { Refused, refuse, refuseInternal, TEXT } from "../http/refusal";
@@ -97,7 +98,7 @@ function optionsRoutes(relay: Relay, known: readonly Route[]) {
   const answer = ({ request }: { request: Request }): Response => {
     const refusal = relay.unavailable();
     if (refusal !== undefined) return refuse(refusal);
-    const methods = methodsAt(new URL(request.url).pathname, known);
+    const methods = methodsAt(pathOf(request.url), known);
     const headers = methods.length === 0 ? {} : { allow: [...methods, "OPTIONS"].join(", ") };
     return new Response(null, { status: 204, headers });
   };
@@ -112,7 +113,7 @@ type Route = Pick<InternalRoute, "method" | "path">;
  * health of a server, it is 503 while the relay cannot serve.
  */
 function notFound(request: Request, known: readonly Route[], relay: Relay): Response {
-  const { pathname } = new URL(request.url);
+  const pathname = pathOf(request.url);
   const methods = methodsAt(pathname, known);
   if (methods.length === 0) {
     const unavailable = pathname === "/" ? relay.unavailable() : undefined;

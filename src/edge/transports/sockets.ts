@@ -8,6 +8,7 @@ import type { Protocol } from "../../relay/contracts/protocol";
 import type { Socket, Transport } from "../../relay/contracts/transport";
 import type { Relay } from "../../relay/relay";
 import type { Connection } from "../../relay/state/connection";
+import { searchOf } from "../access/address";
 import { logClose, logSlowConsumer } from "./close-log";
 
 /** Upgrades a request of the client with this registration. Undefined means that the request has become a socket. */
@@ -171,7 +172,7 @@ function checkHandshake(request: Request): Refusal | undefined {
 
 /** Whether a Centrifuge client asks for the binary format, which Baton does not speak. */
 function asksForBinary(url: string): boolean {
-  const { searchParams } = new URL(url);
+  const searchParams = new URLSearchParams(searchOf(url));
   return (
     searchParams.get("format") === "protobuf" || searchParams.get("cf_protocol") === "protobuf"
   );
