@@ -35,13 +35,13 @@ test("messages, registrations and connections are not logged at the default leve
 
 test("I4: a closed connection is logged at debug level, with its user escaped", async () => {
   await using relay = await startRelay({ BATON_LOG_LEVEL: "debug" });
-  const client = await relay.connect("evil\n\u2028user");
+  const client = await relay.connect("evil\u202e\u2028user");
   await client.close();
   await until("the line", () => relay.log.length > 0);
   const line = JSON.parse(relay.log[0] ?? "");
   expect(line).toMatchObject({
     msg: "connection closed",
-    user: "evil\\u000a\\u2028user",
+    user: "evil\\u202e\\u2028user",
     code: 1000,
   });
 });

@@ -620,7 +620,7 @@ test("a message larger than BATON_BACKPRESSURE_BYTES comes too, to who has read 
 });
 
 describe("a format", () => {
-  test.each(["", "=", "=json&format=json", "=JSON", "=xml", "=__proto__", "=json&x=1", "=sse"])(
+  test.each(["", "=", "=json&format=json", "=JSON", "=xml", "=__proto__", "=json&Format=json", "=sse"])(
     "?format%s is taken as it stands or refused with 422",
     async (text) => {
       const url = await relay.register();
