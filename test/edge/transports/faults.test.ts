@@ -14,6 +14,13 @@ import { engineOptions, LIMITS, OPEN } from "../../support/relay/simulation";
 import { startRelay } from "../../support/relay/test-relay";
 import { until } from "../../support/wait";
 
+const publication = () =>
+  new Request("http://relay.test/publish", {
+    method: "POST",
+    body: '{"topic":"a","message":"m"}',
+    headers: { "content-type": "application/json", "content-length": "27" },
+  });
+
 /** The routes over an engine that does this on every publish. */
 function routesOver(publish: () => Published | Promise<Published>) {
   const lines: string[] = [];
@@ -64,13 +71,7 @@ function routesOver(publish: () => Published | Promise<Published>) {
     listeningUrl: () => "http://127.0.0.1:8000",
   });
   const post = async () => {
-    const response = await app.handle(
-      new Request("http://relay.test/publish", {
-        method: "POST",
-        body: '{"topic":"a","message":"m"}',
-        headers: { "content-type": "application/json", "content-length": "27" },
-      }),
-    );
+    const response = await app.handle(publication());
     return { status: response.status, text: await response.text() };
   };
   return { app, post, lines };
