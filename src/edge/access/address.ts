@@ -1,5 +1,5 @@
 // The parts of a request's URL, which guard.ts has checked. They are cut out of its text, since `new URL` throws
-// where the Host is a name by HTTP but none by the URL standard, such as 1.2.3.4.5.
+// where the Host is valid in HTTP but not in the URL standard, such as 1.2.3.4.5.
 
 /** The path, still percent-encoded. */
 export function pathOf(url: string): string {

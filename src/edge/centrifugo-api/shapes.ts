@@ -22,7 +22,7 @@ const payload = {
   b64data: Base64("data"),
   idempotency_key: Type.Optional(
     Type.String({
-      description: `Requests with the same key in the same topic publish once. Any text of up to ${IDEMPOTENCY_KEY_BYTES_MAX} bytes of UTF-8, without control characters; an empty one is none.`,
+      description: `Requests with the same key in the same topic publish once. Any text of up to ${IDEMPOTENCY_KEY_BYTES_MAX} bytes of UTF-8, without control characters; an empty one counts as missing.`,
     }),
   ),
   // Not a Record: its pattern for keys skips those with U+2028 in them, whatever their values are.

@@ -1,5 +1,5 @@
 // Query parameters. The routes of backends read them strictly, because a misspelt parameter would change what a request
-// does without a word. Addresses that clients connect to are different: polyfills and proxies add parameters of their own.
+// does silently. Addresses that clients connect to are different: polyfills and proxies add parameters of their own.
 import { Refusal } from "../../relay/contracts/errors";
 import { searchOf } from "../access/address";
 

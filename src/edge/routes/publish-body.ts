@@ -45,7 +45,7 @@ export function publishReader(
   };
 }
 
-/** The key that the header gives. A refusal counts only where the body has none. */
+/** The key that the header gives. A refusal counts only if the body has no key. */
 function headerKey(headers: Headers): string | Refusal | undefined {
   const key = headers.get("idempotency-key");
   return key === null ? undefined : (checkIdempotencyHeader(key) ?? key);

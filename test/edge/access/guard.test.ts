@@ -57,7 +57,7 @@ describe("the Host header", () => {
   );
 });
 
-/** Names by HTTP that are none by the URL standard, which parses a last number as an address. */
+/** Hosts that are valid in HTTP but not in the URL standard, which takes a last number for an address. */
 const ODD_HOSTS = [
   ["HTTP/1.1", "Host: 1.2.3.4.5"],
   ["HTTP/1.1", "Host: 256.256.256.256"],

@@ -173,7 +173,7 @@ describe("the last event id in the address, as polyfills of EventSource send it"
     await again.close();
   });
 
-  test("that is no position of this relay is answered as such a header is: the loss is told", async () => {
+  test("that is no position of this relay has the effect of such a header: the client learns of its loss", async () => {
     expect(await missed("lastEventId=x")).toMatch(/^\{"topics".*"recovered":false.*live$/);
   });
 });

@@ -620,23 +620,29 @@ test("a message larger than BATON_BACKPRESSURE_BYTES comes too, to who has read 
 });
 
 describe("a format", () => {
-  test.each(["", "=", "=json&format=json", "=JSON", "=xml", "=__proto__", "=json&Format=json", "=sse"])(
-    "?format%s is taken as it stands or refused with 422",
-    async (text) => {
-      const url = await relay.register();
-      const upgraded = await RawSocket.open(relay.port);
-      upgraded.write(handshake(`/ws/${idOf(url)}?format${text}`));
-      const head = await upgraded.until("\r\n\r\n");
-      upgraded.drop();
-      const answer = await relay.request("GET", `/ws/${idOf(url)}?format${text}`);
-      if (text === "" || text === "=") {
-        expect(head).toStartWith("HTTP/1.1 101 ");
-      } else {
-        expect(head).toStartWith("HTTP/1.1 422 ");
-        expect([answer.status, answer.json.error.code]).toEqual([422, "invalid_query"]);
-      }
-    },
-  );
+  test.each([
+    "",
+    "=",
+    "=json&format=json",
+    "=JSON",
+    "=xml",
+    "=__proto__",
+    "=json&Format=json",
+    "=sse",
+  ])("?format%s is taken as it stands or refused with 422", async (text) => {
+    const url = await relay.register();
+    const upgraded = await RawSocket.open(relay.port);
+    upgraded.write(handshake(`/ws/${idOf(url)}?format${text}`));
+    const head = await upgraded.until("\r\n\r\n");
+    upgraded.drop();
+    const answer = await relay.request("GET", `/ws/${idOf(url)}?format${text}`);
+    if (text === "" || text === "=") {
+      expect(head).toStartWith("HTTP/1.1 101 ");
+    } else {
+      expect(head).toStartWith("HTTP/1.1 422 ");
+      expect([answer.status, answer.json.error.code]).toEqual([422, "invalid_query"]);
+    }
+  });
 });
 
 describe("a stream", () => {
