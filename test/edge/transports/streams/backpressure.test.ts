@@ -1,6 +1,7 @@
 // Streams whose clients stop reading. Rows D1 and D4 of the fault catalogue.
 import { describe, expect, test } from "bun:test";
 import { EventStream, eventsIn, rawStream } from "../../../support/clients/event-stream";
+import { RawSocket } from "../../../support/clients/raw-socket";
 import { registerStream } from "../../../support/relay/stream-calls";
 import { startRelay } from "../../../support/relay/test-relay";
 import { until } from "../../../support/wait";
@@ -93,6 +94,23 @@ describe("a stream whose client stops reading", () => {
     raw.pause();
     await own.publishUntilBuffered("tech", () => MESSAGE);
     await until("it to be ended", () => own.counts.connections === 0);
+    expect(own.counts.registrations).toBe(1);
+    raw.drop();
+  });
+
+  test("is closed by the heartbeat if nothing of what waits for it is read", async () => {
+    await using own = await startRelay({
+      BATON_PING_MS: "60",
+      BATON_PONG_MS: "60",
+      BATON_BACKPRESSURE_BYTES: "100000000",
+    });
+    const raw = await RawSocket.open(own.port);
+    const { pathname } = new URL(await registerStream(own));
+    raw.write(`GET ${pathname} HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n`);
+    await raw.until("retry");
+    raw.pause();
+    await own.publishUntilBuffered("tech", () => "x".repeat(60_000));
+    await until("the stream to be closed", () => own.counts.connections === 0);
     expect(own.counts.registrations).toBe(1);
     raw.drop();
   });

@@ -1,11 +1,12 @@
 // Streams while they are open, and when the relay shuts down. Row F1 of the fault catalogue.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { EventStream, eventsIn, rawStream } from "../../../support/clients/event-stream";
-import type { RawSocket } from "../../../support/clients/raw-socket";
+import { RawSocket } from "../../../support/clients/raw-socket";
 import {
   connectStream,
   expectNothingElse,
   registerStream,
+  withTopics,
 } from "../../../support/relay/stream-calls";
 import { startRelay, type TestRelay } from "../../../support/relay/test-relay";
 import { until } from "../../../support/wait";
@@ -52,6 +53,20 @@ describe("an open stream", () => {
     expect(gone).toHaveLength(90);
     for (const url of urls) await own.unregister(url);
     expect(own.counts).toEqual({ connections: 0, registrations: 0, topics: 0 });
+  });
+
+  test("leaves nothing behind but its registration if its client drops before it begins", async () => {
+    await using own = await startRelay();
+    const urls = await Promise.all(Array.from({ length: 50 }, () => registerStream(own)));
+    for (const [i, url] of urls.entries()) {
+      const raw = await RawSocket.open(own.port);
+      const { pathname, search } = new URL(withTopics(url, "left"));
+      raw.write(`GET ${pathname}${search} HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n`);
+      if (i % 2 === 0) raw.reset();
+      else raw.drop();
+    }
+    await until("the connections to be gone", () => !urls.some((url) => own.isConnected(url)));
+    expect(await own.publish("left", "m")).toBe(0);
   });
 
   test("receives all of 200 messages once and in order, next to 999 others of the topic", async () => {

@@ -2,7 +2,7 @@
 // of the fault catalogue.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Position } from "../../../../src/relay/contracts/publication";
-import { EventStream } from "../../../support/clients/event-stream";
+import { EventStream, rawStream } from "../../../support/clients/event-stream";
 import {
   connectStream,
   expectNothingElse,
@@ -127,6 +127,20 @@ describe("a stream that reconnects", () => {
     expect(await back.takeTexts(1)).toEqual(["had: m1"]);
     await expectNothingElse(relay, back, "new");
     expect(back.lastEventId).toContain("new=");
+  });
+
+  test("recovers several pages of history once and in order", async () => {
+    const { epoch } = await relay.publishMany("deep:pages", 1_000);
+    await relay.publishMany("deep:pages", 1_000, 1_001);
+    const url = withTopics(await registerStream(relay), "deep:pages");
+    const raw = await rawStream(url, [`Last-Event-ID: deep%3Apages=${epoch}:0`]);
+    await raw.until("data: m1\n");
+    const text = `data: m1\n${await raw.until("data: m2000\n")}`;
+    const data = [...text.matchAll(/^data: m(\d+)$/gm)].map(([, number]) => Number(number));
+    expect(data).toEqual(Array.from({ length: 2_000 }, (_, i) => i + 1));
+    await relay.publish("deep:pages", "live");
+    expect(await raw.until("data: live\n")).not.toContain("data: m");
+    raw.drop();
   });
 
   test("while publications arrive receives each once and in order", async () => {

@@ -8,7 +8,7 @@ import {
   refusalOf,
   registerStream,
 } from "../../../support/relay/stream-calls";
-import { startRelay, type TestRelay } from "../../../support/relay/test-relay";
+import { idOf, startRelay, type TestRelay } from "../../../support/relay/test-relay";
 
 let relay: TestRelay;
 beforeAll(async () => {
@@ -69,6 +69,16 @@ describe("a request for a stream", () => {
     await raw.until("id: caf%C3%A9=");
     expect(await relay.publish("café", "m")).toBe(1);
     raw.drop();
+  });
+
+  test("with HEAD is answered by the headers of a stream, and opens none", async () => {
+    const url = await registerStream(relay);
+    const { pathname } = new URL(url);
+    const { status, headers, text } = await relay.request("HEAD", pathname);
+    expect([status, text]).toEqual([200, ""]);
+    expect(headers.get("content-type")).toStartWith("text/event-stream");
+    const socket = await relay.request("GET", `/ws/${idOf(url)}?format=json`);
+    expect([relay.isConnected(url), socket.status]).toEqual([false, 426]);
   });
 
   test("with another method than GET and HEAD gets 405", async () => {
