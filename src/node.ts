@@ -12,6 +12,7 @@ import type { EngineOptions } from "./engines/options";
 import type { Log } from "./log";
 import { SESSION_PROTOCOLS, SOCKET_FORMATS, STREAM_FORMATS } from "./protocols";
 import { errorOf, infoJson, publicationJson } from "./protocols/centrifuge/json";
+import { SWEEP_MS_MAX } from "./relay/connecting/heartbeat";
 import type { Engine, EngineEvents, LocalEngine } from "./relay/contracts/engine";
 import type { RelayOptions } from "./relay/contracts/options";
 import type { TokenVerifier } from "./relay/contracts/tokens";
@@ -104,7 +105,7 @@ export class RunningNode {
     this.#streams = streams;
     this.#shutdownMs = shutdownMs;
     const shortestMs = Math.min(pingMs, pongMs, registrationTtlMs);
-    const sweepMs = Math.min(1_000, Math.max(10, shortestMs / 4));
+    const sweepMs = Math.min(SWEEP_MS_MAX, Math.max(10, shortestMs / 4));
     this.#sweeping = setInterval(() => relay.sweep(), sweepMs);
   }
 

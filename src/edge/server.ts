@@ -131,7 +131,7 @@ function router(
 function routeOptionsOf(options: ServerOptions): Omit<RouteOptions, "listeningUrl"> {
   const { settings, sockets, ...handedOn } = options;
   const { relay, sessionProtocols, log } = handedOn;
-  const { bodyBytes, frameBytes, publicUrl } = settings;
+  const { bodyBytes, frameBytes, pingMs, publicUrl } = settings;
   const checkKey = keyCheck(settings.apiKeys);
   return {
     ...handedOn,
@@ -143,6 +143,7 @@ function routeOptionsOf(options: ServerOptions): Omit<RouteOptions, "listeningUr
     publicUrl,
     bodyBytes,
     frameBytes,
+    pingMs,
   };
 }
 

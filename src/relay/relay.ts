@@ -67,7 +67,13 @@ export class Relay {
     this.#heartbeat = new Heartbeat(limits.pingMs, limits.pongMs);
     this.#rateLimit = new RateLimit(limits, options.later, this.connections);
     this.admission = new Admission(options, this.connections, this.cluster);
-    this.#recovery = new Recovery(options, this.connections, this.#rateLimit, this.#topics);
+    this.#recovery = new Recovery(
+      options,
+      this.connections,
+      this.#rateLimit,
+      this.#topics,
+      this.#heartbeat,
+    );
     this.delivery = new Delivery(this.connections, this.#topics, this.#recovery);
     this.publisher = new Publisher(options, this.connections);
     this.#sessions = new Sessions(
@@ -152,14 +158,15 @@ export class Relay {
     }
     const subscriptions = newSubscriptions();
     connection.subscriptions = subscriptions;
-    if (protocol.transport === "socket") {
-      // Its client may still say, with its first command, where it wants to go on.
-      this.#heartbeat.beginWithPing(connection, this.#options.now());
-      this.#recovery.defer(connection, subscriptions, topics);
-    } else {
-      this.#beginHeartbeat(connection);
-      this.#recovery.chooseTopics(connection, topics, since);
-    }
+    this.#beginHeartbeat(connection);
+    // The client of a socket may still say, with its first command, where it wants to go on.
+    if (protocol.transport === "socket") this.#recovery.defer(connection, subscriptions, topics);
+    else this.#recovery.chooseTopics(connection, topics, since);
+  }
+
+  /** Pings an admitted connection, which is not open yet, at least so often. */
+  setHeartbeat(connection: Connection, ms: number): void {
+    this.#heartbeat.setOwnInterval(connection, ms);
   }
 
   #beginHeartbeat(connection: Connection): void {
@@ -225,8 +232,8 @@ export class Relay {
 
   /** The peer has answered a ping. */
   pong(connection: Connection): void {
-    this.#heartbeat.pong(connection, this.#options.now());
     this.#recovery.pong(connection);
+    this.#heartbeat.pong(connection, this.#options.now());
   }
 
   /** The peer has read what waited for it. */

@@ -172,7 +172,7 @@ const CONNECTIONS = {
     max: INT32_MAX,
     unit: "milliseconds",
     description:
-      "The time between pings. The default is below the 30 to 60 seconds after which proxies cut quiet connections.",
+      "The time between pings. The default is below the 30 to 60 seconds after which proxies cut quiet connections. A client may ask for a shorter one with ?heartbeat=.",
   }),
   pongMs: whole({
     variable: "BATON_PONG_MS",

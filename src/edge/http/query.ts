@@ -4,7 +4,7 @@ import { Refusal } from "../../relay/contracts/errors";
 import { searchOf } from "../access/address";
 
 /** The values of each parameter that is given, at least one for each, in their order. */
-type Query = ReadonlyMap<string, readonly string[]>;
+export type Query = ReadonlyMap<string, readonly string[]>;
 
 /** The parameters of a URL. Refuses (`invalid_query`) text that is not UTF-8, unknown parameters and repeated ones. */
 export function query(url: string, names: readonly string[]): Query | Refusal {
@@ -130,6 +130,19 @@ export function wholeOf(given: Query, name: string): number | undefined | Refusa
   const number = /^\d{1,16}$/.test(value) ? Number(value) : Number.NaN;
   if (Number.isSafeInteger(number)) return number;
   return new Refusal("invalid_query", `${name} must be a whole number from 0 to 9007199254740991.`);
+}
+
+/** A whole number within bounds, or undefined for a parameter that is not given. */
+export function boundedOf(
+  given: Query,
+  name: string,
+  { min, max }: { readonly min: number; readonly max: number },
+): number | undefined | Refusal {
+  const value = textOf(given, name);
+  if (value === undefined) return undefined;
+  const number = /^\d{1,9}$/.test(value) ? Number(value) : Number.NaN;
+  if (number >= min && number <= max) return number;
+  return new Refusal("invalid_query", `${name} must be a whole number from ${min} to ${max}.`);
 }
 
 /** The last value of a parameter, or undefined for one that is not given. */

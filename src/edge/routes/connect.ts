@@ -4,7 +4,15 @@ import { Refusal } from "../../relay/contracts/errors";
 import type { ResumableProtocol } from "../../relay/contracts/protocol";
 import type { FirstTopics } from "../../relay/relay";
 import { errorAnswers } from "../http/documents";
-import { choiceOf, clientQuery, LAST_EVENT_ID, listOf, textOf } from "../http/query";
+import {
+  boundedOf,
+  choiceOf,
+  clientQuery,
+  LAST_EVENT_ID,
+  listOf,
+  type Query,
+  textOf,
+} from "../http/query";
 import { orThrow } from "../http/refusal";
 import { SOCKET_TEXT, STREAM_TEXT } from "./openapi";
 import type { RouteOptions, StreamFormats } from "./options";
@@ -19,14 +27,14 @@ export function connectRoutes(options: RouteOptions) {
 }
 
 /** Usual handshakes never come here: edge/server.ts answers them without a framework. */
-function socketRoute({ handshake, socketFormats }: RouteOptions) {
+function socketRoute({ handshake, socketFormats, pingMs }: RouteOptions) {
   return (app: Elysia) =>
     app.get(
       "/ws/:id",
       async ({ params: { id }, request }) => {
         const given = orThrow(clientQuery(request.url, SOCKET_PARAMETERS));
         const protocol = orThrow(choiceOf(given, "format", socketFormats));
-        orThrow(await handshake(request, id, protocol));
+        orThrow(await handshake(request, id, protocol, orThrow(heartbeatOf(given, pingMs))));
       },
       {
         params: ConnectionId,
@@ -66,13 +74,14 @@ const STREAM_ERRORS = errorAnswers(
   "engine_unavailable",
 );
 
-function streamRoute({ relay, streams, streamFormats }: RouteOptions) {
+function streamRoute({ relay, streams, streamFormats, pingMs }: RouteOptions) {
   const open = async (id: string, asked: StreamRequest): Promise<Response | Refusal> => {
-    const { request, protocol, topics, lastId } = asked;
+    const { request, protocol, topics, lastId, heartbeatMs } = asked;
     const unavailable = relay.unavailable();
     if (unavailable !== undefined) return unavailable;
     const connection = await relay.admission.admit(id, protocol);
     if (connection instanceof Refusal) return connection;
+    if (heartbeatMs !== undefined) relay.setHeartbeat(connection, heartbeatMs);
     const names = new Set(topics ?? relay.initialTopics(connection));
     const since = protocol.decodeSince?.(lastId, names);
     const first: FirstTopics = { names: [...names], since };
@@ -85,7 +94,7 @@ function streamRoute({ relay, streams, streamFormats }: RouteOptions) {
     app.get(
       "/sse/:id",
       async ({ params: { id }, request }) => {
-        const asked = streamRequest(request, streamFormats);
+        const asked = streamRequest(request, streamFormats, pingMs);
         return orThrow(await streams.orLater(request, () => open(id, asked)));
       },
       {
@@ -109,14 +118,23 @@ interface StreamRequest {
   readonly topics: readonly string[] | undefined;
   /** The last event id that the client has; "" for none. */
   readonly lastId: string;
+  readonly heartbeatMs: number | undefined;
 }
 
 /** Throws Refused. */
-function streamRequest(request: Request, formats: StreamFormats): StreamRequest {
+function streamRequest(request: Request, formats: StreamFormats, pingMs: number): StreamRequest {
   const given = orThrow(clientQuery(request.url, STREAM_PARAMETERS));
   const protocol = orThrow(choiceOf(given, "format", formats));
+  const heartbeatMs = orThrow(heartbeatOf(given, pingMs));
   // What a polyfill has added last is newer than what the address began with.
   const inAddress = textOf(given, LAST_EVENT_ID) || textOf(given, "since") || "";
   const lastId = request.headers.get("last-event-id") || inAddress;
-  return { request, protocol, topics: listOf(given, "topics"), lastId };
+  return { request, protocol, topics: listOf(given, "topics"), lastId, heartbeatMs };
+}
+
+/** The heartbeat that a client asks for, at most the relay's own; undefined where it asks for none. */
+function heartbeatOf(given: Query, pingMs: number): number | undefined | Refusal {
+  const max = Math.max(1, Math.floor(pingMs / 1_000));
+  const seconds = boundedOf(given, "heartbeat", { min: 1, max });
+  return typeof seconds === "number" ? Math.min(seconds * 1_000, pingMs) : seconds;
 }

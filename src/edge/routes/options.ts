@@ -28,6 +28,8 @@ export interface RouteOptions {
   readonly corsOrigins?: readonly string[];
   readonly bodyBytes: number;
   readonly frameBytes: number;
+  /** The time between two pings, the most that a client may ask for. */
+  readonly pingMs: number;
   /** Without a trailing slash. When it is empty, the request's Host takes its place. */
   readonly publicUrl: string;
   /** Where the server listens, such as http://127.0.0.1:8000: for a request without a Host. */

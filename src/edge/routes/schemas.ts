@@ -207,10 +207,17 @@ export const PresenceQuery = queryDocument({
   counts: Type.Boolean({ description: "Returns only the two counts, in constant time." }),
 });
 
+const Heartbeat = Type.Integer({
+  minimum: 1,
+  description:
+    "The most seconds between two pings, or comments on a stream, for a client that ends quiet connections sooner than others. By default, and at most, BATON_PING_MS.",
+});
+
 export const SocketQuery = queryDocument({
   format: Type.Literal("json", {
     description: "Publications come in envelopes, with their topics and positions.",
   }),
+  heartbeat: Heartbeat,
 });
 
 export const StreamQuery = queryDocument({
@@ -229,6 +236,7 @@ export const StreamQuery = queryDocument({
     description:
       "The same, as polyfills of EventSource send it when they reconnect. It comes after the header and before `since`.",
   }),
+  heartbeat: Heartbeat,
 });
 
 export const Nothing = Type.String({

@@ -11,11 +11,15 @@ import type { Connection } from "../../relay/state/connection";
 import { searchOf } from "../access/address";
 import { logClose, logSlowConsumer } from "./close-log";
 
-/** Upgrades a request of the client with this registration. Undefined means that the request has become a socket. */
+/**
+ * Upgrades a request of the client with this registration. Undefined means that the request has become a socket. The
+ * client may ask for a heartbeat of its own.
+ */
 export type Handshake = (
   request: Request,
   id: string,
   protocol: Protocol,
+  heartbeatMs?: number,
 ) => Maybe<Refusal | undefined>;
 
 /** Upgrades a request of a client that will identify itself by a command. */
@@ -76,10 +80,12 @@ export class Sockets implements Transport {
       relay.admission.abandon(connection);
       return refusal ?? new Refusal("bad_request", INVALID_HANDSHAKE);
     };
-    return (request, id, protocol) =>
-      then(relay.admission.admit(id, protocol), (admitted) =>
-        admitted instanceof Refusal ? admitted : upgrade(request, admitted),
-      );
+    return (request, id, protocol, heartbeatMs) =>
+      then(relay.admission.admit(id, protocol), (admitted) => {
+        if (admitted instanceof Refusal) return admitted;
+        if (heartbeatMs !== undefined) relay.setHeartbeat(admitted, heartbeatMs);
+        return upgrade(request, admitted);
+      });
   }
 
   sessionHandshake(relay: Relay, protocol: Protocol): SessionHandshake {

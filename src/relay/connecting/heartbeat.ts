@@ -2,45 +2,57 @@
 // (Bun's own idleTimeout starts again at every send, so it never ends a silent client that is being sent to).
 import type { Connection } from "../state/connection";
 
+/** The longest time between two sweeps, which send the pings. */
+export const SWEEP_MS_MAX = 1_000;
+
 export class Heartbeat {
   readonly #pingMs: number;
   readonly #pongMs: number;
+  /** Connections with an interval of their own. They are few, so the interval is not a field of every connection. */
+  readonly #intervals = new WeakMap<Connection, number>();
 
   constructor(pingMs: number, pongMs: number) {
     this.#pingMs = pingMs;
     this.#pongMs = pongMs;
   }
 
+  /**
+   * Pings this connection at least so often; to be called before it opens. Its client ends a connection that is quiet for
+   * longer, so a ping is due one sweep earlier.
+   */
+  setOwnInterval(connection: Connection, ms: number): void {
+    this.#intervals.set(connection, Math.max(0, ms - SWEEP_MS_MAX));
+  }
+
   /** `spread`, from 0 to 1, puts the first ping between half and a whole interval away, so that pings are not in lockstep. */
   begin(connection: Connection, now: number, spread: number): void {
     connection.awaitingPong = false;
-    connection.heartbeatAt = now + this.#pingMs * (0.5 + spread / 2);
-  }
-
-  /** Sends the first ping at once: its pong shows how far away the peer is. */
-  beginWithPing(connection: Connection, now: number): void {
-    this.#ping(connection, now);
+    connection.heartbeatAt = now + this.#intervalOf(connection) * (0.5 + spread / 2);
   }
 
   pong(connection: Connection, now: number): void {
     if (!connection.awaitingPong) return;
     connection.awaitingPong = false;
-    connection.heartbeatAt = now + this.#pingMs;
+    connection.heartbeatAt = now + this.#intervalOf(connection);
   }
 
   /** Pings if it is time to; true when the pong is overdue and the connection must be ended. */
   isOverdue(connection: Connection, now: number): boolean {
     if (now < connection.heartbeatAt) return false;
     if (connection.awaitingPong) return true;
-    this.#ping(connection, now);
+    this.ping(connection, now);
     return false;
   }
 
-  #ping(connection: Connection, now: number): void {
+  ping(connection: Connection, now: number): void {
     const { protocol, socket } = connection;
     connection.awaitingPong = true;
     connection.heartbeatAt = now + this.#pongMs;
     if (protocol.kind === "session") socket?.send(protocol.ping);
     else socket?.ping();
+  }
+
+  #intervalOf(connection: Connection): number {
+    return this.#intervals.get(connection) ?? this.#pingMs;
   }
 }

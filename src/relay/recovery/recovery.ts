@@ -1,6 +1,8 @@
 // Subscribes connections that can resume, without a gap or a duplicate: what was missed first, then live publications.
 // The topic is followed first, then history is read; in ONE synchronous step the connection is sent that page, then what
 // the topic's tail has beyond it, and is subscribed natively. All or nothing: what cannot be recovered whole is not sent.
+
+import type { Heartbeat } from "../connecting/heartbeat";
 import type { RateLimit } from "../connecting/rate-limit";
 import type { SubscribeResult } from "../contracts/commands";
 import type { Engine, HistoryPage } from "../contracts/engine";
@@ -62,6 +64,7 @@ export class Recovery {
     connections: Connections,
     rateLimit: RateLimit,
     topics: Topics,
+    heartbeat: Heartbeat,
   ) {
     this.#engine = options.engine;
     this.#later = options.later;
@@ -73,7 +76,7 @@ export class Recovery {
       this.chooseTopics(connection, names, since),
     );
     this.#catchUp = new CatchUp(options, connections, rateLimit, topics, this.#reader);
-    this.#deferred = new DeferredSubscriptions(options, this.#catchUp);
+    this.#deferred = new DeferredSubscriptions(options, heartbeat, this.#catchUp);
     connections.onEnd((connection) => this.#forget(connection));
   }
 
@@ -217,7 +220,7 @@ export class Recovery {
     if (topic.followers > 0) topic.tail.push(publication);
   }
 
-  /** The client has answered a ping. */
+  /** The client has answered a ping; to be called before the heartbeat notes it. */
   pong(connection: Connection): void {
     this.#deferred.pong(connection);
   }

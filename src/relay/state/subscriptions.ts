@@ -30,7 +30,7 @@ export interface Subscriptions {
   /** Reads of history that have not been answered; commands wait for them in `queue`. */
   reads: number;
   readonly queue: TopicsCommand[];
-  /** When deferred topics are subscribed to without a command; undefined until the first pong. */
+  /** When deferred topics are subscribed to without a command; undefined until the client has answered a ping. */
   activateAt: number | undefined;
 }
 

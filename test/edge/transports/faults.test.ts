@@ -21,6 +21,8 @@ const publication = () =>
     headers: { "content-type": "application/json", "content-length": "27" },
   });
 
+const SETTINGS = { bodyBytes: 1_000, frameBytes: 1_000, pingMs: 25_000 };
+
 /** The routes over an engine that does this on every publish. */
 function routesOver(publish: () => Published | Promise<Published>) {
   const lines: string[] = [];
@@ -59,14 +61,13 @@ function routesOver(publish: () => Published | Promise<Published>) {
     sessionProtocols: SESSION_PROTOCOLS,
     apiFormat: { errorOf, publicationJson, infoJson },
     node: "node",
-    frameBytes: 1_000,
+    ...SETTINGS,
     socketFormats: SOCKET_FORMATS,
     streams: new Streams({ backpressureBytes: 1_000, log }),
     streamFormats: STREAM_FORMATS,
     requireKey: checkKey,
     publish: publishAnswer({ relay, log, checkKey, bodyBytes: 1_000 }),
     security: [],
-    bodyBytes: 1_000,
     publicUrl: "",
     listeningUrl: () => "http://127.0.0.1:8000",
   });
