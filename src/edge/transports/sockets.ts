@@ -10,6 +10,7 @@ import type { Relay } from "../../relay/relay";
 import type { Connection } from "../../relay/state/connection";
 import { searchOf } from "../access/address";
 import { logClose, logSlowConsumer } from "./close-log";
+import { TOO_LARGE, TooLargeLog } from "./too-large-log";
 
 /**
  * Upgrades a request of the client with this registration. Undefined means that the request has become a socket. The
@@ -39,6 +40,7 @@ interface SocketLimits {
 /** Each socket carries its connection as its data, so that no map between the two is needed. */
 export class Sockets implements Transport {
   readonly #log: Log;
+  readonly #tooLarge: TooLargeLog;
   readonly #limits: SocketLimits;
   #server: Server<Connection> | undefined;
   /** Whether a subscriber could not keep up with the fan-out of a moment ago. */
@@ -49,6 +51,7 @@ export class Sockets implements Transport {
   constructor(limits: SocketLimits, log: Log) {
     this.#limits = limits;
     this.#log = log;
+    this.#tooLarge = new TooLargeLog(log);
   }
 
   attach(server: Server<Connection>): void {
@@ -56,6 +59,7 @@ export class Sockets implements Transport {
   }
 
   fanOut(nativeTopic: string, frame: string, except?: Socket): void {
+    this.#tooLarge.sent(frame);
     // The result is that of the slowest subscriber, at most 0 when that one cannot keep up. It does not say which one that
     // is, so it only helps the close handler to tell a slow consumer from a peer that has gone.
     // A socket's own publish reaches every subscriber except itself.
@@ -138,6 +142,7 @@ export class Sockets implements Transport {
         });
         // Bun closes a socket over the backpressure limit with 1006 and no reason, as when the peer just goes.
         const wasCutOff = code === 1006 && reason === "" && this.#congested;
+        if (code === TOO_LARGE) this.#tooLarge.closed(ws.data, reason);
         if (wasCutOff) logSlowConsumer(this.#log, ws.data);
         else logClose(this.#log, ws.data, { code, reason });
       },
