@@ -13,13 +13,10 @@ import type { Publication, Published } from "../../relay/contracts/publication";
 import { Batcher } from "../batcher";
 import type { EngineOptions } from "../options";
 import { RedisRegistrations } from "./registrations";
+import { isFinal } from "./server/error-answers";
 import { Keys } from "./server/keys";
 import { Shard } from "./shard";
 import { ShardMap } from "./shard-map";
-
-/** Failures that waiting cannot mend: they end the start. */
-const HOPELESS_FAILURE =
-  /WRONGPASS|NOAUTH|NOPERM|invalid password|Redis Cluster|needs 6\.2|HELLO|DB index/;
 
 /** Which server has the registrations: that of this name. */
 const REGISTRATIONS_NAME = "registrations";
@@ -85,9 +82,10 @@ export class RedisEngine implements Engine {
     this.#events = events;
     await Promise.all(this.#shards.all.map(({ link }) => link.start()));
     for (const { link } of this.#shards.all) {
-      if (link.isUp || !HOPELESS_FAILURE.test(link.unavailable.message)) continue;
+      const { message } = link.unavailable;
+      if (link.isUp || !isFinal(message)) continue;
       this.#stop();
-      throw new Error(`BATON_ENGINE: ${link.unavailable.message.replace(/\.?$/, ".")}`);
+      throw new Error(`BATON_ENGINE: ${message.replace(/\.?$/, ".")}`);
     }
     for (const sentence of this.#heldWarnings ?? []) this.#warn(sentence);
     this.#heldWarnings = undefined;

@@ -9,8 +9,10 @@ import type { EngineOptions } from "../options";
 import { DeliveryCounts } from "./following/delivery-counts";
 import { FollowedTopics, type FollowedTopicsOptions } from "./following/followed-topics";
 import { ServerClock } from "./server/clock";
-import { runIdOf } from "./server/diagnosis";
+import { checkUnsubscribe, runIdOf } from "./server/diagnosis";
+import { isForbidden } from "./server/error-answers";
 import { RedisLink } from "./server/link";
+import { checkPermissions, PROBE_SCRIPTS } from "./server/permissions";
 import { REGISTRATION_SCRIPTS } from "./server/registration-scripts";
 import { SERVER_SCRIPTS, ServerCalls } from "./server/server-scripts";
 import {
@@ -66,6 +68,7 @@ export class Shard {
   #count = 0;
   /** The server can be reached, but has refused a publication. */
   #refusesWrites = false;
+  #hasWarnedOfInfo = false;
 
   constructor(options: ShardOptions) {
     this.#options = options;
@@ -253,9 +256,16 @@ export class Shard {
 
   /** Both connections are there, and nothing else was asked of them yet. */
   async #setUp(link: RedisLink): Promise<void> {
-    const runId = runIdOf(await link.call<string>("INFO", ["server"]));
-    const all = Object.values({ ...TOPIC_SCRIPTS, ...SERVER_SCRIPTS, ...REGISTRATION_SCRIPTS });
+    const runId = await this.#readRunId(link);
+    const all = Object.values({
+      ...TOPIC_SCRIPTS,
+      ...SERVER_SCRIPTS,
+      ...REGISTRATION_SCRIPTS,
+      ...PROBE_SCRIPTS,
+    });
     await Promise.all(all.map(({ text }) => link.call("EVAL", [text, "0"])));
+    const { url, keys } = this.#options;
+    await Promise.all([checkPermissions(link, keys), checkUnsubscribe(url, keys.probe)]);
     await this.clock.read(link);
     const { hasLostData, count } = await this.#serverCalls.join({
       runId,
@@ -271,5 +281,26 @@ export class Shard {
     this.#runId = runId;
     this.#count = count;
     await this.#followed.setUp(link);
+  }
+
+  /**
+   * The server's run. Where it does not say that, each connection counts as another run, in which a loss of data is noticed
+   * only by a node that knows of more publications than the server does then.
+   */
+  async #readRunId(link: RedisLink): Promise<string> {
+    let reason = "its INFO does not name its run";
+    try {
+      const runId = runIdOf(await link.call<string>("INFO", ["server"]));
+      if (runId !== undefined) return runId;
+    } catch (error) {
+      if (!isForbidden(String(error))) throw error;
+      reason = (error as Error).message.replace(/^Redis at \S+: /, "");
+    }
+    if (!this.#hasWarnedOfInfo) {
+      const loss = "a loss of its data may go unnoticed";
+      this.#options.warn(`Redis at ${link.address}: ${reason}. Without it, ${loss}`);
+    }
+    this.#hasWarnedOfInfo = true;
+    return `unknown ${this.#options.newEpoch()}`;
   }
 }

@@ -2,8 +2,6 @@
 // away does not: row G1.
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { Client } from "../../support/clients/client";
-import { example } from "../../support/docs/pages";
-import { RedisNode } from "../../support/engines/redis-node";
 import { RedisServer } from "../../support/engines/redis-server";
 import { RelayProcess } from "../../support/relay/relay-process";
 import { until } from "../../support/wait";
@@ -97,27 +95,6 @@ describe("a start with a Redis that Baton cannot use", () => {
     using older = impostor(undefined);
     expect(await failure({ BATON_ENGINE: older.url })).toContain("HELLO");
   });
-});
-
-test("the rights that docs/operations.md gives a user of Redis are enough", async () => {
-  const command = example("docs/operations.md", "redis-user.txt").trim();
-  await using server = await RedisServer.start();
-  const [name = "", ...words] = command.split(" ");
-  await server.command(name, ...words);
-  const url = `redis://baton:secret@127.0.0.1:${server.port}`;
-  const prefix = "baton";
-  await using nodes = await RedisNode.pair(url, url, { prefix });
-  const { one, two } = nodes;
-  await one.follow("t");
-  await two.publish("1", "t", "key");
-  await one.untilDelivered("1");
-  await two.engine.forget("t");
-  const { registrations } = one.engine;
-  await registrations.add({ id: "r", user: "u" });
-  expect(await registrations.claim("r")).toMatchObject({ user: "u" });
-  expect(await two.engine.registrations.remove("r")).toEqual({ wasRemote: true });
-  expect(await one.engine.sendToNodes("x")).toBe(1);
-  await until("the revocation", () => one.revoked.length > 0);
 });
 
 test("G1: a relay starts without its Redis, answers 503, and serves when it is there", async () => {

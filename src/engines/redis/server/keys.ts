@@ -27,6 +27,8 @@ export class Keys {
   readonly allNodes: string;
   /** A channel to which nobody publishes. */
   readonly silence: string;
+  /** A key that does not exist, and a channel to which nobody is subscribed. */
+  readonly probe: string;
 
   /** `name` is BATON_REDIS_PREFIX. */
   constructor(name: string) {
@@ -41,6 +43,7 @@ export class Keys {
     this.lastTerm = `${prefix}terms`;
     this.allNodes = `${prefix}everybody`;
     this.silence = `${prefix}quiet`;
+    this.probe = `${prefix}probe`;
   }
 
   /** A topic's epoch and newest offset. */

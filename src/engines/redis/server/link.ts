@@ -4,6 +4,7 @@
 import { RedisClient } from "bun";
 import { EngineUnavailable } from "../../../relay/contracts/engine";
 import { diagnose } from "./diagnosis";
+import { explain, isAnswer, isForbidden, kindOf } from "./error-answers";
 import type { Script } from "./script";
 
 /** How long the server may take to accept a connection, and to answer. A server that is silent for longer is out of reach. */
@@ -26,6 +27,12 @@ const SERVER_UNUSABLE = /(^|[ -])(READONLY|LOADING|MASTERDOWN|NOAUTH) /;
 
 /** Codes of errors that Bun's client makes itself: the connection cannot be used any more. */
 const CONNECTION_BROKEN = /^ERR_REDIS_(CONNECTION|INVALID_RESPONSE|IDLE_TIMEOUT)/;
+
+/** How often the log says that the server answers with errors of one kind. */
+const REPORT_MS = 60_000;
+
+/** The code of errors with which the server answers. */
+const SERVER_ERROR = "ERR_REDIS_SERVER_ERROR";
 
 interface LinkOptions {
   /** redis://… or rediss://… */
@@ -61,6 +68,8 @@ export class RedisLink {
   #callsUnderWay = 0;
   #charactersUnderWay = 0;
   #failure = "";
+  /** When errors of a kind were last reported. */
+  readonly #reportedAt = new Map<string, number>();
 
   constructor(options: LinkOptions) {
     this.#options = options;
@@ -98,7 +107,8 @@ export class RedisLink {
 
   /** An error has shown that the connections cannot be used any more: they are made again. */
   fail(error: unknown): void {
-    this.#break(messageOf(error).replace(this.#prefix, ""));
+    const reason = messageOf(error).replace(this.#prefix, "");
+    this.#break(error instanceof EngineUnavailable ? reason : explain(reason));
   }
 
   /** Calls reach the server in their order. Rejects with EngineUnavailable. */
@@ -106,7 +116,7 @@ export class RedisLink {
     try {
       return await this.#send<Answer>(command, args);
     } catch (error) {
-      throw this.#unavailableFor(error);
+      throw this.#unavailableFor(command, error);
     }
   }
 
@@ -116,7 +126,9 @@ export class RedisLink {
     try {
       return await this.#send<Answer>("EVALSHA", [sha, ...rest]);
     } catch (error) {
-      if (!messageOf(error).startsWith("NOSCRIPT")) throw this.#unavailableFor(error);
+      if (!messageOf(error).startsWith("NOSCRIPT")) {
+        throw this.#unavailableFor("EVALSHA", error);
+      }
       return this.call<Answer>("EVAL", [text, ...rest]);
     }
   }
@@ -134,7 +146,9 @@ export class RedisLink {
     try {
       return (await clients.calls.send(command, args)) as Answer;
     } catch (error) {
-      if (this.#clients === clients && isFatal(error)) this.fail(error);
+      // Connecting again says which permission is missing; while connecting, a server may do without the command.
+      const isUseless = isFatal(error) || (this.#isUp && isForbidden(messageOf(error)));
+      if (this.#clients === clients && isUseless) this.fail(error);
       throw error;
     } finally {
       this.#callsUnderWay--;
@@ -221,8 +235,20 @@ export class RedisLink {
     }
   }
 
-  #unavailableFor(error: unknown): EngineUnavailable {
-    return error instanceof EngineUnavailable ? error : this.#error(messageOf(error));
+  #unavailableFor(command: string, error: unknown): EngineUnavailable {
+    if (error instanceof EngineUnavailable) return error;
+    const { code, message } = error as Error & { code?: string };
+    if (code !== SERVER_ERROR) return this.#error(messageOf(error));
+    const reason = `it refused ${command}: ${explain(message)}`;
+    if (this.#isUp) this.#report(kindOf(message), `Redis at ${this.address}: ${reason}`);
+    return this.#error(reason);
+  }
+
+  #report(kind: string, sentence: string): void {
+    const now = performance.now();
+    if (now - (this.#reportedAt.get(kind) ?? Number.NEGATIVE_INFINITY) < REPORT_MS) return;
+    this.#reportedAt.set(kind, now);
+    this.#options.report(sentence);
   }
 
   #error(reason: string): EngineUnavailable {
@@ -246,7 +272,8 @@ export class RedisLink {
     this.#options.onDown();
     if (this.#isStopped) return;
     if (isNews) {
-      this.#options.report(`Redis at ${this.address} is out of reach, trying again: ${reason}`);
+      const state = isAnswer(reason) ? "cannot be used" : "is out of reach";
+      this.#options.report(`Redis at ${this.address} ${state}, trying again: ${reason}`);
     }
     // All nodes have lost the server at once, so each comes back at another moment.
     const pause = this.#pauseMs * (0.5 + Math.random() / 2);

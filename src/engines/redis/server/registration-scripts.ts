@@ -107,7 +107,7 @@ if node == '' then
   waits = waits - redis.call('ZREM', KEYS[2], id)
 end
 countFor(prefix, user, id, me)
-local term = redis.call('INCR', KEYS[3])
+local term = redis.call('INCRBY', KEYS[3], 1)
 redis.call('HSET', KEYS[1], 'node', me, 'term', term)
 redis.call('PEXPIRE', KEYS[1], ${OWNED_MS})
 return {'', waits, user, topics, term, (node ~= '' and node ~= me) and '${TRUE}' or ''}
