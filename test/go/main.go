@@ -158,7 +158,7 @@ func main() {
 			if listen, isStream := streams[library]; isStream {
 				listen(registration.SSE)
 			}
-			sockets[library](registration.URL + "?format=json")
+			sockets[library](registration.URL + "?format=json&heartbeat=2")
 		}
 		time.Sleep(pause)
 	}

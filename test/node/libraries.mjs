@@ -37,7 +37,7 @@ async function connect(Socket) {
   const again = () => setTimeout(() => connect(Socket), PAUSE_MS);
   const registration = await register().catch(() => undefined);
   if (registration === undefined) return again();
-  const socket = new Socket(`${registration.url}?format=json`);
+  const socket = new Socket(`${registration.url}?format=json&heartbeat=2`);
   socket.onopen = () => {
     emit({ connected: true });
     socket.send(JSON.stringify({ topics: [TOPIC], since: positions }));

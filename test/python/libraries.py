@@ -27,7 +27,7 @@ def register():
 
 
 def socket_address():
-    return f"{register()['url']}?format=json"
+    return f"{register()['url']}?format=json&heartbeat=2"
 
 
 def first_frame():
@@ -110,11 +110,19 @@ def on_event(event):
 
 
 def with_httpx_sse():
+    use_httpx_sse(httpx.Timeout(10, read=60), "")
+
+
+def with_httpx_sse_as_it_is():
+    use_httpx_sse(httpx.Timeout(5), "?heartbeat=4")
+
+
+def use_httpx_sse(timeout, query):
     from httpx_sse import connect_sse
 
     address, headers = stream_request()
-    with httpx.Client(timeout=httpx.Timeout(10, read=60)) as http:
-        with connect_sse(http, "GET", address, headers=headers) as source:
+    with httpx.Client(timeout=timeout) as http:
+        with connect_sse(http, "GET", address + query, headers=headers) as source:
             emit(connected=True)
             for event in source.iter_sse():
                 on_event(event)
@@ -141,4 +149,4 @@ def failures():
 
 
 FAILURES = failures()
-again(globals()[f"with_{LIBRARY.replace('-', '_')}"])
+again(globals()[f"with_{LIBRARY.replace('-', '_').replace(' ', '_')}"])
