@@ -279,8 +279,7 @@ export const CLOSES = {
     reason: "too many connections",
     reconnect: false,
     clients: "sessions",
-    means:
-      "The relay has BATON_CONNECTIONS_MAX connections, or the user has BATON_USER_CONNECTIONS_MAX.",
+    means: "The user has BATON_USER_CONNECTIONS_MAX connections.",
   },
   too_many_topics: {
     code: 4505,

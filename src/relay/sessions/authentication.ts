@@ -73,6 +73,9 @@ export class Authentication {
         if (refusal === undefined) engine.registrations.release(connection.id, 0, "end");
       } else if (refusal === undefined) {
         return this.#open(claims, connection, session, command);
+      } else if (refusal.code === "too_many_connections") {
+        // There is no room on all nodes together. That will pass, and the close code would be final for an SDK.
+        this.#refuse(connection, session, command.id, refusal);
       } else this.#connections.end(connection, "too_many_connections");
       return undefined;
     });
