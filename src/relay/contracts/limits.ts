@@ -2,10 +2,7 @@
 
 /** Every limit is a count, unless its name ends in a unit. */
 export interface Limits {
-  readonly registrationTtlMs: number;
-  readonly registrationsMax: number;
   readonly connectionsMax: number;
-  readonly userConnectionsMax: number;
   readonly connectionTopicsMax: number;
   /** Frames that one connection may send in one second. */
   readonly connectionFramesMax: number;

@@ -12,7 +12,11 @@ import type { Socket, Transport } from "../../../src/relay/contracts/transport";
 import { Relay } from "../../../src/relay/relay";
 import type { Connection } from "../../../src/relay/state/connection";
 
-export const LIMITS: Limits = {
+/** The limits of the relay and of its engine. */
+type AllLimits = Limits &
+  Pick<EngineOptions, "registrationTtlMs" | "registrationsMax" | "userConnectionsMax">;
+
+export const LIMITS: AllLimits = {
   registrationTtlMs: 60_000,
   registrationsMax: 1_000,
   connectionsMax: 1_000,
@@ -116,7 +120,7 @@ export class Simulation implements Transport {
 
   /** `makeEngine` is given this simulation's clock. */
   constructor(
-    limits: Partial<Limits> = {},
+    limits: Partial<AllLimits> = {},
     defaultTopics: readonly string[] = ["tech"],
     makeEngine: (options: EngineOptions) => Engine = (options) => new MemoryEngine(options),
   ) {
