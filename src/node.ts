@@ -21,6 +21,7 @@ import type { Transports } from "./relay/contracts/transport";
 import { Relay } from "./relay/relay";
 import type { Connection } from "./relay/state/connection";
 import type { Settings } from "./settings/definitions";
+import { openFiles } from "./settings/open-files";
 
 /** How long the last close frames may take to leave, after the shutdown window. */
 const FLUSH_MS = 1_000;
@@ -68,6 +69,7 @@ export async function start(
     apiFormat: { errorOf, publicationJson, infoJson },
     node,
     shared,
+    openFiles,
     log,
   }).catch(async (error: unknown) => {
     await engine.close();

@@ -25,6 +25,7 @@ import { keyCheck } from "./access/keys";
 import { allowedOrigins, originCheck } from "./access/origins";
 import type { ApiFormat } from "./centrifugo-api/methods";
 import { checkLength } from "./http/body";
+import { hasBody, KeepAlive } from "./http/keep-alive";
 import { orThrow, refuse, refuseInternal } from "./http/refusal";
 import { routes } from "./routes";
 import { KEY } from "./routes/openapi";
@@ -41,7 +42,10 @@ import type { Streams } from "./transports/streams";
 /** Lets every body through Bun, whose own refusal has no body; edge/http/body.ts enforces the bound. */
 const NO_BODY_LIMIT_BYTES = 2 ** 40;
 
-/** Cuts off a client that sends its request a byte at a time, and a keep-alive connection that is quiet. */
+/**
+ * Cuts off a client that sends its request a byte at a time, since Bun does not begin to count again at each byte. A connection
+ * whose request is complete may be quiet for longer: see edge/http/keep-alive.ts.
+ */
 const HTTP_IDLE_S = 10;
 
 interface ServerOptions {
@@ -57,12 +61,16 @@ interface ServerOptions {
   readonly node: string;
   /** Whether other processes of this relay listen on the same port. */
   readonly shared: boolean;
+  /** How many files the process has open, at least. */
+  readonly openFiles: () => number;
   readonly log: Log;
 }
 
 /** Starts to listen. When the address cannot be used, throws Bun's error with its `code`. */
 export function serve(options: ServerOptions): Server<Connection> {
   const { settings, relay, sockets, log } = options;
+  const connectionsOpen = (): number => relay.connections.open;
+  const keepAlive = new KeepAlive({ ...settings, connectionsOpen, openFiles: options.openFiles });
   // Not Elysia's listen(): it sets reusePort, so that a second Baton would silently start on the same port.
   const server: Server<Connection> = Bun.serve<Connection>({
     hostname: settings.host,
@@ -71,13 +79,14 @@ export function serve(options: ServerOptions): Server<Connection> {
     development: false,
     idleTimeout: HTTP_IDLE_S,
     maxRequestBodySize: NO_BODY_LIMIT_BYTES,
-    fetch: router(options, () => listeningUrl(server)),
+    fetch: router(options, { keepAlive, listening: () => listeningUrl(server) }),
     error(error) {
       log.error({ err: error }, "a request failed");
       return refuseInternal();
     },
     websocket: sockets.handlers(relay),
   });
+  keepAlive.attach(server);
   sockets.attach(server);
   options.streams.attach(server, relay);
   return server;
@@ -93,19 +102,20 @@ type Answer = Response | undefined;
 /** The table above. An answer is undefined when the request has become a socket, as Bun wants it. */
 function router(
   options: ServerOptions,
-  listening: () => string,
+  { keepAlive, listening }: { keepAlive: KeepAlive; listening: () => string },
 ): (request: Request) => Answer | Promise<Answer> {
   const { settings, socketFormats } = options;
   const { bodyBytes } = settings;
   const origins = allowedOrigins(settings.origins, settings.publicUrl);
   const checkOrigin = originCheck(origins);
-  const routeOptions = { ...routeOptionsOf(options), listeningUrl: listening };
+  const routeOptions = { ...routeOptionsOf(options, keepAlive), listeningUrl: listening };
   const { publish, sessionHandshake, handshake } = routeOptions;
   const backendApp = routes(routeOptions).compile();
   const pageApp = routes({ ...routeOptions, corsOrigins: origins }).compile();
 
   return (request) => {
     const { headers, method } = request;
+    if (!hasBody(headers)) keepAlive.extend(request);
     const foreign = checkOrigin(headers);
     if (foreign !== undefined) return refuse(foreign);
     const refused = guard(request) ?? checkLength(headers.get("content-length"), bodyBytes);
@@ -114,7 +124,8 @@ function router(
     const { url } = request;
     const isFromPage = headers.has("origin");
     if (method === "POST" && !isFromPage) {
-      return isPublish(url) ? publish(request) : backendApp.fetch(request);
+      if (isPublish(url)) return publish(request);
+      return keepAlive.extendAfter(request, backendApp.fetch(request));
     }
     if (method !== "POST" && headers.has("upgrade")) {
       if (SESSION_PATH.test(url)) return upgraded(sessionHandshake(request));
@@ -124,11 +135,15 @@ function router(
         return afterHandshake(handshake(request, id, protocol));
       }
     }
-    return isFromPage ? pageApp.fetch(request) : backendApp.fetch(request);
+    const answer = isFromPage ? pageApp.fetch(request) : backendApp.fetch(request);
+    return method === "POST" ? keepAlive.extendAfter(request, answer) : answer;
   };
 }
 
-function routeOptionsOf(options: ServerOptions): Omit<RouteOptions, "listeningUrl"> {
+function routeOptionsOf(
+  options: ServerOptions,
+  keepAlive: KeepAlive,
+): Omit<RouteOptions, "listeningUrl"> {
   const { settings, sockets, ...handedOn } = options;
   const { relay, sessionProtocols, log } = handedOn;
   const { bodyBytes, frameBytes, pingMs, publicUrl } = settings;
@@ -138,7 +153,7 @@ function routeOptionsOf(options: ServerOptions): Omit<RouteOptions, "listeningUr
     handshake: sockets.handshake(relay),
     sessionHandshake: sockets.sessionHandshake(relay, sessionProtocols.socket),
     requireKey: ({ request }) => orThrow(checkKey(request.headers)),
-    publish: publishAnswer({ relay, log, checkKey, bodyBytes }),
+    publish: publishAnswer({ relay, log, checkKey, bodyBytes, keepAlive }),
     security: settings.apiKeys.length > 0 ? KEY : [],
     publicUrl,
     bodyBytes,

@@ -1,6 +1,5 @@
 // The table of all settings: variable, default, unit, what is allowed, and what each is for.
 // docs/reference.md is generated from it (`bun run reference`). read.ts reads the environment with it.
-
 import type { RulesByPrefix } from "../relay/contracts/topic-rules";
 import { checkTopic } from "../relay/text/checks";
 import {
@@ -181,6 +180,15 @@ const CONNECTIONS = {
     max: INT32_MAX,
     unit: "milliseconds",
     description: "How long the relay waits for a pong before it considers the client gone.",
+  }),
+  keepAliveMs: whole({
+    variable: "BATON_KEEP_ALIVE_MS",
+    default: 75_000,
+    min: 1_000,
+    max: 250_000,
+    unit: "milliseconds",
+    description:
+      "How long an HTTP connection stays open after an answer, at least, while no other request comes on it. The default is longer than the 60 seconds of most load balancers: a POST that one of them sends just when the relay closes the connection fails with 502. While such connections take more than half of the files that clients leave, it is 10 seconds.",
   }),
   shutdownMs: whole({
     variable: "BATON_SHUTDOWN_MS",
@@ -384,6 +392,8 @@ export type SettingValues = {
 export interface Settings extends SettingValues {
   /** The share of `connectionsMax`, which counts over all workers, that one process may have. */
   readonly processConnectionsMax: number;
+  /** How many files each process may open. */
+  readonly descriptors: number;
   /** Variables that begin with BATON_ and are no settings: most likely misspelt. */
   readonly unknownVariables: readonly string[];
   /** The rules in the file that BATON_TOPICS_FILE names. */

@@ -19,6 +19,7 @@ export function readSettings(env: Env, descriptors = descriptorLimit()): Setting
   const settings = {
     ...values,
     ...connectionLimits(values.connectionsMax, descriptors, values.workers),
+    descriptors,
     bodyBytes: values.bodyBytes || Math.max(1_048_576, 6 * values.messageBytes + 4_096),
     topicRules: values.topicsFile === "" ? {} : readTopicsFile(values.topicsFile),
     unknownVariables: Object.keys(env).filter((key) => /^BATON_/.test(key) && !known.has(key)),

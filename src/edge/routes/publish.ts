@@ -6,6 +6,7 @@ import { engineUnavailable, errorBody, Refusal } from "../../relay/contracts/err
 import type { Published } from "../../relay/contracts/publication";
 import type { KeyCheck } from "../access/keys";
 import { BODY_ERRORS, bodyDocument, errorAnswers } from "../http/documents";
+import type { KeepAlive } from "../http/keep-alive";
 import { Refused, refuse } from "../http/refusal";
 import type { RouteOptions } from "./options";
 import { type PublishRequest, publishReader } from "./publish-body";
@@ -13,6 +14,7 @@ import { PublishAnswers, PublishBodies } from "./schemas";
 
 type PublishAnswerOptions = Pick<RouteOptions, "relay" | "log" | "bodyBytes"> & {
   readonly checkKey: KeyCheck;
+  readonly keepAlive: Pick<KeepAlive, "extend">;
 };
 
 type Answer = Published | Refusal;
@@ -27,6 +29,7 @@ export function publishAnswer({
   log,
   checkKey,
   bodyBytes,
+  keepAlive,
 }: PublishAnswerOptions): RouteOptions["publish"] {
   const readPublish = publishReader(bodyBytes);
   const logUnavailable = throttledLog(log, "the engine did not accept a publication");
@@ -53,6 +56,7 @@ export function publishAnswer({
     if (unauthorized !== undefined) return refuse(unauthorized);
     try {
       const commands = await readPublish(request);
+      keepAlive.extend(request);
       if (!Array.isArray(commands)) {
         const answer = publish(commands);
         const settled = answer instanceof Promise ? await answer : answer;
@@ -66,7 +70,10 @@ export function publishAnswer({
         settled.map((answer) => (answer instanceof Refusal ? errorBody(answer) : answer)),
       );
     } catch (error) {
-      if (error instanceof Refused) return refuse(error.refusal);
+      if (error instanceof Refused) {
+        if (request.bodyUsed) keepAlive.extend(request);
+        return refuse(error.refusal);
+      }
       throw error;
     }
   };

@@ -66,7 +66,7 @@ function routesOver(publish: () => Published | Promise<Published>) {
     streams: new Streams({ backpressureBytes: 1_000, log }),
     streamFormats: STREAM_FORMATS,
     requireKey: checkKey,
-    publish: publishAnswer({ relay, log, checkKey, bodyBytes: 1_000 }),
+    publish: publishAnswer({ relay, log, checkKey, bodyBytes: 1_000, keepAlive: { extend() {} } }),
     security: [],
     publicUrl: "",
     listeningUrl: () => "http://127.0.0.1:8000",

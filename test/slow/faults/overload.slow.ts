@@ -62,6 +62,25 @@ describe("E1: a relay that may open 200 files", () => {
     });
     expect(relay.loggedErrors).toEqual([]);
   }, 30_000);
+
+  test("lets a client in within 20 s while quiet connections that have had an answer occupy all files", async () => {
+    await using relay = await start();
+    const url = await relay.register();
+    const raws: RawSocket[] = [];
+    for (let i = 0; i < FILES + 50; i++) {
+      const raw = await RawSocket.open(relay.port);
+      raw.write("GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+      raws.push(raw);
+    }
+    await until("the last file to be occupied", () => openFiles(relay.pid) === FILES);
+    const connects = async () => {
+      const client = await Client.open(url).catch(() => undefined);
+      client?.drop();
+      return client !== undefined;
+    };
+    await until("a client to connect", connects, 20_000);
+    for (const raw of raws) raw.drop();
+  }, 40_000);
 });
 
 test.each([

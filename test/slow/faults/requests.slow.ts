@@ -1,11 +1,11 @@
 // Half requests that never end, and floods of registrations and connections. Rows A19, C12 and E2 of the fault catalogue.
 // A bystander must notice nothing.
-import { afterEach, beforeEach, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { Client } from "../../support/clients/client";
 import { RawSocket } from "../../support/clients/raw-socket";
 import { memoryKb } from "../../support/machine/processes";
 import { RelayProcess } from "../../support/relay/relay-process";
-import { until } from "../../support/wait";
+import { until, within } from "../../support/wait";
 
 let relay: RelayProcess;
 let bystander: Client;
@@ -119,4 +119,59 @@ test("E2: connections stop at the limit with 503 and Retry-After, and the others
     const client = await Client.open(refused).catch(() => undefined);
     return client !== undefined;
   });
+});
+
+describe("with BATON_KEEP_ALIVE_MS=20000", () => {
+  const KEPT_MS = 20_000;
+  const HEAD = "Host: 127.0.0.1\r\nContent-Type: application/json\r\n";
+  const post = (path: string, body: string, head = "") =>
+    `POST ${path} HTTP/1.1\r\n${HEAD}${head}Content-Length: ${body.length}\r\n\r\n${body}`;
+  const PUBLISH = post("/publish", '{"topic":"t","message":"m"}');
+
+  const requests = {
+    "a GET": `GET /health HTTP/1.1\r\n${HEAD}\r\n`,
+    "a preflight": `OPTIONS /publish HTTP/1.1\r\n${HEAD}Origin: http://a.test\r\n\r\n`,
+    "a POST to /publish": PUBLISH,
+    "a POST to /register": post("/register", '{"user_id":1}'),
+    "a POST of a page": post("/register", '{"user_id":1}', "Origin: http://a.test\r\n"),
+    "a POST to /api": post("/api/publish", '{"channel":"t","data":1}'),
+    "a publication that is refused": post("/publish", "{}"),
+    "a POST that is refused": post("/register", "{}"),
+    "a path that does not exist": `GET /nowhere HTTP/1.1\r\n${HEAD}\r\n`,
+  };
+
+  test("a connection serves another request after 20 s of quiet, whatever the first one was", async () => {
+    await start({ BATON_KEEP_ALIVE_MS: String(KEPT_MS) });
+    const raws = Object.entries(requests).map(async ([name, request]) => {
+      const raw = await RawSocket.open(relay.port);
+      raw.write(request);
+      await raw.until("HTTP/1.1 ");
+      await Bun.sleep(KEPT_MS);
+      raw.write(`GET /health HTTP/1.1\r\n${HEAD}\r\n`);
+      const answer = await raw.until("HTTP/1.1 200 OK").catch((error: Error) => error.message);
+      raw.drop();
+      return [name, answer.slice(-15)];
+    });
+    const expected = Object.keys(requests).map((name) => [name, "HTTP/1.1 200 OK"]);
+    expect(await Promise.all(raws)).toEqual(expected);
+  }, 60_000);
+
+  test("A19: half of a later request is cut off: its body after 10 s, its head when the connection would be closed", async () => {
+    await start({ BATON_KEEP_ALIVE_MS: String(KEPT_MS) });
+    const begun = performance.now();
+    const closedAfterMs = async (half: string) => {
+      const raw = await RawSocket.open(relay.port);
+      raw.write(PUBLISH);
+      await raw.until("HTTP/1.1 200 OK");
+      raw.write(half);
+      await within("the connection to be closed", raw.closed, 60_000);
+      return performance.now() - begun;
+    };
+    const [body, head] = await Promise.all([
+      closedAfterMs(PUBLISH.slice(0, -5)),
+      closedAfterMs("GET /health HTTP/1.1\r\nHost: 127.0"),
+    ]);
+    expect(body).toBeLessThan(14_000);
+    expect(head).toBeLessThan(KEPT_MS + 10_000);
+  }, 70_000);
 });

@@ -1,0 +1,73 @@
+// How long a connection may be quiet between two requests. A load balancer keeps connections to use them again, and it must be
+// the one that closes them: a POST that is sent into a connection that the relay is just closing cannot be repeated by it.
+import type { Server } from "bun";
+import { type Maybe, then } from "../../relay/contracts/maybe";
+import type { Connection } from "../../relay/state/connection";
+
+/** Bun counts in steps of 4 s, and a timeout ends up to one step early. */
+const STEP_S = 4;
+
+/** After how many requests the open files are counted again; counting takes about 3 µs. */
+const REQUESTS_PER_COUNT = 32;
+
+interface KeepAliveOptions {
+  readonly keepAliveMs: number;
+  /** How many files the process may open. */
+  readonly descriptors: number;
+  /** How many sockets and streams are open. */
+  readonly connectionsOpen: () => number;
+  /** How many files the process has open, at least. */
+  readonly openFiles: () => number;
+}
+
+export class KeepAlive {
+  readonly #options: KeepAliveOptions;
+  readonly #seconds: number;
+  #server: Server<Connection> | undefined;
+  #requests = 0;
+  #isScarce = false;
+
+  constructor(options: KeepAliveOptions) {
+    this.#options = options;
+    this.#seconds = Math.ceil(options.keepAliveMs / 1_000) + STEP_S;
+  }
+
+  attach(server: Server<Connection>): void {
+    this.#server = server;
+  }
+
+  /**
+   * Lets the connection of this request be quiet for long. To be called once the request has arrived whole: what is still
+   * missing of it would have as long to arrive. Without a call the server's own, short limit holds.
+   */
+  extend(request: Request): void {
+    if (this.#requests++ % REQUESTS_PER_COUNT === 0) this.#isScarce = this.#areFilesScarce();
+    if (!this.#isScarce) this.#server?.timeout(request, this.#seconds);
+  }
+
+  /** The same for a POST whose body is read by whoever makes this answer, unless it is refused unread. */
+  extendAfter(request: Request, answer: Maybe<Response>): Maybe<Response> {
+    return then(answer, (response) => {
+      // A stream says by itself how long its connection may be quiet.
+      const mayBeStream = response.status === 200 && request.url.includes("/connection/");
+      if (request.bodyUsed && !mayBeStream) this.extend(request);
+      return response;
+    });
+  }
+
+  /**
+   * Whether the connections that are only kept take more than half of what sockets and streams leave: many idle ones must
+   * not lock clients out.
+   */
+  #areFilesScarce(): boolean {
+    const { descriptors, connectionsOpen, openFiles } = this.#options;
+    const connections = connectionsOpen();
+    return (openFiles() - connections) * 2 > descriptors - connections;
+  }
+}
+
+/** Whether more of the request than its head is to come. */
+export function hasBody(headers: Headers): boolean {
+  const length = headers.get("content-length");
+  return length === null ? headers.has("transfer-encoding") : length !== "0";
+}
