@@ -6,7 +6,12 @@ import { warnings } from "./settings/checks";
 import type { Settings } from "./settings/definitions";
 import { SettingError } from "./settings/kinds";
 import { readSettings } from "./settings/read";
-import { killSiblings, parentProcess, WORKER_ARGUMENT } from "./workers/spawn";
+import {
+  killSiblings,
+  parentProcess,
+  type WorkerArguments,
+  workerArguments,
+} from "./workers/spawn";
 import { Supervisor } from "./workers/supervisor";
 import { runWorker } from "./workers/worker";
 import { WorkerFailure } from "./workers/worker-handle";
@@ -77,26 +82,26 @@ async function startSupervisor(settings: Settings, log: Log): Promise<Service> {
   const program = [process.execPath, import.meta.path];
   const supervisor = new Supervisor({ settings, log, program, env: process.env });
   supervisor.failed.catch((error: Error) => fail(error.message));
-  const url = await supervisor.start();
+  const started = supervisor.start();
   process.on("SIGHUP", () => {
     log.info("SIGHUP: the workers are being replaced");
-    supervisor.replace().then(
+    const replaced = started.then(() => supervisor.replace());
+    replaced.then(
       () => log.info("all workers have been replaced"),
       (error: unknown) => log.error({ err: error }, "the workers could not be replaced"),
     );
   });
-  return { url, shutdown: () => supervisor.shutdown() };
+  return { url: await started, shutdown: () => supervisor.shutdown() };
 }
 
 /** Runs a worker until its supervisor ends it or dies. Signals are ignored: those of a terminal reach the supervisor too. */
-async function workerMain(settings: Settings, log: Log): Promise<never> {
+async function workerMain(settings: Settings, log: Log, worker: WorkerArguments): Promise<never> {
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, () => {});
-  const machine = process.argv[3];
   const workerLog = log.child({ worker: process.pid });
-  const end = await runWorker(settings, workerLog, parentProcess(), machine);
-  if (end === "orphaned" && machine !== undefined) {
+  const end = await runWorker(settings, workerLog, parentProcess(), worker);
+  if (end === "orphaned") {
     await Bun.sleep(SIBLINGS_MS);
-    killSiblings(machine);
+    killSiblings(worker.machine);
   }
   process.exit(0);
 }
@@ -122,7 +127,8 @@ async function main(): Promise<void> {
     if (error instanceof WorkerFailure && error.code === 1) process.exit(1);
     return fail(startFailure(error, settings));
   };
-  if (process.argv[2] === WORKER_ARGUMENT) return workerMain(settings, log).catch(failed);
+  const worker = workerArguments(process.argv.slice(2));
+  if (worker !== undefined) return workerMain(settings, log, worker).catch(failed);
   const run = settings.workers > 1 ? startSupervisor : start;
   const service: Service = await run(settings, log).catch(failed);
   shutDownOnSignals(service, settings, log);

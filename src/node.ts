@@ -36,13 +36,15 @@ interface NodeParts {
   readonly machine?: string;
   /** Whether other processes listen on the same port. */
   readonly shared?: boolean;
+  /** Whether some of them do not listen yet. */
+  readonly isStarting?: () => boolean;
 }
 
 /** Starts a node in this process. Throws EngineFailure, and what Bun throws when it cannot listen on the address. */
 export async function start(
   settings: Settings,
   log: Log,
-  { engine: given, machine, shared = false }: NodeParts = {},
+  { engine: given, machine, shared = false, isStarting }: NodeParts = {},
 ): Promise<RunningNode> {
   const tokens = await tokenVerifier(settings, log);
   const node = newId();
@@ -51,7 +53,7 @@ export async function start(
   const sockets = new Sockets(settings, log);
   const streams = new Streams({ backpressureBytes: settings.backpressureBytes, log });
   const transports = { socket: sockets, stream: streams };
-  const relay = new Relay(relayOptions(settings, { tokens, node, engine, transports }));
+  const relay = new Relay(relayOptions(settings, { tokens, node, engine, transports, isStarting }));
   await startEngine(engine, {
     deliver: (publication) => relay.delivery.deliver(publication),
     historyReset: (topic) => relay.historyReset(topic),
@@ -117,9 +119,12 @@ export class RunningNode {
     await this.retire();
   }
 
-  /** Takes no new connections. For one of several processes that share a port. */
+  /**
+   * Takes no new connections. For one of several processes that share a port. The kernel resets connections that wait to be
+   * accepted when the port is closed, so it is closed just after the event loop has accepted those that were waiting.
+   */
   stopListening(): void {
-    this.#server.stop(false);
+    setImmediate(() => this.#server.stop(false));
   }
 
   /** Ends connections over the shutdown window, and serves requests that still come on them, then stops. */
@@ -150,9 +155,10 @@ function relayOptions(
     readonly node: string;
     readonly engine: Engine;
     readonly transports: Transports;
+    readonly isStarting: (() => boolean) | undefined;
   },
 ): RelayOptions {
-  const { tokens, node, engine, transports } = parts;
+  const { tokens, node, engine, transports, isStarting } = parts;
   const isOpen = tokens === undefined && settings.apiKeys.length === 0;
   return {
     limits: { ...settings, connectionsMax: settings.processConnectionsMax },
@@ -172,6 +178,7 @@ function relayOptions(
     personalTopics: settings.personalTopics,
     version,
     node,
+    isStarting,
   };
 }
 

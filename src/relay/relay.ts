@@ -105,6 +105,11 @@ export class Relay {
     };
   }
 
+  /** Whether other nodes that share its port do not serve yet. */
+  get isStarting(): boolean {
+    return this.#options.isStarting?.() === true;
+  }
+
   /** Why the relay cannot serve: it is shutting down, or its engine is out of reach; undefined if it can. */
   unavailable(): Refusal | undefined {
     if (this.connections.isShuttingDown) return shuttingDown();

@@ -63,6 +63,7 @@ export class EngineClient implements Engine {
   #events: EngineEvents | undefined;
   #state: EngineState = { healthy: false, waiting: 0 };
   #receivedAt = 0;
+  readonly #firstState = Promise.withResolvers<void>();
 
   constructor(options: EngineClientOptions) {
     this.#options = options;
@@ -79,8 +80,10 @@ export class EngineClient implements Engine {
     };
   }
 
-  start(events: EngineEvents): void {
+  /** Resolves when the engine's state is known. */
+  start(events: EngineEvents): Promise<void> {
     this.#events = events;
+    return this.#firstState.promise;
   }
 
   /** `delivered` is counted here: the supervisor does not know to how many connections each worker sends. */
@@ -124,7 +127,7 @@ export class EngineClient implements Engine {
   receive(message: FromEngine): void {
     this.#receivedAt = this.#options.now();
     if ("deliver" in message) this.#deliver(message.deliver);
-    else if ("state" in message) this.#state = message.state;
+    else if ("state" in message) this.#learn(message.state);
     else if ("historyReset" in message) this.#events?.historyReset(message.historyReset);
     else if ("nodeMessage" in message) this.#events?.messageReceived(message.nodeMessage);
     else this.#settle(message);
@@ -149,6 +152,7 @@ export class EngineClient implements Engine {
   /** From now on every call fails, and those that await an answer fail at once. */
   close(): void {
     this.#events = undefined;
+    this.#firstState.resolve();
     for (const { reject } of this.#calls.values()) {
       reject(new EngineUnavailable("the connection to the supervisor is closed"));
     }
@@ -169,6 +173,11 @@ export class EngineClient implements Engine {
     });
     this.#options.send({ call, number });
     return answer;
+  }
+
+  #learn(state: EngineState): void {
+    this.#state = state;
+    this.#firstState.resolve();
   }
 
   #settle(answer: EngineAnswer): void {

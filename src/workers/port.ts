@@ -1,6 +1,8 @@
 // The port that the workers share. To the kernel a second relay that shares it looks like one more worker, so the supervisor
 // first takes the port for itself alone, and then keeps a share of it until its workers listen: at no moment can another
 // relay slip in unnoticed.
+import { refuse } from "../edge/http/refusal";
+import { starting } from "../relay/contracts/errors";
 import type { Settings } from "../settings/definitions";
 
 /** How long the workers of a relay that was killed may take to leave the port. */
@@ -12,7 +14,7 @@ const RETRY_MS = 50;
 interface ReservedPort {
   readonly number: number;
   /** To be called when the workers listen. */
-  leave(): void;
+  leave(): Promise<void>;
 }
 
 /** Rejects with what Bun throws when the port cannot be had. */
@@ -24,7 +26,7 @@ export async function reservePort({ host: hostname, port }: Settings): Promise<R
       const number = alone.port ?? port;
       await alone.stop(true);
       const shared = Bun.serve({ hostname, port: number, reusePort: true, fetch: startingAnswer });
-      return { number, leave: () => void shared.stop(true) };
+      return { number, leave: () => shared.stop(true) };
     } catch (error) {
       if (performance.now() > deadline) throw error;
       await Bun.sleep(RETRY_MS);
@@ -34,5 +36,5 @@ export async function reservePort({ host: hostname, port }: Settings): Promise<R
 
 /** The answer to a request that arrives before the workers listen. */
 function startingAnswer(): Response {
-  return new Response("starting", { status: 503, headers: { "retry-after": "1" } });
+  return refuse(starting(), { "retry-after": "1" });
 }

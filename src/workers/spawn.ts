@@ -4,8 +4,23 @@ import { readdirSync, readFileSync } from "node:fs";
 import { availableParallelism, getPriority, setPriority } from "node:os";
 import { ProcessClock } from "./process-clock";
 
-/** The first argument of a worker process. The second is the name of the machine. */
-export const WORKER_ARGUMENT = "worker";
+/** The first argument of a worker process, which WorkerArguments follow. */
+const WORKER_ARGUMENT = "worker";
+
+export interface WorkerArguments {
+  /** A name for all processes of this supervisor, which no other has. */
+  readonly machine: string;
+  /** Whether the worker is one of those with which the relay starts, or joins others that serve. */
+  readonly start: "first" | "later";
+}
+
+/** Undefined where this process is not a worker. */
+export function workerArguments([worker, machine = "", start]: readonly string[]):
+  | WorkerArguments
+  | undefined {
+  if (worker !== WORKER_ARGUMENT) return undefined;
+  return { machine, start: start === "first" ? "first" : "later" };
+}
 
 /**
  * Where there are more workers than this for each core, they run at a lower priority than their supervisor, since all of them
@@ -42,23 +57,21 @@ export interface WorkerProcess {
   time(): number;
 }
 
-export interface SpawnOptions {
+export interface SpawnOptions extends WorkerArguments {
   /** The program that is run as a worker, without WORKER_ARGUMENT. */
   readonly program: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The port that the workers share. */
   readonly port: number;
-  /** A name for all processes of this supervisor, which no other has. */
-  readonly machine: string;
   /** How many workers there are in all. */
   readonly workers: number;
 }
 
 export function spawnWorker(
-  { program, env, port, machine, workers }: SpawnOptions,
+  { program, env, port, machine, start, workers }: SpawnOptions,
   events: WorkerEvents,
 ): WorkerProcess {
-  const child = Bun.spawn([...program, WORKER_ARGUMENT, machine], {
+  const child = Bun.spawn([...program, WORKER_ARGUMENT, machine, start], {
     env: { MIMALLOC_PURGE_HOLES_MIN_INTERVAL: PURGE_INTERVAL_MS, ...env, PORT: String(port) },
     stdio: ["ignore", "inherit", "inherit"],
     ipc: (text) => events.text(String(text)),

@@ -88,8 +88,11 @@ export class Supervisor {
     const first = this.#spawn();
     const url = await first.listening.promise;
     await this.#spawnUpTo(this.#options.settings.workers, [first], () => this.#spawn());
+    await port.leave();
+    if (this.#isEnding) return url;
     this.#phase = "running";
-    port.leave();
+    // Only now is GET /health answered with 200: from then on every call on the port is served.
+    for (const worker of this.#workers) worker.serve();
     return url;
   }
 
@@ -124,11 +127,13 @@ export class Supervisor {
   #spawn(): WorkerHandle {
     const { settings, log, program, env } = this.#options;
     const { workers } = settings;
+    const machine = this.#machine;
+    const start = this.#phase === "starting" ? "first" : "later";
     const worker = new WorkerHandle({
       name: String(++this.#lastName),
       log,
       spawn: (events) =>
-        spawnWorker({ program, env, port: this.#port, machine: this.#machine, workers }, events),
+        spawnWorker({ program, env, port: this.#port, machine, start, workers }, events),
       engineServer: this.#engineServer,
       batcher: this.#batcher,
       onExit: (exited, code, before) => {

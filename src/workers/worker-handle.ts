@@ -95,6 +95,11 @@ export class WorkerHandle {
     return this.#state;
   }
 
+  /** All workers listen. */
+  serve(): void {
+    this.#pipe.push({ order: "serve" } satisfies FromSupervisor);
+  }
+
   stopListening(): void {
     this.#order("stop listening");
   }
@@ -127,7 +132,7 @@ export class WorkerHandle {
     else if (time > this.#endsBy) this.#kill("the worker does not end");
   }
 
-  #order(order: Order["order"]): void {
+  #order(order: Exclude<Order["order"], "serve">): void {
     if (this.#state !== "exited") this.#state = "ending";
     this.#pipe.push({ order } satisfies FromSupervisor);
   }

@@ -6,7 +6,7 @@ import type { Settings } from "../settings/definitions";
 import { EngineClient } from "./engine-client";
 import type { FromSupervisor, FromWorker, Order } from "./messages";
 import { Pipe } from "./pipe";
-import type { ParentProcess } from "./spawn";
+import type { ParentProcess, WorkerArguments } from "./spawn";
 
 /** How long the supervisor may take to acknowledge the worker's last messages. */
 const FLUSH_MS = 1_000;
@@ -15,13 +15,13 @@ const FLUSH_CHECK_MS = 10;
 
 /**
  * Runs a worker until it has ended as ordered, or is orphaned: its supervisor has exited. Rejects with what Bun throws when
- * the address cannot be had. `machine` is the supervisor's name for all its workers.
+ * the address cannot be had.
  */
 export async function runWorker(
   settings: Settings,
   log: Log,
   supervisor: ParentProcess,
-  machine: string | undefined,
+  { machine, start: how }: WorkerArguments,
 ): Promise<"ended" | "orphaned"> {
   const ended = Promise.withResolvers<"ended" | "orphaned">();
   let node: RunningNode | undefined;
@@ -36,7 +36,12 @@ export async function runWorker(
     onFault: (error) =>
       log.error({ err: error }, "a message of the supervisor could not be obeyed"),
   });
+  let isStarting = how === "first";
   const obey = ({ order }: Order): void => {
+    if (order === "serve") {
+      isStarting = false;
+      return;
+    }
     if (order === "stop listening") {
       node?.stopListening();
       return;
@@ -58,6 +63,7 @@ export async function runWorker(
   });
   node = await start(settings, log, {
     shared: true,
+    isStarting: () => isStarting,
     ...(sharesEngine(settings) ? { engine } : machine !== undefined && { machine }),
   });
   send({ listensAt: node.url });

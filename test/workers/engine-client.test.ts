@@ -32,6 +32,18 @@ const failureOf = (call: unknown): Promise<Error> =>
     (error: Error) => error,
   );
 
+test("a start ends when the engine's state is known, or when the client is closed", async () => {
+  for (const end of ["state", "close"]) {
+    const other = new EngineClient({ send: () => {}, isFull: () => false, now: () => now });
+    const started = Promise.resolve(other.start(NOBODY));
+    expect(Bun.peek.status(started)).toBe("pending");
+    if (end === "close") other.close();
+    else other.receive({ state: { healthy: true, waiting: 0 } });
+    await started;
+    expect(other.healthy()).toBe(end === "state");
+  }
+});
+
 test("calls are answered by their numbers, in any order", async () => {
   const pages = ["a", "b"].map((topic) => client.history(topic, { limit: 1 }));
   expect(sent).toEqual([

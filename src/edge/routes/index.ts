@@ -5,7 +5,7 @@ import { cors } from "@elysiajs/cors";
 import { Elysia, type InternalRoute } from "elysia";
 import { throttledLog } from "../../log";
 import { EngineUnavailable } from "../../relay/contracts/engine";
-import { engineUnavailable, Refusal } from "../../relay/contracts/errors";
+import { engineUnavailable, Refusal, starting } from "../../relay/contracts/errors";
 import type { Relay } from "../../relay/relay";
 import { pathOf } from "../access/address";
 import { centrifugoApi } from "../centrifugo-api/routes";
@@ -20,6 +20,11 @@ import { registerRoutes } from "./register";
 import { Ok } from "./schemas";
 import { topicRoutes } from "./topics";
 import { userRoutes } from "./users";
+
+/** How long the answer about a relay that is starting waits. Balancers wait a few seconds for it. */
+const STARTING_ANSWER_MS = 1_000;
+
+const STARTING_STEP_MS = 10;
 
 /** All routes, as an Elysia app that listens nowhere; `app.fetch` answers a request. */
 export function routes(options: RouteOptions) {
@@ -56,19 +61,33 @@ function healthRoute({ relay }: RouteOptions) {
   return (app: Elysia) =>
     app.get(
       "/health",
-      () => {
-        const refusal = relay.unavailable();
+      async () => {
+        const refusal = await unavailable(relay);
         return refusal === undefined ? new Response("ok", TEXT) : refuse(refusal);
       },
       {
-        response: { 200: Ok, ...errorAnswers("shutting_down", "engine_unavailable") },
+        response: { 200: Ok, ...errorAnswers("shutting_down", "starting", "engine_unavailable") },
         detail: {
           tags: ["relay"],
           summary: "Check whether the relay can serve",
-          description: "Answers 503 while the relay shuts down or cannot reach its engine.",
+          description:
+            "Answers 503 while the relay shuts down or cannot reach its engine, and until all of its workers serve.",
         },
       },
     );
+}
+
+/**
+ * Why the relay cannot serve, if it cannot. While workers start, one of them learns before another that all of them listen: the
+ * answer of one that has not waits for a moment, so that nobody hears "starting" after somebody has heard "ok".
+ */
+async function unavailable(relay: Relay): Promise<Refusal | undefined> {
+  const deadline = performance.now() + STARTING_ANSWER_MS;
+  while (relay.isStarting) {
+    if (performance.now() > deadline) return starting();
+    await Bun.sleep(STARTING_STEP_MS);
+  }
+  return relay.unavailable();
 }
 
 /** Lets pages of other origins call the API, without their users' cookies. */
@@ -95,8 +114,8 @@ function corsHeaders(origins: readonly string[]) {
  * bare `option httpchk` does, so it answers like GET /health.
  */
 function optionsRoutes(relay: Relay, known: readonly Route[]) {
-  const answer = ({ request }: { request: Request }): Response => {
-    const refusal = relay.unavailable();
+  const answer = async ({ request }: { request: Request }): Promise<Response> => {
+    const refusal = await unavailable(relay);
     if (refusal !== undefined) return refuse(refusal);
     const methods = methodsAt(pathOf(request.url), known);
     const headers = methods.length === 0 ? {} : { allow: [...methods, "OPTIONS"].join(", ") };

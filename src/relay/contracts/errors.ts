@@ -99,6 +99,10 @@ export const ERRORS = {
     status: 503,
     means: "The relay is shutting down; try again in a moment, or at another node.",
   },
+  starting: {
+    status: 503,
+    means: "The relay is starting: not all of its workers serve yet; try again in a moment.",
+  },
   engine_unavailable: {
     status: 503,
     means:
@@ -123,6 +127,13 @@ export function shuttingDown(): Refusal {
   return new Refusal(
     "shutting_down",
     "The relay is shutting down. Try again in a moment, or at another node.",
+  );
+}
+
+export function starting(): Refusal {
+  return new Refusal(
+    "starting",
+    "The relay is starting, and not all of its workers serve yet. Try again in a moment.",
   );
 }
 

@@ -29,6 +29,8 @@ export interface RelayOptions {
   readonly version: string;
   /** This node's name among all nodes of the relay. */
   readonly node: string;
+  /** Whether other nodes that share the port do not serve yet. */
+  readonly isStarting?: (() => boolean) | undefined;
 }
 
 /** Who may connect and act without the backend's doing. */
