@@ -6,6 +6,7 @@ import { warnings } from "./settings/checks";
 import type { Settings } from "./settings/definitions";
 import { SettingError } from "./settings/kinds";
 import { readSettings } from "./settings/read";
+import { watchRunner } from "./workers/script-runner";
 import {
   killSiblings,
   parentProcess,
@@ -75,6 +76,9 @@ function shutDownOnSignals(service: Service, settings: Settings, log: Log): void
   };
   process.on("SIGTERM", onSignal);
   process.on("SIGINT", onSignal);
+  watchRunner(() => {
+    if (firstAt === undefined) onSignal("the program that ran this script has died");
+  });
 }
 
 /** Starts a supervisor and its workers. SIGHUP replaces the workers. */
