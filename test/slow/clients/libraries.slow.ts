@@ -55,7 +55,10 @@ test("libraries with the settings of docs/clients.md live through quiet times, l
   };
   const relay = stack.use(await RelayProcess.start(env));
   const programs = await startAll(folder.path, relay.url, stack);
-  const isThere = async () => (await relay.publish("news", "there")) === programs.length;
+  // The relay knows of a connection before the program has printed it.
+  const isThere = async () =>
+    (await relay.publish("news", "there")) === programs.length &&
+    programs.every(({ connections }) => connections > 0);
   await until("all to be subscribed", isThere, START_MS).catch(() => {});
   const errors = programs.filter(({ connections }) => connections !== 1);
   expect(errors.map(({ library, errors }) => [library, errors])).toEqual([]);
