@@ -7,7 +7,7 @@ import type { Connection } from "../../relay/state/connection";
 /** Bun counts in steps of 4 s, and a timeout ends up to one step early. */
 const STEP_S = 4;
 
-/** After how many requests the open files are counted again; counting takes about 3 µs. */
+/** While files are scarce they are counted again after this many requests; counting takes about 3 µs. */
 const REQUESTS_PER_COUNT = 32;
 
 interface KeepAliveOptions {
@@ -24,7 +24,8 @@ export class KeepAlive {
   readonly #options: KeepAliveOptions;
   readonly #seconds: number;
   #server: Server<Connection> | undefined;
-  #requests = 0;
+  /** How many requests are left until the open files are counted again. */
+  #requestsLeft = 0;
   #isScarce = false;
 
   constructor(options: KeepAliveOptions) {
@@ -41,7 +42,7 @@ export class KeepAlive {
    * missing of it would have as long to arrive. Without a call the server's own, short limit holds.
    */
   extend(request: Request): void {
-    if (this.#requests++ % REQUESTS_PER_COUNT === 0) this.#isScarce = this.#areFilesScarce();
+    if (--this.#requestsLeft < 0) this.#countFiles();
     if (!this.#isScarce) this.#server?.timeout(request, this.#seconds);
   }
 
@@ -56,13 +57,14 @@ export class KeepAlive {
   }
 
   /**
-   * Whether the connections that are only kept take more than half of what sockets and streams leave: many idle ones must
-   * not lock clients out.
+   * Files are scarce when the connections that are only kept take more than half of what sockets and streams leave: many idle
+   * ones must not lock clients out. A request adds one connection at most, so until the room is used up nobody need count again.
    */
-  #areFilesScarce(): boolean {
+  #countFiles(): void {
     const { descriptors, connectionsOpen, openFiles } = this.#options;
-    const connections = connectionsOpen();
-    return (openFiles() - connections) * 2 > descriptors - connections;
+    const room = (descriptors + connectionsOpen()) / 2 - openFiles();
+    this.#isScarce = room < 0;
+    this.#requestsLeft = this.#isScarce ? REQUESTS_PER_COUNT : Math.floor(room);
   }
 }
 
