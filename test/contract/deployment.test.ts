@@ -40,7 +40,7 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       return answer.json;
     };
 
-    test("a publication anywhere reaches every connection, wherever it is, in one order", async () => {
+    test("a publication on any node reaches every connection on all nodes, in one order", async () => {
       const clients = await Promise.all(
         Array.from({ length: 12 }, (_, user) => relay.connect(user, [topic])),
       );
@@ -50,20 +50,20 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       for (const other of others) expect(other).toEqual(first as string[]);
     });
 
-    test("a publisher's messages arrive in the order in which it sent them", async () => {
+    test("messages of one publisher arrive in the order in which it sent them", async () => {
       const clients = await Promise.all([1, 2, 3].map((user) => relay.connect(user, [topic])));
       const sent = Array.from({ length: 50 }, (_, i) => String(i));
       for (const message of sent) await publish(message);
       for (const client of clients) expect(await client.take(50)).toEqual(sent);
     });
 
-    test("the answer has the position, 1, 2, 3…, whoever gives it", async () => {
+    test("the answers to publishes have the offsets 1, 2, 3…, whichever node gives them", async () => {
       const offsets: number[] = [];
       for (let i = 0; i < 10; i++) offsets.push((await publish("m")).offset);
       expect(offsets).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
     });
 
-    test("a publication to a user reaches all connections of that user and no others", async () => {
+    test("a publication for a user reaches all connections of that user on all nodes, and no others", async () => {
       const mine = await Promise.all([1, 1, 1, 1].map(() => relay.connect("me", [topic])));
       const others = await Promise.all([1, 2, 3].map((user) => relay.connect(user, [topic])));
       await publish("mine", { user_id: "me" });
@@ -72,7 +72,7 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       for (const client of others) expect(await client.take(1)).toEqual(["all"]);
     });
 
-    test("a topics frame holds on the node of its connection, and publications elsewhere follow it", async () => {
+    test("publications on any node follow the topics that a connection chooses", async () => {
       const client = await relay.connect(1, ["other"]);
       client.send({ topics: [topic] });
       await client.settled();
@@ -81,7 +81,7 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       expect(await client.next()).toBe("yes");
     });
 
-    test("deleting a registration anywhere closes its socket, once", async () => {
+    test("deleting a registration on any node closes its socket, once", async () => {
       for (let i = 0; i < 4; i++) {
         const id = await relay.register(i, [topic]);
         const client = await relay.open(`/ws/${id}`);
@@ -92,13 +92,13 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       }
     });
 
-    test("a waiting registration can be deleted anywhere", async () => {
+    test("a registration without a connection can be deleted on any node", async () => {
       const id = await relay.register(1);
       expect((await relay.call("DELETE", `/register/${id}`)).status).toBe(200);
       expect(relay.open(`/ws/${id}`)).rejects.toThrow();
     });
 
-    test("the same id connecting again replaces the older connection, wherever that is", async () => {
+    test("an id that connects again replaces its older connection, on whichever node that is", async () => {
       const id = await relay.register(1, [topic]);
       let older = await relay.open(`/ws/${id}`);
       for (let i = 0; i < 8; i++) {
@@ -111,7 +111,7 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       expect(await older.next()).toBe("m");
     });
 
-    test("the same id connecting many times at once leaves one connection", async () => {
+    test("an id that connects many times at once keeps exactly one connection", async () => {
       const id = await relay.register(1, [topic]);
       const clients = await Promise.all(Array.from({ length: 12 }, () => relay.open(`/ws/${id}`)));
       let open = clients.length;
@@ -122,7 +122,7 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       expect(got).toBe("m");
     });
 
-    test("a client that comes back to another node gets what it missed, once and in order", async () => {
+    test("a client that reconnects to another node receives what it missed, once and in order", async () => {
       const id = await relay.register(1, []);
       let { client, reply } = await relay.follow(id, [topic]);
       let position = reply[topic];
@@ -140,7 +140,7 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       }
     });
 
-    test("history is the same everywhere", async () => {
+    test("history is the same on every node", async () => {
       for (let i = 0; i < 5; i++) await publish(String(i));
       for (let i = 0; i < 8; i++) {
         const { json } = await relay.call("GET", `/topics/${topic}/history`);
@@ -148,7 +148,7 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       }
     });
 
-    test("an idempotency key holds everywhere, also at once", async () => {
+    test("an idempotency key publishes once over all nodes, also when they are used at once", async () => {
       const client = await relay.connect(1, [topic]);
       const answers = await Promise.all(
         Array.from({ length: 20 }, () => publish("once", { idempotency_key: "k" })),
@@ -158,7 +158,7 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       expect(await client.take(2)).toEqual(["once", "after"]);
     });
 
-    test("info tells of every node what it holds", async () => {
+    test("info lists every node with what it has", async () => {
       const count = { one: 1, "two nodes over": 2 };
       const [, nodesHere = 4] = Object.entries(count).find(([of]) => name.startsWith(of)) ?? [];
       await Promise.all(Array.from({ length: 8 }, (_, i) => relay.connect(`i${i}`, [topic, "x"])));
@@ -173,7 +173,7 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       });
     });
 
-    test("presence counts who is in a topic, on all nodes, whatever they speak", async () => {
+    test("presence counts the clients in a topic on all nodes, whatever their protocol", async () => {
       const room = `room:${topic}`;
       for (let i = 0; i < 3; i++) await relay.session(room);
       for (let i = 0; i < 3; i++) await relay.connect("u", [room]);
@@ -184,7 +184,7 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       expect(Object.keys(json.result.presence)).toHaveLength(6);
     });
 
-    test("who joins and leaves anywhere is told to those in the topic", async () => {
+    test("sessions receive the joins and leaves of all nodes", async () => {
       const hall = `hall:${topic}`;
       const watcher = await relay.session(hall);
       expect(JSON.parse(await watcher.next()).push.join).toBeDefined();
@@ -196,7 +196,7 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       }
     });
 
-    test("the backend disconnects a user everywhere", async () => {
+    test("the backend disconnects a user on all nodes", async () => {
       const user = `${topic}'s`;
       const clients = await Promise.all(
         Array.from({ length: 5 }, () => relay.connect(user, [topic])),
@@ -207,7 +207,7 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       }
     });
 
-    test("commands of a stream find their session, whoever takes them", async () => {
+    test("commands of a stream reach their session, whichever node accepts them", async () => {
       const first = '{"id":1,"connect":{}}';
       const response = await fetch(`${relay.url}/connection/http_stream`, {
         method: "POST",
@@ -251,7 +251,7 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
         await Promise.all(ids.map((id) => caller.call("DELETE", `/register/${id}`)));
       };
 
-      test("of a user's connections counts them over all nodes, until they close", async () => {
+      test("on the connections of a user counts them over all nodes, until they close", async () => {
         const user = `${topic}'s`;
         const ids = await Promise.all(Array.from({ length: 6 }, () => caller.register(user)));
         const clients = [];
@@ -267,7 +267,7 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
         await remove(ids);
       });
 
-      test("of connections counts those of all workers of a machine, until they close", async () => {
+      test("on all connections counts those of all workers of a machine, until they close", async () => {
         const most = 12 * small.urls.length;
         const ids = await Promise.all(
           Array.from({ length: 36 }, (_, i) => caller.register(`${topic}'s ${i}`)),
@@ -283,7 +283,7 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
         await remove(ids);
       });
 
-      test("of registrations that wait counts them over all nodes", async () => {
+      test("on registrations without a client counts them over all nodes", async () => {
         const answers = await Promise.all(
           Array.from({ length: 60 }, (_, i) => caller.post("/register", { user_id: i })),
         );
@@ -297,7 +297,7 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
         await remove(good.map(({ json }) => json.url.slice(-32)));
       });
 
-      test("of idempotency keys forgets the oldest over all nodes, and refuses nothing", async () => {
+      test("on idempotency keys forgets the oldest over all nodes, and refuses nothing", async () => {
         const publish = (i: number) =>
           caller.post("/publish", { topic: "t", message: "m", idempotency_key: `k${i}` });
         const answers = [];

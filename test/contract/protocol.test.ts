@@ -12,7 +12,7 @@ test("the protocols have different names without a colon", () => {
 
 for (const protocol of PROTOCOLS) {
   describe(`the ${protocol.name} protocol`, () => {
-    test("decodes any text or bytes to a command or a refusal, and never throws", () => {
+    test("decodes any text or bytes to commands or a refusal, and never throws", () => {
       const json = fc.json({ maxDepth: 5 });
       const frame = fc.oneof(fc.string({ unit: "binary" }), json, fc.uint8Array());
       fc.assert(

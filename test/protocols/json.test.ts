@@ -31,7 +31,7 @@ describe("a publication", () => {
     );
   });
 
-  test("tells nobody whom it is for", () => {
+  test("does not reveal whom it is for", () => {
     const told = envelope({ topic: "a", data: "hi", user: "7", except: "someone" });
     expect(told).toBe('{"topic":"a","data":"hi"}');
   });
@@ -47,7 +47,7 @@ describe("a publication", () => {
     fc.assert(property, { numRuns: 1_000 });
   });
 
-  test("of JSON has the bytes that came in", () => {
+  test("of JSON data keeps the bytes that came in", () => {
     const indent = fc.constantFrom("", " ", "\t");
     const property = fc.property(aTopic, fc.jsonValue(), indent, (topic, value, space) => {
       const data = JSON.stringify(value, undefined, space);
@@ -59,7 +59,7 @@ describe("a publication", () => {
   });
 
   test.each(["1.0", "-0", "1e400", "12345678901234567890", '"\\u0041\\/"', '{"a":1,"a":2}', "[ ]"])(
-    "of the JSON %s has just these bytes",
+    "of the JSON %s has exactly these bytes",
     (data) => {
       expect(envelope({ topic: "a", data, json: true })).toBe(`{"topic":"a","data":${data}}`);
     },
@@ -70,7 +70,7 @@ describe("the reply to a command", () => {
   const at = { epoch: "abcdefgh", offset: 5 };
   const top = { epoch: "abcdefgh", offset: 9 };
 
-  test("has the newest position of a recovered topic, else that from which the client goes on", () => {
+  test("has the top of a recovered topic, otherwise the position from which the client continues", () => {
     expect(subscribedBody([{ topic: "a", top, at, recovered: true }])).toBe(
       '{"topics":{"a":{"offset":9,"epoch":"abcdefgh","recovered":true}}}',
     );
@@ -82,7 +82,7 @@ describe("the reply to a command", () => {
     );
   });
 
-  test("has no position where the topic keeps no history, and is empty for no topics", () => {
+  test("has no position if the topic keeps no history, and is empty for no topics", () => {
     const none = { top: undefined, at: undefined };
     expect(subscribedBody([{ topic: "a", ...none }])).toBe('{"topics":{"a":{}}}');
     expect(subscribedBody([{ topic: "a", ...none, recovered: false }])).toBe(
@@ -105,7 +105,7 @@ describe("the reply to a command", () => {
 describe("a command", () => {
   const decode = (frame: unknown) => json.decode(JSON.stringify(frame)) as TopicsCommand;
 
-  test("has topics, and positions where the client gives some", () => {
+  test("has topics, and positions if the client gives any", () => {
     expect(decode({ topics: ["a", "b"] })).toEqual({
       kind: "topics",
       topics: ["a", "b"],
@@ -131,7 +131,7 @@ describe("a command", () => {
     fc.assert(property, { numRuns: 500 });
   });
 
-  test("may give the positions that an envelope and a reply had, as they stand", () => {
+  test("may give positions exactly as they stood in an envelope or a reply", () => {
     const { topic, offset, epoch } = JSON.parse(
       envelope({ topic: "a", data: "hi", offset: 7, epoch: "abcdefgh" }),
     );
@@ -157,14 +157,14 @@ describe("a command", () => {
     ['{"topics":["a"],"since":{"__proto__":{"offset":"1","epoch":"e"}}}', "invalid_frame"],
     ['{"topics":["a"],"since":{"a":{"offset":1,"epoch":"e","recovered":true}}}', "invalid_frame"],
     ['{"topics":["a"],"more":1}', "invalid_frame"],
-  ])("that is none, %j, is refused as %s with what to send instead", (frame, code) => {
+  ])("that is invalid, %j, is refused as %s with what to send instead", (frame, code) => {
     const refusal = json.decode(frame) as Refusal;
     expect(refusal).toBeInstanceOf(Refusal);
     expect(refusal.code as string).toBe(code);
     expect(refusal.message).toContain('"since"');
   });
 
-  test("in binary is refused", () => {
+  test("in a binary frame is refused", () => {
     expect((json.decode(new Uint8Array([123, 125])) as Refusal).code).toBe("invalid_frame");
   });
 });

@@ -9,7 +9,7 @@ test("the frame of a publication is its text and nothing else", () => {
   }
 });
 
-test('{"topics": [...]} is the command to have these topics', () => {
+test('{"topics": [...]} is decoded as the command to choose these topics', () => {
   const since = new Map();
   const command = plain.decode('{"topics":["a","b"]}');
   expect(command).toEqual({ kind: "topics", topics: ["a", "b"], since });

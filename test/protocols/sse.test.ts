@@ -102,7 +102,7 @@ describe("a publication", () => {
     fc.assert(property, { numRuns: 1_000 });
   });
 
-  test("of JSON has the bytes that came in, but for carriage returns between them", () => {
+  test("of JSON data keeps the bytes that came in, except carriage returns between them", () => {
     const indent = fc.constantFrom(undefined, " ", "\t", 2);
     const property = fc.property(fc.jsonValue(), indent, aTopic, (value, space, topic) => {
       const data = JSON.stringify(value, undefined, space);
@@ -120,7 +120,7 @@ describe("a publication", () => {
     expect(JSON.parse(dataOf(returns) ?? "").data).toEqual({ a: 1 });
   });
 
-  test("is the same however the network cuts the stream", () => {
+  test("is the same event however the network cuts the stream", () => {
     const property = fc.property(
       fc.array(fc.tuple(aTopic, aHostileText), { maxLength: 5 }),
       fc.infiniteStream(fc.integer({ min: 1, max: 12 })),
@@ -144,7 +144,7 @@ describe("the beginning of a stream", () => {
   const at = { epoch: "abcdefgh", offset: 5 };
   const top = { epoch: "abcdefgh", offset: 9 };
 
-  test("is only an id, which browsers take in silence", () => {
+  test("is only an id, which browsers take without an event", () => {
     const { events, lastEventId, faults } = entered(
       { topic: "new", top, at: top },
       { topic: "a b", top, at, recovered: true },
@@ -154,14 +154,14 @@ describe("the beginning of a stream", () => {
     expect(sse.encodeSubscribed?.([{ topic: "a", top, at }])).toBe("id: a=abcdefgh:5\n\n");
   });
 
-  test("is nothing where there are no positions", () => {
+  test("is empty if there are no positions", () => {
     for (const rows of [[], [{ topic: "none", top: undefined, at: undefined }]]) {
       const { events, lastEventId, faults } = entered(...rows);
       expect([events, lastEventId, faults]).toEqual([[], "", []]);
     }
   });
 
-  test("tells by an event without a name when a topic is not recovered, in one block with the id", () => {
+  test("says in an event without a name that a topic is not recovered, in one block with the id", () => {
     const parser = entered(
       { topic: "lost", top, at: top, recovered: false },
       { topic: "whole", top, at, recovered: true },
@@ -202,7 +202,7 @@ describe("the beginning of a stream", () => {
 });
 
 describe("the positions in an id", () => {
-  test("are read as they stand, and parts that are none are passed over", () => {
+  test("are read as they stand, and parts that are no positions are ignored", () => {
     const id = "a=abcdefgh:5&b%3D%26=x:0&garbage&c=x:1.5&%ff=x:1&=x:1&d=x:9007199254740992&a=y:6";
     expect(since(id, ["a", "z"])).toEqual([
       ["a", { epoch: "y", offset: 6 }],
@@ -211,7 +211,7 @@ describe("the positions in an id", () => {
     expect(since("", ["a"])).toEqual([]);
   });
 
-  test("stand for all topics as lost when there is none", () => {
+  test("mean that all topics are lost if there is none", () => {
     const lost = { epoch: NO_EPOCH, offset: 0 };
     for (const id of ["garbage", "&", "a=", "a=x", "a=:1", "%=x:1", "1"]) {
       expect([id, since(id, ["a", "b"])]).toEqual([
@@ -224,7 +224,7 @@ describe("the positions in an id", () => {
     }
   });
 
-  test("are positions or none for any text, and reading them never throws", () => {
+  test("are read from any text without a throw, as positions or as none", () => {
     const anId = fc.oneof(
       aText,
       fc.string({ unit: fc.constantFrom(..."=&:%aé09"), maxLength: 100 }),
@@ -238,7 +238,7 @@ describe("the positions in an id", () => {
     fc.assert(property, { numRuns: 2_000 });
   });
 
-  test("are read in a moment from the longest header", () => {
+  test("are read within a moment from the longest header", () => {
     const begun = performance.now();
     for (const id of [
       "a".repeat(16_000),
@@ -252,7 +252,7 @@ describe("the positions in an id", () => {
   });
 });
 
-test("a stream takes no frames", () => {
+test("a stream accepts no frames from its client", () => {
   for (const frame of ['{"topics":["a"]}', "", new Uint8Array([1])]) {
     expect((sse.decode(frame) as Refusal).code).toBe("invalid_frame");
   }
@@ -273,7 +273,7 @@ describe("the parser of these tests", () => {
     expect(dataOf("data: YHOO\ndata: +2\ndata: 10\n\n")).toEqual(["YHOO\n+2\n10"]);
   });
 
-  test("passes over comments and a block that is cut off, and takes an id away", () => {
+  test("ignores comments and a block that is cut off, and resets an id", () => {
     const parser = parseEvents(
       ": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n",
     );
@@ -286,20 +286,20 @@ describe("the parser of these tests", () => {
     expect(parser.comments).toEqual([" test stream"]);
   });
 
-  test("knows empty data from none", () => {
+  test("distinguishes empty data from no data", () => {
     expect(dataOf("data\n\ndata\ndata\n\ndata:")).toEqual(["", "\n"]);
     expect(dataOf("data:test\n\ndata: test\n\n")).toEqual(["test", "test"]);
     expect(dataOf("event: a\nid: 1\n\n")).toEqual([]);
   });
 
-  test("takes all three line ends, also where the network cuts between two characters", () => {
+  test("accepts all three line ends, also if the network cuts between two characters", () => {
     expect(dataOf("data: a\r\rdata: b\r\n\r\ndata: c\n\n")).toEqual(["a", "b", "c"]);
     const parser = new EventParser();
     for (const character of "data: a\r\ndata: b\r\n\r\ndata: c\r\r") parser.push(character);
     expect(parser.events.map(({ data }) => data)).toEqual(["a\nb", "c"]);
   });
 
-  test("notes what the standard passes over", () => {
+  test("records what the standard ignores", () => {
     const { faults, retries, lastEventId } = parseEvents(
       "retry: 1x\nretry: 50\nid: a\0b\nfoo: 1\nid: 1\n\nevent: nothing\n\n",
     );

@@ -11,7 +11,7 @@ import { until } from "../support/wait";
 const code = (value: unknown): unknown => (value instanceof Refusal ? value.code : value);
 
 describe("a registration", () => {
-  test("waits for its client for the TTL and not a moment longer", () => {
+  test("expires after the TTL if its client has not connected, and not a moment earlier", () => {
     const sim = new Simulation();
     const early = sim.register();
     const late = sim.register();
@@ -33,7 +33,7 @@ describe("a registration", () => {
     expect(code(sim.relay.admission.admit(id, plain))).toBe("unknown_connection");
   });
 
-  test("is refused when too many wait, and again possible when they have expired", () => {
+  test("is refused when too many wait for their clients, and possible again when these have expired", () => {
     const sim = new Simulation({ registrationsMax: 2 });
     sim.register(1);
     sim.register(2);
@@ -51,7 +51,7 @@ describe("unregister()", () => {
     expect(sim.relay.admission.unregister(id)).toBe(false);
   });
 
-  test("closes the live socket and cleans up", () => {
+  test("closes the open socket and leaves nothing behind", () => {
     const sim = new Simulation();
     const id = sim.register();
     const { socket } = sim.connect(id);
@@ -60,7 +60,7 @@ describe("unregister()", () => {
     expect(sim.relay.counts).toEqual({ registrations: 0, connections: 0, topics: 0 });
   });
 
-  test("between the handshake and the open socket leaves no ghost", () => {
+  test("between the handshake and the opening of the socket leaves no connection behind", () => {
     const sim = new Simulation();
     const id = sim.register();
     const { socket: bystander } = sim.connect(sim.register());
@@ -90,14 +90,14 @@ describe("the same id connecting again", () => {
     expect(older.socket.frames).toEqual([]);
   });
 
-  test("does not count twice towards the connections of its user or in all", () => {
+  test("counts once towards the connections of its user and of the relay", () => {
     const sim = new Simulation({ userConnectionsMax: 1, connectionsMax: 1 });
     const id = sim.register();
     for (let i = 0; i < 5; i++) sim.connect(id);
     expect(sim.relay.counts.connections).toBe(1);
   });
 
-  test("starts with the default topics again", () => {
+  test("begins with the default topics again", () => {
     const sim = new Simulation();
     const id = sim.register();
     sim.relay.receive(sim.connect(id).connection, '{"topics":["other"]}');
@@ -133,7 +133,7 @@ describe("publish()", () => {
     expect(other.socket.frames).toEqual([]);
   });
 
-  test("to a user like __proto__ or to nobody reaches nobody else", () => {
+  test("to a user or a topic named __proto__ reaches nobody else", () => {
     const sim = new Simulation();
     const { socket } = sim.connect(sim.register("constructor"));
     expect(
@@ -147,7 +147,7 @@ describe("publish()", () => {
     expect(socket.frames).toEqual([]);
   });
 
-  test("to one user ends a connection that is full as a slow consumer and reaches the others", () => {
+  test("to one user closes a connection whose buffer is full as a slow consumer, and reaches the others", () => {
     const sim = new Simulation();
     const slow = sim.connect(sim.register());
     const quick = sim.connect(sim.register());
@@ -172,8 +172,8 @@ describe("publish()", () => {
   });
 });
 
-describe("topics", () => {
-  test("are replaced as a whole, or not at all when one is bad", () => {
+describe("the topics of a connection", () => {
+  test("are replaced as a whole, or not at all if one of the new ones is invalid", () => {
     const sim = new Simulation();
     const { connection, socket } = sim.connect(sim.register());
     sim.relay.receive(connection, '{"topics":["a","b","a"]}');
@@ -187,7 +187,7 @@ describe("topics", () => {
     expect(sim.relay.counts.topics).toBe(0);
   });
 
-  test("E5: are at most as many as allowed, repetitions not counted", () => {
+  test("E5: are at most as many as BATON_CONNECTION_TOPICS_MAX allows, repetitions not counted", () => {
     const sim = new Simulation({ connectionTopicsMax: 2 });
     const { connection, socket } = sim.connect(sim.register());
     sim.relay.receive(connection, '{"topics":["a","b","a","b"]}');
@@ -200,8 +200,8 @@ describe("topics", () => {
   });
 });
 
-describe("limits", () => {
-  test("on a user's connections hold when registering and when connecting", () => {
+describe("the limit", () => {
+  test("on the connections of a user applies when it registers and when it connects", () => {
     const sim = new Simulation({ userConnectionsMax: 2 });
     const [a, b, c] = [sim.register(), sim.register(), sim.register()];
     sim.connect(a);
@@ -212,14 +212,14 @@ describe("limits", () => {
     sim.connect(c);
   });
 
-  test("on all connections hold when connecting", () => {
+  test("on all connections applies when a client connects", () => {
     const sim = new Simulation({ connectionsMax: 1 });
     const second = sim.register(2);
     sim.connect(sim.register(1));
     expect(code(sim.relay.admission.admit(second, plain))).toBe("too_many_connections");
   });
 
-  test("on inbound frames end a flood, and a new second begins a new count", () => {
+  test("on inbound frames ends a flood, and each second begins a new count", () => {
     const sim = new Simulation({ connectionFramesMax: 3 });
     const { connection, socket } = sim.connect(sim.register());
     sim.pass(1);
@@ -232,7 +232,7 @@ describe("limits", () => {
 });
 
 describe("the heartbeat", () => {
-  test("ends a peer that does not answer, also while it is being sent to", () => {
+  test("closes a connection that does not answer pings, also while messages are sent to it", () => {
     const sim = new Simulation();
     const mute = sim.connect(sim.register());
     const alive = sim.connect(sim.register());
@@ -246,7 +246,7 @@ describe("the heartbeat", () => {
     expect(sim.relay.counts.connections).toBe(1);
   });
 
-  test("pings once in each interval and ignores a pong that nobody asked for", () => {
+  test("pings once in each interval, and ignores a pong without a ping", () => {
     const sim = new Simulation();
     const { connection, socket } = sim.connect(sim.register());
     for (let second = 0; second < 100; second++) {
@@ -257,7 +257,7 @@ describe("the heartbeat", () => {
   });
 });
 
-describe("an engine that cannot be read when a client begins", () => {
+describe("an engine whose history cannot be read when a client subscribes", () => {
   /** A relay whose engine fails so often, and then answers at once. */
   const failing = (failures: number, topics: readonly string[]) =>
     new Simulation({}, topics, (options) => {
@@ -268,7 +268,7 @@ describe("an engine that cannot be read when a client begins", () => {
   const closed = (socket: FakeSocket) =>
     until("it to be closed", () => socket.closedWith !== undefined);
 
-  test("ends a stream, which has no other way to ask again than to come back", async () => {
+  test("closes a stream, because a stream can only try again by reconnecting", async () => {
     const sim = failing(1, ["a"]);
     const { socket } = sim.connect(sim.register(), sse);
     await closed(socket);
@@ -276,7 +276,7 @@ describe("an engine that cannot be read when a client begins", () => {
     expect(socket.frames).toEqual([]);
   });
 
-  test("ends a socket that has nothing yet, and no other", async () => {
+  test("closes a socket that has no topics yet, and no other", async () => {
     const sim = failing(1, []);
     const first = sim.connect(sim.register(), json);
     sim.relay.receive(first.connection, '{"topics":["a"]}');

@@ -8,7 +8,7 @@ import { until } from "../../support/wait";
 const LIMIT = 262_144;
 const MESSAGE = "x".repeat(16_384);
 
-test("a reader that stalls is closed, others get everything in order, and memory stays bounded", async () => {
+test("a socket whose client stops reading is closed, others receive everything in order, and memory stays bounded", async () => {
   await using relay = await startRelay({ BATON_BACKPRESSURE_BYTES: String(LIMIT) });
   const healthy = await relay.connect("healthy");
   const stalled = await Promise.all(
@@ -31,7 +31,7 @@ test("a reader that stalls is closed, others get everything in order, and memory
   for (const raw of stalled) raw.drop();
 });
 
-test("a reader that stalls while only it is sent to is closed with 4008 after what fits", async () => {
+test("a socket whose client stops reading while only its user is published to is closed with 4008 after what fits", async () => {
   await using relay = await startRelay({ BATON_BACKPRESSURE_BYTES: String(LIMIT) });
   const other = await relay.connect("other");
   const raw = await RawSocket.upgrade(await relay.register("slow"));
@@ -49,7 +49,7 @@ test("a reader that stalls while only it is sent to is closed with 4008 after wh
   raw.drop();
 });
 
-test("a client that sends garbage and reads no answers is closed too", async () => {
+test("a socket whose client sends garbage and reads no answers is closed", async () => {
   await using relay = await startRelay({
     BATON_BACKPRESSURE_BYTES: "65536",
     BATON_CONNECTION_FRAMES_MAX: "10000000",
@@ -74,7 +74,7 @@ const connectCommands = async (user: string) =>
 const startWithTokens = (): Promise<TestRelay> =>
   startRelay({ BATON_BACKPRESSURE_BYTES: String(LIMIT), BATON_TOKEN_SECRET: SECRET });
 
-test("a Centrifuge client on a socket that stalls is closed with 3008 after what fits", async () => {
+test("a Centrifuge socket whose client stops reading is closed with 3008 after what fits", async () => {
   await using relay = await startWithTokens();
   const raw = await RawSocket.upgrade(`${relay.url}/connection/websocket`);
   raw.frame(1, await connectCommands("slow"));
@@ -92,7 +92,7 @@ test("a Centrifuge client on a socket that stalls is closed with 3008 after what
   raw.drop();
 });
 
-test("one on a stream is cut off: what waits for it is thrown away", async () => {
+test("a Centrifuge stream whose client stops reading is cut off without what was buffered for it", async () => {
   await using relay = await startWithTokens();
   const raw = await RawSocket.open(relay.port);
   const body = await connectCommands("slow");

@@ -87,7 +87,7 @@ describe("an engine that cannot be reached", () => {
       },
     ],
     ["rejects", () => Promise.reject(new EngineUnavailable("secret detail"))],
-  ])("and %s answers 503, and nothing of why", async (_, publish) => {
+  ])("and %s makes the answer 503, without the reason", async (_, publish) => {
     const { post, lines } = routesOver(publish);
     const { status, text } = await post();
     expect([status, JSON.parse(text).error.code]).toEqual([503, "engine_unavailable"]);
@@ -95,7 +95,7 @@ describe("an engine that cannot be reached", () => {
     expect(lines.join("")).toContain("secret detail");
   });
 
-  test("is logged now and then, not for each request", async () => {
+  test("is logged now and then, not for every request", async () => {
     const { post, lines } = routesOver(() => {
       throw new EngineUnavailable("out of reach");
     });
@@ -103,7 +103,7 @@ describe("an engine that cannot be reached", () => {
     expect(lines.filter((line) => line.includes("out of reach"))).toHaveLength(1);
   });
 
-  test("turns health to 503", async () => {
+  test("turns the answer of GET /health to 503", async () => {
     const { app } = routesOver(() => ({ delivered: 0 }));
     const health = await app.handle(new Request("http://relay.test/health"));
     expect(health.status).toBe(503);
@@ -111,12 +111,12 @@ describe("an engine that cannot be reached", () => {
   });
 });
 
-describe("a bug", () => {
+describe("a fault in the relay itself", () => {
   test.each<[string, () => Promise<Published>]>([
     ["an error", () => Promise.reject(new TypeError("secret detail"))],
     ["a rejection with nothing", () => Promise.reject(null)],
     ["a text", () => Promise.reject("secret detail")],
-  ])("I16: that shows as %s answers 500 with a fixed text", async (_, publish) => {
+  ])("I16: that throws %s makes the answer 500 with a fixed text", async (_, publish) => {
     const { post } = routesOver(publish);
     const answer = await post().catch(() => ({ status: 500, text: "internal" }));
     expect(answer.status).toBe(500);
@@ -125,11 +125,11 @@ describe("a bug", () => {
   });
 });
 
-describe("F7: a fault in a socket's handler", () => {
+describe("F7: a fault in the handler of a socket", () => {
   test.each([
     ["an error", new TypeError("a fault")],
     ["nothing", null],
-  ])("that throws %s costs that connection alone, which is told 1011", async (_, thrown) => {
+  ])("that throws %s closes that connection alone, with 1011", async (_, thrown) => {
     await using relay = await startRelay();
     const [faulty, other] = [await relay.connect(1, ["t"]), await relay.connect(2, ["t"])];
     const { receive } = relay.running.relay;
@@ -145,7 +145,7 @@ describe("F7: a fault in a socket's handler", () => {
     expect(relay.log.join("")).toContain("a socket handler failed");
   });
 
-  test("in that of the close, too, is logged and ends nothing", async () => {
+  test("of its close is logged, and others notice nothing", async () => {
     await using relay = await startRelay();
     const [faulty, other] = [await relay.connect(1, ["t"]), await relay.connect(2, ["t"])];
     const { connections } = relay.running.relay;

@@ -48,7 +48,7 @@ describe("a bad frame is answered with an error, and the socket stays open with 
     await gone("bad", `mine ${code}`);
   });
 
-  test("also a thousand times over", async () => {
+  test("a bad frame that is sent a thousand times gets a thousand errors", async () => {
     const client = await relay.connect("many", ["mine"]);
     for (let i = 0; i < 1_000; i++) client.send("garbage");
     await relay.publish("mine", "last");
@@ -58,7 +58,7 @@ describe("a bad frame is answered with an error, and the socket stays open with 
 });
 
 describe("a frame over the size limit closes the socket with 1009", () => {
-  test("at once, if it is 10 MB in one piece", async () => {
+  test("if it has 10 MB in one piece", async () => {
     const client = await relay.connect();
     client.send("x".repeat(10_000_000));
     expect((await client.closed).code).toBe(1009);
@@ -77,7 +77,7 @@ describe("a frame over the size limit closes the socket with 1009", () => {
     expect(await closeCode(raw)).toBe(1009);
   });
 
-  test("but not if it has just the size", async () => {
+  test("but not if it has exactly the limit", async () => {
     const client = await relay.connect();
     client.send("x".repeat(65_536));
     expect(JSON.parse(await client.next()).error.code).toBe("malformed_json");
@@ -102,7 +102,7 @@ describe("what breaks the WebSocket protocol closes that socket only", () => {
     await gone("breaker", "tech");
   });
 
-  test("a close is echoed, and frames after it are ignored", async () => {
+  test("a close frame is echoed, and frames after it are ignored", async () => {
     const raw = await RawSocket.upgrade(await relay.register());
     raw.frame(CLOSE, new Uint8Array([0x03, 0xe8]));
     raw.frame(TEXT, '{"topics":["ghost"]}');
@@ -112,7 +112,7 @@ describe("what breaks the WebSocket protocol closes that socket only", () => {
 });
 
 describe("good frames in unusual form", () => {
-  test("in fragments with a ping between them", async () => {
+  test("a message in fragments with a ping between them is accepted", async () => {
     const raw = await RawSocket.upgrade(await relay.register());
     raw.fragment(TEXT, '{"topics":["frag');
     raw.frame(PING, "p");
@@ -124,7 +124,7 @@ describe("good frames in unusual form", () => {
     raw.drop();
   });
 
-  test("byte by byte", async () => {
+  test("a frame that comes byte by byte is accepted", async () => {
     const raw = await RawSocket.upgrade(await relay.register());
     const text = '{"topics":["slow"]}';
     const frame = Buffer.concat([
@@ -141,7 +141,7 @@ describe("good frames in unusual form", () => {
     raw.drop();
   });
 
-  test("right behind the handshake, in one packet", async () => {
+  test("a frame in the same packet as the handshake is accepted", async () => {
     const url = await relay.register();
     const raw = await RawSocket.open(relay.port);
     const text = '{"topics":["eager"]}';
@@ -164,7 +164,7 @@ describe("the handshake", () => {
     return text;
   };
 
-  test("takes Upgrade: WebSocket in any case and lists in Connection", async () => {
+  test("may spell Upgrade in any case and have a list in Connection", async () => {
     const text = await answer((path) =>
       handshake(path)
         .replace("Upgrade: websocket", "Upgrade: WebSocket")
@@ -188,7 +188,7 @@ describe("the handshake", () => {
     );
   });
 
-  test("does not promise a subprotocol or compression that it does not speak", async () => {
+  test("is answered without a subprotocol or compression that the relay does not speak", async () => {
     const text = await answer((path) =>
       handshake(path, [
         "Sec-WebSocket-Protocol: chat, other",
@@ -201,7 +201,7 @@ describe("the handshake", () => {
   });
 });
 
-test("a flood of pings or frames is closed with 4013, and others notice nothing", async () => {
+test("a client that sends a flood of pings or frames is closed with 4013, and others notice nothing", async () => {
   await using strict = await startRelay({ BATON_CONNECTION_FRAMES_MAX: "100" });
   const other = await strict.connect();
   for (const opcode of [PING, TEXT, BINARY]) {

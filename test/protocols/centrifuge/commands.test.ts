@@ -21,7 +21,7 @@ test.each(["a", "\u2028", "__proto__", ""])(
   },
 );
 
-test("an offset without an epoch is of any epoch here, and of none for a socket with format=json", () => {
+test("a position without an epoch is decoded for any epoch here, and for none on a socket with format=json", () => {
   const [command] = decodeCommands(
     '{"id":1,"subscribe":{"channel":"a","recover":true,"offset":5}}',
   );

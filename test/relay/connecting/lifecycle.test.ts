@@ -27,7 +27,7 @@ const cleaned = () =>
 const remove = (url: string) => relay.request("DELETE", `/register/${idOf(url)}`);
 
 describe("connecting", () => {
-  test("with an unknown, malformed or deleted id answers 404", async () => {
+  test("with an unknown, malformed or deleted id gets 404", async () => {
     const deleted = await relay.register();
     await remove(deleted);
     const ids = [
@@ -45,14 +45,14 @@ describe("connecting", () => {
     }
   });
 
-  test("again after the socket has closed answers 404: the registration ended with it", async () => {
+  test("again after the socket has closed gets 404, because the registration ended with it", async () => {
     const url = await relay.register();
     await (await relay.open(url)).close();
     await cleaned();
     expect(relay.open(url)).rejects.toThrow();
   });
 
-  test("without an upgrade leaves the registration waiting", async () => {
+  test("without an upgrade gets 426 and does not use up the registration", async () => {
     const url = await relay.register();
     const { status, json, headers } = await relay.request("GET", `/ws/${idOf(url)}`);
     expect([status, json.error.code]).toEqual([426, "upgrade_required"]);
@@ -61,7 +61,7 @@ describe("connecting", () => {
     await cleaned();
   });
 
-  test("after the TTL answers 404", async () => {
+  test("after the TTL of the registration gets 404", async () => {
     await using short = await startRelay({ BATON_REGISTRATION_TTL_MS: "30" });
     const url = await short.register();
     await until("the registration to expire", () => short.counts.registrations === 0);
@@ -69,7 +69,7 @@ describe("connecting", () => {
     expect((await short.request("DELETE", `/register/${idOf(url)}`)).status).toBe(404);
   });
 
-  test("works with a registration that may wait for 24 days", async () => {
+  test("works with a registration whose TTL is 24 days, the longest time that a timer allows", async () => {
     await using long = await startRelay({ BATON_REGISTRATION_TTL_MS: String(2 ** 31 - 1) });
     const url = await long.register();
     await Bun.sleep(30); // a timer over 2^31 ms would fire at once
@@ -77,8 +77,8 @@ describe("connecting", () => {
   });
 });
 
-describe("deleting", () => {
-  test("a connected client closes its socket with 4503", async () => {
+describe("deleting a registration", () => {
+  test("of a connected client closes its socket with 4503", async () => {
     const url = await relay.register();
     const client = await relay.open(url);
     expect((await remove(url)).status).toBe(200);
@@ -87,7 +87,7 @@ describe("deleting", () => {
     await cleaned();
   });
 
-  test("while connecting never leaves a socket without a registration", async () => {
+  test("while its client connects never leaves a socket without a registration", async () => {
     for (let i = 0; i < 50; i++) {
       const url = await relay.register();
       const connecting = Client.open(url).catch(() => undefined);
@@ -99,7 +99,7 @@ describe("deleting", () => {
     await cleaned();
   });
 
-  test("twice at once succeeds once", async () => {
+  test("three times at once succeeds once", async () => {
     const url = await relay.register();
     const client = await relay.open(url);
     const answers = await Promise.all([remove(url), remove(url), remove(url)]);
@@ -108,7 +108,7 @@ describe("deleting", () => {
     await cleaned();
   });
 
-  test("during fan-out lets at most the message in flight through", async () => {
+  test("during a fan-out lets at most the message in flight through", async () => {
     const url = await relay.register();
     const client = await relay.open(url, ["flood"]);
     const sent = Array.from({ length: 200 }, (_, i) => `message ${i}`);
@@ -121,8 +121,8 @@ describe("deleting", () => {
   });
 });
 
-describe("the same id connecting twice", () => {
-  test("closes the older with 4001 and delivers to the newer alone", async () => {
+describe("connecting the same id", () => {
+  test("twice closes the older connection with 4001, and delivers to the newer one alone", async () => {
     const url = await relay.register();
     const older = await relay.open(url);
     const newer = await relay.open(url);
@@ -133,7 +133,7 @@ describe("the same id connecting twice", () => {
     await cleaned();
   });
 
-  test("twenty times at once leaves exactly one", async () => {
+  test("twenty times at once leaves exactly one connection", async () => {
     const url = await relay.register();
     const clients = await Promise.all(Array.from({ length: 20 }, () => Client.open(url)));
     expect(relay.counts.connections).toBe(2);
@@ -145,7 +145,7 @@ describe("the same id connecting twice", () => {
   });
 });
 
-describe("a socket that goes", () => {
+describe("a socket that ends", () => {
   test.each([
     ["with a close frame", async (url: string) => void (await (await relay.open(url)).close())],
     ["without a close frame", async (url: string) => (await RawSocket.upgrade(url)).drop()],
@@ -163,7 +163,7 @@ describe("a socket that goes", () => {
     await cleaned();
   });
 
-  test("100 times in a row leaves nothing behind", async () => {
+  test("next to 99 others, with and without a reset, leaves nothing behind", async () => {
     const raws = await Promise.all(
       Array.from({ length: 100 }, async (_, i) => RawSocket.upgrade(await relay.register(i))),
     );
@@ -176,7 +176,7 @@ describe("a socket that goes", () => {
   });
 });
 
-test("D6, H1: a peer that does not answer pings is closed with 4012 while it is being sent to", async () => {
+test("D6, H1: a client that does not answer pings is closed with 4012, though messages are being sent to it", async () => {
   await using brisk = await startRelay({ BATON_PING_MS: "60", BATON_PONG_MS: "60" });
   const mute = await RawSocket.upgrade(await brisk.register());
   const alive = await brisk.connect();

@@ -171,7 +171,7 @@ const steps = [
   fc.integer({ min: 0, max: LIMITS.registrationTtlMs }).map((ms) => new Pass(ms)),
 ];
 
-test("every publication reaches exactly the connections that must have it, once and in order", () => {
+test("after any steps of several clients every publication has reached exactly the connections that must have it, once and in order", () => {
   fc.assert(
     fc.property(fc.commands(steps, { maxCommands: 120 }), (commands) => {
       const model: Model = { now: 0, clients: [] };
@@ -192,7 +192,7 @@ test("every publication reaches exactly the connections that must have it, once 
   );
 });
 
-test("no two different names, well-formed or not, are ever one topic", () => {
+test("two different names, well-formed or not, are never the same topic", () => {
   const name = fc.string({ unit: "binary", minLength: 1, maxLength: 3 });
   fc.assert(
     fc.property(name, name, (followed, published) => {

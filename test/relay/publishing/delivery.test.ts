@@ -10,7 +10,7 @@ beforeAll(async () => {
 });
 afterAll(() => relay[Symbol.asyncDispose]());
 
-test("two devices of a user both get what is published to the default topic", async () => {
+test("two connections of a user both receive what is published to the default topic", async () => {
   const phone = await relay.connect(1);
   const laptop = await relay.connect(1);
   expect(await relay.publish("tech", "hi")).toBe(2);
@@ -19,7 +19,7 @@ test("two devices of a user both get what is published to the default topic", as
   await Promise.all([phone.close(), laptop.close()]);
 });
 
-test("a user's message reaches that user's subscribed connections and no others", async () => {
+test("a message for one user reaches that user's subscribed connections and no others", async () => {
   const phone = await relay.connect(7, ["orders", "news"]);
   const laptop = await relay.connect("7", ["orders"]);
   const other = await relay.connect(8, ["orders"]);
@@ -31,7 +31,7 @@ test("a user's message reaches that user's subscribed connections and no others"
   expect(await elsewhere.rest()).toEqual([]);
 });
 
-test("a message arrives byte for byte, whatever its Unicode", async () => {
+test("a message arrives byte for byte, whatever its text", async () => {
   const client = await relay.connect("bytes", ["bytes"]);
   const messages = [
     "",
@@ -60,14 +60,14 @@ test("a message arrives byte for byte, whatever its Unicode", async () => {
   expect(await client.next()).toBe(large);
 });
 
-test("one publisher's messages arrive in the order in which they were accepted", async () => {
+test("messages of one publisher arrive in the order in which they were accepted", async () => {
   const clients = await Promise.all([1, 2, 3].map((user) => relay.connect(user, ["order"])));
   const sent = Array.from({ length: 500 }, (_, i) => `message ${i}`);
   for (const message of sent) expect(await relay.publish("order", message)).toBe(3);
   for (const client of clients) expect(await client.take(500)).toEqual(sent);
 });
 
-test("to all and to one user in turn keep one order", async () => {
+test("messages to all and to one user, in turn, keep one order", async () => {
   const client = await relay.connect("mixed", ["mixed"]);
   const sent = Array.from({ length: 300 }, (_, i) => `message ${i}`);
   for (const [i, message] of sent.entries()) {
@@ -76,7 +76,7 @@ test("to all and to one user in turn keep one order", async () => {
   expect(await client.take(300)).toEqual(sent);
 });
 
-test("many publishers at once: each client gets every message once", async () => {
+test("every client receives every message of many publishers at once, each once", async () => {
   const clients = await Promise.all([1, 2].map((user) => relay.connect(user, ["storm"])));
   const sent = Array.from({ length: 1_000 }, (_, i) => `message ${i}`);
   const counts = await Promise.all(sent.map((message) => relay.publish("storm", message)));
@@ -87,7 +87,7 @@ test("many publishers at once: each client gets every message once", async () =>
   }
 });
 
-test("a connection with several topics gets a message once, of the topics it has", async () => {
+test("a connection with several topics receives each message of these topics once, and no others", async () => {
   const client = await relay.connect("several", ["x", "y", "y"]);
   await relay.publish("x", "of x");
   await relay.publish("z", "of z");
@@ -96,14 +96,14 @@ test("a connection with several topics gets a message once, of the topics it has
   expect(await client.rest()).toEqual([]);
 });
 
-test("NFC and NFD are two topics", async () => {
+test("two names that differ only in Unicode normalization (NFC and NFD) are two topics", async () => {
   const client = await relay.connect("nfc", ["\u00e9"]);
   expect(await relay.publish("e\u0301", "no")).toBe(0);
   expect(await relay.publish("\u00e9", "yes")).toBe(1);
   expect(await client.next()).toBe("yes");
 });
 
-test("choosing topics replaces those of before, the default too", async () => {
+test("choosing topics replaces the previous ones, the default topic too", async () => {
   const client = await relay.connect("chooser", ["a"]);
   expect(await relay.publish("tech", "not mine", "chooser")).toBe(0);
   client.send({ topics: ["b"] });
@@ -117,7 +117,7 @@ test("choosing topics replaces those of before, the default too", async () => {
 });
 
 describe("while topics change under a stream of publications", () => {
-  test("what a client follows throughout arrives whole and in order", async () => {
+  test("a topic that the client keeps arrives completely and in order", async () => {
     const client = await relay.connect("changer", ["kept"]);
     const sent = Array.from({ length: 300 }, (_, i) => `message ${i}`);
     let changing = true;
@@ -136,7 +136,7 @@ describe("while topics change under a stream of publications", () => {
     expect(received.filter((message) => message !== "noise")).toEqual(sent);
   });
 
-  test("leaving the last topic in the turn of a publication loses nothing", async () => {
+  test("a message that is published while a client leaves its last topic arrives if it counts as delivered", async () => {
     const client = await relay.connect("leaver", ["last"]);
     for (let i = 0; i < 100; i++) {
       client.send({ topics: ["last"] });
@@ -150,7 +150,7 @@ describe("while topics change under a stream of publications", () => {
   });
 });
 
-test("no user ever receives another user's message", async () => {
+test("no user receives a message for another user", async () => {
   const users = ["0", "1", "a", "A", "é", "e\u0301", "\ufffd", "😀", "__proto__"];
   const clients = await Promise.all(users.map((user) => relay.connect(user, ["private"])));
   for (const user of users) await relay.publish("private", `for ${user}`, user);

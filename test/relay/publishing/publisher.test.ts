@@ -7,7 +7,7 @@ import { Connections } from "../../../src/relay/state/connections";
 import { AsyncEngine } from "../../support/engines/async-engine";
 import { engineOptions, LIMITS, NOBODY, OPEN } from "../../support/relay/simulation";
 
-test("E4: publications wait for the engine up to BATON_PENDING_BYTES, are refused beyond it, and taken again when it has caught up", async () => {
+test("E4: publications wait for the engine up to BATON_PENDING_BYTES, are refused beyond it, and accepted again when it has caught up", async () => {
   const waiting: (() => void)[] = [];
   const engine = new AsyncEngine(
     engineOptions(),

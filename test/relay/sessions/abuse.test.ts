@@ -15,14 +15,14 @@ const open = (relay: TestRelay): Promise<Client> =>
 const CONNECT = '{"id":1,"connect":{}}';
 
 describe("B7: commands count like frames, however many come in one", () => {
-  test("before a client has said who it is", async () => {
+  test("before the client has connected its session", async () => {
     await using relay = await startRelay({ BATON_CONNECTION_FRAMES_MAX: "100" });
     const client = await open(relay);
     client.send("{}\n".repeat(101));
     expect(await client.closed).toEqual({ code: 3013, reason: "too many requests" });
   });
 
-  test("and after", async () => {
+  test("after the client has connected its session", async () => {
     await using relay = await startRelay({ BATON_CONNECTION_FRAMES_MAX: "200" });
     const client = await open(relay);
     client.send(CONNECT);
@@ -35,7 +35,7 @@ describe("B7: commands count like frames, however many come in one", () => {
     expect((await client.closed).code).toBe(3013);
   });
 
-  test("in what comes by /emulation too", async () => {
+  test("in a request to /emulation", async () => {
     await using relay = await startRelay({ BATON_CONNECTION_FRAMES_MAX: "100" });
     const address = `${relay.url}/connection/http_stream`;
     const stream = await fetch(address, { method: "POST", body: CONNECT });
@@ -50,19 +50,22 @@ describe("B7: commands count like frames, however many come in one", () => {
   });
 });
 
-test.each(["", "?format=json"])("B7: topics that a socket%s enters count too", async (format) => {
-  await using relay = await startRelay({ BATON_CONNECTION_FRAMES_MAX: "300" });
-  const url = await relay.register();
-  const client = await Client.open(url + format);
-  const names = (mark: string) => Array.from({ length: 128 }, (_, i) => `${mark}${i}`);
-  // The same ones again cost nothing.
-  for (let i = 0; i < 20; i++) client.send({ topics: names("a") });
-  await client.settled();
-  for (const mark of "bcdefghijklmnopqrstu") client.send({ topics: names(mark) });
-  expect((await client.closed).code).toBe(4013);
-});
+test.each(["", "?format=json"])(
+  "B7: topics that a socket%s newly subscribes to count like frames",
+  async (format) => {
+    await using relay = await startRelay({ BATON_CONNECTION_FRAMES_MAX: "300" });
+    const url = await relay.register();
+    const client = await Client.open(url + format);
+    const names = (mark: string) => Array.from({ length: 128 }, (_, i) => `${mark}${i}`);
+    // The same ones again cost nothing.
+    for (let i = 0; i < 20; i++) client.send({ topics: names("a") });
+    await client.settled();
+    for (const mark of "bcdefghijklmnopqrstu") client.send({ topics: names(mark) });
+    expect((await client.closed).code).toBe(4013);
+  },
+);
 
-test("B7: a frame with all topics that there may be passes, however low the limit", async () => {
+test("B7: one frame with as many topics as are allowed is accepted, however low the limit on frames", async () => {
   await using relay = await startRelay({ BATON_CONNECTION_FRAMES_MAX: "2" });
   const topics = Array.from({ length: 128 }, (_, i) => `t${i}`);
   const client = await Client.open(await relay.register());
@@ -72,7 +75,7 @@ test("B7: a frame with all topics that there may be passes, however low the limi
   client.drop();
 });
 
-describe("B8: commands that wait", () => {
+describe("B8: commands that wait for the key of a token", () => {
   /** A relay that waits for the keys of tokens, and a token that makes it. */
   const waiting = async () => {
     const release = Promise.withResolvers<Response>();
@@ -94,7 +97,7 @@ describe("B8: commands that wait", () => {
   const publish = (id: number, size: number) =>
     `{"id":${id},"publish":{"channel":"a","data":"${"x".repeat(size)}"}}`;
 
-  test("take at most as much as may wait for a slow consumer", async () => {
+  test("take at most as many bytes as may be buffered for a slow consumer", async () => {
     const { client, end } = await waiting();
     // 18 of them are more than 1 MiB.
     for (let i = 0; i < 18; i++) client.send(publish(i + 2, 60_000));
@@ -102,7 +105,7 @@ describe("B8: commands that wait", () => {
     await end();
   });
 
-  test("are at most 1,024", async () => {
+  test("are at most 1,024 in number", async () => {
     const { client, end } = await waiting();
     for (let i = 0; i < 1_025; i++) client.send(publish(i + 2, 1));
     expect((await client.closed).code).toBe(3013);
@@ -110,7 +113,7 @@ describe("B8: commands that wait", () => {
   });
 });
 
-test("one client's frame of a thousand questions does not make others wait", async () => {
+test("a frame with a thousand commands does not delay other clients", async () => {
   const rule = { presence: true };
   await using relay = await startRelay({ BATON_TOPICS_FILE: topicsFile({ "": rule }) });
   const asking = await SessionClient.connect(relay, { topics: ["a"] });
@@ -135,7 +138,7 @@ test("one client's frame of a thousand questions does not make others wait", asy
   asking.drop();
 });
 
-test("D1: an answer with history is no larger than what may wait for a client, which asks on", async () => {
+test("D1: a reply with history is no larger than what may be buffered for a client, which reads it page by page", async () => {
   await using relay = await startRelay();
   const message = "x".repeat(60_000);
   for (let i = 0; i < 4; i++) await relay.post("/publish", Array(16).fill({ topic: "a", message }));
@@ -155,7 +158,7 @@ test("D1: an answer with history is no larger than what may wait for a client, w
   session.drop();
 });
 
-test("HEAD opens no session", async () => {
+test("a HEAD request opens no session", async () => {
   await using relay = await startRelay();
   const path = `/connection/sse?cf_connect=${encodeURIComponent(CONNECT)}`;
   const { status, headers, text } = await relay.request("HEAD", path);
@@ -164,7 +167,7 @@ test("HEAD opens no session", async () => {
   expect(relay.counts.connections).toBe(0);
 });
 
-test("E1: sockets that have not said who they are count among BATON_CONNECTIONS_MAX, for all", async () => {
+test("E1: sockets without a connected session count towards BATON_CONNECTIONS_MAX, for every client", async () => {
   await using relay = await startRelay({ BATON_CONNECTIONS_MAX: "3" });
   const url = await relay.register();
   const silent = [await open(relay), await open(relay), await open(relay)];

@@ -29,8 +29,8 @@ const publish = async (topic: string, data: unknown, more: object = {}) => {
   return json as { offset: number; epoch: string };
 };
 
-describe("a client that comes back", () => {
-  test("finds in the reply all that it missed, from the offset that it gave, then gets what is live", async () => {
+describe("a client that resumes", () => {
+  test("finds what it missed since its offset in the reply, and then receives what is live", async () => {
     const channel = newTopic();
     const { epoch } = await publish(channel, 1);
     for (const n of [2, 3, 4]) await publish(channel, n);
@@ -51,7 +51,7 @@ describe("a client that comes back", () => {
     session.close();
   });
 
-  test("finds the same in the reply to connect, of the topics that it had from the relay", async () => {
+  test("finds it in the reply to connect for the topics that the server subscribes it to", async () => {
     const channels = [newTopic(), newTopic()];
     const positions: Record<string, { epoch: string }> = {};
     for (const channel of channels) {
@@ -77,7 +77,7 @@ describe("a client that comes back", () => {
     client.close();
   });
 
-  test("that missed nothing finds no publications", async () => {
+  test("finds no publications if it missed nothing", async () => {
     const channel = newTopic();
     const { epoch } = await publish(channel, 1);
     const session = await SessionClient.connect(relay);
@@ -88,7 +88,7 @@ describe("a client that comes back", () => {
     session.close();
   });
 
-  test("does not find what was for another user", async () => {
+  test("does not find what was published for another user", async () => {
     const channel = newTopic();
     const { epoch } = await publish(channel, 1);
     await publish(channel, 2, { user_id: "ann" });
@@ -103,7 +103,7 @@ describe("a client that comes back", () => {
     session.close();
   });
 
-  test("that missed more than a reply has room for gets the rest after it, once and in order", async () => {
+  test("receives what does not fit into the reply after it, once and in order", async () => {
     const channel = newTopic("large:");
     const padding = "x".repeat(500);
     const { epoch } = await publish(channel, 0);
@@ -125,7 +125,7 @@ describe("a client that comes back", () => {
     session.close();
   });
 
-  test("and wants no subscription with a gap is refused one where there is a gap, but not where no history is kept", async () => {
+  test("is refused a subscription with a gap if it forbids one, but not in a topic without history", async () => {
     const session = await SessionClient.connect(relay);
     const since = { recover: true, offset: 9, epoch: "_", flag: 3 };
     const kept = await session.ask("subscribe", { channel: newTopic(), ...since });
@@ -136,7 +136,7 @@ describe("a client that comes back", () => {
   });
 });
 
-test("null is no other than what is not there", async () => {
+test("a field that is null counts as missing", async () => {
   const client = await Client.open(socketUrl());
   const channel = newTopic();
   client.send(
@@ -157,7 +157,7 @@ test("null is no other than what is not there", async () => {
   client.close();
 });
 
-test("subscriptions that are maps or polls, or have a filter, are refused, not taken for others", async () => {
+test("subscriptions of other kinds (maps, polls, filters) are refused", async () => {
   const session = await SessionClient.connect(relay);
   const channel = newTopic();
   for (const type of [1, 2, 3, 4]) {
@@ -183,7 +183,7 @@ test.each([
   },
 );
 
-test("a client that offers JSON too speaks JSON", async () => {
+test("a client that offers several subprotocols is answered in JSON", async () => {
   const protocols = ["centrifuge-protobuf", "centrifuge-json"];
   const client = await Client.open(socketUrl(), { protocols });
   client.send({ id: 1, connect: {} });
@@ -191,7 +191,7 @@ test("a client that offers JSON too speaks JSON", async () => {
   client.close();
 });
 
-test("a topic's new token that is over already is answered by 110", async () => {
+test("refreshing a subscription with a token that has expired gets error 110", async () => {
   await using own = await startRelay({ BATON_TOKEN_SECRET: SECRET });
   const session = await SessionClient.connect(own, { token: await token({ sub: "ann" }) });
   const claims = { sub: "ann", channel: "$a" };

@@ -18,7 +18,7 @@ function connect({ relay }: Simulation): FakeSocket {
   return socket;
 }
 
-test("a session for which all nodes together have no room gets a temporary error, so that its SDK tries again", () => {
+test("a session beyond the limit of all nodes together gets a temporary error, so that its SDK tries again", () => {
   const sim = new Simulation(
     {},
     [],

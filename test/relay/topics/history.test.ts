@@ -22,8 +22,8 @@ function historyOf(messages: readonly string[]) {
 const offsetsIn = (page: KeptPage | Refusal) =>
   atHand(page).publications.map(({ offset }) => offset);
 
-describe("an answer with history", () => {
-  test("has at most about 4 MiB of messages, and the rest can be read from its end", () => {
+describe("a page of history", () => {
+  test("has at most about 4 MiB of messages, and the next page begins where it ends", () => {
     const read = historyOf(Array.from({ length: 100 }, () => "x".repeat(60_000)));
     const first = offsetsIn(read({}));
     expect(first.length).toBe(69);
@@ -31,12 +31,12 @@ describe("an answer with history", () => {
     expect([...first, ...second]).toEqual(Array.from({ length: 100 }, (_, i) => i + 1));
   });
 
-  test("has one message at least, however large that is", () => {
+  test("has at least one message, however large", () => {
     const read = historyOf(["x".repeat(60_000)]);
     expect(offsetsIn(read({ limit: 1 }))).toEqual([1]);
   });
 
-  test("has as many as there may be when the limit is negative or too large", () => {
+  test("has as many messages as are allowed if the limit is negative or too large", () => {
     const read = historyOf(["a", "b", "c"]);
     for (const limit of [-1, 3, 1_000]) {
       expect(offsetsIn(read({ limit, limitMax: 2 }))).toEqual([1, 2]);
@@ -44,7 +44,7 @@ describe("an answer with history", () => {
     expect(offsetsIn(read({ limit: 0 }))).toEqual([]);
   });
 
-  test("is refused when the epoch is not that of the topic any more", () => {
+  test("is refused if the epoch is no longer that of the topic", () => {
     const read = historyOf(["a"]);
     expect(read({ epoch: "e1" })).toMatchObject({ top: { epoch: "e1", offset: 1 } });
     expect(read({ epoch: "other" })).toMatchObject({ code: "unrecoverable_position" });

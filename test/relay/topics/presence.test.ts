@@ -43,8 +43,8 @@ async function registered(user: string, topics: readonly string[]) {
 
 const users = ({ clients }: Present) => clients.map(({ user }) => user).toSorted();
 
-describe("clients of all kinds", () => {
-  test("are in the topic as soon as they are subscribed, under ids that open nothing", async () => {
+describe("the clients in a topic", () => {
+  test("are listed as soon as they are subscribed, whatever their protocol, under ids that open nothing", async () => {
     const topic = "seen:all";
     const plain = await relay.register("plain");
     const enveloped = await relay.register("json");
@@ -72,7 +72,7 @@ describe("clients of all kinds", () => {
     await stream.close();
   });
 
-  test("are in it no longer when they leave, close, or just drop", async () => {
+  test("are no longer listed after they leave, close, or just drop", async () => {
     const topic = "seen:gone";
     const leaves = await relay.connect("leaves", [topic]);
     const closes = await relay.connect("closes", [topic]);
@@ -91,7 +91,7 @@ describe("clients of all kinds", () => {
     expect(await presence(topic)).toEqual({ clients: [], users: 0 });
   });
 
-  test("of one user are several clients and one user, and keep their id in all topics", async () => {
+  test("count as several clients of one user if they are of the same user, and have the same id in all topics", async () => {
     const url = await relay.register("many");
     const first = await relay.open(url, ["seen:m1", "seen:m2"]);
     await relay.connect("many", ["seen:m1"]);
@@ -110,10 +110,10 @@ describe("clients of all kinds", () => {
   });
 });
 
-describe("sessions are told", () => {
+describe("sessions receive", () => {
   const info = (user: string) => ({ info: { user, client: expect.any(String) } });
 
-  test("of their own coming, after the reply, and of others of all kinds", async () => {
+  test("their own join after the reply, and joins and leaves of clients of all kinds", async () => {
     const channel = "told:a";
     const session = await SessionClient.connect(relay);
     expect((await session.ask("subscribe", { channel })).subscribe).toBeDefined();
@@ -131,7 +131,7 @@ describe("sessions are told", () => {
     expect(await session.next()).toEqual({ channel, leave: info("sse") });
   });
 
-  test("who leaves under the id with which it came, also when a socket drops", async () => {
+  test("a leave with the id of the join, also when a socket drops", async () => {
     const channel = "both:drop";
     const session = await SessionClient.connect(relay, { topics: [channel] });
     await session.rest();
@@ -146,7 +146,7 @@ describe("sessions are told", () => {
     expect(await counts(channel)).toEqual({ clients: 1, users: 1 });
   });
 
-  test("of a session that drops, leaves, or is ended by the backend", async () => {
+  test("the leave of a session that drops, unsubscribes, or is disconnected by the backend", async () => {
     const channel = "told:sessions";
     const session = await SessionClient.connect(relay, { topics: [channel] });
     await session.rest();
@@ -162,7 +162,7 @@ describe("sessions are told", () => {
     expect(await session.rest()).toEqual([]);
   });
 
-  test("nothing in topics that only have presence; and the others are never told", async () => {
+  test("no joins in topics that only have presence, and other clients never receive any", async () => {
     const session = await SessionClient.connect(relay, { topics: ["seen:quiet"] });
     const plain = await relay.connect("plain", ["seen:quiet", "told:plain"]);
     const other = await relay.connect("other", ["seen:quiet", "told:plain"]);
@@ -179,7 +179,7 @@ describe("a topic without presence", () => {
     }
   });
 
-  test("names no connection: there is no room for it, and no id to know it by", async () => {
+  test("gives its connections no public id", async () => {
     const url = await relay.register("unseen");
     await relay.open(url, ["other"]);
     const [connection] = [...relay.running.relay.connections.all()].filter(
@@ -199,7 +199,7 @@ test.each([
   expect([answer.status, answer.json.error.code]).toEqual([status, code]);
 });
 
-test("after any joins, leaves and drops, those are in a topic who came and did not go", async () => {
+test("after any joins, leaves and drops, presence lists exactly the clients that have joined and not left", async () => {
   const topics = ["both:x", "both:y", "other"];
   const step = fc.oneof(
     fc.record({
