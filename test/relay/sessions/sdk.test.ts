@@ -1,6 +1,6 @@
 // The official JavaScript SDK of Centrifugo, as it comes from npm, against a real relay.
 import { afterEach, describe, expect, test } from "bun:test";
-import { Centrifuge } from "centrifuge";
+import type { Centrifuge } from "centrifuge";
 import type { Env } from "../../../src/settings/kinds";
 import {
   connect,
@@ -361,48 +361,4 @@ test("BATON_ANONYMOUS lets a client without a token in, where its rules name ano
   const unsubscribed = recordEvents(read, "unsubscribed");
   read.subscribe();
   expect(await unsubscribed.next()).toMatchObject({ code: 103 });
-});
-
-test("a client whose first transport is blocked goes on with the next", async () => {
-  await using relay = await startRelay();
-  const blocked = class extends WebSocket {
-    constructor() {
-      super("ws://127.0.0.1:1");
-    }
-  };
-  const some = new Centrifuge(
-    [
-      {
-        transport: "websocket",
-        endpoint: `${relay.url.replace("http", "ws")}/connection/websocket`,
-      },
-      { transport: "http_stream", endpoint: `${relay.url}/connection/http_stream` },
-    ],
-    {
-      websocket: blocked,
-      fetch,
-      readableStream: ReadableStream,
-      emulationEndpoint: `${relay.url}/emulation`,
-      minReconnectDelay: 10,
-    },
-  );
-  open.push(some);
-  expect(await connect(some)).toMatchObject({ transport: "http_stream" });
-  const { publications } = await subscribe(some, "a");
-  await relay.publish("a", "hi");
-  expect((await publications.next()).data).toBe("hi");
-});
-
-test("a shutdown sends clients away with 3001, and they look for another relay", async () => {
-  await using relay = await startRelay();
-  const clients = (["websocket", "http_stream", "sse"] as const).map((transport) =>
-    client(relay.url, transport),
-  );
-  const connecting = clients.map((one) => recordEvents(one, "connecting"));
-  await Promise.all(clients.map(connect));
-  for (const events of connecting) await events.next();
-  await relay.running.shutdown();
-  for (const events of connecting) {
-    expect(await events.next()).toEqual({ code: 3001, reason: "shutdown" });
-  }
 });
