@@ -44,7 +44,7 @@ const since = (id: string, topics: readonly string[] = []): [string, Position][]
   ...(sse.decodeSince?.(id, new Set(topics)) ?? []),
 ];
 
-const entered = (...rows: SubscribeResult[]): EventParser =>
+const startOf = (...rows: SubscribeResult[]): EventParser =>
   parseEvents(sse.encodeSubscribed?.(rows) ?? "");
 
 describe("a publication", () => {
@@ -145,7 +145,7 @@ describe("the beginning of a stream", () => {
   const top = { epoch: "abcdefgh", offset: 9 };
 
   test("is only an id, which browsers take without an event", () => {
-    const { events, lastEventId, faults } = entered(
+    const { events, lastEventId, faults } = startOf(
       { topic: "new", top, at: top },
       { topic: "a b", top, at, recovered: true },
       { topic: "none", top: undefined, at: undefined },
@@ -156,13 +156,13 @@ describe("the beginning of a stream", () => {
 
   test("is empty if there are no positions", () => {
     for (const rows of [[], [{ topic: "none", top: undefined, at: undefined }]]) {
-      const { events, lastEventId, faults } = entered(...rows);
+      const { events, lastEventId, faults } = startOf(...rows);
       expect([events, lastEventId, faults]).toEqual([[], "", []]);
     }
   });
 
   test("says in an event without a name that a topic is not recovered, in one block with the id", () => {
-    const parser = entered(
+    const parser = startOf(
       { topic: "lost", top, at: top, recovered: false },
       { topic: "whole", top, at, recovered: true },
       { topic: "none", top: undefined, at: undefined, recovered: false },
@@ -185,7 +185,7 @@ describe("the beginning of a stream", () => {
       maxLength: 8,
     });
     const property = fc.property(rows, fc.boolean(), (all, isTold) => {
-      const parser = entered(
+      const parser = startOf(
         ...all.map(([topic, position]) => ({
           topic,
           top: position,

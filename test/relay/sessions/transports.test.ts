@@ -4,7 +4,7 @@ import { Centrifuge } from "centrifuge";
 import { connect, recordEvents, sdk, subscribe } from "../../support/centrifuge/sdk";
 import { startRelay } from "../../support/relay/test-relay";
 
-test("a client whose first transport is blocked goes on with the next", async () => {
+test("a client whose first transport is blocked connects with the next one", async () => {
   await using relay = await startRelay();
   const blocked = class extends WebSocket {
     constructor() {
@@ -34,7 +34,7 @@ test("a client whose first transport is blocked goes on with the next", async ()
   some.disconnect();
 });
 
-test("a shutdown sends clients away with 3001, and they look for another relay", async () => {
+test("a shutdown disconnects clients with 3001, and they reconnect", async () => {
   await using relay = await startRelay();
   const clients = (["websocket", "http_stream", "sse"] as const).map((transport) =>
     sdk(relay.url, transport),

@@ -120,5 +120,5 @@ export async function subscribe(
   const publications = recordEvents(subscription, "publication");
   const event = recordEvents(subscription, "subscribed").next();
   subscription.subscribe();
-  return { subscription, publications, entered: await event };
+  return { subscription, publications, subscribed: await event };
 }
