@@ -5,7 +5,7 @@ import { plain } from "../../src/protocols/plain";
 import { sse } from "../../src/protocols/sse";
 import { Refusal } from "../../src/relay/contracts/errors";
 import { AsyncEngine } from "../support/engines/async-engine";
-import { atHand, type FakeSocket, LIMITS, Simulation } from "../support/relay/simulation";
+import { type FakeSocket, LIMITS, Simulation, unwrap } from "../support/relay/simulation";
 import { until } from "../support/wait";
 
 const code = (value: unknown): unknown => (value instanceof Refusal ? value.code : value);
@@ -64,7 +64,7 @@ describe("unregister()", () => {
     const sim = new Simulation();
     const id = sim.register();
     const { socket: bystander } = sim.connect(sim.register());
-    const admitted = atHand(sim.relay.admission.admit(id, plain));
+    const admitted = unwrap(sim.relay.admission.admit(id, plain));
     expect(sim.relay.admission.unregister(id)).toBe(true);
     sim.relay.open(admitted, bystander);
     expect(bystander.closedWith?.code).toBe(4503);

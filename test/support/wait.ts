@@ -1,8 +1,8 @@
-// Waiting without sleeping: for an event, or until something is so. A deadline turns a hang into a sentence.
+// Waiting without sleeping: for an event, or until a condition is met. A deadline turns a hang into a sentence.
 
 const DEADLINE_MS = 4_500; // below the 5 s of a test, so that the sentence is seen
 
-/** Rejects with what was waited for when it does not come. */
+/** Resolves with the event, or rejects with a sentence when it does not come in time. */
 export async function within<Value>(
   what: string,
   event: Promise<Value>,
@@ -22,21 +22,21 @@ export async function within<Value>(
   }
 }
 
-/** Resolves as soon as the condition holds; it is looked at every few milliseconds. */
+/** Resolves as soon as the condition is met, which is checked every few milliseconds. */
 export async function until(
   what: string,
-  holds: () => boolean | Promise<boolean>,
+  isMet: () => boolean | Promise<boolean>,
   deadlineMs = DEADLINE_MS,
 ): Promise<void> {
   const deadline = performance.now() + deadlineMs;
-  while (!(await holds())) {
+  while (!(await isMet())) {
     if (performance.now() > deadline)
       throw new Error(`waited ${deadlineMs} ms in vain for ${what}`);
     await Bun.sleep(2);
   }
 }
 
-/** Keeps the thread for so long, as work does: timers that are due after it run in the next turns. */
+/** Occupies the thread for this long, as work does: timers that are due after it run in the next turns. */
 export function busy(ms: number): void {
   const end = performance.now() + ms;
   while (performance.now() < end);

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { centrifuge } from "../../../src/protocols/centrifuge/json";
 import { json } from "../../../src/protocols/json";
 import type { Connection } from "../../../src/relay/state/connection";
-import { atHand, FakeSocket, Simulation } from "../../support/relay/simulation";
+import { FakeSocket, Simulation, unwrap } from "../../support/relay/simulation";
 import { until } from "../../support/wait";
 
 const ANSWER_BYTES = 100_000;
@@ -94,7 +94,7 @@ describe("what a client's requests make the relay send in a second is bounded", 
 });
 
 function openSession(sim: Simulation): { connection: Connection; socket: FakeSocket } {
-  const connection = atHand(sim.relay.admission.admitSession(centrifuge));
+  const connection = unwrap(sim.relay.admission.admitSession(centrifuge));
   const socket = new FakeSocket();
   sim.sockets.add(socket);
   sim.relay.open(connection, socket);

@@ -5,7 +5,7 @@ import { plain } from "../../../src/protocols/plain";
 import type { AfterRelease } from "../../../src/relay/contracts/engine";
 import type { CloseName } from "../../../src/relay/contracts/errors";
 import type { Protocol } from "../../../src/relay/contracts/protocol";
-import { atHand, Simulation } from "../../support/relay/simulation";
+import { Simulation, unwrap } from "../../support/relay/simulation";
 
 /** Connects a client, and records what becomes of its registration. */
 function connect(protocol: Protocol) {
@@ -72,7 +72,7 @@ test("open connections and handshakes under way share one limit", () => {
   const sim = new Simulation({ connectionsMax: 3 });
   const { admission, connections } = sim.relay;
   sim.connect(sim.register());
-  const admitted = atHand(admission.admit(sim.register(), plain));
+  const admitted = unwrap(admission.admit(sim.register(), plain));
   expect(connections.checkRoom()).toBeUndefined();
   connections.claiming++;
   expect(connections.checkRoom()).toMatchObject({ code: "too_many_connections" });

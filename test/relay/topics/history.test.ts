@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { MemoryEngine } from "../../../src/engines/memory/engine";
 import type { Refusal } from "../../../src/relay/contracts/errors";
 import type { HistoryRequest, KeptPage } from "../../../src/relay/topics/history";
-import { atHand, Simulation } from "../../support/relay/simulation";
+import { Simulation, unwrap } from "../../support/relay/simulation";
 
 function historyOf(messages: readonly string[]) {
   const sim = new Simulation({}, [], (options) => {
@@ -20,7 +20,7 @@ function historyOf(messages: readonly string[]) {
 }
 
 const offsetsIn = (page: KeptPage | Refusal) =>
-  atHand(page).publications.map(({ offset }) => offset);
+  unwrap(page).publications.map(({ offset }) => offset);
 
 describe("a page of history", () => {
   test("has at most about 4 MiB of messages, and the next page begins where it ends", () => {

@@ -56,8 +56,8 @@ export class PythonClients implements AsyncDisposable {
     return find() as PythonEvent;
   }
 
-  until(what: string, holds: () => boolean, deadlineMs?: number): Promise<void> {
-    return this.#program.until(what, holds, deadlineMs);
+  until(what: string, isMet: () => boolean, deadlineMs?: number): Promise<void> {
+    return this.#program.until(what, isMet, deadlineMs);
   }
 
   /** Calls the SDK and resolves with its answer: `value`, or the `code` of an error. One call at a time. */

@@ -1,4 +1,4 @@
-// The official JavaScript SDK against a relay, as its users set it up, and what tests ask of it without sleeping.
+// The official JavaScript SDK as its users set it up against a relay, and its events as a queue that a test takes them from.
 import {
   Centrifuge,
   type ClientEvents,
@@ -10,10 +10,10 @@ import { EventSource } from "eventsource";
 import { type JWTPayload, SignJWT } from "jose";
 import { within } from "../wait";
 
-/** At least 32 bytes, as BATON_TOKEN_SECRET shall be. */
+/** At least 32 bytes, as BATON_TOKEN_SECRET requires. */
 export const SECRET = "a secret of tests with 32 or more characters";
 
-/** A token as a backend makes it. */
+/** Makes a token as a backend does. */
 export function token(claims: JWTPayload, secret = SECRET): Promise<string> {
   const header = { alg: "HS256", typ: "JWT" };
   return new SignJWT(claims).setProtectedHeader(header).sign(new TextEncoder().encode(secret));
@@ -31,7 +31,7 @@ const PATHS = {
 
 export type Transport = keyof typeof PATHS;
 
-/** A client that comes back quickly; it connects when it is told to. */
+/** Makes a client that reconnects quickly; it does not connect yet. */
 export function sdk(
   url: string,
   transport: Transport = "websocket",
@@ -51,9 +51,9 @@ export function sdk(
   });
 }
 
-/** What a client or a subscription tells, in order: taken one by one, and waited for. */
+/** The events of one name that a client or a subscription emits, in order. A test takes them one by one. */
 class RecordedEvents<Event> {
-  readonly #told: Event[] = [];
+  readonly #events: Event[] = [];
   readonly #waiting: ((event: Event) => void)[] = [];
   readonly #what: string;
 
@@ -61,14 +61,14 @@ class RecordedEvents<Event> {
     this.#what = what;
   }
 
-  readonly tell = (event: Event): void => {
+  readonly add = (event: Event): void => {
     const waiting = this.#waiting.shift();
-    if (waiting === undefined) this.#told.push(event);
+    if (waiting === undefined) this.#events.push(event);
     else waiting(event);
   };
 
   next(): Promise<Event> {
-    const event = this.#told.shift();
+    const event = this.#events.shift();
     if (event !== undefined) return Promise.resolve(event);
     return within(this.#what, new Promise<Event>((resolve) => this.#waiting.push(resolve)));
   }
@@ -79,13 +79,13 @@ class RecordedEvents<Event> {
     return events;
   }
 
-  /** Those that nobody has asked for. */
+  /** The events that were not taken. */
   get rest(): readonly Event[] {
-    return this.#told;
+    return this.#events;
   }
 }
 
-/** Begins to note the events of this name. */
+/** Begins to record the events of this name. */
 export function recordEvents<Name extends keyof SubscriptionEvents>(
   from: Subscription,
   name: Name,
@@ -99,18 +99,18 @@ export function recordEvents(
   name: string,
 ): RecordedEvents<unknown> {
   const events = new RecordedEvents(`the event ${name} of the SDK`);
-  (from as { on(name: string, listener: (event: unknown) => void): unknown }).on(name, events.tell);
+  (from as { on(name: string, listener: (event: unknown) => void): unknown }).on(name, events.add);
   return events;
 }
 
-/** Connects and resolves with what the relay answered. */
+/** Connects, and resolves with the event of that. */
 export function connect(client: Centrifuge) {
   const event = recordEvents(client, "connected").next();
   client.connect();
   return event;
 }
 
-/** Subscribes and resolves with the subscription and what the relay answered. */
+/** Subscribes, and resolves with the subscription, its publications and the event `subscribed`. */
 export async function subscribe(
   client: Centrifuge,
   topic: string,

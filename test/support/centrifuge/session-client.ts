@@ -1,4 +1,5 @@
-// A client of the Centrifuge JSON protocol over a bare WebSocket: commands out, replies by their ids, pushes in order.
+// A client of the Centrifuge JSON protocol over a bare WebSocket. It sends commands, matches replies by their ids, and keeps
+// pushes in order.
 
 import { Client, type Closed } from "../clients/client";
 import type { TestRelay } from "../relay/test-relay";
@@ -10,14 +11,14 @@ export class SessionClient {
   readonly #client: Client;
   readonly #pushes: Frame[] = [];
   #lastId = 0;
-  /** What the relay calls it. */
+  /** The id of its connection. */
   id = "";
 
   private constructor(client: Client) {
     this.#client = client;
   }
 
-  /** A connected session, in these topics. */
+  /** Connects a session and subscribes it to these topics. */
   static async connect(
     relay: TestRelay,
     { token = "", topics = [] }: { token?: string; topics?: readonly string[] } = {},
@@ -34,7 +35,7 @@ export class SessionClient {
     return this.#client.closed;
   }
 
-  /** The reply to a command; an error comes as it is. */
+  /** Sends a command and resolves with its reply, also if that is an error. */
   async ask(method: string, body: object): Promise<Frame> {
     const id = ++this.#lastId;
     this.#client.send({ id, [method]: body });
@@ -45,19 +46,19 @@ export class SessionClient {
     }
   }
 
-  /** The next push that has not been asked for yet. */
+  /** Takes the next push. */
   async next(): Promise<Frame> {
     const push = this.#pushes.shift();
     return push ?? (await this.#next()).push;
   }
 
-  /** All pushes that have arrived and were not asked for, once the relay has handled all that was sent. */
+  /** Takes all pushes that have arrived, once the relay has handled everything that was sent. */
   async rest(): Promise<Frame[]> {
     const frames = (await this.#client.rest()).flatMap((frame) => frame.split("\n"));
     return [...this.#pushes.splice(0), ...frames.map((line) => JSON.parse(line).push)];
   }
 
-  /** The next frame as text, when no push waits. */
+  /** Takes the next frame as text; no push may be left. */
   nextText(): Promise<string> {
     return this.#client.next();
   }

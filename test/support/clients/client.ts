@@ -1,4 +1,4 @@
-// A WebSocket client for tests: what arrives is asked for with next(), in order, without sleeping.
+// A WebSocket client for tests. A test takes the frames that arrive with next(), in order and without sleeping.
 import { within } from "../wait";
 
 export interface Closed {
@@ -11,7 +11,7 @@ export class Client {
   readonly #arrived: string[] = [];
   readonly #waiting: ((frame: string) => void)[] = [];
   readonly #pongs: (() => void)[] = [];
-  /** Resolves when the socket has closed, by whoever. */
+  /** Resolves when the socket has closed, whichever side did it. */
   readonly closed: Promise<Closed>;
 
   private constructor(socket: WebSocket) {
@@ -44,14 +44,14 @@ export class Client {
     );
   }
 
-  /** The next frame that has not been asked for yet. */
+  /** Takes the next frame. */
   next(): Promise<string> {
     const frame = this.#arrived.shift();
     if (frame !== undefined) return Promise.resolve(frame);
     return within("a frame", new Promise<string>((resolve) => this.#waiting.push(resolve)));
   }
 
-  /** The next `count` frames. */
+  /** Takes the next `count` frames. */
   async take(count: number): Promise<string[]> {
     const frames: string[] = [];
     while (frames.length < count) frames.push(await this.next());
@@ -64,7 +64,7 @@ export class Client {
     else this.#socket.send(JSON.stringify(frame));
   }
 
-  /** Resolves when the relay has handled all that was sent: frames and pings keep their order. */
+  /** Resolves when the relay has handled everything that was sent, because frames and pings keep their order. */
   settled(): Promise<void> {
     return within(
       "a pong",
@@ -75,7 +75,7 @@ export class Client {
     );
   }
 
-  /** All that has arrived and was not asked for, once the relay has handled all that was sent. */
+  /** Takes all frames that have arrived, once the relay has handled everything that was sent. */
   async rest(): Promise<string[]> {
     await this.settled();
     return this.#arrived.splice(0);

@@ -12,9 +12,9 @@ export interface ServerEvent {
 export class EventParser {
   readonly events: ServerEvent[] = [];
   readonly comments: string[] = [];
-  /** Every time that the relay gave, in ms. */
+  /** Every retry time that the relay sent, in ms. */
   readonly retries: number[] = [];
-  /** Lines that mean nothing to the standard. */
+  /** Lines that the standard does not know. */
   readonly faults: string[] = [];
   lastEventId = "";
   #rest = "";
@@ -23,12 +23,12 @@ export class EventParser {
   #event = "";
   #data = "";
 
-  /** A part of the stream, decoded as UTF-8; what is not a whole block yet is kept. */
+  /** Parses a part of the stream, decoded as UTF-8; an incomplete line is kept for the next part. */
   push(part: string): void {
     const text = this.#rest + part;
     const ends = /\r\n?|\n/g;
     let at = 0;
-    // The return at the end of a part was one line end with a line feed that begins the next.
+    // A carriage return at the end of a part and a line feed at the start of the next one are one line end.
     if (this.#afterReturn && text.startsWith("\n")) at = 1;
     if (text !== "") this.#afterReturn = false;
     ends.lastIndex = at;
@@ -71,7 +71,7 @@ export class EventParser {
   }
 }
 
-/** All events of a whole text. */
+/** Parses a whole text. */
 export function parseEvents(text: string): EventParser {
   const parser = new EventParser();
   parser.push(text);

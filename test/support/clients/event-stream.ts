@@ -39,7 +39,7 @@ export class EventStream {
       throw new Error(`no stream: ${response.status} ${await response.text()}`);
     }
     const stream = new EventStream(response, abort);
-    await stream.until("its first time to come back", ({ retries }) => retries.length > 0);
+    await stream.until("the first retry time", ({ retries }) => retries.length > 0);
     return stream;
   }
 
@@ -59,7 +59,7 @@ export class EventStream {
     return this.#parser.faults;
   }
 
-  /** The next event that has not been asked for yet. */
+  /** Takes the next event. */
   async next(): Promise<ServerEvent> {
     await this.until("an event", ({ events }) => events.length > 0);
     return this.#parser.events.shift() as ServerEvent;
@@ -71,25 +71,25 @@ export class EventStream {
     return events;
   }
 
-  /** The next events as `topic: data`. */
+  /** Takes the next events as `topic: data`. */
   async takeTexts(count: number): Promise<string[]> {
     return (await this.take(count)).map(({ event, data }) => `${event}: ${data}`);
   }
 
-  /** All that has arrived and was not asked for. */
+  /** Takes all events that have arrived. */
   rest(): ServerEvent[] {
     return this.#parser.events.splice(0);
   }
 
   /** Resolves when what has arrived satisfies the condition. */
-  until(what: string, holds: (parser: EventParser) => boolean): Promise<void> {
+  until(what: string, isMet: (parser: EventParser) => boolean): Promise<void> {
     const arrive = async (): Promise<void> => {
-      while (!holds(this.#parser)) {
+      while (!isMet(this.#parser)) {
         const more = new Promise<undefined>((resolve) => {
           this.#wakes.push(() => resolve(undefined));
         });
         const end = await Promise.race([more, this.closed]);
-        if (end !== undefined && !holds(this.#parser)) {
+        if (end !== undefined && !isMet(this.#parser)) {
           throw new Error(`the stream was ${end} before ${what}`);
         }
       }
@@ -97,7 +97,7 @@ export class EventStream {
     return within(what, arrive());
   }
 
-  /** Leaves without a word, as EventSource does: for the relay the connection is lost. */
+  /** Drops the connection, as EventSource does: for the relay it is lost. */
   async close(): Promise<void> {
     this.#abort.abort();
     await within("the stream to close", this.closed);
@@ -117,7 +117,7 @@ export class EventStream {
   }
 }
 
-/** A stream over bare TCP, which has begun when this resolves; more header lines may follow the usual. */
+/** Opens a stream over bare TCP and resolves when it has begun; `lines` are sent after the usual header lines. */
 export async function rawStream(url: string, lines: readonly string[] = []): Promise<RawSocket> {
   const { host, port, pathname, search } = new URL(url);
   const raw = await RawSocket.open(Number(port));
@@ -128,11 +128,11 @@ export async function rawStream(url: string, lines: readonly string[] = []): Pro
 }
 
 interface RawEvents extends EventParser {
-  /** The answer came to its end; otherwise it was cut off. */
+  /** Whether the answer came to its end, and was not cut off. */
   readonly whole: boolean;
 }
 
-/** The events in an answer as it came over TCP, in Latin-1, its chunks joined (RFC 9112, 7.1). */
+/** Parses the events in a chunked answer (RFC 9112, 7.1) as it came over TCP, in Latin-1. */
 export function eventsIn(answer: string): RawEvents {
   const parser = new EventParser();
   const decoder = new TextDecoder();

@@ -1,4 +1,4 @@
-// An engine that answers later, in an order that the test chooses: what a remote one may do to the relay.
+// An engine that answers later, in an order that the test chooses, as a remote engine may do.
 import { MemoryEngine } from "../../../src/engines/memory/engine";
 import type { EngineOptions } from "../../../src/engines/options";
 import {
@@ -12,15 +12,15 @@ import {
 import type { Refusal } from "../../../src/relay/contracts/errors";
 import type { Publication, Published } from "../../../src/relay/contracts/publication";
 
-/** Resolves when the test lets it; `what` names it. */
+/** Resolves when the test wants the step to happen that `what` names. */
 type Wait = (what: string) => Promise<void>;
 
-/** Publications are numbered and delivered later, pages of history are old when they arrive, and reads fail. */
+/** It numbers and delivers publications later, pages of history may be outdated when they arrive, and reads may fail. */
 export class AsyncEngine implements Engine {
   readonly name = "async";
   readonly #kept: MemoryEngine;
   readonly #wait: Wait;
-  /** Reads of history that will fail. */
+  /** How many of the next reads of history fail. */
   failures = 0;
 
   constructor(options: EngineOptions, wait: Wait) {
@@ -42,7 +42,7 @@ export class AsyncEngine implements Engine {
   }
 
   async history(topic: string, range: HistoryRange): Promise<HistoryPage> {
-    await this.#wait("ask for history");
+    await this.#wait("read history");
     if (this.failures > 0) {
       this.failures--;
       throw new EngineUnavailable("as the test wants");

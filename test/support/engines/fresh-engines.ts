@@ -1,4 +1,4 @@
-// How each engine is made for a test, with a store that nothing was written to.
+// Makes engines for tests, each with a new store.
 import { ENGINES } from "../../../src/engines";
 import type { EngineOptions } from "../../../src/engines/options";
 import type { Engine } from "../../../src/relay/contracts/engine";

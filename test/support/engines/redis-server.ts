@@ -1,4 +1,4 @@
-// A real Redis server for tests: Debian's redis-server, on a port of its own, with its data in a folder of its own.
+// A real Redis server for tests: Debian's redis-server on a port of its own, with a folder of its own for its data.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,11 +10,11 @@ const MISSING =
   "redis-server is not installed, and the tests of the Redis engine need it: apt-get install redis-server";
 
 export interface RedisServerOptions {
-  /** Whether what it has survives its death: an append-only file, written through at each write. */
+  /** Whether its data survives a kill: it keeps an append-only file, which it syncs at each write. */
   readonly durable?: boolean;
-  /** What it asks of those who connect. */
+  /** The password that it requires. */
   readonly password?: string;
-  /** More of its command line. */
+  /** More arguments for its command line. */
   readonly args?: readonly string[];
 }
 
@@ -30,21 +30,21 @@ export class RedisServer implements AsyncDisposable {
     this.#options = options;
   }
 
-  /** Resolves when it takes connections. Rejects with a sentence where there is no redis-server. */
+  /** Starts a server and resolves when it accepts connections. Rejects with a sentence if redis-server is not installed. */
   static async start(options: RedisServerOptions = {}): Promise<RedisServer> {
     const server = await RedisServer.absent(options);
     await server.run();
     return server;
   }
 
-  /** An address at which there is none yet: `run` starts it there. */
+  /** Reserves an address; `run` starts the server there. */
   static async absent(options: RedisServerOptions = {}): Promise<RedisServer> {
     return new RedisServer(freePort(), options);
   }
 
   /**
-   * For all tests of this process, which each use a prefix of their own and change nothing but their keys. Another one when
-   * the first has ended: Bun ends all child processes when a test takes too long.
+   * The server that all tests of this process share. Each test uses a prefix of its own and changes only its own keys. A new
+   * server is started if the last one has ended, because Bun kills all child processes when a test takes too long.
    */
   static shared(which: 0 | 1 = 0): Promise<RedisServer> {
     const before = RedisServer.#shared[which];
@@ -56,12 +56,12 @@ export class RedisServer implements AsyncDisposable {
     return shared;
   }
 
-  /** One that ends with this process, however that ends: `bun test` calls no exit handlers. */
+  /** Starts a server that ends with this process, however that ends: `bun test` calls no exit handlers. */
   static async #lasting(): Promise<RedisServer> {
     const server = await RedisServer.start();
     const { pid = 0 } = server.#child ?? {};
     server.#child?.unref();
-    // Its input ends with this process. The server's title has its port, so that no other process is meant.
+    // The watcher's input ends with this process. The title of the server has its port, so no other process is killed.
     const then = `grep -q :${server.port} /proc/${pid}/cmdline && kill -9 ${pid}; rm -rf ${server.#folder}`;
     const watching = Bun.spawn(["sh", "-c", `cat >/dev/null; ${then}`], {
       stdin: "pipe",
@@ -77,7 +77,7 @@ export class RedisServer implements AsyncDisposable {
     return `redis://${password === undefined ? "" : `:${password}@`}127.0.0.1:${this.port}`;
   }
 
-  /** Starts it, again after it was killed. */
+  /** Starts it, for the first time or after it was killed. */
   async run(): Promise<void> {
     const { durable = false, password, args = [] } = this.#options;
     if (Bun.which("redis-server") === null) throw new Error(MISSING);
@@ -98,29 +98,29 @@ export class RedisServer implements AsyncDisposable {
     this.#child?.kill(name);
   }
 
-  /** Ends it at once, without a chance to save anything. */
+  /** Kills it, without a chance to save anything. */
   async kill(): Promise<void> {
     this.#child?.kill("SIGKILL");
     await this.#child?.exited;
   }
 
-  /** Writes what it has to its file, and gives a copy of that. */
+  /** Has it save its data, and resolves with a copy of the file. */
   async save(): Promise<Uint8Array> {
     await this.command("SAVE");
     return Bun.file(join(this.#folder, "dump.rdb")).bytes();
   }
 
-  /** What it will begin with when it is started the next time. */
+  /** Sets the data with which it starts the next time. */
   async restore(saved: Uint8Array): Promise<void> {
     await Bun.write(join(this.#folder, "dump.rdb"), saved);
   }
 
-  /** The file to which a durable one appends what it writes: whole once it has been killed. */
+  /** The file to which a durable server appends its writes; complete once the server has been killed. */
   get appendOnlyFile(): string {
     return join(this.#folder, "appendonlydir", "appendonly.aof.1.incr.aof");
   }
 
-  /** Follows another server, and has what that has; resolves then. */
+  /** Follows another server, and resolves when it has the same data. */
   async replicate(port: number): Promise<void> {
     await this.command("REPLICAOF", "127.0.0.1", String(port));
     await until("the replica to follow", async () =>
@@ -128,7 +128,7 @@ export class RedisServer implements AsyncDisposable {
     );
   }
 
-  /** How much of the common history it has: the same on a server and on a replica that lacks nothing. */
+  /** The offset of its replication: the same on a server and on a replica that lacks nothing. */
   async replicated(): Promise<string | undefined> {
     return /master_repl_offset:(\d+)/.exec(await this.info("replication"))?.[1];
   }
@@ -137,7 +137,7 @@ export class RedisServer implements AsyncDisposable {
     return String(await this.command("INFO", section));
   }
 
-  /** One command, over a connection of its own. */
+  /** Sends one command, over a connection of its own. */
   async command(name: string, ...args: string[]): Promise<unknown> {
     const client = new RedisClient(this.url, { autoReconnect: false, enableOfflineQueue: false });
     await client.connect();

@@ -1,4 +1,4 @@
-// Programs in Python, in the environment that `bun run python` makes.
+// Programs in Python, which run in the environment that `bun run python` makes.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { until } from "../wait";
@@ -43,16 +43,16 @@ export class PythonProgram implements AsyncDisposable {
     this.#child.stdin.flush();
   }
 
-  /** Fails with what Python has to say when it has ended. */
-  async until(what: string, holds: () => boolean | Promise<boolean>, deadlineMs?: number) {
-    const look = async () => {
-      if (await holds()) return true;
+  /** Resolves when the condition is met; rejects with the errors of the program if it has ended. */
+  async until(what: string, isMet: () => boolean | Promise<boolean>, deadlineMs?: number) {
+    const check = async () => {
+      if (await isMet()) return true;
       if (this.#child.exitCode === null) return false;
       await this.#read;
-      if (await holds()) return true;
+      if (await isMet()) return true;
       throw new Error(`Python ended before ${what}: ${this.errors}`);
     };
-    await until(what, look, deadlineMs);
+    await until(what, check, deadlineMs);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,12 +1,12 @@
-// A disk of a few megabytes, seen by those processes alone that are run in it: a file system in memory, in a mount namespace
-// of its own. Linux; needs no rights beyond those of a user where user namespaces are allowed.
+// A disk of a few megabytes that only the processes see which are run on it: a file system in memory, in a mount namespace of
+// its own. Linux only; it needs no more rights than a user has where user namespaces are allowed.
 import { appendFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { until } from "../wait";
 
 export class SmallDisk implements AsyncDisposable {
-  /** Where it is, for those in it. */
+  /** The path of the disk, for the processes that are run on it. */
   readonly path: string;
   readonly #holder: Bun.Subprocess;
 
@@ -15,7 +15,7 @@ export class SmallDisk implements AsyncDisposable {
     this.#holder = holder;
   }
 
-  /** `size` as mount takes it, such as 6m. Rejects with what unshare or mount say. */
+  /** Makes a disk; `size` is in the form that mount takes, such as 6m. Rejects with the error of unshare or mount. */
   static async make(size: string): Promise<SmallDisk> {
     const path = mkdtempSync(join(tmpdir(), "baton-disk-"));
     const asRoot = process.getuid?.() === 0 ? [] : ["--user", "--map-root-user"];
@@ -30,34 +30,34 @@ export class SmallDisk implements AsyncDisposable {
     return disk;
   }
 
-  /** What runs a program in it. */
+  /** The command that runs a program on the disk. */
   get inside(): string[] {
     const asRoot = process.getuid?.() === 0 ? [] : ["--user", "--preserve-credentials"];
     return ["nsenter", "--target", String(this.#holder.pid), ...asRoot, "--mount", "--"];
   }
 
-  /** Where a file of it is for everybody else. */
+  /** The path of a file on the disk, for all other processes. */
   seen(name: string): string {
     return `/proc/${this.#holder.pid}/root${this.path}/${name}`;
   }
 
-  /** Takes all the room that is left. */
+  /** Fills the disk up. */
   fill(): void {
     for (const size of [65_536, 1]) {
       try {
         for (;;) appendFileSync(this.seen("filler"), Buffer.alloc(size));
       } catch {
-        // That was too much.
+        // The disk is full for files of this size.
       }
     }
   }
 
-  /** Gives it back. */
+  /** Removes what `fill` has written. */
   empty(): void {
     rmSync(this.seen("filler"));
   }
 
-  /** Nothing can be written on it from now on. */
+  /** From now on nothing can be written on it. */
   async makeReadOnly(): Promise<void> {
     const command = [...this.inside, "mount", "-o", "remount,ro", this.path];
     const done = Bun.spawn(command, { stdin: "ignore", stdout: "ignore", stderr: "pipe" });

@@ -1,5 +1,5 @@
-// A TCP proxy in front of a relay, or of a Redis server, that does to connections what networks do: cuts them at random, in the
-// middle of frames and handshakes too, stalls them, slows them down, and leads elsewhere of a sudden.
+// A TCP proxy in front of a relay, or of a Redis server, that does to connections what networks do: it cuts them at random,
+// also in the middle of frames and handshakes, stalls them, slows them down, and suddenly leads to another server.
 import net from "node:net";
 import { seeded } from "./seeded-random";
 
@@ -8,30 +8,31 @@ const PIECE_MS = 20;
 
 export class TcpProxy implements AsyncDisposable {
   readonly #server: net.Server;
-  /** Where new connections lead. */
+  /** The port that new connections lead to. */
   port: number;
   readonly #links = new Set<Link>();
   readonly random: () => number;
-  /** To be shown when a test fails. */
+  /** Tests show it when they fail, so that the run can be repeated. */
   readonly seed: number;
   /** Connections that were cut. */
   cuts = 0;
-  #lifeMs: readonly [number, number] | undefined;
+  /** The bounds of the random time after which a connection is cut. */
+  #cutAfterMs: readonly [number, number] | undefined;
   #stalled = false;
-  /** Of each connection, towards the client. */
+  /** The rate of each connection, towards the client. */
   bytesPerSecond = Number.POSITIVE_INFINITY;
   /** How long each piece takes to get through, either way, and by how much that varies. */
   latencyMs = 0;
   jitterMs = 0;
   /** How many bytes get through at once, either way. */
   sliceBytes = Number.POSITIVE_INFINITY;
-  /** After so many bytes to the relay, or to the client, a connection is cut. */
+  /** After this many bytes to the relay, or to the client, a connection is cut. */
   limitBytes = { toRelay: Number.POSITIVE_INFINITY, toClient: Number.POSITIVE_INFINITY };
-  /** A connection over which nothing went for so long is cut. */
+  /** A connection that was quiet for this long is cut. */
   idleMs: number | undefined;
-  /** How much later than one side has closed the other side hears of it. */
+  /** How long after one side has closed the other side learns of it. */
   closeMs = 0;
-  /** How likely it is, from 0 to 1, that a connection is cut in place of passing a piece on to the client. */
+  /** The probability that a connection is cut instead of passing a piece on to the client. */
   lossRate = 0;
 
   private constructor(target: string, seed: number) {
@@ -41,7 +42,7 @@ export class TcpProxy implements AsyncDisposable {
     this.#server = net.createServer((near) => this.#accept(near));
   }
 
-  /** In front of the relay at this address. */
+  /** Starts a proxy in front of the relay at this address. */
   static start(target: string, seed = Date.now() % 2 ** 32): Promise<TcpProxy> {
     const proxy = new TcpProxy(target, seed);
     return new Promise((resolve) => {
@@ -53,7 +54,7 @@ export class TcpProxy implements AsyncDisposable {
     return this.#links.size;
   }
 
-  /** The address that leads through the proxy to this one. */
+  /** Returns the address that leads through the proxy to this one. */
   readonly through = (url: string): string => {
     const { port } = this.#server.address() as net.AddressInfo;
     return url.replace(/^(\w+:\/\/)[^/]*/, `$1127.0.0.1:${port}`);
@@ -61,14 +62,14 @@ export class TcpProxy implements AsyncDisposable {
 
   /** From now on every connection is cut after a random time between these. */
   cutEach(leastMs: number, mostMs: number): void {
-    this.#lifeMs = [leastMs, mostMs];
-    for (const link of this.#links) link.live(this.#life());
+    this.#cutAfterMs = [leastMs, mostMs];
+    for (const link of this.#links) link.cutAfter(this.#randomTimeMs());
   }
 
-  /** No connection is cut any more. */
+  /** From now on no connection is cut. */
   keepAll(): void {
-    this.#lifeMs = undefined;
-    for (const link of this.#links) link.live(undefined);
+    this.#cutAfterMs = undefined;
+    for (const link of this.#links) link.cutAfter(undefined);
   }
 
   cutOne(): void {
@@ -80,13 +81,13 @@ export class TcpProxy implements AsyncDisposable {
     for (const link of [...this.#links]) link.cut();
   }
 
-  /** Nothing gets through in either direction, and nobody is told. */
+  /** Nothing gets through in either direction any more, and no connection is closed. */
   stall(): void {
     this.#stalled = true;
     for (const link of this.#links) link.stall();
   }
 
-  /** What is new gets through again; what was stalled stays so, as behind a router that has forgotten it. */
+  /** New connections get through again; stalled ones stay stalled, as behind a router that has forgotten them. */
   heal(): void {
     this.#stalled = false;
   }
@@ -96,13 +97,13 @@ export class TcpProxy implements AsyncDisposable {
       this.#links.delete(link),
     );
     this.#links.add(link);
-    link.live(this.#life());
+    link.cutAfter(this.#randomTimeMs());
     if (this.#stalled) link.stall();
   }
 
-  #life(): number | undefined {
-    if (this.#lifeMs === undefined) return undefined;
-    const [least, most] = this.#lifeMs;
+  #randomTimeMs(): number | undefined {
+    if (this.#cutAfterMs === undefined) return undefined;
+    const [least, most] = this.#cutAfterMs;
     return least + this.random() * (most - least);
   }
 
@@ -113,7 +114,7 @@ export class TcpProxy implements AsyncDisposable {
   }
 }
 
-/** One connection through the proxy: the client is near, the relay far. */
+/** One connection through the proxy: the client is at the near end, the relay at the far end. */
 class Link {
   readonly #proxy: TcpProxy;
   readonly #ends: readonly net.Socket[];
@@ -133,18 +134,18 @@ class Link {
       end.on("error", () => {});
       end.on("close", () => setTimeout(() => this.#close(), proxy.closeMs));
     }
-    this.#awake();
+    this.#restartIdleTimer();
     near.on("data", (bytes: Buffer) => this.#forward(bytes, near, far));
     far.on("data", (bytes: Buffer) => this.#forward(bytes, far, near));
   }
 
-  /** Cuts it after this time; undefined: never. */
-  live(ms: number | undefined): void {
+  /** Cuts it after this time, or never. */
+  cutAfter(ms: number | undefined): void {
     clearTimeout(this.#timer);
     if (ms !== undefined) this.#timer = setTimeout(() => this.cut(), ms);
   }
 
-  /** Ends both sides with a reset or a FIN, as it falls; what is in the proxy is lost. */
+  /** Ends each side with a reset or a FIN, at random; what is in the proxy is lost. */
   cut(): void {
     if (!this.#open) return;
     this.#proxy.cuts++;
@@ -170,13 +171,13 @@ class Link {
 
   #forward(bytes: Buffer, from: net.Socket, to: net.Socket): void {
     if (!this.#open || this.#stalled) return;
-    this.#awake();
+    this.#restartIdleTimer();
     const { bytesPerSecond, lossRate, random, sliceBytes, jitterMs } = this.#proxy;
     const towardsClient = to === this.#ends[0];
     const way = towardsClient ? "toClient" : "toRelay";
     const left = this.#proxy.limitBytes[way] - this.#passed[way];
     if (bytes.length >= left) {
-      // What is on its way still arrives.
+      // What has already been passed on still arrives.
       from.pause();
       to.write(bytes.subarray(0, left), () => this.cut());
       return;
@@ -205,10 +206,10 @@ class Link {
   #pass(bytes: Buffer, from: net.Socket, to: net.Socket): void {
     if (to.write(bytes)) return;
     from.pause();
-    to.once("drain", () => this.#goOn(from));
+    to.once("drain", () => this.#resume(from));
   }
 
-  /** Piece by piece; meanwhile nothing more is read, so that the relay's sends pile up. */
+  /** Passes bytes on piece by piece. Meanwhile nothing more is read, so that what the relay sends piles up. */
   #trickle(bytes: Buffer, from: net.Socket, to: net.Socket): void {
     if (!this.#open || this.#stalled) return;
     const size = Math.max(1, Math.round((this.#proxy.bytesPerSecond * PIECE_MS) / 1_000));
@@ -216,11 +217,11 @@ class Link {
     const rest = bytes.subarray(size);
     setTimeout(() => {
       if (rest.length > 0) this.#trickle(rest, from, to);
-      else this.#goOn(from);
+      else this.#resume(from);
     }, PIECE_MS);
   }
 
-  /** In slices, each in a turn of its own and none before those before it. */
+  /** Passes bytes on in slices, in order, each in a turn of its own. */
   async #slice(bytes: Buffer, from: net.Socket, to: net.Socket): Promise<void> {
     const { latencyMs, jitterMs, sliceBytes, random } = this.#proxy;
     const ms = latencyMs + (2 * random() - 1) * jitterMs;
@@ -230,16 +231,16 @@ class Link {
       to.write(bytes.subarray(at, at + sliceBytes));
       await new Promise((resolve) => setImmediate(resolve));
     }
-    this.#goOn(from);
+    this.#resume(from);
   }
 
-  #awake(): void {
+  #restartIdleTimer(): void {
     clearTimeout(this.#idle);
     const { idleMs } = this.#proxy;
     if (idleMs !== undefined) this.#idle = setTimeout(() => this.cut(), idleMs);
   }
 
-  #goOn(from: net.Socket): void {
+  #resume(from: net.Socket): void {
     if (this.#open && !this.#stalled) from.resume();
   }
 }

@@ -1,4 +1,4 @@
-// The ways in which a relay can be deployed. What holds for one process must hold for all of them.
+// The ways in which a relay can be deployed. What is true of one process must be true of all of them.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,13 +7,13 @@ import { RedisServer } from "../engines/redis-server";
 import { RelayProcess } from "./relay-process";
 
 export interface Deployment extends AsyncDisposable {
-  /** Addresses of its nodes, each as good as any other. */
+  /** The addresses of its nodes, which are all equivalent. */
   readonly urls: readonly string[];
 }
 
 type Env = Record<string, string>;
 
-/** Starts each of them with these settings. */
+/** By their names; each starts with the given settings. */
 export const DEPLOYMENTS: Readonly<Record<string, (env: Env) => Promise<Deployment>>> = {
   "one process": (env) => processes([env]),
   "four workers and a file": (env) => {
@@ -38,13 +38,13 @@ export const DEPLOYMENTS: Readonly<Record<string, (env: Env) => Promise<Deployme
   "four workers": (env) => processes([{ ...env, BATON_WORKERS: "4" }]),
 };
 
-/** A prefix of its own on the server that all tests share. */
+/** The settings for a prefix of its own on the server that all tests share. */
 async function sharedRedis() {
   const { url } = await RedisServer.shared();
   return { BATON_ENGINE: url, BATON_REDIS_PREFIX: crypto.randomUUID() };
 }
 
-/** `folder` goes with them. */
+/** Starts a process with each of these settings; `folder` is removed with them. */
 async function processes(envs: readonly Env[], folder?: string): Promise<Deployment> {
   const relays = await Promise.all(
     envs.map((env) =>
@@ -60,7 +60,7 @@ async function processes(envs: readonly Env[], folder?: string): Promise<Deploym
   };
 }
 
-/** Makes each call on whichever node or worker takes it. */
+/** Makes each call on the next node, and there on whichever worker accepts it. */
 export class Caller implements AsyncDisposable {
   readonly #urls: readonly string[];
   readonly #clients: Client[] = [];
@@ -70,12 +70,12 @@ export class Caller implements AsyncDisposable {
     this.#urls = urls;
   }
 
-  /** The next node's address. */
+  /** The address of the next node. */
   get url(): string {
     return this.#urls[this.#calls++ % this.#urls.length] as string;
   }
 
-  /** A connection of its own for each call: workers share them out by connection. */
+  /** Uses a new connection for each call, because the kernel spreads connections over the workers. */
   async call(method: string, path: string, body?: unknown, headers: Record<string, string> = {}) {
     const response = await fetch(this.url + path, {
       method,
@@ -91,7 +91,7 @@ export class Caller implements AsyncDisposable {
     return this.call("POST", path, body, headers);
   }
 
-  /** The id of a new registration. */
+  /** Registers and resolves with the id. */
   async register(user: number | string, topics?: readonly string[]): Promise<string> {
     const { status, text, json } = await this.post("/register", { user_id: user, topics });
     if (status !== 200) throw new Error(`register answered ${status} ${text}`);
@@ -104,21 +104,21 @@ export class Caller implements AsyncDisposable {
     return client;
   }
 
-  /** A connected client with these topics. */
+  /** Connects a client with these topics. */
   async connect(user: number | string, topics: readonly string[]): Promise<Client> {
     const client = await this.open(`/ws/${await this.register(user, topics)}`);
     await client.settled();
     return client;
   }
 
-  /** The same with positions: the reply to its first command has come. */
+  /** Connects a client of the JSON format, which may resume, and resolves with the reply to its first command. */
   async follow(id: string, topics: readonly string[], since = {}) {
     const client = await this.open(`/ws/${id}?format=json`);
     client.send({ topics, since });
     return { client, reply: JSON.parse(await client.next()).topics };
   }
 
-  /** A Centrifuge client, connected, in a topic. */
+  /** Connects a Centrifuge client and subscribes it to a topic. */
   async session(topic: string): Promise<Client> {
     const client = await this.open("/connection/websocket");
     client.send(`{"id":1,"connect":{}}\n{"id":2,"subscribe":{"channel":"${topic}"}}`);

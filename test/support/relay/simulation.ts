@@ -1,4 +1,4 @@
-// The relay by itself: a clock that only the test moves, and sockets with native fan-out made of Maps.
+// The relay alone: with a clock that only the test moves, and fake sockets with a fan-out of their own.
 import { MemoryEngine } from "../../../src/engines/memory/engine";
 import type { EngineOptions } from "../../../src/engines/options";
 import { plain } from "../../../src/protocols/plain";
@@ -33,7 +33,7 @@ export const LIMITS: AllLimits = {
 
 const RULES = new TopicRules({ historySize: 100, historyTtlMs: 300_000 });
 
-/** What else a relay is made with that is open to all. */
+/** The other options of a relay where everybody may do everything. */
 export const OPEN = {
   access: { tokens: undefined, isOpen: true, anonymous: false },
   rules: RULES,
@@ -43,7 +43,7 @@ export const OPEN = {
   node: "node",
 };
 
-/** A node with nobody in any topic. */
+/** The events of a node without connections. */
 export const NOBODY: EngineEvents = {
   deliver: () => 0,
   historyReset() {},
@@ -51,7 +51,7 @@ export const NOBODY: EngineEvents = {
   messageReceived() {},
 };
 
-/** What an engine is made with in tests: a history of 100, epochs e1, e2… */
+/** The options of an engine in tests: a history of 100 and the epochs e1, e2… */
 export function engineOptions(options: Partial<EngineOptions> = {}): EngineOptions {
   let epochs = 0;
   const { registrationTtlMs, registrationsMax, userConnectionsMax, connectionsMax } = LIMITS;
@@ -78,7 +78,7 @@ export class FakeSocket implements Socket {
   readonly natives = new Set<string>();
   pings = 0;
   closedWith: { code: number; reason: string } | undefined;
-  /** Set: the socket is full, and nothing more fits. */
+  /** Whether its buffer is full, so that nothing more fits. */
   full = false;
 
   send(frame: string): number {
@@ -113,12 +113,12 @@ export class Simulation implements Transport {
   readonly sockets = new Set<FakeSocket>();
   now = 0;
   readonly engine: Engine;
-  /** Hears of each publication just before it is delivered. */
+  /** Called with each publication just before it is delivered. */
   onDeliver: (publication: Publication) => void = () => {};
   #ids = 0;
   #timers: { readonly at: number; readonly work: () => void }[] = [];
 
-  /** `makeEngine` is given this simulation's clock. */
+  /** `makeEngine` receives options with the clock of this simulation. */
   constructor(
     limits: Partial<AllLimits> = {},
     defaultTopics: readonly string[] = ["tech"],
@@ -157,28 +157,28 @@ export class Simulation implements Transport {
     for (const socket of this.sockets) if (socket.natives.has(native)) socket.send(frame);
   }
 
-  /** The id of a new registration; throws on a refusal. */
+  /** Registers and returns the id; throws on a refusal. */
   register(userId: number | string = 1): string {
-    return atHand(this.relay.admission.register(userId)).id;
+    return unwrap(this.relay.admission.register(userId)).id;
   }
 
   /** Connects with this id; throws on a refusal. */
   connect(id: string, protocol: Protocol = plain): { connection: Connection; socket: FakeSocket } {
-    const connection = atHand(this.relay.admission.admit(id, protocol));
+    const connection = unwrap(this.relay.admission.admit(id, protocol));
     const socket = new FakeSocket();
     this.sockets.add(socket);
     this.relay.open(connection, socket);
     return { connection, socket };
   }
 
-  /** Moves the clock and lets the relay look at it. */
+  /** Moves the clock, and runs the sweep and the timers that are due. */
   pass(ms: number): void {
     this.now += ms;
     this.relay.sweep();
     this.ring();
   }
 
-  /** Does what was to be done by now. */
+  /** Runs the timers that are due. */
   ring(): void {
     const due = this.#timers.filter(({ at }) => at <= this.now);
     this.#timers = this.#timers.filter(({ at }) => at > this.now);
@@ -186,8 +186,8 @@ export class Simulation implements Transport {
   }
 }
 
-/** What an engine in this process answers at once; throws on a refusal. */
-export function atHand<Value>(answer: Value | Refusal | Promise<Value | Refusal>): Value {
+/** Returns what an engine in this process has answered at once; throws on a refusal. */
+export function unwrap<Value>(answer: Value | Refusal | Promise<Value | Refusal>): Value {
   if (answer instanceof Refusal) throw new Error(answer.code);
   if (answer instanceof Promise) throw new Error("not at hand");
   return answer;
