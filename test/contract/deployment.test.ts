@@ -1,4 +1,4 @@
-// What every deployment must do: the same calls, each on whichever node or worker takes it.
+// What every deployment must do: the same calls, each on the next node and there on whichever worker accepts it.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -20,7 +20,7 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
   describe(`with ${name}`, () => {
     let deployment: Deployment;
     let relay: Caller;
-    /** A topic of its own for each test. */
+    /** Returns a new topic for each test. */
     let topic: string;
     let topics = 0;
 
@@ -116,7 +116,7 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       const clients = await Promise.all(Array.from({ length: 12 }, () => relay.open(`/ws/${id}`)));
       let open = clients.length;
       for (const { closed } of clients) closed.then(() => open--);
-      await until("all but one to be replaced", () => open === 1);
+      await until("all connections but one to be replaced", () => open === 1);
       await publish("m");
       const got = await Promise.race(clients.map((client) => client.next()));
       expect(got).toBe("m");
@@ -162,7 +162,7 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       const count = { one: 1, "two nodes over": 2 };
       const [, nodesHere = 4] = Object.entries(count).find(([of]) => name.startsWith(of)) ?? [];
       await Promise.all(Array.from({ length: 8 }, (_, i) => relay.connect(`i${i}`, [topic, "x"])));
-      // Connections of the tests before may still be on their way out.
+      // Connections of earlier tests may still be closing.
       await until("8 clients with 16 subscriptions over all nodes", async () => {
         const { nodes } = (await relay.post("/api/info", {})).json.result;
         const uids = new Set(nodes.map(({ uid }: { uid: string }) => uid));
@@ -263,7 +263,7 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
           "too_many_user_connections",
         ]);
         await clients[0]?.close();
-        await until("the place to be free", () => opens(ids[5]));
+        await until("room for another connection", () => opens(ids[5]));
         await remove(ids);
       });
 
@@ -276,7 +276,7 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
         expect(opened.filter(Boolean)).toHaveLength(most);
         const left = ids.filter((_, i) => !opened[i]);
         await remove(ids.filter((_, i) => opened[i]));
-        await until("the places to be free", async () => {
+        await until("room for other connections", async () => {
           const id = left.pop() ?? (await caller.register(topic));
           return opens(id);
         });

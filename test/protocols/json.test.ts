@@ -1,4 +1,4 @@
-// The wire of the JSON protocol: envelopes, replies and commands with positions.
+// The JSON protocol on the wire: envelopes, replies, and commands with positions.
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { envelope, json, subscribedBody } from "../../src/protocols/json";
@@ -32,8 +32,8 @@ describe("a publication", () => {
   });
 
   test("does not reveal whom it is for", () => {
-    const told = envelope({ topic: "a", data: "hi", user: "7", except: "someone" });
-    expect(told).toBe('{"topic":"a","data":"hi"}');
+    const frame = envelope({ topic: "a", data: "hi", user: "7", except: "someone" });
+    expect(frame).toBe('{"topic":"a","data":"hi"}');
   });
 
   test("is read back as it was, whatever its topic and text are", () => {

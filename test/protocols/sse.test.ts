@@ -1,4 +1,4 @@
-// The wire of Server-Sent Events, read back by a parser that goes by the letter of the standard.
+// Server-Sent Events on the wire, read back by a parser that follows the standard to the letter.
 
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
@@ -265,7 +265,7 @@ test("an error is an event without a name", () => {
   expect(JSON.parse(events[0]?.data ?? "").error.code).toBe("engine_unavailable");
 });
 
-// The examples of WHATWG HTML, 9.2.6: the tests above are worth as much as the parser is.
+// The examples of WHATWG HTML, 9.2.6, because the tests above are only as good as their parser.
 describe("the parser of these tests", () => {
   const dataOf = (text: string): string[] => parseEvents(text).events.map(({ data }) => data);
 

@@ -1,4 +1,4 @@
-// The relay's core without a network: who is admitted, who gets a publication, and how a connection ends.
+// The core of the relay without a network: which clients are admitted, which receive a publication, and how connections end.
 import { describe, expect, test } from "bun:test";
 import { json } from "../../src/protocols/json";
 import { plain } from "../../src/protocols/plain";
@@ -82,7 +82,7 @@ describe("the same id connecting again", () => {
     expect(sim.relay.publisher.publish({ topic: "tech", message: "a" })).toMatchObject({
       delivered: 1,
     });
-    sim.relay.connections.closed(older.connection); // Bun's late close of the old socket
+    sim.relay.connections.closed(older.connection); // Bun reports the close of the old socket late.
     expect(sim.relay.publisher.publish({ topic: "tech", message: "b" })).toMatchObject({
       delivered: 1,
     });
@@ -258,7 +258,7 @@ describe("the heartbeat", () => {
 });
 
 describe("an engine whose history cannot be read when a client subscribes", () => {
-  /** A relay whose engine fails so often, and then answers at once. */
+  /** A relay whose engine fails this many times, and then answers at once. */
   const failing = (failures: number, topics: readonly string[]) =>
     new Simulation({}, topics, (options) => {
       const engine = new AsyncEngine(options, () => Promise.resolve());
@@ -266,7 +266,7 @@ describe("an engine whose history cannot be read when a client subscribes", () =
       return engine;
     });
   const closed = (socket: FakeSocket) =>
-    until("it to be closed", () => socket.closedWith !== undefined);
+    until("the socket to be closed", () => socket.closedWith !== undefined);
 
   test("closes a stream, because a stream can only try again by reconnecting", async () => {
     const sim = failing(1, ["a"]);

@@ -1,4 +1,4 @@
-// Slow consumers, with a socket that really stalls. Rows D1 and D6 of the fault catalogue.
+// Slow consumers on sockets that really stall. Rows D1, D2, D3 and D8 of the fault catalogue.
 import { expect, test } from "bun:test";
 import { SECRET, token } from "../../support/centrifuge/sdk";
 import { RawSocket } from "../../support/clients/raw-socket";
@@ -23,11 +23,11 @@ test("a socket whose client stops reading is closed, others receive everything i
     expect(await healthy.next()).toBe(message);
     if (published > 5_000) throw new Error("the stalled readers were never closed");
   }
-  // Three times the limit, the kernel's buffers aside, and room for the test itself.
+  // Three times the limit without the kernel's buffers, and room for the test itself.
   expect(process.memoryUsage.rss() - before).toBeLessThan(3 * LIMIT + 100_000_000);
   await relay.publish("tech", "after");
   expect(await healthy.next()).toBe("after");
-  await until("the log to say so", () => slowLines(relay.log) === 3);
+  await until("the log line", () => slowLines(relay.log) === 3);
   for (const raw of stalled) raw.drop();
 });
 
@@ -64,7 +64,7 @@ test("a socket whose client sends garbage and reads no answers is closed", async
   raw.drop();
 });
 
-/** What a Centrifuge client of this user says first. */
+/** The first command of a Centrifuge client of this user. */
 const connectCommands = async (user: string) =>
   JSON.stringify({
     id: 1,
@@ -88,7 +88,7 @@ test("a Centrifuge socket whose client stops reading is closed with 3008 after w
   }
   const { opcode, payload } = await raw.nextFrame();
   expect([opcode, payload.readUInt16BE(0)]).toEqual([8, 3008]);
-  await until("the log to say so", () => slowLines(relay.log) === 1);
+  await until("the log line", () => slowLines(relay.log) === 1);
   raw.drop();
 });
 
@@ -107,7 +107,7 @@ test("a Centrifuge stream whose client stops reading is cut off without what was
   raw.resume();
   const rest = await raw.untilClosed();
   expect(rest).not.toContain(`"${delivered - 1} `);
-  // A response that is whole ends with an empty chunk.
+  // A complete response would end with an empty chunk.
   expect(rest).not.toEndWith("\r\n0\r\n\r\n");
 });
 

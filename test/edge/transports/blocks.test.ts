@@ -25,7 +25,7 @@ function blocksIn(answer: string): string[] {
 const withoutComments = (block: string) => block.replace(/^:\n/gm, "");
 
 describe("a block of a stream", () => {
-  test("has data, but for the first one, which has the retry time and the positions", async () => {
+  test("has data, except the first one, which has the retry time and the positions", async () => {
     const raw = await rawStream(`${await register()}?topics=blocks`);
     const comments = () => raw.received.split("\n:\n").length - 1;
     await until("comments", () => comments() > 3);
@@ -41,7 +41,7 @@ describe("a block of a stream", () => {
     raw.drop();
   });
 
-  test("is the first with data: it has the retry time, which some clients ignore without data", async () => {
+  test("has the retry time if it is the first one with data, because some clients ignore a retry time without data", async () => {
     const url = await register();
     const stream = await EventStream.open(`${url}?topics=retried,other`);
     const [retry] = stream.retries as [number];
@@ -50,7 +50,7 @@ describe("a block of a stream", () => {
     expect(stream.retries).toEqual([retry, retry]);
     await stream.close();
 
-    await until("the relay to notice", () => relay.counts.connections === 0);
+    await until("the relay to notice the drop", () => relay.counts.connections === 0);
     const lost = await EventStream.open(url, { lastEventId: "nonsense" });
     expect((await lost.next()).data).toContain('"recovered":false');
     expect(lost.retries).toHaveLength(1);

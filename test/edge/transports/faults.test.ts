@@ -1,4 +1,5 @@
-// Faults of ours: an engine that fails, a bug. The caller gets a fixed answer, the log the details. Rows F7 and I16.
+// An engine that fails, and faults in the relay itself: the caller gets a fixed answer, the log the details. Rows C13, F7 and
+// I16 of the fault catalogue.
 import { describe, expect, test } from "bun:test";
 import { routes } from "../../../src/edge/routes";
 import { publishAnswer } from "../../../src/edge/routes/publish";
@@ -23,7 +24,7 @@ const publication = () =>
 
 const SETTINGS = { bodyBytes: 1_000, frameBytes: 1_000, pingMs: 25_000 };
 
-/** The routes over an engine that does this on every publish. */
+/** The routes over an engine that runs this function at every publish. */
 function routesOver(publish: () => Published | Promise<Published>) {
   const lines: string[] = [];
   const engine: Engine = {
@@ -154,7 +155,7 @@ describe("F7: a fault in the handler of a socket", () => {
       throw new TypeError("a fault");
     };
     faulty.drop();
-    await until("it to be logged", () => relay.log.join("").includes("a socket handler failed"));
+    await until("the log line", () => relay.log.join("").includes("a socket handler failed"));
     connections.lost = lost;
     await relay.publish("t", "m");
     expect(await other.next()).toBe("m");

@@ -1,5 +1,5 @@
-// Frames from clients, good and bad. Rows B1 to B12 of the fault catalogue, as raw frames where a
-// proper client cannot send them.
+// Frames of clients, good and bad, sent as raw frames where a proper client cannot send them. Rows B1 to B12 of the fault
+// catalogue.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Client } from "../../support/clients/client";
 import { handshake, RawSocket } from "../../support/clients/raw-socket";
@@ -213,7 +213,7 @@ test("a client that sends a flood of pings or frames is closed with 4013, and ot
   expect(await other.next()).toBe("hi");
 });
 
-/** Resolves when the user has no connection to this topic any more. */
+/** Resolves when no connection of the user is in this topic any more. */
 function gone(user: string, topic: string): Promise<void> {
   const left = async () => (await relay.publish(topic, "anybody?", user)) === 0;
   return until("the connection to be gone", left);

@@ -8,7 +8,7 @@ import { until } from "../../support/wait";
 /** A ping without data, as a server sends it (RFC 6455, section 5.5.2). */
 const PING = "\x89\x00";
 
-test("nothing that a client must answer comes with the answer to its handshake, in no format", async () => {
+test("no ping comes together with the answer to the handshake, whatever the format", async () => {
   await using relay = await startRelay();
   for (const query of ["", "?format=json", "?format=json&heartbeat=1"]) {
     const raw = await RawSocket.open(relay.port);
@@ -25,7 +25,7 @@ test("nothing that a client must answer comes with the answer to its handshake, 
   }
 });
 
-test("?heartbeat= keeps a stream or a socket from being quiet for longer", async () => {
+test("?heartbeat= is the longest time for which a stream or a socket is quiet", async () => {
   await using relay = await startRelay();
   const { sse, url } = (await relay.post("/register", { user_id: 1 })).json;
   const { sse: other } = (await relay.post("/register", { user_id: 2 })).json;

@@ -1,4 +1,4 @@
-// A refusal that will pass, as an EventSource is told: any status but 200 would be final for it.
+// A refusal that will pass, as an EventSource is answered: any status but 200 would be final for it.
 import { describe, expect, test } from "bun:test";
 import { EngineUnavailable } from "../../../src/relay/contracts/engine";
 import { EventStream } from "../../support/clients/event-stream";
@@ -53,7 +53,7 @@ const settingsFor = (code: string) => ({
   ...(code === "too_many_user_connections" && { BATON_USER_CONNECTIONS_MAX: "1" }),
 });
 
-describe("a refusal that will pass is not final for an EventSource:", () => {
+describe("a refusal that will pass is not final for an EventSource", () => {
   test.each(PASSING)("%s", async (code, routes, prepare) => {
     await using relay = await startRelay(settingsFor(code));
     const urls = { sse: await register(relay), session: sessionUrl(relay) };
@@ -67,14 +67,14 @@ describe("a refusal that will pass is not final for an EventSource:", () => {
       expect(response.headers.get("cache-control")).toBe("no-store, no-transform");
       expect(response.headers.get("access-control-allow-origin")).toBe("*");
       expect(await response.text()).toMatch(/^retry: \d{4}\n\n$/);
-      // Other clients are told the reason.
+      // Other clients receive the reason.
       const plain = await fetch(url);
       expect([name, plain.status >= 429]).toEqual([name, true]);
       expect((await plain.json()) as object).toMatchObject({ error: { code } });
     }
   });
 
-  test("a client that ignores the retry time comes back once in a second at most", async () => {
+  test("a client that ignores the retry time reconnects at most once a second", async () => {
     await using relay = await startRelay();
     const url = await register(relay);
     relay.running.relay.beginShutdown();
@@ -88,7 +88,7 @@ describe("a refusal that will pass is not final for an EventSource:", () => {
     expect([stream.rest(), stream.lastEventId]).toEqual([[], ""]);
   });
 
-  test("these streams are bounded in number, and do not delay a shutdown", async () => {
+  test("streams that answer a refusal are bounded in number, and do not delay a shutdown", async () => {
     const relay = await startRelay({ BATON_CONNECTIONS_MAX: "1", BATON_SHUTDOWN_MS: "10" });
     const url = await register(relay);
     relay.running.relay.beginShutdown();

@@ -1,4 +1,4 @@
-// Messages that a client's library does not take: what the log says.
+// Messages that are too large for a client's library: what the log says about them.
 import { expect, test } from "bun:test";
 import { RawSocket } from "../../support/clients/raw-socket";
 import { startRelay, type TestRelay } from "../../support/relay/test-relay";
@@ -19,7 +19,7 @@ async function refuseMessages(relay: TestRelay, user: number, reason = REASON): 
 const warnings = ({ log }: TestRelay) =>
   log.map((line) => JSON.parse(line)).filter(({ level, msg }) => level === 40 && /1009/.test(msg));
 
-test("a client that refuses a message of that size is logged, with the size and what to set", async () => {
+test("a client that closes because a message is too large for it is logged, with the size and the setting to change", async () => {
   await using relay = await startRelay();
   await refuseMessages(relay, 7);
   expect(warnings(relay)).toMatchObject([
@@ -28,7 +28,7 @@ test("a client that refuses a message of that size is logged, with the size and 
   expect(warnings(relay)[0].msg).toContain("BATON_MESSAGE_BYTES");
 });
 
-test("clients that refuse messages again and again are logged once a minute each, and 20 at most", async () => {
+test("clients that close for this reason again and again are logged once a minute each, and at most 20 of them", async () => {
   await using relay = await startRelay();
   for (let i = 0; i < 3; i++) await refuseMessages(relay, 7);
   expect(warnings(relay)).toHaveLength(1);
@@ -36,7 +36,7 @@ test("clients that refuse messages again and again are logged once a minute each
   expect(warnings(relay)).toHaveLength(20);
 });
 
-test("the reason that a client gives cannot forge a line of the log", async () => {
+test("the close reason of a client cannot forge a line of the log", async () => {
   await using relay = await startRelay();
   await refuseMessages(relay, 7, "a\nb\u202e");
   expect(warnings(relay)[0].reason).toBe("a\\u000ab\\u202e");

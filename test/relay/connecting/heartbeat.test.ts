@@ -1,4 +1,4 @@
-// How often a client is pinged, if it asks for a heartbeat of its own.
+// How often a client is pinged, if it requests a heartbeat of its own.
 import { describe, expect, test } from "bun:test";
 import { json } from "../../../src/protocols/json";
 import { plain } from "../../../src/protocols/plain";
@@ -13,14 +13,14 @@ function connect(sim: Simulation, protocol: typeof plain | typeof json, seconds?
   return { connection, socket };
 }
 
-describe("a heartbeat of a connection's own", () => {
+describe("the heartbeat that a connection requests", () => {
   test.each([
     [1, plain],
     [4, plain],
     [4, json],
     [10, plain],
     [25, plain],
-  ])("of %p s leaves it quiet for no longer", (seconds, protocol) => {
+  ])("of %p s is the longest time for which it is quiet", (seconds, protocol) => {
     const sim = new Simulation({}, []);
     const { connection, socket } = connect(sim, protocol, seconds);
     let last = 0;
@@ -39,7 +39,7 @@ describe("a heartbeat of a connection's own", () => {
     expect(sim.now - last).toBeLessThanOrEqual(seconds * 1_000);
   });
 
-  test("changes nothing for others", () => {
+  test("changes nothing for other connections", () => {
     const sim = new Simulation({}, []);
     const brisk = connect(sim, plain, 2);
     const usual = connect(sim, plain);

@@ -13,11 +13,12 @@ beforeAll(async () => {
 });
 afterAll(() => relay[Symbol.asyncDispose]());
 
-/** All but the bystander is gone, and the bystander notices nothing. */
+/** The bystander notices nothing of what other connections do. */
 beforeEach(async () => {
   await relay.publish("bystander", "still here?");
   expect(await bystander.next()).toBe("still here?");
 });
+/** Resolves when nothing is left but the bystander. */
 const cleaned = () =>
   until("only the bystander to be left", () => {
     const { connections, topics } = relay.counts;
@@ -72,7 +73,8 @@ describe("connecting", () => {
   test("works with a registration whose TTL is 24 days, the longest time that a timer allows", async () => {
     await using long = await startRelay({ BATON_REGISTRATION_TTL_MS: String(2 ** 31 - 1) });
     const url = await long.register();
-    await Bun.sleep(30); // a timer over 2^31 ms would fire at once
+    // A timer of more than 2^31 ms would fire at once.
+    await Bun.sleep(30);
     await long.open(url);
   });
 });

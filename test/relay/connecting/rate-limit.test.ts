@@ -1,4 +1,4 @@
-// What one client may cost: not only what it sends is counted, but also what its requests make the relay send.
+// What one client may cost: the relay counts not only what the client sends, but also what its requests make the relay send.
 import { describe, expect, test } from "bun:test";
 import { centrifuge } from "../../../src/protocols/centrifuge/json";
 import { json } from "../../../src/protocols/json";
@@ -13,7 +13,7 @@ function simulation(): Simulation {
   return new Simulation({ connectionAnswerBytes: ANSWER_BYTES, connectionFramesMax: 20_000 }, []);
 }
 
-/** Publishes so many messages of 10,000 characters. */
+/** Publishes this many messages of 10,000 characters. */
 function publish(sim: Simulation, topic: string, count: number): void {
   for (let i = 0; i < count; i++) sim.relay.publisher.publish({ topic, message: MESSAGE });
 }
@@ -23,8 +23,8 @@ const bytesOf = ({ frames }: FakeSocket): number =>
 
 const EVERYTHING = '{"topics":["t"],"since":{"t":{"offset":0,"epoch":"e1"}}}';
 
-describe("what a client's requests make the relay send in a second is bounded", () => {
-  test("when it asks for the same history again and again: the rest waits, and its commands with it", async () => {
+describe("what the relay sends to a client at its request is bounded in each second", () => {
+  test("when it requests the same history again and again: the rest waits, and so do its later commands", async () => {
     const sim = simulation();
     const { connection, socket } = sim.connect(sim.register(), json);
     publish(sim, "t", 5);
@@ -36,12 +36,12 @@ describe("what a client's requests make the relay send in a second is bounded", 
     expect(bytesOf(socket)).toBeLessThan(ANSWER_BYTES + 2 * MESSAGE.length);
     const before = bytesOf(socket);
     sim.pass(1_000);
-    await until("the next second's share", () => bytesOf(socket) > before + 50_000);
+    await until("the share of the next second", () => bytesOf(socket) > before + 50_000);
     expect(bytesOf(socket)).toBeLessThan(2 * ANSWER_BYTES + 4 * MESSAGE.length);
     expect(socket.closedWith).toBeUndefined();
   });
 
-  test("when it connects with the same registration again and again: each connection goes on from the last one's share", () => {
+  test("when it connects with one registration again and again: each connection continues with the share of the last one", () => {
     const sim = simulation();
     const id = sim.register();
     publish(sim, "t", 5);
@@ -54,7 +54,7 @@ describe("what a client's requests make the relay send in a second is bounded", 
     expect(sent).toBeLessThan(ANSWER_BYTES + 2 * MESSAGE.length);
   });
 
-  test("when one history is larger than that: all of it arrives in order, over several seconds", async () => {
+  test("when one history is larger than the bound: all of it arrives in order, over several seconds", async () => {
     const sim = simulation();
     const { connection, socket } = sim.connect(sim.register(), json);
     publish(sim, "t", 40);
@@ -64,7 +64,7 @@ describe("what a client's requests make the relay send in a second is bounded", 
     while (offsets().length < 40) {
       const before = offsets().length;
       sim.pass(1_000);
-      await until("more of it", () => offsets().length > before);
+      await until("more of the history", () => offsets().length > before);
       await new Promise((resolve) => setImmediate(resolve));
       seconds.push(offsets().length - before);
       sim.relay.pong(connection);
@@ -73,7 +73,7 @@ describe("what a client's requests make the relay send in a second is bounded", 
     expect(Math.max(...seconds)).toBeLessThanOrEqual(12);
   });
 
-  test("when a session asks for history again and again: its commands wait, each is answered, in order", async () => {
+  test("when a session requests history again and again: its commands wait, and each is answered in order", async () => {
     const sim = simulation();
     const { connection, socket } = openSession(sim);
     publish(sim, "t", 5);

@@ -1,4 +1,4 @@
-// Random lives of a few clients against the simplest possible model of who must receive what.
+// Random steps of a few clients against the simplest possible model of which client must receive what.
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { Refusal } from "../../../src/relay/contracts/errors";
@@ -18,7 +18,7 @@ interface RealClient {
   readonly id: string;
   connection?: Connection;
   socket?: FakeSocket;
-  /** Frames of sockets that were replaced. */
+  /** The frames of its earlier sockets, which were replaced. */
   earlier: string[];
 }
 
@@ -152,7 +152,7 @@ class Pass implements Step {
   check = () => true;
   run(model: Model, { sim, clients }: World) {
     model.now += this.ms;
-    // The peers are alive: they answer the pings of both sweeps.
+    // The clients answer the pings of both sweeps.
     for (const { connection } of clients) if (connection) sim.relay.pong(connection);
     sim.pass(this.ms);
     for (const { connection } of clients) if (connection) sim.relay.pong(connection);

@@ -1,4 +1,4 @@
-// What is published arrives: over real sockets, byte for byte, once and in order.
+// What is published arrives over real sockets, byte for byte, once and in order.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { startRelay, type TestRelay } from "../../support/relay/test-relay";
@@ -143,7 +143,7 @@ describe("while topics change under a stream of publications", () => {
       await client.settled();
       const published = relay.publish("last", `message ${i}`);
       client.send({ topics: [] });
-      // Either the frame was first, and nobody was there, or the message arrives.
+      // If the frame came first, the message was delivered to nobody; otherwise it arrives.
       const delivered = await published;
       expect(await client.rest()).toHaveLength(delivered);
     }

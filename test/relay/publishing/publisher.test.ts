@@ -1,4 +1,4 @@
-// What is published while the engine is behind. Row E4 of the fault catalogue.
+// Publications while the engine cannot keep up. Row E4 of the fault catalogue.
 import { expect, test } from "bun:test";
 import { Refusal } from "../../../src/relay/contracts/errors";
 import type { Published } from "../../../src/relay/contracts/publication";
@@ -28,7 +28,7 @@ test("E4: publications wait for the engine up to BATON_PENDING_BYTES, are refuse
     else taken.push(answer as Promise<Published | Refusal>);
   }
   expect(refused).toMatchObject({ code: "too_many_publications" });
-  // 2,512 bytes are counted for each.
+  // Each counts as 2,512 bytes.
   expect(taken).toHaveLength(40);
   waiting.shift()?.();
   expect(await taken.shift()).toMatchObject({ offset: 1 });

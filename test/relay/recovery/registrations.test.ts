@@ -83,7 +83,7 @@ describe("the registration of a client that can resume", () => {
   test("ends with a plain socket, however that closed", async () => {
     const url = await relay.register();
     (await relay.open(url)).drop();
-    await until("the relay to notice", () => !relay.isConnected(url));
+    await until("the relay to notice the drop", () => !relay.isConnected(url));
     expect(await statusOf(relay, url)).toBe(404);
   });
 

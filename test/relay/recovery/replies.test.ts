@@ -121,7 +121,7 @@ describe("the reply to a command with positions", () => {
     const top = await relay.publishMany("brief:a", 2);
     const kept = async () =>
       (await relay.request("GET", "/topics/brief:a/history")).json.publications.length;
-    await until("it to be too old", async () => (await kept()) === 0);
+    await until("the publications to be too old", async () => (await kept()) === 0);
     const client = await JsonClient.connect(relay);
     const missed = await client.choose(["brief:a"], { "brief:a": { ...top, offset: 1 } });
     expect(missed["brief:a"]).toEqual({ ...top, recovered: false });
@@ -179,7 +179,7 @@ describe("a topic that the connection already has", () => {
     for (const offset of [1, 3, 5]) {
       expect(await recovered(offset)).toEqual({ ...top, recovered: true });
     }
-    // Before 1 it was not subscribed, and it cannot be given now what must come first.
+    // What came before offset 1 would have to come first, and later publications have been sent.
     for (const lost of [await recovered(0), await recovered(6), await recovered(3, "other")]) {
       expect(lost).toEqual({ ...top, recovered: false });
     }

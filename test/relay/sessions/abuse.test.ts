@@ -1,4 +1,4 @@
-// What a client may do to others by asking for too much, before and after it has said who it is. Rows B7 and B8 of the
+// What a client can do to others by requesting too much, before and after it has connected its session. Rows B7 and B8 of the
 // fault catalogue.
 import { describe, expect, test } from "bun:test";
 import { generateKeyPairSync } from "node:crypto";
@@ -57,7 +57,7 @@ test.each(["", "?format=json"])(
     const url = await relay.register();
     const client = await Client.open(url + format);
     const names = (mark: string) => Array.from({ length: 128 }, (_, i) => `${mark}${i}`);
-    // The same ones again cost nothing.
+    // The same topics again cost nothing.
     for (let i = 0; i < 20; i++) client.send({ topics: names("a") });
     await client.settled();
     for (const mark of "bcdefghijklmnopqrstu") client.send({ topics: names(mark) });
@@ -76,7 +76,7 @@ test("B7: one frame with as many topics as are allowed is accepted, however low 
 });
 
 describe("B8: commands that wait for the key of a token", () => {
-  /** A relay that waits for the keys of tokens, and a token that makes it. */
+  /** A client whose session waits, because the relay waits for the key of its token. */
   const waiting = async () => {
     const release = Promise.withResolvers<Response>();
     const server = Bun.serve({ port: 0, fetch: () => release.promise });
@@ -99,7 +99,7 @@ describe("B8: commands that wait for the key of a token", () => {
 
   test("take at most as many bytes as may be buffered for a slow consumer", async () => {
     const { client, end } = await waiting();
-    // 18 of them are more than 1 MiB.
+    // 18 of these commands are more than 1 MiB.
     for (let i = 0; i < 18; i++) client.send(publish(i + 2, 60_000));
     expect((await client.closed).code).toBe(3013);
     await end();
@@ -129,7 +129,7 @@ test("a frame with a thousand commands does not delay other clients", async () =
   client.send(lines.join("\n"));
   await client.next();
   const all = client.take(999).then(() => answers.push("the thousandth answer"));
-  // Not over HTTP, which has a thread of its own here.
+  // It is not published over HTTP, because fetch has a thread of its own.
   relay.running.relay.publisher.publish({ topic: "b", message: "hi" });
   answers.push(await other.next());
   await all;
@@ -175,7 +175,7 @@ test("E1: sockets without a connected session count towards BATON_CONNECTIONS_MA
   expect(Client.open(url)).rejects.toThrow("refused");
   expect((await fetch(url.replace("ws://", "http://").replace("/ws/", "/sse/"))).status).toBe(503);
   silent[0]?.drop();
-  await until("a place to be free", () => relay.counts.connections === 2);
+  await until("the relay to have room again", () => relay.counts.connections === 2);
   (await Client.open(url)).drop();
   for (const client of silent) client.drop();
 });

@@ -176,7 +176,7 @@ test.each([
   ["says so in format", "?format=protobuf", undefined],
   ["says so in cf_protocol", "?cf_protocol=protobuf", undefined],
 ])(
-  "a client that speaks protobuf and %s is told by 3506 not to come back",
+  "a client that speaks protobuf and %s is closed with 3506, so that it does not reconnect",
   async (_, query, protocols) => {
     const client = await Client.open(socketUrl() + query, protocols && { protocols });
     expect(await client.closed).toEqual({ code: 3506, reason: "inappropriate protocol" });
@@ -242,7 +242,7 @@ test("with BATON_KNOWN_PREFIXES_ONLY a prefix that no rule names is an unknown c
 test.each([
   ["/connection/http_stream", '{"push":{"disconnect":{"code":4500,"reason":"enough"}}}\n'],
   ["/connection/sse", 'data: {"push":{"disconnect":{"code":4500,"reason":"enough"}}}\n\n'],
-])("the end of %s comes in another piece than the push that says why", async (path, last) => {
+])("the end of %s comes in a later packet than the push with the reason", async (path, last) => {
   const raw = await RawSocket.open(relay.port);
   const body = '{"id":1,"connect":{}}';
   raw.write(`POST ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: ${body.length}\r\n\r\n`);

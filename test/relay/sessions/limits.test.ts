@@ -1,4 +1,4 @@
-// A session that comes when there is no room: what will pass is not final for its SDK, what is its own limit is.
+// Sessions beyond a limit: the error is temporary if it will pass, and final if the user itself is at its limit.
 import { expect, test } from "bun:test";
 import { MemoryEngine } from "../../../src/engines/memory/engine";
 import { centrifuge } from "../../../src/protocols/centrifuge/json";
@@ -9,7 +9,7 @@ import { Client } from "../../support/clients/client";
 import { FakeSocket, Simulation } from "../../support/relay/simulation";
 import { startRelay } from "../../support/relay/test-relay";
 
-/** A session that has asked to connect. */
+/** Connects a session and resolves with its first frame. */
 function connect({ relay }: Simulation): FakeSocket {
   const connection = relay.admission.admitSession(centrifuge) as Connection;
   const socket = new FakeSocket();

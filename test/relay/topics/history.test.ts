@@ -1,4 +1,4 @@
-// Reading a topic's history, for the backend and for clients alike.
+// Pages of a topic's history, as the backend and clients read them.
 import { describe, expect, test } from "bun:test";
 import { MemoryEngine } from "../../../src/engines/memory/engine";
 import type { Refusal } from "../../../src/relay/contracts/errors";

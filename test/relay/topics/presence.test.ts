@@ -1,4 +1,4 @@
-// Who is in a topic: clients of all protocols count, sessions are told who comes and goes.
+// Presence: clients of all protocols are listed, and sessions receive joins and leaves.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { SessionClient } from "../../support/centrifuge/session-client";
@@ -12,7 +12,7 @@ let relay: TestRelay;
 beforeAll(async () => {
   const file = topicsFile({
     "seen:": { presence: true },
-    "told:": { join_leave: true },
+    "announced:": { join_leave: true },
     "both:": { presence: true, join_leave: true },
   });
   relay = await startRelay({ BATON_TOPICS_FILE: file, BATON_USER_CONNECTIONS_MAX: "1000" });
@@ -35,7 +35,7 @@ async function counts(topic: string): Promise<{ clients: number; users: number }
   return (await relay.request("GET", path)).json;
 }
 
-/** A registration's two addresses. */
+/** Registers and resolves with the addresses for the socket and for the stream. */
 async function registered(user: string, topics: readonly string[]) {
   const { json } = await relay.post("/register", { user_id: user, topics });
   return { url: json.url as string, sse: json.sse as string };
@@ -87,7 +87,7 @@ describe("the clients in a topic", () => {
     drops.drop();
     await stream.close();
     await session.ask("unsubscribe", { channel: topic });
-    await until("all to be gone", async () => (await counts(topic)).clients === 0);
+    await until("all clients to be gone", async () => (await counts(topic)).clients === 0);
     expect(await presence(topic)).toEqual({ clients: [], users: 0 });
   });
 
@@ -101,12 +101,12 @@ describe("the clients in a topic", () => {
     first.send({ topics: ["seen:m2"] });
     await first.settled();
     expect(await counts("seen:m1")).toEqual({ clients: 1, users: 1 });
-    // A socket that takes the place of another is one client, and it leaves nothing behind.
+    // A socket that replaces another one counts once, and leaves nothing behind.
     const second = await relay.open(url, ["seen:m2"]);
     await first.closed;
     expect(await counts("seen:m2")).toEqual({ clients: 1, users: 1 });
     await second.close();
-    await until("it to be gone", async () => (await counts("seen:m2")).clients === 0);
+    await until("the client to be gone", async () => (await counts("seen:m2")).clients === 0);
   });
 });
 
@@ -114,7 +114,7 @@ describe("sessions receive", () => {
   const info = (user: string) => ({ info: { user, client: expect.any(String) } });
 
   test("their own join after the reply, and joins and leaves of clients of all kinds", async () => {
-    const channel = "told:a";
+    const channel = "announced:a";
     const session = await SessionClient.connect(relay);
     expect((await session.ask("subscribe", { channel })).subscribe).toBeDefined();
     expect(await session.next()).toEqual({
@@ -147,7 +147,7 @@ describe("sessions receive", () => {
   });
 
   test("the leave of a session that drops, unsubscribes, or is disconnected by the backend", async () => {
-    const channel = "told:sessions";
+    const channel = "announced:sessions";
     const session = await SessionClient.connect(relay, { topics: [channel] });
     await session.rest();
     for (const leave of ["drop", "unsubscribe", "disconnect"]) {
@@ -164,8 +164,8 @@ describe("sessions receive", () => {
 
   test("no joins in topics that only have presence, and other clients never receive any", async () => {
     const session = await SessionClient.connect(relay, { topics: ["seen:quiet"] });
-    const plain = await relay.connect("plain", ["seen:quiet", "told:plain"]);
-    const other = await relay.connect("other", ["seen:quiet", "told:plain"]);
+    const plain = await relay.connect("plain", ["seen:quiet", "announced:plain"]);
+    const other = await relay.connect("other", ["seen:quiet", "announced:plain"]);
     expect([await session.rest(), await plain.rest()]).toEqual([[], []]);
     await Promise.all([plain.close(), other.close()]);
   });
@@ -173,7 +173,7 @@ describe("sessions receive", () => {
 
 describe("a topic without presence", () => {
   test.each(["/presence", "/presence?counts=true"])("answers 404 to %s", async (path) => {
-    for (const topic of ["other", "told:a"]) {
+    for (const topic of ["other", "announced:a"]) {
       const { status, json } = await relay.request("GET", `/topics/${topic}${path}`);
       expect([status, json.error.code]).toEqual([404, "not_available"]);
     }
@@ -235,7 +235,7 @@ test("after any joins, leaves and drops, presence lists exactly the clients that
         .filter(([, names]) => names.includes(topic))
         .map(([client]) => userOf(client))
         .toSorted();
-      await until("those who dropped to be gone", async () => {
+      await until("the clients that dropped to be gone", async () => {
         return (await counts(topic)).clients === expected.length;
       });
       const found = await presence(topic);
@@ -247,7 +247,7 @@ test("after any joins, leaves and drops, presence lists exactly the clients that
     }
     await Promise.all([...clients.values()].map((socket) => socket.close()));
     for (const topic of watched) {
-      await until("all to be gone", async () => (await counts(topic)).clients === 0);
+      await until("all clients to be gone", async () => (await counts(topic)).clients === 0);
     }
   });
   await fc.assert(property, { numRuns: 25 });

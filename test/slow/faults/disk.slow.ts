@@ -1,5 +1,5 @@
 // A relay whose file is on a disk that fails: full, broken or read-only. What the relay acknowledged is there, what it could
-// not keep it never acknowledged, and it goes on by itself. Rows G12 and G18 of the fault catalogue.
+// not keep it never acknowledged, and it recovers by itself. Rows G12 and G18 of the fault catalogue.
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { Client } from "../../support/clients/client";
 import { SmallDisk } from "../../support/machine/small-disk";
@@ -47,7 +47,7 @@ const textsOf = async (to: RelayProcess) =>
 
 const messageOf = (number: number) => `m${number}`.padEnd(2_000, ".");
 
-/** Lets the disk fail under a relay, and repairs it: the relay must lose nothing that it acknowledged, and go on by itself. */
+/** Has the disk fail under a relay, and repairs it: the relay must lose nothing that it acknowledged, and recover by itself. */
 async function expectToSurvive(failDisk: () => unknown, repairDisk: () => unknown): Promise<void> {
   let current = await start();
   const client = await Client.open(await current.register());

@@ -53,7 +53,7 @@ describe("E5: a flood of topics", () => {
   }, 60_000);
 });
 
-/** Has two sockets subscribe to 1,200 times 128 topics of which nobody has heard; one says that it was in them before. */
+/** Has two sockets subscribe to 1,200 times 128 new topics; one of them claims a position in each. */
 async function subscribeToMany(relay: RelayProcess, position: object): Promise<void> {
   const plain = await RawSocket.upgrade(await relay.register("subscriber"));
   const resuming = await RawSocket.upgrade(`${await relay.register("subscriber")}?format=json`);

@@ -36,7 +36,7 @@ interface TopicHistory {
 }
 
 export interface Expectations {
-  /** The least number of losses that clients must have been told; 0: none at all. */
+  /** How many losses clients must have been told of at least; 0: not a single one. */
   readonly lossesMin?: number;
   /** Whether a plain client may have missed publications. */
   readonly plainClients?: "gapless" | "may have gaps";

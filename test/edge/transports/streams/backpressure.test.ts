@@ -28,10 +28,10 @@ describe("a stream whose client stops reading", () => {
       expect((await healthy.next()).data).toBe(message);
       if (published > 5_000) throw new Error("the stalled readers were never ended");
     }
-    // What history holds, three times the limit, and room for the test itself.
-    const held = 2 * published * MESSAGE.length;
-    expect(process.memoryUsage.rss() - before).toBeLessThan(held + 3 * LIMIT + 100_000_000);
-    await until("the log to say so", () => own.slowConsumerLines.length === 3);
+    // What history keeps, three times the limit, and room for the test itself.
+    const kept = 2 * published * MESSAGE.length;
+    expect(process.memoryUsage.rss() - before).toBeLessThan(kept + 3 * LIMIT + 100_000_000);
+    await until("the log lines", () => own.slowConsumerLines.length === 3);
     expect(JSON.parse(own.slowConsumerLines[0] as string)).toMatchObject({ level: 40 });
     expect(own.counts.registrations).toBe(3);
     for (const [i, raw] of stalled.entries()) {
@@ -73,7 +73,7 @@ describe("a stream whose client stops reading", () => {
     const url = await registerStream(own);
     const raw = await rawStream(url, [`Last-Event-ID: tech=${epoch}:0`]);
     raw.pause();
-    await until("it to be ended", () => own.counts.connections === 0);
+    await until("the stream to be closed", () => own.counts.connections === 0);
     expect(own.slowConsumerLines).toEqual([]);
     expect(own.log.some((line) => JSON.parse(line).code === 4012)).toBe(true);
     raw.resume();
@@ -93,7 +93,7 @@ describe("a stream whose client stops reading", () => {
     const raw = await rawStream(await registerStream(own));
     raw.pause();
     await own.publishUntilBuffered("tech", () => MESSAGE);
-    await until("it to be ended", () => own.counts.connections === 0);
+    await until("the stream to be closed", () => own.counts.connections === 0);
     expect(own.counts.registrations).toBe(1);
     raw.drop();
   });

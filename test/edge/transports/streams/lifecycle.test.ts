@@ -45,7 +45,7 @@ describe("an open stream", () => {
       expect(own.counts).toEqual({ connections: 30, registrations: 0, topics: 4 });
       expect(await own.publish("all", "m")).toBe(30);
       for (const stream of streams) await stream.close();
-      await until("them to be gone", () => own.counts.connections === 0);
+      await until("the streams to be gone", () => own.counts.connections === 0);
       expect(own.counts).toEqual({ connections: 0, registrations: 30, topics: 0 });
       expect(await own.publish("all", "m")).toBe(0);
     }
@@ -90,13 +90,17 @@ describe("an open stream", () => {
     }
     const expected = Array.from({ length: 200 }, (_, i) => `m${i}`).join();
     const last = "data: m199\n\n\r\n";
-    await until("all to have all", () => raws.every((raw) => raw.received.endsWith(last)), 20_000);
+    await until(
+      "all streams to have everything",
+      () => raws.every((raw) => raw.received.endsWith(last)),
+      20_000,
+    );
     for (const raw of raws) {
       const { events, faults } = eventsIn(raw.received);
       expect([events.map(({ data }) => data).join(), faults]).toEqual([expected, []]);
       raw.drop();
     }
-    await until("all to be gone", () => own.counts.connections === 0);
+    await until("all streams to be gone", () => own.counts.connections === 0);
     expect(own.counts).toEqual({ connections: 0, registrations: 1_000, topics: 0 });
     expect(own.log).toEqual([]);
   }, 60_000);

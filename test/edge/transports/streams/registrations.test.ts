@@ -33,7 +33,7 @@ describe("a registration", () => {
   test("that is unknown, malformed, deleted or expired gets 404", async () => {
     await using brief = await startRelay({ BATON_REGISTRATION_TTL_MS: "50" });
     const expired = await registerStream(brief);
-    await until("it to expire", () => brief.counts.registrations === 0);
+    await until("the registration to expire", () => brief.counts.registrations === 0);
     const deleted = await registerStream(relay);
     await relay.unregister(deleted);
     const ids = ["0".repeat(32), "x", "__proto__", "%00"];
@@ -48,16 +48,16 @@ describe("a registration", () => {
     await using brief = await startRelay({ BATON_REGISTRATION_TTL_MS: "300" });
     const url = await registerStream(brief);
     const stream = await EventStream.open(url);
-    // Open, it does not expire.
+    // It does not expire while its stream is open.
     const opened = performance.now();
-    await until("its time to be over", () => performance.now() - opened > 400);
+    await until("its TTL to pass", () => performance.now() - opened > 400);
     expect(brief.counts).toEqual({ connections: 1, registrations: 0, topics: 1 });
     await leaveStream(brief, stream, url);
     expect(brief.counts).toEqual({ connections: 0, registrations: 1, topics: 0 });
     const back = await EventStream.open(url);
     expect(brief.counts).toEqual({ connections: 1, registrations: 0, topics: 1 });
     await leaveStream(brief, back, url);
-    await until("it to expire", () => brief.counts.registrations === 0);
+    await until("the registration to expire", () => brief.counts.registrations === 0);
     expect((await refusalOf(url)).status).toBe(404);
   });
 
@@ -93,7 +93,7 @@ describe("a registration", () => {
     expect(await older.takeTexts(1)).toEqual(["twice: m1"]);
     const newer = await EventStream.open(url, { lastEventId: older.lastEventId });
     expect(await older.closed).toBe("ended");
-    // 24 days; more would not fit a browser's timer.
+    // 24 days: more would not fit into a browser's timer.
     expect(older.retries.at(-1)).toBe(2_147_483_647);
     expect(await relay.publish("twice", "m2")).toBe(1);
     expect(await newer.takeTexts(1)).toEqual(["twice: m2"]);
@@ -107,7 +107,7 @@ describe("a registration", () => {
     const streams = await Promise.all(Array.from({ length: 20 }, () => EventStream.open(url)));
     let open = streams.length;
     for (const stream of streams) stream.closed.then(() => open--);
-    await until("all but one to be ended", () => open === 1);
+    await until("all streams but one to be ended", () => open === 1);
     expect(await relay.publish("twenty", "m")).toBe(1);
   });
 
