@@ -222,7 +222,7 @@ test("with BATON_KNOWN_PREFIXES_ONLY a prefix that no rule names is an unknown c
     expect([method, (await session.ask(method, body)).error]).toEqual([method, unknown]);
   }
   expect((await session.ask("unsubscribe", { channel })).unsubscribe).toEqual({});
-  // What is known is looked at for what it may.
+  // A topic whose prefix is known is still subject to its rule.
   expect((await session.ask("subscribe", { channel: "news:a" })).error.code).toBe(103);
 
   const client = await Client.open(`${own.url.replace("http", "ws")}/connection/websocket`);
