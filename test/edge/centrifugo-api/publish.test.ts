@@ -89,16 +89,16 @@ describe("/api/publish", () => {
     expect(await call("publish", { channel: "brief:a", data: 1 })).toEqual({ result: {} });
   });
 
-  test.each([
-    [{}, 107],
-    [{ channel: "t" }, 107],
-    [{ channel: "", data: 1 }, 107],
-    [{ data: 1 }, 107],
-    [{ channel: 1, data: 1 }, 107],
-    [{ channel: "a\nb", data: 1 }, 107],
-    [{ channel: "x".repeat(256), data: 1 }, 107],
-    [{ channel: "t", data: "x".repeat(70_000) }, 106],
-  ])("answers %j with error %d", async (body, expected) => {
+  test.each<[string, object, number]>([
+    ["a body without fields", {}, 107],
+    ["a body without data", { channel: "t" }, 107],
+    ["an empty channel", { channel: "", data: 1 }, 107],
+    ["a body without a channel", { data: 1 }, 107],
+    ["a channel that is a number", { channel: 1, data: 1 }, 107],
+    ["a channel with a control character", { channel: "a\nb", data: 1 }, 107],
+    ["a channel of 256 characters", { channel: "x".repeat(256), data: 1 }, 107],
+    ["data of 70,000 characters", { channel: "t", data: "x".repeat(70_000) }, 106],
+  ])("refuses %s", async (_, body, expected) => {
     expect(await code("publish", body)).toBe(expected);
   });
 
