@@ -1,5 +1,6 @@
 // Reads history for connections that are subscribing, and keeps their later commands in order meanwhile.
 import type { RateLimit } from "../connecting/rate-limit";
+import type { TopicsCommand } from "../contracts/commands";
 import { EngineUnavailable, type HistoryPage } from "../contracts/engine";
 import type { Maybe } from "../contracts/maybe";
 import type { Position } from "../contracts/publication";
@@ -84,9 +85,9 @@ export class HistoryReader {
   done(connection: Connection, subscriptions: Subscriptions): void {
     subscriptions.reads--;
     while (subscriptions.reads === 0 && connection.subscriptions === subscriptions) {
+      if (subscriptions.queue.length === 0) return;
       if (this.pauseIfExhausted(connection, subscriptions)) return;
-      const command = subscriptions.queue.shift();
-      if (command === undefined) return;
+      const command = subscriptions.queue.shift() as TopicsCommand;
       this.#choose(connection, new Set(command.topics), command.since);
     }
   }
