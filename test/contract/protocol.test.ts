@@ -50,7 +50,7 @@ for (const protocol of PROTOCOLS) {
         protocol.kind === "topics"
           ? protocol.encodeError(refusal)
           : protocol.encodeReply({ kind: "refused", id: 7, refusal });
-      const { id, error } = JSON.parse(frame.replace(/^data: /, ""));
+      const { id, error } = JSON.parse(String(frame).replace(/^data: /, ""));
       if (protocol.kind === "session") expect([id, error.code]).toEqual([7, 107]);
       else expect(error).toEqual({ code: "invalid_topic", message: 'A "sentence"\nof ours.' });
     });

@@ -4,7 +4,7 @@ import type { Server } from "bun";
 import type { Log } from "../../log";
 import { Refusal } from "../../relay/contracts/errors";
 import type { SessionProtocol } from "../../relay/contracts/protocol";
-import type { Socket, Transport } from "../../relay/contracts/transport";
+import type { Frame, Socket, Transport } from "../../relay/contracts/transport";
 import type { FirstTopics, Relay } from "../../relay/relay";
 import type { Connection } from "../../relay/state/connection";
 import { logClose } from "./close-log";
@@ -149,10 +149,10 @@ export class Streams implements Transport {
     this.#reconnectAnswers.end();
   }
 
-  fanOut(nativeTopic: string, frame: string, except?: Socket): void {
+  fanOut(nativeTopic: string, frame: Frame, except?: Socket): void {
     const audience = this.#audiences.get(nativeTopic);
     if (audience === undefined) return;
-    const bytes = new TextEncoder().encode(frame);
+    const bytes = typeof frame === "string" ? new TextEncoder().encode(frame) : frame;
     // A copy, since slow consumers are removed from the audience during the loop.
     for (const stream of [...audience]) if (stream !== except) stream.deliver(frame, bytes);
   }

@@ -1,6 +1,7 @@
 // Warns of clients for which a message is too large. Such a client closes its connection, reconnects and asks for what it
 // missed, so that it is sent the same message again and again; only the log can tell the operator.
 import { type Log, sanitized, shortId } from "../../log";
+import type { Frame } from "../../relay/contracts/transport";
 import type { Connection } from "../../relay/state/connection";
 
 /** The close code of a peer that was sent more than it takes (RFC 6455, section 7.4.1). */
@@ -29,7 +30,7 @@ export class TooLargeLog {
   }
 
   /** To be called for each frame that is fanned out, not for each receiver. */
-  sent(frame: string): void {
+  sent(frame: Frame): void {
     if (frame.length >= LARGE_BYTES) this.#lastLargeBytes = Buffer.byteLength(frame);
   }
 

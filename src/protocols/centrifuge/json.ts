@@ -92,7 +92,7 @@ function over(
     // A socket has a close frame for it.
     encodeDisconnect: (code, reason) =>
       transport === "socket"
-        ? ""
+        ? undefined
         : framed(`{"push":{"disconnect":${JSON.stringify({ code, reason })}}}`),
   };
 }

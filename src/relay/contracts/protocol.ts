@@ -3,7 +3,7 @@
 import type { Push, Reply, SessionCommand, SubscribeResult, TopicsCommand } from "./commands";
 import type { CloseName, Refusal } from "./errors";
 import type { Position, Publication } from "./publication";
-import type { TransportName } from "./transport";
+import type { Frame, TransportName } from "./transport";
 
 interface CommonProtocol {
   /** Short and without a colon: native topics of this protocol begin with it. */
@@ -12,14 +12,15 @@ interface CommonProtocol {
   /** The close code and reason for each way in which the relay ends a connection. */
   readonly closes: Readonly<Record<CloseName, { readonly code: number; readonly reason: string }>>;
   /** The frame that every subscriber gets: it is made once for each publication, not for each connection. */
-  encodePublication(publication: Publication): string;
+  encodePublication(publication: Publication): Frame;
 }
 
-/** Clients are registered beforehand and choose all their topics with one command. */
+/** Clients are registered beforehand and choose all their topics with one command. Their frames are text. */
 interface TopicsProtocol extends CommonProtocol {
   readonly kind: "topics";
   /** One inbound frame. Never throws. Cost: the length of the frame. */
   decode(frame: string | Uint8Array): TopicsCommand | Refusal;
+  encodePublication(publication: Publication): string;
   encodeError(refusal: Refusal): string;
 }
 
@@ -48,13 +49,13 @@ export interface SessionProtocol extends CommonProtocol {
   readonly kind: "session";
   readonly canResume: true;
   /** The frame that asks whether the peer is alive; its answer is a `pong` command. */
-  readonly ping: string;
+  readonly ping: Frame;
   /** One inbound frame. Never throws. Cost: the length of the frame. */
   decode(frame: string | Uint8Array): readonly SessionCommand[];
-  encodeReply(reply: Reply): string;
-  encodePush(push: Push): string;
-  /** The frame that says why a connection ends; "" where the transport's own close says it. */
-  encodeDisconnect(code: number, reason: string): string;
+  encodeReply(reply: Reply): Frame;
+  encodePush(push: Push): Frame;
+  /** The frame that says why a connection ends; undefined where the transport's own close says it. */
+  encodeDisconnect(code: number, reason: string): Frame | undefined;
 }
 
 export type Protocol = LiveProtocol | ResumableProtocol | SessionProtocol;

@@ -5,6 +5,7 @@ import { type Maybe, then } from "../contracts/maybe";
 import type { RelayOptions } from "../contracts/options";
 import type { Position } from "../contracts/publication";
 import type { ConnectionClaims, TokenProblem, TopicClaims } from "../contracts/tokens";
+import type { Frame } from "../contracts/transport";
 import type { Recovery } from "../recovery/recovery";
 import type { Connection } from "../state/connection";
 import type { Connections } from "../state/connections";
@@ -125,7 +126,7 @@ export class Authentication {
     session: Session,
     id: number,
     results: readonly SubscribeResult[],
-  ): string {
+  ): Frame {
     const { limits, version, node } = this.#options;
     // Commands to a stream come as requests of their own, which must name the session and its node.
     const isStream = connection.protocol.transport === "stream";
