@@ -16,7 +16,7 @@ const PERIOD_MS = 60_000;
 const WARNINGS_MAX = 20;
 
 const SENTENCE =
-  "a client closed its connection because a message is too large for it (1009), and will be sent the same message when it reconnects: raise the limit of its library, or lower BATON_MESSAGE_BYTES";
+  "a client closed its connection because a message is too large for it (1009), and will be sent the same message when it reconnects: raise the limit of its library, add ?max_bytes= to its address, or lower BATON_MESSAGE_BYTES";
 
 export class TooLargeLog {
   readonly #log: Log;

@@ -32,6 +32,10 @@ export interface LiveProtocol extends TopicsProtocol {
 /** Clients know their positions: they may reconnect with the same registration and get what they missed. */
 export interface ResumableProtocol extends TopicsProtocol {
   readonly canResume: true;
+  /** The same protocol for clients that take no larger frames, by size from the smallest on. */
+  readonly sizes?: readonly SizedProtocol[];
+  /** The largest frame that its clients take, in bytes; without a limit there is none. */
+  readonly maxBytes?: number;
   /** The reply to a topics command. */
   encodeSubscribed(results: readonly SubscribeResult[]): string;
   /**
@@ -43,6 +47,15 @@ export interface ResumableProtocol extends TopicsProtocol {
     topics: ReadonlySet<string>,
   ) => ReadonlyMap<string, Position>;
 }
+
+/** A publication whose frame is larger than `maxBytes` comes without its data, so that its position moves on. */
+export type SizedProtocol = ResumableProtocol & { readonly maxBytes: number };
+
+/**
+ * How much of `SizedProtocol.maxBytes` a transport may use for what it adds to a frame: a stream adds the positions of its
+ * other topics.
+ */
+export const SIZED_POSITIONS_BYTES_MAX = 1_000;
 
 /** Clients say who they are with a command, and get a reply to each command. Positions stand in their commands. */
 export interface SessionProtocol extends CommonProtocol {
