@@ -69,6 +69,7 @@ export class Sessions {
       options,
       connections,
       permissions,
+      presence,
       recovery,
       this.subscriptions,
       replies,
