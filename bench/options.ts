@@ -27,7 +27,7 @@ const NAME = /^[a-z0-9][a-z0-9._-]{0,63}$/i;
 const NUMBERS = {
   connections: { normal: 5_000, quick: 200, min: 102, max: connectionsMax(), step: 2 },
   subscribers: { normal: 1_000, quick: 50, min: 2, max: 15_000, step: 2 },
-  runs: { normal: 5, quick: 1, min: 1, max: 100, step: 1 },
+  runs: { normal: 3, quick: 1, min: 1, max: 100, step: 1 },
   seconds: { normal: 1.5, quick: 0.2, min: 0.05, max: 60, step: 0 },
   rate: { normal: 100, quick: 100, min: 1, max: 5_000, step: 1 },
   processes: { normal: 2, quick: 2, min: 1, max: 16, step: 1 },
@@ -49,7 +49,8 @@ export function helpText(): string {
   --quick            everything at small sizes in about a minute: checks that it works, not the times
   --only a,b         only these scenarios: ${names(SCENARIOS)}
   --targets a,b      only these targets: ${names(TARGETS)}
-  --runs N           runs of each scenario and target (5)
+                     (centrifugo only if it is on PATH)
+  --runs N           runs of each scenario and target (3)
   --connections N    connections in the scenarios that need many, an even number (5000)
   --subscribers N    connections that a fan-out reaches, an even number (1000)
   --seconds S        length of a measured phase for a CPU figure (1.5)
@@ -123,11 +124,13 @@ function withDefaults(given: ReadonlyMap<string, string>): Options {
     const text = given.get(flag);
     return text === undefined ? NUMBERS[flag][quick ? "quick" : "normal"] : numberOf(flag, text);
   };
-  const names = (flag: string, known: readonly { name: string }[]) => {
+  const names = (flag: string, known: readonly { name: string }[], normal = known) => {
     const text = given.get(flag);
-    return text === undefined ? known.map((each) => each.name) : namesOf(flag, text, known);
+    return text === undefined ? normal.map((each) => each.name) : namesOf(flag, text, known);
   };
   const partial = given.has("only") || given.has("targets");
+  const scenarios = SCENARIOS.filter(({ isInQuick }) => !quick || isInQuick !== false);
+  const present = TARGETS.filter(({ program }) => program === undefined || Bun.which(program));
   return {
     quick,
     connections: number("connections"),
@@ -137,8 +140,8 @@ function withDefaults(given: ReadonlyMap<string, string>): Options {
     rate: number("rate"),
     processes: number("processes"),
     slices: quick ? 1 : SLICES,
-    scenarios: names("only", SCENARIOS),
-    targets: names("targets", TARGETS),
+    scenarios: names("only", SCENARIOS, scenarios),
+    targets: names("targets", TARGETS, present),
     out: resultName(
       "--out",
       given.get("out") ?? (quick ? "quick" : partial ? "partial" : "latest"),

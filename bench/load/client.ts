@@ -50,7 +50,10 @@ export class LoadClient {
   #senders = 1;
   /** The next sequence number: one for each connection and sender. */
   #next = new Uint32Array(0);
-  #latency: Histogram | undefined;
+  /** Bytes of each message. */
+  #length = MESSAGE_BYTES;
+  #examinedOneIn = 1;
+  #latency = new Histogram();
   #faults: string[] = [];
   /** When the bytes that are being read arrived: the clock is read once for all messages in them. */
   #arrivedUs = 0;
@@ -88,18 +91,20 @@ export class LoadClient {
   }
 
   /** Starts a phase: messages are counted from 0, and each sender's sequence starts at 0. */
-  startPhase({ senders, latency, connections = this.#connections }: PhaseSetup): void {
+  startPhase({ senders, bytes, examinedOneIn, connections = this.#connections }: PhaseSetup): void {
     this.#senders = senders;
+    this.#length = bytes;
+    this.#examinedOneIn = examinedOneIn;
     this.#next = new Uint32Array(connections * senders);
     this.#received = 0;
-    this.#latency = latency ? new Histogram() : undefined;
+    this.#latency = new Histogram();
   }
 
   report(): LoadReport {
     return {
       received: this.#received,
       faults: this.#faults,
-      latency: this.#latency?.counts,
+      latency: this.#latency.counts,
     };
   }
 
@@ -197,15 +202,21 @@ export class LoadClient {
   /** Reads the whole messages of an event stream; the chunk sizes between the events are skipped. */
   #readEvents(connection: Connection, bytes: Uint8Array, from: number): number {
     const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    if (connection.state === "greeting") {
+      if (this.#wire.read?.(buffer.toString("latin1", from)).opened !== true) return from;
+      this.#opened(connection);
+    }
     let end = from;
     for (;;) {
       const found = buffer.indexOf(this.#before, end);
       const at = found + this.#before.length;
       if (found < 0) return Math.max(end, bytes.length - this.#before.length);
-      if (at + MESSAGE_BYTES >= bytes.length) return found;
-      if (bytes[at + MESSAGE_BYTES] !== LINE_FEED) this.#addFault("an event that is too long");
+      if (at + this.#length >= bytes.length) return found;
+      if (this.#wire.after[1] === 0 && bytes[at + this.#length] !== LINE_FEED) {
+        this.#addFault("an event that is too long");
+      }
       this.#takeMessage(connection.index, bytes, at);
-      end = at + MESSAGE_BYTES;
+      end = at + this.#length;
     }
   }
 
@@ -218,9 +229,8 @@ export class LoadClient {
     const socket = this.#reading;
     if (socket === undefined) return;
     if (opcode === TEXT) {
-      const at = start + this.#before.length;
-      if (this.#hasMessage(bytes, start, end)) this.#takeMessage(socket.data.index, bytes, at);
-      else this.#takeOther(socket, Buffer.from(bytes.subarray(start, end)).toString());
+      if (this.#wire.hasLines === true) this.#takeLines(socket, bytes, start, end);
+      else this.#takeText(socket, bytes, start, end);
     } else if (opcode === PING) {
       socket.write(clientFrame(PONG, bytes.subarray(start, end)));
     } else if (opcode === CLOSE) {
@@ -231,10 +241,25 @@ export class LoadClient {
     }
   };
 
+  #takeLines(socket: Socket<Connection>, bytes: Uint8Array, start: number, end: number): void {
+    for (let from = start; from < end; ) {
+      let to = from;
+      while (to < end && bytes[to] !== LINE_FEED) to++;
+      if (to > from) this.#takeText(socket, bytes, from, to);
+      from = to + 1;
+    }
+  }
+
+  #takeText(socket: Socket<Connection>, bytes: Uint8Array, start: number, end: number): void {
+    const at = start + this.#before.length;
+    if (this.#hasMessage(bytes, start, end)) this.#takeMessage(socket.data.index, bytes, at);
+    else this.#takeOther(socket, Buffer.from(bytes.subarray(start, end)).toString());
+  }
+
   #hasMessage(bytes: Uint8Array, start: number, end: number): boolean {
     const before = this.#before;
     const [min, max] = this.#wire.after;
-    const after = end - start - before.length - MESSAGE_BYTES;
+    const after = end - start - before.length - this.#length;
     if (after < min || after > max) return false;
     for (let i = 0; i < before.length; i++) if (bytes[start + i] !== before[i]) return false;
     return true;
@@ -250,11 +275,13 @@ export class LoadClient {
       this.#addFault(
         `connection ${index}, sender ${sender}: got ${sequence}, expected ${expected}`,
       );
-    } else if (!isPadded(bytes, at)) {
-      this.#addFault(`connection ${index}, sender ${sender}: message ${sequence} is damaged`);
     }
     this.#next[place] = sequence + 1;
-    this.#latency?.add(this.#arrivedUs - dueUsOf(bytes, at));
+    if (index % this.#examinedOneIn !== 0) return;
+    this.#latency.add(this.#arrivedUs - dueUsOf(bytes, at));
+    if (!isPadded(bytes, at, this.#length)) {
+      this.#addFault(`connection ${index}, sender ${sender}: message ${sequence} is damaged`);
+    }
   }
 
   #takeOther(socket: Socket<Connection>, text: string): void {

@@ -4,11 +4,15 @@ import type { Socket } from "bun";
 
 type OnAnswer = (status: number, body: string) => void;
 
-/** The bytes of a POST with a JSON body; the body starts `bodyAt` bytes after the start. */
-export function postRequest(path: string, body: string): { bytes: Buffer; bodyAt: number } {
+/** The bytes of a POST with a JSON body; the body starts `bodyAt` bytes after the start. `headers` end with CRLF each. */
+export function postRequest(
+  path: string,
+  body: string,
+  headers = "",
+): { bytes: Buffer; bodyAt: number } {
   const head =
     `POST ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n` +
-    `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n`;
+    `${headers}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n`;
   return { bytes: Buffer.from(head + body), bodyAt: head.length };
 }
 

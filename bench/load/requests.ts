@@ -6,7 +6,10 @@ import type { ConnectionRange } from "../targets/target";
 export interface PhaseSetup {
   /** The publisher's senders, each of which numbers its messages from 0. */
   readonly senders: number;
-  readonly latency: boolean;
+  /** The length of each message. */
+  readonly bytes: number;
+  /** The messages of one connection in so many are timed. */
+  readonly examinedOneIn: number;
   /** The connections that will be open in the phase; those that are open now if not set. */
   readonly connections?: number;
 }
@@ -29,7 +32,7 @@ export interface LoadReport {
   readonly received: number;
   /** The first few faults: lost, duplicate, reordered or damaged messages, and closed connections. */
   readonly faults: readonly string[];
-  readonly latency: readonly number[] | undefined;
+  readonly latency: readonly number[];
 }
 
 export interface NumberedRequest {

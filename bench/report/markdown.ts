@@ -1,7 +1,6 @@
 // The results as Markdown: one table for each scenario, one row for each target.
 // A failed row shows the reason in place of its figures.
 import type { Summary } from "../measure/statistics";
-import { CONTROL } from "../targets";
 import { type Panel, type Results, type Row, readable } from "./results";
 
 function spread(value: Summary | undefined): string {
@@ -25,7 +24,7 @@ function rowOf(row: Row, panel: Panel): string[] {
   }
   const cells = row.cells.flatMap((cell) => [
     spread(cell.value),
-    row.target === CONTROL ? "1" : ratio(cell.ratio),
+    row.target === panel.control ? "1" : ratio(cell.ratio),
   ]);
   const cores =
     row.serverCores === undefined ? "-" : `${Math.round(row.serverCores.median * 100)}%`;

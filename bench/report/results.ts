@@ -32,6 +32,8 @@ export interface Row {
 export interface Panel {
   readonly scenario: string;
   readonly title: string;
+  /** The target whose values the ratios are to. */
+  readonly control: string;
   readonly figures: readonly Figure[];
   readonly rows: readonly Row[];
 }
@@ -63,6 +65,7 @@ function ratios(own: readonly number[], control: readonly number[]): number[] {
 export function resultsOf(all: OutcomesByScenario, options: Options, machine: Machine): Results {
   const panels = SCENARIOS.filter((scenario) => all.has(scenario.name)).map((scenario) => {
     const figures = scenario.figures(options);
+    const control = scenario.control ?? CONTROL;
     const byTarget = all.get(scenario.name) ?? new Map<string, TargetOutcomes>();
     const runsOf = (target: string, figure: string) =>
       (byTarget.get(target)?.outcomes ?? []).map((outcome) => outcome.values[figure] ?? 0);
@@ -75,7 +78,7 @@ export function resultsOf(all: OutcomesByScenario, options: Options, machine: Ma
           figure: name,
           runs,
           value: summaryOf(runs),
-          ratio: summaryOf(ratios(runs, runsOf(CONTROL, name))),
+          ratio: summaryOf(ratios(runs, runsOf(control, name))),
         };
       }),
       received: outcomes.reduce((sum, outcome) => sum + outcome.received, 0),
@@ -83,7 +86,7 @@ export function resultsOf(all: OutcomesByScenario, options: Options, machine: Ma
       serverCores: summaryOf(outcomes.flatMap(({ serverCores }) => serverCores ?? [])),
       failure,
     }));
-    return { scenario: scenario.name, title: scenario.title(options), figures, rows };
+    return { scenario: scenario.name, title: scenario.title(options), control, figures, rows };
   });
   return { date: new Date().toISOString(), machine, parameters: options, panels };
 }

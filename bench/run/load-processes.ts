@@ -114,9 +114,7 @@ export class LoadProcesses {
   async report(): Promise<TotalReport> {
     const reports = await this.#requestAll({ kind: "report" });
     const latency = new Histogram();
-    for (const report of reports) {
-      if (report.latency !== undefined) latency.addAll(new Histogram(report.latency));
-    }
+    for (const report of reports) latency.addAll(new Histogram(report.latency));
     return {
       received: reports.reduce((sum, report) => sum + report.received, 0),
       faults: reports.flatMap((report) => report.faults),

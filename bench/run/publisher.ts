@@ -4,7 +4,7 @@ import { HttpConnection, postRequest } from "../load/http";
 import { firstMessage, SENDERS_MAX, stamp } from "../load/message";
 import { nowUs } from "../measure/clock";
 import { Histogram } from "../measure/histogram";
-import { publishBody } from "../targets/target";
+import { PUBLISH_ROUTE, type Target } from "../targets/target";
 
 /** How often senders that wait for slow receivers check whether they may continue. */
 const WAITING_CHECK_MS = 2;
@@ -22,6 +22,9 @@ interface Published {
 }
 
 interface PublisherSetup {
+  readonly target: Target;
+  /** The length of each message. */
+  readonly bytes: number;
   readonly topic: string;
   readonly senders: number;
   /** Users to publish to, one for each sender in turn; everybody if not set. */
@@ -49,15 +52,16 @@ export class Publisher {
   }
 
   static async open(port: number, setup: PublisherSetup): Promise<Publisher> {
-    const { topic, senders, users = [], batch = 1 } = setup;
+    const { target, topic, senders, users = [], batch = 1 } = setup;
+    const { path, headers, body: bodyOf } = target.publishRoute ?? PUBLISH_ROUTE;
     if (senders > SENDERS_MAX) throw new Error(`at most ${SENDERS_MAX} requests can be in flight`);
     const publisher = new Publisher();
     for (let n = 0; n < senders; n++) {
       const http = await HttpConnection.open(port, publisher.#failure.reject);
-      const message = firstMessage(n);
-      const one = publishBody(topic, message, users[n % Math.max(1, users.length)]);
+      const message = firstMessage(n, setup.bytes);
+      const one = bodyOf(topic, message, users[n % Math.max(1, users.length)]);
       const body = batch === 1 ? one : `[${Array(batch).fill(one).join(",")}]`;
-      const { bytes, bodyAt } = postRequest("/publish", body);
+      const { bytes, bodyAt } = postRequest(path, body, headers);
       const messagesAt: number[] = [];
       for (let at = body.indexOf(message); at >= 0; at = body.indexOf(message, at + 1)) {
         messagesAt.push(bodyAt + at);

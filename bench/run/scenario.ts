@@ -38,8 +38,12 @@ export interface Outcome {
 export interface Scenario {
   readonly name: string;
   readonly title: (options: Options) => string;
+  /** Whether --quick runs it too, unless it is named; true if not set. */
+  readonly isInQuick?: boolean;
   /** Which targets it runs on, given those that were asked for; all of them if not set. */
   readonly targets?: (asked: readonly string[]) => readonly string[];
+  /** The target that the others are compared with; the control if not set. */
+  readonly control?: string;
   readonly figures: (options: Options) => readonly Figure[];
   /** One run, with a `yield` wherever another target may take its turn. Throws if anything is lost, duplicate or damaged. */
   readonly run: (target: Target, options: Options) => AsyncGenerator<void, Outcome>;

@@ -1,5 +1,7 @@
 // One run of one target: its server, the load processes and the publisher, from start to end.
 // A phase counts only if every connection got every message, once and in order; otherwise it throws.
+
+import { MESSAGE_BYTES } from "../load/message";
 import { Histogram } from "../measure/histogram";
 import { cpuUsBetween, readCpu } from "../measure/usage";
 import { type Identity, type Target, TOPIC } from "../targets/target";
@@ -15,13 +17,16 @@ const EXTRA_MS = 30;
 /** How long a server gets to notice that its connections are closed. */
 const DISCONNECT_MS = 500;
 /** Publications that receivers may be behind before senders wait: far below any server's send limit. */
-const BEHIND_MAX = 1_000;
+const BEHIND_MAX = 250;
 
 /**
  * Each turn begins with this much work that is not counted. After the turns of others the caches are cold, and a server's first
  * 0.3 s cost a quarter more: to count them would favour the target that happens to have its turns one after the other.
  */
 const LEAD_IN_S = 0.3;
+
+/** At full speed this many connections share one whose messages are timed: to time all of them would slow the load clients. */
+const EXAMINED_ONE_IN = 8;
 
 /** What to publish in a phase, and how many connections must receive it. */
 interface Plan {
@@ -30,6 +35,8 @@ interface Plan {
   readonly inFlight: number;
   /** Publications in one request; 1 if not set. */
   readonly batch?: number;
+  /** The length of a message; 64 if not set. */
+  readonly bytes?: number;
   readonly users?: readonly number[];
   /** Connections that each publication must reach. */
   readonly receivers: number;
@@ -128,7 +135,10 @@ class TargetRun {
   async reconnect(connections: number, missed: number): Promise<Cost & Arrived> {
     await this.publish({ inFlight: 1, receivers: 0, count: missed });
     // The first messages of each connection are those it missed.
-    await this.#load.startPhase({ senders: 1, latency: false, connections });
+    await this.#load.startPhase({
+      ...{ senders: 1, bytes: MESSAGE_BYTES, examinedOneIn: EXAMINED_ONE_IN },
+      connections,
+    });
     const expected = connections * missed;
     const cost = await this.#costOf(async () => {
       await this.#load.connect();
@@ -163,8 +173,12 @@ class TargetRun {
   /** One phase: publishes as planned, waits until everything has arrived, checks it, and returns what it cost. */
   async publish(plan: Plan): Promise<Phase> {
     const load = this.#load;
-    await load.startPhase({ senders: plan.inFlight, latency: plan.rate !== undefined });
+    const { bytes = MESSAGE_BYTES } = plan;
+    const examinedOneIn = plan.rate === undefined ? EXAMINED_ONE_IN : 1;
+    await load.startPhase({ senders: plan.inFlight, bytes, examinedOneIn });
     const publisher = await Publisher.open(this.#server.port, {
+      target: this.#target,
+      bytes,
       topic: plan.topic ?? TOPIC,
       senders: plan.inFlight,
       users: plan.users,

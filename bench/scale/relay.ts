@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { Subprocess } from "bun";
 import { readPssBytes } from "../measure/usage";
 import { startChild } from "../run/child-processes";
-import { publishBody, TOPIC } from "../targets/target";
+import { PUBLISH_ROUTE, TOPIC } from "../targets/target";
 
 /** The relay's log. */
 export const LOG = join(import.meta.dir, "../results/scale.log");
@@ -61,7 +61,7 @@ export class ScaleRelay {
       "idempotency-key": crypto.randomUUID(),
       connection: "close",
     };
-    const body = publishBody(TOPIC, message);
+    const body = PUBLISH_ROUTE.body(TOPIC, message);
     for (let tries = 1; ; tries++) {
       const url = `http://127.0.0.1:${PORT}/publish`;
       const answer = await fetch(url, { method: "POST", headers, body }).catch(() => undefined);

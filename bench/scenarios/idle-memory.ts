@@ -3,6 +3,7 @@
 import { readRssBytes } from "../measure/usage";
 import type { Scenario } from "../run/scenario";
 import { runTarget } from "../run/target-run";
+import { CONTROL } from "../targets";
 
 const FEW = 100;
 const SETTLE_MS = 2_000;
@@ -35,4 +36,16 @@ export const idleMemory: Scenario = {
         serverCores: undefined,
       };
     }),
+};
+
+export const idleStreams: Scenario = {
+  ...idleMemory,
+  name: "idle-streams",
+  title: ({ connections }) => `Memory of ${connections.toLocaleString("en")} idle EventSources`,
+  control: "control-sse-publication",
+  targets: (asked) => [
+    ...(asked.includes("baton") ? ["baton-sse"] : []),
+    ...(asked.includes(CONTROL) ? ["control-sse-publication"] : []),
+    ...(asked.includes("centrifugo") ? ["centrifugo-sse"] : []),
+  ],
 };

@@ -3,8 +3,8 @@
 
 import type { Scenario } from "../run/scenario";
 import { engines } from "./engines";
-import { fanOutOne, fanOutSixteen, fanOutWires } from "./fan-out";
-import { idleMemory } from "./idle-memory";
+import { fanOuts, fanOutWires, streamFanOuts } from "./fan-out";
+import { idleMemory, idleStreams } from "./idle-memory";
 import { latency } from "./latency";
 import { nodes } from "./nodes";
 import { open } from "./open";
@@ -14,11 +14,12 @@ import { userPublish } from "./user-publish";
 import { workers } from "./workers";
 
 export const SCENARIOS: readonly Scenario[] = [
-  fanOutOne,
-  fanOutSixteen,
+  ...fanOuts,
   fanOutWires,
+  ...streamFanOuts,
   publishCost,
   idleMemory,
+  idleStreams,
   userPublish,
   open,
   resume,

@@ -2,6 +2,7 @@
 // The rate does not depend on the answers: when the server stalls, publications that become due meanwhile count as late.
 import type { Scenario } from "../run/scenario";
 import { runTarget } from "../run/target-run";
+import { withWaves } from "../targets";
 
 /** More than the rate needs, so that a slow answer does not delay the next publication. */
 const IN_FLIGHT = 32;
@@ -12,10 +13,12 @@ export const latency: Scenario = {
   name: "latency",
   title: ({ subscribers, rate }) =>
     `Latency of ${rate} publications/s to ${subscribers.toLocaleString("en")} connections`,
+  targets: withWaves,
   figures: () => [
     { name: "p50", label: "p50", unit: "ms" },
     { name: "p99", label: "p99", unit: "ms" },
     { name: "p999", label: "p99.9", unit: "ms" },
+    { name: "cpu", label: "server CPU per delivery", unit: "µs" },
     { name: "late", label: "published late, p99", unit: "ms" },
   ],
   run: (target, options) =>
@@ -32,6 +35,7 @@ export const latency: Scenario = {
           p50: phase.latency.quantile(0.5) / 1e3,
           p99: phase.latency.quantile(0.99) / 1e3,
           p999: phase.latency.quantile(0.999) / 1e3,
+          cpu: phase.cpuUs / phase.received,
           late: phase.lateness.quantile(0.99) / 1e3,
         },
         expected: phase.expected,

@@ -2,7 +2,7 @@
 // The bench sets only what it needs: the port, and a log level that writes no line for each request.
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { PLAIN, type Target, TOPIC } from "./target";
+import { EVENTS, PLAIN, type Target, TOPIC } from "./target";
 
 const addressIn = (field: string) => (answer: string) => {
   const path = new RegExp(`"${field}":"[a-z]+://[^/"]+(/[^"]+)"`).exec(answer)?.[1];
@@ -66,7 +66,7 @@ export const batonSse: Target = {
   ...baton,
   name: "baton-sse",
   title: "Baton, Server-Sent Events",
-  wire: { before: "\ndata: ", after: [0, 0], openWithUpgrade: true, events: true },
+  wire: EVENTS,
   registration: { ...registration, addressIn: addressIn("sse") },
 };
 

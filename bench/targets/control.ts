@@ -1,13 +1,38 @@
-// The control: what bare Bun can do with the same work. It is the floor that every target is compared with.
-// Its server is servers/control.ts: Bun.serve with native publish, no framework, no registrations, no checks.
+// The controls: what bare Bun can do with the same work, with no framework, no registrations and no checks. `control` is the
+// floor that every target is compared with. The others show what bare Bun can do in other ways.
 import { join } from "node:path";
-import { PLAIN, type Target } from "./target";
+import { EVENTS, PLAIN, type Target } from "./target";
 
+const serverFile = (name: string) => join(import.meta.dir, "servers", name);
+
+/** Native publish, for each publication when it comes. */
 export const control: Target = {
   name: "control",
   title: "Control (bare Bun)",
-  command: ["bun", join(import.meta.dir, "servers/control.ts")],
+  command: ["bun", serverFile("control.ts")],
   env: {},
   wire: PLAIN,
   path: (user) => (user === undefined ? "/ws" : `/ws?user=${user}`),
 };
+
+/** Native publish, in waves. */
+export const controlWaves: Target = {
+  ...control,
+  name: "control-waves",
+  title: "Control in waves",
+  command: ["bun", serverFile("control-waves.ts")],
+};
+
+function streams(per: "publication" | "turn"): Target {
+  return {
+    ...control,
+    name: `control-sse-${per}`,
+    title: `Control, streams written once a ${per}`,
+    command: ["bun", serverFile("control-streams.ts"), per],
+    wire: EVENTS,
+    path: () => "/sse",
+  };
+}
+
+export const controlStreams = streams("publication");
+export const controlStreamTurns = streams("turn");

@@ -10,16 +10,21 @@ import {
   batonTwoNodes,
   batonTwoWorkers,
 } from "./baton";
-import { control } from "./control";
+import { centrifugo, centrifugoStreams } from "./centrifugo";
+import { control, controlStreams, controlStreamTurns, controlWaves } from "./control";
 import { socketIo } from "./socket-io";
 import type { Target } from "./target";
 import { wsLoop } from "./ws-loop";
 
 /** The targets that the command line offers. */
-export const TARGETS: readonly Target[] = [baton, control, wsLoop, socketIo];
+export const TARGETS: readonly Target[] = [baton, control, centrifugo, wsLoop, socketIo];
 
-/** Baton with other protocols, engines and numbers of processes, for the scenarios that name them. */
+/** Baton and the control in other ways, for the scenarios that name them. */
 const VARIANTS: readonly Target[] = [
+  controlWaves,
+  controlStreams,
+  controlStreamTurns,
+  centrifugoStreams,
   batonJson,
   batonCentrifuge,
   batonSse,
@@ -38,4 +43,9 @@ export function targetNamed(name: string): Target {
   const target = [...TARGETS, ...VARIANTS].find((each) => each.name === name);
   if (target === undefined) throw new Error(`no target is named ${name}`);
   return target;
+}
+
+/** The names of targets, with the control in waves after the control. */
+export function withWaves(names: readonly string[]): string[] {
+  return names.flatMap((name) => (name === CONTROL ? [name, controlWaves.name] : [name]));
 }

@@ -6,6 +6,8 @@ export interface Wire {
   /** What a frame has before the message, and how many bytes it has after it, at least and at most. */
   readonly before: string;
   readonly after: readonly [min: number, max: number];
+  /** A text frame may have several messages, each on a line of its own. */
+  readonly hasLines?: boolean;
   /** The connection is a stream of Server-Sent Events, not a WebSocket; the message follows each `before` in it. */
   readonly events?: boolean;
   /** The first text that the client sends, given the newest position that a reply contained; `read` recognizes the reply. */
@@ -27,14 +29,26 @@ export interface Registration {
   readonly addressIn: (answer: string) => string;
 }
 
+/** How a publication is sent over HTTP. */
+interface PublishRoute {
+  readonly path: string;
+  /** Headers, each with its CRLF. */
+  readonly headers: string;
+  readonly body: (topic: string, message: string, user?: number) => string;
+}
+
 export interface Target {
   readonly name: string;
   readonly title: string;
+  /** The program that must be on PATH for it; the bench skips it where that is missing. */
+  readonly program?: string;
   /** The command that serves on 127.0.0.1:PORT, and the environment variables it gets in addition to PORT. */
   readonly command: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly wire: Wire;
-  /** The answer to a publication counts the deliveries of only one of several processes. */
+  /** How it is published to, if not by PUBLISH_ROUTE. */
+  readonly publishRoute?: PublishRoute;
+  /** The answer to a publication counts the deliveries of only one of several processes, or none. */
   readonly countsPart?: boolean;
   /** The number of nodes, at the port and those after it, that share the connections; 1 if not set. */
   readonly nodes?: number;
@@ -66,10 +80,21 @@ export function userOf(connection: number): number {
 /** The topic of every connection. */
 export const TOPIC = "tech";
 
-/** The body of POST /publish, which all targets share. */
-export function publishBody(topic: string, message: string, user?: number): string {
-  return JSON.stringify({ topic, message, ...(user === undefined ? {} : { user_id: user }) });
-}
+/** POST /publish, which all targets have whose API we could choose. */
+export const PUBLISH_ROUTE: PublishRoute = {
+  path: "/publish",
+  headers: "",
+  body: (topic, message, user) =>
+    JSON.stringify({ topic, message, ...(user === undefined ? {} : { user_id: user }) }),
+};
 
 /** The wire of targets that send a message as the whole text frame. */
 export const PLAIN: Wire = { before: "", after: [0, 0], openWithUpgrade: true };
+
+/** The wire of targets whose connections are streams of Server-Sent Events with a message each. */
+export const EVENTS: Wire = {
+  before: "data: ",
+  after: [0, 0],
+  openWithUpgrade: true,
+  events: true,
+};

@@ -4,7 +4,7 @@ import { Type } from "@sinclair/typebox";
 import type { Elysia } from "elysia";
 import { Refusal } from "../../relay/contracts/errors";
 import { searchOf } from "../access/address";
-import { bodyTooLarge, readText, readUntypedJson } from "../http/body";
+import { readText, readUntypedJson } from "../http/body";
 import { bodyDocument, errorAnswers } from "../http/documents";
 import { orThrow, Refused } from "../http/refusal";
 import type { RouteOptions } from "./options";
@@ -52,7 +52,7 @@ function httpStreamRoute({ streams, sessionProtocols, frameBytes }: RouteOptions
     app.post(
       "/connection/http_stream",
       async ({ request }): Promise<Response> => {
-        const commands = await readText(request, frameBytes, "BATON_FRAME_BYTES");
+        const commands = await readText(request, frameBytes);
         return orThrow(streams.openSession(request, sessionProtocols.stream, commands, answer));
       },
       {
@@ -98,8 +98,7 @@ function sseRoutes({ streams, sessionProtocols, frameBytes }: RouteOptions) {
       )
       .post(
         "/connection/sse",
-        async ({ request }) =>
-          open(request, await readText(request, frameBytes, "BATON_FRAME_BYTES")),
+        async ({ request }) => open(request, await readText(request, frameBytes)),
         {
           parse: "none",
           detail: {
@@ -112,12 +111,6 @@ function sseRoutes({ streams, sessionProtocols, frameBytes }: RouteOptions) {
       );
 }
 
-/** Commands are a text in the JSON of the body, where each of their quotes and backslashes takes two characters. */
-const ESCAPED_MAX = 2;
-
-/** What that JSON has besides the commands: the session, the node and the names of members. */
-const ENVELOPE_BYTES = 1_024;
-
 const EmulationBody = Type.Object({
   session: Type.String({ description: "The session of the reply to connect." }),
   node: Type.String({ description: "The node of the same reply." }),
@@ -129,15 +122,11 @@ function emulationRoute({ relay, frameBytes, node }: RouteOptions) {
     app.post(
       "/emulation",
       async ({ request }) => {
-        const bodyBytes = ESCAPED_MAX * frameBytes + ENVELOPE_BYTES;
-        const { value } = await readUntypedJson(request, bodyBytes, "BATON_FRAME_BYTES");
+        const { value } = await readUntypedJson(request, frameBytes);
         if (!isEmulation(value)) {
           throw new Refused(
             new Refusal("bad_request", 'Send JSON like {"session":"…","node":"…","data":"…"}.'),
           );
-        }
-        if (Buffer.byteLength(value.data) > frameBytes) {
-          throw new Refused(bodyTooLarge(frameBytes, "BATON_FRAME_BYTES"));
         }
         const isFound = await relay.receiveFor(value.session, value.data);
         if (!isFound && value.node !== node) {

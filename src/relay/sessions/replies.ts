@@ -1,7 +1,6 @@
 // Replies to the commands of sessions, each with the id that the client gave its command.
 import type { Reply } from "../contracts/commands";
 import type { Refusal } from "../contracts/errors";
-import type { Frame } from "../contracts/transport";
 import { type Connection, chargeForFrame } from "../state/connection";
 import type { Connections } from "../state/connections";
 
@@ -23,6 +22,6 @@ export class Replies {
   }
 }
 
-export function encodeReply({ protocol }: Connection, reply: Reply): Frame {
+export function encodeReply({ protocol }: Connection, reply: Reply): string {
   return protocol.kind === "session" ? protocol.encodeReply(reply) : "";
 }
