@@ -21,5 +21,7 @@ export const SESSION_PROTOCOLS = {
 export const PROTOCOLS: readonly Protocol[] = [
   ...Object.values(SOCKET_FORMATS),
   ...Object.values(STREAM_FORMATS),
+  ...(json.sizes ?? []),
+  ...(sseJson.sizes ?? []),
   ...Object.values(SESSION_PROTOCOLS),
 ];

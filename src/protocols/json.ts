@@ -5,12 +5,13 @@ import type { SubscribeResult } from "../relay/contracts/commands";
 import { CLOSES, errorBody } from "../relay/contracts/errors";
 import type { ResumableProtocol } from "../relay/contracts/protocol";
 import type { Publication } from "../relay/contracts/publication";
+import { withSizes } from "./sized";
 import { TopicsSinceFrame, topicsDecoder } from "./topics-frame";
 
 const EXPECTED =
   'Send a text frame like {"topics":["a","b"],"since":{"a":{"offset":5,"epoch":"abcdefgh"}}}; since is optional.';
 
-export const json: ResumableProtocol = {
+export const json: ResumableProtocol = withSizes({
   kind: "topics",
   canResume: true,
   name: "json",
@@ -20,7 +21,7 @@ export const json: ResumableProtocol = {
   encodePublication: envelope,
   encodeSubscribed: subscribedBody,
   encodeError: (refusal) => JSON.stringify(errorBody(refusal)),
-};
+});
 
 /** Topic, data and, where the topic keeps history, the position. The bytes of JSON data stay unchanged. */
 export function envelope({ topic, data, json, offset, epoch }: Publication): string {

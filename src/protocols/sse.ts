@@ -7,12 +7,13 @@ import type { ResumableProtocol } from "../relay/contracts/protocol";
 import { NO_EPOCH, type Position, type Publication } from "../relay/contracts/publication";
 import { envelope, subscribedBody } from "./json";
 import { textOf } from "./plain";
+import { withSizes } from "./sized";
 
 /** Data goes out as it is, but a carriage return, which the format cannot carry, arrives as a line feed. */
 export const sse: ResumableProtocol = stream("sse", textOf);
 
 /** Data comes in the envelope of the JSON protocol, so that every text arrives unchanged. */
-export const sseJson: ResumableProtocol = stream("sse-json", envelope);
+export const sseJson: ResumableProtocol = withSizes(stream("sse-json", envelope));
 
 function stream(name: string, dataOf: (publication: Publication) => string): ResumableProtocol {
   return {

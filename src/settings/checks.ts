@@ -1,6 +1,7 @@
 // What settings must be in combination, and which of them depend on what the machine allows.
 import type { Settings } from "./definitions";
 import { SettingError } from "./kinds";
+import { checkLimits, limitWarnings } from "./limits";
 
 /** As long as the hash of HS256 (RFC 7518, 3.2): a shorter secret can be guessed offline from a single token. */
 const SECRET_BYTES_MIN = 32;
@@ -35,7 +36,7 @@ export function connectionLimits(
 
 /** Throws SettingError with the line to show. */
 export function checkTogether(settings: Settings): void {
-  const { host, apiKeys, insecure, bodyBytes, messageBytes, defaultTopics, tokenSecret } = settings;
+  const { host, apiKeys, insecure, tokenSecret } = settings;
   if (!isLoopback(host) && apiKeys.length === 0 && !insecure) {
     throw new SettingError(
       `HOST=${JSON.stringify(host)} is not allowed without an API key: anyone who reaches that address could publish. Set BATON_API_KEYS to a long random key (openssl rand -hex 32), or BATON_INSECURE=1 if something else protects the relay.`,
@@ -47,16 +48,7 @@ export function checkTogether(settings: Settings): void {
       `BATON_TOKEN_SECRET has ${secretBytes} bytes, which is not allowed with HOST=${JSON.stringify(host)}: it must have at least ${SECRET_BYTES_MIN} (openssl rand -hex 32).`,
     );
   }
-  if (bodyBytes < messageBytes) {
-    throw new SettingError(
-      `BATON_BODY_BYTES="${bodyBytes}" is not allowed: it must be at least BATON_MESSAGE_BYTES, which is ${messageBytes}.`,
-    );
-  }
-  if (defaultTopics.length > settings.connectionTopicsMax) {
-    throw new SettingError(
-      `BATON_DEFAULT_TOPICS has ${defaultTopics.length} topics, which is not allowed: it must have at most BATON_CONNECTION_TOPICS_MAX, which is ${settings.connectionTopicsMax}.`,
-    );
-  }
+  checkLimits(settings);
 }
 
 /** Sentences for the log about what is allowed but may be unwise. */
@@ -87,7 +79,7 @@ export function warnings(settings: Settings): string[] {
       "BATON_ORIGINS has null, which pages of any site can send from a sandboxed frame, so it keeps few of them out",
     );
   }
-  return found;
+  return [...found, ...limitWarnings(settings)];
 }
 
 /** Whether only this machine can reach the address. */

@@ -4,6 +4,7 @@ import type { RulesByPrefix } from "../relay/contracts/topic-rules";
 import { checkTopic } from "../relay/text/checks";
 import {
   choice,
+  FRAME_BYTES_MAX,
   flag,
   INT32_MAX,
   isEngine,
@@ -269,12 +270,12 @@ const SIZES = {
   }),
   frameBytes: whole({
     variable: "BATON_FRAME_BYTES",
-    default: 65_536,
-    min: 125,
-    max: 16_777_216,
+    default: 0,
+    min: 0,
+    max: FRAME_BYTES_MAX,
     unit: "bytes",
     description:
-      "The largest frame that a client may send. A larger one closes the socket with 1009.",
+      "The largest frame that a client may send, at least 125. A larger one closes the socket with 1009, after which Centrifuge SDKs stay away. 0 means 256 KiB or, if that is more, what an SDK sends when it reconnects: 1,224 bytes for each of BATON_CONNECTION_TOPICS_MAX topics with its token, and a message.",
   }),
   pendingBytes: whole({
     variable: "BATON_PENDING_BYTES",

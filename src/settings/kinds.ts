@@ -38,6 +38,9 @@ export interface Setting<Value> extends Declaration {
 /** The longest delay that setTimeout accepts, and enough for any count or size that uses it as its bound. */
 export const INT32_MAX = 2 ** 31 - 1;
 
+/** What one client can make the relay parse at once, at most. */
+export const FRAME_BYTES_MAX = 16_777_216;
+
 interface WholeOptions extends Declaration {
   readonly default: number;
   readonly min: number;

@@ -4,6 +4,7 @@
 import { checkTogether, connectionLimits } from "./checks";
 import { SETTINGS, type Settings, type SettingValues } from "./definitions";
 import { type Env, type Setting, SettingError } from "./kinds";
+import { defaultFrameBytes } from "./limits";
 import { descriptorLimit } from "./open-files";
 import { readTopicsFile } from "./topics-file";
 
@@ -21,6 +22,7 @@ export function readSettings(env: Env, descriptors = descriptorLimit()): Setting
     ...connectionLimits(values.connectionsMax, descriptors, values.workers),
     descriptors,
     bodyBytes: values.bodyBytes || Math.max(1_048_576, 6 * values.messageBytes + 4_096),
+    frameBytes: values.frameBytes || defaultFrameBytes(values),
     topicRules: values.topicsFile === "" ? {} : readTopicsFile(values.topicsFile),
     unknownVariables: Object.keys(env).filter((key) => /^BATON_/.test(key) && !known.has(key)),
   };

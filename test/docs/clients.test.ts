@@ -98,6 +98,18 @@ test("the first frame of docs/clients.md gets the reply that it shows, and what 
   expect(frames).toEqual([missed(6), missed(7)]);
 });
 
+test("a client with ?max_bytes= is sent what docs/clients.md shows in place of a larger message", async () => {
+  await using relay = await startRelay();
+  const client = await relay.open(`${await relay.register(1)}?format=json&max_bytes=32768`, ["a"]);
+  const { epoch } = JSON.parse(await client.next()).topics.a;
+  const large = "x".repeat(40_000);
+  await relay.post("/publish", Array(8).fill({ topic: "a", message: large }));
+  const frame = (await client.take(8)).at(-1);
+  expect(frame).toBe(example(PAGE, "too-large.json").replace("kqzvbmwe", epoch).trim());
+  const { json } = await relay.request("GET", "/topics/a/history?since=7&limit=1");
+  expect(json.publications[0].data).toBe(large);
+});
+
 test("the EventSource client loses nothing over a lost connection", async () => {
   await using relay = await startRelay();
   using app = new RecordingApp();

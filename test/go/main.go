@@ -33,8 +33,9 @@ type frame struct {
 		position
 		Recovered bool `json:"recovered"`
 	} `json:"topics"`
-	Topic string `json:"topic"`
-	Data  string `json:"data"`
+	Topic    string `json:"topic"`
+	Data     string `json:"data"`
+	TooLarge int    `json:"too_large"`
 	position
 }
 
@@ -77,8 +78,22 @@ func onFrame(text []byte) {
 	}
 	if got.Topics == nil {
 		positions[got.Topic] = got.position
-		emit("data", got.Data)
+		emit("data", dataOf(got))
 	}
+}
+
+func dataOf(got frame) string {
+	if got.TooLarge > 0 {
+		return "too large"
+	}
+	return got.Data
+}
+
+// The data of an event with format=json.
+func dataIn(envelope []byte) string {
+	var got frame
+	json.Unmarshal(envelope, &got)
+	return dataOf(got)
 }
 
 func withGorilla(address string) {
@@ -98,13 +113,24 @@ func withGorilla(address string) {
 }
 
 func withCoder(address string) {
+	readWithCoder(address, mostBytes)
+}
+
+// With its own limit of 32 KiB.
+func withCoderAsItIs(address string) {
+	readWithCoder(address+"&max_bytes=32768", 0)
+}
+
+func readWithCoder(address string, limit int64) {
 	ctx := context.Background()
 	socket, _, err := coder.Dial(ctx, address, nil)
 	if err != nil {
 		return
 	}
 	defer socket.CloseNow()
-	socket.SetReadLimit(mostBytes)
+	if limit > 0 {
+		socket.SetReadLimit(limit)
+	}
 	socket.Write(ctx, coder.MessageText, firstFrame())
 	for {
 		_, text, err := socket.Read(ctx)
@@ -123,6 +149,20 @@ func withR3labs(address string) {
 		client.SubscribeRaw(func(event *r3labs.Event) {
 			if len(event.Data) > 0 {
 				emit("data", string(event.Data))
+			}
+		})
+		time.Sleep(pause)
+	}
+}
+
+// With its own limit of 64 KiB for an event with all its lines.
+func withR3labsAsItIs(address string) {
+	client := r3labs.NewClient(address + "?format=json&max_bytes=65536")
+	client.OnConnect(func(*r3labs.Client) { emit("connected", true) })
+	for {
+		client.SubscribeRaw(func(event *r3labs.Event) {
+			if len(event.Data) > 0 {
+				emit("data", dataIn(event.Data))
 			}
 		})
 		time.Sleep(pause)
@@ -151,8 +191,16 @@ func withTmaxmax(address string) {
 }
 
 func main() {
-	sockets := map[string]func(string){"gorilla/websocket": withGorilla, "coder/websocket": withCoder}
-	streams := map[string]func(string){"r3labs/sse": withR3labs, "tmaxmax/go-sse": withTmaxmax}
+	sockets := map[string]func(string){
+		"gorilla/websocket":        withGorilla,
+		"coder/websocket":          withCoder,
+		"coder/websocket as it is": withCoderAsItIs,
+	}
+	streams := map[string]func(string){
+		"r3labs/sse":          withR3labs,
+		"r3labs/sse as it is": withR3labsAsItIs,
+		"tmaxmax/go-sse":      withTmaxmax,
+	}
 	for {
 		if registration, err := register(); err == nil {
 			if listen, isStream := streams[library]; isStream {

@@ -117,6 +117,50 @@ describe("settings that depend on each other", () => {
     expect(said({ ...key, BATON_ORIGINS: "https://a.example,null" })).toContain("sandboxed");
   });
 
+  test("BATON_FRAME_BYTES has room for a client that reconnects with all of its topics and tokens, and a message", () => {
+    expect(read({}).frameBytes).toBe(262_144);
+    const topics = { BATON_CONNECTION_TOPICS_MAX: "1000" };
+    const message = { BATON_MESSAGE_BYTES: "1000000" };
+    expect(read(topics).frameBytes).toBeGreaterThan(1_000 * (1_024 + 200) + 65_536);
+    expect(read(message).frameBytes).toBeGreaterThan(128 * (1_024 + 200) + 1_000_000);
+    expect(read({ BATON_CONNECTION_TOPICS_MAX: "100000" }).frameBytes).toBe(16_777_216);
+    expect(read({ ...message, BATON_FRAME_BYTES: "125" }).frameBytes).toBe(125);
+    expect(errorLine({ BATON_FRAME_BYTES: "124" })).toContain("at least 125");
+  });
+
+  const tokens = { BATON_API_KEYS: "a-long-random-key", BATON_TOKEN_SECRET: "x".repeat(32) };
+  test.each<[string, Record<string, string>, Record<string, string>]>([
+    [
+      "BATON_FRAME_BYTES with tokens",
+      { ...tokens, BATON_FRAME_BYTES: "226303" },
+      { BATON_FRAME_BYTES: "226304" },
+    ],
+    ["BATON_FRAME_BYTES", { BATON_FRAME_BYTES: "95231" }, { BATON_FRAME_BYTES: "95232" }],
+    [
+      "BATON_CONNECTION_TOPICS_MAX",
+      { BATON_CONNECTION_TOPICS_MAX: "1009" },
+      { BATON_CONNECTION_TOPICS_MAX: "1008" },
+    ],
+    [
+      "BATON_CONNECTION_FRAMES_MAX",
+      { BATON_CONNECTION_FRAMES_MAX: "143" },
+      { BATON_CONNECTION_FRAMES_MAX: "144" },
+    ],
+    ["BATON_BODY_BYTES", { BATON_BODY_BYTES: "69631" }, { BATON_BODY_BYTES: "69632" }],
+    [
+      "BATON_BACKPRESSURE_BYTES",
+      { BATON_BACKPRESSURE_BYTES: "131071" },
+      { BATON_BACKPRESSURE_BYTES: "131072" },
+    ],
+    ["BATON_HISTORY_BYTES", { BATON_HISTORY_BYTES: "139263" }, { BATON_HISTORY_BYTES: "139264" }],
+    ["BATON_PENDING_BYTES", { BATON_PENDING_BYTES: "131071" }, { BATON_PENDING_BYTES: "131072" }],
+  ])("warnings() says when %s does not fit the other limits", (variable, bad, good) => {
+    const [said = "", ...rest] = warnings(read(bad));
+    expect(said).toStartWith(variable.split(" ", 1)[0] as string);
+    expect(rest).toEqual([]);
+    expect(warnings(read({ ...bad, ...good }))).toEqual([]);
+  });
+
   test("BATON_CONNECTIONS_MAX is at most the limit of open files, less a reserve", () => {
     expect(readSettings({}, 20_000).connectionsMax).toBe(19_000);
     expect(readSettings({}, 1_024).connectionsMax).toBe(924);

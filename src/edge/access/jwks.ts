@@ -1,6 +1,6 @@
 // Public keys for tokens that an address publishes as a JWK Set (RFC 7517, section 5). Whatever tokens arrive and whatever
 // the address answers, the relay asks it rarely, waits for it briefly, and reads its answer up to a limit.
-import { createLocalJWKSet, errors, type JWTVerifyGetKey } from "jose";
+import { createLocalJWKSet, errors, type FlattenedJWSInput, type JWTVerifyGetKey } from "jose";
 import type { Log } from "../../log";
 import { KeysUnavailable } from "../../relay/contracts/tokens";
 
@@ -20,11 +20,14 @@ const KEY_SET_BYTES_MAX = 1_048_576;
 
 /**
  * The keys at an address, in the form that jose takes. Rejects with JOSEError for a token that none of them fits, and
- * with KeysUnavailable while there are no keys at all. `now` is in ms.
+ * with KeysUnavailable while there are no keys at all, or the token may be signed with a key that is newer than the set:
+ * while keys are changed, clients must not be refused for good. `now` is in ms.
  */
 export function keysAt(url: string, log: Log, now = () => performance.now()): JWTVerifyGetKey {
   let set: JWTVerifyGetKey | undefined;
   let fetchedAt = 0;
+  /** The same by the clock on the wall, in ms. */
+  let fetchedAtTime = 0;
   let nextFetchAt = Number.NEGATIVE_INFINITY;
   let pending: Promise<void> | undefined;
 
@@ -32,6 +35,7 @@ export function keysAt(url: string, log: Log, now = () => performance.now()): JW
     try {
       set = createLocalJWKSet(JSON.parse(await download(url)));
       fetchedAt = now();
+      fetchedAtTime = Date.now();
       nextFetchAt = fetchedAt + REFETCH_MS;
     } catch (error) {
       nextFetchAt = now() + RETRY_MS;
@@ -65,9 +69,24 @@ export function keysAt(url: string, log: Log, now = () => performance.now()): JW
     } catch (error) {
       if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;
       await fetchOnce();
-      return find(header, token);
+      try {
+        return await find(header, token);
+      } catch (missing) {
+        if (!wasIssuedAfter(token, fetchedAtTime)) throw missing;
+        throw new KeysUnavailable("the token is newer than the key set");
+      }
     }
   };
+}
+
+/** Whether an unverified token says that it was issued after this moment, or in the same second. */
+function wasIssuedAfter({ payload }: FlattenedJWSInput, time: number): boolean {
+  try {
+    const { iat } = JSON.parse(Buffer.from(String(payload), "base64url").toString("utf8"));
+    return typeof iat === "number" && iat >= Math.floor(time / 1_000);
+  } catch {
+    return false;
+  }
 }
 
 /** The text at an address. Redirects are refused, because they could lead anywhere. */

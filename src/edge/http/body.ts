@@ -7,6 +7,9 @@ import { ERRORS, type ErrorCode, Refusal } from "../../relay/contracts/errors";
 import { checkJsonType, checkNotEncoded } from "./content-type";
 import { Refused } from "./refusal";
 
+/** The setting that decides how large a body may be. */
+type SizeSetting = "BATON_BODY_BYTES" | "BATON_FRAME_BYTES";
+
 /** The text of a body and the value that it parses to. */
 interface JsonBody {
   readonly text: string;
@@ -33,8 +36,12 @@ export function bodyReader<Schema extends TSchema>(
 }
 
 /** Reads a body as text, whatever its Content-Type is. Rejects with Refused. */
-export async function readText(request: Request, bodyBytes: number): Promise<string> {
-  const bytes = await read(request, bodyBytes);
+export async function readText(
+  request: Request,
+  bodyBytes: number,
+  setting: SizeSetting = "BATON_BODY_BYTES",
+): Promise<string> {
+  const bytes = await read(request, bodyBytes, setting);
   try {
     return utf8.decode(bytes);
   } catch {
@@ -50,8 +57,12 @@ export function readJson(request: Request, bodyBytes: number): Promise<JsonBody>
 }
 
 /** Reads a body as JSON, whatever its Content-Type is. Rejects with Refused. */
-export async function readUntypedJson(request: Request, bodyBytes: number): Promise<JsonBody> {
-  const bytes = await read(request, bodyBytes);
+export async function readUntypedJson(
+  request: Request,
+  bodyBytes: number,
+  setting: SizeSetting = "BATON_BODY_BYTES",
+): Promise<JsonBody> {
+  const bytes = await read(request, bodyBytes, setting);
   try {
     const text = utf8.decode(bytes);
     return { text, value: JSON.parse(text) };
@@ -61,9 +72,13 @@ export async function readUntypedJson(request: Request, bodyBytes: number): Prom
 }
 
 /** Refuses (`body_too_large`) a request whose Content-Length is over the limit. */
-export function checkLength(contentLength: string | null, bodyBytes: number): Refusal | undefined {
+export function checkLength(
+  contentLength: string | null,
+  bodyBytes: number,
+  setting: SizeSetting = "BATON_BODY_BYTES",
+): Refusal | undefined {
   const isTooLong = contentLength !== null && Number(contentLength) > bodyBytes;
-  return isTooLong ? bodyTooLarge(bodyBytes) : undefined;
+  return isTooLong ? bodyTooLarge(bodyBytes, setting) : undefined;
 }
 
 /** Says what is wrong with a body, what is allowed there, and what a good body looks like. */
@@ -77,19 +92,20 @@ export function wrongShape(error: ValueError | undefined, example: string): Refu
   return new Refusal(code, `${field}: ${problem}.${allowed} Send JSON like ${example}.`);
 }
 
-function read(request: Request, bodyBytes: number): Promise<Uint8Array> {
+function read(request: Request, bodyBytes: number, setting: SizeSetting): Promise<Uint8Array> {
   const { headers } = request;
   const length = headers.get("content-length");
   const refusal =
-    checkNotEncoded(headers.get("content-encoding")) ?? checkLength(length, bodyBytes);
+    checkNotEncoded(headers.get("content-encoding")) ?? checkLength(length, bodyBytes, setting);
   if (refusal !== undefined) throw new Refused(refusal);
   if (length !== null || request.body === null) return request.bytes();
-  return readChunks(request.body, bodyBytes);
+  return readChunks(request.body, bodyBytes, setting);
 }
 
 async function readChunks(
   body: ReadableStream<Uint8Array>,
   bodyBytes: number,
+  setting: SizeSetting,
 ): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let length = 0;
@@ -100,17 +116,15 @@ async function readChunks(
     length += value.length;
     if (length > bodyBytes) {
       reader.cancel().catch(() => {});
-      throw new Refused(bodyTooLarge(bodyBytes));
+      throw new Refused(bodyTooLarge(bodyBytes, setting));
     }
     chunks.push(value);
   }
 }
 
-function bodyTooLarge(bodyBytes: number): Refusal {
-  return new Refusal(
-    "body_too_large",
-    `A body may have at most ${bodyBytes} bytes (BATON_BODY_BYTES).`,
-  );
+/** Refuses (`body_too_large`) a body over the limit that this setting decides. */
+export function bodyTooLarge(bodyBytes: number, setting: SizeSetting): Refusal {
+  return new Refusal("body_too_large", `A body may have at most ${bodyBytes} bytes (${setting}).`);
 }
 
 // A path like /user_id comes from the schema or from the sender, so anything but a plain name stays out of the answer.

@@ -4,7 +4,7 @@ import { Type } from "@sinclair/typebox";
 import type { Elysia } from "elysia";
 import { Refusal } from "../../relay/contracts/errors";
 import { searchOf } from "../access/address";
-import { readText, readUntypedJson } from "../http/body";
+import { bodyTooLarge, readText, readUntypedJson } from "../http/body";
 import { bodyDocument, errorAnswers } from "../http/documents";
 import { orThrow, Refused } from "../http/refusal";
 import type { RouteOptions } from "./options";
@@ -52,7 +52,7 @@ function httpStreamRoute({ streams, sessionProtocols, frameBytes }: RouteOptions
     app.post(
       "/connection/http_stream",
       async ({ request }): Promise<Response> => {
-        const commands = await readText(request, frameBytes);
+        const commands = await readText(request, frameBytes, "BATON_FRAME_BYTES");
         return orThrow(streams.openSession(request, sessionProtocols.stream, commands, answer));
       },
       {
@@ -98,7 +98,8 @@ function sseRoutes({ streams, sessionProtocols, frameBytes }: RouteOptions) {
       )
       .post(
         "/connection/sse",
-        async ({ request }) => open(request, await readText(request, frameBytes)),
+        async ({ request }) =>
+          open(request, await readText(request, frameBytes, "BATON_FRAME_BYTES")),
         {
           parse: "none",
           detail: {
@@ -111,6 +112,12 @@ function sseRoutes({ streams, sessionProtocols, frameBytes }: RouteOptions) {
       );
 }
 
+/** Commands are a text in the JSON of the body, where each of their quotes and backslashes takes two characters. */
+const ESCAPED_MAX = 2;
+
+/** What that JSON has besides the commands: the session, the node and the names of members. */
+const ENVELOPE_BYTES = 1_024;
+
 const EmulationBody = Type.Object({
   session: Type.String({ description: "The session of the reply to connect." }),
   node: Type.String({ description: "The node of the same reply." }),
@@ -122,11 +129,15 @@ function emulationRoute({ relay, frameBytes, node }: RouteOptions) {
     app.post(
       "/emulation",
       async ({ request }) => {
-        const { value } = await readUntypedJson(request, frameBytes);
+        const bodyBytes = ESCAPED_MAX * frameBytes + ENVELOPE_BYTES;
+        const { value } = await readUntypedJson(request, bodyBytes, "BATON_FRAME_BYTES");
         if (!isEmulation(value)) {
           throw new Refused(
             new Refusal("bad_request", 'Send JSON like {"session":"…","node":"…","data":"…"}.'),
           );
+        }
+        if (Buffer.byteLength(value.data) > frameBytes) {
+          throw new Refused(bodyTooLarge(frameBytes, "BATON_FRAME_BYTES"));
         }
         const isFound = await relay.receiveFor(value.session, value.data);
         if (!isFound && value.node !== node) {

@@ -1,7 +1,7 @@
 // The routes on which registered clients connect: GET /ws/:id and GET /sse/:id.
 import type { Elysia } from "elysia";
 import { Refusal } from "../../relay/contracts/errors";
-import type { ResumableProtocol } from "../../relay/contracts/protocol";
+import type { Protocol, ResumableProtocol } from "../../relay/contracts/protocol";
 import type { FirstTopics } from "../../relay/relay";
 import { errorAnswers } from "../http/documents";
 import {
@@ -33,7 +33,7 @@ function socketRoute({ handshake, socketFormats, pingMs }: RouteOptions) {
       "/ws/:id",
       async ({ params: { id }, request }) => {
         const given = orThrow(clientQuery(request.url, SOCKET_PARAMETERS));
-        const protocol = orThrow(choiceOf(given, "format", socketFormats));
+        const protocol = orThrow(protocolOf(given, socketFormats));
         orThrow(await handshake(request, id, protocol, orThrow(heartbeatOf(given, pingMs))));
       },
       {
@@ -124,12 +124,34 @@ interface StreamRequest {
 /** Throws Refused. */
 function streamRequest(request: Request, formats: StreamFormats, pingMs: number): StreamRequest {
   const given = orThrow(clientQuery(request.url, STREAM_PARAMETERS));
-  const protocol = orThrow(choiceOf(given, "format", formats));
+  const protocol = orThrow(protocolOf(given, formats));
   const heartbeatMs = orThrow(heartbeatOf(given, pingMs));
   // What a polyfill has added last is newer than what the address began with.
   const inAddress = textOf(given, LAST_EVENT_ID) || textOf(given, "since") || "";
   const lastId = request.headers.get("last-event-id") || inAddress;
   return { request, protocol, topics: listOf(given, "topics"), lastId, heartbeatMs };
+}
+
+/** The protocol of the format that a client asks for; where the client takes no large frames, the one for its size. */
+function protocolOf<Format extends Protocol>(
+  given: Query,
+  formats: Readonly<Record<string, Format>>,
+): Format | ResumableProtocol | Refusal {
+  const protocol = choiceOf(given, "format", formats);
+  if (protocol instanceof Refusal || !given.has("max_bytes")) return protocol;
+  const sizes = "sizes" in protocol ? protocol.sizes : undefined;
+  const [smallest] = sizes ?? [];
+  const largest = sizes?.at(-1);
+  if (sizes === undefined || smallest === undefined || largest === undefined) {
+    return new Refusal(
+      "invalid_query",
+      "max_bytes needs format=json: in its envelope, the relay can say which message it has left out.",
+    );
+  }
+  const range = { min: smallest.maxBytes, max: largest.maxBytes };
+  const asked = boundedOf(given, "max_bytes", range);
+  if (typeof asked !== "number") return asked ?? protocol;
+  return sizes.findLast(({ maxBytes }) => maxBytes <= asked) ?? protocol;
 }
 
 /** The heartbeat that a client asks for, at most the relay's own; undefined where it asks for none. */

@@ -29,6 +29,10 @@ the topic keeps no history. The client may say which positions it has,
 publications that the client missed, then live ones. With \`"recovered":false\` it gets none of those it missed, and should
 reload its state.
 
+**With max_bytes** as well, a publication whose frame is larger comes as
+\`{"topic":"a","data":null,"too_large":40053,"offset":8,"epoch":"abcdefgh"}\`, where too_large is the size of that frame. It
+is for clients whose library closes the connection at a large frame.
+
 **Close codes**, besides 1002 for a frame that breaks the protocol, 1007 for text that is not UTF-8, 1009 for a frame over
 BATON_FRAME_BYTES, and 1006 for a slow consumer that is cut off:
 
@@ -47,7 +51,8 @@ reconnect, and ends.
 
 A registration whose stream was lost stays valid for BATON_REGISTRATION_TTL_MS. The relay ends the stream of a client that
 reads too slowly; the client gets what it missed when it reconnects. Server-Sent Events cannot carry a carriage return: it
-arrives as a line feed, except with format=json.`;
+arrives as a line feed, except with format=json. With format=json, max_bytes is the largest event, with all its lines, that the
+client takes: a larger publication comes with \`"data":null,"too_large":40053\` in its envelope.`;
 
 const INTRODUCTION = `Register a client for a user, connect it with a WebSocket, and choose topics. A message that is then
 published to a topic reaches its subscribers at once and in order. Every error has a stable code and a sentence.`;

@@ -213,11 +213,19 @@ const Heartbeat = Type.Integer({
     "The most seconds between two pings, or comments on a stream, for a client that ends quiet connections sooner than others. By default, and at most, BATON_PING_MS.",
 });
 
+const MaxBytes = Type.Integer({
+  minimum: 8_192,
+  maximum: 1_048_576,
+  description:
+    'The largest frame, or event with all its lines, that the client\'s library takes, in bytes; it is rounded down to a power of two. A publication that is larger comes with `"data":null,"too_large":40053` (its size) in its envelope. Only with format=json.',
+});
+
 export const SocketQuery = queryDocument({
   format: Type.Literal("json", {
     description: "Publications come in envelopes, with their topics and positions.",
   }),
   heartbeat: Heartbeat,
+  max_bytes: MaxBytes,
 });
 
 export const StreamQuery = queryDocument({
@@ -237,6 +245,7 @@ export const StreamQuery = queryDocument({
       "The same, as polyfills of EventSource send it when they reconnect. It comes after the header and before `since`.",
   }),
   heartbeat: Heartbeat,
+  max_bytes: MaxBytes,
 });
 
 export const Nothing = Type.String({

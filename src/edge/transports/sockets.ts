@@ -5,7 +5,7 @@ import { type Log, shortId } from "../../log";
 import { Refusal } from "../../relay/contracts/errors";
 import { type Maybe, then } from "../../relay/contracts/maybe";
 import type { Protocol } from "../../relay/contracts/protocol";
-import type { Socket, Transport } from "../../relay/contracts/transport";
+import type { Frame, Socket, Transport } from "../../relay/contracts/transport";
 import type { Relay } from "../../relay/relay";
 import type { Connection } from "../../relay/state/connection";
 import { searchOf } from "../access/address";
@@ -58,7 +58,7 @@ export class Sockets implements Transport {
     this.#server = server;
   }
 
-  fanOut(nativeTopic: string, frame: string, except?: Socket): void {
+  fanOut(nativeTopic: string, frame: Frame, except?: Socket): void {
     this.#tooLarge.sent(frame);
     // The result is that of the slowest subscriber, at most 0 when that one cannot keep up. It does not say which one that
     // is, so it only helps the close handler to tell a slow consumer from a peer that has gone.

@@ -1,7 +1,7 @@
 // One stream: a response that does not end, which behaves like a socket to the relay. A publication is encoded once for
 // all streams that have only its topic.
 import type { Protocol } from "../../relay/contracts/protocol";
-import { fits, type Socket } from "../../relay/contracts/transport";
+import { type Frame, fits, type Socket } from "../../relay/contracts/transport";
 
 /** The retry time of a stream whose id a newer one has taken: its client must not reconnect and take the id back. */
 const NEVER_MS = 2 ** 31 - 1;
@@ -80,15 +80,15 @@ export class Stream implements Socket {
     );
   }
 
-  send(frame: string): number {
-    return this.#write(encoder.encode(this.#own(frame)));
+  send(frame: Frame): number {
+    return this.#write(typeof frame === "string" ? encoder.encode(this.#own(frame)) : frame);
   }
 
   /** Sends a frame that many streams get; `bytes` is the same frame encoded. */
-  deliver(frame: string, bytes: Uint8Array): void {
+  deliver(frame: Frame, bytes: Uint8Array): void {
     const hasOneTopic = this.#positions.size <= 1 && this.#nativeTopics.size === 1;
     const isShared = hasOneTopic && this.#retryLine === "";
-    const own = isShared ? bytes : encoder.encode(this.#own(frame));
+    const own = isShared || typeof frame !== "string" ? bytes : encoder.encode(this.#own(frame));
     const hasRoom = fits(this.getBufferedAmount(), own.byteLength, this.#limitBytes);
     if (hasRoom) this.#write(own);
     else this.#events.overflowed();

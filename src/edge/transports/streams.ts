@@ -3,8 +3,12 @@
 import type { Server } from "bun";
 import type { Log } from "../../log";
 import { Refusal } from "../../relay/contracts/errors";
-import type { SessionProtocol } from "../../relay/contracts/protocol";
-import type { Socket, Transport } from "../../relay/contracts/transport";
+import {
+  type Protocol,
+  type SessionProtocol,
+  SIZED_POSITIONS_BYTES_MAX,
+} from "../../relay/contracts/protocol";
+import type { Frame, Socket, Transport } from "../../relay/contracts/transport";
 import type { FirstTopics, Relay } from "../../relay/relay";
 import type { Connection } from "../../relay/state/connection";
 import { logClose } from "./close-log";
@@ -69,17 +73,8 @@ export class Streams implements Transport {
   /** Answers an admitted connection with its stream. Refuses `too_many_topics`. */
   open(request: Request, connection: Connection, first: FirstTopics): Response | Refusal {
     const relay = this.#relay as Relay;
-    const idBytes = (first.names ?? []).reduce(
-      (sum, name) => sum + encodeURIComponent(name).length + POSITION_BYTES_MAX,
-      0,
-    );
-    const addressBytes = request.url.replace(ID_IN_ADDRESS, "").length;
-    if (idBytes > ID_BYTES_MAX || idBytes + addressBytes > REQUEST_BYTES_MAX) {
-      return new Refusal(
-        "too_many_topics",
-        `The positions of a stream's topics must fit into a header of ${ID_BYTES_MAX} bytes, and together with the address into ${REQUEST_BYTES_MAX} bytes: use fewer topics for each stream, or a WebSocket.`,
-      );
-    }
+    const refusal = checkPositions(request, connection.protocol, first.names ?? []);
+    if (refusal !== undefined) return refusal;
     // Nobody reads the body of an answer to HEAD, so the stream would never end.
     if (request.method !== "GET") {
       relay.admission.abandon(connection);
@@ -149,11 +144,36 @@ export class Streams implements Transport {
     this.#reconnectAnswers.end();
   }
 
-  fanOut(nativeTopic: string, frame: string, except?: Socket): void {
+  fanOut(nativeTopic: string, frame: Frame, except?: Socket): void {
     const audience = this.#audiences.get(nativeTopic);
     if (audience === undefined) return;
-    const bytes = new TextEncoder().encode(frame);
+    const bytes = typeof frame === "string" ? new TextEncoder().encode(frame) : frame;
     // A copy, since slow consumers are removed from the audience during the loop.
     for (const stream of [...audience]) if (stream !== except) stream.deliver(frame, bytes);
   }
+}
+
+/** Refuses (`too_many_topics`) topics whose positions would not fit into an event id, which the client sends back. */
+function checkPositions(
+  request: Request,
+  protocol: Protocol,
+  names: readonly string[],
+): Refusal | undefined {
+  const idBytes = names.reduce(
+    (sum, name) => sum + encodeURIComponent(name).length + POSITION_BYTES_MAX,
+    0,
+  );
+  const isSized = "maxBytes" in protocol && protocol.maxBytes !== undefined;
+  if (isSized && names.length > 1 && idBytes > SIZED_POSITIONS_BYTES_MAX) {
+    return new Refusal(
+      "too_many_topics",
+      `With max_bytes, the positions of a stream's topics must fit into ${SIZED_POSITIONS_BYTES_MAX} bytes: use fewer topics for each stream, or a WebSocket.`,
+    );
+  }
+  const addressBytes = request.url.replace(ID_IN_ADDRESS, "").length;
+  if (idBytes <= ID_BYTES_MAX && idBytes + addressBytes <= REQUEST_BYTES_MAX) return undefined;
+  return new Refusal(
+    "too_many_topics",
+    `The positions of a stream's topics must fit into a header of ${ID_BYTES_MAX} bytes, and together with the address into ${REQUEST_BYTES_MAX} bytes: use fewer topics for each stream, or a WebSocket.`,
+  );
 }

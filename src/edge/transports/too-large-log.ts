@@ -1,6 +1,7 @@
 // Warns of clients for which a message is too large. Such a client closes its connection, reconnects and asks for what it
 // missed, so that it is sent the same message again and again; only the log can tell the operator.
 import { type Log, sanitized, shortId } from "../../log";
+import type { Frame } from "../../relay/contracts/transport";
 import type { Connection } from "../../relay/state/connection";
 
 /** The close code of a peer that was sent more than it takes (RFC 6455, section 7.4.1). */
@@ -15,7 +16,7 @@ const PERIOD_MS = 60_000;
 const WARNINGS_MAX = 20;
 
 const SENTENCE =
-  "a client closed its connection because a message is too large for it (1009), and will be sent the same message when it reconnects: raise the limit of its library, or lower BATON_MESSAGE_BYTES";
+  "a client closed its connection because a message is too large for it (1009), and will be sent the same message when it reconnects: raise the limit of its library, add ?max_bytes= to its address, or lower BATON_MESSAGE_BYTES";
 
 export class TooLargeLog {
   readonly #log: Log;
@@ -29,7 +30,7 @@ export class TooLargeLog {
   }
 
   /** To be called for each frame that is fanned out, not for each receiver. */
-  sent(frame: string): void {
+  sent(frame: Frame): void {
     if (frame.length >= LARGE_BYTES) this.#lastLargeBytes = Buffer.byteLength(frame);
   }
 

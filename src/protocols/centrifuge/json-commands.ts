@@ -4,11 +4,9 @@ import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { type TypeCheck, TypeCompiler } from "@sinclair/typebox/compiler";
 import type { Resumption, SessionCommand } from "../../relay/contracts/commands";
 import { notAvailable, Refusal } from "../../relay/contracts/errors";
+import { COMMANDS_MAX } from "../../relay/contracts/limits";
 import { ANY_EPOCH, type Position } from "../../relay/contracts/publication";
 import { rawMember } from "../../relay/text/json";
-
-/** The most commands in one frame. SDKs send a connect and up to 128 subscribes together. */
-const COMMANDS_MAX = 1_024;
 
 const Text = Type.Optional(Type.String());
 const Flag = Type.Optional(Type.Boolean());

@@ -16,6 +16,7 @@ const CLOSES: Readonly<Record<CloseName, { code: number; reason: string }>> = {
   shutdown: { code: 3001, reason: "shutdown" },
   internal: { code: 3004, reason: "internal server error" },
   expired: { code: 3005, reason: "connection expired" },
+  subscription_expired: { code: 3006, reason: "subscription expired" },
   slow_consumer: { code: 3008, reason: "slow" },
   position_lost: { code: 3010, reason: "insufficient state" },
   replaced: { code: 3011, reason: "force reconnect" },
@@ -48,7 +49,6 @@ const ERRORS: Partial<Record<ErrorCode, { code: number; message: string; tempora
   not_found: { code: 104, message: "method not found" },
   no_history: { code: 108, message: "not available" },
   token_expired: { code: 109, message: "token expired" },
-  expired: { code: 110, message: "expired" },
   unrecoverable_position: { code: 112, message: "unrecoverable position" },
   too_many_user_connections: { code: 106, message: "limit exceeded" },
   too_many_publications: { code: 111, message: "too many requests", temporary: true },
@@ -92,7 +92,7 @@ function over(
     // A socket has a close frame for it.
     encodeDisconnect: (code, reason) =>
       transport === "socket"
-        ? ""
+        ? undefined
         : framed(`{"push":{"disconnect":${JSON.stringify({ code, reason })}}}`),
   };
 }

@@ -10,7 +10,6 @@ export const ERRORS = {
   malformed_json: { status: 400, means: "The body or frame is not valid JSON in UTF-8." },
   unauthorized: { status: 401, means: "The API key is missing or wrong." },
   token_expired: { status: 401, means: "The token has expired; the client needs a new one." },
-  expired: { status: 401, means: "The token that was meant to replace the last one has expired." },
   permission_denied: {
     status: 403,
     means: "The client may not do this with this topic: no rule and no token allows it.",
@@ -225,6 +224,13 @@ export const CLOSES = {
     reconnect: true,
     clients: "sessions",
     means: "The token has expired and was not refreshed in time.",
+  },
+  subscription_expired: {
+    code: 4006,
+    reason: "subscription expired",
+    reconnect: true,
+    clients: "sessions",
+    means: "The new token for a topic has expired already; the client needs another one.",
   },
   slow_consumer: {
     code: 4008,

@@ -1,5 +1,8 @@
 // The limits that the relay keeps. Their defaults, and the reasons for them, are in settings/definitions.ts.
 
+/** The most commands in one frame of a session, and that may wait for an earlier one. */
+export const COMMANDS_MAX = 1_024;
+
 /** Every limit is a count, unless its name ends in a unit. */
 export interface Limits {
   readonly connectionsMax: number;

@@ -3,7 +3,7 @@
 import type { Push, Reply, SessionCommand, SubscribeResult, TopicsCommand } from "./commands";
 import type { CloseName, Refusal } from "./errors";
 import type { Position, Publication } from "./publication";
-import type { TransportName } from "./transport";
+import type { Frame, TransportName } from "./transport";
 
 interface CommonProtocol {
   /** Short and without a colon: native topics of this protocol begin with it. */
@@ -12,14 +12,15 @@ interface CommonProtocol {
   /** The close code and reason for each way in which the relay ends a connection. */
   readonly closes: Readonly<Record<CloseName, { readonly code: number; readonly reason: string }>>;
   /** The frame that every subscriber gets: it is made once for each publication, not for each connection. */
-  encodePublication(publication: Publication): string;
+  encodePublication(publication: Publication): Frame;
 }
 
-/** Clients are registered beforehand and choose all their topics with one command. */
+/** Clients are registered beforehand and choose all their topics with one command. Their frames are text. */
 interface TopicsProtocol extends CommonProtocol {
   readonly kind: "topics";
   /** One inbound frame. Never throws. Cost: the length of the frame. */
   decode(frame: string | Uint8Array): TopicsCommand | Refusal;
+  encodePublication(publication: Publication): string;
   encodeError(refusal: Refusal): string;
 }
 
@@ -31,6 +32,10 @@ export interface LiveProtocol extends TopicsProtocol {
 /** Clients know their positions: they may reconnect with the same registration and get what they missed. */
 export interface ResumableProtocol extends TopicsProtocol {
   readonly canResume: true;
+  /** The same protocol for clients that take no larger frames, by size from the smallest on. */
+  readonly sizes?: readonly SizedProtocol[];
+  /** The largest frame that its clients take, in bytes; without a limit there is none. */
+  readonly maxBytes?: number;
   /** The reply to a topics command. */
   encodeSubscribed(results: readonly SubscribeResult[]): string;
   /**
@@ -43,18 +48,27 @@ export interface ResumableProtocol extends TopicsProtocol {
   ) => ReadonlyMap<string, Position>;
 }
 
+/** A publication whose frame is larger than `maxBytes` comes without its data, so that its position moves on. */
+export type SizedProtocol = ResumableProtocol & { readonly maxBytes: number };
+
+/**
+ * How much of `SizedProtocol.maxBytes` a transport may use for what it adds to a frame: a stream adds the positions of its
+ * other topics.
+ */
+export const SIZED_POSITIONS_BYTES_MAX = 1_000;
+
 /** Clients say who they are with a command, and get a reply to each command. Positions stand in their commands. */
 export interface SessionProtocol extends CommonProtocol {
   readonly kind: "session";
   readonly canResume: true;
   /** The frame that asks whether the peer is alive; its answer is a `pong` command. */
-  readonly ping: string;
+  readonly ping: Frame;
   /** One inbound frame. Never throws. Cost: the length of the frame. */
   decode(frame: string | Uint8Array): readonly SessionCommand[];
-  encodeReply(reply: Reply): string;
-  encodePush(push: Push): string;
-  /** The frame that says why a connection ends; "" where the transport's own close says it. */
-  encodeDisconnect(code: number, reason: string): string;
+  encodeReply(reply: Reply): Frame;
+  encodePush(push: Push): Frame;
+  /** The frame that says why a connection ends; undefined where the transport's own close says it. */
+  encodeDisconnect(code: number, reason: string): Frame | undefined;
 }
 
 export type Protocol = LiveProtocol | ResumableProtocol | SessionProtocol;

@@ -1,5 +1,8 @@
 // What tokens say about clients, and what checks them.
 
+/** The topics that the relay subscribes a connection to because its token names them, with JSON texts. */
+export type TokenTopics = ReadonlyMap<string, { readonly info?: string; readonly data?: string }>;
+
 /** What a connection's token says. Seconds are counted from now. */
 export interface ConnectionClaims {
   /** "" is the anonymous user. */
@@ -7,8 +10,7 @@ export interface ConnectionClaims {
   readonly ttl: number | undefined;
   /** JSON text that others can see. */
   readonly info?: string | undefined;
-  /** Topics that the relay subscribes the connection to. */
-  readonly topics: ReadonlyMap<string, { readonly info?: string; readonly data?: string }>;
+  readonly topics: TokenTopics;
 }
 
 /** What a token for one topic says. */

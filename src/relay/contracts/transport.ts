@@ -1,9 +1,12 @@
 // What the relay asks of what carries its frames: one socket or stream, and native fan-out to many of them.
 
+/** The bytes of one message on the wire: text, or binary in protocols that are binary. What is binary must not be changed. */
+export type Frame = string | Uint8Array<ArrayBuffer>;
+
 /** The part of a socket that the relay uses; Bun's ServerWebSocket fits as it is, and a stream behaves like one. */
 export interface Socket {
   /** Sends or queues one frame. 0 means that it is over the backpressure limit and will be closed. */
-  send(frame: string): number;
+  send(frame: Frame): number;
   /** The bytes that wait in this process for the peer to read. */
   getBufferedAmount(): number;
   /** Joins native fan-out; see `Transport.fanOut`. */
@@ -27,7 +30,7 @@ export type TransportName = "socket" | "stream";
 
 export interface Transport {
   /** Sends `frame` to every socket that is subscribed to `nativeTopic`, except to `except` when it is given. */
-  fanOut(nativeTopic: string, frame: string, except?: Socket): unknown;
+  fanOut(nativeTopic: string, frame: Frame, except?: Socket): unknown;
 }
 
 export type Transports = Readonly<Record<TransportName, Transport>>;

@@ -1,6 +1,7 @@
 // Delivers publications to the connections of this node: the only way from the engine to the sockets.
 import type { Protocol } from "../contracts/protocol";
 import type { Publication } from "../contracts/publication";
+import type { Frame } from "../contracts/transport";
 import type { Recovery } from "../recovery/recovery";
 import type { Connection } from "../state/connection";
 import type { Connections } from "../state/connections";
@@ -39,7 +40,7 @@ export class Delivery {
   ): number {
     let delivered = 0;
     let protocol: Protocol | undefined;
-    let frame = "";
+    let frame: Frame = "";
     // A copy of the list: a send can end a slow consumer, which takes it out.
     for (const connection of this.#connections.ofUser(user).slice()) {
       if (connection === excepted || !connection.topics.includes(topic)) continue;

@@ -1,8 +1,9 @@
 // Encoded frames of publications that many clients recover at about the same time: encoded once, not for each client.
 import type { Protocol } from "../contracts/protocol";
 import type { Publication } from "../contracts/publication";
+import type { Frame } from "../contracts/transport";
 
-/** In characters; beyond it the cache starts afresh. A thousand clients that reconnect together need less. */
+/** In characters, or in bytes where frames are binary; beyond it the cache starts afresh. A thousand clients that reconnect together need less. */
 const SIZE_MAX = 16_777_216;
 
 /** About what a frame costs besides its text, in characters. */
@@ -10,10 +11,10 @@ const OVERHEAD = 100;
 
 /** It keeps everything it was asked for since it was last cleared; clearing it often bounds what it costs. */
 export class FrameCache {
-  readonly #frames = new Map<Protocol, Map<Publication, string>>();
+  readonly #frames = new Map<Protocol, Map<Publication, Frame>>();
   #size = 0;
 
-  get(publication: Publication, protocol: Protocol): string {
+  get(publication: Publication, protocol: Protocol): Frame {
     let frames = this.#frames.get(protocol);
     if (frames === undefined) {
       frames = new Map();

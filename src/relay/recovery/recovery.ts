@@ -11,6 +11,7 @@ import { type Maybe, then } from "../contracts/maybe";
 import type { RelayOptions } from "../contracts/options";
 import type { ResumableProtocol } from "../contracts/protocol";
 import type { Position, Publication } from "../contracts/publication";
+import type { Frame } from "../contracts/transport";
 import { type Connection, chargeForFrame, chargeForReading } from "../state/connection";
 import type { Connections } from "../state/connections";
 import {
@@ -166,7 +167,7 @@ export class Recovery {
   }
 
   /** Last act: sends the reply, what was missed and what the tails have beyond it, and subscribes natively. */
-  commit({ connection, subscriptions, steps }: Attempt, reply: string): void {
+  commit({ connection, subscriptions, steps }: Attempt, reply: Frame): void {
     this.#deferred.delete(connection);
     chargeForFrame(connection, reply.length);
     if (!this.#connections.send(connection, reply)) return;

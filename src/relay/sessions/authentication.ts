@@ -5,11 +5,13 @@ import { type Maybe, then } from "../contracts/maybe";
 import type { RelayOptions } from "../contracts/options";
 import type { Position } from "../contracts/publication";
 import type { ConnectionClaims, TokenProblem, TopicClaims } from "../contracts/tokens";
+import type { Frame } from "../contracts/transport";
 import type { Recovery } from "../recovery/recovery";
 import type { Connection } from "../state/connection";
 import type { Connections } from "../state/connections";
 import { expiryOf, type Session } from "../state/session";
 import { type Permissions, personalTopic, problemOf } from "../topics/permissions";
+import type { Presence } from "../topics/presence";
 import { encodeReply, type Replies } from "./replies";
 import type { SessionSubscriptions } from "./subscriptions";
 
@@ -17,6 +19,7 @@ export class Authentication {
   readonly #options: RelayOptions;
   readonly #connections: Connections;
   readonly #permissions: Permissions;
+  readonly #presence: Presence;
   readonly #recovery: Recovery;
   readonly #subscriptions: SessionSubscriptions;
   readonly #replies: Replies;
@@ -25,6 +28,7 @@ export class Authentication {
     options: RelayOptions,
     connections: Connections,
     permissions: Permissions,
+    presence: Presence,
     recovery: Recovery,
     subscriptions: SessionSubscriptions,
     replies: Replies,
@@ -32,6 +36,7 @@ export class Authentication {
     this.#options = options;
     this.#connections = connections;
     this.#permissions = permissions;
+    this.#presence = presence;
     this.#recovery = recovery;
     this.#subscriptions = subscriptions;
     this.#replies = replies;
@@ -60,11 +65,10 @@ export class Authentication {
     session: Session,
     command: CommandOf<"connect">,
   ): Maybe<void> {
-    const { engine, rules } = this.#options;
-    for (const name of claims.topics.keys()) {
-      const refusal = rules.check(name);
-      if (refusal === undefined) continue;
-      this.#refuse(connection, session, command.id, refusal);
+    const { engine } = this.#options;
+    const unknown = this.#checkKnown(claims);
+    if (unknown !== undefined) {
+      this.#refuse(connection, session, command.id, unknown);
       return undefined;
     }
     return then(engine.registrations.own(connection.id, claims.user), (refusal) => {
@@ -79,6 +83,15 @@ export class Authentication {
       } else this.#connections.end(connection, "too_many_connections");
       return undefined;
     });
+  }
+
+  /** Refuses (`unknown_topic`) a token that names a topic without a rule, where only topics with one are known. */
+  #checkKnown({ topics }: ConnectionClaims): Refusal | undefined {
+    for (const name of topics.keys()) {
+      const refusal = this.#options.rules.check(name);
+      if (refusal !== undefined) return refusal;
+    }
+    return undefined;
   }
 
   #open(
@@ -102,8 +115,12 @@ export class Authentication {
     for (const name of names) {
       const position = command.topics.get(name)?.since;
       if (position !== undefined) since.set(name, position);
-      const info = claims.topics.get(name)?.info;
-      session.topics.set(name, { info, expiresAt: Number.POSITIVE_INFINITY });
+      const inToken = claims.topics.get(name);
+      session.topics.set(name, {
+        info: inToken?.info,
+        expiresAt: Number.POSITIVE_INFINITY,
+        isFromToken: inToken !== undefined,
+      });
     }
     const { subscriptions } = connection;
     if (subscriptions === undefined) return undefined;
@@ -125,7 +142,7 @@ export class Authentication {
     session: Session,
     id: number,
     results: readonly SubscribeResult[],
-  ): string {
+  ): Frame {
     const { limits, version, node } = this.#options;
     // Commands to a stream come as requests of their own, which must name the session and its node.
     const isStream = connection.protocol.transport === "stream";
@@ -170,16 +187,34 @@ export class Authentication {
       return undefined;
     }
     return then(this.#permissions.connectionClaims(token), (claims) => {
-      if (connection.session !== session) return;
+      if (connection.session !== session) return undefined;
       if (claims === "expired") this.#connections.end(connection, "expired");
       else if (claims === undefined || claims === "invalid" || claims.user !== connection.user) {
         this.#connections.end(connection, "invalid_token");
-      } else {
-        const { ttl, info } = claims;
-        session.deadline = expiryOf(ttl, this.#options.now());
-        session.info = info;
-        this.#replies.reply(connection, { kind: "refreshed", id, ttl, client });
-      }
+      } else return this.#refreshWith(claims, connection, session, id);
+      return undefined;
+    });
+  }
+
+  /** What the new token says replaces all that the last one said. */
+  #refreshWith(
+    claims: ConnectionClaims,
+    connection: Connection,
+    session: Session,
+    id: number,
+  ): Maybe<void> {
+    const unknown = this.#checkKnown(claims);
+    if (unknown !== undefined) {
+      this.#replies.refuse(connection, id, unknown);
+      return undefined;
+    }
+    const { ttl, info, topics } = claims;
+    session.deadline = expiryOf(ttl, this.#options.now());
+    session.info = info;
+    return then(this.#subscriptions.followToken(connection, session, topics), () => {
+      if (connection.session !== session) return;
+      this.#presence.changed(connection);
+      this.#replies.reply(connection, { kind: "refreshed", id, ttl, client: connection.id });
     });
   }
 
@@ -208,7 +243,8 @@ export class Authentication {
     { id, topic: named }: CommandOf<"refreshTopic">,
   ): void {
     if (claims === "expired") {
-      this.#replies.refuse(connection, id, new Refusal("expired", "The new token has expired."));
+      // An error would end the subscription in the SDK for good. After this close it asks for new tokens.
+      this.#connections.end(connection, "subscription_expired");
       return;
     }
     // Some SDKs leave it to the token to name the topic.
@@ -221,6 +257,8 @@ export class Authentication {
       this.#connections.end(connection, "invalid_token");
     } else if (subscription !== undefined) {
       subscription.expiresAt = expiryOf(claims.ttl, this.#options.now());
+      subscription.info = claims.info;
+      this.#presence.changed(connection);
       this.#replies.reply(connection, { kind: "refreshedTopic", id, ttl: claims.ttl });
     }
   }

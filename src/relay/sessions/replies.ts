@@ -1,6 +1,7 @@
 // Replies to the commands of sessions, each with the id that the client gave its command.
 import type { Reply } from "../contracts/commands";
 import type { Refusal } from "../contracts/errors";
+import type { Frame } from "../contracts/transport";
 import { type Connection, chargeForFrame } from "../state/connection";
 import type { Connections } from "../state/connections";
 
@@ -22,6 +23,6 @@ export class Replies {
   }
 }
 
-export function encodeReply({ protocol }: Connection, reply: Reply): string {
+export function encodeReply({ protocol }: Connection, reply: Reply): Frame {
   return protocol.kind === "session" ? protocol.encodeReply(reply) : "";
 }

@@ -4,6 +4,7 @@ import type { RateLimit } from "../connecting/rate-limit";
 import type { SessionCommand } from "../contracts/commands";
 import { EngineUnavailable } from "../contracts/engine";
 import { engineUnavailable, notAvailable } from "../contracts/errors";
+import { COMMANDS_MAX } from "../contracts/limits";
 import type { Maybe } from "../contracts/maybe";
 import type { RelayOptions } from "../contracts/options";
 import { KeysUnavailable } from "../contracts/tokens";
@@ -25,9 +26,6 @@ const CONNECT_TIMEOUT_MS = 10_000;
 
 /** How long after a token has expired a new one may still come. */
 const GRACE_MS = 25_000;
-
-/** Commands that may wait for an earlier one: a client sends those for all of its topics together. */
-const QUEUE_MAX = 1_024;
 
 /** Commands of one client that are carried out in one turn of the event loop. */
 const COMMANDS_PER_TURN_MAX = 64;
@@ -69,6 +67,7 @@ export class Sessions {
       options,
       connections,
       permissions,
+      presence,
       recovery,
       this.subscriptions,
       replies,
@@ -112,7 +111,7 @@ export class Sessions {
     const { backpressureBytes } = this.#options.limits;
     session.queuedSize += size;
     if (
-      session.queue.length + commands.length > QUEUE_MAX ||
+      session.queue.length + commands.length > COMMANDS_MAX ||
       (session.queuedSize > backpressureBytes && session.queue.length > 0)
     ) {
       this.#connections.end(connection, "too_many_frames");

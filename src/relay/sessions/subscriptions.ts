@@ -6,7 +6,7 @@ import type { Limits } from "../contracts/limits";
 import { type Maybe, then } from "../contracts/maybe";
 import type { RelayOptions } from "../contracts/options";
 import type { Position } from "../contracts/publication";
-import type { TokenProblem, TopicClaims } from "../contracts/tokens";
+import type { TokenProblem, TokenTopics, TopicClaims } from "../contracts/tokens";
 import type { TopicRules } from "../contracts/topic-rules";
 import type { Recovery } from "../recovery/recovery";
 import type { Connection } from "../state/connection";
@@ -90,7 +90,7 @@ export class SessionSubscriptions {
     if (problem !== undefined) return undefined;
 
     const { ttl, info, data } = claims as TopicClaims;
-    session.topics.set(topic, { info, expiresAt: expiryOf(ttl, this.#now()) });
+    session.topics.set(topic, { info, expiresAt: expiryOf(ttl, this.#now()), isFromToken: false });
     const since = new Map(resumption.since && [[topic, resumption.since]]);
     const attempt = this.#recovery.read(connection, subscriptions, [topic], since);
     return then(attempt, (read) => {
@@ -144,7 +144,7 @@ export class SessionSubscriptions {
     if (session === undefined || subscriptions === undefined) return undefined;
     const refusal = this.#checkName(topic) ?? this.#checkRoom(session, topic);
     if (refusal !== undefined) return refusal;
-    session.topics.set(topic, { info, expiresAt: expiryOf(ttl, this.#now()) });
+    session.topics.set(topic, { info, expiresAt: expiryOf(ttl, this.#now()), isFromToken: false });
     const positions = new Map(since && [[topic, since]]);
     const attempt = this.#recovery.read(connection, subscriptions, [topic], positions);
     return then(attempt, (read) => {
@@ -160,6 +160,36 @@ export class SessionSubscriptions {
       this.#recovery.commit(read, protocol.encodePush({ kind: "subscribed", subscribed }));
       return undefined;
     });
+  }
+
+  /**
+   * Gives a session the topics that a new token of its connection names, and takes away those that only an older one
+   * named; its client is told of both. Topics that the session has for other reasons stay. Rejects with EngineUnavailable.
+   */
+  followToken(connection: Connection, session: Session, named: TokenTopics): Maybe<void> {
+    for (const [topic, { isFromToken }] of session.topics) {
+      if (!isFromToken || named.has(topic)) continue;
+      this.unsubscribeByServer(connection, topic, 2000, "server unsubscribe");
+      if (connection.session !== session) return undefined;
+    }
+    const missing = [...named.keys()].filter((topic) => !session.topics.has(topic));
+    if (session.topics.size + missing.length > this.#limits.connectionTopicsMax) {
+      this.#connections.end(connection, "too_many_topics");
+      return undefined;
+    }
+    for (const [topic, { info }] of named) {
+      const subscription = session.topics.get(topic);
+      if (subscription?.isFromToken === true) subscription.info = info;
+    }
+    const added = missing.map((topic) =>
+      then(this.subscribeByServer(connection, { ...named.get(topic), topic }), () => {
+        const subscription = session.topics.get(topic);
+        if (subscription !== undefined) subscription.isFromToken = true;
+      }),
+    );
+    return added.some((one) => one instanceof Promise)
+      ? Promise.all(added).then(() => undefined)
+      : undefined;
   }
 
   /** Takes a session out of topics whose tokens expired before `limit`, in ms of the relay's clock. */

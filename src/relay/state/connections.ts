@@ -3,7 +3,7 @@
 import type { AfterRelease, Registrations } from "../contracts/engine";
 import { CLOSES, type CloseName, type Refusal, tooManyConnections } from "../contracts/errors";
 import type { RelayOptions } from "../contracts/options";
-import { fits } from "../contracts/transport";
+import { type Frame, fits } from "../contracts/transport";
 import { Claims } from "./claims";
 import type { Connection } from "./connection";
 
@@ -108,7 +108,7 @@ export class Connections {
   }
 
   /** Sends a frame; false when that was too much for the connection, which was ended as a slow consumer, or it has ended. */
-  send(connection: Connection, frame: string): boolean {
+  send(connection: Connection, frame: Frame): boolean {
     const { socket } = connection;
     if (socket === undefined) return false;
     // Checked beforehand: Bun cuts a socket off that is over its limit, and what waits there is lost.
@@ -145,8 +145,8 @@ export class Connections {
   #end(connection: Connection, next: AfterRelease, code: number, reason: string): void {
     const { socket, protocol } = connection;
     this.#forget(connection, next);
-    const last = protocol.kind === "session" ? protocol.encodeDisconnect(code, reason) : "";
-    if (last !== "") socket?.send(last);
+    const last = protocol.kind === "session" ? protocol.encodeDisconnect(code, reason) : undefined;
+    if (last !== undefined) socket?.send(last);
     socket?.close(code, reason);
   }
 

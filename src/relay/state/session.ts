@@ -4,9 +4,11 @@ import type { SessionCommand } from "../contracts/commands";
 /** A topic of a session. */
 interface SessionTopic {
   /** JSON text that others can see, from the token for the topic. */
-  readonly info: string | undefined;
+  info: string | undefined;
   /** When its token expires, in ms of the relay's clock. */
   expiresAt: number;
+  /** The token of the connection names it, so a newer token that does not takes it away. */
+  isFromToken: boolean;
 }
 
 export interface Session {

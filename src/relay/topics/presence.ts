@@ -57,6 +57,14 @@ export class Presence {
     return info;
   }
 
+  /** What others see of a connection has changed. Cost: its topics. */
+  changed(connection: Connection): void {
+    for (const { name } of connection.topics) {
+      const clients = this.#topics.get(name)?.clients;
+      if (clients?.has(connection) === true) clients.set(connection, infoOf(connection, name));
+    }
+  }
+
   /** A connection has left the topic; answers who it was. */
   left(connection: Connection, { name }: Topic): ClientInfo {
     const present = this.#topics.get(name);

@@ -106,6 +106,29 @@ test("I8: unknown key names cause at most one request in ten seconds, and that f
   expect(address.asked).toBe(2);
 });
 
+test("while keys change, a token that is newer than the key set fails only for now", async () => {
+  using address = new Address();
+  let now = 0;
+  const keys = keysAt(address.url, log, () => now);
+  const issued = (iat: number) => ({
+    payload: Buffer.from(JSON.stringify({ iat })).toString("base64url"),
+    signature: "",
+  });
+  const ask = (kid: string, iat: number) =>
+    Promise.try(keys, { alg: "RS256", kid }, issued(iat)).then(
+      () => "found",
+      (error) => (error instanceof KeysUnavailable ? "unavailable" : error.name),
+    );
+  const seconds = Date.now() / 1_000;
+  expect(await ask("old", seconds)).toBe("found");
+  const rotated = [await jwk(old, "old"), await jwk(young, "young")];
+  address.answer = () => Response.json({ keys: rotated });
+  expect(await ask("young", seconds + 2)).toBe("unavailable");
+  expect(await ask("young", seconds - 60)).toBe("JWKSNoMatchingKey");
+  now = 10_000;
+  expect(await ask("young", seconds + 2)).toBe("found");
+});
+
 test("a key that was removed from the key address is refused ten minutes later", async () => {
   using address = new Address();
   let now = 0;

@@ -191,14 +191,14 @@ test("a client that offers several subprotocols is answered in JSON", async () =
   client.close();
 });
 
-test("refreshing a subscription with a token that has expired gets error 110", async () => {
+test("refreshing a subscription with a token that has expired closes the connection with 3006", async () => {
   await using own = await startRelay({ BATON_TOKEN_SECRET: SECRET });
   const session = await SessionClient.connect(own, { token: await token({ sub: "ann" }) });
   const claims = { sub: "ann", channel: "$a" };
   await session.ask("subscribe", { channel: "$a", token: await token(claims) });
   const over = await token({ ...claims, exp: inSeconds(-60) });
-  const { error } = await session.ask("sub_refresh", { channel: "$a", token: over });
-  expect(error).toEqual({ code: 110, message: "expired" });
+  session.send("sub_refresh", { channel: "$a", token: over });
+  expect(await session.closed).toEqual({ code: 3006, reason: "subscription expired" });
 });
 
 test("with BATON_KNOWN_PREFIXES_ONLY a prefix that no rule names is an unknown channel, for clients and for /api", async () => {

@@ -1,7 +1,7 @@
 // How clients of the official JavaScript SDK refresh their tokens, and what they may do without any.
 import { afterEach, expect, test } from "bun:test";
 import { connect, inSeconds, recordEvents, subscribe, token } from "../../support/centrifuge/sdk";
-import { callApi, SdkClients, startRelayWithTokens } from "../../support/centrifuge/sdk-relay";
+import { as, callApi, SdkClients, startRelayWithTokens } from "../../support/centrifuge/sdk-relay";
 import { startRelay } from "../../support/relay/test-relay";
 import { until } from "../../support/wait";
 
@@ -31,6 +31,27 @@ test("tokens of a connection and of a topic are refreshed before they expire", a
   expect((await publications.next()).data).toBe(1);
   expect([connecting.rest, disconnected.rest, subscribing.rest]).toEqual([[], [], []]);
   expect(requested).toEqual({ connection: 2, topic: 2 });
+});
+
+test("a topic's token that is refreshed with an expired one is asked for again, and the subscription goes on", async () => {
+  await using relay = await startRelayWithTokens();
+  const ann = clients.make(relay.url, "websocket", await as("ann"));
+  const connecting = recordEvents(ann, "connecting");
+  await connect(ann);
+  await connecting.next();
+  const expiries = [1, -60, 600];
+  const { subscription, publications } = await subscribe(ann, "$mine", {
+    getToken: ({ channel }) =>
+      token({ sub: "ann", channel, exp: inSeconds(expiries.shift() as number) }),
+  });
+  const unsubscribed = recordEvents(subscription, "unsubscribed");
+  const subscribed = recordEvents(subscription, "subscribed");
+  expect(await connecting.next()).toMatchObject({ code: 3006, reason: "subscription expired" });
+  await callApi(relay, "publish", { channel: "$mine", data: 1 });
+  expect((await publications.next()).data).toBe(1);
+  expect(expiries).toEqual([]);
+  expect(subscribed.rest).toHaveLength(1);
+  expect(unsubscribed.rest).toEqual([]);
 });
 
 test("a client whose token the backend declares expired gets a new one and reconnects", async () => {

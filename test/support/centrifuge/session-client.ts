@@ -46,6 +46,11 @@ export class SessionClient {
     }
   }
 
+  /** Sends a command whose reply is not waited for. */
+  send(method: string, body: object): void {
+    this.#client.send({ id: ++this.#lastId, [method]: body });
+  }
+
   /** Takes the next push. */
   async next(): Promise<Frame> {
     const push = this.#pushes.shift();
