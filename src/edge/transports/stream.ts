@@ -14,7 +14,8 @@ const END_DELAY_MS = 100;
 
 const encoder = new TextEncoder();
 
-const COMMENT = encoder.encode(":\n");
+/** With the space, because RESTEasy 6.2 takes the line after an empty comment, which may be an id, for its text. */
+const COMMENT = encoder.encode(": \n");
 
 export interface StreamEvents {
   /** The client has read something. */

@@ -22,12 +22,12 @@ function blocksIn(answer: string): string[] {
   return text.split("\n\n").slice(0, -1);
 }
 
-const withoutComments = (block: string) => block.replace(/^:\n/gm, "");
+const withoutComments = (block: string) => block.replace(/^: \n/gm, "");
 
 describe("a block of a stream", () => {
   test("has data, except the first one, which has the retry time and the positions", async () => {
     const raw = await rawStream(`${await register()}?topics=blocks`);
-    const comments = () => raw.received.split("\n:\n").length - 1;
+    const comments = () => raw.received.split("\n: \n").length - 1;
     await until("comments", () => comments() > 3);
     await relay.publish("blocks", "m1");
     await until("m1", () => raw.received.includes("m1\n\n"));

@@ -29,6 +29,13 @@ describe("an open stream", () => {
     expect([brisk.isConnected(url), stream.faults]).toEqual([true, []]);
   });
 
+  test("receives comments with a space, since a client library takes the line after an empty one for its text", async () => {
+    await using brisk = await startRelay({ BATON_PING_MS: "20", BATON_PONG_MS: "20" });
+    const stream = await EventStream.open(await registerStream(brisk));
+    await stream.until("comments", ({ comments }) => comments.length >= 3);
+    expect(new Set(stream.comments)).toEqual(new Set([" "]));
+  });
+
   test("receives no comments between two pings", async () => {
     const stream = await connectStream(relay, ["calm"]);
     await expectNothingElse(relay, stream, "calm");
