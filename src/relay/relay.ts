@@ -143,11 +143,7 @@ export class Relay {
       return false;
     }
     const older = this.connections.byId(connection.id);
-    if (older !== undefined) {
-      // A client must not get a new share by connecting again.
-      connection.answeredBytes = older.answeredBytes;
-      this.connections.end(older, "replaced");
-    }
+    if (older !== undefined) this.connections.end(older, "replaced");
     connection.socket = socket;
     this.connections.add(connection);
     return true;

@@ -9,6 +9,12 @@ const WINDOW_MS = 1_000;
 /** This many newly joined topics count as one frame: each takes 2 us, or 8 to 12 us with a position. */
 const TOPICS_PER_FRAME = 8;
 
+/** What a connection used is remembered after its end from here on: opening another one costs as much as this. */
+const REMEMBERED_BYTES_MIN = 16_384;
+
+/** How many clients are remembered at most, and for a second at most. */
+const REMEMBERED_MAX = 10_000;
+
 export class RateLimit {
   readonly #framesMax: number;
   readonly #answerBytes: number;
@@ -17,6 +23,8 @@ export class RateLimit {
   #windowEndsAt = 0;
   /** What waits for the next second. */
   #paused: (() => void)[] = [];
+  /** What connections had used that ended in this second, by client: a client must not get a new share by reconnecting. */
+  readonly #usedBytes = new Map<string, number>();
 
   constructor(
     limits: Pick<Limits, "connectionFramesMax" | "connectionAnswerBytes">,
@@ -27,6 +35,12 @@ export class RateLimit {
     this.#answerBytes = limits.connectionAnswerBytes;
     this.#later = later;
     this.#connections = connections;
+    connections.onAdd((connection) => {
+      const used =
+        this.#usedBytes.size === 0 ? undefined : this.#usedBytes.get(clientOf(connection));
+      if (used !== undefined) connection.answeredBytes = used;
+    });
+    connections.onEnd((connection) => this.#remember(connection));
   }
 
   /** Counts a frame or ping, or several; false when that was too much and the connection was ended. */
@@ -63,8 +77,23 @@ export class RateLimit {
       connection.frames = 0;
       connection.answeredBytes = 0;
     }
+    this.#usedBytes.clear();
     const paused = this.#paused;
     this.#paused = [];
     for (const work of paused) this.#later(work);
   }
+
+  #remember(connection: Connection): void {
+    const { answeredBytes } = connection;
+    if (answeredBytes < REMEMBERED_BYTES_MIN || this.#usedBytes.size >= REMEMBERED_MAX) return;
+    const client = clientOf(connection);
+    if (client === "") return;
+    this.#usedBytes.set(client, Math.max(answeredBytes, this.#usedBytes.get(client) ?? 0));
+  }
+}
+
+/** Who counts as the same client after a reconnect: a registration or, in sessions, a user; "" for an anonymous one. */
+function clientOf({ id, user, protocol }: Connection): string {
+  if (protocol.kind === "topics") return id;
+  return user === "" ? "" : `user ${user}`;
 }

@@ -7,7 +7,7 @@ import { type Frame, fits } from "../contracts/transport";
 import { Claims } from "./claims";
 import type { Connection } from "./connection";
 
-type EndListener = (connection: Connection) => void;
+type Listener = (connection: Connection) => void;
 
 export class Connections {
   readonly #connectionsMax: number;
@@ -21,7 +21,8 @@ export class Connections {
   readonly #users = new Map<string, Connection[]>();
   /** Sessions that have not said who they are. */
   readonly #unidentified = new Set<Connection>();
-  readonly #endListeners: EndListener[] = [];
+  readonly #addListeners: Listener[] = [];
+  readonly #endListeners: Listener[] = [];
   /** Claims of registrations for clients whose handshakes are under way. */
   readonly claims = new Claims();
   /** Handshakes that wait for the engine to claim their registration. */
@@ -35,8 +36,13 @@ export class Connections {
     this.#registrations = engine.registrations;
   }
 
+  /** The listener is called for each connection when its user is known. */
+  onAdd(listener: Listener): void {
+    this.#addListeners.push(listener);
+  }
+
   /** The listener is called for each connection that ends, before its socket is closed. */
-  onEnd(listener: EndListener): void {
+  onEnd(listener: Listener): void {
     this.#endListeners.push(listener);
   }
 
@@ -100,6 +106,7 @@ export class Connections {
   add(connection: Connection): void {
     this.#unidentified.delete(connection);
     this.#connections.set(connection.id, connection);
+    for (const listener of this.#addListeners) listener(connection);
     // The anonymous user has no list: nothing is ever sent to it, and it may have very many connections.
     if (connection.user === "") return;
     const siblings = this.#users.get(connection.user);

@@ -2,8 +2,10 @@
 import { describe, expect, test } from "bun:test";
 import { centrifuge } from "../../../src/protocols/centrifuge/json";
 import { json } from "../../../src/protocols/json";
-import type { Connection } from "../../../src/relay/state/connection";
-import { FakeSocket, Simulation, unwrap } from "../../support/relay/simulation";
+import { RateLimit } from "../../../src/relay/connecting/rate-limit";
+import { Connection, chargeForFrame } from "../../../src/relay/state/connection";
+import { Connections } from "../../../src/relay/state/connections";
+import { FakeSocket, LIMITS, Simulation, unwrap } from "../../support/relay/simulation";
 import { until } from "../../support/wait";
 
 const ANSWER_BYTES = 100_000;
@@ -52,6 +54,43 @@ describe("what the relay sends to a client at its request is bounded in each sec
     });
     const sent = sockets.reduce((sum, socket) => sum + bytesOf(socket), 0);
     expect(sent).toBeLessThan(ANSWER_BYTES + 2 * MESSAGE.length);
+  });
+
+  test("when its connection is lost and it comes back, again and again, until the second is over", async () => {
+    const sim = simulation();
+    const id = sim.register();
+    publish(sim, "t", 5);
+    const connectAndAsk = () => {
+      const { connection, socket } = sim.connect(id, json);
+      sim.relay.receive(connection, EVERYTHING);
+      sim.relay.connections.lost(connection);
+      return bytesOf(socket);
+    };
+    const sent = Array.from({ length: 10 }, connectAndAsk).reduce((sum, bytes) => sum + bytes, 0);
+    expect(sent).toBeGreaterThan(50_000);
+    expect(sent).toBeLessThan(ANSWER_BYTES + 2 * MESSAGE.length);
+    sim.pass(1_000);
+    expect(connectAndAsk()).toBeGreaterThan(50_000);
+  });
+
+  test("of a user's sessions, but not of anonymous ones, which have nothing in common", () => {
+    const connections = new Connections({ limits: LIMITS, engine: simulation().engine });
+    const rateLimit = new RateLimit(LIMITS, setImmediate, connections);
+    const connect = (user: string): Connection => {
+      const claimed = { id: crypto.randomUUID(), user, topics: undefined, term: 0 };
+      const connection = new Connection(claimed, centrifuge);
+      connections.add(connection);
+      return connection;
+    };
+    for (const user of ["ann", ""]) {
+      const first = connect(user);
+      chargeForFrame(first, LIMITS.connectionAnswerBytes);
+      connections.lost(first);
+      expect([user, rateLimit.isExhausted(connect(user))]).toEqual([user, user === "ann"]);
+    }
+    expect(rateLimit.isExhausted(connect("bob"))).toBe(false);
+    rateLimit.expire(1_000);
+    expect(rateLimit.isExhausted(connect("ann"))).toBe(false);
   });
 
   test("when one history is larger than the bound: all of it arrives in order, over several seconds", async () => {
