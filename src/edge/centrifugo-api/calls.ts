@@ -32,7 +32,7 @@ export class ApiCalls {
     const value = normalized(body);
     if (!method.shape.Check(value)) {
       const error = method.shape.Errors(value).First();
-      return badRequest(`${error?.path ?? ""}: ${error?.message ?? "wrong shape"}.`);
+      return badRequest(`${error?.path || "the body"}: ${error?.message ?? "wrong shape"}.`);
     }
     const { channel } = value as { channel?: unknown };
     const unknown =

@@ -185,8 +185,13 @@ function method<Schema extends TSchema>(
 }
 
 export function errorJson(format: ApiFormat, refusal: Refusal): string {
+  return JSON.stringify({ error: errorIn(format, refusal) });
+}
+
+/** Libraries tell errors apart by their codes and show the message, so it also says what was wrong. */
+export function errorIn(format: ApiFormat, refusal: Refusal): { code: number; message: string } {
   const { code, message } = format.errorOf(refusal);
-  return JSON.stringify({ error: { code, message } });
+  return { code, message: `${message}: ${refusal.message}` };
 }
 
 /** The refusal of a body that does not fit its method. */

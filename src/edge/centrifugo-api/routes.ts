@@ -9,7 +9,7 @@ import { BODY_ERRORS, bodyDocument, errorAnswers } from "../http/documents";
 import { type BeforeHandle, orThrow, Refused } from "../http/refusal";
 import { ApiCalls, noSuchMethod } from "./calls";
 import { type ApiDocument, BATCH_DOCUMENT, COMMANDS_DOCUMENT, METHOD_DOCUMENTS } from "./documents";
-import { type ApiFormat, errorJson } from "./methods";
+import { type ApiFormat, errorIn, errorJson } from "./methods";
 import { BATCH_COMMANDS_MAX } from "./shapes";
 
 interface CentrifugoApiOptions {
@@ -97,8 +97,8 @@ function answerIn(format: ApiFormat) {
     if (!(value instanceof Refusal)) return json(`{"${member}":${value}}`);
     const asStatus = request.headers.get("x-centrifugo-error-mode") === "transport";
     if (!asStatus) return json(errorJson(format, value));
-    const { code, message } = format.errorOf(value);
-    return json(JSON.stringify({ code, message }), STATUS[code] ?? 500);
+    const error = errorIn(format, value);
+    return json(JSON.stringify(error), STATUS[error.code] ?? 500);
   };
 }
 

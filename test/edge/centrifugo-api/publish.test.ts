@@ -115,7 +115,7 @@ describe("/api/broadcast", () => {
     const { responses } = (await post("broadcast", body)).json.result;
     expect(responses).toEqual([
       { result: { offset: 1, epoch: expect.any(String) } },
-      { error: { code: 107, message: "bad request" } },
+      { error: { code: 107, message: "bad request: A topic name must not be empty." } },
       { result: { offset: 1, epoch: expect.any(String) } },
       { result: {} },
     ]);

@@ -60,13 +60,29 @@ describe("a request of the server API", () => {
 
   test.each(["null", "[]", "1", '"a"'])("is a bad request when its body is %s", async (body) => {
     expect((await post("publish", body)).json).toEqual({
-      error: { code: 107, message: "bad request" },
+      error: { code: 107, message: "bad request: the body: Expected object." },
     });
+  });
+
+  test.each([
+    ["publish", "data is missing.", { channel: "t" }],
+    ["publish", "/tags: Expected object.", { channel: "t", data: 1, tags: 1 }],
+    ["publish", "/channel: Expected string.", { channel: 1, data: 1 }],
+    ["publish", "must not contain control characters", { channel: "a\nb", data: 1 }],
+    ["publish", "An idempotency key must", { channel: "t", data: 1, idempotency_key: "a\nb" }],
+    ["publish", "at most 65536 bytes", { channel: "t", data: "x".repeat(65_536) }],
+    ["publish", "b64data must be the base64 of JSON.", { channel: "t", b64data: "!" }],
+    ["broadcast", "channels is missing.", { data: 1 }],
+    ["disconnect", "One of user, client and session is required.", {}],
+  ])("to %s says in the message of its error what is wrong: %s", async (method, sentence, body) => {
+    const { error } = (await post(method, JSON.stringify(body))).json;
+    expect(error.message).toContain(sentence);
+    expect(error.message).toMatch(/^(bad request|limit exceeded): /);
   });
 
   test("for rpc is answered like that of a Centrifugo without RPC: method not found", async () => {
     expect((await post("rpc", '{"method":"anything"}')).json).toEqual({
-      error: { code: 104, message: "method not found" },
+      error: { code: 104, message: "method not found: There is no such method." },
     });
   });
 
@@ -74,15 +90,31 @@ describe("a request of the server API", () => {
     const headers = { "x-centrifugo-error-mode": "transport" };
     await post("publish", '{"channel":"mode","data":1}');
     const rows = [
-      ["publish", "{}", 400, { code: 107, message: "bad request" }],
-      ["presence", '{"channel":"t"}', 400, { code: 108, message: "not available" }],
+      ["publish", "{}", 400, { code: 107, message: "bad request: data is missing." }],
+      [
+        "presence",
+        '{"channel":"t"}',
+        400,
+        {
+          code: 108,
+          message: "not available: The relay or this topic does not offer this feature.",
+        },
+      ],
       [
         "history",
         '{"channel":"mode","since":{"offset":1,"epoch":"other"}}',
         416,
-        { code: 112, message: "unrecoverable position" },
+        { code: 112, message: expect.stringMatching(/^unrecoverable position: .+epoch.+\.$/) },
       ],
-      ["batch", "{}", 400, { code: 107, message: "bad request" }],
+      [
+        "batch",
+        "{}",
+        400,
+        {
+          code: 107,
+          message: "bad request: commands is missing or has over 1,000 items.",
+        },
+      ],
     ] as const;
     for (const [method, body, status, error] of rows) {
       const answer = await post(method, body, headers);
@@ -161,8 +193,10 @@ describe("POST /api, which older libraries use", () => {
     const [published, read, ...others] = lines;
     expect(JSON.parse(published as string).result.offset).toBe(1);
     expect(read).toStartWith('{"id":7,"result":{"publications":[{"data":{"x": 1.0},"offset":1}]');
-    const bad = { error: { code: 107, message: "bad request" } };
-    const unknown = { error: { code: 104, message: "method not found" } };
+    const bad = { error: { code: 107, message: expect.stringMatching(/^bad request: .+\.$/) } };
+    const unknown = {
+      error: { code: 104, message: "method not found: There is no such method." },
+    };
     const [empty, nothing, wrong, info] = others.map((line) => JSON.parse(line));
     expect([empty, nothing, wrong]).toEqual([bad, { id: 8, ...unknown }, bad]);
     expect(info.result.nodes).toHaveLength(1);

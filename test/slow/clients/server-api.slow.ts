@@ -49,7 +49,7 @@ function expectedOutcomes(client: string): object {
       responses: [
         { result: { offset: 2, epoch } },
         { result: { offset: 0, epoch: "" } },
-        { error: { code: 107, message: "bad request" } },
+        { error: { code: 107, message: "bad request: A topic name must not be empty." } },
       ],
     },
     history: { publications: [first, { data: 2, offset: 2 }], offset: 2, epoch },
