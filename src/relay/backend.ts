@@ -198,8 +198,10 @@ export class Backend {
     return this.#checkPresence(topic) ?? this.#topics.presence.counts(topic);
   }
 
-  /** A part of a topic's history, at most about 4 MiB of it; see `readHistory`. */
+  /** A part of a topic's history, at most about 4 MiB of it; see `readHistory`. Refuses `invalid_topic`. */
   history(topic: string, request: HistoryRequest): Maybe<KeptPage | Refusal> {
+    const refusal = checkTopic(topic);
+    if (refusal !== undefined) return refusal;
     return then(readHistory(this.#engine, topic, request), (page) =>
       page instanceof Refusal
         ? page

@@ -3,7 +3,6 @@ import type { Engine, HistoryPage } from "../contracts/engine";
 import { Refusal } from "../contracts/errors";
 import { type Maybe, then } from "../contracts/maybe";
 import type { Position, Publication } from "../contracts/publication";
-import { checkTopic } from "../text/checks";
 
 /** The most publications in one answer of the Centrifuge protocol. */
 export const REPLY_PUBLICATIONS_MAX = 300;
@@ -27,16 +26,14 @@ export interface KeptPage extends HistoryPage {
 }
 
 /**
- * Publications to single users are among those read. Refuses `invalid_topic`, `no_history`, `unrecoverable_position`.
- * Rejects if the engine fails. Cost: the publications read.
+ * The topic has passed `checkTopic`. Publications to single users are among those read. Refuses `no_history`,
+ * `unrecoverable_position`. Rejects if the engine fails. Cost: the publications read.
  */
 export function readHistory(
   engine: Engine,
   topic: string,
   { since, epoch, limit, limitMax, reverse }: HistoryRequest,
 ): Maybe<KeptPage | Refusal> {
-  const refusal = checkTopic(topic);
-  if (refusal !== undefined) return refusal;
   const most = limit < 0 ? limitMax : Math.min(limit, limitMax);
   return then(engine.history(topic, { since, limit: most, reverse }), (page) => {
     const { top } = page;
