@@ -232,10 +232,10 @@ test("with BATON_KNOWN_PREFIXES_ONLY a prefix that no rule names is an unknown c
 
   const api = async (method: string, body: object) => (await own.post(`/api/${method}`, body)).json;
   for (const method of ["publish", "history", "presence", "history_remove"]) {
-    expect((await api(method, { channel, data: 1 })).error).toEqual(unknown);
+    expect((await api(method, { channel, data: 1 })).error.code).toBe(unknown.code);
   }
   const { responses } = (await api("broadcast", { channels: ["news:a", channel], data: 1 })).result;
-  expect(responses).toMatchObject([{ result: { offset: 1 } }, { error: unknown }]);
+  expect(responses).toMatchObject([{ result: { offset: 1 } }, { error: { code: unknown.code } }]);
   expect(await own.publish(channel, "the base API knows no prefixes")).toBe(0);
 });
 
