@@ -1,7 +1,9 @@
-// One stream: a response that does not end, which behaves like a socket to the relay. A publication is encoded once for
-// all streams that have only its topic.
-import type { Protocol } from "../../relay/contracts/protocol";
+// One stream: a response that does not end, which behaves like a socket to the relay. What it is sent goes through the group
+// of streams with the same topics. Kept small: a node has tens of thousands of them.
 import { type Frame, fits, type Socket } from "../../relay/contracts/transport";
+import type { Connection } from "../../relay/state/connection";
+import { type BodyWriter, StreamBody } from "./stream-body";
+import type { GroupMember, StreamGroup } from "./stream-group";
 
 /** The retry time of a stream whose id a newer one has taken: its client must not reconnect and take the id back. */
 const NEVER_MS = 2 ** 31 - 1;
@@ -17,82 +19,69 @@ const encoder = new TextEncoder();
 /** With the space, because RESTEasy 6.2 takes the line after an empty comment, which may be an id, for its text. */
 const COMMENT = encoder.encode(": \n");
 
-export interface StreamEvents {
-  /** The client has read something. */
-  progressed(): void;
-  /** More would wait for the client than may wait. */
-  overflowed(): void;
-  /** The client has ended the stream. */
-  cancelled(): void;
-  /** The relay has ended the stream. */
-  closed(code: number): void;
-}
-
-/** The streams that are subscribed to each native topic. */
-type Audiences = Map<string, Set<Stream>>;
-
-interface StreamOptions {
-  readonly audiences: Audiences;
-  /** The most bytes that may wait for the client. */
+/** What a stream needs of its transport. */
+export interface StreamHost {
+  /** The most bytes that may wait for a client. */
   readonly limitBytes: number;
-  readonly protocol: Protocol;
-  readonly events: StreamEvents;
+  /** The group of a stream without topics. */
+  firstGroup(): StreamGroup;
+  /** Puts the stream into a group of its own, whose topics it may change. */
+  separate(stream: Stream): StreamGroup;
+  subscribed(group: StreamGroup, nativeTopic: string): void;
+  unsubscribed(group: StreamGroup, nativeTopic: string): void;
+  /** The group is written to at the end of this synchronous step. */
+  flushSoon(group: StreamGroup): void;
+  /** A stream has left the group. */
+  left(group: StreamGroup): void;
+  /** The client has read all that it was sent. */
+  progressed(stream: Stream): void;
+  /** More would wait for the client than may wait. */
+  overflowed(stream: Stream): void;
+  /** The client has ended the stream. */
+  cancelled(stream: Stream): void;
+  /** The relay has ended the stream. */
+  closed(stream: Stream, code: number): void;
 }
 
-export class Stream implements Socket {
-  readonly body: ReadableStream<Uint8Array>;
-  readonly #audiences: Audiences;
-  readonly #nativeTopics = new Set<string>();
-  readonly #limitBytes: number;
-  readonly #protocol: Protocol;
-  readonly #events: StreamEvents;
-  /** The position of each topic, in the form that an event id has. */
-  readonly #positions = new Map<string, string>();
-  #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
-  #isCancelled = false;
+export class Stream implements Socket, BodyWriter, GroupMember {
+  readonly connection: Connection;
+  readonly request: Request;
+  readonly #host: StreamHost;
+  readonly #body = new StreamBody(this);
+  /** The streams that have the same topics. */
+  group: StreamGroup;
+  #isOpen = true;
+  /** The bytes that wait in the group for this stream alone. */
+  #pendingBytes = 0;
+  /** The positions of topics that it is still catching up with. */
+  #positions: Map<string, string> | undefined;
+  /** The same in the form that an event id has; "" for none. */
+  ids = "";
   /** The first block, which `begin` has opened, is not ended yet. */
   #isFirstBlockOpen = false;
   /** The line that the first event with data repeats; "" when that is done, or there is none. */
   #retryLine = "";
-  /** The bytes that waited for the client at the last check or write. */
-  #waitedBytes = 0;
 
-  constructor({ audiences, limitBytes, protocol, events }: StreamOptions) {
-    this.#audiences = audiences;
-    this.#limitBytes = limitBytes;
-    this.#protocol = protocol;
-    this.#events = events;
-    this.body = new ReadableStream<Uint8Array>(
-      {
-        start: (controller) => {
-          this.#controller = controller;
-        },
-        // The check has a turn of its own, because `enqueue` calls this too, and progress may lead to more writes.
-        pull: () => queueMicrotask(() => this.#checkProgress()),
-        cancel: () => {
-          this.#isCancelled = true;
-          if (this.#controller === undefined) return;
-          this.#controller = undefined;
-          this.#unsubscribeAll();
-          events.cancelled();
-        },
-      },
-      { highWaterMark: limitBytes, size: (chunk) => chunk?.byteLength ?? 0 },
-    );
+  constructor(host: StreamHost, connection: Connection, request: Request) {
+    this.#host = host;
+    this.connection = connection;
+    this.request = request;
+    this.group = host.firstGroup();
+    this.group.streams.add(this);
   }
 
+  /** The body of its response; to be called once. */
+  body(): ReadableStream<Uint8Array> {
+    return this.#body.open();
+  }
+
+  /** Sends a frame at the end of this synchronous step, in one write with all else that it is sent until then. */
   send(frame: Frame): number {
-    return this.#write(typeof frame === "string" ? encoder.encode(this.#own(frame)) : frame);
-  }
-
-  /** Sends a frame that many streams get; `bytes` is the same frame encoded. */
-  deliver(frame: Frame, bytes: Uint8Array): void {
-    const hasOneTopic = this.#positions.size <= 1 && this.#nativeTopics.size === 1;
-    const isShared = hasOneTopic && this.#retryLine === "";
-    const own = isShared || typeof frame !== "string" ? bytes : encoder.encode(this.#own(frame));
-    const hasRoom = fits(this.getBufferedAmount(), own.byteLength, this.#limitBytes);
-    if (hasRoom) this.#write(own);
-    else this.#events.overflowed();
+    if (!this.#isOpen) return 0;
+    this.#pendingBytes += frame.length;
+    this.group.pushTo(this, frame);
+    this.#host.flushSoon(this.group);
+    return Math.max(1, frame.length);
   }
 
   /**
@@ -101,27 +90,26 @@ export class Stream implements Socket {
    */
   begin(retryMs: number): void {
     const line = retryLine(retryMs);
-    this.#write(encoder.encode(line));
+    this.#body.write(encoder.encode(line));
     this.#isFirstBlockOpen = true;
     this.#retryLine = line;
   }
 
   getBufferedAmount(): number {
-    return this.#limitBytes - (this.#controller?.desiredSize ?? this.#limitBytes);
+    if (!this.#isOpen) return 0;
+    return this.#body.waitingBytes + this.#pendingBytes + this.group.sharedBytes;
   }
 
   subscribe(nativeTopic: string): void {
-    this.#nativeTopics.add(nativeTopic);
-    const audience = this.#audiences.get(nativeTopic);
-    if (audience === undefined) this.#audiences.set(nativeTopic, new Set([this]));
-    else audience.add(this);
+    const group = this.#host.separate(this);
+    group.addTopic(nativeTopic, this);
+    this.#host.subscribed(group, nativeTopic);
   }
 
   unsubscribe(nativeTopic: string): void {
-    this.#nativeTopics.delete(nativeTopic);
-    const audience = this.#audiences.get(nativeTopic);
-    audience?.delete(this);
-    if (audience?.size === 0) this.#audiences.delete(nativeTopic);
+    const group = this.#host.separate(this);
+    group.removeTopic(nativeTopic);
+    this.#host.unsubscribed(group, nativeTopic);
   }
 
   /**
@@ -134,62 +122,89 @@ export class Stream implements Socket {
 
   /** The wire has no place for a code: EventSource reconnects, unless another stream has taken its id. */
   close(code: number): void {
-    const { kind, closes } = this.#protocol;
+    if (!this.#isOpen) return;
+    const { kind, closes } = this.connection.protocol;
     const { replaced, slow_consumer, no_pong } = closes;
+    // A client that does not read would never see the end, so what waits for it is discarded.
+    const doesNotRead = code === slow_consumer.code || code === no_pong.code;
+    if (!doesNotRead) this.group.flush();
+    this.#leave();
     // A session has already got a push that says why, and its code may be any that the backend has chosen.
     if (code === replaced.code && kind === "topics")
-      this.#write(encoder.encode(retryBlock(NEVER_MS)));
-    else if (this.#isFirstBlockOpen) this.#write(encoder.encode("\n"));
-    const controller = this.#controller;
-    this.#controller = undefined;
-    this.#unsubscribeAll();
-    this.#events.closed(code);
-    // A client that does not read would never see the end, so what waits for it is discarded.
-    const isStalled = code === slow_consumer.code || code === no_pong.code;
-    if (isStalled) controller?.error(new Error("the client does not read"));
-    else if (kind === "topics") controller?.close();
-    else setTimeout(() => this.#isCancelled || controller?.close(), END_DELAY_MS);
+      this.#body.write(encoder.encode(retryBlock(NEVER_MS)));
+    else if (this.#isFirstBlockOpen) this.#body.write(encoder.encode("\n"));
+    this.#host.closed(this, code);
+    if (doesNotRead) this.#body.cut();
+    else if (kind === "topics") this.#body.end();
+    else setTimeout(() => this.#body.end(), END_DELAY_MS);
   }
 
-  #write(bytes: Uint8Array): number {
-    if (this.#controller === undefined) return 0;
-    this.#controller.enqueue(bytes);
-    this.#waitedBytes = this.getBufferedAmount();
-    return bytes.byteLength;
+  /** Writes what its group has collected. */
+  deliver(bytes: Uint8Array): void {
+    if (!this.#isOpen) return;
+    if (fits(this.#body.waitingBytes, bytes.byteLength, this.#host.limitBytes)) this.#write(bytes);
+    else this.#host.overflowed(this);
   }
 
-  /** Finds out whether the client has read something, which being asked for more does not tell. */
-  #checkProgress(): void {
-    if (this.#controller === undefined) return;
-    const waitingBytes = this.getBufferedAmount();
-    const hasProgressed = waitingBytes === 0 || waitingBytes < this.#waitedBytes;
-    this.#waitedBytes = waitingBytes;
-    if (hasProgressed) this.#events.progressed();
+  /** Whether it may be sent the same bytes as others with its topics. */
+  get isLikeOthers(): boolean {
+    return this.#retryLine === "" && !this.#isFirstBlockOpen && this.#positions === undefined;
   }
 
-  /** The frame as this stream sends it. */
-  #own(frame: string): string {
+  /** The frame as this stream sends it; to be called for each in their order. */
+  own(frame: Frame): Frame {
+    if (typeof frame !== "string") return frame;
     const hasRetryLine = this.#isFirstBlockOpen;
     this.#isFirstBlockOpen = false;
-    const withPositions = this.#withPositions(frame);
-    if (this.#retryLine === "" || !hasData(frame)) return withPositions;
+    if (this.#retryLine === "" || !hasData(frame)) return frame;
     const line = hasRetryLine ? "" : this.#retryLine;
     this.#retryLine = "";
-    return line + withPositions;
+    return line + frame;
   }
 
-  /** The frame with an id that has the positions of all topics of this stream. */
-  #withPositions(frame: string): string {
-    if (!frame.startsWith("id: ")) return frame;
-    const end = frame.indexOf("\n");
-    for (const position of frame.slice(4, end).split("&")) {
-      this.#positions.set(position.slice(0, position.indexOf("=")), position);
-    }
-    return `id: ${[...this.#positions.values()].join("&")}${frame.slice(end)}`;
+  /** Notes where it is in a topic that it is not subscribed to yet. */
+  setPosition(name: string, position: string): void {
+    this.#positions ??= new Map();
+    this.#positions.set(name, position);
+    this.ids = [...this.#positions.values()].join("&");
   }
 
-  #unsubscribeAll(): void {
-    for (const nativeTopic of [...this.#nativeTopics]) this.unsubscribe(nativeTopic);
+  /** Where it was in a topic that it is subscribed to from now on; "" when it has no position there. */
+  takePosition(name: string): string {
+    const position = this.#positions?.get(name);
+    if (this.#positions === undefined || position === undefined) return "";
+    this.#positions.delete(name);
+    this.ids = [...this.#positions.values()].join("&");
+    if (this.#positions.size === 0) this.#positions = undefined;
+    return position;
+  }
+
+  /** What waits for it in the group is about to be written. */
+  taken(): void {
+    this.#pendingBytes = 0;
+  }
+
+  /** The client has read what waited for it. */
+  drained(): void {
+    if (this.#isOpen) this.#host.progressed(this);
+  }
+
+  /** The client has closed the connection. */
+  cancelled(): void {
+    if (!this.#isOpen) return;
+    this.#leave();
+    this.#host.cancelled(this);
+  }
+
+  #write(bytes: Uint8Array): void {
+    this.#body.write(bytes);
+    if (this.#body.waitingBytes === 0) this.#host.progressed(this);
+  }
+
+  #leave(): void {
+    this.#isOpen = false;
+    this.group.streams.delete(this);
+    this.#host.left(this.group);
   }
 }
 

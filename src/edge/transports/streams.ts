@@ -1,5 +1,5 @@
-// The stream transport, of Server-Sent Events or of lines: opens streams, and fans publications out to them. Fan-out is
-// a loop here, because what a stream is sent contains that stream's own positions.
+// The stream transport, of Server-Sent Events or of lines: opens streams, and fans publications out to them. What they are
+// sent is written at the end of the synchronous step: a write costs ten times what it takes to make its bytes.
 import type { Server } from "bun";
 import type { Log } from "../../log";
 import { Refusal } from "../../relay/contracts/errors";
@@ -13,7 +13,8 @@ import type { FirstTopics, Relay } from "../../relay/relay";
 import type { Connection } from "../../relay/state/connection";
 import { logClose } from "./close-log";
 import { type Opener, ReconnectAnswers, retryMs } from "./reconnect-answers";
-import { Stream, type StreamEvents } from "./stream";
+import { Stream, type StreamHost } from "./stream";
+import { StreamGroup } from "./stream-group";
 
 /** The positions of a stream's topics make its event id. Clients send it back in a header, of which proxies accept 8 KB. */
 const ID_BYTES_MAX = 8_192;
@@ -33,6 +34,9 @@ const POSITION_BYTES_MAX = 32;
 /** How long the connection of an ended stream stays open while its client neither reads the rest nor sends a request. */
 const ENDED_IDLE_S = 10;
 
+/** When about so many bytes are collected for streams they are written at once, or when a quarter of the backpressure limit is. */
+const COLLECTED_BYTES_MAX = 65_536;
+
 const EVENTS = {
   headers: {
     "content-type": "text/event-stream; charset=utf-8",
@@ -49,19 +53,32 @@ interface StreamsOptions {
   readonly log: Log;
 }
 
-export class Streams implements Transport {
-  readonly #options: StreamsOptions;
-  readonly #audiences = new Map<string, Set<Stream>>();
+export class Streams implements Transport, StreamHost {
+  readonly #log: Log;
+  readonly limitBytes: number;
+  readonly #collectedBytesMax: number;
+  /** Those with streams that are subscribed to each native topic. */
+  readonly #groups = new Map<string, Set<StreamGroup>>();
+  /** Those that streams with the same topics join, by these topics. */
+  readonly #settled = new Map<string, StreamGroup>();
+  /** Those that have something to write, or a stream whose topics have changed. */
+  readonly #waiting = new Set<StreamGroup>();
+  #isFlushDue = false;
+  readonly #flush = () => this.#flushWaiting();
+  /** Those that are catching up and have read what they were sent. */
+  #drained: Connection[] = [];
   readonly #reconnectAnswers: ReconnectAnswers;
   #server: Server<Connection> | undefined;
   #relay: Relay | undefined;
 
-  constructor(options: StreamsOptions) {
-    this.#options = options;
+  constructor({ backpressureBytes, log }: StreamsOptions) {
+    this.#log = log;
+    this.limitBytes = backpressureBytes;
+    this.#collectedBytesMax = Math.min(COLLECTED_BYTES_MAX, backpressureBytes / 4);
     this.#reconnectAnswers = new ReconnectAnswers(
       () => this.#relay?.connections.room ?? 0,
       EVENTS.headers,
-      options.log,
+      log,
     );
   }
 
@@ -80,10 +97,10 @@ export class Streams implements Transport {
       relay.admission.abandon(connection);
       return new Response(null, EVENTS);
     }
-    const stream = this.#begin(request, connection, relay);
+    const stream = this.#begin(request, connection);
     stream.begin(retryMs());
     relay.open(connection, stream, first);
-    return new Response(stream.body, EVENTS);
+    return new Response(stream.body(), EVENTS);
   }
 
   /**
@@ -102,36 +119,17 @@ export class Streams implements Transport {
     if (request.method === "HEAD") return new Response(null, { headers });
     const connection = relay.admission.admitSession(protocol);
     if (connection instanceof Refusal) return connection;
-    const stream = this.#begin(request, connection, relay);
+    const stream = this.#begin(request, connection);
     if (first !== "") stream.send(first);
     relay.open(connection, stream);
     relay.receive(connection, commands);
-    return new Response(stream.body, { headers });
+    return new Response(stream.body(), { headers });
   }
 
-  #begin(request: Request, connection: Connection, relay: Relay): Stream {
+  #begin(request: Request, connection: Connection): Stream {
     // Bun would end a response that is quiet for 10 s; relay/connecting/heartbeat.ts keeps it alive.
     this.#server?.timeout(request, 0);
-    const { protocol } = connection;
-    const hasPongs = protocol.kind === "session";
-    const { backpressureBytes: limitBytes, log } = this.#options;
-    const events: StreamEvents = {
-      progressed: () => {
-        if (connection.awaitingPong && !hasPongs) relay.pong(connection);
-        relay.drained(connection);
-      },
-      overflowed: () => relay.connections.end(connection, "slow_consumer"),
-      cancelled: () => {
-        relay.connections.lost(connection);
-        logClose(log, connection);
-      },
-      closed: (code) => {
-        // From here on only Bun watches over this TCP connection.
-        this.#server?.timeout(request, ENDED_IDLE_S);
-        logClose(log, connection, { code });
-      },
-    };
-    return new Stream({ audiences: this.#audiences, limitBytes, protocol, events });
+    return new Stream(this, connection, request);
   }
 
   /** The stream that `open` opens. Where it cannot be opened now, an EventSource is told to reconnect. */
@@ -145,11 +143,115 @@ export class Streams implements Transport {
   }
 
   fanOut(nativeTopic: string, frame: Frame, except?: Socket): void {
-    const audience = this.#audiences.get(nativeTopic);
-    if (audience === undefined) return;
-    const bytes = typeof frame === "string" ? new TextEncoder().encode(frame) : frame;
-    // A copy, since slow consumers are removed from the audience during the loop.
-    for (const stream of [...audience]) if (stream !== except) stream.deliver(frame, bytes);
+    const groups = this.#groups.get(nativeTopic);
+    if (groups === undefined) return;
+    for (const group of groups) {
+      const stream = except instanceof Stream && except.group === group ? except : undefined;
+      group.push(frame, stream);
+      this.flushSoon(group);
+      if (group.sharedBytes > this.#collectedBytesMax) group.flush();
+    }
+  }
+
+  firstGroup(): StreamGroup {
+    const group = new StreamGroup();
+    this.flushSoon(group);
+    return group;
+  }
+
+  separate(stream: Stream): StreamGroup {
+    const { group } = stream;
+    if (group.key === undefined) return group;
+    group.flush();
+    const own = group.copy();
+    for (const nativeTopic of own.nativeTopics) this.subscribed(own, nativeTopic);
+    group.streams.delete(stream);
+    this.left(group);
+    stream.group = own;
+    own.streams.add(stream);
+    this.flushSoon(own);
+    return own;
+  }
+
+  subscribed(group: StreamGroup, nativeTopic: string): void {
+    const groups = this.#groups.get(nativeTopic);
+    if (groups === undefined) this.#groups.set(nativeTopic, new Set([group]));
+    else groups.add(group);
+  }
+
+  unsubscribed(group: StreamGroup, nativeTopic: string): void {
+    const groups = this.#groups.get(nativeTopic);
+    groups?.delete(group);
+    if (groups?.size === 0) this.#groups.delete(nativeTopic);
+  }
+
+  flushSoon(group: StreamGroup): void {
+    this.#waiting.add(group);
+    if (this.#isFlushDue) return;
+    this.#isFlushDue = true;
+    queueMicrotask(this.#flush);
+  }
+
+  left(group: StreamGroup): void {
+    if (group.streams.size > 0) return;
+    for (const nativeTopic of group.nativeTopics) this.unsubscribed(group, nativeTopic);
+    if (group.key !== undefined) this.#settled.delete(group.key);
+  }
+
+  progressed({ connection }: Stream): void {
+    const relay = this.#relay as Relay;
+    if (connection.awaitingPong && connection.protocol.kind === "topics") relay.pong(connection);
+    if ((connection.subscriptions?.pending.length ?? 0) === 0) return;
+    // In a later turn, so that a client that reads fast and has missed much lets others have theirs.
+    if (this.#drained.length === 0) setImmediate(() => this.#continueDrained(relay));
+    this.#drained.push(connection);
+  }
+
+  overflowed({ connection }: Stream): void {
+    this.#relay?.connections.end(connection, "slow_consumer");
+  }
+
+  cancelled({ connection }: Stream): void {
+    this.#relay?.connections.lost(connection);
+    logClose(this.#log, connection);
+  }
+
+  closed({ connection, request }: Stream, code: number): void {
+    // From here on only Bun watches over this TCP connection.
+    this.#server?.timeout(request, ENDED_IDLE_S);
+    logClose(this.#log, connection, { code });
+  }
+
+  #continueDrained(relay: Relay): void {
+    const drained = this.#drained;
+    this.#drained = [];
+    for (const connection of drained) relay.drained(connection);
+  }
+
+  #flushWaiting(): void {
+    this.#isFlushDue = false;
+    // The set grows in the loop when a stream that is ended causes a push to others.
+    for (const group of this.#waiting) {
+      this.#waiting.delete(group);
+      group.flush();
+      if (group.key === undefined) this.#settle(group);
+    }
+  }
+
+  /** Puts the streams of a group whose topics have changed into the group with the same topics. */
+  #settle(group: StreamGroup): void {
+    if (group.streams.size === 0) return;
+    const key = [...group.nativeTopics].sort().join("\n");
+    const settled = this.#settled.get(key);
+    if (settled === undefined) {
+      group.key = key;
+      this.#settled.set(key, group);
+      return;
+    }
+    settled.flush();
+    if (!settled.adopt(group)) return;
+    group.streams.clear();
+    this.left(group);
   }
 }
 

@@ -132,23 +132,25 @@ interface RawEvents extends EventParser {
   readonly whole: boolean;
 }
 
-/** Parses the events in a chunked answer (RFC 9112, 7.1) as it came over TCP, in Latin-1. */
+/** Parses the events in a chunked answer as it came over TCP, in Latin-1. */
 export function eventsIn(answer: string): RawEvents {
   const parser = new EventParser();
   const decoder = new TextDecoder();
+  const chunks = chunksIn(answer);
+  for (const chunk of chunks) parser.push(decoder.decode(chunk, { stream: true }));
+  return Object.assign(parser, { whole: chunks.at(-1)?.length === 0 });
+}
+
+/** The chunks of a chunked answer (RFC 9112, 7.1), as far as they are complete. That of a whole answer ends with an empty one. */
+export function chunksIn(answer: string): Buffer[] {
+  const chunks: Buffer[] = [];
   let at = answer.indexOf("\r\n\r\n") + 4;
-  let whole = false;
-  for (;;) {
+  while (chunks.at(-1)?.length !== 0) {
     const line = answer.indexOf("\r\n", at);
     const size = Number.parseInt(answer.slice(at, line), 16);
     if (line < 0 || line + 2 + size + 2 > answer.length) break;
-    const chunk = Buffer.from(answer.slice(line + 2, line + 2 + size), "latin1");
-    parser.push(decoder.decode(chunk, { stream: true }));
+    chunks.push(Buffer.from(answer.slice(line + 2, line + 2 + size), "latin1"));
     at = line + 2 + size + 2;
-    if (size === 0) {
-      whole = true;
-      break;
-    }
   }
-  return Object.assign(parser, { whole });
+  return chunks;
 }
