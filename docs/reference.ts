@@ -2,7 +2,8 @@
 // after a change to one of them; test/reference.test.ts fails while the page is not what this makes.
 
 import { join } from "node:path";
-import { centrifuge, errorOf } from "../src/protocols/centrifuge/json";
+import { errorOf } from "../src/protocols/centrifuge/codes";
+import { centrifuge } from "../src/protocols/centrifuge/json";
 import {
   CLOSES,
   type CloseName,

@@ -151,7 +151,10 @@ function routeOptionsOf(
   return {
     ...handedOn,
     handshake: sockets.handshake(relay),
-    sessionHandshake: sockets.sessionHandshake(relay, sessionProtocols.socket),
+    sessionHandshake: sockets.sessionHandshake(relay, {
+      text: sessionProtocols.text.socket,
+      binary: sessionProtocols.binary.socket,
+    }),
     requireKey: ({ request }) => orThrow(checkKey(request.headers)),
     publish: publishAnswer({ relay, log, checkKey, bodyBytes, keepAlive }),
     security: settings.apiKeys.length > 0 ? KEY : [],

@@ -1,6 +1,8 @@
 // The list of protocols. The contract suite runs for each row of it.
 import type { Protocol } from "../relay/contracts/protocol";
 import { centrifuge, centrifugeSse, centrifugeStream } from "./centrifuge/json";
+import { centrifugeProtobuf, centrifugeProtobufStream } from "./centrifuge/protobuf";
+import { decodeEmulation } from "./centrifuge/protobuf-commands";
 import { json } from "./json";
 import { plain } from "./plain";
 import { sse, sseJson } from "./sse";
@@ -11,11 +13,10 @@ export const SOCKET_FORMATS = { "": plain, json };
 /** Those of GET /sse/:id. */
 export const STREAM_FORMATS = { "": sse, json: sseJson };
 
-/** Those of clients that say who they are by a command. */
+/** Those of clients that say who they are by a command, in text and in binary. */
 export const SESSION_PROTOCOLS = {
-  socket: centrifuge,
-  stream: centrifugeStream,
-  sse: centrifugeSse,
+  text: { socket: centrifuge, stream: centrifugeStream, sse: centrifugeSse },
+  binary: { socket: centrifugeProtobuf, stream: centrifugeProtobufStream, decodeEmulation },
 };
 
 export const PROTOCOLS: readonly Protocol[] = [
@@ -23,5 +24,7 @@ export const PROTOCOLS: readonly Protocol[] = [
   ...Object.values(STREAM_FORMATS),
   ...(json.sizes ?? []),
   ...(sseJson.sizes ?? []),
-  ...Object.values(SESSION_PROTOCOLS),
+  ...Object.values(SESSION_PROTOCOLS.text),
+  SESSION_PROTOCOLS.binary.socket,
+  SESSION_PROTOCOLS.binary.stream,
 ];

@@ -95,6 +95,9 @@ export class Relay {
     this.cluster.handle("commands", ([secret, commands]: [string, string]) =>
       this.#receiveHere(secret, commands),
     );
+    this.cluster.handle("binary commands", ([secret, base64]: [string, string]) =>
+      this.#receiveHere(secret, Uint8Array.fromBase64(base64)),
+    );
   }
 
   get counts(): Counts {
@@ -213,12 +216,17 @@ export class Relay {
   }
 
   /** Commands for a session over a stream on any node, by its secret; false if there is none. Rejects with EngineUnavailable. */
-  async receiveFor(secret: string, commands: string): Promise<boolean> {
+  async receiveFor(secret: string, commands: string | Uint8Array): Promise<boolean> {
     if (this.#receiveHere(secret, commands)) return true;
-    return (await this.cluster.request<boolean>("commands", [secret, commands])).includes(true);
+    // What nodes say to each other is JSON.
+    const answers =
+      typeof commands === "string"
+        ? this.cluster.request<boolean>("commands", [secret, commands])
+        : this.cluster.request<boolean>("binary commands", [secret, commands.toBase64()]);
+    return (await answers).includes(true);
   }
 
-  #receiveHere(secret: string, commands: string): boolean {
+  #receiveHere(secret: string, commands: string | Uint8Array): boolean {
     const connection = this.#sessions.bySecret(secret);
     if (connection === undefined) return false;
     if (this.countFrame(connection)) this.receive(connection, commands);

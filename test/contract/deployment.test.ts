@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { decodeReplies, encodeCommands, encodeEmulation } from "../support/centrifuge/protobuf";
 import { Caller, DEPLOYMENTS, type Deployment } from "../support/relay/deployments";
 import { until } from "../support/wait";
 
@@ -224,6 +225,24 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       await lines.cancel();
     });
 
+    test("commands of a stream in protobuf reach their session too", async () => {
+      const headers = { "content-type": "application/octet-stream", connection: "close" };
+      const post = (path: string, body: Uint8Array) =>
+        fetch(`${relay.url}${path}`, { method: "POST", body, headers });
+      const first = encodeCommands([{ id: 1, connect: {} }]);
+      const stream = await post("/connection/http_stream", first);
+      expect(stream.headers.get("content-type")).toBe("application/octet-stream");
+      const replies = repliesOf(stream.body as ReadableStream<Uint8Array>);
+      const { session, node } = (await replies.next()).connect;
+      for (let i = 2; i < 10; i++) {
+        const data = encodeCommands([{ id: i, publish: { channel: topic, data: i } }]);
+        const emulation = encodeEmulation({ session, node, data });
+        expect((await post("/emulation", emulation)).status).toBe(204);
+        expect(await replies.next()).toEqual({ id: i, publish: {} });
+      }
+      await replies.cancel();
+    });
+
     describe("a limit", () => {
       const LIMITS = {
         BATON_CONNECTIONS_MAX: "12",
@@ -326,6 +345,23 @@ function linesOf(body: ReadableStream<Uint8Array>) {
         if (done) throw new Error("the stream has ended");
         rest += value;
       }
+    },
+    cancel: () => reader.cancel(),
+  };
+}
+
+function repliesOf(body: ReadableStream<Uint8Array>) {
+  const reader = body.getReader();
+  const replies: Awaited<ReturnType<typeof decodeReplies>> = [];
+  return {
+    /** Replies come one to a chunk, or several. */
+    async next() {
+      while (replies.length === 0) {
+        const { done, value } = await reader.read();
+        if (done) throw new Error("the stream has ended");
+        replies.push(...decodeReplies(value));
+      }
+      return replies.shift();
     },
     cancel: () => reader.cancel(),
   };

@@ -4,7 +4,15 @@ import fc from "fast-check";
 import { PROTOCOLS } from "../../src/protocols";
 import { Refusal } from "../../src/relay/contracts/errors";
 import { SIZED_POSITIONS_BYTES_MAX, type SizedProtocol } from "../../src/relay/contracts/protocol";
+import type { Frame } from "../../src/relay/contracts/transport";
 import { checkTopic } from "../../src/relay/text/checks";
+import { decodeReplies } from "../support/centrifuge/protobuf";
+
+/** The object of a frame; one in bytes is read by another implementation than the relay's own. */
+function objectOf(frame: Frame) {
+  if (typeof frame !== "string") return decodeReplies(frame)[0];
+  return JSON.parse(frame.replace(/^data: /, ""));
+}
 
 test("the protocols have different names without a colon", () => {
   const names = PROTOCOLS.map(({ name }) => name);
@@ -41,7 +49,7 @@ for (const protocol of PROTOCOLS) {
         fc.property(fc.string({ unit: "grapheme" }), (data) => {
           const publication = { topic: "a", data };
           const frame = protocol.encodePublication(publication);
-          expect(frame).toBe(protocol.encodePublication({ ...publication, user: "1" }));
+          expect(frame).toEqual(protocol.encodePublication({ ...publication, user: "1" }));
         }),
       );
     });
@@ -52,7 +60,7 @@ for (const protocol of PROTOCOLS) {
         protocol.kind === "topics"
           ? protocol.encodeError(refusal)
           : protocol.encodeReply({ kind: "refused", id: 7, refusal });
-      const { id, error } = JSON.parse(String(frame).replace(/^data: /, ""));
+      const { id, error } = objectOf(frame);
       if (protocol.kind === "session") expect([id, error.code]).toEqual([7, 107]);
       else expect(error).toEqual({ code: "invalid_topic", message: 'A "sentence"\nof ours.' });
     });

@@ -3,7 +3,8 @@ import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import manifest from "../../package.json";
-import { centrifuge, errorOf } from "../../src/protocols/centrifuge/json";
+import { errorOf } from "../../src/protocols/centrifuge/codes";
+import { centrifuge } from "../../src/protocols/centrifuge/json";
 import { CLOSES, ERRORS, type ErrorCode, Refusal } from "../../src/relay/contracts/errors";
 import { SETTINGS } from "../../src/settings/definitions";
 import {

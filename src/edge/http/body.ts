@@ -41,7 +41,7 @@ export async function readText(
   bodyBytes: number,
   setting: SizeSetting = "BATON_BODY_BYTES",
 ): Promise<string> {
-  const bytes = await read(request, bodyBytes, setting);
+  const bytes = await readBytes(request, bodyBytes, setting);
   try {
     return utf8.decode(bytes);
   } catch {
@@ -62,7 +62,7 @@ export async function readUntypedJson(
   bodyBytes: number,
   setting: SizeSetting = "BATON_BODY_BYTES",
 ): Promise<JsonBody> {
-  const bytes = await read(request, bodyBytes, setting);
+  const bytes = await readBytes(request, bodyBytes, setting);
   try {
     const text = utf8.decode(bytes);
     return { text, value: JSON.parse(text) };
@@ -92,7 +92,12 @@ export function wrongShape(error: ValueError | undefined, example: string): Refu
   return new Refusal(code, `${field}: ${problem}.${allowed} Send JSON like ${example}.`);
 }
 
-function read(request: Request, bodyBytes: number, setting: SizeSetting): Promise<Uint8Array> {
+/** Reads a body as it is, whatever its Content-Type is. Throws or rejects with Refused. */
+export function readBytes(
+  request: Request,
+  bodyBytes: number,
+  setting: SizeSetting,
+): Promise<Uint8Array> {
   const { headers } = request;
   const length = headers.get("content-length");
   const refusal =

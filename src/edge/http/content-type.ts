@@ -50,6 +50,12 @@ export function checkNotEncoded(header: string | null): Refusal | undefined {
   );
 }
 
+/** Whether a body is declared as bytes of no particular type (RFC 2046, section 4.5.1). */
+export function isBinaryType(header: string | null): boolean {
+  const [, type = ""] = MEDIA_TYPE.exec(once((header ?? "").slice(0, CHARACTERS_MAX))) ?? [];
+  return type.toLowerCase() === "application/octet-stream";
+}
+
 /** A header that was sent several times with the same value arrives joined by ", "; it counts as sent once. */
 function once(header: string): string {
   const [first = "", ...more] = header.split(", ");

@@ -4,13 +4,17 @@ import { Type } from "@sinclair/typebox";
 import type { Elysia } from "elysia";
 import { Refusal } from "../../relay/contracts/errors";
 import { searchOf } from "../access/address";
-import { bodyTooLarge, readText, readUntypedJson } from "../http/body";
+import { bodyTooLarge, readBytes, readText, readUntypedJson } from "../http/body";
+import { isBinaryType } from "../http/content-type";
 import { bodyDocument, errorAnswers } from "../http/documents";
 import { orThrow, Refused } from "../http/refusal";
 import type { RouteOptions } from "./options";
 import { EventStream, LineStream, Nothing, Switching } from "./schemas";
 
 const COMMON_ERRORS = ["bad_request", "too_many_connections", "shutting_down"] as const;
+
+/** Declares a body in protobuf, in requests and in answers. */
+const BINARY_TYPE = "application/octet-stream";
 
 const STREAM_ANSWERS = { 200: EventStream, ...errorAnswers(...COMMON_ERRORS) };
 const POSTED_STREAM_ERRORS = errorAnswers(
@@ -39,7 +43,8 @@ function websocketRoute({ sessionHandshake }: RouteOptions) {
         detail: {
           tags: ["centrifuge"],
           summary: "Connect with a Centrifuge SDK",
-          description: "The Centrifuge client protocol, version 2, in JSON, over a WebSocket.",
+          description:
+            "The Centrifuge client protocol, version 2, over a WebSocket: in JSON, or in protobuf for clients that offer the subprotocol `centrifuge-protobuf` or have `format=protobuf` in the address.",
         },
         response: { 101: Switching, ...errorAnswers(...COMMON_ERRORS, "upgrade_required") },
       },
@@ -47,13 +52,21 @@ function websocketRoute({ sessionHandshake }: RouteOptions) {
 }
 
 function httpStreamRoute({ streams, sessionProtocols, frameBytes }: RouteOptions) {
-  const answer = { first: "", type: "application/json; charset=utf-8" };
+  const text = { first: "", type: "application/json; charset=utf-8" };
+  const binary = { first: "", type: BINARY_TYPE };
   return (app: Elysia) =>
     app.post(
       "/connection/http_stream",
       async ({ request }): Promise<Response> => {
-        const commands = await readText(request, frameBytes, "BATON_FRAME_BYTES");
-        return orThrow(streams.openSession(request, sessionProtocols.stream, commands, answer));
+        const isBinary = isBinaryType(request.headers.get("content-type"));
+        const commands = await (isBinary ? readBytes : readText)(
+          request,
+          frameBytes,
+          "BATON_FRAME_BYTES",
+        );
+        const { stream } = sessionProtocols[isBinary ? "binary" : "text"];
+        const answer = isBinary ? binary : text;
+        return orThrow(streams.openSession(request, stream, commands, answer));
       },
       {
         parse: "none",
@@ -61,7 +74,7 @@ function httpStreamRoute({ streams, sessionProtocols, frameBytes }: RouteOptions
           tags: ["centrifuge"],
           summary: "Connect with a Centrifuge SDK, without a WebSocket",
           description:
-            "The body has the first commands, one to a line. The response does not end: replies and pushes follow in it, one to a line.",
+            "The body has the first commands, one to a line. The response does not end: replies and pushes follow in it, one to a line. With the Content-Type application/octet-stream, both are in protobuf.",
         },
         response: { 200: LineStream, ...POSTED_STREAM_ERRORS },
       },
@@ -77,7 +90,7 @@ function sseRoutes({ streams, sessionProtocols, frameBytes }: RouteOptions) {
       throw new Refused(new Refusal("bad_request", "cf_connect must have the first commands."));
     }
     const opened = await streams.orLater(request, () =>
-      streams.openSession(request, sessionProtocols.sse, commands, answer),
+      streams.openSession(request, sessionProtocols.text.sse, commands, answer),
     );
     return orThrow(opened);
   };
@@ -115,7 +128,7 @@ function sseRoutes({ streams, sessionProtocols, frameBytes }: RouteOptions) {
 /** Commands are a text in the JSON of the body, where each of their quotes and backslashes takes two characters. */
 const ESCAPED_MAX = 2;
 
-/** What that JSON has besides the commands: the session, the node and the names of members. */
+/** What a body has besides the commands: the session, the node and the names of members. */
 const ENVELOPE_BYTES = 1_024;
 
 const EmulationBody = Type.Object({
@@ -124,18 +137,27 @@ const EmulationBody = Type.Object({
   data: Type.String({ description: "Commands, one to a line." }),
 });
 
-function emulationRoute({ relay, frameBytes, node }: RouteOptions) {
+function emulationRoute({ relay, frameBytes, node, sessionProtocols }: RouteOptions) {
+  const { decodeEmulation } = sessionProtocols.binary;
+  const read = async (request: Request) => {
+    if (isBinaryType(request.headers.get("content-type"))) {
+      const bodyBytes = frameBytes + ENVELOPE_BYTES;
+      const value = decodeEmulation(await readBytes(request, bodyBytes, "BATON_FRAME_BYTES"));
+      if (value !== undefined) return value;
+      throw new Refused(new Refusal("bad_request", "The body is not an emulation request."));
+    }
+    const bodyBytes = ESCAPED_MAX * frameBytes + ENVELOPE_BYTES;
+    const { value } = await readUntypedJson(request, bodyBytes, "BATON_FRAME_BYTES");
+    if (isEmulation(value)) return value;
+    throw new Refused(
+      new Refusal("bad_request", 'Send JSON like {"session":"…","node":"…","data":"…"}.'),
+    );
+  };
   return (app: Elysia) =>
     app.post(
       "/emulation",
       async ({ request }) => {
-        const bodyBytes = ESCAPED_MAX * frameBytes + ENVELOPE_BYTES;
-        const { value } = await readUntypedJson(request, bodyBytes, "BATON_FRAME_BYTES");
-        if (!isEmulation(value)) {
-          throw new Refused(
-            new Refusal("bad_request", 'Send JSON like {"session":"…","node":"…","data":"…"}.'),
-          );
-        }
+        const value = await read(request);
         if (Buffer.byteLength(value.data) > frameBytes) {
           throw new Refused(bodyTooLarge(frameBytes, "BATON_FRAME_BYTES"));
         }
@@ -151,7 +173,7 @@ function emulationRoute({ relay, frameBytes, node }: RouteOptions) {
           tags: ["centrifuge"],
           summary: "Send commands to the stream of a Centrifuge SDK",
           description:
-            "The replies come on the stream. A request for an unknown session gets the same answer.",
+            "The replies come on the stream. A request for an unknown session gets the same answer. With the Content-Type application/octet-stream, the body is in protobuf.",
           requestBody: bodyDocument(EmulationBody),
         },
         response: {

@@ -42,9 +42,19 @@ export type SocketFormats = Readonly<Record<string, Protocol>>;
 /** The protocols of GET /sse/:id. */
 export type StreamFormats = Readonly<Record<string, ResumableProtocol>>;
 
-/** The protocols of Centrifuge clients, by the transport that they connect with. */
+/** The protocols of Centrifuge clients, by the form that they speak and the transport that they connect with. */
 export interface SessionProtocols {
-  readonly socket: SessionProtocol;
-  readonly stream: SessionProtocol;
-  readonly sse: SessionProtocol;
+  readonly text: {
+    readonly socket: SessionProtocol;
+    readonly stream: SessionProtocol;
+    readonly sse: SessionProtocol;
+  };
+  readonly binary: {
+    readonly socket: SessionProtocol;
+    readonly stream: SessionProtocol;
+    /** Commands for a stream; undefined for a body that has none. */
+    decodeEmulation(
+      body: Uint8Array,
+    ): { session: string; node: string; data: Uint8Array } | undefined;
+  };
 }

@@ -26,9 +26,8 @@ export type Handshake = (
 /** Upgrades a request of a client that will identify itself by a command. */
 export type SessionHandshake = (request: Request) => Refusal | undefined;
 
-/** The subprotocols that a Centrifuge client may offer; most offer none. */
-const SUBPROTOCOL = "centrifuge-json";
-const BINARY_SUBPROTOCOL = "centrifuge-protobuf";
+/** The subprotocols that a Centrifuge client may offer. Those that speak JSON mostly offer none. */
+const SUBPROTOCOLS = { "centrifuge-json": "text", "centrifuge-protobuf": "binary" } as const;
 
 const INVALID_HANDSHAKE = "The WebSocket handshake is not valid (RFC 6455, section 4.2.1).";
 
@@ -45,8 +44,6 @@ export class Sockets implements Transport {
   #server: Server<Connection> | undefined;
   /** Whether a subscriber could not keep up with the fan-out of a moment ago. */
   #congested = false;
-  /** Clients that asked for the binary format, from their handshake until they are told that it is not spoken. */
-  readonly #binary = new WeakSet<Connection>();
 
   constructor(limits: SocketLimits, log: Log) {
     this.#limits = limits;
@@ -92,15 +89,19 @@ export class Sockets implements Transport {
       });
   }
 
-  sessionHandshake(relay: Relay, protocol: Protocol): SessionHandshake {
+  sessionHandshake(
+    relay: Relay,
+    protocols: Readonly<Record<"text" | "binary", Protocol>>,
+  ): SessionHandshake {
     return (request) => {
       const refusal = checkHandshake(request);
       if (refusal !== undefined) return refusal;
-      const connection = relay.admission.admitSession(protocol);
+      const agreed = agreedSubprotocol(request.headers.get("sec-websocket-protocol"));
+      const form = asksForBinary(request.url)
+        ? "binary"
+        : SUBPROTOCOLS[agreed ?? "centrifuge-json"];
+      const connection = relay.admission.admitSession(protocols[form]);
       if (connection instanceof Refusal) return connection;
-      const offered = request.headers.get("sec-websocket-protocol");
-      const agreed = [SUBPROTOCOL, BINARY_SUBPROTOCOL].find((name) => hasToken(offered, name));
-      if (agreed === BINARY_SUBPROTOCOL || asksForBinary(request.url)) this.#binary.add(connection);
       request.headers.delete("sec-websocket-protocol");
       const headers = agreed === undefined ? {} : { "sec-websocket-protocol": agreed };
       if (this.#server?.upgrade(request, { data: connection, headers }) === true) return undefined;
@@ -121,8 +122,6 @@ export class Sockets implements Transport {
       open: (ws) =>
         this.#guarded(ws, () => {
           relay.open(ws.data, ws);
-          // The client learns it from a close code that its SDK knows. After a refused handshake it would retry for ever.
-          if (this.#binary.delete(ws.data)) relay.connections.end(ws.data, "wrong_format");
         }),
       message: (ws, frame) =>
         this.#guarded(ws, () => {
@@ -181,8 +180,16 @@ function checkHandshake(request: Request): Refusal | undefined {
   return undefined;
 }
 
-/** Whether a Centrifuge client asks for the binary format, which Baton does not speak. */
+/** Of the subprotocols that a client offers, the first one that is known: the client's order counts (RFC 6455, 4.1). */
+function agreedSubprotocol(offered: string | null): keyof typeof SUBPROTOCOLS | undefined {
+  if (offered === null) return undefined;
+  const names = offered.split(",").map((name) => name.trim());
+  return names.find((name): name is keyof typeof SUBPROTOCOLS => Object.hasOwn(SUBPROTOCOLS, name));
+}
+
+/** Whether the address asks for the binary form, for clients that offer no subprotocol. */
 function asksForBinary(url: string): boolean {
+  if (!url.includes("?")) return false;
   const searchParams = new URLSearchParams(searchOf(url));
   return (
     searchParams.get("format") === "protobuf" || searchParams.get("cf_protocol") === "protobuf"

@@ -110,7 +110,7 @@ export class Streams implements Transport, StreamHost {
   openSession(
     request: Request,
     protocol: SessionProtocol,
-    commands: string,
+    commands: string | Uint8Array,
     { first, type }: { first: string; type: string },
   ): Response | Refusal {
     const relay = this.#relay as Relay;

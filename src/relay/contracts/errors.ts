@@ -305,13 +305,6 @@ export const CLOSES = {
     clients: "sessions",
     means: "The connection would start with more topics than BATON_CONNECTION_TOPICS_MAX.",
   },
-  wrong_format: {
-    code: 4506,
-    reason: "only JSON is spoken here",
-    reconnect: false,
-    clients: "sessions",
-    means: "The client asked for a format other than JSON.",
-  },
   not_available: {
     code: 4508,
     reason: "not available",

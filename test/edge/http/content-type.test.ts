@@ -1,5 +1,6 @@
 // Which content types and codings of a body are taken, on every route that reads one.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { decodeReplies, encodeCommands, encodeEmulation } from "../../support/centrifuge/protobuf";
 import { RawSocket } from "../../support/clients/raw-socket";
 import { startRelay, type TestRelay } from "../../support/relay/test-relay";
 
@@ -154,12 +155,29 @@ describe.each([
   test.each([
     ["text/plain"],
     ["application/json; charset=utf8"],
-    ["application/octet-stream"],
+    ["application/msgpack"],
     ["application/x-www-form-urlencoded"],
   ])("takes a body of any content type: %s", async (contentType) => {
     expect((await send(path, body, { "content-type": contentType })).status).toBe(served);
   });
 });
+
+test.each([["application/octet-stream"], ["Application/Octet-Stream; charset=binary"]])(
+  "POST /emulation and POST /connection/http_stream read a body in protobuf: Content-Type %s",
+  async (contentType) => {
+    const headers = { "content-type": contentType };
+    const data = encodeCommands([{ id: 1, connect: {} }]);
+    const emulation = encodeEmulation({ session: "a", node: "b", data });
+    expect((await send("/emulation", emulation, headers)).status).toBe(404);
+    const { status, json } = await send("/emulation", '{"session":"a"}', headers);
+    expect([status, json.error.code]).toEqual([400, "bad_request"]);
+    const url = `${relay.url}/connection/http_stream`;
+    const stream = await fetch(url, { method: "POST", body: data, headers });
+    expect(stream.headers.get("content-type")).toBe("application/octet-stream");
+    const { value } = (await stream.body?.getReader().read()) ?? {};
+    expect(decodeReplies(value as Uint8Array)).toMatchObject([{ id: 1, connect: { ping: 25 } }]);
+  },
+);
 
 describe.each([["/connection/http_stream"], ["/connection/sse"]])("POST %s", (path) => {
   const body = '{"id":1,"connect":{}}';

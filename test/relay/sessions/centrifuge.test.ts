@@ -171,26 +171,6 @@ test("subscriptions of other kinds (maps, polls, filters) are refused", async ()
   session.close();
 });
 
-test.each([
-  ["offers its subprotocol", "", ["centrifuge-protobuf"]],
-  ["says so in format", "?format=protobuf", undefined],
-  ["says so in cf_protocol", "?cf_protocol=protobuf", undefined],
-])(
-  "a client that speaks protobuf and %s is closed with 3506, so that it does not reconnect",
-  async (_, query, protocols) => {
-    const client = await Client.open(socketUrl() + query, protocols && { protocols });
-    expect(await client.closed).toEqual({ code: 3506, reason: "inappropriate protocol" });
-  },
-);
-
-test("a client that offers several subprotocols is answered in JSON", async () => {
-  const protocols = ["centrifuge-protobuf", "centrifuge-json"];
-  const client = await Client.open(socketUrl(), { protocols });
-  client.send({ id: 1, connect: {} });
-  expect(JSON.parse(await client.next()).connect.client).toBeString();
-  client.close();
-});
-
 test("refreshing a subscription with a token that has expired closes the connection with 3006", async () => {
   await using own = await startRelay({ BATON_TOKEN_SECRET: SECRET });
   const session = await SessionClient.connect(own, { token: await token({ sub: "ann" }) });

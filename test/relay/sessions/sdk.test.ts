@@ -5,8 +5,8 @@ import {
   inSeconds,
   recordEvents,
   subscribe,
-  type Transport,
   token,
+  type Wire,
 } from "../../support/centrifuge/sdk";
 import { as, callApi, SdkClients, startRelayWithTokens } from "../../support/centrifuge/sdk-relay";
 import { TcpProxy } from "../../support/machine/tcp-proxy";
@@ -15,14 +15,22 @@ import { until } from "../../support/wait";
 const clients = new SdkClients();
 afterEach(clients.disconnect);
 
-describe.each<Transport>(["websocket", "http_stream", "sse"])("over %s", (transport) => {
+const WIRES: readonly Wire[] = [
+  "websocket",
+  "http_stream",
+  "sse",
+  "websocket in protobuf",
+  "http_stream in protobuf",
+];
+
+describe.each(WIRES)("over %s", (transport) => {
   test("a client connects, subscribes, publishes and receives what others publish", async () => {
     await using relay = await startRelayWithTokens();
     const ann = clients.make(relay.url, transport, await as("ann"));
     const bob = clients.make(relay.url, transport, await as("bob"));
     const event = await connect(ann);
     expect(event.client).toBeString();
-    expect(event.transport).toBe(transport);
+    expect(event.transport).toBe(transport.split(" ")[0] as string);
     await connect(bob);
     const { publications, subscribed } = await subscribe(bob, "news:a");
     expect(subscribed).toMatchObject({ channel: "news:a", recoverable: true, positioned: true });

@@ -6,9 +6,11 @@ import {
   type Subscription,
   type SubscriptionEvents,
 } from "centrifuge";
+import { Centrifuge as BinaryCentrifuge } from "centrifuge/build/protobuf";
 import { EventSource } from "eventsource";
 import { type JWTPayload, SignJWT } from "jose";
 import { within } from "../wait";
+import { withBytes, withValues } from "./protobuf";
 
 /** At least 32 bytes, as BATON_TOKEN_SECRET requires. */
 export const SECRET = "a secret of tests with 32 or more characters";
@@ -31,15 +33,39 @@ const PATHS = {
 
 export type Transport = keyof typeof PATHS;
 
+/** A transport, and whether the SDK's build for protobuf uses it. */
+export type Wire = Transport | `${"websocket" | "http_stream"} in protobuf`;
+
+interface Codec {
+  encodeCommands(commands: object[]): unknown;
+  decodeReplies(data: unknown): object[];
+}
+
+/** The build for protobuf, which gives its program the bytes of payloads. Here they are values, as in the other build. */
+class ProtobufCentrifuge extends BinaryCentrifuge {
+  /** The SDK calls it to set its codec. */
+  _formatOverride(): void {
+    const parent: { _formatOverride(): void } = BinaryCentrifuge.prototype as never;
+    parent._formatOverride.call(this);
+    const codec = this._codec as Codec;
+    const { encodeCommands, decodeReplies } = codec;
+    codec.encodeCommands = (commands) => encodeCommands.call(codec, commands.map(withBytes));
+    codec.decodeReplies = (data) => decodeReplies.call(codec, data).map(withValues);
+  }
+}
+
 /** Makes a client that reconnects quickly; it does not connect yet. */
 export function sdk(
   url: string,
-  transport: Transport = "websocket",
+  wire: Wire = "websocket",
   options: Partial<Options> = {},
 ): Centrifuge {
+  const [transport, form] = wire.split(" in ") as [Transport, string | undefined];
   const scheme = transport === "websocket" ? "ws:" : "http:";
   const endpoint = url.replace("http:", scheme) + PATHS[transport];
-  return new Centrifuge([{ transport, endpoint }], {
+  const Client =
+    form === undefined ? Centrifuge : (ProtobufCentrifuge as unknown as typeof Centrifuge);
+  return new Client([{ transport, endpoint }], {
     websocket: WebSocket,
     fetch,
     readableStream: ReadableStream,

@@ -1,30 +1,43 @@
-// A client of the Centrifuge JSON protocol over a bare WebSocket. It sends commands, matches replies by their ids, and keeps
-// pushes in order.
+// A client of the Centrifuge protocol, in JSON or in protobuf, over a bare WebSocket. It sends commands, matches replies by
+// their ids, and keeps pushes in order.
 
 import { Client, type Closed } from "../clients/client";
 import type { TestRelay } from "../relay/test-relay";
+import { decodeReplies, encodeCommands } from "./protobuf";
 
 // biome-ignore lint/suspicious/noExplicitAny: tests look into frames of any shape
 type Frame = any;
 
+interface SessionOptions {
+  readonly token?: string;
+  readonly topics?: readonly string[];
+  readonly form?: "json" | "protobuf";
+}
+
 export class SessionClient {
   readonly #client: Client;
+  readonly #encode: (command: object) => unknown;
   readonly #pushes: Frame[] = [];
   #lastId = 0;
   /** The id of its connection. */
   id = "";
 
-  private constructor(client: Client) {
+  private constructor(client: Client, form: "json" | "protobuf") {
     this.#client = client;
+    this.#encode = form === "json" ? (command) => command : (command) => encodeCommands([command]);
   }
 
   /** Connects a session and subscribes it to these topics. */
   static async connect(
     relay: TestRelay,
-    { token = "", topics = [] }: { token?: string; topics?: readonly string[] } = {},
+    { token = "", topics = [], form = "json" }: SessionOptions = {},
   ): Promise<SessionClient> {
     const url = `${relay.url.replace("http", "ws")}/connection/websocket`;
-    const session = new SessionClient(await Client.open(url));
+    const client =
+      form === "json"
+        ? await Client.open(url)
+        : await Client.open(url, { protocols: ["centrifuge-protobuf"] }, linesOf);
+    const session = new SessionClient(client, form);
     const { connect } = await session.ask("connect", token === "" ? {} : { token });
     session.id = connect.client;
     for (const channel of topics) await session.ask("subscribe", { channel });
@@ -38,7 +51,7 @@ export class SessionClient {
   /** Sends a command and resolves with its reply, also if that is an error. */
   async ask(method: string, body: object): Promise<Frame> {
     const id = ++this.#lastId;
-    this.#client.send({ id, [method]: body });
+    this.#client.send(this.#encode({ id, [method]: body }));
     for (;;) {
       const line = await this.#next();
       if (line.id === id) return line;
@@ -48,7 +61,7 @@ export class SessionClient {
 
   /** Sends a command whose reply is not waited for. */
   send(method: string, body: object): void {
-    this.#client.send({ id: ++this.#lastId, [method]: body });
+    this.#client.send(this.#encode({ id: ++this.#lastId, [method]: body }));
   }
 
   /** Takes the next push. */
@@ -79,4 +92,11 @@ export class SessionClient {
   async #next(): Promise<Frame> {
     return JSON.parse(await this.#client.next());
   }
+}
+
+/** The messages of a binary frame as they are in the JSON form, one to a line. */
+export function linesOf(frame: Uint8Array): string {
+  return decodeReplies(frame)
+    .map((reply) => JSON.stringify(reply))
+    .join("\n");
 }

@@ -14,10 +14,10 @@ export class Client {
   /** Resolves when the socket has closed, whichever side did it. */
   readonly closed: Promise<Closed>;
 
-  private constructor(socket: WebSocket) {
+  private constructor(socket: WebSocket, textOf: (bytes: Uint8Array) => string) {
     this.#socket = socket;
     socket.addEventListener("message", ({ data }) => {
-      const frame = typeof data === "string" ? data : `binary of ${data.length} bytes`;
+      const frame = typeof data === "string" ? data : textOf(data);
       const waiting = this.#waiting.shift();
       if (waiting === undefined) this.#arrived.push(frame);
       else waiting(frame);
@@ -31,10 +31,14 @@ export class Client {
     });
   }
 
-  /** Rejects when the handshake is refused. */
-  static open(url: string, options: Bun.WebSocketOptions = {}): Promise<Client> {
+  /** Rejects when the handshake is refused. A binary frame is taken as the text that `textOf` makes of it. */
+  static open(
+    url: string,
+    options: Bun.WebSocketOptions = {},
+    textOf = (bytes: Uint8Array) => `binary of ${bytes.length} bytes`,
+  ): Promise<Client> {
     const socket = new WebSocket(url, options);
-    const client = new Client(socket);
+    const client = new Client(socket, textOf);
     return within(
       `the socket to ${url} to open`,
       new Promise<Client>((resolve, reject) => {
@@ -42,6 +46,11 @@ export class Client {
         socket.addEventListener("error", () => reject(new Error("the handshake was refused")));
       }),
     );
+  }
+
+  /** The subprotocol that the relay has agreed to. */
+  get subprotocol(): string {
+    return this.#socket.protocol;
   }
 
   /** Takes the next frame. */

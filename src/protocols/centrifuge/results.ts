@@ -1,0 +1,40 @@
+// What replies and pushes of the Centrifuge protocol say, in both of its forms. The comments name sections of
+// docs/centrifuge-protocol.md.
+import type { Subscribed } from "../../relay/contracts/commands";
+
+/** Members that are false, 0 or empty are left out ("Replies and errors"). */
+interface Expiry {
+  readonly expires?: true;
+  readonly ttl?: number;
+}
+
+/** The parts of a subscribe result that are neither lists nor JSON. */
+interface SubscribeFields extends Expiry {
+  readonly recoverable?: true;
+  readonly positioned?: true;
+  readonly epoch?: string;
+  readonly offset?: number;
+  readonly was_recovering?: true;
+  readonly recovered?: true;
+}
+
+/** In whole seconds; what expires has at least one left. */
+export function expiry(ttl: number | undefined): Expiry {
+  return ttl === undefined ? {} : { expires: true, ttl: Math.max(1, Math.ceil(ttl)) };
+}
+
+/** How often a client is pinged, in whole seconds. */
+export function pingSeconds(pingMs: number): number {
+  return Math.ceil(pingMs / 1000);
+}
+
+/** A subscribe result ("Subscribing"). The client continues from `offset`: what it missed comes after it. */
+export function subscribeFields({ top, at, recovered, ttl }: Subscribed): SubscribeFields {
+  const position = top && { epoch: top.epoch, offset: at?.offset ?? top.offset };
+  return {
+    ...expiry(ttl),
+    ...(position && { recoverable: true, positioned: true, ...position }),
+    ...(recovered !== undefined && { was_recovering: true }),
+    ...(recovered === true && { recovered: true }),
+  };
+}
