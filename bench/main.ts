@@ -1,10 +1,11 @@
-// `bun run bench`: runs every scenario on every target, and writes the table, the JSON and the chart.
+// `bun run bench`: runs every scenario on every target, and writes the tables, the JSON, the charts and the figures of the docs.
 // The exit code is 0 only if every connection received exactly what it should have in every run.
 import { join } from "node:path";
 import { describeMachine } from "./measure/machine";
 import { helpText, OptionError, readOptions, resultName } from "./options";
-import { chartOf } from "./report/chart";
+import { chartsOf } from "./report/chart";
 import { markdownOf } from "./report/markdown";
+import { withFigures } from "./report/page";
 import { clearProgress, showNote } from "./report/progress";
 import {
   allPassed,
@@ -20,6 +21,9 @@ import { SCENARIOS } from "./scenarios";
 import { runScenario } from "./turns";
 
 const RESULTS = join(import.meta.dir, "results");
+/** The result that the docs quote, and the page that does. */
+const QUOTED = "latest";
+const PAGE = join(import.meta.dir, "../docs/performance.md");
 
 async function bench(options: Options): Promise<boolean> {
   const machine = describeMachine();
@@ -33,17 +37,21 @@ async function bench(options: Options): Promise<boolean> {
   clearProgress();
   const results = resultsOf(all, options, machine);
   await Bun.write(join(RESULTS, `${options.out}.json`), `${JSON.stringify(results, null, 2)}\n`);
-  await Bun.write(join(RESULTS, `${options.out}.svg`), chartOf(results));
   process.stdout.write(markdownOf(results));
-  showNote(`written: bench/results/${options.out}.json and .svg`);
+  showNote(`written: bench/results/${options.out}.json`);
+  await draw(results, options.out);
   return allPassed(results);
 }
 
-/** Draws the chart again from results that are there already. */
-async function redraw(name: string): Promise<void> {
-  const results: Results = await Bun.file(join(RESULTS, `${name}.json`)).json();
-  await Bun.write(join(RESULTS, `${name}.svg`), chartOf(results));
-  showNote(`written: bench/results/${name}.svg`);
+/** Draws the charts of a result, and fills in the page if it quotes that result. */
+async function draw(results: Results, name: string): Promise<void> {
+  for (const [suffix, svg] of chartsOf(results)) {
+    await Bun.write(join(RESULTS, `${name}${suffix}.svg`), svg);
+    showNote(`written: bench/results/${name}${suffix}.svg`);
+  }
+  if (name !== QUOTED) return;
+  await Bun.write(PAGE, withFigures(await Bun.file(PAGE).text(), results, name));
+  showNote("written: docs/performance.md");
 }
 
 /** Does what the arguments ask for; returns the exit code. */
@@ -51,7 +59,8 @@ async function run(args: readonly string[]): Promise<number> {
   const [command, ...rest] = args;
   if (command === "scale") return (await runScale(rest)) ? 0 : 1;
   if (command === "chart") {
-    await redraw(resultName("chart", rest[0] ?? ""));
+    const name = resultName("chart", rest[0] ?? "");
+    await draw(await Bun.file(join(RESULTS, `${name}.json`)).json(), name);
     return 0;
   }
   const options = readOptions(args);

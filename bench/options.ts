@@ -64,7 +64,8 @@ bun run bench scale [--connections N] [--workers N]
                      as many connections as the machine can hold, over several workers
 
 bun run bench chart NAME
-                     draws bench/results/NAME.svg again from NAME.json
+                     draws the charts again from bench/results/NAME.json, and with the name
+                     latest fills in the figures of docs/performance.md
 `;
 }
 

@@ -1,45 +1,32 @@
-// The results as one SVG for a page of the docs: a few panels of horizontal bars, with the value next to each bar.
-// It has its own background and both colour schemes, so that it is readable on a light and on a dark page.
-import type { Summary } from "../measure/statistics";
-import { CONTROL } from "../targets";
-import { type Panel, type Results, readable } from "./results";
+// The charts of a result, each an SVG for a page of the docs: rows of targets, with a bar and its value in each column. It has its own
+// background and both colour schemes, so that it is legible on a light and on a dark page.
+import { CONTROL, targetNamed } from "../targets";
+import { CHARTS, type Chart, type Column, type Panel } from "./charts";
+import { type Results, readable } from "./results";
 import { escaped, type Font, textWidth, wrapped } from "./svg-text";
-
-/** What can be charted, the most telling first; a chart shows the first PANELS_MAX that the results contain. */
-const CHARTED: readonly { readonly scenario: string; readonly figures: readonly string[] }[] = [
-  { scenario: "fan-out-1", figures: ["cpu"] },
-  { scenario: "fan-out-16", figures: ["cpu"] },
-  { scenario: "publish", figures: ["alone"] },
-  { scenario: "idle-memory", figures: ["rss"] },
-  { scenario: "fan-out-wires", figures: ["cpu"] },
-  { scenario: "resume", figures: ["cold", "resumed"] },
-  { scenario: "workers", figures: ["cpu"] },
-  { scenario: "engines", figures: ["cpu"] },
-  { scenario: "nodes", figures: ["cpu"] },
-  { scenario: "latency", figures: ["p99"] },
-  { scenario: "open", figures: ["whole"] },
-  { scenario: "user-publish", figures: ["many"] },
-];
-const PANELS_MAX = 4;
 
 const WIDTH = 800;
 const MARGIN = 28;
 const INNER_WIDTH = WIDTH - 2 * MARGIN;
 const TITLE_HEIGHT = 54;
-const PANEL_HEAD_HEIGHT = 50;
-const ROW_HEIGHT = 23;
-const BAR_HEIGHT = 15;
+const PANEL_TITLE_HEIGHT = 28;
+const ROW_HEIGHT = 26;
+const BAR_HEIGHT = 16;
 const LINE_HEIGHT = 17;
-const GAP = 4;
+/** Between the names and the columns, and between the columns. */
+const COLUMN_GAP = 24;
+/** Between a bar and its value. */
+const VALUE_GAP = 7;
+const BAR_WIDTH_MIN = 1.5;
 /** Of a row, from its top to the baseline of its texts. */
-const BASELINE = 12;
+const BASELINE = 13;
 
 const FONTS = {
   title: { sizePx: 19, weight: 600 },
   head: { sizePx: 14.5, weight: 600 },
   text: { sizePx: 13, weight: 400 },
-  name: { sizePx: 13.5, weight: 400 },
-  own: { sizePx: 13.5, weight: 600 },
+  name: { sizePx: 14, weight: 400 },
+  own: { sizePx: 14, weight: 600 },
 } satisfies Record<string, Font>;
 
 type FontName = keyof typeof FONTS;
@@ -60,7 +47,6 @@ ${FONT_STYLE}
   .failed { fill: #b3261e; }
   .card { fill: #ffffff; stroke: #d8dee6; }
   .line { stroke: #e3e8ee; }
-  .spread { stroke: #16202c; stroke-opacity: 0.55; }
   .bar { fill: #b9c3cf; }
   .bar-control { fill: #77879a; }
   .bar-baton { fill: #2f6fde; }
@@ -71,153 +57,170 @@ ${FONT_STYLE}
     .failed { fill: #ff8a80; }
     .card { fill: #10161d; stroke: #2b3541; }
     .line { stroke: #26303b; }
-    .spread { stroke: #ffffff; stroke-opacity: 0.6; }
-    .bar { fill: #455361; }
+    .bar { fill: #5a6a7b; }
     .bar-control { fill: #7c8b9c; }
     .bar-baton { fill: #5b9bff; }
   }`;
 
-/** One bar: a target, or one of several figures of a target. */
+/** The value of one target in one column; undefined if its row failed. */
 interface Bar {
-  readonly name: string;
-  readonly target: string;
-  /** Undefined if the row failed. */
-  readonly value: Summary | undefined;
-  readonly ratio: Summary | undefined;
-  readonly unit: string;
+  readonly median: number | undefined;
+  readonly text: string;
 }
 
-interface BarChart {
-  readonly title: string;
-  /** What all of the bars show. */
-  readonly caption: string;
-  readonly bars: readonly Bar[];
+/** What a panel shows of a result. */
+interface Grid {
+  readonly title: string | undefined;
+  readonly targets: readonly string[];
+  readonly columns: readonly { readonly caption: string; readonly bars: Map<string, Bar> }[];
 }
 
-function barsOf(panel: Panel, names: readonly string[]): BarChart {
-  const figures = panel.figures.filter(({ name }) => names.includes(name));
-  // The labels of several figures say the same before the comma, and what is different after it.
-  const labels = figures.map(({ label }) => (figures.length > 1 ? label.split(", ") : [label]));
-  const bars = panel.rows.flatMap((row) =>
-    figures.map((figure, i) => {
-      const cell = row.cells.find((each) => each.figure === figure.name);
-      return {
-        name: labels[i]?.[1] ?? row.title,
-        target: row.target,
-        value: row.failure === undefined ? cell?.value : undefined,
-        ratio: row.target === CONTROL ? undefined : cell?.ratio,
-        unit: figure.unit,
-      };
-    }),
-  );
-  return { title: panel.title, caption: labels[0]?.[0] ?? "", bars };
+function barsOf(results: Results, { scenario, figure }: Column): Map<string, Bar> {
+  const panel = results.panels.find((each) => each.scenario === scenario);
+  const unit = panel?.figures.find(({ name }) => name === figure)?.unit;
+  const bars = new Map<string, Bar>();
+  for (const { target, cells, failure } of panel?.rows ?? []) {
+    const median = cells.find((cell) => cell.figure === figure)?.value?.median;
+    if (failure !== undefined) bars.set(target, { median: undefined, text: "failed" });
+    else if (median !== undefined)
+      bars.set(target, { median, text: `${readable(median)} ${unit}` });
+  }
+  return bars;
 }
 
-function textAt(x: number, y: number, font: FontName, text: string): string {
+function gridOf(results: Results, { title, targets, columns }: Panel): Grid {
+  const filled = columns
+    .map((column) => ({ caption: column.caption, bars: barsOf(results, column) }))
+    .filter(({ bars }) => bars.size > 0);
+  const measured = new Set(filled.flatMap(({ bars }) => [...bars.keys()]));
+  const shown = targets?.filter((target) => measured.has(target)) ?? [...measured];
+  return { title, targets: shown, columns: filled };
+}
+
+function textAt(x: number, y: number, font: string, text: string): string {
   return `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" class="${font}">${escaped(text)}</text>`;
 }
 
-function isOwn(bar: Bar): boolean {
-  return bar.target.startsWith("baton");
+function isOwn(target: string): boolean {
+  return target.startsWith("baton");
 }
 
-function fontOf(bar: Bar): "own" | "name" {
-  return isOwn(bar) ? "own" : "name";
+function fontOf(target: string): FontName {
+  return isOwn(target) ? "own" : "name";
 }
 
-function valueText({ value, ratio, unit }: Bar): string {
-  if (value === undefined) return "failed";
-  const number = `${readable(value.median)} ${unit}`;
-  if (ratio === undefined) return number;
-  return `${number} (${ratio.median.toFixed(ratio.median < 10 ? 2 : 1)}×)`;
+function colourOf(target: string): string {
+  if (isOwn(target)) return "bar bar-baton";
+  return target.startsWith(CONTROL) ? "bar bar-control" : "bar";
 }
 
-function colourOf(bar: Bar): string {
-  if (isOwn(bar)) return "bar bar-baton";
-  return bar.target === CONTROL ? "bar bar-control" : "bar";
-}
-
-/** One row: the name, the bar with its spread, and the value next to it. `scale` is in pixels per unit. */
-function rowAt(bar: Bar, barX: number, y: number, scale: number): string {
-  const parts = [textAt(MARGIN, y + BASELINE, fontOf(bar), bar.name)];
-  let end = barX;
-  if (bar.value !== undefined) {
-    const { median, min, max } = bar.value;
-    const width = Math.max(1.5, median * scale);
-    const from = barX + min * scale;
-    const to = barX + max * scale;
-    end = Math.max(barX + width, to);
-    parts.push(
-      `<rect x="${barX.toFixed(1)}" y="${y.toFixed(1)}" width="${width.toFixed(1)}" height="${BAR_HEIGHT}" rx="2" class="${colourOf(bar)}"/>`,
-    );
-    if (to - from > 1.5) {
-      parts.push(
-        `<path d="M${from.toFixed(1)} ${(y + BAR_HEIGHT / 2).toFixed(1)}H${to.toFixed(1)}" class="spread"/>`,
-      );
-    }
-  }
-  const text = textAt(end + 7, y + BASELINE, fontOf(bar), valueText(bar));
-  parts.push(bar.value === undefined ? text.replace('class="', 'class="failed ') : text);
-  return parts.join("\n");
-}
-
-function chartHeight({ bars }: BarChart): number {
-  return PANEL_HEAD_HEIGHT + bars.length * ROW_HEIGHT + GAP;
-}
-
-/** A title, a caption and the bars, which begin at the same place and have the same scale. */
-function barChartAt({ title, caption, bars }: BarChart, top: number): string {
-  const widest = (text: (bar: Bar) => string) =>
-    Math.max(...bars.map((bar) => textWidth(text(bar), FONTS[fontOf(bar)])));
-  const barX = MARGIN + widest((bar) => bar.name) + 10;
-  const barWidth = WIDTH - MARGIN - barX - widest(valueText) - 10;
-  const longest = Math.max(...bars.map(({ value }) => value?.max ?? 0), 1e-9);
-  const parts = [
-    `<path d="M${MARGIN} ${top + 0.5}H${WIDTH - MARGIN}" class="line"/>`,
-    textAt(MARGIN, top + 28, "head", title),
-    `<text x="${WIDTH - MARGIN}" y="${top + 28}" class="text" text-anchor="end">${escaped(caption)}</text>`,
-  ];
-  bars.forEach((bar, i) => {
-    parts.push(rowAt(bar, barX, top + PANEL_HEAD_HEIGHT - 10 + i * ROW_HEIGHT, barWidth / longest));
+/** The bars of a column, which have the same scale, and their values. */
+function columnAt(
+  { bars }: Grid["columns"][number],
+  targets: readonly string[],
+  place: { readonly x: number; readonly y: number; readonly width: number },
+): string[] {
+  const shown = targets.flatMap((target) => bars.get(target) ?? []);
+  const widest = Math.max(...shown.map(({ text }) => textWidth(text, FONTS.own)));
+  const longest = Math.max(...shown.map(({ median }) => median ?? 0), 1e-9);
+  const scale = (place.width - widest - VALUE_GAP) / longest;
+  return targets.flatMap((target, i) => {
+    const bar = bars.get(target);
+    if (bar === undefined) return [];
+    const y = place.y + i * ROW_HEIGHT;
+    if (bar.median === undefined) return [textAt(place.x, y + BASELINE, "failed name", bar.text)];
+    const width = Math.max(BAR_WIDTH_MIN, bar.median * scale);
+    return [
+      `<rect x="${place.x.toFixed(1)}" y="${y}" width="${width.toFixed(1)}" height="${BAR_HEIGHT}" rx="2" class="${colourOf(target)}"/>`,
+      textAt(place.x + width + VALUE_GAP, y + BASELINE, fontOf(target), bar.text),
+    ];
   });
-  return parts.join("\n");
 }
 
-/** How to read the chart, and what was measured. */
-function footOf({ machine, parameters, date }: Results): string {
-  const runs = parameters.runs === 1 ? "One run" : `Median of ${parameters.runs} runs`;
+function nameOf(target: string): string {
+  return targetNamed(target).title;
+}
+
+/** Draws a panel whose top is at `top`; returns it with where it ends. */
+function panelAt(
+  { title, targets, columns }: Grid,
+  top: number,
+  columnsX: number,
+): { svg: string; end: number } {
+  const parts = [`<path d="M${MARGIN} ${top + 0.5}H${WIDTH - MARGIN}" class="line"/>`];
+  let y = top + 10;
+  if (title !== undefined) {
+    parts.push(textAt(MARGIN, y + 18, "head", title));
+    y += PANEL_TITLE_HEIGHT;
+  }
+  const step = (WIDTH - MARGIN - columnsX + COLUMN_GAP) / columns.length;
+  const captions = columns.map(({ caption }) => wrapped(caption, FONTS.text, step - COLUMN_GAP));
+  captions.forEach((lines, i) => {
+    lines.forEach((line, n) => {
+      parts.push(textAt(columnsX + i * step, y + 14 + n * LINE_HEIGHT, "text", line));
+    });
+  });
+  y += Math.max(...captions.map((lines) => lines.length)) * LINE_HEIGHT + 8;
+  targets.forEach((target, i) => {
+    parts.push(textAt(MARGIN, y + i * ROW_HEIGHT + BASELINE, fontOf(target), nameOf(target)));
+  });
+  columns.forEach((column, i) => {
+    const place = { x: columnsX + i * step, y, width: step - COLUMN_GAP };
+    parts.push(...columnAt(column, targets, place));
+  });
+  return { svg: parts.join("\n"), end: y + targets.length * ROW_HEIGHT + 6 };
+}
+
+/** What was measured where. */
+function footOf({ machine, parameters, date }: Results, note: string): string {
+  const runs = parameters.runs === 1 ? "One run" : `Medians of ${parameters.runs} runs`;
   return (
-    `${runs}; thin line: least to greatest; (n×): times the control, a bare Bun.serve with native publish. ` +
-    `${machine.cores} cores (${machine.processor}), ${machine.memoryGiB} GiB, Bun ${machine.bun}, ` +
+    `${note} ${runs} on ${machine.cores} cores (${machine.processor}), Bun ${machine.bun}, ` +
     `Node ${machine.node}, Baton ${machine.commit}, ${date.slice(0, 10)}.` +
     (parameters.quick ? " This was a quick run: its times mean nothing." : "")
-  );
+  ).trimStart();
 }
 
-/** The whole chart as SVG text. */
-export function chartOf(results: Results): string {
-  const charts = CHARTED.flatMap(({ scenario, figures }) => {
-    const panel = results.panels.find((each) => each.scenario === scenario);
-    return panel === undefined ? [] : [barsOf(panel, figures)];
-  }).slice(0, PANELS_MAX);
+/** The charts as SVG text, by the suffix of their names; without those of which the results have nothing. */
+export function chartsOf(results: Results): ReadonlyMap<string, string> {
+  const charts = new Map<string, string>();
+  for (const chart of CHARTS) {
+    const svg = drawn(chart, results);
+    if (svg !== undefined) charts.set(chart.suffix, svg);
+  }
+  return charts;
+}
+
+function drawn(chart: Chart, results: Results): string | undefined {
+  const grids = chart.panels
+    .map((panel) => gridOf(results, panel))
+    .filter(({ columns }) => columns.length > 0);
+  if (grids.length === 0) return undefined;
+  const targets = new Set(grids.flatMap((grid) => grid.targets));
+  const nameWidths = [...targets].map((target) => textWidth(nameOf(target), FONTS[fontOf(target)]));
+  const columnsX = MARGIN + Math.max(...nameWidths) + COLUMN_GAP;
   const parts: string[] = [];
   let y = TITLE_HEIGHT;
-  for (const chart of charts) {
-    parts.push(barChartAt(chart, y));
-    y += chartHeight(chart);
+  for (const grid of grids) {
+    const { svg, end } = panelAt(grid, y, columnsX);
+    parts.push(svg);
+    y = end;
   }
   parts.push(`<path d="M${MARGIN} ${y + 0.5}H${WIDTH - MARGIN}" class="line"/>`);
-  const foot = wrapped(footOf(results), FONTS.text, INNER_WIDTH);
+  const foot = wrapped(footOf(results, chart.note), FONTS.text, INNER_WIDTH);
   foot.forEach((line, i) => {
     parts.push(textAt(MARGIN, y + 24 + i * LINE_HEIGHT, "text", line));
   });
   const height = y + 24 + foot.length * LINE_HEIGHT + 4;
+  const remark = "less is better";
+  const remarkX = WIDTH - MARGIN - textWidth(remark, FONTS.text);
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img">
-<title>Server CPU and memory of Baton and other servers</title>
+<title>${escaped(chart.title)}, less is better</title>
 <style>${STYLE}
 </style>
 <rect x="0.5" y="0.5" width="${WIDTH - 1}" height="${height - 1}" rx="10" class="card"/>
-${textAt(MARGIN, 36, "title", "Server CPU and memory (less is better)")}
+${textAt(MARGIN, 36, "title", chart.title)}
+${textAt(remarkX, 36, "text", remark)}
 ${parts.join("\n")}
 </svg>
 `;

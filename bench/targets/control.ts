@@ -8,7 +8,7 @@ const serverFile = (name: string) => join(import.meta.dir, "servers", name);
 /** Native publish, for each publication when it comes. */
 export const control: Target = {
   name: "control",
-  title: "Control (bare Bun)",
+  title: "Bare Bun (control)",
   command: ["bun", serverFile("control.ts")],
   env: {},
   wire: PLAIN,
@@ -19,7 +19,7 @@ export const control: Target = {
 export const controlWaves: Target = {
   ...control,
   name: "control-waves",
-  title: "Control in waves",
+  title: "Bare Bun in waves",
   command: ["bun", serverFile("control-waves.ts")],
 };
 
@@ -27,7 +27,7 @@ function streams(per: "publication" | "turn"): Target {
   return {
     ...control,
     name: `control-sse-${per}`,
-    title: `Control, streams written once a ${per}`,
+    title: `Bare Bun, once a ${per}`,
     command: ["bun", serverFile("control-streams.ts"), per],
     wire: EVENTS,
     path: () => "/sse",
