@@ -247,6 +247,7 @@ export class Relay {
 
   /** The peer has read what waited for it. */
   drained(connection: Connection): void {
+    this.#heartbeat.progressed(connection, this.#options.now());
     this.#recovery.drained(connection);
   }
 

@@ -246,6 +246,18 @@ describe("the heartbeat", () => {
     expect(sim.relay.counts.connections).toBe(1);
   });
 
+  test("waits longer for the pong of a client that reads what waits for it, but not for ever", () => {
+    const sim = new Simulation();
+    const { connection, socket } = sim.connect(sim.register());
+    for (let second = 0; second < 60; second++) {
+      sim.pass(1_000);
+      if (second % 5 === 0) sim.relay.drained(connection);
+    }
+    expect([socket.pings, socket.closedWith]).toEqual([1, undefined]);
+    for (let second = 0; second < 11; second++) sim.pass(1_000);
+    expect(socket.closedWith?.code).toBe(4012);
+  });
+
   test("pings once in each interval, and ignores a pong without a ping", () => {
     const sim = new Simulation();
     const { connection, socket } = sim.connect(sim.register());

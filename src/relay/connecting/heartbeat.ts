@@ -1,5 +1,6 @@
-// Finds peers that are gone without a close. Only a pong proves that a peer is alive: what is sent to it proves nothing
-// (Bun's own idleTimeout starts again at every send, so it never ends a silent client that is being sent to).
+// Finds peers that are gone without a close. What is sent to a peer does not prove that it is alive (Bun's own idleTimeout
+// starts again at every send, so it never ends a silent client that is being sent to). A pong does, and so does reading
+// what had to wait.
 import type { Connection } from "../state/connection";
 
 /** The longest time between two sweeps, which send the pings. */
@@ -34,6 +35,14 @@ export class Heartbeat {
     if (!connection.awaitingPong) return;
     connection.awaitingPong = false;
     connection.heartbeatAt = now + this.#intervalOf(connection);
+  }
+
+  /**
+   * The peer has read what waited for it. Its pong may still be behind much else: on a slow network, the kernel's buffers
+   * alone hold more than it can read in the time for a pong.
+   */
+  progressed(connection: Connection, now: number): void {
+    if (connection.awaitingPong) connection.heartbeatAt = now + this.#pongMs;
   }
 
   /** Pings if it is time to; true when the pong is overdue and the connection must be ended. */
