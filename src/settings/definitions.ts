@@ -57,7 +57,7 @@ const ACCESS = {
     variable: "BATON_ORIGINS",
     default: "*",
     allowed:
-      "* or a comma-separated list of origins such as https://app.example.com, capacitor://localhost or null",
+      "* or a comma-separated list of origins such as https://app.example.com, capacitor://localhost or null, in lower case and without a path, a default port or a pattern",
     accepts: isOrigin,
     description:
       "The origins whose pages may call the relay and open connections; pages of any other origin get 403, whatever they request. The origin of BATON_PUBLIC_URL is always allowed. Clients that send no Origin (almost anything but a browser) are not affected.",

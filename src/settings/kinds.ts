@@ -202,7 +202,8 @@ const OTHER_ORIGIN = /^[a-z][a-z\d+.-]*:\/\/(?:[\w.~-]{1,253}|\[[\da-f:.]{2,45}\
  */
 export function isOrigin(item: string): boolean {
   if (item === "*" || item === "null" || item === "file://") return true;
-  if (!URL.canParse(item)) return false;
+  // No page has an origin with a star in it: https://*.example.com would allow nobody, in silence.
+  if (item.includes("*") || !URL.canParse(item)) return false;
   const { origin } = new URL(item);
   // Only schemes of the web have an origin by the URL standard.
   return origin === "null" ? OTHER_ORIGIN.test(item) : origin === item;

@@ -95,14 +95,16 @@ function corsHeaders(origins: readonly string[]) {
   return cors({
     origin: origins.includes("*") ? "*" : [...origins],
     methods: ["GET", "POST", "DELETE"],
+    // Tracing tools and libraries add headers of their own to the requests of a page, which * stands for. It does not cover
+    // Authorization (Fetch standard, section 4.8), and older browsers read it as a name.
     allowedHeaders: [
       "Content-Type",
       "X-API-Key",
       "Authorization",
       "Idempotency-Key",
       "Last-Event-ID",
+      "*",
     ],
-    // Named, because the default reflects every header of the request.
     exposeHeaders: ["Retry-After"],
     credentials: false,
     maxAge: 600,

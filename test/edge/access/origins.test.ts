@@ -1,5 +1,6 @@
 // Rows I1 and I14 of the fault catalogue: pages of other origins can neither open a socket nor call a route.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readSettings } from "../../../src/settings/read";
 import { handshake, RawSocket } from "../../support/clients/raw-socket";
 import { startRelay, type TestRelay } from "../../support/relay/test-relay";
 
@@ -148,6 +149,14 @@ describe("origins of app shells, extensions and pages without an origin", () => 
   test("are refused when only others are named", async () => {
     for (const origin of NAMED) expect((await health(relay, origin)).status).toBe(403);
   });
+});
+
+test("a pattern in BATON_ORIGINS is refused at the start, because it would allow no page", () => {
+  for (const origin of ["https://*.example.com", "https://*", "*.example.com", "capacitor://*"]) {
+    expect(() => readSettings({ BATON_ORIGINS: origin })).toThrow(
+      /BATON_ORIGINS=.* is not allowed/,
+    );
+  }
 });
 
 describe("the origin of BATON_PUBLIC_URL", () => {
