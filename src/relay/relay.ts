@@ -131,6 +131,11 @@ export class Relay {
     else if (this.#takeOver(connection, socket)) this.#openRegistered(connection, first);
   }
 
+  /** Resolves when the connect command of a session that has just opened was answered; see Sessions. */
+  answered(connection: Connection): Promise<Refusal | undefined> {
+    return this.#sessions.answered(connection);
+  }
+
   #openSession(connection: Connection, socket: Socket): void {
     connection.socket = socket;
     this.#beginHeartbeat(connection);

@@ -16,9 +16,11 @@ const COMMON_ERRORS = ["bad_request", "too_many_connections", "shutting_down"] a
 /** Declares a body in protobuf, in requests and in answers. */
 const BINARY_TYPE = "application/octet-stream";
 
-const STREAM_ANSWERS = { 200: EventStream, ...errorAnswers(...COMMON_ERRORS) };
+const STREAM_ERRORS = [...COMMON_ERRORS, "engine_unavailable", "keys_unavailable"] as const;
+
+const STREAM_ANSWERS = { 200: EventStream, ...errorAnswers(...STREAM_ERRORS) };
 const POSTED_STREAM_ERRORS = errorAnswers(
-  ...COMMON_ERRORS,
+  ...STREAM_ERRORS,
   "body_too_large",
   "unsupported_media_type",
 );
@@ -66,7 +68,7 @@ function httpStreamRoute({ streams, sessionProtocols, frameBytes }: RouteOptions
         );
         const { stream } = sessionProtocols[isBinary ? "binary" : "text"];
         const answer = isBinary ? binary : text;
-        return orThrow(streams.openSession(request, stream, commands, answer));
+        return orThrow(await streams.openSession(request, stream, commands, answer));
       },
       {
         parse: "none",

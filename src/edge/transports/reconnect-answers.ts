@@ -8,6 +8,9 @@ import { retryBlock } from "./stream";
 /** When EventSource reconnects by itself. Each answer adds a random part, so that not all clients come at once. */
 const RETRY_MS = 1_000;
 
+/** How long a refused session waits for its answer. */
+const REFUSED_MS = 1_000;
+
 /**
  * How many of these streams stay open at most, besides those that have the place of a connection. Each takes a file
  * descriptor, and this many fit into the reserve that is kept for HTTP requests.
@@ -53,8 +56,26 @@ export class ReconnectAnswers {
 
   #answer(): Response {
     const ms = retryMs();
-    const mayWait = !this.#isEnding && this.#open.size < Math.max(EXTRA_OPEN_MAX, this.#room());
-    return new Response(mayWait ? this.#body(ms) : retryBlock(ms), { headers: this.#headers });
+    const body = this.#mayWait() ? this.#body(ms) : retryBlock(ms);
+    return new Response(body, { headers: this.#headers });
+  }
+
+  #mayWait(): boolean {
+    return !this.#isEnding && this.#open.size < Math.max(EXTRA_OPEN_MAX, this.#room());
+  }
+
+  /**
+   * To be awaited before a stream begins that only says why a session is refused: SDKs of before 2026 take each stream
+   * that begins for a success, and come back at once.
+   */
+  async beforeRefusal(): Promise<void> {
+    if (!this.#mayWait()) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, REFUSED_MS);
+    this.#open.add(resolve);
+    await promise;
+    clearTimeout(timer);
+    this.#open.delete(resolve);
   }
 
   /** Ends those that are open; from now on all end at once. */

@@ -105,24 +105,36 @@ export class Streams implements Transport, StreamHost {
 
   /**
    * Answers a client that identifies itself by a command. The first commands came with the request, and the client sends
-   * later ones in requests of their own. `first` goes out before anything else.
+   * later ones in requests of their own. `first` goes out before anything else. The answer begins when the client is
+   * connected. Refuses `shutting_down`, `too_many_connections`, `engine_unavailable`, `keys_unavailable`; any other
+   * refusal is in the stream, as the protocol has it.
    */
-  openSession(
+  async openSession(
     request: Request,
     protocol: SessionProtocol,
     commands: string | Uint8Array,
     { first, type }: { first: string; type: string },
-  ): Response | Refusal {
+  ): Promise<Response | Refusal> {
     const relay = this.#relay as Relay;
     const headers = { ...EVENTS.headers, "content-type": type };
     // Nobody reads the body of an answer to HEAD, so the session would stay and the request would hang.
     if (request.method === "HEAD") return new Response(null, { headers });
     const connection = relay.admission.admitSession(protocol);
     if (connection instanceof Refusal) return connection;
+    const { signal } = request;
     const stream = this.#begin(request, connection);
     if (first !== "") stream.send(first);
     relay.open(connection, stream);
+    const answered = relay.answered(connection);
     relay.receive(connection, commands);
+    const refusal = await answered;
+    if (refusal !== undefined) {
+      relay.connections.closed(connection);
+      return refusal;
+    }
+    if (connection.session?.state !== "connected") await this.#reconnectAnswers.beforeRefusal();
+    // The body of an answer that nobody takes any more is not cancelled.
+    if (signal.aborted) relay.connections.lost(connection);
     return new Response(stream.body(), { headers });
   }
 

@@ -107,6 +107,10 @@ export const ERRORS = {
     means:
       "The engine cannot be reached, so nothing is acknowledged; try again with the same idempotency key.",
   },
+  keys_unavailable: {
+    status: 503,
+    means: "The keys at BATON_TOKEN_JWKS_URL cannot be fetched now, so no token can be checked.",
+  },
 } as const;
 
 export type ErrorCode = keyof typeof ERRORS;
@@ -140,6 +144,13 @@ export function engineUnavailable(): Refusal {
   return new Refusal(
     "engine_unavailable",
     "The relay's engine cannot be reached, so nothing is acknowledged. Try again in a moment; a publish with the same idempotency key is published only once.",
+  );
+}
+
+export function keysUnavailable(): Refusal {
+  return new Refusal(
+    "keys_unavailable",
+    "The keys for tokens cannot be fetched now. Try again in a moment.",
   );
 }
 

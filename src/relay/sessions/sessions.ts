@@ -3,7 +3,12 @@
 import type { RateLimit } from "../connecting/rate-limit";
 import type { SessionCommand } from "../contracts/commands";
 import { EngineUnavailable } from "../contracts/engine";
-import { engineUnavailable, notAvailable } from "../contracts/errors";
+import {
+  engineUnavailable,
+  keysUnavailable,
+  notAvailable,
+  type Refusal,
+} from "../contracts/errors";
 import { COMMANDS_MAX } from "../contracts/limits";
 import type { Maybe } from "../contracts/maybe";
 import type { RelayOptions } from "../contracts/options";
@@ -38,6 +43,8 @@ export class Sessions {
   readonly #authentication: Authentication;
   readonly #requests: SessionRequests;
   readonly subscriptions: SessionSubscriptions;
+  /** Those whose connect command somebody waits for to be answered. */
+  readonly #awaited = new Map<Connection, (why?: Refusal) => void>();
   /** Sessions over streams, whose commands come as requests of their own. */
   readonly #bySecret = new Map<string, Connection>();
 
@@ -98,6 +105,21 @@ export class Sessions {
   }
 
   /**
+   * Resolves when the connect command of a session that has just opened was answered, or its connection has ended: with
+   * the refusal, if it could not be carried out now.
+   */
+  answered(connection: Connection): Promise<Refusal | undefined> {
+    return new Promise((resolve) => this.#awaited.set(connection, resolve));
+  }
+
+  #settle(connection: Connection, why?: Refusal): void {
+    const resolve = this.#awaited.get(connection);
+    if (resolve === undefined) return;
+    this.#awaited.delete(connection);
+    resolve(why);
+  }
+
+  /**
    * Carries out the commands of a frame of `size` characters, after those that came before. Too many that wait end the
    * connection.
    */
@@ -130,15 +152,24 @@ export class Sessions {
       }
       const isTurnOver = i >= COMMANDS_PER_TURN_MAX;
       const work = isTurnOver ? Promise.resolve() : this.#attempt(connection, session, command);
-      if (!(work instanceof Promise)) continue;
+      if (!(work instanceof Promise)) {
+        this.#settle(connection);
+        continue;
+      }
       session.isBusy = true;
       session.queue = commands.slice(isTurnOver ? i : i + 1);
       // In another turn: other clients have theirs first, however much this one asks for.
       const goOn = () => this.#options.later(() => this.#carryOutQueue(connection, session));
-      work.then(goOn, (error) => {
-        goOn();
-        this.#fail(connection, command, error);
-      });
+      work.then(
+        () => {
+          this.#settle(connection);
+          goOn();
+        },
+        (error) => {
+          goOn();
+          this.#fail(connection, command, error);
+        },
+      );
       return;
     }
   }
@@ -172,6 +203,7 @@ export class Sessions {
     const { session } = connection;
     if (session === undefined) return;
     this.#bySecret.delete(session.secret);
+    this.#settle(connection);
     connection.session = undefined;
   }
 
@@ -186,9 +218,15 @@ export class Sessions {
 
   /** An engine or keys out of reach are refusals. Anything else is a fault of ours: it costs the connection, and is thrown on. */
   #fail(connection: Connection, command: SessionCommand, error: unknown): void {
-    const willPass = error instanceof EngineUnavailable || error instanceof KeysUnavailable;
-    if (willPass && "id" in command) {
-      this.#replies.refuse(connection, command.id, engineUnavailable());
+    const passing =
+      error instanceof EngineUnavailable
+        ? engineUnavailable()
+        : error instanceof KeysUnavailable
+          ? keysUnavailable()
+          : undefined;
+    if (passing !== undefined && "id" in command) {
+      this.#replies.refuse(connection, command.id, passing);
+      this.#settle(connection, passing);
       return;
     }
     this.#connections.end(connection, "internal");
