@@ -76,15 +76,15 @@ export class Relay {
     );
     this.delivery = new Delivery(this.connections, this.#topics, this.#recovery);
     this.publisher = new Publisher(options, this.connections);
-    this.#sessions = new Sessions(
+    this.#sessions = new Sessions({
       options,
-      this.connections,
-      this.#rateLimit,
-      this.#permissions,
-      this.#topics.presence,
-      this.#recovery,
-      this.publisher,
-    );
+      connections: this.connections,
+      rateLimit: this.#rateLimit,
+      permissions: this.#permissions,
+      presence: this.#topics.presence,
+      recovery: this.#recovery,
+      publisher: this.publisher,
+    });
     this.backend = new Backend(
       options,
       this.connections,

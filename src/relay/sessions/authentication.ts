@@ -12,6 +12,7 @@ import type { Connections } from "../state/connections";
 import { expiryOf, type Session } from "../state/session";
 import { type Permissions, personalTopic, problemOf } from "../topics/permissions";
 import type { Presence } from "../topics/presence";
+import type { SessionParts } from "./parts";
 import { encodeReply, type Replies } from "./replies";
 import type { SessionSubscriptions } from "./subscriptions";
 
@@ -24,15 +25,8 @@ export class Authentication {
   readonly #subscriptions: SessionSubscriptions;
   readonly #replies: Replies;
 
-  constructor(
-    options: RelayOptions,
-    connections: Connections,
-    permissions: Permissions,
-    presence: Presence,
-    recovery: Recovery,
-    subscriptions: SessionSubscriptions,
-    replies: Replies,
-  ) {
+  constructor(parts: SessionParts, subscriptions: SessionSubscriptions) {
+    const { options, connections, permissions, presence, recovery, replies } = parts;
     this.#options = options;
     this.#connections = connections;
     this.#permissions = permissions;

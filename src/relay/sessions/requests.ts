@@ -4,7 +4,6 @@ import type { Engine } from "../contracts/engine";
 import { notAvailable, Refusal } from "../contracts/errors";
 import type { Limits } from "../contracts/limits";
 import { type Maybe, then } from "../contracts/maybe";
-import type { RelayOptions } from "../contracts/options";
 import type { TopicRules } from "../contracts/topic-rules";
 import { type Publisher, toPublication } from "../publishing/publisher";
 import { type Connection, chargeForReading, chargeForReceivers, infoOf } from "../state/connection";
@@ -12,6 +11,7 @@ import { checkTopic } from "../text/checks";
 import { checkDirection, fitting, REPLY_PUBLICATIONS_MAX, readHistory } from "../topics/history";
 import type { Permissions } from "../topics/permissions";
 import type { Presence } from "../topics/presence";
+import type { SessionParts } from "./parts";
 import type { Replies } from "./replies";
 
 export class SessionRequests {
@@ -23,13 +23,8 @@ export class SessionRequests {
   readonly #publisher: Publisher;
   readonly #replies: Replies;
 
-  constructor(
-    { limits, rules, engine }: RelayOptions,
-    permissions: Permissions,
-    presence: Presence,
-    publisher: Publisher,
-    replies: Replies,
-  ) {
+  constructor({ options, permissions, presence, publisher, replies }: SessionParts) {
+    const { limits, rules, engine } = options;
     this.#limits = limits;
     this.#rules = rules;
     this.#engine = engine;

@@ -13,15 +13,12 @@ import { COMMANDS_MAX } from "../contracts/limits";
 import type { Maybe } from "../contracts/maybe";
 import type { RelayOptions } from "../contracts/options";
 import { KeysUnavailable } from "../contracts/tokens";
-import type { Publisher } from "../publishing/publisher";
-import type { Recovery } from "../recovery/recovery";
 import type { Connection } from "../state/connection";
 import type { Connections } from "../state/connections";
 import { expiryOf, type Session } from "../state/session";
 import { newSubscriptions } from "../state/subscriptions";
-import type { Permissions } from "../topics/permissions";
-import type { Presence } from "../topics/presence";
 import { Authentication } from "./authentication";
+import type { RelayParts } from "./parts";
 import { Replies } from "./replies";
 import { SessionRequests } from "./requests";
 import { SessionSubscriptions } from "./subscriptions";
@@ -48,37 +45,16 @@ export class Sessions {
   /** Sessions over streams, whose commands come as requests of their own. */
   readonly #bySecret = new Map<string, Connection>();
 
-  constructor(
-    options: RelayOptions,
-    connections: Connections,
-    rateLimit: RateLimit,
-    permissions: Permissions,
-    presence: Presence,
-    recovery: Recovery,
-    publisher: Publisher,
-  ) {
+  constructor(parts: RelayParts) {
+    const { options, connections, rateLimit } = parts;
     this.#options = options;
     this.#connections = connections;
     this.#rateLimit = rateLimit;
-    const replies = new Replies(connections);
-    this.#replies = replies;
-    this.subscriptions = new SessionSubscriptions(
-      options,
-      connections,
-      permissions,
-      recovery,
-      replies,
-    );
-    this.#requests = new SessionRequests(options, permissions, presence, publisher, replies);
-    this.#authentication = new Authentication(
-      options,
-      connections,
-      permissions,
-      presence,
-      recovery,
-      this.subscriptions,
-      replies,
-    );
+    this.#replies = new Replies(connections);
+    const sessionParts = { ...parts, replies: this.#replies };
+    this.subscriptions = new SessionSubscriptions(sessionParts);
+    this.#requests = new SessionRequests(sessionParts);
+    this.#authentication = new Authentication(sessionParts, this.subscriptions);
     connections.onEnd((connection) => this.#forget(connection));
   }
 

@@ -4,7 +4,6 @@ import { EngineUnavailable } from "../contracts/engine";
 import { engineUnavailable, Refusal } from "../contracts/errors";
 import type { Limits } from "../contracts/limits";
 import { type Maybe, then } from "../contracts/maybe";
-import type { RelayOptions } from "../contracts/options";
 import type { Position } from "../contracts/publication";
 import type { TokenProblem, TokenTopics, TopicClaims } from "../contracts/tokens";
 import type { TopicRules } from "../contracts/topic-rules";
@@ -14,6 +13,7 @@ import type { Connections } from "../state/connections";
 import { expiryOf, type Session } from "../state/session";
 import { checkTopic } from "../text/checks";
 import { type Permissions, problemOf } from "../topics/permissions";
+import type { SessionParts } from "./parts";
 import { encodeReply, type Replies } from "./replies";
 
 /** A topic that the backend subscribes a session to. */
@@ -38,13 +38,8 @@ export class SessionSubscriptions {
   readonly #recovery: Recovery;
   readonly #replies: Replies;
 
-  constructor(
-    { limits, rules, now }: RelayOptions,
-    connections: Connections,
-    permissions: Permissions,
-    recovery: Recovery,
-    replies: Replies,
-  ) {
+  constructor({ options, connections, permissions, recovery, replies }: SessionParts) {
+    const { limits, rules, now } = options;
     this.#limits = limits;
     this.#rules = rules;
     this.#now = now;
