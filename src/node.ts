@@ -56,7 +56,7 @@ export async function start(
   const transports = { socket: sockets, stream: streams };
   const relay = new Relay(relayOptions(settings, { tokens, node, engine, transports, isStarting }));
   await startEngine(engine, {
-    deliver: (publication) => relay.delivery.deliver(publication),
+    deliver: (publication) => relay.waves.deliver(publication),
     historyReset: (topic) => relay.historyReset(topic),
     registrationRevoked: (id, term) => relay.admission.registrationRevoked(id, term),
     messageReceived: (message) => relay.cluster.receive(message),
@@ -145,6 +145,7 @@ export class RunningNode {
     this.relay.beginShutdown();
     clearInterval(this.#sweeping);
     await this.#engine.close();
+    this.relay.waves.flushAll();
     await this.#server.stop(true);
   }
 }

@@ -17,6 +17,7 @@ import { Cluster } from "./state/cluster";
 import type { Connection } from "./state/connection";
 import { Connections } from "./state/connections";
 import { newSubscriptions } from "./state/subscriptions";
+import { Waves } from "./state/waves";
 import { checkTopics } from "./text/checks";
 import { Permissions } from "./topics/permissions";
 import { Topics } from "./topics/topics";
@@ -43,6 +44,7 @@ export class Relay {
   readonly #sessions: Sessions;
   readonly #heartbeat: Heartbeat;
   readonly #rateLimit: RateLimit;
+  readonly #delivery: Delivery;
   /** The open connections: finding, sending, ending. */
   readonly connections: Connections;
   /** What this node and the others say to each other. */
@@ -52,7 +54,7 @@ export class Relay {
   /** What publishers ask for. */
   readonly publisher: Publisher;
   /** What the engine delivers. */
-  readonly delivery: Delivery;
+  readonly waves: Waves;
   /** What the backend asks about connections and does to them. */
   readonly backend: Backend;
 
@@ -60,10 +62,14 @@ export class Relay {
     const { engine, limits } = options;
     this.#options = options;
     this.#engine = engine;
-    this.connections = new Connections(options);
+    this.waves = new Waves(options, {
+      deliver: (publication) => this.#delivery.deliver(publication),
+      receivers: (publication) => this.#delivery.receivers(publication),
+    });
+    this.connections = new Connections(options, this.waves);
     this.cluster = new Cluster(options);
     this.#permissions = new Permissions(options);
-    this.#topics = new Topics(options, this.connections, this.cluster);
+    this.#topics = new Topics(options, this.connections, this.cluster, this.waves);
     this.#heartbeat = new Heartbeat(limits.pingMs, limits.pongMs);
     this.#rateLimit = new RateLimit(limits, options.later, this.connections);
     this.admission = new Admission(options, this.connections, this.cluster);
@@ -73,8 +79,9 @@ export class Relay {
       this.#rateLimit,
       this.#topics,
       this.#heartbeat,
+      this.waves,
     );
-    this.delivery = new Delivery(this.connections, this.#topics, this.#recovery);
+    this.#delivery = new Delivery(this.connections, this.#topics, this.#recovery);
     this.publisher = new Publisher(options, this.connections);
     this.#sessions = new Sessions({
       options,
@@ -122,6 +129,7 @@ export class Relay {
   /** From now on there are no new registrations, connections or publications. */
   beginShutdown(): void {
     this.connections.isShuttingDown = true;
+    this.waves.flushAll();
   }
 
   /** An admitted connection is open. It replaces an older one of its registration. */

@@ -183,6 +183,15 @@ const TOPICS = {
     description:
       "1 refuses Centrifuge clients and /api a topic such as news:a if no rule names the prefix up to the colon, so that a misspelt name is found.",
   }),
+  waveMs: whole({
+    variable: "BATON_WAVE_MS",
+    default: 25,
+    min: 0,
+    max: 1_000,
+    unit: "milliseconds",
+    description:
+      "The longest that a publication waits for others, to leave with them in one send for each connection. It waits only while several are published at once, and no longer than sending the last ones took. 0 lets each leave at once.",
+  }),
 };
 
 const HISTORY = {

@@ -16,6 +16,8 @@ export interface Limits {
   readonly pendingBytes: number;
   /** What may wait in this process for one connection. */
   readonly backpressureBytes: number;
+  /** The longest that a publication waits for the next wave; 0: none waits. */
+  readonly waveMs: number;
   readonly pingMs: number;
   readonly pongMs: number;
 }

@@ -1,4 +1,5 @@
-// Delivers publications to the connections of this node: the only way from the engine to the sockets.
+// Delivers publications to the connections of this node, when state/waves.ts lets them leave: the only way from the engine to
+// the sockets.
 import type { Protocol } from "../contracts/protocol";
 import type { Publication } from "../contracts/publication";
 import type { Frame } from "../contracts/transport";
@@ -6,9 +7,10 @@ import type { Recovery } from "../recovery/recovery";
 import type { Connection } from "../state/connection";
 import type { Connections } from "../state/connections";
 import type { Topic } from "../state/topic";
+import type { WaveDelivery } from "../state/waves";
 import type { Topics } from "../topics/topics";
 
-export class Delivery {
+export class Delivery implements WaveDelivery {
   readonly #connections: Connections;
   readonly #topics: Topics;
   readonly #recovery: Recovery;
@@ -19,7 +21,7 @@ export class Delivery {
     this.#recovery = recovery;
   }
 
-  /** Every engine calls it for each publication, topic by topic in order. Answers to how many connections it was sent. */
+  /** Answers to how many connections the publication was sent. */
   deliver(publication: Publication): number {
     const topic = this.#topics.get(publication.topic);
     if (topic === undefined) return 0;
@@ -30,6 +32,17 @@ export class Delivery {
     if (user !== undefined) return this.#deliverToUser(user, topic, publication, excepted);
     const isSubscribed = excepted?.topics.includes(topic) === true;
     return topic.fanOut(publication, isSubscribed ? excepted : undefined);
+  }
+
+  /** To how many connections it would be sent now; undefined when no connection here is in its topic, or subscribing to it. */
+  receivers({ topic: name, user, except }: Publication): number | undefined {
+    const topic = this.#topics.get(name);
+    if (topic === undefined) return undefined;
+    const excepted = except === undefined ? undefined : this.#connections.byId(except);
+    const isExcepted = excepted?.topics.includes(topic) === true;
+    if (user === undefined) return isExcepted ? topic.subscribers - 1 : topic.subscribers;
+    const isReceiver = (one: Connection) => one !== excepted && one.topics.includes(topic);
+    return this.#connections.ofUser(user).filter(isReceiver).length;
   }
 
   #deliverToUser(

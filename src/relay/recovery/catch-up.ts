@@ -142,9 +142,10 @@ export class CatchUp {
     subscription.tailIndex = topic.tail.publications.length;
     subscription.tailLosses = topic.tail.losses;
     subscription.isPaging = true;
-    const pages = this.#reader.read(connection, subscriptions, () => [
-      this.#engine.history(topic.name, { since: subscription.sent, limit: PAGE_SIZE }),
-    ]);
+    const range = { since: subscription.sent, limit: PAGE_SIZE };
+    const pages = this.#reader.read(connection, subscriptions, [topic.name], (name) =>
+      this.#engine.history(name, range),
+    );
     void then(pages, (read) => {
       if (connection.subscriptions !== subscriptions) return;
       subscription.isPaging = false;

@@ -7,6 +7,7 @@ import type { Position } from "../contracts/publication";
 import type { Connection } from "../state/connection";
 import type { Connections } from "../state/connections";
 import type { Subscriptions } from "../state/subscriptions";
+import type { Waves } from "../state/waves";
 
 /** Positions that a client gives, by topic. */
 export type Since = ReadonlyMap<string, Position>;
@@ -20,16 +21,19 @@ const QUEUE_MAX = 16;
 export class HistoryReader {
   readonly #connections: Connections;
   readonly #rateLimit: RateLimit;
+  readonly #waves: Pick<Waves, "flush">;
   readonly #choose: (connection: Connection, names: ReadonlySet<string>, since: Since) => void;
 
   /** `choose` carries out a command that has waited. */
   constructor(
     connections: Connections,
     rateLimit: RateLimit,
+    waves: Pick<Waves, "flush">,
     choose: (connection: Connection, names: ReadonlySet<string>, since: Since) => void,
   ) {
     this.#connections = connections;
     this.#rateLimit = rateLimit;
+    this.#waves = waves;
     this.#choose = choose;
   }
 
@@ -55,30 +59,44 @@ export class HistoryReader {
     return true;
   }
 
-  /** Gives the pages that `ask` asks for. Commands are queued from now until `done`. */
+  /**
+   * Gives the pages of these topics that `ask` asks for. What is in them has left for the sockets, so that it never comes
+   * again. Commands are queued from now until `done`.
+   */
   read(
     connection: Connection,
     subscriptions: Subscriptions,
-    ask: () => Maybe<HistoryPage>[],
+    topics: readonly string[],
+    ask: (topic: string) => Maybe<HistoryPage>,
   ): Maybe<Pages> {
     subscriptions.reads++;
     let pages: Maybe<HistoryPage>[];
     try {
-      pages = ask();
+      pages = topics.map(ask);
     } catch (error) {
       if (error instanceof EngineUnavailable) return "unavailable";
       throw error;
     }
-    if (pages.every((page) => !(page instanceof Promise))) return pages as HistoryPage[];
     const hasEnded = () => connection.subscriptions !== subscriptions;
+    if (pages.every((page) => !(page instanceof Promise))) {
+      this.#flush(topics);
+      return hasEnded() ? "ended" : (pages as HistoryPage[]);
+    }
     return Promise.all(pages).then(
-      (read) => (hasEnded() ? "ended" : read),
+      (read) => {
+        this.#flush(topics);
+        return hasEnded() ? "ended" : read;
+      },
       (error: unknown) => {
         if (error instanceof EngineUnavailable) return hasEnded() ? "ended" : "unavailable";
         this.#connections.end(connection, "internal");
         throw error;
       },
     );
+  }
+
+  #flush(topics: readonly string[]): void {
+    for (const topic of topics) this.#waves.flush(topic);
   }
 
   /** What was read has been dealt with: commands that have waited for it are carried out. */

@@ -22,6 +22,7 @@ import {
   startPosition,
 } from "../state/subscriptions";
 import type { Topic } from "../state/topic";
+import type { Waves } from "../state/waves";
 import type { Topics } from "../topics/topics";
 import { CatchUp, PAGE_SIZE } from "./catch-up";
 import { DeferredSubscriptions } from "./deferred";
@@ -52,6 +53,7 @@ export class Recovery {
   readonly #connections: Connections;
   readonly #rateLimit: RateLimit;
   readonly #topics: Topics;
+  readonly #waves: Waves;
   readonly #reader: HistoryReader;
   readonly #catchUp: CatchUp;
   readonly #deferred: DeferredSubscriptions;
@@ -66,6 +68,7 @@ export class Recovery {
     rateLimit: RateLimit,
     topics: Topics,
     heartbeat: Heartbeat,
+    waves: Waves,
   ) {
     this.#engine = options.engine;
     this.#later = options.later;
@@ -73,7 +76,8 @@ export class Recovery {
     this.#connections = connections;
     this.#rateLimit = rateLimit;
     this.#topics = topics;
-    this.#reader = new HistoryReader(connections, rateLimit, (connection, names, since) =>
+    this.#waves = waves;
+    this.#reader = new HistoryReader(connections, rateLimit, waves, (connection, names, since) =>
       this.chooseTopics(connection, names, since),
     );
     this.#catchUp = new CatchUp(options, connections, rateLimit, topics, this.#reader);
@@ -129,14 +133,12 @@ export class Recovery {
       if (pendingOf(subscriptions, name) !== undefined) continue;
       begun.push(this.#begin(subscriptions, name, "reading"));
     }
-    const pages = this.#reader.read(connection, subscriptions, () =>
-      names.map((name) => {
-        const position = since.get(name);
-        const isBehind = position !== undefined && isUndecided(pendingOf(subscriptions, name));
-        const range = isBehind ? { since: position.offset, limit: PAGE_SIZE } : { limit: 0 };
-        return this.#engine.history(name, range);
-      }),
-    );
+    const pages = this.#reader.read(connection, subscriptions, names, (name) => {
+      const position = since.get(name);
+      const isBehind = position !== undefined && isUndecided(pendingOf(subscriptions, name));
+      const range = isBehind ? { since: position.offset, limit: PAGE_SIZE } : { limit: 0 };
+      return this.#engine.history(name, range);
+    });
     return then(pages, (read) => {
       if (read === "ended" || connection.subscriptions !== subscriptions) return undefined;
       const found = read === "unavailable" ? undefined : read;
@@ -197,9 +199,10 @@ export class Recovery {
   /** Follows the first topics of a socket, which are subscribed to by its first command or, without one, a moment later. */
   defer(connection: Connection, subscriptions: Subscriptions, names: ReadonlySet<string>): void {
     if (names.size === 0) return;
-    const deferred = [...names].map((name) => this.#begin(subscriptions, name, "deferred"));
-    const pages = this.#reader.read(connection, subscriptions, () =>
-      deferred.map(({ topic }) => this.#engine.history(topic.name, { limit: 0 })),
+    const list = [...names];
+    const deferred = list.map((name) => this.#begin(subscriptions, name, "deferred"));
+    const pages = this.#reader.read(connection, subscriptions, list, (name) =>
+      this.#engine.history(name, { limit: 0 }),
     );
     void then(pages, (read) => {
       if (connection.subscriptions !== subscriptions) return;
@@ -241,6 +244,7 @@ export class Recovery {
    * reconnect with their positions and are told what became of it. Cost: all connections, once in a turn of the loop.
    */
   historyReset(name: string): void {
+    this.#waves.flush(name);
     const topic = this.#topics.get(name);
     if (topic === undefined) return;
     topic.forgetPosition();

@@ -6,6 +6,7 @@ import type { RelayOptions } from "../contracts/options";
 import { type Frame, fits } from "../contracts/transport";
 import { Claims } from "./claims";
 import type { Connection } from "./connection";
+import type { Waves } from "./waves";
 
 type Listener = (connection: Connection) => void;
 
@@ -13,6 +14,7 @@ export class Connections {
   readonly #connectionsMax: number;
   readonly #backpressureBytes: number;
   readonly #registrations: Registrations;
+  readonly #waves: Pick<Waves, "flush">;
   /** Those that have said who they are. */
   readonly #connections = new Map<string, Connection>();
   /** By the id that others may know, where that is another one. */
@@ -30,7 +32,11 @@ export class Connections {
   /** From the beginning of the shutdown on there are no new registrations, connections or publications. */
   isShuttingDown = false;
 
-  constructor({ limits, engine }: Pick<RelayOptions, "limits" | "engine">) {
+  constructor(
+    { limits, engine }: Pick<RelayOptions, "limits" | "engine">,
+    waves: Pick<Waves, "flush">,
+  ) {
+    this.#waves = waves;
     this.#connectionsMax = limits.connectionsMax;
     this.#backpressureBytes = limits.backpressureBytes;
     this.#registrations = engine.registrations;
@@ -150,6 +156,8 @@ export class Connections {
   }
 
   #end(connection: Connection, next: AfterRelease, code: number, reason: string): void {
+    // What was accepted before, it is still sent. That can end it.
+    for (const { name } of connection.topics) this.#waves.flush(name);
     const { socket, protocol } = connection;
     this.#forget(connection, next);
     const last = protocol.kind === "session" ? protocol.encodeDisconnect(code, reason) : undefined;

@@ -6,6 +6,7 @@ import type { Cluster } from "../state/cluster";
 import { type Connection, chargeForReceivers } from "../state/connection";
 import type { Connections } from "../state/connections";
 import { Topic } from "../state/topic";
+import type { Waves } from "../state/waves";
 import { Presence } from "./presence";
 
 type JoinLeave = Extract<Push, { kind: "join" | "leave" }>;
@@ -13,15 +14,17 @@ type JoinLeave = Extract<Push, { kind: "join" | "leave" }>;
 export class Topics {
   readonly #options: Pick<RelayOptions, "engine" | "rules" | "transports">;
   readonly #cluster: Cluster;
+  readonly #waves: Waves;
   readonly #topics = new Map<string, Topic>();
   /** Who is in those topics whose rule asks for it. */
   readonly presence: Presence;
 
-  constructor(options: RelayOptions, connections: Connections, cluster: Cluster) {
+  constructor(options: RelayOptions, connections: Connections, cluster: Cluster, waves: Waves) {
     this.#options = options;
     this.#cluster = cluster;
+    this.#waves = waves;
     this.presence = new Presence(options, connections, cluster);
-    cluster.handle("push", (push: JoinLeave) => this.#topics.get(push.topic)?.fanOutPush(push));
+    cluster.handle("push", (push: JoinLeave) => this.#fanOutPush(push));
     connections.onEnd((connection) => this.#unsubscribeAll(connection));
   }
 
@@ -40,6 +43,7 @@ export class Topics {
 
   /** Begins to record what is delivered to the topic, until `unfollow`. */
   follow(name: string): Topic {
+    this.#waves.flush(name);
     const topic = this.#getOrCreate(name);
     topic.followers++;
     return topic;
@@ -64,6 +68,7 @@ export class Topics {
 
   /** Ends a subscription of an open connection. Cost: its topics. */
   unsubscribe(connection: Connection, topic: Topic): void {
+    this.#waves.flush(topic.name);
     connection.topics.splice(connection.topics.indexOf(topic), 1);
     this.#left(topic, connection);
   }
@@ -75,6 +80,7 @@ export class Topics {
   replace(connection: Connection, names: ReadonlySet<string>): void {
     const before = connection.topics.slice();
     for (const name of names) {
+      this.#waves.flush(name);
       const topic = this.#getOrCreate(name);
       if (!before.includes(topic)) this.subscribe(connection, topic);
     }
@@ -101,8 +107,13 @@ export class Topics {
 
   #announce(push: JoinLeave, topic: Topic, connection: Connection): void {
     chargeForReceivers(connection, topic.subscribers);
-    topic.fanOutPush(push);
+    this.#fanOutPush(push);
     this.#cluster.notify("push", push);
+  }
+
+  #fanOutPush(push: JoinLeave): void {
+    this.#waves.flush(push.topic);
+    this.#topics.get(push.topic)?.fanOutPush(push);
   }
 
   #getOrCreate(name: string): Topic {

@@ -74,7 +74,10 @@ describe("what the relay sends to a client at its request is bounded in each sec
   });
 
   test("of a user's sessions, but not of anonymous ones, which have nothing in common", () => {
-    const connections = new Connections({ limits: LIMITS, engine: simulation().engine });
+    const connections = new Connections(
+      { limits: LIMITS, engine: simulation().engine },
+      { flush() {} },
+    );
     const rateLimit = new RateLimit(LIMITS, setImmediate, connections);
     const connect = (user: string): Connection => {
       const claimed = { id: crypto.randomUUID(), user, topics: undefined, term: 0 };

@@ -17,7 +17,7 @@ test("E4: publications wait for the engine up to BATON_PENDING_BYTES, are refuse
   const limits = { ...LIMITS, pendingBytes: 100_000 };
   const publisher = new Publisher(
     { engine, limits, rules: OPEN.rules },
-    new Connections({ engine, limits }),
+    new Connections({ engine, limits }, { flush() {} }),
   );
   const publish = () => publisher.publish({ topic: "t", message: "x".repeat(1_000) });
   const taken: Promise<Published | Refusal>[] = [];

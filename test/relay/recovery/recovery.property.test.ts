@@ -16,6 +16,9 @@ const USERS = ["1", "1", "2"] as const;
 const RULES = new TopicRules(HISTORY_RULE);
 const SETTLING_ROUNDS = 60;
 
+/** As many connections as it takes to make publications wait for each other. */
+const SPECTATORS = 64;
+
 interface WorldOptions {
   readonly connectionAnswerBytes: number;
   readonly makeEngine: (options: EngineOptions) => Engine;
@@ -36,6 +39,10 @@ class World {
     this.simulation = new Simulation(limits, ["a"], makeEngine);
     this.historyIsReliable = historyIsReliable;
     this.clients = USERS.map((user) => new ModelClient(this.simulation, this.#log, user));
+    for (let i = 0; i < SPECTATORS; i++) {
+      const { connection } = this.simulation.connect(this.simulation.register("spectator"));
+      this.simulation.relay.receive(connection, JSON.stringify({ topics: TOPICS }));
+    }
     this.simulation.onDeliver = (publication) =>
       this.#log.get(publication.topic)?.push({ ...publication, at: this.simulation.now });
   }
@@ -88,6 +95,8 @@ class World {
 
   expectNothingLeftBehind(): void {
     for (const client of this.clients) client.drop();
+    const { connections } = this.simulation.relay;
+    for (const connection of [...connections.all()]) connections.end(connection, "shutdown");
     this.simulation.pass(LIMITS.registrationTtlMs);
     const { counts } = this.simulation.relay;
     expect(counts).toEqual({ connections: 0, registrations: 0, topics: 0 });
@@ -151,10 +160,26 @@ const passStep = fc.integer({ min: 1, max: 3_000 }).map((ms) =>
   }),
 );
 
+const publishToAllStep = aTopic.map((topic) =>
+  named(`publish(${topic})`, (world) => world.publish(topic, undefined)),
+);
+
+/** The turn of the event loop ends, and sending what left in it takes so long. */
+const endTurnStep = fc.integer({ min: 0, max: 40 }).map((ms) =>
+  named(`endTurn(${ms})`, async ({ simulation }) => {
+    simulation.now += ms;
+    await nextTurn();
+  }),
+);
+
 const aStep = fc.oneof(
   publishStep,
   publishStep,
-  publishStep,
+  publishToAllStep,
+  publishToAllStep,
+  publishToAllStep,
+  endTurnStep,
+  endTurnStep,
   clientStep("connect", (client) => client.connect()),
   resumeStep,
   chooseStep,

@@ -29,6 +29,7 @@ export const LIMITS: AllLimits = {
   backpressureBytes: 1_048_576,
   pingMs: 25_000,
   pongMs: 10_000,
+  waveMs: 25,
 };
 
 const RULES = new TopicRules({ historySize: 100, historyTtlMs: 300_000 });
@@ -148,13 +149,15 @@ export class Simulation implements Transport {
       ...NOBODY,
       deliver: (publication) => {
         this.onDeliver(publication);
-        return this.relay.delivery.deliver(publication);
+        return this.relay.waves.deliver(publication);
       },
     });
   }
 
-  fanOut(native: string, frame: string): void {
-    for (const socket of this.sockets) if (socket.natives.has(native)) socket.send(frame);
+  fanOut(native: string, frame: string, except?: Socket): void {
+    for (const socket of this.sockets) {
+      if (socket !== except && socket.natives.has(native)) socket.send(frame);
+    }
   }
 
   /** Registers and returns the id; throws on a refusal. */

@@ -18,7 +18,7 @@ afterAll(() => relay[Symbol.asyncDispose]());
 
 /** Delivers publications in one synchronous step, as an engine does. */
 function deliver(publications: readonly Publication[], to = relay): void {
-  for (const publication of publications) to.running.relay.delivery.deliver(publication);
+  for (const publication of publications) to.running.relay.waves.deliver(publication);
 }
 
 /** Publications m1, m2… of a topic with history. */
