@@ -117,10 +117,29 @@ describe("a group of streams", () => {
     other.flush();
     expect(group.adopt(other)).toBe(true);
     expect(joining.group).toBe(group);
-    group.push(event("b", 3), undefined);
-    group.flush();
-    expect(joining.texts.at(-1)).toStartWith("id: a=e:5&b=e:3\n");
+    const positionsAt = (frame: string) => {
+      group.push(frame, undefined);
+      group.flush();
+      return joining.texts.at(-1)?.split("\n")[0];
+    };
+    expect(positionsAt(event("a", 6))).toBe("id: a=e:6&b=e:2");
+    expect(positionsAt(event("b", 3))).toBe("id: a=e:6&b=e:3");
     expect(joining.sent.at(-1)).toBe(members[0]?.sent.at(-1) as Uint8Array);
+  });
+
+  test("does not fall back behind where one of its streams was", () => {
+    const other = new StreamGroup();
+    new Member(other);
+    addTopics(group, "a", "b");
+    addTopics(other, "a", "b");
+    for (const frame of [event("a", 5), event("b", 1)]) group.push(frame, undefined);
+    for (const frame of [event("a", 3), event("b", 1)]) other.push(frame, undefined);
+    group.flush();
+    other.flush();
+    group.adopt(other);
+    group.push(event("b", 2), undefined);
+    group.flush();
+    expect(members[0]?.texts.at(-1)).toStartWith("id: a=e:5&b=e:2\n");
   });
 
   test("takes over no streams whose position is of another epoch: both must find out what they have lost", () => {
