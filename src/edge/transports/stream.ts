@@ -33,8 +33,10 @@ export interface StreamHost {
   flushSoon(group: StreamGroup): void;
   /** A stream has left the group. */
   left(group: StreamGroup): void;
-  /** The client has read all that it was sent. */
-  progressed(stream: Stream): void;
+  /** All that the stream was sent has been passed on at once. */
+  passedOn(stream: Stream): void;
+  /** The client has read what had to wait for it. */
+  drained(stream: Stream): void;
   /** More would wait for the client than may wait. */
   overflowed(stream: Stream): void;
   /** The client has ended the stream. */
@@ -186,7 +188,7 @@ export class Stream implements Socket, BodyWriter, GroupMember {
 
   /** The client has read what waited for it. */
   drained(): void {
-    if (this.#isOpen) this.#host.progressed(this);
+    if (this.#isOpen) this.#host.drained(this);
   }
 
   /** The client has closed the connection. */
@@ -198,7 +200,7 @@ export class Stream implements Socket, BodyWriter, GroupMember {
 
   #write(bytes: Uint8Array): void {
     this.#body.write(bytes);
-    if (this.#body.waitingBytes === 0) this.#host.progressed(this);
+    if (this.#body.waitingBytes === 0) this.#host.passedOn(this);
   }
 
   #leave(): void {

@@ -210,13 +210,19 @@ export class Streams implements Transport, StreamHost {
     if (group.key !== undefined) this.#settled.delete(group.key);
   }
 
-  progressed({ connection }: Stream): void {
+  passedOn({ connection }: Stream): void {
     const relay = this.#relay as Relay;
-    if (connection.awaitingPong && connection.protocol.kind === "topics") relay.pong(connection);
+    takeAsPong(relay, connection);
     if ((connection.subscriptions?.pending.length ?? 0) === 0) return;
     // In a later turn, so that a client that reads fast and has missed much lets others have theirs.
     if (this.#drained.length === 0) setImmediate(() => this.#continueDrained(relay));
     this.#drained.push(connection);
+  }
+
+  drained({ connection }: Stream): void {
+    const relay = this.#relay as Relay;
+    takeAsPong(relay, connection);
+    relay.drained(connection);
   }
 
   overflowed({ connection }: Stream): void {
@@ -265,6 +271,11 @@ export class Streams implements Transport, StreamHost {
     group.streams.clear();
     this.left(group);
   }
+}
+
+/** Clients that have no pong are alive when they read. */
+function takeAsPong(relay: Relay, connection: Connection): void {
+  if (connection.awaitingPong && connection.protocol.kind === "topics") relay.pong(connection);
 }
 
 /** Refuses (`too_many_topics`) topics whose positions would not fit into an event id, which the client sends back. */

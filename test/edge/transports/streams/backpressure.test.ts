@@ -1,5 +1,5 @@
 // Streams whose clients stop reading. Rows D1 and D4 of the fault catalogue.
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import { EventStream, eventsIn, rawStream } from "../../../support/clients/event-stream";
 import { RawSocket } from "../../../support/clients/raw-socket";
 import { registerStream } from "../../../support/relay/stream-calls";
@@ -125,6 +125,28 @@ describe("a stream whose client stops reading", () => {
     await raw.until("data: last\n");
     expect(own.counts.connections).toBe(1);
     expect(own.slowConsumerLines).toEqual([]);
+    raw.drop();
+  });
+
+  test("in a session has more time for its pong once it reads on", async () => {
+    await using own = await startRelay({
+      BATON_ANONYMOUS: "1",
+      BATON_BACKPRESSURE_BYTES: "100000000",
+    });
+    const raw = await RawSocket.open(own.port);
+    const body = '{"id":1,"connect":{}}\n{"id":2,"subscribe":{"channel":"tech"}}';
+    raw.write(
+      `POST /connection/http_stream HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    );
+    await raw.until('"id":2');
+    raw.pause();
+    await own.publishUntilBuffered("tech", () => MESSAGE);
+    // relay.test.ts says what becomes of its pong.
+    const drained = spyOn(own.running.relay, "drained");
+    expect(drained).not.toHaveBeenCalled();
+    raw.resume();
+    await until("the relay to notice", () => drained.mock.calls.length > 0);
+    drained.mockRestore();
     raw.drop();
   });
 });
