@@ -21,12 +21,32 @@ const RETRY_LINE_BYTES_MAX = 24;
 /** What one topic takes in the reply to a command at most, besides its name. */
 const REPLY_BYTES_PER_TOPIC = 100;
 
-/** The protocol with its variants. Its envelope must be the one of the JSON protocol. */
-export function withSizes(protocol: ResumableProtocol): ResumableProtocol {
-  return { ...protocol, sizes: SIZES_KIB.map((kib) => sized(protocol, kib)) };
+/** The frame of a publication that is whole. */
+interface Whole {
+  readonly publication: Publication;
+  readonly frame: string;
+  readonly bytes: number;
 }
 
-function sized(protocol: ResumableProtocol, kib: number): SizedProtocol {
+/** The protocol with its variants. Its envelope must be the one of the JSON protocol. */
+export function withSizes(protocol: ResumableProtocol): ResumableProtocol {
+  let last: Whole | undefined;
+  // Fan-out asks each variant in turn for the same publication, so the last one is enough.
+  const whole = (publication: Publication): Whole => {
+    if (last?.publication !== publication) {
+      const frame = protocol.encodePublication(publication);
+      last = { publication, frame, bytes: Buffer.byteLength(frame) };
+    }
+    return last;
+  };
+  return { ...protocol, sizes: SIZES_KIB.map((kib) => sized(protocol, kib, whole)) };
+}
+
+function sized(
+  protocol: ResumableProtocol,
+  kib: number,
+  whole: (publication: Publication) => Whole,
+): SizedProtocol {
   const maxBytes = kib * KIB;
   const added =
     protocol.transport === "stream" ? SIZED_POSITIONS_BYTES_MAX + RETRY_LINE_BYTES_MAX : 0;
@@ -39,19 +59,11 @@ function sized(protocol: ResumableProtocol, kib: number): SizedProtocol {
       return command instanceof Refusal ? command : (checkReply(command, maxBytes) ?? command);
     },
     encodePublication(publication) {
-      const frame = protocol.encodePublication(publication);
-      const bytes = bytesOver(frame, maxBytes - added);
-      if (bytes === undefined) return frame;
+      const { frame, bytes } = whole(publication);
+      if (bytes <= maxBytes - added) return frame;
       return protocol.encodePublication(withoutData(publication, bytes));
     },
   };
-}
-
-/** The size of a frame that is over a limit; undefined for one within it, which is cheap for a short one. */
-function bytesOver(frame: string, maxBytes: number): number | undefined {
-  if (frame.length * 3 <= maxBytes) return undefined;
-  const bytes = Buffer.byteLength(frame);
-  return bytes > maxBytes ? bytes : undefined;
 }
 
 /** JSON data goes into the envelope as it is, so another member may follow it. */

@@ -292,7 +292,10 @@ export const ConnectionsAnswer = Type.Object({
       id: Type.String({
         description: "The id of its registration. Anyone who has it can connect with it.",
       }),
-      protocol: Type.String({ examples: ["plain"] }),
+      protocol: Type.String({
+        description: "Followed by its size where the client has given max_bytes, as in json-32k.",
+        examples: ["plain"],
+      }),
       topics: Type.Array(Type.String()),
       since: Type.String({ format: "date-time", description: "When the connection opened." }),
       waiting_bytes: Type.Integer({
