@@ -17,7 +17,7 @@ const FLOORS: Record<string, readonly string[]> = {
   src: ["main.ts", "workers", "node.ts", "edge protocols engines settings", "relay log.ts"],
   "src/edge": ["server.ts shutdown.ts", "routes", "centrifugo-api", "http transports", "access"],
   "src/engines": ["index.ts", "redis sqlite", "memory", "*"],
-  "src/engines/redis": ["engine.ts", "*", "following", "server"],
+  "src/engines/redis": ["engine.ts", "*", "publishing", "following", "server"],
   "src/protocols": ["index.ts", "centrifuge", "*"],
   "src/relay": [
     "relay.ts",

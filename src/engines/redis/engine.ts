@@ -35,7 +35,6 @@ export class RedisEngine implements Engine {
   #events: EngineEvents | undefined;
   /** Warnings that wait until the start has succeeded; undefined after that. */
   #heldWarnings: string[] | undefined = [];
-  readonly #publishesUnderWay = new Set<Promise<unknown>>();
 
   /** `addresses` are URLs, separated by commas. */
   constructor(options: EngineOptions, addresses: string) {
@@ -56,8 +55,8 @@ export class RedisEngine implements Engine {
           if (this.#heldWarnings === undefined) this.#warn(sentence);
           else this.#heldWarnings.push(sentence);
         },
-        permanentChannels:
-          url === homeUrl ? [keys.allNodes, keys.inbox(this.#node)] : [keys.silence],
+        nodesChannel: url === homeUrl ? keys.allNodes : keys.silence,
+        inbox: url === homeUrl ? keys.inbox(this.#node) : undefined,
         onPermanentMessage: (text) => this.#onNodeMessage(text),
         onPublication: (publication) => this.#events?.deliver(publication) ?? 0,
         historyReset: (topic) => this.#events?.historyReset(topic),
@@ -93,11 +92,7 @@ export class RedisEngine implements Engine {
 
   publish(publication: Publication, key?: string): Promise<Published | Refusal> {
     if (this.#events === undefined) return Promise.reject(new EngineUnavailable("not started"));
-    const published = this.#shards.of(publication.topic).publish(publication, key);
-    this.#publishesUnderWay.add(published);
-    const done = () => this.#publishesUnderWay.delete(published);
-    published.then(done, done);
-    return published;
+    return this.#shards.of(publication.topic).publish(publication, key);
   }
 
   history(topic: string, range: HistoryRange): Promise<HistoryPage> {
@@ -139,7 +134,7 @@ export class RedisEngine implements Engine {
   async close(): Promise<void> {
     if (this.#events === undefined) return;
     // Publishes that were accepted are still delivered.
-    await Promise.allSettled(this.#publishesUnderWay);
+    await Promise.all(this.#shards.all.map((shard) => shard.settled()));
     await this.#registrations.close();
     this.#stop();
   }
@@ -151,6 +146,8 @@ export class RedisEngine implements Engine {
 
   #onNodeMessage(text: string): void {
     const end = text.indexOf("\n");
-    if (text.slice(0, end) !== this.#node) this.#events?.messageReceived(text.slice(end + 1));
+    // Every message has a sender, but for those that only count the nodes.
+    if (end > 0 && text.slice(0, end) !== this.#node)
+      this.#events?.messageReceived(text.slice(end + 1));
   }
 }

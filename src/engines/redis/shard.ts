@@ -1,13 +1,15 @@
 // One Redis server: publishes there, reads, and follows topics. Calls and subscriptions use different connections, so nothing relies
 // on what only one of them has received.
 import type { HistoryPage, HistoryRange } from "../../relay/contracts/engine";
-import { keyConflict, type Refusal } from "../../relay/contracts/errors";
+import type { Refusal } from "../../relay/contracts/errors";
 import type { Publication, Published } from "../../relay/contracts/publication";
 import { fingerprint, nameOf } from "../idempotency-key";
 import { IdempotencyWindow } from "../idempotency-window";
 import type { EngineOptions } from "../options";
-import { DeliveryCounts } from "./following/delivery-counts";
 import { FollowedTopics, type FollowedTopicsOptions } from "./following/followed-topics";
+import { DeliveryCounts } from "./publishing/delivery-counts";
+import { PublishBatches } from "./publishing/publish-batches";
+import { PUBLISH_SCRIPTS } from "./publishing/publish-script";
 import { ServerClock } from "./server/clock";
 import { checkUnsubscribe, runIdOf } from "./server/diagnosis";
 import { isForbidden } from "./server/error-answers";
@@ -18,32 +20,24 @@ import { SERVER_SCRIPTS, ServerCalls } from "./server/server-scripts";
 import {
   type PositionAnswer,
   type PositionQuery,
-  type PublishAnswer,
   TOPIC_SCRIPTS,
   TopicCalls,
 } from "./server/topic-scripts";
-import { bodyOf } from "./server/wire";
 
 /** Errors of a server that is full, cannot write its file, or has too few replicas for a write. */
 const REFUSES_WRITES = /[ -](OOM|MISCONF|NOREPLICAS) /;
 
 interface ShardOptions
   extends EngineOptions,
-    Pick<
-      FollowedTopicsOptions,
-      "keys" | "batcher" | "permanentChannels" | "onPermanentMessage" | "historyReset"
-    > {
+    Pick<FollowedTopicsOptions, "keys" | "batcher" | "onPermanentMessage" | "historyReset"> {
   readonly url: string;
+  /** The channel to which all nodes are subscribed on this server, and that of this node alone, if it has one here. */
+  readonly nodesChannel: string;
+  readonly inbox: string | undefined;
   /** The next publication of a topic; answers to how many connections of this node it was delivered. */
   readonly onPublication: (publication: Publication) => number;
   /** The server can be used, for the first time or again. */
   readonly onUp: () => void;
-}
-
-/** An idempotency key, and what was published with it. */
-interface KeyedPublish {
-  readonly name: string;
-  readonly fingerprint: string;
 }
 
 interface PublishUnderWay {
@@ -62,7 +56,7 @@ export class Shard {
   /** Publishes with an idempotency key: another one with the same key gets the same answer. */
   readonly #keyed = new Map<string, PublishUnderWay>();
   readonly #window: IdempotencyWindow;
-  #publishes = 0;
+  readonly #batches: PublishBatches;
   /** The server's run, "" until it is known, and how many publications this node knows the server to have taken. */
   #runId = "";
   #count = 0;
@@ -89,6 +83,7 @@ export class Shard {
       },
       onDown: () => {
         this.#refusesWrites = false;
+        this.#batches.mayPack = false;
         this.#followed.down(this.link.unavailable);
         this.#counts.clear();
       },
@@ -96,21 +91,34 @@ export class Shard {
     });
     this.#topicCalls = new TopicCalls(this.link, options.keys);
     this.#serverCalls = new ServerCalls(this.link, options.keys);
-    const { keys, batcher, permanentChannels, onPermanentMessage, historyReset } = options;
+    const { keys, node, batcher, nodesChannel, inbox, onPermanentMessage, historyReset } = options;
     this.#followed = new FollowedTopics({
       keys,
+      node,
       batcher,
-      permanentChannels,
+      permanentChannels: [nodesChannel, keys.packs, ...(inbox === undefined ? [] : [inbox])],
       onPermanentMessage,
       historyReset,
       now: () => this.clock.earliestMicros,
       positions: (queries) => this.#positions(queries),
       read: (topic, range) => this.#read(topic, range),
-      inOrder: ({ publication, publishId }) =>
-        this.#counts.record(publishId, options.onPublication(publication)),
-      discarded: ({ publishId }) => this.#counts.record(publishId, 0),
-      onCount: (count) => {
-        this.#count = Math.max(this.#count, count);
+      inOrder: ({ publication, publish }) =>
+        this.#counts.record(publish, options.onPublication(publication)),
+      discarded: ({ publish }) => this.#counts.record(publish, 0),
+      onCount: (count) => this.#countIs(count),
+    });
+    this.#batches = new PublishBatches({
+      ...options,
+      link: this.link,
+      clock: this.clock,
+      followed: this.#followed,
+      counts: this.#counts,
+      answered: (count, forgottenAgeMs) => {
+        this.#countIs(count);
+        if (forgottenAgeMs >= 0) this.#window.shortened(forgottenAgeMs);
+      },
+      failed: (error) => {
+        this.#refusesWrites = this.link.isUp && REFUSES_WRITES.test(String(error));
       },
     });
   }
@@ -131,14 +139,16 @@ export class Shard {
   /** As Engine.publish. */
   publish(publication: Publication, key?: string): Promise<Published | Refusal> {
     if (!this.link.isUp) return Promise.reject(this.link.unavailable);
-    if (key === undefined) return this.#publish(publication);
+    if (key === undefined) return this.#batches.publish(publication, undefined);
     const keyed = { name: nameOf(publication, key), fingerprint: String(fingerprint(publication)) };
     const underWay = this.#keyed.get(keyed.name);
     if (underWay !== undefined) {
-      const isSame = underWay.fingerprint === keyed.fingerprint;
-      return isSame ? underWay.answer : Promise.resolve(keyConflict());
+      if (underWay.fingerprint === keyed.fingerprint) return underWay.answer;
+      // It is either a conflict or what was published first, and the publish that is under way is the conflict.
+      const next = () => this.publish(publication, key);
+      return underWay.answer.then(next, next);
     }
-    const answer = this.#publish(publication, keyed);
+    const answer = this.#batches.publish(publication, keyed);
     this.#keyed.set(keyed.name, { fingerprint: keyed.fingerprint, answer });
     const done = () => this.#keyed.delete(keyed.name);
     answer.then(done, done);
@@ -167,58 +177,26 @@ export class Shard {
     this.#followed.checkPositions();
     void this.clock.refresh(this.link);
     if (this.#refusesWrites) this.#tryWrite();
+    if (!this.#batches.mayPack) this.#checkNodes().catch(() => {});
   }
 
-  async #publish(publication: Publication, keyed?: KeyedPublish): Promise<Published | Refusal> {
-    const { topic } = publication;
-    // Connections that are in the topic must get the publication.
-    const ready = this.#followed.ready(topic);
-    if (ready !== undefined) await ready;
-    const publishId = `${this.#options.node}.${++this.#publishes}`;
-    if (this.#followed.has(topic)) this.#counts.expect(publishId);
-    let answer: PublishAnswer;
-    try {
-      answer = await this.#sendPublish(publication, publishId, keyed);
-    } catch (error) {
-      this.#counts.cancel(publishId);
-      this.#refusesWrites = this.link.isUp && REFUSES_WRITES.test(String(error));
-      throw error;
-    }
-    const [outcome, offset, epoch, count, forgottenAge] = answer;
-    if (outcome !== "") this.#counts.cancel(publishId);
-    if (outcome === "conflict") return keyConflict();
-    if (outcome === "") {
-      this.#count = Math.max(this.#count, count);
-      if (forgottenAge >= 0) this.#window.shortened(forgottenAge);
-    }
-    const delivered = outcome === "" ? await this.#counts.countOf(publishId) : 0;
-    if (offset === "") return { delivered, scope: "node" };
-    return { delivered, scope: "node", offset: Number(offset), epoch };
+  /** Resolves when every publish is answered. */
+  settled(): Promise<void> {
+    return this.#batches.settled();
   }
 
-  #sendPublish(
-    publication: Publication,
-    publishId: string,
-    keyed: KeyedPublish | undefined,
-  ): Promise<PublishAnswer> {
-    const { topic } = publication;
-    const { rules, newEpoch, idempotencyMs, idempotencyMax } = this.#options;
-    const { keepsHistory, historySize, historyTtlMs } = rules.of(topic);
-    return this.#topicCalls.publish({
-      topic,
-      now: this.clock.micros,
-      publishId,
-      body: bodyOf(publication),
-      historySize: keepsHistory ? historySize : 0,
-      historyTtlMs,
-      epochCandidate: newEpoch(),
-      idempotency: keyed && {
-        name: keyed.name,
-        fingerprint: keyed.fingerprint,
-        ttlMs: idempotencyMs,
-        keysMax: idempotencyMax,
-      },
-    });
+  #countIs(count: number): void {
+    this.#count = Math.max(this.#count, count);
+  }
+
+  /**
+   * While nodes of an older version are there, which are being replaced, publications are written as those read them. An older
+   * node that comes later cannot be used.
+   */
+  async #checkNodes(): Promise<void> {
+    const { keys, nodesChannel } = this.#options;
+    const mayPack = await this.#serverCalls.allSubscribed(keys.packs, nodesChannel);
+    this.#batches.mayPack = mayPack;
   }
 
   #tryWrite(): void {
@@ -258,6 +236,7 @@ export class Shard {
   async #setUp(link: RedisLink): Promise<void> {
     const runId = await this.#readRunId(link);
     const all = Object.values({
+      ...PUBLISH_SCRIPTS,
       ...TOPIC_SCRIPTS,
       ...SERVER_SCRIPTS,
       ...REGISTRATION_SCRIPTS,
@@ -281,6 +260,7 @@ export class Shard {
     this.#runId = runId;
     this.#count = count;
     await this.#followed.setUp(link);
+    await this.#checkNodes();
   }
 
   /**

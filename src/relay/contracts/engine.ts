@@ -35,6 +35,8 @@ export interface HistoryRange {
   readonly limit: number;
   /** Newest first. */
   readonly reverse?: boolean;
+  /** Nothing more is read once the publications have so many characters of data: the page has at least one, if there is one. */
+  readonly size?: number | undefined;
 }
 
 export interface HistoryPage {

@@ -24,7 +24,7 @@ class Server {
     const data = `${this.epoch}.${offset}`;
     const publication = { topic: "t", data, offset, epoch: this.epoch };
     this.log.push(publication);
-    const received = { publication, publishId: `id${++this.#publishes}` };
+    const received = { publication, publish: ++this.#publishes };
     this.channel.push(received);
     return received;
   }
@@ -49,8 +49,8 @@ class Node {
   readonly feed: Feed;
   readonly events: (Publication | "reset")[] = [];
   /** Publishes whose publications were received, and those that the feed has accounted for. */
-  readonly received = new Set<string>();
-  readonly accounted = new Set<string>();
+  readonly received = new Set<number>();
+  readonly accounted = new Set<number>();
   #isReset = false;
   #sync: (() => Promise<void>) | undefined;
   readonly #server: Server;
@@ -58,12 +58,12 @@ class Node {
   constructor(server: Server) {
     this.#server = server;
     this.feed = new Feed("t", {
-      inOrder: ({ publication, publishId }) => {
+      inOrder: ({ publication, publish }) => {
         expect(this.#isReset).toBe(false);
         this.events.push(publication);
-        if (publishId !== "") this.accounted.add(publishId);
+        if (publish !== 0) this.accounted.add(publish);
       },
-      discarded: ({ publishId }) => this.accounted.add(publishId),
+      discarded: ({ publish }) => this.accounted.add(publish),
       historyReset: () => {
         this.events.push("reset");
         this.#isReset = true;
@@ -121,7 +121,7 @@ class Node {
   }
 
   #apply(received: ReceivedPublication): void {
-    this.received.add(received.publishId);
+    this.received.add(received.publish);
     this.feed.apply(received);
   }
 }
@@ -230,13 +230,13 @@ describe("Feed", () => {
   });
   const received = (offset: number, epoch?: string): ReceivedPublication => ({
     publication: publication(offset, epoch),
-    publishId: `id${offset}`,
+    publish: offset,
   });
   const make = () => {
     const events: string[] = [];
     const feed = new Feed("t", {
       inOrder: ({ publication: { data } }) => events.push(data),
-      discarded: ({ publishId }) => events.push(`not ${publishId}`),
+      discarded: ({ publish }) => events.push(`not id${publish}`),
       historyReset: () => events.push("reset"),
       gap: () => events.push("gap"),
     });
@@ -266,7 +266,7 @@ describe("Feed", () => {
     const { topic } = feed;
     feed.seek(undefined);
     feed.resume(undefined);
-    for (const data of ["a", "b"]) feed.apply({ publication: { topic, data }, publishId: "" });
+    for (const data of ["a", "b"]) feed.apply({ publication: { topic, data }, publish: 0 });
     // Another node numbers them, because its rules keep a history of the topic.
     for (const offset of [5, 9]) feed.apply(received(offset));
     expect(events).toEqual(["a", "b", "e5", "e9"]);
@@ -310,7 +310,7 @@ describe("Feed", () => {
     for (let offset = 1; offset <= 1_500; offset++) feed.apply(received(offset));
     expect(events).toHaveLength(1_000);
     const long = { ...publication(1_501), data: "x".repeat(1_048_577) };
-    feed.apply({ publication: long, publishId: "" });
+    feed.apply({ publication: long, publish: 0 });
     expect(events).toHaveLength(1_500);
     feed.seek({ epoch: "e", offset: 0 });
     const top = { epoch: "e", offset: 1_500 };

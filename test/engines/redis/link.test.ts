@@ -1,10 +1,10 @@
 // Connections to a real Redis server that are cut, slow or dead, or carry what they should not: rows G8 to G10 of the fault
 // catalogue.
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { TOPIC_SCRIPTS } from "../../../src/engines/redis/server/topic-scripts";
 import { TopicRules } from "../../../src/relay/contracts/topic-rules";
 import { RedisNode } from "../../support/engines/redis-node";
 import { RedisServer } from "../../support/engines/redis-server";
+import { publishScripted } from "../../support/engines/scripted-publish";
 import { TcpProxy } from "../../support/machine/tcp-proxy";
 import { until } from "../../support/wait";
 
@@ -119,9 +119,7 @@ describe("a connection to Redis", () => {
     await node.follow("t");
     await node.publish("1");
     // Published on another channel, so that no node receives it.
-    const names = ["topic:t", "log:t", "life", "count", "blank"].map((key) => `${prefix}:${key}`);
-    const args = [String(Date.now()), "nobody", "call", '["2",0]', "100", "60000", "never", "0"];
-    await server.command("EVAL", TOPIC_SCRIPTS.PUBLISH.text, "5", ...names, ...args);
+    await publishScripted(server, { prefix, texts: ["2"], channel: "nobody" });
     await node.untilDelivered("1", "2");
   });
 

@@ -1,6 +1,7 @@
 // What a user of Redis must be allowed to do, and what is said where a right is missing or Redis answers with an error. Row G11 of
 // the fault catalogue.
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { PUBLISH_SCRIPTS } from "../../../src/engines/redis/publishing/publish-script";
 import { runIdOf } from "../../../src/engines/redis/server/diagnosis";
 import { explain, isFinal } from "../../../src/engines/redis/server/error-answers";
 import { PROBE_SCRIPTS } from "../../../src/engines/redis/server/permissions";
@@ -64,9 +65,14 @@ describe("the ACL of docs/operations.md", () => {
   test("names exactly the commands that Baton uses", () => {
     const named = [...ACL.matchAll(/\+(\w+)/g)].map(([, name]) => name);
     expect(named.sort()).toEqual([...COMMANDS].sort() as typeof named);
-    const texts = Object.values({ ...TOPIC_SCRIPTS, ...SERVER_SCRIPTS, ...REGISTRATION_SCRIPTS });
+    const texts = Object.values({
+      ...PUBLISH_SCRIPTS,
+      ...TOPIC_SCRIPTS,
+      ...SERVER_SCRIPTS,
+      ...REGISTRATION_SCRIPTS,
+    });
     const used = texts.flatMap(({ text }) =>
-      [...text.matchAll(/redis\.call\('(\w+)'/g)].map(([, name = ""]) => name),
+      [...text.matchAll(/redis\.p?call\('(\w+)'/g)].map(([, name = ""]) => name),
     );
     expect([...new Set(used)].sort()).toEqual([...SCRIPT_COMMANDS].sort());
   });

@@ -2,10 +2,10 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { EPOCH_TAKEN_BITS } from "../../../src/engines/redis/server/keys";
-import { TOPIC_SCRIPTS } from "../../../src/engines/redis/server/topic-scripts";
 import { TopicRules } from "../../../src/relay/contracts/topic-rules";
 import { RedisNode } from "../../support/engines/redis-node";
 import { RedisServer } from "../../support/engines/redis-server";
+import { publishScripted } from "../../support/engines/scripted-publish";
 import { until } from "../../support/wait";
 
 setDefaultTimeout(20_000);
@@ -58,13 +58,10 @@ describe("a topic in Redis", () => {
     const server = await RedisServer.shared();
     const prefix = crypto.randomUUID();
     await using node = await RedisNode.start(server.url, { prefix });
-    const names = ["topic:t", "log:t", "life", "count", "blank"].map((key) => `${prefix}:${key}`);
-    const publishAt = (ms: number, text: string) => {
-      const args = [String(ms * 1_000), `${prefix}:live:t`, "", `["${text}",0]`, "100", "60000"];
-      return server.command("EVAL", TOPIC_SCRIPTS.PUBLISH.text, "5", ...names, ...args, "e", "0");
-    };
-    for (let i = 0; i < 20; i++)
-      await publishAt(Date.now() + 60_000, "published before the clock was set back");
+    const texts = ["published before the clock was set back"];
+    for (let i = 0; i < 20; i++) {
+      await publishScripted(server, { prefix, texts, at: Date.now() + 60_000 });
+    }
     node.engine.follow("t");
     await node.publish("1");
     await node.untilDelivered("1");

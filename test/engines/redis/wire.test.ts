@@ -26,14 +26,25 @@ test("a publication is unchanged by its way through a history or a channel", () 
     fc.property(publication, fc.nat(), fc.nat(), text, (sent, offset, count, epoch) => {
       const line = epoch.replaceAll("\n", "");
       const body = bodyOf(sent);
-      const numbered = { ...sent, offset, epoch: line };
+      const numbered = (after: number) => ({ ...sent, offset: offset + after, epoch: line });
       expect(publicationOf("t", "", "", body)).toEqual(sent);
-      expect(publicationOf("t", String(offset), line, body)).toEqual(numbered);
-      const message = `${offset}\n${line}\n${count}\nnode.7\n${body}`;
-      expect(decodeMessage("t", message)).toEqual({
-        publication: numbered,
+      expect(publicationOf("t", String(offset), line, body)).toEqual(numbered(0));
+      const message = `${offset}\n${line}\n${count}\nnode.7\n${body}\n${body}`;
+      expect(decodeMessage("t", message, "node")).toEqual({
         count,
-        publishId: "node.7",
+        publications: [
+          { publication: numbered(0), publish: 7 },
+          { publication: numbered(1), publish: 8 },
+        ],
+      });
+      // The numbers of another node's publishes mean nothing here.
+      expect(decodeMessage("t", message, "nod")?.publications).toEqual([
+        { publication: numbered(0), publish: 0 },
+        { publication: numbered(1), publish: 0 },
+      ]);
+      expect(decodeMessage("t", `\n\n${count}\nnode.7\n${body}`, "node")).toEqual({
+        count,
+        publications: [{ publication: sent, publish: 7 }],
       });
     }),
   );
@@ -42,6 +53,6 @@ test("a publication is unchanged by its way through a history or a channel", () 
 test("a message that is not a publication is decoded to undefined", () => {
   const head = "1\ne\n1\nc\n";
   for (const message of ["", "a", "1\ne\n1", head, `${head}{}`, `${head}[1]`, `x${head}["a",0]`]) {
-    expect(decodeMessage("t", message)).toBeUndefined();
+    expect(decodeMessage("t", message, "node")).toBeUndefined();
   }
 });

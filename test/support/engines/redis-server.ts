@@ -148,6 +148,14 @@ export class RedisServer implements AsyncDisposable {
     }
   }
 
+  /** Subscribes to a channel until it is closed, and ignores what comes. */
+  async subscriber(channel: string): Promise<RedisClient> {
+    const client = new RedisClient(this.url, { autoReconnect: false, enableOfflineQueue: false });
+    await client.connect();
+    await client.subscribe(channel, () => {});
+    return client;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#child?.kill("SIGKILL");
     await this.#child?.exited;

@@ -170,7 +170,7 @@ export class Feed {
 
   #backfill(publications: readonly Publication[]): void {
     for (const publication of publications) {
-      if (this.#isNext(publication)) this.#advance({ publication, publishId: "" });
+      if (this.#isNext(publication)) this.#advance({ publication, publish: 0 });
     }
   }
 

@@ -27,6 +27,8 @@ const LEFT_MS = 1_000;
 export interface FollowedTopicsOptions
   extends Pick<TopicSubscriptionsOptions, "keys" | "batcher" | "permanentChannels"> {
   readonly onPermanentMessage: (message: string) => void;
+  /** The name of this node, for publications of its own. */
+  readonly node: string;
   /** The server's time in microseconds, early rather than late; undefined until it is known. */
   readonly now: () => number | undefined;
   /** Asks the server; undefined for topics without history. Rejects with EngineUnavailable, as `read` does. */
@@ -222,14 +224,16 @@ export class FollowedTopics {
   }
 
   #receive(topic: string, message: string): void {
-    const decoded = decodeMessage(topic, message);
+    const decoded = decodeMessage(topic, message, this.#options.node);
     // Another program has published it.
     if (decoded === undefined) return;
-    const { count, ...received } = decoded;
-    this.#options.onCount(count);
-    const feed = this.#topics.get(topic)?.feed;
-    if (feed === undefined) this.#options.discarded(received);
-    else feed.apply(received);
+    this.#options.onCount(decoded.count);
+    for (const received of decoded.publications) {
+      // Delivering one may end the last connection in the topic.
+      const feed = this.#topics.get(topic)?.feed;
+      if (feed === undefined) this.#options.discarded(received);
+      else feed.apply(received);
+    }
   }
 
   #isFollowed(followed: FollowedTopic): boolean {

@@ -25,8 +25,10 @@ export class Keys {
   readonly lastTerm: string;
   /** The channel to which every node is subscribed. */
   readonly allNodes: string;
-  /** A channel to which nobody publishes. */
+  /** On a server without registrations, the channel to which every node is subscribed. */
   readonly silence: string;
+  /** The channel of nodes that can read several publications in one entry or message. */
+  readonly packs: string;
   /** A key that does not exist, and a channel to which nobody is subscribed. */
   readonly probe: string;
 
@@ -43,6 +45,7 @@ export class Keys {
     this.lastTerm = `${prefix}terms`;
     this.allNodes = `${prefix}everybody`;
     this.silence = `${prefix}quiet`;
+    this.packs = `${prefix}packs`;
     this.probe = `${prefix}probe`;
   }
 

@@ -238,7 +238,11 @@ export class RedisLink {
   #unavailableFor(command: string, error: unknown): EngineUnavailable {
     if (error instanceof EngineUnavailable) return error;
     const { code, message } = error as Error & { code?: string };
-    if (code !== SERVER_ERROR) return this.#error(messageOf(error));
+    return code === SERVER_ERROR ? this.refused(command, message) : this.#error(messageOf(error));
+  }
+
+  /** The server has answered a command with an error: what the caller gets. */
+  refused(command: string, message: string): EngineUnavailable {
     const reason = `it refused ${command}: ${explain(message)}`;
     if (this.#isUp) this.#report(kindOf(message), `Redis at ${this.address}: ${reason}`);
     return this.#error(reason);

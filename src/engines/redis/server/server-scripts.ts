@@ -40,7 +40,16 @@ interface JoinOptions {
 /** Fails where the server takes no writes, and changes nothing. KEYS: count. */
 const TRY_WRITE = "return redis.call('INCRBY', KEYS[1], 0)";
 
-export const SERVER_SCRIPTS = scripts({ JOIN, TRY_WRITE });
+/**
+ * Whether every node is new enough to be subscribed to a channel. KEYS: count. ARGV: the channel, and one to which every node is
+ * subscribed. Answers 1 or 0. What it publishes has no sender, and nodes ignore it.
+ */
+const ALL_SUBSCRIBED = `
+local all = redis.call('PUBLISH', ARGV[2], '\\n{"kind":""}')
+return redis.call('PUBLISH', ARGV[1], '\\n{"kind":""}') >= all and 1 or 0
+`;
+
+export const SERVER_SCRIPTS = scripts({ JOIN, TRY_WRITE, ALL_SUBSCRIBED });
 
 /** Runs these scripts with their keys and arguments in the order that they expect. All reject with EngineUnavailable. */
 export class ServerCalls {
@@ -66,6 +75,13 @@ export class ServerCalls {
       ],
     );
     return { hasLostData: lost === 1, count };
+  }
+
+  /** Whether every node that is subscribed to `common` is subscribed to `channel` too. */
+  async allSubscribed(channel: string, common: string): Promise<boolean> {
+    const { count } = this.#keys;
+    const args = [channel, common];
+    return (await this.#link.run<number>(SERVER_SCRIPTS.ALL_SUBSCRIBED, [count], args)) === 1;
   }
 
   /** Rejects where the server takes no writes. */

@@ -17,7 +17,7 @@ import type { Position, Publication } from "../../../relay/contracts/publication
 import type { Keys } from "./keys";
 import type { RedisLink } from "./link";
 import { NOT_SET, scripts, TRUE, textOf } from "./script";
-import { publicationOf } from "./wire";
+import { linesOf, publicationOf } from "./wire";
 
 /** How long a numbering is kept after it was last needed, beyond the history; and when nothing was published in its epoch. */
 const NUMBERING_MS = 86_400_000;
@@ -29,20 +29,14 @@ const SHARED_EPOCH_MS = 43_200_000;
 /** By how much a later publication may seem to be earlier, in microseconds: nodes know the server's time no better. */
 const CLOCK_SLACK_MICROS = 50_000;
 
-/** A history size of 0: the topic keeps no history. */
-const NO_HISTORY = "0";
+/** How many entries of a history are read at a time: between two of these reads it is seen whether that is enough. */
+const ENTRIES_MAX = 16;
 
 /** The shared epoch's key begins with the epoch, in 16 bytes; its bits follow. */
 const EPOCH_BYTES = 16;
 
-/**
- * How many idempotency keys a publish with one forgets at most, when there are too many or their time is over: more than the one
- * that it adds.
- */
-const FORGET_MAX = 4;
-
 /** What all scripts for topics have in common. `candidate` is an epoch that was never used. */
-const COMMON = `
+export const COMMON = `
 -- A whole number as text. In a range of a stream, an offset so written means all entries with it.
 local function whole(number) return string.format('%.0f', number) end
 local function idOf(entry)
@@ -60,7 +54,7 @@ local function ttlOf(top, historyTtl)
 end
 local function setNumbering(key, generation, epoch, top, historyTtl)
   local numbering = (generation or '') .. ' ' .. epoch .. ' ' .. whole(top)
-  redis.call('SET', key, numbering, 'PX', ttlOf(top, historyTtl))
+  redis.call('SET', key, numbering, 'PX', whole(ttlOf(top, historyTtl)))
 end
 -- The epoch and top of a topic without a numbering. It takes the epoch as its own when \`isKept\`, or when it cannot share one. A topic
 -- that has had the epoch \`mine\` since before the bit was set may take that.
@@ -83,104 +77,22 @@ end
 `;
 
 /**
- * Numbers a publication, keeps it, and publishes it to the nodes that follow its topic.
- * KEYS: numbering, history, generation, count, shared epoch; with an idempotency key also the set of keys and its first answer.
- * ARGV: now, channel, publish id, body, history size (NO_HISTORY), history ttl, candidate, bit; with a key also its name,
- * the fingerprint, the key's ttl, the most keys, what the names of first answers begin with.
- * Answers {"", offset, epoch, count, age}, {"again", offset, epoch} or {"conflict"}. The age, in ms, is that of a key which was
- * forgotten before its time, or -1. Its first write is one that a server without memory refuses, since Redis does not stop a
- * script that has begun to write.
- */
-const PUBLISH = `${COMMON}
-local now = tonumber(ARGV[1])
-if KEYS[7] then
-  local first = redis.call('HMGET', KEYS[7], 'print', 'offset', 'epoch')
-  local ends = redis.call('ZSCORE', KEYS[6], ARGV[9])
-  if first[1] and ends and tonumber(ends) > now then
-    if first[1] ~= ARGV[10] then return {'conflict'} end
-    return {'again', first[2], first[3]}
-  end
-end
-local generation, last, numbering = unpack(redis.call('MGET', KEYS[3], KEYS[4], KEYS[1]))
-local count = tonumber(last or 0) + 1
-redis.call('SET', KEYS[4], whole(count))
-local offset, epoch = '', ''
-if ARGV[5] ~= '${NO_HISTORY}' then
-  local top
-  epoch, top = parse(numbering, generation)
-  if not epoch then
-    epoch, top = begin(KEYS[1], KEYS[2], generation, KEYS[5], tonumber(ARGV[8]), ARGV[7], true)
-  end
-  top = top + 1
-  offset = whole(top)
-  local oldest = whole(math.max(0, top - tonumber(ARGV[5]) + 1))
-  redis.call('XADD', KEYS[2], 'MINID', '~', oldest, offset .. '-' .. ARGV[1], 'b', ARGV[4])
-  redis.call('PEXPIRE', KEYS[2], ARGV[6])
-  setNumbering(KEYS[1], generation, epoch, top, ARGV[6])
-end
-local age = -1
-if KEYS[7] then
-  redis.call('HSET', KEYS[7], 'print', ARGV[10], 'offset', offset, 'epoch', epoch)
-  redis.call('PEXPIRE', KEYS[7], ARGV[11])
-  redis.call('ZADD', KEYS[6], now + tonumber(ARGV[11]) * 1000, ARGV[9])
-  redis.call('PEXPIRE', KEYS[6], ARGV[11])
-  local tooMany = redis.call('ZCARD', KEYS[6]) - tonumber(ARGV[12])
-  local oldest = redis.call('ZRANGE', KEYS[6], 0, ${FORGET_MAX - 1}, 'WITHSCORES')
-  for i = 1, #oldest, 2 do
-    local left = tonumber(oldest[i + 1]) - now
-    if left > 0 then
-      if tooMany <= 0 then break end
-      age = tonumber(ARGV[11]) - math.ceil(left / 1000)
-    end
-    redis.call('ZREM', KEYS[6], oldest[i])
-    redis.call('DEL', ARGV[13] .. oldest[i])
-    tooMany = tooMany - 1
-  end
-end
-redis.call('PUBLISH', ARGV[2], offset .. '\\n' .. epoch .. '\\n' .. count .. '\\n' .. ARGV[3] .. '\\n' .. ARGV[4])
-return {'', offset, epoch, count, age}
-`;
-
-interface PublishOptions {
-  readonly topic: string;
-  readonly now: number;
-  readonly publishId: string;
-  readonly body: string;
-  /** Publications kept; 0 for no history. */
-  readonly historySize: number;
-  readonly historyTtlMs: number;
-  readonly epochCandidate: string;
-  readonly idempotency: IdempotencyOptions | undefined;
-}
-
-interface IdempotencyOptions {
-  readonly name: string;
-  readonly fingerprint: string;
-  readonly ttlMs: number;
-  readonly keysMax: number;
-}
-
-/**
- * What became of it; offset and epoch ("" when the topic keeps no history), how many publications the server has taken, and the
- * age of an idempotency key that was forgotten before its time, or -1.
- */
-export type PublishAnswer = ["" | "again" | "conflict", string, string, number, number];
-
-/**
  * Reads a part of a topic's history, without what is too old. KEYS: numbering, history, generation, shared epoch.
- * ARGV: now, history size, history ttl, candidate, bit, since (NOT_SET), limit, TRUE for newest first.
- * Answers {epoch, top, {offset, body, offset, body…}}. Cost: what is read, and the logarithm of what is kept.
+ * ARGV: now, history size, history ttl, candidate, bit, since (NOT_SET), limit, TRUE for newest first, how many bytes to read at
+ * least before it stops (NOT_SET). Answers {epoch, top, first offset, last offset, {offset, bodies, offset, bodies…}, end}: the
+ * entries that have those offsets, newest first if that was asked, and the offset before which the last one ends.
+ * Cost: what is read, and the logarithm of what is kept.
  */
 const READ = `${COMMON}
 local history = KEYS[2]
 local generation, numbering = unpack(redis.call('MGET', KEYS[3], KEYS[1]))
 local epoch, top = parse(numbering, generation)
 if not epoch then
-  return {begin(KEYS[1], history, generation, KEYS[4], tonumber(ARGV[5]), ARGV[4], false), '0', {}}
+  return {begin(KEYS[1], history, generation, KEYS[4], tonumber(ARGV[5]), ARGV[4], false), 0, 1, 0, {}, 1}
 end
 redis.call('PEXPIRE', KEYS[1], ttlOf(top, ARGV[3]))
-local limit = tonumber(ARGV[7])
-if limit <= 0 then return {epoch, whole(top), {}} end
+local limit, bytesMax = tonumber(ARGV[7]), tonumber(ARGV[9]) or math.huge
+if limit <= 0 then return {epoch, top, 1, 0, {}, 1} end
 local function from(offset)
   local found = redis.call('XRANGE', history, whole(offset), whole(top), 'COUNT', 1)[1]
   if found then return idOf(found) end
@@ -197,29 +109,41 @@ if first and moment <= expired then
   end
   redis.call('XTRIM', history, 'MINID', whole(first))
 end
-first = math.max(first or 0, top - tonumber(ARGV[2]) + 1)
-local isReverse = ARGV[8] == '${TRUE}'
-local found
-if isReverse then
-  local last = math.min(top, (tonumber(ARGV[6]) or top + 1) - 1)
-  found = redis.call('XREVRANGE', history, whole(math.max(0, last)), whole(first), 'COUNT', limit)
-else
-  local start = math.max(first, (tonumber(ARGV[6]) or 0) + 1)
-  found = redis.call('XRANGE', history, whole(start), whole(top), 'COUNT', limit)
+first = math.max(first or 1, top - tonumber(ARGV[2]) + 1)
+local last, items, bytes = top, {}, 0
+-- Adds entries, as many as it takes; isEnd says that one is beyond the end.
+local function add(command, id, other, isEnd)
+  while true do
+    local some = redis.call(command, history, id, other, 'COUNT', ${ENTRIES_MAX})
+    for _, entry in ipairs(some) do
+      local offset = idOf(entry)
+      if isEnd(offset) then return offset end
+      items[#items + 1] = offset
+      items[#items + 1] = entry[2][2]
+      bytes = bytes + #entry[2][2]
+    end
+    if #some < ${ENTRIES_MAX} then return top + 1 end
+    id = '(' .. some[#some][1]
+  end
 end
-local items = {}
-for _, entry in ipairs(found) do
-  local offset, body = string.match(entry[1], '^%d+'), entry[2][2]
-  if items[#items - 1] ~= offset then
-    items[#items + 1] = offset
-    items[#items + 1] = body
-  elseif not isReverse then items[#items] = body end
+if ARGV[8] == '${TRUE}' then
+  last = math.min(top, (tonumber(ARGV[6]) or top + 1) - 1)
+  first = math.max(first, last - limit + 1)
+  if last < first then return {epoch, top, 1, 0, {}, 1} end
+  add('XREVRANGE', whole(last), '-', function()
+    return #items > 0 and (items[#items - 1] <= first or bytes >= bytesMax)
+  end)
+  return {epoch, top, first, last, items, last + 1}
 end
--- The later entry of the last offset may be on the next page.
-if #found == limit and not isReverse then
-  items[#items] = redis.call('XREVRANGE', history, items[#items - 1], items[#items - 1], 'COUNT', 1)[1][2][2]
-end
-return {epoch, whole(top), items}
+first = math.max(first, (tonumber(ARGV[6]) or 0) + 1)
+last = math.min(top, first + limit - 1)
+if last < first then return {epoch, top, 1, 0, {}, 1} end
+-- An entry that begins before the first offset may have it.
+local start = redis.call('XREVRANGE', history, whole(first), '-', 'COUNT', 1)[1]
+local ends = add('XRANGE', start and start[1] or whole(first), '+', function(offset)
+  return offset > last or bytes >= bytesMax and offset ~= items[#items - 1]
+end)
+return {epoch, top, first, last, items, ends}
 `;
 
 interface ReadOptions {
@@ -230,6 +154,9 @@ interface ReadOptions {
   readonly epochCandidate: string;
   readonly range: HistoryRange;
 }
+
+/** Epoch, top, first and last offset, entries, and the offset before which the last entry ends. */
+type ReadAnswer = [string, number, number, number, (number | string)[], number];
 
 /**
  * Where topics are, and where each was at a moment. KEYS: generation, shared epoch, then the numbering and history of each topic.
@@ -287,7 +214,7 @@ export interface PositionAnswer extends Position {
   readonly offsetAtSince: number;
 }
 
-export const TOPIC_SCRIPTS = scripts({ PUBLISH, READ, POSITIONS });
+export const TOPIC_SCRIPTS = scripts({ READ, POSITIONS });
 
 /** Runs these scripts with their keys and arguments in the order that they expect. All reject with EngineUnavailable. */
 export class TopicCalls {
@@ -299,38 +226,10 @@ export class TopicCalls {
     this.#keys = keys;
   }
 
-  publish(options: PublishOptions): Promise<PublishAnswer> {
-    const { topic, idempotency } = options;
-    const names = this.#keys;
-    const keys = [
-      names.numbering(topic),
-      names.history(topic),
-      names.dataGeneration,
-      names.count,
-      names.sharedEpoch,
-    ];
-    const args = [
-      String(options.now),
-      names.channel(topic),
-      options.publishId,
-      options.body,
-      String(options.historySize),
-      String(options.historyTtlMs),
-      options.epochCandidate,
-      names.epochTakenBit(topic),
-    ];
-    if (idempotency !== undefined) {
-      const { name, fingerprint, ttlMs, keysMax } = idempotency;
-      keys.push(names.idempotencyKeys, names.firstAnswer(name));
-      args.push(name, fingerprint, String(ttlMs), String(keysMax), names.firstAnswer(""));
-    }
-    return this.#link.run<PublishAnswer>(TOPIC_SCRIPTS.PUBLISH, keys, args);
-  }
-
   async read(options: ReadOptions): Promise<HistoryPage> {
     const { topic, range } = options;
     const names = this.#keys;
-    const [epoch, top, items] = await this.#link.run<[string, string, string[]]>(
+    const answer = await this.#link.run<ReadAnswer>(
       TOPIC_SCRIPTS.READ,
       [names.numbering(topic), names.history(topic), names.dataGeneration, names.sharedEpoch],
       [
@@ -342,13 +241,13 @@ export class TopicCalls {
         textOf(range.since),
         String(range.limit),
         textOf(range.reverse),
+        textOf(range.size),
       ],
     );
-    const publications: Publication[] = [];
-    for (let i = 0; i < items.length; i += 2) {
-      publications.push(publicationOf(topic, items[i] as string, epoch, items[i + 1] as string));
-    }
-    return { top: { epoch, offset: Number(top) }, publications };
+    if (range.reverse === true) answer[4] = ascending(answer[4]);
+    const publications = publicationsOf(topic, answer);
+    if (range.reverse === true) publications.reverse();
+    return { top: { epoch: answer[0], offset: answer[1] }, publications };
   }
 
   /** Answers in the order of the queries. Cost: the number of topics, and of publications since the moments. */
@@ -370,4 +269,30 @@ export class TopicCalls {
       return { epoch, offset: Number(offset), offsetAtSince: Number(offsetAtSince) };
     });
   }
+}
+
+/** The publications that were asked for, oldest first. */
+function publicationsOf(
+  topic: string,
+  [epoch, , first, last, items, end]: ReadAnswer,
+): Publication[] {
+  const publications: Publication[] = [];
+  for (let i = 0; i < items.length; i += 2) {
+    const begin = items[i] as number;
+    const next = (items[i + 2] as number | undefined) ?? end;
+    for (const [place, body] of linesOf(items[i + 1] as string).entries()) {
+      const offset = begin + place;
+      // The later entry of an offset counts.
+      if (offset >= next || offset > last) break;
+      if (offset >= first) publications.push(publicationOf(topic, String(offset), epoch, body));
+    }
+  }
+  return publications;
+}
+
+/** Entries in the other order. */
+function ascending(items: readonly (number | string)[]): (number | string)[] {
+  const found: (number | string)[] = [];
+  for (let i = items.length - 2; i >= 0; i -= 2) found.push(...items.slice(i, i + 2));
+  return found;
 }

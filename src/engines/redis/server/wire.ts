@@ -4,8 +4,8 @@ import type { Publication } from "../../../relay/contracts/publication";
 /** A publication as it came over its topic's channel. */
 export interface ReceivedPublication {
   readonly publication: Publication;
-  /** Which publish it comes from, as the publisher's node names it; "" when it was read from the history. */
-  readonly publishId: string;
+  /** The number of the publish on this node; 0 when another node has published it, or it was read from the history. */
+  readonly publish: number;
 }
 
 /** What is kept of a publication: [data, json, user, info, tags, except]; fields that are not set are left out at the end. */
@@ -38,28 +38,51 @@ export function publicationOf(
   };
 }
 
+/** What came over a topic's channel in one message. */
+interface ReceivedMessage {
+  /** How many publications the server had taken with these. */
+  readonly count: number;
+  readonly publications: readonly ReceivedPublication[];
+}
+
 /**
- * Reads a message of a topic's channel: offset, epoch, count and publish id, each on a line of its own, then the body. `count` is
- * how many publications the server had taken with this one. Undefined for anything else.
+ * Reads a message of a topic's channel: the first offset, epoch, count and the id of the first publish, each on a line of its own,
+ * then the bodies of the publications as lines. The id is the publisher's node, a dot and a number, which is told to `node`
+ * alone. Undefined for anything else.
  */
 export function decodeMessage(
   topic: string,
   message: string,
-): (ReceivedPublication & { readonly count: number }) | undefined {
-  const [offset, epoch, count, publishId] = message.split("\n", 4);
-  if (
-    offset === undefined ||
-    epoch === undefined ||
-    count === undefined ||
-    publishId === undefined
-  ) {
+  node: string,
+): ReceivedMessage | undefined {
+  const offsetEnd = message.indexOf("\n");
+  const epochEnd = message.indexOf("\n", offsetEnd + 1);
+  const countEnd = message.indexOf("\n", epochEnd + 1);
+  const idEnd = message.indexOf("\n", countEnd + 1);
+  if (offsetEnd < 0 || epochEnd <= offsetEnd || countEnd <= epochEnd || idEnd <= countEnd) {
     return undefined;
   }
-  const headLength = offset.length + epoch.length + count.length + publishId.length + 4;
+  const first = message.slice(0, offsetEnd);
+  const epoch = message.slice(offsetEnd + 1, epochEnd);
+  const isOwn = message.startsWith(`${node}.`, countEnd + 1);
+  const firstPublish = isOwn ? Number(message.slice(countEnd + node.length + 2, idEnd)) : 0;
   try {
-    const publication = publicationOf(topic, offset, epoch, message.slice(headLength));
-    return { publication, publishId, count: Number(count) };
+    const publications = linesOf(message.slice(idEnd + 1)).map((body, i) => {
+      const publish = isOwn ? firstPublish + i : 0;
+      return { publication: publicationOf(topic, offsetAfter(first, i), epoch, body), publish };
+    });
+    return { publications, count: Number(message.slice(epochEnd + 1, countEnd)) };
   } catch {
     return undefined;
   }
+}
+
+/** The bodies in an entry of a history, or in a message. */
+export function linesOf(bodies: string): readonly string[] {
+  return bodies.includes("\n") ? bodies.split("\n") : [bodies];
+}
+
+/** The offset `count` publications after `first`; "" where there are none. */
+function offsetAfter(first: string, count: number): string {
+  return count === 0 || first === "" ? first : String(Number(first) + count);
 }
