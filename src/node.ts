@@ -3,6 +3,7 @@ import { getRandomValues } from "node:crypto";
 import type { Server } from "bun";
 import { version } from "../package.json";
 import { tokenVerifier } from "./edge/access/tokens";
+import { OpenRequests } from "./edge/http/open-requests";
 import { listeningUrl, serve } from "./edge/server";
 import { closeConnections } from "./edge/shutdown";
 import { Sockets } from "./edge/transports/sockets";
@@ -53,6 +54,7 @@ export async function start(
     given ?? rowOf(settings).make(engineOptions(settings, log, { node, machine }), settings.engine);
   const sockets = new Sockets(settings, log);
   const streams = new Streams({ backpressureBytes: settings.backpressureBytes, log });
+  const openRequests = new OpenRequests(settings);
   const transports = { socket: sockets, stream: streams };
   const relay = new Relay(relayOptions(settings, { tokens, node, engine, transports, isStarting }));
   await startEngine(engine, {
@@ -68,6 +70,7 @@ export async function start(
     socketFormats: SOCKET_FORMATS,
     streams,
     streamFormats: STREAM_FORMATS,
+    openRequests,
     sessionProtocols: SESSION_PROTOCOLS,
     apiFormat: { errorOf, publicationJson, infoJson },
     node,
@@ -78,7 +81,7 @@ export async function start(
     await engine.close();
     throw error;
   });
-  return new RunningNode(settings, { relay, engine, server, streams });
+  return new RunningNode(settings, { relay, engine, server, streams, openRequests });
 }
 
 interface RunningParts {
@@ -86,6 +89,7 @@ interface RunningParts {
   readonly engine: Engine;
   readonly server: Server<Connection>;
   readonly streams: Streams;
+  readonly openRequests: OpenRequests;
 }
 
 /** A node as its process and the tests see it. */
@@ -93,6 +97,7 @@ export class RunningNode {
   /** Where it listens, such as http://127.0.0.1:8000. */
   readonly url: string;
   readonly relay: Relay;
+  readonly openRequests: OpenRequests;
   readonly #engine: Engine;
   readonly #server: Server<Connection>;
   readonly #streams: Streams;
@@ -101,13 +106,14 @@ export class RunningNode {
 
   constructor(
     { pingMs, pongMs, registrationTtlMs, shutdownMs }: Settings,
-    { relay, engine, server, streams }: RunningParts,
+    { relay, engine, server, streams, openRequests }: RunningParts,
   ) {
     this.url = listeningUrl(server);
     this.relay = relay;
     this.#engine = engine;
     this.#server = server;
     this.#streams = streams;
+    this.openRequests = openRequests;
     this.#shutdownMs = shutdownMs;
     const shortestMs = Math.min(pingMs, pongMs, registrationTtlMs);
     const sweepMs = Math.min(SWEEP_MS_MAX, Math.max(10, shortestMs / 4));
@@ -132,6 +138,7 @@ export class RunningNode {
   async retire(): Promise<void> {
     await closeConnections(this.relay, this.#shutdownMs, Math.random);
     this.#streams.endReconnectAnswers();
+    this.openRequests.endAll();
     const deadline = performance.now() + FLUSH_MS;
     while (this.#server.pendingWebSockets + this.#server.pendingRequests > 0) {
       if (performance.now() > deadline) break;

@@ -25,7 +25,9 @@ import { keyCheck } from "./access/keys";
 import { allowedOrigins, originCheck } from "./access/origins";
 import type { ApiFormat } from "./centrifugo-api/methods";
 import { checkLength } from "./http/body";
-import { hasBody, KeepAlive } from "./http/keep-alive";
+import { isLines } from "./http/content-type";
+import { HTTP_IDLE_S, hasBody, KeepAlive } from "./http/keep-alive";
+import type { OpenRequests } from "./http/open-requests";
 import { orThrow, refuse, refuseInternal } from "./http/refusal";
 import { routes } from "./routes";
 import { KEY } from "./routes/openapi";
@@ -42,12 +44,6 @@ import type { Streams } from "./transports/streams";
 /** Lets every body through Bun, whose own refusal has no body; edge/http/body.ts enforces the bound. */
 const NO_BODY_LIMIT_BYTES = 2 ** 40;
 
-/**
- * Cuts off a client that sends its request a byte at a time, since Bun does not begin to count again at each byte. A connection
- * whose request is complete may be quiet for longer: see edge/http/keep-alive.ts.
- */
-const HTTP_IDLE_S = 10;
-
 interface ServerOptions {
   readonly settings: Settings;
   readonly relay: Relay;
@@ -55,6 +51,7 @@ interface ServerOptions {
   readonly socketFormats: SocketFormats;
   readonly streams: Streams;
   readonly streamFormats: StreamFormats;
+  readonly openRequests: OpenRequests;
   readonly sessionProtocols: SessionProtocols;
   readonly apiFormat: ApiFormat;
   /** The name of this relay process, for requests that belong to one of its streams. */
@@ -118,7 +115,7 @@ function router(
     if (!hasBody(headers)) keepAlive.extend(request);
     const foreign = checkOrigin(headers);
     if (foreign !== undefined) return refuse(foreign);
-    const refused = guard(request) ?? checkLength(headers.get("content-length"), bodyBytes);
+    const refused = guard(request) ?? checkBody(request, bodyBytes);
     if (refused !== undefined) return refuse(refused, originHeader(headers));
 
     const { url } = request;
@@ -144,7 +141,7 @@ function routeOptionsOf(
   options: ServerOptions,
   keepAlive: KeepAlive,
 ): Omit<RouteOptions, "listeningUrl"> {
-  const { settings, sockets, ...handedOn } = options;
+  const { settings, sockets, openRequests, ...handedOn } = options;
   const { relay, sessionProtocols, log } = handedOn;
   const { bodyBytes, frameBytes, pingMs, publicUrl } = settings;
   const checkKey = keyCheck(settings.apiKeys);
@@ -156,7 +153,7 @@ function routeOptionsOf(
       binary: sessionProtocols.binary.socket,
     }),
     requireKey: ({ request }) => orThrow(checkKey(request.headers)),
-    publish: publishAnswer({ relay, log, checkKey, bodyBytes, keepAlive }),
+    publish: publishAnswer({ relay, log, checkKey, bodyBytes, keepAlive, openRequests }),
     security: settings.apiKeys.length > 0 ? KEY : [],
     publicUrl,
     bodyBytes,
@@ -169,6 +166,14 @@ function routeOptionsOf(
 function originHeader(headers: Headers): Record<string, string> {
   const origin = headers.get("origin");
   return origin === null ? {} : { "access-control-allow-origin": origin };
+}
+
+/** Refuses (`body_too_large`) a body that says that it is too long. Lines that are published are bounded one by one. */
+function checkBody({ headers, url }: Request, bodyBytes: number): Refusal | undefined {
+  const refusal = checkLength(headers.get("content-length"), bodyBytes);
+  if (refusal === undefined) return undefined;
+  const areLines = isPublish(url) && isLines(headers.get("content-type")) === true;
+  return areLines ? undefined : refusal;
 }
 
 /** Whether the path is exactly /publish. */

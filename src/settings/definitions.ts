@@ -286,6 +286,24 @@ const SIZES = {
     description:
       "The largest frame that a client may send, at least 125. A larger one closes the socket with 1009, after which Centrifuge SDKs stay away. 0 means 256 KiB or, if that is more, what an SDK sends when it reconnects: 1,224 bytes for each of BATON_CONNECTION_TOPICS_MAX topics with its token, and a message.",
   }),
+  publishStreamsMax: whole({
+    variable: "BATON_PUBLISH_STREAMS_MAX",
+    default: 64,
+    min: 1,
+    max: 100_000,
+    unit: "requests",
+    description:
+      "How many requests that publish line by line may stay open at once in each process. A publisher needs one. Each takes a file, and up to BATON_BODY_BYTES while a line is incomplete.",
+  }),
+  publishIdleMs: whole({
+    variable: "BATON_PUBLISH_IDLE_MS",
+    default: 3_600_000,
+    min: 1_000,
+    max: INT32_MAX,
+    unit: "milliseconds",
+    description:
+      "How long a request that publishes line by line may send nothing, or leave its answers unread. Then it is ended, because its publisher may have died without a sign. Empty lines count as a sign.",
+  }),
   pendingBytes: whole({
     variable: "BATON_PENDING_BYTES",
     default: 67_108_864,

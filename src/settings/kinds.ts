@@ -17,6 +17,7 @@ type Unit =
   | "keys"
   | "publications"
   | "registrations"
+  | "requests"
   | "topics";
 
 /** What every setting declares. */

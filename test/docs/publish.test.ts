@@ -6,6 +6,7 @@ import { runExample } from "../support/docs/recording-app";
 import { Shell } from "../support/docs/shell";
 import { Folder } from "../support/machine/folder";
 import { startRelay } from "../support/relay/test-relay";
+import { until } from "../support/wait";
 
 const PAGE = "docs/publishing.md";
 
@@ -42,6 +43,21 @@ test("the curl commands of docs/publishing.md work, and are answered as it shows
     { offset: 2, data: { n: 1 } },
     { offset: 3, data: { n: 2 } },
   ]);
+
+  const lines = example(PAGE, "lines.sh").replace("http://127.0.0.1:8000", relay.url);
+  const parsed = (text: string) =>
+    text
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+  const answers = parsed(example(PAGE, "lines.ndjson"));
+  const epoch = expect.any(String);
+  expect(parsed(await shell.run(lines))).toEqual([
+    { ...answers[0], epoch },
+    answers[1],
+    { ...answers[2], epoch },
+  ]);
+  expect(await phone.take(2)).toEqual(["one", '{"n":2}']);
 
   const refused = await relay.post("/publish", { topic: "", message: "hi" });
   const error = JSON.parse(example(PAGE, "error.json"));
@@ -88,6 +104,30 @@ test("the backend of docs/publishing.md needs no key where the relay has none", 
   const given = { process: { env: { RELAY_URL: relay.url } } };
   const publish = runExample(example(PAGE, "backend.js"), given, "publish");
   expect(await publish("news", "hi")).toMatchObject({ offset: 1 });
+});
+
+test("lines.js of docs/publishing.md has each line answered while its request is open", async () => {
+  const key = "a-long-enough-api-key";
+  await using relay = await startRelay({ BATON_API_KEYS: key });
+  const given = { process: { env: { RELAY_URL: relay.url, RELAY_KEY: key } } };
+  const publishLines = runExample(example(PAGE, "lines.js"), given, "publishLines");
+  let answered = 0;
+  async function* publications() {
+    for (const topic of ["news", "", "news"]) {
+      yield { topic, message: "é" };
+      await until("its answer", () => answered > 0);
+    }
+  }
+  const answers: unknown[] = [];
+  for await (const answer of publishLines(publications())) answered = answers.push(answer);
+  expect(answers).toMatchObject([
+    { offset: 1 },
+    { error: { code: "invalid_topic" }, line: 2 },
+    { offset: 2 },
+  ]);
+  const wrong = { process: { env: { RELAY_URL: relay.url, RELAY_KEY: "no" } } };
+  const refused = runExample(example(PAGE, "lines.js"), wrong, "publishLines")(publications());
+  expect(refused.next()).rejects.toThrow("unauthorized");
 });
 
 test("the topics file of docs/publishing.md is valid", async () => {

@@ -44,7 +44,7 @@ const EXCEPTIONS: readonly ((from: string, to: Import) => boolean)[] = [
 /** The packages that each folder of src may import; "src" stands for the files at its top. */
 const PACKAGES: Record<string, RegExp> = {
   src: /^(bun$|node:|pino)/,
-  "src/edge": /^(bun|node:crypto|elysia|@elysiajs\/.*|@sinclair\/typebox.*|jose)$/,
+  "src/edge": /^(bun|node:buffer|node:crypto|elysia|@elysiajs\/.*|@sinclair\/typebox.*|jose)$/,
   "src/engines": /^bun(:sqlite)?$/,
   "src/protocols": /^@sinclair\/typebox/,
   "src/relay": /^$/,

@@ -152,6 +152,28 @@ except httpx.HTTPStatusError as error:
   expect(asked).toBe(4);
 });
 
+test("lines.py has each line answered while its request is open", async () => {
+  const key = "a-long-enough-api-key";
+  await using relay = await startRelay({ BATON_API_KEYS: key });
+  const path = await program(
+    "docs/publishing.md",
+    "lines.py",
+    `lines = LinePublisher()
+lines.send({"topic": "news", "message": "1"})
+print(lines.answer()["offset"])
+lines.send({"topic": ""}, {"topic": "news", "data": "é"})
+print(lines.answer()["line"])
+print(lines.answer()["offset"])
+lines.close()
+`,
+  );
+  const lines: string[] = [];
+  const env = { RELAY_URL: relay.url, RELAY_KEY: key };
+  await using python = new PythonProgram([path], (line) => lines.push(line), env);
+  await python.until("its last line", () => lines.length === 3, 15_000);
+  expect(lines).toEqual(["1", "2", "2"]);
+});
+
 test("the tokens of tokens.py open a connection and a private topic", async () => {
   await using relay = await startRelay({ BATON_TOKEN_SECRET: SECRET });
   const path = await program(

@@ -11,6 +11,12 @@ const JSON_TYPE = /^(?:application\/json|text\/json|[^/]+\/[^/]+\+json)$/i;
 /** The parameter, whose value may be quoted. */
 const CHARSET = /(?:^|;)[ \t]*charset[ \t]*=[ \t]*"?([^";, \t]+)/i;
 
+/**
+ * Lines of JSON. None of these is registered: the first is what most programs send, as Elasticsearch asks for it, and the others
+ * are what the pages that describe the format name.
+ */
+const LINES_TYPE = /^application\/(?:x-ndjson|ndjson|jsonl|jsonlines)$/i;
+
 const NOT_ENCODED = ["identity", ""];
 
 /** The longest header that is looked at. */
@@ -23,14 +29,30 @@ const CHARACTERS_MAX = 1_000;
 export function checkJsonType(header: string | null): Refusal | undefined {
   // Most requests send exactly this, which is cheaper to compare than to match.
   if (header === "application/json") return undefined;
-  const given = once((header ?? "").slice(0, CHARACTERS_MAX));
-  const [, type = "", parameters = ""] = MEDIA_TYPE.exec(given) ?? [];
+  const { type, parameters } = partsOf(header);
   if (!JSON_TYPE.test(type)) {
     return new Refusal(
       "unsupported_media_type",
       "The body must be JSON in UTF-8: send the header Content-Type: application/json.",
     );
   }
+  return checkCharset(parameters);
+}
+
+/** Whether a body is declared as lines of JSON. A charset other than UTF-8 is refused (`unsupported_media_type`). */
+export function isLines(header: string | null): boolean | Refusal {
+  if (header === null || header === "application/json") return false;
+  const { type, parameters } = partsOf(header);
+  return LINES_TYPE.test(type) ? (checkCharset(parameters) ?? true) : false;
+}
+
+function partsOf(header: string | null): { type: string; parameters: string } {
+  const given = once((header ?? "").slice(0, CHARACTERS_MAX));
+  const [, type = "", parameters = ""] = MEDIA_TYPE.exec(given) ?? [];
+  return { type, parameters };
+}
+
+function checkCharset(parameters: string): Refusal | undefined {
   const charset = CHARSET.exec(parameters)?.[1];
   if (charset === undefined || !isOtherEncoding(charset)) return undefined;
   return new Refusal(

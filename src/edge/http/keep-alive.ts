@@ -7,8 +7,16 @@ import type { Connection } from "../../relay/state/connection";
 /** Bun counts in steps of 4 s, and a timeout ends up to one step early. */
 const STEP_S = 4;
 
+/**
+ * Cuts off a client that sends its request a byte at a time, since Bun does not begin to count again at each byte. A connection
+ * whose request is complete may be quiet for longer.
+ */
+export const HTTP_IDLE_S = 10;
+
 /** While files are scarce they are counted again after this many requests; counting takes about 3 µs. */
 const REQUESTS_PER_COUNT = 32;
+
+const STREAM_PATHS = /\/(?:connection\/|publish$)/;
 
 interface KeepAliveOptions {
   readonly keepAliveMs: number;
@@ -46,11 +54,26 @@ export class KeepAlive {
     if (!this.#isScarce) this.#server?.timeout(request, this.#seconds);
   }
 
-  /** The same for a POST whose body is read by whoever makes this answer, unless it is refused unread. */
+  /** Lets a request take any time. Whoever calls it bounds that, and calls `resume` at its end. */
+  suspend(request: Request): void {
+    this.#server?.timeout(request, 0);
+  }
+
+  /** From now on the request has as long as a new one. */
+  resume(request: Request): void {
+    this.#server?.timeout(request, HTTP_IDLE_S);
+  }
+
+  /** Whether the connection of a request that has not been answered to the end is still open. */
+  isConnected(request: Request): boolean {
+    return this.#server === undefined || this.#server.requestIP(request) !== null;
+  }
+
+  /** Does what `extend` does for a POST whose body is read by whoever makes this answer, unless it is refused unread. */
   extendAfter(request: Request, answer: Maybe<Response>): Maybe<Response> {
     return then(answer, (response) => {
-      // A stream says by itself how long its connection may be quiet.
-      const mayBeStream = response.status === 200 && request.url.includes("/connection/");
+      // A stream says by itself how long its connection may be quiet, and so does a publish.
+      const mayBeStream = response.status === 200 && STREAM_PATHS.test(request.url);
       if (request.bodyUsed && !mayBeStream) this.extend(request);
       return response;
     });

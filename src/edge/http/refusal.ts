@@ -43,8 +43,12 @@ export function refuse(refusal: Refusal, headers: Record<string, string> = {}): 
 }
 
 /** The answer to a fault of the relay itself. Its text is fixed, since an error's own message may reveal too much. */
+export function internal(): Refusal {
+  return new Refusal("internal", "The relay failed to answer; its log has the details.");
+}
+
 export function refuseInternal(): Response {
-  return refuse(new Refusal("internal", "The relay failed to answer; its log has the details."));
+  return refuse(internal());
 }
 
 /** The options of a plain-text Response. */

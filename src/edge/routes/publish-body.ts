@@ -46,12 +46,13 @@ export function publishReader(
 }
 
 /** The key that the header gives. A refusal counts only if the body has no key. */
-function headerKey(headers: Headers): string | Refusal | undefined {
+export function headerKey(headers: Headers): string | Refusal | undefined {
   const key = headers.get("idempotency-key");
   return key === null ? undefined : (checkIdempotencyHeader(key) ?? key);
 }
 
-function publishRequest(
+/** What a parsed body, or a part of it, asks for. `rawData` gives the text of its member `data`. */
+export function publishRequest(
   value: unknown,
   key: string | Refusal | undefined,
   rawData: () => string | undefined,

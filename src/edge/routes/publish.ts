@@ -1,20 +1,25 @@
 // POST /publish, the route of backends that publish.
 import type { Elysia } from "elysia";
-import { throttledLog } from "../../log";
+import { type Log, throttledLog } from "../../log";
 import { EngineUnavailable } from "../../relay/contracts/engine";
 import { engineUnavailable, errorBody, Refusal } from "../../relay/contracts/errors";
+import type { Maybe } from "../../relay/contracts/maybe";
 import type { Published } from "../../relay/contracts/publication";
 import type { KeyCheck } from "../access/keys";
+import { isLines } from "../http/content-type";
 import { BODY_ERRORS, bodyDocument, errorAnswers } from "../http/documents";
 import type { KeepAlive } from "../http/keep-alive";
-import { Refused, refuse } from "../http/refusal";
+import type { OpenRequests } from "../http/open-requests";
+import { internal, Refused, refuse } from "../http/refusal";
 import type { RouteOptions } from "./options";
 import { type PublishRequest, publishReader } from "./publish-body";
-import { PublishAnswers, PublishBodies } from "./schemas";
+import { publishLines } from "./publish-lines";
+import { PublishAnswers, PublishBodies, PublishBody } from "./schemas";
 
 type PublishAnswerOptions = Pick<RouteOptions, "relay" | "log" | "bodyBytes"> & {
   readonly checkKey: KeyCheck;
-  readonly keepAlive: Pick<KeepAlive, "extend">;
+  readonly keepAlive: Pick<KeepAlive, "extend" | "suspend" | "resume" | "isConnected">;
+  readonly openRequests: OpenRequests;
 };
 
 type Answer = Published | Refusal;
@@ -30,6 +35,7 @@ export function publishAnswer({
   checkKey,
   bodyBytes,
   keepAlive,
+  openRequests,
 }: PublishAnswerOptions): RouteOptions["publish"] {
   const readPublish = publishReader(bodyBytes);
   const logUnavailable = throttledLog(log, "the engine did not accept a publication");
@@ -51,9 +57,14 @@ export function publishAnswer({
     }
   };
 
+  const publishLine = withoutFaults(publish, log);
+  const lines = publishLines({ relay, publish: publishLine, bodyBytes, keepAlive, openRequests });
+
   return async (request) => {
     const unauthorized = checkKey(request.headers);
     if (unauthorized !== undefined) return refuse(unauthorized);
+    const asLines = isLines(request.headers.get("content-type"));
+    if (asLines !== false) return asLines instanceof Refusal ? refuse(asLines) : lines(request);
     try {
       const commands = await readPublish(request);
       keepAlive.extend(request);
@@ -75,6 +86,25 @@ export function publishAnswer({
         return refuse(error.refusal);
       }
       throw error;
+    }
+  };
+}
+
+type Publish = (command: PublishRequest) => Maybe<Answer>;
+
+/** The same, except that a fault is an answer too: the other lines of the request go on. */
+function withoutFaults(publish: Publish, log: Log): Publish {
+  const logFault = throttledLog(log, "a line could not be published");
+  const fault = (error: unknown): Refusal => {
+    logFault(error);
+    return internal();
+  };
+  return (command) => {
+    try {
+      const answer = publish(command);
+      return answer instanceof Promise ? answer.catch(fault) : answer;
+    } catch (error) {
+      return fault(error);
     }
   };
 }
@@ -104,6 +134,7 @@ export function publishRoute({ publish, security }: RouteOptions) {
           "invalid_idempotency_key",
           "idempotency_conflict",
           "too_many_publications",
+          "too_many_streams",
           "shutting_down",
           "engine_unavailable",
         ),
@@ -111,10 +142,16 @@ export function publishRoute({ publish, security }: RouteOptions) {
       detail: {
         tags: ["relay"],
         summary: "Publish to a topic, or to one user",
-        requestBody: bodyDocument(PublishBodies),
+        requestBody: {
+          ...bodyDocument(PublishBodies),
+          content: {
+            ...bodyDocument(PublishBodies).content,
+            "application/x-ndjson": { schema: PublishBody as object },
+          },
+        },
         parameters: [IDEMPOTENCY_KEY],
         description:
-          "Every connection subscribed to the topic gets the message as one text frame, byte for byte. With user_id, only that user's connections among them get it. An array of up to 1,000 publications is answered by an array that has, at each place, the answer or the error of that publication.",
+          "Every connection subscribed to the topic gets the message as one text frame, byte for byte. With user_id, only that user's connections among them get it. An array of up to 1,000 publications is answered by an array that has, at each place, the answer or the error of that publication. Lines of publications (application/x-ndjson) are answered by lines in the same order, while the request is open; an error has the number of its line.",
         security,
       },
     });

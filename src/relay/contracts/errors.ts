@@ -89,6 +89,10 @@ export const ERRORS = {
     status: 429,
     means: "The engine is BATON_PENDING_BYTES behind; publish more slowly.",
   },
+  too_many_streams: {
+    status: 429,
+    means: "BATON_PUBLISH_STREAMS_MAX requests that publish line by line are open.",
+  },
   internal: { status: 500, means: "The relay has a fault; its log has the details." },
   too_many_connections: {
     status: 503,

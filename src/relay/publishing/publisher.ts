@@ -46,6 +46,11 @@ export class Publisher {
     this.#connections = connections;
   }
 
+  /** Whether the engine has answered enough of what it was given to be given more. */
+  get hasRoom(): boolean {
+    return this.#pendingBytes <= this.#limits.pendingBytes;
+  }
+
   /**
    * Publishes to a topic's subscribers, or to one user's connections among them. Rejects if the engine fails.
    * Cost: the topic's protocols plus native fan-out; for one user, that user's connections.
@@ -78,7 +83,7 @@ export class Publisher {
 
   /** Hands a checked publication to the engine. Refuses `too_many_publications`. Rejects if the engine fails. */
   submit(publication: Publication, idempotencyKey?: string): Maybe<Published | Refusal> {
-    if (this.#pendingBytes > this.#limits.pendingBytes) return this.#tooMany();
+    if (!this.hasRoom) return this.#tooMany();
     const published = this.#engine.publish(publication, idempotencyKey);
     if (!(published instanceof Promise)) return published;
     const bytes = OVERHEAD_BYTES + 2 * publication.data.length;

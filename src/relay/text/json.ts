@@ -20,6 +20,8 @@ function stringEnd(json: string, start: number): number {
 
 /** Whether arrays and objects are nested more than `max` levels deep. */
 export function isDeeper(json: string, max: number): boolean {
+  // Each level takes two characters.
+  if (json.length <= 2 * max) return false;
   let depth = 0;
   for (let i = 0; i < json.length; i++) {
     const c = json.charCodeAt(i);
@@ -95,15 +97,22 @@ function memberOf(
   let at = skipSpace(json, start + 1);
   while (json.charCodeAt(at) !== OBJECT_END) {
     const keyEnd = stringEnd(json, at);
-    const key = json.slice(at + 1, keyEnd);
     // After the colon.
     const begin = skipSpace(json, skipSpace(json, keyEnd + 1) + 1);
     const end = skipValue(json, begin);
-    const isNamed = key.includes("\\") ? JSON.parse(`"${key}"`) === name : key === name;
-    if (isNamed) value = json.slice(begin, end);
+    if (isNamed(json, at, keyEnd, name)) value = json.slice(begin, end);
     at = skipComma(json, end);
   }
   return { value, end: at + 1 };
+}
+
+/** Whether the string between these quotes is `name`. Escapes only make it longer. */
+function isNamed(json: string, start: number, end: number, name: string): boolean {
+  const length = end - start - 1;
+  if (length === name.length) return json.startsWith(name, start + 1);
+  if (length < name.length) return false;
+  const key = json.slice(start, end + 1);
+  return key.includes("\\") && JSON.parse(key) === name;
 }
 
 function skipSpace(json: string, start: number): number {

@@ -137,9 +137,9 @@ test("names in paths of the OpenAPI document have the bounds that they have in b
   }
 });
 
-test("bodies in the OpenAPI document are JSON and name what they require", () => {
+test("bodies in the OpenAPI document are JSON or lines of it, and name what they require", () => {
   const { content, required } = document.paths["/publish"].post.requestBody;
-  expect(Object.keys(content)).toEqual(["application/json"]);
+  expect(Object.keys(content)).toEqual(["application/json", "application/x-ndjson"]);
   expect(required).toBe(true);
   const [one, many] = content["application/json"].schema.anyOf;
   expect(one.required).toEqual(["topic"]);
@@ -147,6 +147,7 @@ test("bodies in the OpenAPI document are JSON and name what they require", () =>
   expect(one.additionalProperties).toBe(false);
   expect(many.items).toEqual(one);
   expect(many.maxItems).toBe(1_000);
+  expect(content["application/x-ndjson"].schema).toEqual(one);
 });
 
 /** A body for each method, with every field that it accepts. */

@@ -1,6 +1,7 @@
 // An engine that fails, and faults in the relay itself: the caller gets a fixed answer, the log the details. Rows C13, F7 and
 // I16 of the fault catalogue.
 import { describe, expect, test } from "bun:test";
+import { OpenRequests } from "../../../src/edge/http/open-requests";
 import { routes } from "../../../src/edge/routes";
 import { publishAnswer } from "../../../src/edge/routes/publish";
 import { Streams } from "../../../src/edge/transports/streams";
@@ -68,7 +69,14 @@ function routesOver(publish: () => Published | Promise<Published>) {
     streams: new Streams({ backpressureBytes: 1_000, log }),
     streamFormats: STREAM_FORMATS,
     requireKey: checkKey,
-    publish: publishAnswer({ relay, log, checkKey, bodyBytes: 1_000, keepAlive: { extend() {} } }),
+    publish: publishAnswer({
+      relay,
+      log,
+      checkKey,
+      bodyBytes: 1_000,
+      keepAlive: { extend() {}, suspend() {}, resume() {}, isConnected: () => true },
+      openRequests: new OpenRequests({ publishStreamsMax: 1, publishIdleMs: 1_000 }),
+    }),
     security: [],
     publicUrl: "",
     listeningUrl: () => "http://127.0.0.1:8000",

@@ -46,6 +46,11 @@ export class RawSocket {
     this.write(clientFrame(opcode, Buffer.from(payload as string)));
   }
 
+  /** What the relay has not taken yet. */
+  get waitingBytes(): number {
+    return this.#socket.writableLength;
+  }
+
   /** Stops reading, so that what the relay sends piles up. */
   pause(): void {
     this.#socket.pause();

@@ -51,7 +51,7 @@ export class TestRelay implements AsyncDisposable {
   async request(method: string, path: string, init: RequestInit = {}): Promise<Answer> {
     const response = await fetch(this.url + path, { method, ...init });
     const text = await response.text();
-    const isJson = response.headers.get("content-type")?.includes("json") === true;
+    const isJson = response.headers.get("content-type")?.includes("/json") === true;
     const { status, headers } = response;
     return { status, headers, text, json: isJson ? JSON.parse(text) : undefined };
   }
