@@ -1,5 +1,5 @@
-// The streams that have the same topics. What is sent in one synchronous step is collected, and then written with one write
-// for each stream: all streams of the group share its bytes, except those that were sent something of their own.
+// The streams that have the same topics. What is sent in one turn of the event loop is collected, and then written with one
+// write for each stream: all streams of the group share its bytes, except those that were sent something of their own.
 //
 // Events of streams with several topics carry the positions of all of them. A stream that is subscribed to a topic has been
 // sent all that was delivered in it to this node and was for it, so its position there is the group's. Only topics that it

@@ -29,7 +29,7 @@ export interface StreamHost {
   separate(stream: Stream): StreamGroup;
   subscribed(group: StreamGroup, nativeTopic: string): void;
   unsubscribed(group: StreamGroup, nativeTopic: string): void;
-  /** The group is written to at the end of this synchronous step. */
+  /** The group is written to at the end of this turn of the event loop. */
   flushSoon(group: StreamGroup): void;
   /** A stream has left the group. */
   left(group: StreamGroup): void;
@@ -77,7 +77,7 @@ export class Stream implements Socket, BodyWriter, GroupMember {
     return this.#body.open();
   }
 
-  /** Sends a frame at the end of this synchronous step, in one write with all else that it is sent until then. */
+  /** Sends a frame at the end of this turn of the event loop, in one write with all else that it is sent in this turn. */
   send(frame: Frame): number {
     if (!this.#isOpen) return 0;
     this.#pendingBytes += frame.length;
@@ -139,6 +139,11 @@ export class Stream implements Socket, BodyWriter, GroupMember {
     if (doesNotRead) this.#body.cut();
     else if (kind === "topics") this.#body.end();
     else setTimeout(() => this.#body.end(), END_DELAY_MS);
+  }
+
+  /** It has not become a response, or one that nobody takes. */
+  abandon(): void {
+    if (this.#isOpen) this.#leave();
   }
 
   /** Writes what its group has collected. */

@@ -123,7 +123,11 @@ export class TestRelay implements AsyncDisposable {
     const [connection] = this.running.relay.connections.all();
     const isBuffered = () => (connection?.socket?.getBufferedAmount() ?? 1) > 0;
     let count = 0;
-    while (!isBuffered()) await this.publish(topic, messageOf(count++));
+    while (!isBuffered()) {
+      await this.publish(topic, messageOf(count++));
+      // What is sent in a turn of the event loop is written at its end.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
     return count;
   }
 
