@@ -5,6 +5,7 @@ import type { TopicsCommand } from "../relay/contracts/commands";
 import { Refusal } from "../relay/contracts/errors";
 import {
   type ResumableProtocol,
+  SIZED_COMMENTS_MAX,
   SIZED_POSITIONS_BYTES_MAX,
   type SizedProtocol,
 } from "../relay/contracts/protocol";
@@ -15,8 +16,8 @@ const KIB = 1_024;
 /** Tomcat takes 8 KiB, coder/websocket 32, Jetty and the Go libraries for Server-Sent Events 64, Spring 256. */
 const SIZES_KIB = [8, 16, 32, 64, 128, 256, 512, 1_024] as const;
 
-/** The retry line that a stream puts before its first event, besides the positions of its other topics. */
-const RETRY_LINE_BYTES_MAX = 24;
+/** What a stream puts before an event besides positions: a retry line of 12 bytes, and comments of 3. */
+const LINES_BYTES_MAX = 16 + 3 * SIZED_COMMENTS_MAX;
 
 /** What one topic takes in the reply to a command at most, besides its name. */
 const REPLY_BYTES_PER_TOPIC = 100;
@@ -48,8 +49,7 @@ function sized(
   whole: (publication: Publication) => Whole,
 ): SizedProtocol {
   const maxBytes = kib * KIB;
-  const added =
-    protocol.transport === "stream" ? SIZED_POSITIONS_BYTES_MAX + RETRY_LINE_BYTES_MAX : 0;
+  const added = protocol.transport === "stream" ? SIZED_POSITIONS_BYTES_MAX + LINES_BYTES_MAX : 0;
   return {
     ...protocol,
     name: `${protocol.name}-${kib}k`,

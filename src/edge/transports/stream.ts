@@ -1,5 +1,6 @@
 // One stream: a response that does not end, which behaves like a socket to the relay. What it is sent goes through the group
 // of streams with the same topics. Kept small: a node has tens of thousands of them.
+import { SIZED_COMMENTS_MAX } from "../../relay/contracts/protocol";
 import { type Frame, fits, type Socket } from "../../relay/contracts/transport";
 import type { Connection } from "../../relay/state/connection";
 import { type BodyWriter, StreamBody } from "./stream-body";
@@ -18,6 +19,9 @@ const encoder = new TextEncoder();
 
 /** With the space, because RESTEasy 6.2 takes the line after an empty comment, which may be an id, for its text. */
 const COMMENT = encoder.encode(": \n");
+
+/** Ends the block too, which to many clients is an event without data. */
+const LAST_COMMENT = encoder.encode(": \n\n");
 
 /** What a stream needs of its transport. */
 export interface StreamHost {
@@ -53,6 +57,7 @@ export class Stream implements Socket, BodyWriter, GroupMember {
   /** The streams that have the same topics. */
   group: StreamGroup;
   #isOpen = true;
+  #comments = 0;
   /** The bytes that wait in the group for this stream alone. */
   #pendingBytes = 0;
   /** The positions of topics that it is still catching up with. */
@@ -117,9 +122,13 @@ export class Stream implements Socket, BodyWriter, GroupMember {
   /**
    * Sends a comment. A stream has no pong, so a client that reads anything counts as alive. There is no empty line after
    * it, which several clients would take for the end of an event without data (WHATWG HTML, section 9.2.6 needs none).
+   * But a client that takes no large events counts comments too, so it gets such an end now and then.
    */
   ping(): void {
-    this.#write(COMMENT);
+    const { protocol } = this.connection;
+    const isSized = "maxBytes" in protocol && protocol.maxBytes !== undefined;
+    const isLast = isSized && ++this.#comments % SIZED_COMMENTS_MAX === 0;
+    this.#write(isLast ? LAST_COMMENT : COMMENT);
   }
 
   /** The wire has no place for a code: EventSource reconnects, unless another stream has taken its id. */

@@ -57,6 +57,9 @@ export type SizedProtocol = ResumableProtocol & { readonly maxBytes: number };
  */
 export const SIZED_POSITIONS_BYTES_MAX = 1_000;
 
+/** The most comments that a stream of such a client has before the end of a block: Go's libraries count them as part of it. */
+export const SIZED_COMMENTS_MAX = 16;
+
 /** Clients say who they are with a command, and get a reply to each command. Positions stand in their commands. */
 export interface SessionProtocol extends CommonProtocol {
   readonly kind: "session";

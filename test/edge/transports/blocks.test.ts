@@ -57,3 +57,14 @@ describe("a block of a stream", () => {
     await lost.close();
   });
 });
+
+test("a client with ?max_bytes= gets a block's end after 16 comments, which count for it", async () => {
+  const url = await register();
+  const raw = await rawStream(`${url}?topics=quiet&format=json&max_bytes=8192`);
+  const comments = () => raw.received.split(": \n").length - 1;
+  await until("comments", () => comments() >= 40);
+  const runs = blocksIn(raw.received).map((block) => block.split(": ").length - 1);
+  expect(runs.length).toBeGreaterThanOrEqual(2);
+  expect(Math.max(...runs)).toBeLessThanOrEqual(16);
+  raw.drop();
+});
