@@ -1,8 +1,8 @@
 """Clients of the official Python SDK, for tests. Each event is printed as a line of JSON; each line of JSON on the
 input is a call, which is answered by a line. The program ends with its input.
 
-argv[1]: {"address": "ws://…/connection/websocket", "clients": [{"token": "…", "fresh": "…"}, …], "topics": ["…", …]};
-"fresh" is the token that a client gets when it asks for a new one.
+argv[1]: {"address": "ws://…/connection/websocket", "clients": [{"token": "…", "fresh": "…"}, …], "topics": ["…", …],
+"form": "json" or "protobuf"}; "fresh" is the token that a client gets when it asks for a new one.
 """
 
 import asyncio
@@ -22,8 +22,15 @@ def emit(number, event, **fields):
     print(json.dumps({"client": number, "event": event, **fields}), flush=True)
 
 
+def value_of(payload):
+    """The value of a payload: in protobuf the SDK hands on bytes, which have JSON in them."""
+    if not isinstance(payload, bytes):
+        return payload
+    return json.loads(payload) if payload else None
+
+
 def info_of(info):
-    return info and {"user": info.user, "client": info.client, "info": info.conn_info}
+    return info and {"user": info.user, "client": info.client, "info": value_of(info.conn_info)}
 
 
 class EventPrinter(ClientEventHandler, SubscriptionEventHandler):
@@ -53,7 +60,7 @@ class EventPrinter(ClientEventHandler, SubscriptionEventHandler):
         pub = ctx.pub
         info = info_of(pub.info)
         topic = self.topic or ctx.channel
-        emit(self.number, "publication", topic=topic, data=pub.data, offset=pub.offset, info=info)
+        emit(self.number, "publication", topic=topic, data=value_of(pub.data), offset=pub.offset, info=info, tags=pub.tags)
 
     async def on_join(self, ctx):
         emit(self.number, "join", topic=self.topic or ctx.channel, info=info_of(ctx.info))
@@ -62,7 +69,7 @@ class EventPrinter(ClientEventHandler, SubscriptionEventHandler):
         emit(self.number, "leave", topic=self.topic or ctx.channel, info=info_of(ctx.info))
 
 
-def new_client(number, address, token="", fresh=""):
+def new_client(number, address, form, token="", fresh=""):
     async def get_token():
         emit(number, "token_requested")
         return fresh
@@ -75,24 +82,26 @@ def new_client(number, address, token="", fresh=""):
         min_reconnect_delay=0.01,
         max_reconnect_delay=0.05,
         proxy=None,
+        use_protobuf=form == "protobuf",
     )
 
 
-async def answer(client, call, topic="", data=None, limit=0, since=None, reverse=False):
+async def answer(client, form, call, topic="", data=None, limit=0, since=None, reverse=False):
+    payload = data if form == "json" else json.dumps(data).encode()
     if call == "publish":
-        await client.publish(topic, data)
+        await client.publish(topic, payload)
         return {}
     if call == "history":
         position = since and StreamPosition(offset=since["offset"], epoch=since["epoch"])
         page = await client.history(topic, limit=limit, since=position, reverse=reverse)
-        return {"offset": page.offset, "epoch": page.epoch, "data": [pub.data for pub in page.publications]}
+        return {"offset": page.offset, "epoch": page.epoch, "data": [value_of(pub.data) for pub in page.publications]}
     if call == "presence":
         return [info_of(info) for info in (await client.presence(topic)).clients.values()]
     if call == "presence_stats":
         stats = await client.presence_stats(topic)
         return {"clients": stats.num_clients, "users": stats.num_users}
     if call == "rpc":
-        return (await client.rpc(topic, data)).data
+        return (await client.rpc(topic, payload)).data
     if call == "subscribe":
         return await client.get_subscription(topic).subscribe()
     if call == "unsubscribe":
@@ -104,7 +113,7 @@ async def answer(client, call, topic="", data=None, limit=0, since=None, reverse
 
 async def main():
     given = json.loads(sys.argv[1])
-    clients = [new_client(i, given["address"], **client) for i, client in enumerate(given["clients"])]
+    clients = [new_client(i, given["address"], given["form"], **client) for i, client in enumerate(given["clients"])]
     for number, client in enumerate(clients):
         for topic in given["topics"]:
             subscription = client.new_subscription(
@@ -124,9 +133,9 @@ async def main():
         call = json.loads(line)
         number = call.pop("client")
         try:
-            emit(number, "answer", value=await answer(clients[number], **call))
+            emit(number, "answer", value=await answer(clients[number], given["form"], **call))
         except CentrifugeError as error:
-            emit(number, "answer", code=getattr(error, "code", None))
+            emit(number, "answer", code=getattr(error, "code", None), message=getattr(error, "message", None))
     for client in clients:
         await client.disconnect()
 

@@ -151,3 +151,37 @@ test("a client that answers pings with the byte 0 stays, and one that does not i
   expect(await silent.closed).toEqual({ code: 3012, reason: "no pong" });
   await alive.close();
 });
+
+test("a session of an SDK that could not be run here, byte for byte as the sources for Dart and Swift write and read it", async () => {
+  await using quick = await startRelay({ BATON_PING_MS: "100", BATON_PONG_MS: "1000" });
+  const url = `${quick.url.replace("http", "ws")}/connection/websocket`;
+  const client = await Client.open(url, { protocols: [BINARY] }, (frame) => frame.toHex());
+  /** One command in a frame, behind its length. */
+  const send = (hex: string) => {
+    const command = Buffer.from(hex.replaceAll(" ", ""), "hex");
+    client.send(Uint8Array.of(command.length, ...command));
+  };
+  const next = async () => {
+    for (;;) {
+      const frame = await client.next();
+      if (frame !== "00") return frame;
+      send("");
+    }
+  };
+  // A name, and a version that is empty: Dart writes what it has set even then.
+  send("0801 2208 220464617274 2a00");
+  // The id of the client, a version, the seconds between pings, and that pongs are expected.
+  expect(await next()).toMatch(/^[0-9a-f]{2}08012a[0-9a-f]{2}0a20[0-9a-f]{64}12[0-9a-f]+38014001$/);
+  // The topic "them" without a token, not positioned, recoverable, with joins and leaves.
+  send("0802 2a0e 0a047468656d 1200 4800 5001 5801");
+  expect(await next()).toMatch(/^120802320e18013208[0-9a-f]{16}5001$/);
+  send("0803 3a09 0a047468656d 120131");
+  // Its own publication: the topic, the data 1, who has published it, the offset 1.
+  expect(await next()).toMatch(
+    /^[0-9a-f]{2}22[0-9a-f]{2}12047468656d22[0-9a-f]{2}2201312a221220[0-9a-f]{64}3001$/,
+  );
+  expect(await next()).toBe("0408034200");
+  send("0804 3206 0a047468656d");
+  expect(await next()).toBe("0408043a00");
+  await client.close();
+});

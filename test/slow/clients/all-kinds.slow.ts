@@ -1,16 +1,15 @@
-// Clients of all kinds in one topic, and what the Python SDK can do.
+// Clients of all kinds in one topic.
 import { expect, test } from "bun:test";
 import { EventSource } from "eventsource";
-import { PythonClients } from "../../support/centrifuge/python-clients";
 import {
   connect,
-  inSeconds,
   SECRET,
   sdk,
   subscribe,
   type Transport,
   token,
 } from "../../support/centrifuge/sdk";
+import { PythonClients } from "../../support/centrifuge/sdk-program";
 import { startRelay, type TestRelay } from "../../support/relay/test-relay";
 import { topicsFile } from "../../support/relay/topics-file";
 import { until } from "../../support/wait";
@@ -120,69 +119,4 @@ test("a publication reaches a client of each kind once", async () => {
     ["room", "last", 2],
   ]);
   expect([await plain.rest(), await json.rest()]).toEqual([[], []]);
-}, 20_000);
-
-const isAnns = ({ client }: { client: number }) => client === 0;
-const isBobs = ({ client }: { client: number }) => client === 1;
-const isEves = ({ client }: { client: number }) => client === 2;
-
-/** Ann, whose first token has expired and whose second one subscribes her to a topic, Bob, and Eve with a false token. */
-async function connectAnnBobAndEve(relay: TestRelay): Promise<PythonClients> {
-  const fresh = await token({ sub: "ann", channels: ["given"], info: { name: "Ann" } });
-  return new PythonClients({
-    url: relay.url,
-    topics: ["room"],
-    clients: [
-      { token: await token({ sub: "ann", exp: inSeconds(-60) }), fresh },
-      { token: await token({ sub: "bob" }) },
-      { token: await token({ sub: "eve" }, "another secret with more than 32 characters") },
-    ],
-  });
-}
-
-test("the Python SDK requests a new token, subscribes, and is refused a false token", async () => {
-  await using relay = await startRelayWithTokens();
-  await using pythons = await connectAnnBobAndEve(relay);
-  await pythons.next("subscribed", (one) => isAnns(one) && one.topic === "room");
-  await pythons.next("subscribed", (one) => isAnns(one) && one.topic === "given");
-  await pythons.next("subscribed", isBobs);
-  expect(pythons.of(0, "token_requested")).toHaveLength(1);
-  expect((await pythons.next("disconnected", isEves)).code).toBe(3500);
-}, 20_000);
-
-test("the Python SDK publishes, reads history and presence, and sees joins, leaves and the backend's commands", async () => {
-  await using relay = await startRelayWithTokens();
-  await using pythons = await connectAnnBobAndEve(relay);
-  await pythons.next("subscribed", (one) => isAnns(one) && one.topic === "room");
-  await pythons.next("subscribed", (one) => isAnns(one) && one.topic === "given");
-  await pythons.next("subscribed", isBobs);
-  const bobsId = (await pythons.next("connected", isBobs)).id;
-  const isBob = (one: { info?: { client: string } }) => one.info?.client === bobsId;
-  const isGiven = (one: { topic?: string }) => one.topic === "given";
-
-  expect((await pythons.call(0, "publish", { topic: "room", data: [1] })).value).toEqual({});
-  const info = { user: "ann", info: { name: "Ann" } };
-  const atBob = await pythons.next("publication", isBobs);
-  expect(atBob).toMatchObject({ topic: "room", data: [1], offset: 1, info });
-  await relay.post("/api/publish", { channel: "given", data: "x" }, WITH_KEY);
-  expect(await pythons.next("publication", isGiven)).toMatchObject({ client: 0, data: "x" });
-
-  const history = await pythons.call(0, "history", { topic: "room", limit: 10 });
-  expect(history.value).toMatchObject({ offset: 1, data: [[1]] });
-  const stats = await pythons.call(0, "presence_stats", { topic: "room" });
-  expect(stats.value).toEqual({ clients: 2, users: 2 });
-  expect((await pythons.call(0, "rpc", { topic: "any" })).code).toBe(108);
-  expect((await pythons.call(0, "publish", { topic: "other", data: 1 })).code).toBe(103);
-
-  await pythons.call(1, "unsubscribe", { topic: "room" });
-  await pythons.next("leave", (one) => isAnns(one) && isBob(one));
-  const before = pythons.events.length;
-  await pythons.call(1, "subscribe", { topic: "room" });
-  await pythons.next("join", (one) => isAnns(one) && isBob(one), before);
-
-  await relay.post("/api/unsubscribe", { user: "ann", channel: "room" }, WITH_KEY);
-  const unsubscribed = await pythons.next("unsubscribed", (one) => isAnns(one) && !isGiven(one));
-  expect(unsubscribed.code).toBe(2000);
-  await relay.post("/api/disconnect", { user: "ann" }, WITH_KEY);
-  expect((await pythons.next("disconnected", isAnns)).code).toBe(3503);
 }, 20_000);

@@ -1,11 +1,21 @@
-// The official SDKs of Centrifugo, as they come from npm and PyPI, over networks that fail.
-import { expect, test } from "bun:test";
-import { PythonClients } from "../../support/centrifuge/python-clients";
-import { sdk, type Transport } from "../../support/centrifuge/sdk";
+// The official SDKs of Centrifugo in both forms of the protocol, as they come from npm, PyPI, the Go proxy and Maven Central,
+// over networks that fail.
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { sdk, type Wire } from "../../support/centrifuge/sdk";
+import { buildSdks, canRun, SDKS, type SdkName } from "../../support/centrifuge/sdk-builds";
+import { SdkProgram } from "../../support/centrifuge/sdk-program";
+import { Folder } from "../../support/machine/folder";
 import { TcpProxy } from "../../support/machine/tcp-proxy";
 import { type Message, publishAtRate, randomMessages } from "../../support/relay/messages";
 import { RelayProcess } from "../../support/relay/relay-process";
 import { until } from "../../support/wait";
+
+const folder = new Folder();
+let commands: Map<SdkName, readonly string[]>;
+beforeAll(async () => {
+  commands = await buildSdks(folder.path);
+}, 300_000);
+afterAll(() => folder[Symbol.dispose]());
 
 const TOPICS = ["a", "b"];
 const CLIENTS = 40;
@@ -25,9 +35,9 @@ class SdkJournal {
 }
 
 /** Connects a client of the JavaScript SDK that keeps a journal. */
-function connectWithJournal(url: string, transport: Transport) {
+function connectWithJournal(url: string, wire: Wire) {
   const journal = new SdkJournal();
-  const client = sdk(url, transport);
+  const client = sdk(url, wire);
   for (const topic of TOPICS) {
     const subscription = client.newSubscription(topic);
     subscription.on("publication", ({ data }) => journal.received.get(topic)?.push(data));
@@ -58,57 +68,76 @@ const textsOf = (messages: readonly Message[], topic: string): string =>
     .map(({ message }) => message)
     .join();
 
-test("40 clients of the JavaScript SDK receive all of 1,500 messages over a network that cuts connections at random", async () => {
-  await using relay = await RelayProcess.start({ BATON_HISTORY_SIZE: "2000" });
-  await using network = await TcpProxy.start(relay.url);
-  const url = network.through(relay.url);
-  const clients = Array.from({ length: CLIENTS }, (_, i) =>
-    connectWithJournal(url, i % 4 === 3 ? "http_stream" : "websocket"),
-  );
-  const areSubscribed = () =>
-    clients.every(({ journal }) => journal.subscriptions === TOPICS.length);
-  await until("all clients to be subscribed", areSubscribed, 20_000);
-  const messages = await publishWhileCutting(relay, network);
-  const haveAll = () => clients.every(({ journal }) => journal.count >= MESSAGES);
-  // What is missing after that is shown below, client by client.
-  await until("all clients to have everything", haveAll, 20_000).catch(() => {});
-  for (const [i, { client, journal }] of clients.entries()) {
-    const name = `client ${i}, seed ${network.seed}`;
-    expect(journal.faults, name).toEqual([]);
-    for (const topic of TOPICS) {
-      expect(journal.received.get(topic)?.join(), name).toBe(textsOf(messages, topic));
+test.each([
+  ["JSON", "websocket", "http_stream"],
+  ["protobuf", "websocket in protobuf", "http_stream in protobuf"],
+] as const)(
+  "40 clients of the JavaScript SDK in %s receive all of 1,500 messages over a network that cuts connections at random",
+  async (_, most, others) => {
+    await using relay = await RelayProcess.start({ BATON_HISTORY_SIZE: "2000" });
+    await using network = await TcpProxy.start(relay.url);
+    const url = network.through(relay.url);
+    const clients = Array.from({ length: CLIENTS }, (_, i) =>
+      connectWithJournal(url, i % 4 === 3 ? others : most),
+    );
+    const areSubscribed = () =>
+      clients.every(({ journal }) => journal.subscriptions === TOPICS.length);
+    await until("all clients to be subscribed", areSubscribed, 20_000);
+    const messages = await publishWhileCutting(relay, network);
+    const haveAll = () => clients.every(({ journal }) => journal.count >= MESSAGES);
+    // What is missing after that is shown below, client by client.
+    await until("all clients to have everything", haveAll, 20_000).catch(() => {});
+    for (const [i, { client, journal }] of clients.entries()) {
+      const name = `client ${i}, seed ${network.seed}`;
+      expect(journal.faults, name).toEqual([]);
+      for (const topic of TOPICS) {
+        expect(journal.received.get(topic)?.join(), name).toBe(textsOf(messages, topic));
+      }
+      client.disconnect();
     }
-    client.disconnect();
-  }
-  expect(network.cuts).toBeGreaterThan(100);
-  expect(relay.loggedErrors).toEqual([]);
-}, 60_000);
+    expect(network.cuts).toBeGreaterThan(100);
+    expect(relay.loggedErrors).toEqual([]);
+  },
+  60_000,
+);
 
-test("40 clients of the Python SDK receive all of 1,500 messages over a network that cuts connections at random", async () => {
-  await using relay = await RelayProcess.start({ BATON_HISTORY_SIZE: "2000" });
-  await using network = await TcpProxy.start(relay.url);
-  const clients = Array.from({ length: CLIENTS }, () => ({}));
-  const url = network.through(relay.url);
-  await using pythons = new PythonClients({ url, topics: TOPICS, clients });
-  const areSubscribed = () =>
-    clients.every((_, i) => pythons.of(i, "subscribed").length === TOPICS.length);
-  await pythons.until("all clients to be subscribed", areSubscribed, 20_000);
-  const messages = await publishWhileCutting(relay, network);
-  const haveAll = () => clients.every((_, i) => pythons.of(i, "publication").length >= MESSAGES);
-  await pythons.until("all clients to have everything", haveAll, 20_000).catch(() => {});
-  for (const i of clients.keys()) {
-    const name = `client ${i}, seed ${network.seed}`;
-    const publications = pythons.of(i, "publication");
-    for (const topic of TOPICS) {
-      const received = publications.filter((one) => one.topic === topic).map(({ data }) => data);
-      expect(received.join(), name).toBe(textsOf(messages, topic));
-    }
-    const unrecovered = pythons
-      .of(i, "subscribed")
-      .filter(({ wasRecovering, recovered }) => wasRecovering && !recovered);
-    const ended = [...pythons.of(i, "disconnected"), ...pythons.of(i, "unsubscribed")];
-    expect([...unrecovered, ...ended], name).toEqual([]);
+test.each(SDKS.filter(([name]) => canRun(name)))(
+  "40 clients of %s in %s receive all of 1,500 messages over a network that cuts connections at random",
+  async (name, form) => {
+    await using relay = await RelayProcess.start({ BATON_HISTORY_SIZE: "2000" });
+    await using network = await TcpProxy.start(relay.url);
+    const clients = Array.from({ length: CLIENTS }, () => ({}));
+    const options = { url: network.through(relay.url), topics: TOPICS, clients, form };
+    await using program = new SdkProgram(commands.get(name) as readonly string[], options);
+    const areSubscribed = () =>
+      clients.every((_, i) => program.of(i, "subscribed").length === TOPICS.length);
+    await program.until("all clients to be subscribed", areSubscribed, 20_000);
+    const messages = await publishWhileCutting(relay, network);
+    const haveAll = () => clients.every((_, i) => program.of(i, "publication").length >= MESSAGES);
+    await program.until("all clients to have everything", haveAll, 20_000).catch(() => {});
+    for (const i of clients.keys()) expectAll(program, i, messages, network.seed);
+    expect(network.cuts).toBeGreaterThan(100);
+    expect(relay.loggedErrors).toEqual([]);
+  },
+  60_000,
+);
+
+/** A client has everything, once and in order, and recovered each time. */
+function expectAll(
+  program: SdkProgram,
+  client: number,
+  messages: readonly Message[],
+  seed: number,
+): void {
+  const name = `client ${client}, seed ${seed}`;
+  const publications = program.of(client, "publication");
+  for (const topic of TOPICS) {
+    const received = publications.filter((one) => one.topic === topic).map(({ data }) => data);
+    expect(received.join(), name).toBe(textsOf(messages, topic));
   }
-  expect(network.cuts).toBeGreaterThan(100);
-  expect(relay.loggedErrors).toEqual([]);
-}, 60_000);
+  const unrecovered = program
+    .of(client, "subscribed")
+    .filter(({ wasRecovering, recovered }) => wasRecovering && !recovered);
+  const ended = [...program.of(client, "disconnected"), ...program.of(client, "unsubscribed")];
+  expect([...unrecovered, ...ended], name).toEqual([]);
+}

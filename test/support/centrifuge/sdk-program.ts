@@ -1,9 +1,11 @@
-// Clients of the official Python SDK, in a process of Python: the events that they report, and calls of the SDK.
+// Clients of an official SDK of another language, in a process of their own: the events that they report, and calls of the SDK.
+// test/python/clients.py, test/go/centrifuge and test/java take the same argument and calls, and print the same events.
 import { join } from "node:path";
-import { PythonProgram } from "../machine/python-program";
+import { LineProgram } from "../machine/line-program";
+import { pythonCommand } from "../machine/python-program";
 
-/** An event as test/python/clients.py prints it. */
-interface PythonEvent {
+/** An event as each of the programs prints it. */
+interface SdkEvent {
   readonly client: number;
   readonly event: string;
   readonly topic?: string;
@@ -14,46 +16,53 @@ interface PythonEvent {
   readonly id?: string;
   readonly wasRecovering?: boolean;
   readonly recovered?: boolean;
+  /** Of an error. */
+  readonly message?: string;
+  readonly tags?: Readonly<Record<string, string>> | null;
   // biome-ignore lint/suspicious/noExplicitAny: tests look into answers of any shape
   readonly value?: any;
   readonly info?: { readonly user: string; readonly client: string; readonly info: unknown };
 }
 
-interface PythonClientsOptions {
+export interface SdkClientsOptions {
   /** The address of the relay, http://…, or of a proxy in front of it. */
   readonly url: string;
   readonly topics: readonly string[];
   /** `fresh` is the token that a client gets when it requests a new one. */
   readonly clients: readonly { readonly token?: string; readonly fresh?: string }[];
+  readonly form?: "json" | "protobuf";
 }
 
-export class PythonClients implements AsyncDisposable {
-  readonly #program: PythonProgram;
+export class SdkProgram implements AsyncDisposable {
+  readonly #program: LineProgram;
   /** All events in order, without the answers to calls. */
-  readonly events: PythonEvent[] = [];
-  readonly #answers: PythonEvent[] = [];
+  readonly events: SdkEvent[] = [];
+  readonly #answers: SdkEvent[] = [];
 
-  constructor({ url, topics, clients }: PythonClientsOptions) {
+  /** Runs a command, which is given the options as JSON. */
+  constructor(
+    command: readonly string[],
+    { url, topics, clients, form = "json" }: SdkClientsOptions,
+  ) {
     const address = `${url.replace("http:", "ws:")}/connection/websocket`;
-    const options = JSON.stringify({ address, topics, clients });
-    const path = join(import.meta.dir, "../../python/clients.py");
-    this.#program = new PythonProgram([path, options], (line) => {
-      const event = JSON.parse(line) as PythonEvent;
+    const options = JSON.stringify({ address, topics, clients, form });
+    this.#program = new LineProgram([...command, options], (line) => {
+      const event = JSON.parse(line) as SdkEvent;
       if (event.event === "answer") this.#answers.push(event);
       else this.events.push(event);
     });
   }
 
   /** All events of this kind that a client has reported. */
-  of(client: number, event: string): PythonEvent[] {
+  of(client: number, event: string): SdkEvent[] {
     return this.events.filter((one) => one.client === client && one.event === event);
   }
 
   /** Resolves with the first event of this kind that fits, after the first `from` events of all kinds. */
-  async next(event: string, fits: (event: PythonEvent) => boolean = () => true, from = 0) {
+  async next(event: string, fits: (event: SdkEvent) => boolean = () => true, from = 0) {
     const find = () => this.events.slice(from).find((one) => one.event === event && fits(one));
-    await this.until(`the event ${event} of the Python SDK`, () => find() !== undefined);
-    return find() as PythonEvent;
+    await this.until(`the event ${event} of the SDK`, () => find() !== undefined);
+    return find() as SdkEvent;
   }
 
   until(what: string, isMet: () => boolean, deadlineMs?: number): Promise<void> {
@@ -61,13 +70,20 @@ export class PythonClients implements AsyncDisposable {
   }
 
   /** Calls the SDK and resolves with its answer: `value`, or the `code` of an error. One call at a time. */
-  async call(client: number, call: string, fields: object = {}): Promise<PythonEvent> {
+  async call(client: number, call: string, fields: object = {}): Promise<SdkEvent> {
     this.#program.write(JSON.stringify({ client, call, ...fields }));
     await this.until(`the answer to ${call}`, () => this.#answers.length > 0, 10_000);
-    return this.#answers.shift() as PythonEvent;
+    return this.#answers.shift() as SdkEvent;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#program[Symbol.asyncDispose]();
+  }
+}
+
+/** Clients of the Python SDK. */
+export class PythonClients extends SdkProgram {
+  constructor(options: SdkClientsOptions) {
+    super(pythonCommand([join(import.meta.dir, "../../python/clients.py")]), options);
   }
 }

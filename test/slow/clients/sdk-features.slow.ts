@@ -1,0 +1,163 @@
+// Each feature of the official SDKs of Centrifugo that run in a program of their own, in both forms of the protocol.
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { inSeconds, SECRET, token } from "../../support/centrifuge/sdk";
+import { buildSdks, canRun, SDKS, type SdkName } from "../../support/centrifuge/sdk-builds";
+import { SdkProgram } from "../../support/centrifuge/sdk-program";
+import { Folder } from "../../support/machine/folder";
+import { startRelay, type TestRelay } from "../../support/relay/test-relay";
+import { topicsFile } from "../../support/relay/topics-file";
+
+const ALL = ["client"];
+const RULES = {
+  room: {
+    presence: true,
+    join_leave: true,
+    allow_subscribe: ALL,
+    allow_publish: ALL,
+    allow_presence: ALL,
+    allow_history: ALL,
+  },
+};
+const WITH_KEY = { "x-api-key": "key" };
+
+function startRelayWithTokens(): Promise<TestRelay> {
+  return startRelay({
+    BATON_TOKEN_SECRET: SECRET,
+    BATON_API_KEYS: "key",
+    BATON_TOPICS_FILE: topicsFile(RULES),
+  });
+}
+
+const folder = new Folder();
+let commands: Map<SdkName, readonly string[]>;
+beforeAll(async () => {
+  commands = await buildSdks(folder.path);
+}, 300_000);
+afterAll(() => folder[Symbol.dispose]());
+
+const isAnns = ({ client }: { client: number }) => client === 0;
+const isBobs = ({ client }: { client: number }) => client === 1;
+const isEves = ({ client }: { client: number }) => client === 2;
+
+/** Ann, whose first token has expired and whose second one subscribes her to a topic, Bob, and Eve with a false token. */
+async function connectAnnBobAndEve(
+  relay: TestRelay,
+  [name, form]: (typeof SDKS)[number],
+): Promise<SdkProgram> {
+  const fresh = await token({ sub: "ann", channels: ["given"], info: { name: "Ann" } });
+  return new SdkProgram(commands.get(name) as readonly string[], {
+    form,
+    url: relay.url,
+    topics: ["room"],
+    clients: [
+      { token: await token({ sub: "ann", exp: inSeconds(-60) }), fresh },
+      { token: await token({ sub: "bob" }) },
+      { token: await token({ sub: "eve" }, "another secret with more than 32 characters") },
+    ],
+  });
+}
+
+/** Runs a test for each SDK that can run here, with Ann, Bob and Eve. */
+function forEachSdk(title: string, run: (relay: TestRelay, clients: SdkProgram) => Promise<void>) {
+  for (const sdk of SDKS) {
+    const [name, form] = sdk;
+    test.skipIf(!canRun(name))(
+      `${name} in ${form} ${title}`,
+      async () => {
+        await using relay = await startRelayWithTokens();
+        await using clients = await connectAnnBobAndEve(relay, sdk);
+        await clients.next("subscribed", (one) => isAnns(one) && one.topic === "room");
+        await clients.next("subscribed", (one) => isAnns(one) && one.topic === "given");
+        await clients.next("subscribed", isBobs);
+        await run(relay, clients);
+      },
+      30_000,
+    );
+  }
+}
+
+forEachSdk("requests a new token, and is refused a false token", async (_, clients) => {
+  expect(clients.of(0, "token_requested")).toHaveLength(1);
+  expect((await clients.next("disconnected", isEves)).code).toBe(3500);
+});
+
+forEachSdk(
+  "publishes, and receives what clients and the backend publish",
+  async (relay, clients) => {
+    expect((await clients.call(0, "publish", { topic: "room", data: [1] })).value).toEqual({});
+    const info = { user: "ann", info: { name: "Ann" } };
+    const atBob = await clients.next("publication", isBobs);
+    expect(atBob).toMatchObject({ topic: "room", data: [1], offset: 1, info });
+    await relay.post("/api/publish", { channel: "given", data: "x" }, WITH_KEY);
+    const isGiven = (one: { topic?: string }) => one.topic === "given";
+    expect(await clients.next("publication", isGiven)).toMatchObject({ client: 0, data: "x" });
+    const fromBackend = { channel: "room", data: { n: 1.5 }, tags: { a: "b" } };
+    await relay.post("/api/publish", fromBackend, WITH_KEY);
+    const second = await clients.next("publication", (one) => isBobs(one) && one.offset === 2);
+    expect(second).toMatchObject({ data: { n: 1.5 }, tags: { a: "b" } });
+    expect((await clients.call(0, "publish", { topic: "other", data: 1 })).code).toBe(103);
+    expect((await clients.call(0, "rpc", { topic: "any", data: {} })).code).toBe(108);
+  },
+);
+
+forEachSdk("reads history in pages and from its end", async (_, clients) => {
+  const history = async (page: object) =>
+    (await clients.call(0, "history", { topic: "room", ...page })).value;
+  for (const data of [1, 2, 3]) await clients.call(0, "publish", { topic: "room", data });
+  const { epoch } = await history({});
+  expect(await history({ limit: 10 })).toMatchObject({ offset: 3, data: [1, 2, 3] });
+  expect(await history({ since: { offset: 1, epoch }, limit: -1 })).toMatchObject({ data: [2, 3] });
+  expect(await history({ limit: 2, reverse: true })).toMatchObject({ data: [3, 2] });
+});
+
+forEachSdk(
+  "reads presence, and sees joins, leaves and what the backend does",
+  async (relay, clients) => {
+    const bobsId = (await clients.next("connected", isBobs)).id;
+    const isBob = (one: { info?: { client: string } }) => one.info?.client === bobsId;
+    const present = await clients.call(0, "presence", { topic: "room" });
+    const users = present.value.map(({ user }: { user: string }) => user);
+    expect(users.toSorted()).toEqual(["ann", "bob"]);
+    const stats = await clients.call(0, "presence_stats", { topic: "room" });
+    expect(stats.value).toEqual({ clients: 2, users: 2 });
+
+    await clients.call(1, "unsubscribe", { topic: "room" });
+    await clients.next("leave", (one) => isAnns(one) && isBob(one));
+    const before = clients.events.length;
+    await clients.call(1, "subscribe", { topic: "room" });
+    await clients.next("join", (one) => isAnns(one) && isBob(one), before);
+
+    await relay.post("/api/unsubscribe", { user: "ann", channel: "room" }, WITH_KEY);
+    const isRoom = (one: { client: number; topic?: string }) => isAnns(one) && one.topic === "room";
+    expect((await clients.next("unsubscribed", isRoom)).code).toBe(2000);
+    await relay.post("/api/disconnect", { user: "ann" }, WITH_KEY);
+    expect((await clients.next("disconnected", isAnns)).code).toBe(3503);
+  },
+);
+
+test("all of them refresh a token that expires, and stay connected", async () => {
+  await using relay = await startRelayWithTokens();
+  await using stack = new AsyncDisposableStack();
+  const programs = await Promise.all(
+    SDKS.filter(([name]) => canRun(name)).map(async ([name, form]) => {
+      const expiring = await token({ sub: "ann", exp: inSeconds(6) });
+      const clients = [{ token: expiring, fresh: await token({ sub: "ann" }) }];
+      const options = { url: relay.url, topics: ["room"], clients, form };
+      return stack.use(new SdkProgram(commands.get(name) as readonly string[], options));
+    }),
+  );
+  for (const program of programs) {
+    await program.until(
+      "the token to be requested",
+      () => program.of(0, "token_requested").length > 0,
+      20_000,
+    );
+  }
+  const stats = async (program: SdkProgram) =>
+    (await program.call(0, "presence_stats", { topic: "room" })).value.clients;
+  for (const program of programs) {
+    expect(await stats(program)).toBe(programs.length);
+    expect(program.of(0, "connected")).toHaveLength(1);
+    expect(program.of(0, "disconnected")).toEqual([]);
+  }
+}, 60_000);

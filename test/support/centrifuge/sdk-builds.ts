@@ -1,0 +1,77 @@
+// The programs of official SDKs in other languages, and how those that are compiled are built.
+import { join } from "node:path";
+import { ROOT } from "../docs/pages";
+import { pythonCommand } from "../machine/python-program";
+import type { SdkClientsOptions } from "./sdk-program";
+
+type Form = NonNullable<SdkClientsOptions["form"]>;
+
+interface Language {
+  /** What must be on this machine. */
+  readonly tools: readonly string[];
+  /** Builds the program in this folder, and returns the command that runs it. */
+  build(folder: string): Promise<readonly string[]>;
+}
+
+const LANGUAGES = {
+  "centrifuge-python": {
+    tools: [],
+    build: async () => pythonCommand([join(ROOT, "test/python/clients.py")]),
+  },
+  "centrifuge-go": {
+    tools: ["go"],
+    async build(folder) {
+      const path = `${folder}/go-clients`;
+      await run(["go", "build", "-o", path, "./centrifuge"], join(ROOT, "test/go"));
+      return [path];
+    },
+  },
+  "centrifuge-java": {
+    tools: ["mvn", "javac"],
+    async build(folder) {
+      const source = join(ROOT, "test/java");
+      const libraries = `${folder}/libraries`;
+      const copy = ["dependency:copy-dependencies", `-DoutputDirectory=${libraries}`];
+      await run(["mvn", "-q", "-B", ...copy], source);
+      const classes = `${folder}/classes`;
+      await run(["javac", "-cp", `${libraries}/*`, "-d", classes, "Clients.java"], source);
+      return ["java", "-cp", `${classes}:${libraries}/*`, "Clients"];
+    },
+  },
+} satisfies Record<string, Language>;
+
+export type SdkName = keyof typeof LANGUAGES;
+
+/** The SDKs in each form that they speak. */
+export const SDKS: readonly (readonly [SdkName, Form])[] = [
+  ["centrifuge-python", "json"],
+  ["centrifuge-python", "protobuf"],
+  ["centrifuge-go", "json"],
+  ["centrifuge-go", "protobuf"],
+  ["centrifuge-java", "protobuf"],
+];
+
+/** Builds the programs of all SDKs whose languages are on this machine. */
+export async function buildSdks(folder: string): Promise<Map<SdkName, readonly string[]>> {
+  const commands = new Map<SdkName, readonly string[]>();
+  for (const [name, { tools, build }] of Object.entries<Language>(LANGUAGES)) {
+    if (hasTools(tools)) commands.set(name as SdkName, await build(folder));
+  }
+  return commands;
+}
+
+/** Whether this SDK can run here. */
+export function canRun(name: SdkName): boolean {
+  return hasTools(LANGUAGES[name].tools);
+}
+
+function hasTools(tools: readonly string[]): boolean {
+  return tools.every((tool) => Bun.which(tool) !== null);
+}
+
+async function run(command: readonly string[], cwd: string): Promise<void> {
+  const child = Bun.spawn([...command], { cwd, stdout: "pipe", stderr: "pipe" });
+  const outputs = [child.stdout, child.stderr].map((output) => new Response(output).text());
+  const texts = await Promise.all(outputs);
+  if ((await child.exited) !== 0) throw new Error(`${command.join(" ")}: ${texts.join("\n")}`);
+}
