@@ -1,5 +1,7 @@
 // Server-Sent Events (WHATWG HTML, section 9.2): the event is the topic, and the id carries the position of each topic of
-// the stream. A block's id has only its own topic; edge/transports/stream.ts adds the other topics of the stream.
+// the stream. A block's id has only its own topic; edge/transports/stream-group.ts adds the other topics of the stream.
+// The id is the last line of its block: several libraries keep the id of a block whose end never came, and would resume behind an
+// event that they do not have.
 
 import type { SubscribeResult } from "../relay/contracts/commands";
 import { CLOSES, errorBody, Refusal } from "../relay/contracts/errors";
@@ -29,7 +31,7 @@ function stream(name: string, dataOf: (publication: Publication) => string): Res
         offset === undefined || epoch === undefined
           ? ""
           : `id: ${encodePosition(topic, { epoch, offset })}\n`;
-      return `${id}event: ${topic}\n${dataLines(dataOf(publication))}\n`;
+      return `event: ${topic}\n${dataLines(dataOf(publication))}${id}\n`;
     },
     encodeSubscribed,
     decodeSince,
@@ -47,7 +49,7 @@ function encodeSubscribed(results: readonly SubscribeResult[]): string {
   );
   const id = positions.length === 0 ? "" : `id: ${positions.join("&")}\n`;
   const hasLost = results.some(({ recovered }) => recovered === false);
-  return `${id}${hasLost ? `data: ${subscribedBody(results)}\n` : ""}\n`;
+  return `${hasLost ? `data: ${subscribedBody(results)}\n` : ""}${id}\n`;
 }
 
 // The name is percent-encoded (RFC 3986, section 2), so it cannot contain the marks between the parts.

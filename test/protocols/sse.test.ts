@@ -48,21 +48,21 @@ const startOf = (...rows: SubscribeResult[]): EventParser =>
   parseEvents(sse.encodeSubscribed?.(rows) ?? "");
 
 describe("a publication", () => {
-  test("is a block of its position, its topic and its text", () => {
+  test("is a block of its topic, its text and its position", () => {
     const position = { offset: 7, epoch: "abcdefgh" };
     expect(sse.encodePublication({ topic: "tech", data: "hi", ...position })).toBe(
-      "id: tech=abcdefgh:7\nevent: tech\ndata: hi\n\n",
+      "event: tech\ndata: hi\nid: tech=abcdefgh:7\n\n",
     );
     expect(sse.encodePublication({ topic: "tech", data: "" })).toBe("event: tech\ndata: \n\n");
     expect(sse.encodePublication({ topic: "a b", data: "x\ny", ...position })).toBe(
-      "id: a%20b=abcdefgh:7\nevent: a b\ndata: x\ndata: y\n\n",
+      "event: a b\ndata: x\ndata: y\nid: a%20b=abcdefgh:7\n\n",
     );
   });
 
-  test("is a block of its position, its topic and its envelope with format=json", () => {
+  test("is a block of its topic, its envelope and its position with format=json", () => {
     const publication = { topic: "a", data: "x\r\ny", offset: 7, epoch: "abcdefgh" };
     expect(sseJson.encodePublication(publication)).toBe(
-      'id: a=abcdefgh:7\nevent: a\ndata: {"topic":"a","data":"x\\r\\ny","offset":7,"epoch":"abcdefgh"}\n\n',
+      'event: a\ndata: {"topic":"a","data":"x\\r\\ny","offset":7,"epoch":"abcdefgh"}\nid: a=abcdefgh:7\n\n',
     );
   });
 

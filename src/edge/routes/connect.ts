@@ -14,6 +14,7 @@ import {
   textOf,
 } from "../http/query";
 import { orThrow } from "../http/refusal";
+import type { PositionsIn } from "../transports/stream";
 import { SOCKET_TEXT, STREAM_TEXT } from "./openapi";
 import type { RouteOptions, StreamFormats } from "./options";
 import { ConnectionId, EventStream, SocketQuery, StreamQuery, Switching } from "./schemas";
@@ -76,7 +77,7 @@ const STREAM_ERRORS = errorAnswers(
 
 function streamRoute({ relay, streams, streamFormats, pingMs }: RouteOptions) {
   const open = async (id: string, asked: StreamRequest): Promise<Response | Refusal> => {
-    const { request, protocol, topics, lastId, heartbeatMs } = asked;
+    const { request, protocol, topics, lastId, heartbeatMs, positionsIn } = asked;
     const unavailable = relay.unavailable();
     if (unavailable !== undefined) return unavailable;
     const connection = await relay.admission.admit(id, protocol);
@@ -86,7 +87,7 @@ function streamRoute({ relay, streams, streamFormats, pingMs }: RouteOptions) {
     const since = protocol.decodeSince?.(lastId, names);
     const first: FirstTopics = { names: [...names], since };
     const refusal = topics && relay.checkTopics(connection, names);
-    const answer = refusal ?? streams.open(request, connection, first);
+    const answer = refusal ?? streams.open(request, connection, first, positionsIn);
     if (answer instanceof Refusal) relay.admission.abandon(connection);
     return answer;
   };
@@ -119,6 +120,7 @@ interface StreamRequest {
   /** The last event id that the client has; "" for none. */
   readonly lastId: string;
   readonly heartbeatMs: number | undefined;
+  readonly positionsIn: PositionsIn;
 }
 
 /** Throws Refused. */
@@ -129,7 +131,10 @@ function streamRequest(request: Request, formats: StreamFormats, pingMs: number)
   // What a polyfill has added last is newer than what the address began with.
   const inAddress = textOf(given, LAST_EVENT_ID) || textOf(given, "since") || "";
   const lastId = request.headers.get("last-event-id") || inAddress;
-  return { request, protocol, topics: listOf(given, "topics"), lastId, heartbeatMs };
+  const positionsIn = orThrow(
+    choiceOf(given, "positions", { "": "block", event: "event" } as const),
+  );
+  return { request, protocol, topics: listOf(given, "topics"), lastId, heartbeatMs, positionsIn };
 }
 
 /** The protocol of the format that a client asks for; where the client takes no large frames, the one for its size. */

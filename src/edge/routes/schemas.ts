@@ -246,6 +246,10 @@ export const StreamQuery = queryDocument({
   }),
   heartbeat: Heartbeat,
   max_bytes: MaxBytes,
+  positions: Type.Literal("event", {
+    description:
+      "The positions that the stream begins at come in an event with the name $positions and empty data. For client libraries that ignore the id of a block without data, and would not know where to resume when the stream is cut before its first event.",
+  }),
 });
 
 export const Nothing = Type.String({

@@ -49,6 +49,8 @@ interface Differences {
 
 const encoder = new TextEncoder();
 
+const ID = "id: ";
+
 export class StreamGroup {
   readonly streams = new Set<GroupMember>();
   readonly nativeTopics: Set<string>;
@@ -165,16 +167,16 @@ export class StreamGroup {
 
   /** The frame with an id that has the positions of all topics at this frame, so that a client can resume after it. */
   #place(frame: string, to: GroupMember | undefined): string {
-    if (!frame.startsWith("id: ")) return frame;
-    const end = frame.indexOf("\n");
-    for (const position of frame.slice(4, end).split("&")) {
+    const at = idAt(frame);
+    if (at < 0) return frame;
+    for (const position of frame.slice(at, -2).split("&")) {
       const name = position.slice(0, position.indexOf("="));
       if (to === undefined || this.#positions.has(name)) this.#positions.set(name, position);
       else to.setPosition(name, position);
     }
     const ids = this.#ids();
     this.#idsLength = ids.length;
-    return withIds(`id: ${ids}${frame.slice(end)}`, to?.ids ?? "");
+    return withIds(`${frame.slice(0, at)}${ids}\n\n`, to?.ids ?? "");
   }
 
   #ids(): string {
@@ -222,9 +224,16 @@ function ownFrames(
 
 /** The frame with more positions in its id. */
 function withIds(frame: string, ids: string): string {
-  if (ids === "" || !frame.startsWith("id: ")) return frame;
-  const end = frame.indexOf("\n");
-  return `${frame.slice(0, end)}${end === 4 ? "" : "&"}${ids}${frame.slice(end)}`;
+  const at = ids === "" ? -1 : idAt(frame);
+  if (at < 0) return frame;
+  return `${frame.slice(0, -2)}${at === frame.length - 2 ? "" : "&"}${ids}\n\n`;
+}
+
+/** Where the id of a block begins, which is its last line; negative when it has none. No other line begins like that. */
+function idAt(frame: string): number {
+  if (frame.startsWith(ID)) return ID.length;
+  const at = frame.lastIndexOf(`\n${ID}`);
+  return at < 0 ? at : at + 1 + ID.length;
 }
 
 function bytesOf(frames: readonly Frame[]): Uint8Array {

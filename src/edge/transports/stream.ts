@@ -23,6 +23,12 @@ const COMMENT = encoder.encode(": \n");
 /** Ends the block too, which to many clients is an event without data. */
 const LAST_COMMENT = encoder.encode(": \n\n");
 
+/** An event that no program listens to: its id is kept by libraries that ignore the id of a block without data. */
+const POSITIONS_EVENT = "event: $positions\ndata:\n";
+
+/** What positions come in when there is nothing else to send: in a block without data, or in an event. */
+export type PositionsIn = "block" | "event";
+
 /** What a stream needs of its transport. */
 export interface StreamHost {
   /** The most bytes that may wait for a client. */
@@ -68,6 +74,7 @@ export class Stream implements Socket, BodyWriter, GroupMember {
   #isFirstBlockOpen = false;
   /** The line that the first event with data repeats; "" when that is done, or there is none. */
   #retryLine = "";
+  #positionsIn: PositionsIn = "block";
 
   constructor(host: StreamHost, connection: Connection, request: Request) {
     this.#host = host;
@@ -95,7 +102,8 @@ export class Stream implements Socket, BodyWriter, GroupMember {
    * Tells EventSource at once when to reconnect. The next frame ends the block: each block without data is an empty
    * event to some clients. Others ignore a time that comes without data, so the first event with data repeats it.
    */
-  begin(retryMs: number): void {
+  begin(retryMs: number, positionsIn: PositionsIn): void {
+    this.#positionsIn = positionsIn;
     const line = retryLine(retryMs);
     this.#body.write(encoder.encode(line));
     this.#isFirstBlockOpen = true;
@@ -172,6 +180,7 @@ export class Stream implements Socket, BodyWriter, GroupMember {
     if (typeof frame !== "string") return frame;
     const hasRetryLine = this.#isFirstBlockOpen;
     this.#isFirstBlockOpen = false;
+    if (this.#positionsIn === "event" && frame.startsWith("id: ")) return POSITIONS_EVENT + frame;
     if (this.#retryLine === "" || !hasData(frame)) return frame;
     const line = hasRetryLine ? "" : this.#retryLine;
     this.#retryLine = "";

@@ -13,7 +13,7 @@ import type { FirstTopics, Relay } from "../../relay/relay";
 import type { Connection } from "../../relay/state/connection";
 import { logClose } from "./close-log";
 import { type Opener, ReconnectAnswers, retryMs } from "./reconnect-answers";
-import { Stream, type StreamHost } from "./stream";
+import { type PositionsIn, Stream, type StreamHost } from "./stream";
 import { StreamGroup } from "./stream-group";
 
 /** The positions of a stream's topics make its event id. Clients send it back in a header, of which proxies accept 8 KB. */
@@ -88,7 +88,12 @@ export class Streams implements Transport, StreamHost {
   }
 
   /** Answers an admitted connection with its stream. Refuses `too_many_topics`. */
-  open(request: Request, connection: Connection, first: FirstTopics): Response | Refusal {
+  open(
+    request: Request,
+    connection: Connection,
+    first: FirstTopics,
+    positionsIn: PositionsIn = "block",
+  ): Response | Refusal {
     const relay = this.#relay as Relay;
     const refusal = checkPositions(request, connection.protocol, first.names ?? []);
     if (refusal !== undefined) return refusal;
@@ -98,7 +103,7 @@ export class Streams implements Transport, StreamHost {
       return new Response(null, EVENTS);
     }
     const stream = this.#begin(request, connection);
-    stream.begin(retryMs());
+    stream.begin(retryMs(), positionsIn);
     relay.open(connection, stream, first);
     stream.group.flush();
     return new Response(stream.body(), EVENTS);

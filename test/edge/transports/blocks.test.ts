@@ -30,15 +30,41 @@ describe("a block of a stream", () => {
     const comments = () => raw.received.split("\n: \n").length - 1;
     await until("comments", () => comments() > 3);
     await relay.publish("blocks", "m1");
-    await until("m1", () => raw.received.includes("m1\n\n"));
+    await until("m1", () => raw.received.includes("data: m1\nid: "));
     const seen = comments();
     await until("more comments", () => comments() > seen + 3);
     await relay.publish("blocks", "m2");
-    await until("m2", () => raw.received.includes("m2\n\n"));
+    await until("m2", () => raw.received.includes("data: m2\nid: "));
     const blocks = blocksIn(raw.received).map(withoutComments);
     expect(blocks).toHaveLength(3);
     expect(blocks[0]).toMatch(/^retry: \d{4}\nid: blocks=[a-z]+:0$/);
     raw.drop();
+  });
+
+  test("ends with its id, because several libraries keep the id of a block that was cut, and would resume behind it", async () => {
+    const raw = await rawStream(`${await register()}?topics=ends`);
+    await until("the first block", () => raw.received.includes("\n\n"));
+    await relay.publish("ends", "m1\nm2");
+    await until("the event", () => /id: ends=[a-z]+:1\n\n/.test(raw.received));
+    const lines = blocksIn(raw.received).map((block) => withoutComments(block).split("\n"));
+    expect(lines.map((block) => block.at(-1)?.slice(0, 9))).toEqual(["id: ends=", "id: ends="]);
+    raw.drop();
+  });
+
+  test("with positions=event is an event even without a publication, because several libraries ignore the id of a block without data", async () => {
+    const stream = await EventStream.open(`${await register()}?topics=named&positions=event`);
+    const [first, ...others] = await stream.take(1);
+    expect([first?.event, first?.data, others]).toEqual(["$positions", "", []]);
+    expect(first?.id).toMatch(/^named=[a-z]+:0$/);
+    await relay.publish("named", "m");
+    expect(await stream.takeTexts(1)).toEqual(["named: m"]);
+    await stream.close();
+  });
+
+  test("refuses positions that are not an event", async () => {
+    const response = await fetch(`${await register()}?positions=block`);
+    const { error } = (await response.json()) as { error: { code: string } };
+    expect([response.status, error.code]).toEqual([422, "invalid_query"]);
   });
 
   test("has the retry time if it is the first one with data, because some clients ignore a retry time without data", async () => {

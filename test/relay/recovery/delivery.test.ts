@@ -67,11 +67,11 @@ test("a message larger than BATON_BACKPRESSURE_BYTES is sent to a client that ha
   stream.write(
     `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nLast-Event-ID: large=${json.epoch}:0\r\n\r\n`,
   );
-  expect(await stream.until("x\n\n")).toContain(large);
+  expect(await stream.until("x\nid: ")).toContain(large);
   for (const user of [undefined, 1]) {
     expect(await tight.publish("large", `${large}y`, user)).toBe(2);
     expect((await client.next()).data).toBe(`${large}y`);
-    expect(await stream.until("y\n\n")).toContain(large);
+    expect(await stream.until("y\nid: ")).toContain(large);
   }
   stream.drop();
 });

@@ -97,7 +97,7 @@ const streams: LoadClients = {
   async numbersReadBy(raw) {
     await raw.closed;
     // An empty line ends a whole event.
-    const events = raw.received.matchAll(/^data: (\d+) x+\n\n/gm);
+    const events = raw.received.matchAll(/^data: (\d+) x+\n(?:id: .*\n)?\n/gm);
     return [...events].map(([, number]) => Number(number));
   },
   resume(options, { epoch, offset }) {

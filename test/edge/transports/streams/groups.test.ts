@@ -53,7 +53,7 @@ function addTopics(to: StreamGroup, ...topics: string[]): void {
 }
 
 const event = (topic: string, offset: number, epoch = "e") =>
-  `id: ${topic}=${epoch}:${offset}\nevent: ${topic}\ndata: ${offset}\n\n`;
+  `event: ${topic}\ndata: ${offset}\nid: ${topic}=${epoch}:${offset}\n\n`;
 
 describe("a group of streams", () => {
   test("writes the same bytes to all of them, once", () => {
@@ -120,7 +120,7 @@ describe("a group of streams", () => {
     const positionsAt = (frame: string) => {
       group.push(frame, undefined);
       group.flush();
-      return joining.texts.at(-1)?.split("\n")[0];
+      return joining.texts.at(-1)?.split("\n").at(-3);
     };
     expect(positionsAt(event("a", 6))).toBe("id: a=e:6&b=e:2");
     expect(positionsAt(event("b", 3))).toBe("id: a=e:6&b=e:3");
@@ -139,7 +139,7 @@ describe("a group of streams", () => {
     group.adopt(other);
     group.push(event("b", 2), undefined);
     group.flush();
-    expect(members[0]?.texts.at(-1)).toStartWith("id: a=e:5&b=e:2\n");
+    expect(members[0]?.texts.at(-1)).toEndWith("\nid: a=e:5&b=e:2\n\n");
   });
 
   test("takes over no streams whose position is of another epoch: both must find out what they have lost", () => {
