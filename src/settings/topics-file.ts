@@ -16,6 +16,7 @@ const Rule = Type.Object(
     history_ttl_ms: Type.Optional(Type.Integer({ minimum: 0, maximum: INT32_MAX })),
     presence: Type.Optional(Type.Boolean()),
     join_leave: Type.Optional(Type.Boolean()),
+    delta: Type.Optional(Type.Boolean()),
     allow_subscribe: Type.Optional(Allowed),
     allow_publish: Type.Optional(Allowed),
     allow_presence: Type.Optional(Allowed),
@@ -27,7 +28,7 @@ const Rule = Type.Object(
 // Not a Record: TypeBox's pattern for its keys skips keys that contain U+2028, whatever their values are.
 const TopicsFile = Type.Object({}, { additionalProperties: Rule });
 
-const WHAT_IT_TAKES = `It must be an object of prefixes, each with any of history_size (0 to 1000000), history_ttl_ms (0 to ${INT32_MAX}), presence and join_leave (true or false), allow_subscribe, allow_publish, allow_presence and allow_history (lists of "client", "subscriber" and "anonymous").`;
+const WHAT_IT_TAKES = `It must be an object of prefixes, each with any of history_size (0 to 1000000), history_ttl_ms (0 to ${INT32_MAX}), presence, join_leave and delta (true or false), allow_subscribe, allow_publish, allow_presence and allow_history (lists of "client", "subscriber" and "anonymous").`;
 
 /** The rules in the file. Throws SettingError with the line to show. */
 export function readTopicsFile(path: string): RulesByPrefix {
@@ -61,6 +62,7 @@ function toRule(rule: Static<typeof Rule>): Partial<TopicRule> {
     ...(rule.history_ttl_ms !== undefined && { historyTtlMs: rule.history_ttl_ms }),
     ...(rule.presence !== undefined && { presence: rule.presence }),
     ...(rule.join_leave !== undefined && { joinLeave: rule.join_leave }),
+    ...(rule.delta !== undefined && { delta: rule.delta }),
     allow: {
       ...(rule.allow_subscribe !== undefined && { subscribe: rule.allow_subscribe }),
       ...(rule.allow_publish !== undefined && { publish: rule.allow_publish }),

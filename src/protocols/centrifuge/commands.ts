@@ -26,6 +26,7 @@ const Subscribe = Type.Object({
   channel: Text,
   token: Text,
   join_leave: Flag,
+  delta: Text,
   type: Flags,
   tf: Type.Optional(Type.Unknown()),
   ...Recover,
@@ -84,11 +85,13 @@ export const METHODS: readonly Method[] = [
     return { kind: "connect", id, token, topics };
   }),
   onTopic("subscribe", Subscribe, (id, topic, body) => {
-    const { token = "", type = 0, tf } = body;
+    const { token = "", type = 0, tf, delta = "" } = body;
+    if (delta !== "" && delta !== "fossil") return VIOLATION;
     // Subscriptions to maps and polls have a type; ignoring a filter would deliver what the client does not want.
     if (type !== 0) return { kind: "refused", id, refusal: notAvailable() };
     if (tf !== undefined) return { kind: "refused", id, refusal: NO_FILTERS };
-    return { kind: "subscribe", id, topic, token, resumption: resumption(body) };
+    const form = delta === "fossil" ? "deltas" : "plain";
+    return { kind: "subscribe", id, topic, token, resumption: resumption(body), form };
   }),
   onTopic("unsubscribe", Channel, (id, topic) => ({ kind: "unsubscribe", id, topic })),
   onTopic("publish", Channel, (id, topic, _, data) => ({ kind: "publish", id, topic, data })),

@@ -5,6 +5,7 @@ import type { Push, Reply, Subscribed } from "../../relay/contracts/commands";
 import type { SessionProtocol } from "../../relay/contracts/protocol";
 import type { ClientInfo, Publication } from "../../relay/contracts/publication";
 import type { TransportName } from "../../relay/contracts/transport";
+import { oneLine, payloadOf } from "../../relay/text/payload";
 import { CLOSES, errorOf } from "./codes";
 import { decodeCommands } from "./json-commands";
 import { expiry, pingSeconds, subscribeFields } from "./results";
@@ -41,6 +42,12 @@ function over(
     decode: decodeCommands,
     encodePublication: (publication) =>
       framed(pushOf(publication.topic, "pub", publicationJson(publication))),
+    deltas: {
+      encodePublication: (publication) =>
+        framed(pushOf(publication.topic, "pub", publicationText(publication))),
+      encodePatch: (publication, patch) =>
+        framed(pushOf(publication.topic, "pub", patchJson(publication, patch))),
+    },
     encodeReply: (reply) => framed(replyLine(reply)),
     encodePush: (push) => framed(pushLine(push)),
     // A socket has a close frame for it.
@@ -109,20 +116,35 @@ function pushOf(topic: string, name: string, body: string): string {
 }
 
 function subscribed(result: Subscribed): string {
-  const { missed, data } = result;
+  const { missed, data, form } = result;
   const members = [JSON.stringify(subscribeFields(result)).slice(1, -1)];
-  if (missed !== undefined)
-    members.push(`"publications":[${missed.map(publicationJson).join(",")}]`);
+  if (missed !== undefined) {
+    const encoded = missed.map(form === "deltas" ? publicationText : publicationJson);
+    members.push(`"publications":[${encoded.join(",")}]`);
+  }
   if (data !== undefined) members.push(`"data":${oneLine(data)}`);
   return `{${members.filter((member) => member !== "").join(",")}}`;
 }
 
 /** A publication in pushes and in history. Its data has the bytes that came in, on one line. */
-export function publicationJson({ data, json, offset, info, tags }: Publication): string {
-  const payload = json === true ? oneLine(data) : JSON.stringify(data);
+export function publicationJson(publication: Publication): string {
+  return `{"data":${payloadOf(publication)}${membersOf(publication)}}`;
+}
+
+/** A publication where deltas are on: its data is a text, of which the next patch can be made ("Deltas"). */
+function publicationText(publication: Publication): string {
+  return `{"data":${JSON.stringify(payloadOf(publication))}${membersOf(publication)}}`;
+}
+
+function patchJson(publication: Publication, patch: string): string {
+  return `{"data":${JSON.stringify(patch)},"delta":true${membersOf(publication)}}`;
+}
+
+/** What a publication has besides its data. */
+function membersOf({ offset, info, tags }: Publication): string {
   const position = offset === undefined ? "" : `,"offset":${offset}`;
   const who = info === undefined ? "" : `,"info":${infoJson(info)}`;
-  return `{"data":${payload}${position}${who}${tags === undefined ? "" : `,"tags":${tags}`}}`;
+  return `${position}${who}${tags === undefined ? "" : `,"tags":${tags}`}`;
 }
 
 /** A client as others see it ("Presence"). */
@@ -130,9 +152,4 @@ export function infoJson({ user, client, connectionInfo, topicInfo }: ClientInfo
   const connection = connectionInfo === undefined ? "" : `,"conn_info":${oneLine(connectionInfo)}`;
   const topic = topicInfo === undefined ? "" : `,"chan_info":${oneLine(topicInfo)}`;
   return `{"user":${JSON.stringify(user)},"client":${JSON.stringify(client)}${connection}${topic}}`;
-}
-
-/** A line feed would begin another message. In JSON it only occurs between tokens, where a space means the same. */
-function oneLine(json: string): string {
-  return /[\r\n]/.test(json) ? json.replace(/[\r\n]/g, " ") : json;
 }

@@ -31,6 +31,7 @@ const SUBSCRIBE: Fields = {
   3: ["recover", "flag"],
   6: ["epoch", "text"],
   7: ["offset", "uint53"],
+  12: ["delta", "text"],
   13: ["tf", "there"],
   14: ["flag", "int32"],
   15: ["type", "int32"],

@@ -5,6 +5,7 @@ import type { Push, Reply, Subscribed } from "../../relay/contracts/commands";
 import type { SessionProtocol } from "../../relay/contracts/protocol";
 import type { ClientInfo, Publication } from "../../relay/contracts/publication";
 import type { Frame, TransportName } from "../../relay/contracts/transport";
+import { payloadOf } from "../../relay/text/payload";
 import { CLOSES, errorOf } from "./codes";
 import { decodeProtobuf } from "./protobuf-commands";
 import { ProtobufWriter } from "./protobuf-writer";
@@ -53,8 +54,20 @@ function over(name: string, transport: TransportName): SessionProtocol {
     decode: decodeProtobuf,
     encodePublication(publication) {
       writer.begin();
-      writePublication(PUSH.publication, publication);
+      writePublication(PUSH.publication, publication, bytesOf(publication));
       return pushOf(publication.topic);
+    },
+    deltas: {
+      encodePublication(publication) {
+        writer.begin();
+        writePublication(PUSH.publication, publication, payloadOf(publication));
+        return pushOf(publication.topic);
+      },
+      encodePatch(publication, patch) {
+        writer.begin();
+        writePublication(PUSH.publication, publication, patch, "patch");
+        return pushOf(publication.topic);
+      },
     },
     encodeReply,
     encodePush,
@@ -151,7 +164,7 @@ function writeResult(reply: Reply): void {
     case "history":
       writer.number(3, reply.page.top?.offset);
       writer.text(2, reply.page.top?.epoch);
-      writePublications(1, reply.page.publications);
+      writePublications(1, reply.page.publications, bytesOf);
       return;
     case "refreshed":
       writeExpiry(3, reply.ttl);
@@ -186,14 +199,15 @@ function writeConnected(reply: Extract<Reply, { kind: "connected" }>): void {
 }
 
 function writeSubscribed(subscribed: Subscribed): void {
-  const { recoverable, positioned, epoch, offset, was_recovering, recovered } =
+  const { recoverable, positioned, epoch, offset, was_recovering, recovered, delta } =
     subscribeFields(subscribed);
+  if (delta) writer.flag(13);
   if (was_recovering) writer.flag(12);
   writer.text(11, subscribed.data);
   if (positioned) writer.flag(10);
   writer.number(9, offset);
   if (recovered) writer.flag(8);
-  writePublications(7, subscribed.missed ?? []);
+  writePublications(7, subscribed.missed ?? [], delta ? payloadOf : bytesOf);
   writer.text(6, epoch);
   if (recoverable) writer.flag(3);
   writeExpiry(1, subscribed.ttl);
@@ -206,15 +220,30 @@ function writeExpiry(field: number, ttl: number | undefined): void {
   if (expires) writer.flag(field);
 }
 
-function writePublications(field: number, publications: readonly Publication[]): void {
+function writePublications(
+  field: number,
+  publications: readonly Publication[],
+  dataOf: (publication: Publication) => string,
+): void {
   for (let i = publications.length - 1; i >= 0; i--) {
-    writePublication(field, publications[i] as Publication);
+    const publication = publications[i] as Publication;
+    writePublication(field, publication, dataOf(publication));
   }
 }
 
-/** Its data is JSON text in every form of the protocol, with the bytes that came in. */
-function writePublication(field: number, { data, json, offset, info, tags }: Publication): void {
+/** The data of a publication is JSON text in every form of the protocol, with the bytes that came in. */
+function bytesOf({ data, json }: Publication): string {
+  return json === true ? data : JSON.stringify(data);
+}
+
+function writePublication(
+  field: number,
+  { offset, info, tags }: Publication,
+  data: string,
+  kind: "whole" | "patch" = "whole",
+): void {
   const end = writer.written;
+  if (kind === "patch") writer.flag(8);
   if (tags !== undefined) {
     writeMap(7, Object.entries<string>(JSON.parse(tags)), ([key, value]) => {
       writer.text(2, value);
@@ -223,7 +252,7 @@ function writePublication(field: number, { data, json, offset, info, tags }: Pub
   }
   writer.number(6, offset);
   if (info !== undefined) writeInfo(5, info);
-  writer.text(4, json === true ? data : JSON.stringify(data));
+  writer.text(4, data);
   writer.message(field, end);
 }
 

@@ -16,6 +16,7 @@ interface SubscribeFields extends Expiry {
   readonly offset?: number;
   readonly was_recovering?: true;
   readonly recovered?: true;
+  readonly delta?: true;
 }
 
 /** In whole seconds; what expires has at least one left. */
@@ -29,12 +30,13 @@ export function pingSeconds(pingMs: number): number {
 }
 
 /** A subscribe result ("Subscribing"). The client continues from `offset`: what it missed comes after it. */
-export function subscribeFields({ top, at, recovered, ttl }: Subscribed): SubscribeFields {
+export function subscribeFields({ top, at, recovered, ttl, form }: Subscribed): SubscribeFields {
   const position = top && { epoch: top.epoch, offset: at?.offset ?? top.offset };
   return {
     ...expiry(ttl),
     ...(position && { recoverable: true, positioned: true, ...position }),
     ...(recovered !== undefined && { was_recovering: true }),
     ...(recovered === true && { recovered: true }),
+    ...(form === "deltas" && { delta: true }),
   };
 }

@@ -19,6 +19,9 @@ export interface Resumption {
   readonly orNothing: boolean;
 }
 
+/** How a subscription gets its publications: each whole, or as patches where that is smaller. */
+export type SubscriptionForm = "plain" | "deltas";
+
 /** The commands of a session: its client says who it is, and gets a reply to each command with the id that it gave. */
 export type SessionCommand =
   | {
@@ -34,6 +37,8 @@ export type SessionCommand =
       readonly topic: string;
       readonly token: string;
       readonly resumption: Resumption;
+      /** Whether the client takes patches. */
+      readonly form: SubscriptionForm;
     }
   | { readonly kind: "unsubscribe"; readonly id: number; readonly topic: string }
   | {
@@ -95,6 +100,7 @@ type Ttl = number | undefined;
 /** A subscription of a session, as its client is told. */
 export interface Subscribed extends SubscribeResult {
   readonly ttl: Ttl;
+  readonly form?: SubscriptionForm;
   /** JSON text for the subscriber, from its token. */
   readonly data?: string | undefined;
 }

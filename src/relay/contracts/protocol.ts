@@ -5,7 +5,12 @@ import type { CloseName, Refusal } from "./errors";
 import type { Position, Publication } from "./publication";
 import type { Frame, TransportName } from "./transport";
 
-interface CommonProtocol {
+/** What makes the frame of a publication. */
+export interface PublicationEncoder {
+  encodePublication(publication: Publication): Frame;
+}
+
+interface CommonProtocol extends PublicationEncoder {
   /** Short and without a colon: native topics of this protocol begin with it. */
   readonly name: string;
   readonly transport: TransportName;
@@ -60,6 +65,12 @@ export const SIZED_POSITIONS_BYTES_MAX = 1_000;
 /** The most comments that a stream of such a client has before the end of a block: Go's libraries count them as part of it. */
 export const SIZED_COMMENTS_MAX = 16;
 
+/** How publications are encoded for subscriptions with deltas: `encodePublication` has the whole payload. */
+export interface DeltaProtocol extends PublicationEncoder {
+  /** The patch that makes the payload of the one that the client was sent before in the topic; see relay/text/fossil.ts. */
+  encodePatch(publication: Publication, patch: string): Frame;
+}
+
 /** Clients say who they are with a command, and get a reply to each command. Positions stand in their commands. */
 export interface SessionProtocol extends CommonProtocol {
   readonly kind: "session";
@@ -70,6 +81,7 @@ export interface SessionProtocol extends CommonProtocol {
   decode(frame: string | Uint8Array): readonly SessionCommand[];
   encodeReply(reply: Reply): Frame;
   encodePush(push: Push): Frame;
+  readonly deltas?: DeltaProtocol;
   /** The frame that says why a connection ends; undefined where the transport's own close says it. */
   encodeDisconnect(code: number, reason: string): Frame | undefined;
 }

@@ -18,6 +18,8 @@ export interface TopicRule {
   readonly presence: boolean;
   /** Whether sessions in the topic are told who joins and leaves. */
   readonly joinLeave: boolean;
+  /** Whether clients of sessions may get patches in place of whole publications. */
+  readonly delta: boolean;
   /** What clients of sessions may do; what is not named here, none of them may. */
   readonly allow: Readonly<Partial<Record<Action, Allowed>>>;
 }
@@ -44,7 +46,13 @@ export class TopicRules {
     known: KnownTopics = "all",
   ) {
     this.#known = known;
-    this.#others = topicRule({ presence: false, joinLeave: false, allow: {}, ...others });
+    this.#others = topicRule({
+      presence: false,
+      joinLeave: false,
+      delta: false,
+      allow: {},
+      ...others,
+    });
     this.#rules = Object.entries(byPrefix)
       .map(([prefix, rule]) => [prefix, topicRule({ ...this.#others, ...rule })] as const)
       .toSorted(([a], [b]) => b.length - a.length);

@@ -1,6 +1,6 @@
 // Delivers publications to the connections of this node, when state/waves.ts lets them leave: the only way from the engine to
 // the sockets.
-import type { Protocol } from "../contracts/protocol";
+import type { PublicationEncoder } from "../contracts/protocol";
 import type { Publication } from "../contracts/publication";
 import type { Frame } from "../contracts/transport";
 import type { Recovery } from "../recovery/recovery";
@@ -52,15 +52,17 @@ export class Delivery implements WaveDelivery {
     excepted: Connection | undefined,
   ): number {
     let delivered = 0;
-    let protocol: Protocol | undefined;
+    let encoder: PublicationEncoder | undefined;
     let frame: Frame = "";
     // A copy of the list: a send can end a slow consumer, which takes it out.
     for (const connection of this.#connections.ofUser(user).slice()) {
       if (connection === excepted || !connection.topics.includes(topic)) continue;
-      if (connection.protocol !== protocol) {
-        protocol = connection.protocol;
-        frame = protocol.encodePublication(publication);
+      const needed = topic.encoderFor(connection);
+      if (needed !== encoder) {
+        encoder = needed;
+        frame = encoder.encodePublication(publication);
       }
+      topic.sentAlone(connection);
       if (this.#connections.send(connection, frame)) delivered++;
     }
     return delivered;

@@ -1,10 +1,12 @@
 // Sends a connection what it missed of a topic, as fast as it reads, then what the topic's tail has beyond that, and in
 // the same turn of the event loop subscribes it natively.
 import type { RateLimit } from "../connecting/rate-limit";
+import type { SubscriptionForm } from "../contracts/commands";
 import type { Engine, HistoryPage } from "../contracts/engine";
 import { isWhole } from "../contracts/engine";
 import { then } from "../contracts/maybe";
 import type { RelayOptions } from "../contracts/options";
+import type { Protocol, PublicationEncoder } from "../contracts/protocol";
 import type { Publication } from "../contracts/publication";
 import { type Connection, chargeForFrame, chargeForReading } from "../state/connection";
 import type { Connections } from "../state/connections";
@@ -81,7 +83,7 @@ export class CatchUp {
       if ((publication.offset ?? 0) <= subscription.sent) continue;
       if (size > TURN_SIZE_MAX || this.#rateLimit.isExhausted(connection)) break;
       if (!this.#hasRoom(connection)) return;
-      if (!this.#send(connection, publication)) return;
+      if (!this.#send(connection, subscription, publication)) return;
       size += publication.data.length;
       subscription.sent = publication.offset ?? 0;
     }
@@ -122,11 +124,12 @@ export class CatchUp {
         }
         if (!this.#hasRoom(connection)) return;
       }
-      if (publication.except !== connection.id && !this.#send(connection, publication)) return;
+      const isExcepted = publication.except === connection.id;
+      if (!isExcepted && !this.#send(connection, subscription, publication)) return;
       subscription.sent = offset ?? 0;
     }
     subscriptions.completeSince.set(topic, from);
-    this.#topics.subscribe(connection, topic);
+    this.#topics.subscribe(connection, topic, subscription.form);
     // Announcing it to the others may have ended it.
     if (connection.subscriptions === subscriptions) this.remove(subscriptions, subscription);
   }
@@ -178,12 +181,17 @@ export class CatchUp {
   }
 
   /** False when the connection has ended. */
-  #send(connection: Connection, publication: Publication): boolean {
+  #send(connection: Connection, { form }: PendingSubscription, publication: Publication): boolean {
     if (publication.user !== undefined && publication.user !== connection.user) return true;
-    const frame = this.#frames.get(publication, connection.protocol);
+    const frame = this.#frames.get(publication, encoderOf(connection.protocol, form));
     chargeForFrame(connection, frame.length);
     return this.#connections.send(connection, frame);
   }
+}
+
+function encoderOf(protocol: Protocol, form: SubscriptionForm): PublicationEncoder {
+  const deltas = form === "deltas" && protocol.kind === "session" ? protocol.deltas : undefined;
+  return deltas ?? protocol;
 }
 
 function isPending(

@@ -1,5 +1,5 @@
 // Encoded frames of publications that many clients recover at about the same time: encoded once, not for each client.
-import type { Protocol } from "../contracts/protocol";
+import type { PublicationEncoder } from "../contracts/protocol";
 import type { Publication } from "../contracts/publication";
 import type { Frame } from "../contracts/transport";
 
@@ -11,18 +11,18 @@ const OVERHEAD = 100;
 
 /** It keeps everything it was asked for since it was last cleared; clearing it often bounds what it costs. */
 export class FrameCache {
-  readonly #frames = new Map<Protocol, Map<Publication, Frame>>();
+  readonly #frames = new Map<PublicationEncoder, Map<Publication, Frame>>();
   #size = 0;
 
-  get(publication: Publication, protocol: Protocol): Frame {
-    let frames = this.#frames.get(protocol);
+  get(publication: Publication, encoder: PublicationEncoder): Frame {
+    let frames = this.#frames.get(encoder);
     if (frames === undefined) {
       frames = new Map();
-      this.#frames.set(protocol, frames);
+      this.#frames.set(encoder, frames);
     }
     let frame = frames.get(publication);
     if (frame === undefined) {
-      frame = protocol.encodePublication(publication);
+      frame = encoder.encodePublication(publication);
       const size = frame.length + OVERHEAD;
       if (this.#size + size > SIZE_MAX) this.clear();
       frames.set(publication, frame);

@@ -282,6 +282,7 @@ export class Recovery {
     const topic = this.#topics.follow(name);
     const subscription = {
       topic,
+      form: "plain" as const,
       from: undefined,
       sent: 0,
       tailIndex: topic.tail.publications.length,

@@ -3,8 +3,8 @@
 import type { Publication } from "../contracts/publication";
 import type { PendingSubscription } from "../state/subscriptions";
 
-/** The most bytes that one UTF-16 unit of a text takes on the wire: an escape of six characters. */
-const TEXT_BYTES_PER_UNIT_MAX = 6;
+/** The most bytes that one UTF-16 unit of a text takes on the wire: an escape of six, itself escaped where deltas are on. */
+const TEXT_BYTES_PER_UNIT_MAX = 7;
 
 /** The same in JSON, which goes out as it is: three bytes of UTF-8. */
 const JSON_BYTES_PER_UNIT_MAX = 3;

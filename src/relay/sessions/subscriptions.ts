@@ -75,7 +75,7 @@ export class SessionSubscriptions {
     claims: TopicClaims | TokenProblem,
     connection: Connection,
     session: Session,
-    { id, topic, resumption }: CommandOf<"subscribe">,
+    { id, topic, resumption, form: asked }: CommandOf<"subscribe">,
   ): Maybe<void> {
     const { subscriptions } = connection;
     if (connection.session !== session || subscriptions === undefined) return undefined;
@@ -90,6 +90,8 @@ export class SessionSubscriptions {
     const attempt = this.#recovery.read(connection, subscriptions, [topic], since);
     return then(attempt, (read) => {
       if (read === undefined) return;
+      const form = this.#rules.of(topic).delta ? asked : "plain";
+      for (const subscription of read.begun) subscription.form = form;
       const [result] =
         read.pages === undefined ? [] : this.#recovery.plan(read, this.#recovery.replyBytes);
       const refusal =
@@ -100,7 +102,7 @@ export class SessionSubscriptions {
         this.#replies.refuse(connection, id, refusal as Refusal);
         return;
       }
-      const subscribed = { ...result, ttl, data };
+      const subscribed = { ...result, ttl, data, form };
       this.#recovery.commit(read, encodeReply(connection, { kind: "subscribed", id, subscribed }));
     });
   }

@@ -1,5 +1,5 @@
 // What a connection that can resume has of its topics, and the topics that it is still subscribing to.
-import type { SubscribeResult, TopicsCommand } from "../contracts/commands";
+import type { SubscribeResult, SubscriptionForm, TopicsCommand } from "../contracts/commands";
 import { type HistoryPage, isWhole } from "../contracts/engine";
 import { ANY_EPOCH, type Position } from "../contracts/publication";
 import type { Topic } from "./topic";
@@ -7,6 +7,7 @@ import type { Topic } from "./topic";
 /** A topic that a connection is subscribing to: it is sent no live publications of the topic yet. */
 export interface PendingSubscription {
   readonly topic: Topic;
+  form: SubscriptionForm;
   /** The client has, or is being sent, everything after this position. */
   from: Position | undefined;
   /** Everything up to this offset was sent. */

@@ -1,10 +1,11 @@
 // A topic that connections of this node are subscribed or subscribing to, and its fan-out: nothing here may run
 // JavaScript for each subscriber.
-import type { Push } from "../contracts/commands";
-import type { Protocol } from "../contracts/protocol";
+import type { Push, SubscriptionForm } from "../contracts/commands";
+import type { Protocol, PublicationEncoder } from "../contracts/protocol";
 import type { Position, Publication } from "../contracts/publication";
 import type { TopicRule } from "../contracts/topic-rules";
 import type { Socket, Transport, Transports } from "../contracts/transport";
+import { DeltaAudiences, type DeltaBases, type DeltaSubscriber } from "./delta-audiences";
 import { Tail } from "./tail";
 
 /** The subscribers of a topic that speak one protocol: all of them get the same bytes. */
@@ -25,7 +26,10 @@ export class Topic {
   readonly name: string;
   readonly rule: TopicRule;
   readonly #transports: Transports;
+  readonly #bases: DeltaBases;
   readonly #audiences: Audience[] = [];
+  /** Undefined while no subscriber takes patches. */
+  #deltas: DeltaAudiences | undefined;
   /** The newest position that was delivered here. */
   #epoch: string | undefined;
   #offset = 0;
@@ -34,10 +38,11 @@ export class Topic {
   /** What was delivered while there were followers. */
   readonly tail = new Tail();
 
-  constructor(name: string, rule: TopicRule, transports: Transports) {
+  constructor(name: string, rule: TopicRule, transports: Transports, bases: DeltaBases) {
     this.name = name;
     this.rule = rule;
     this.#transports = transports;
+    this.#bases = bases;
   }
 
   /** Whether it matters who comes and goes. */
@@ -51,7 +56,7 @@ export class Topic {
 
   /** Cost: the protocols in use. */
   get subscribers(): number {
-    return this.#audiences.reduce((sum, { size }) => sum + size, 0);
+    return this.#audiences.reduce((sum, { size }) => sum + size, this.#deltas?.size ?? 0);
   }
 
   /** To be called for each publication before it is sent to subscribers. */
@@ -72,17 +77,39 @@ export class Topic {
   }
 
   /** Subscribes an open connection natively; it must not be subscribed yet. */
-  subscribe({ protocol, socket }: Subscriber): void {
-    const audience = this.#audience(protocol);
+  subscribe(subscriber: Subscriber, form: SubscriptionForm): void {
+    if (form === "deltas" && takesDeltas(subscriber)) {
+      this.#deltas ??= new DeltaAudiences(this.name, this.#transports, this.#bases);
+      this.#deltas.add(subscriber);
+      return;
+    }
+    const audience = this.#audience(subscriber.protocol);
     audience.size++;
-    socket?.subscribe(audience.nativeTopic);
+    subscriber.socket?.subscribe(audience.nativeTopic);
   }
 
   /** A connection is subscribed no longer. If it goes on living, its socket leaves native fan-out. */
-  unsubscribe({ protocol, socket }: Subscriber): void {
-    const audience = this.#audience(protocol);
+  unsubscribe(subscriber: Subscriber): void {
+    if (this.#deltas?.has(subscriber) === true) {
+      this.#deltas.delete(subscriber);
+      if (this.#deltas.size === 0) this.#deltas = undefined;
+      return;
+    }
+    const audience = this.#audience(subscriber.protocol);
     audience.size--;
-    socket?.unsubscribe(audience.nativeTopic);
+    subscriber.socket?.unsubscribe(audience.nativeTopic);
+  }
+
+  /** What encodes a publication that is sent to this subscriber alone. */
+  encoderFor(subscriber: Subscriber): PublicationEncoder {
+    return this.#deltas?.has(subscriber) === true
+      ? subscriber.protocol.deltas
+      : subscriber.protocol;
+  }
+
+  /** A subscriber was sent a publication that others were not. */
+  sentAlone(subscriber: Subscriber): void {
+    if (this.#deltas?.has(subscriber) === true) this.#deltas.begin(subscriber);
   }
 
   /**
@@ -99,6 +126,10 @@ export class Topic {
       else transport.fanOut(nativeTopic, frame, socket);
       delivered += size;
     }
+    if (this.#deltas !== undefined) {
+      delivered += this.#deltas.size;
+      this.#deltas.fanOut(publication, except);
+    }
     return except === undefined ? delivered : delivered - 1;
   }
 
@@ -108,6 +139,7 @@ export class Topic {
       if (size === 0 || protocol.kind !== "session") continue;
       transport.fanOut(nativeTopic, protocol.encodePush(push));
     }
+    this.#deltas?.fanOutPush(push);
   }
 
   #audience(protocol: Protocol): Audience {
@@ -118,4 +150,8 @@ export class Topic {
     this.#audiences.push(audience);
     return audience;
   }
+}
+
+function takesDeltas(subscriber: Subscriber): subscriber is DeltaSubscriber {
+  return subscriber.protocol.kind === "session" && subscriber.protocol.deltas !== undefined;
 }

@@ -1,10 +1,11 @@
 // The topics that connections of this node are subscribed or subscribing to.
 // A topic lives exactly as long as it has a subscriber or a follower here, and the engine follows it as long.
-import type { Push } from "../contracts/commands";
+import type { Push, SubscriptionForm } from "../contracts/commands";
 import type { RelayOptions } from "../contracts/options";
 import type { Cluster } from "../state/cluster";
 import { type Connection, chargeForReceivers } from "../state/connection";
 import type { Connections } from "../state/connections";
+import type { DeltaBases } from "../state/delta-audiences";
 import { Topic } from "../state/topic";
 import type { Waves } from "../state/waves";
 import { Presence } from "./presence";
@@ -16,6 +17,7 @@ export class Topics {
   readonly #cluster: Cluster;
   readonly #waves: Waves;
   readonly #topics = new Map<string, Topic>();
+  readonly #bases: DeltaBases = { bytes: 0 };
   /** Who is in those topics whose rule asks for it. */
   readonly presence: Presence;
 
@@ -56,9 +58,9 @@ export class Topics {
   }
 
   /** Subscribes an open connection, natively; it must not be subscribed yet. */
-  subscribe(connection: Connection, topic: Topic): void {
+  subscribe(connection: Connection, topic: Topic, form: SubscriptionForm = "plain"): void {
     connection.topics.push(topic);
-    topic.subscribe(connection);
+    topic.subscribe(connection, form);
     if (!topic.hasPresence) return;
     const info = this.presence.joined(connection, topic);
     if (topic.rule.joinLeave) {
@@ -120,7 +122,7 @@ export class Topics {
     let topic = this.#topics.get(name);
     if (topic === undefined) {
       const { rules, transports, engine } = this.#options;
-      topic = new Topic(name, rules.of(name), transports);
+      topic = new Topic(name, rules.of(name), transports, this.#bases);
       this.#topics.set(name, topic);
       engine.follow(name);
     }

@@ -363,6 +363,7 @@ describe("the bytes between SDKs and the reference server are", () => {
         topic: "news",
         token: "",
         resumption: { since: undefined, orNothing: false },
+        form: "plain",
       },
     ]);
   });

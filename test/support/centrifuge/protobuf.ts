@@ -120,8 +120,10 @@ function bytesOf(value: unknown): unknown {
   return value instanceof Uint8Array ? value : new TextEncoder().encode(JSON.stringify(value));
 }
 
+/** A patch of a delta stays a text: it begins with a number and a line feed, so it is no JSON. */
 function payloadOf(bytes: unknown): unknown {
-  return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes as Uint8Array));
+  const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes as Uint8Array);
+  return /^[\w~]+\n/.test(text) ? text : JSON.parse(text);
 }
 
 type Convert = (payload: unknown) => unknown;

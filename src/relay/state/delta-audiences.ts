@@ -1,0 +1,171 @@
+// The subscribers of one topic that take patches: each patch is made once, against what was fanned out before it, and is
+// one frame for all of them. A subscriber is "patched" as long as it has received what was fanned out last; any other gets
+// the next publication whole first. Nothing here runs for each subscriber, but once for each that begins.
+import type { Push } from "../contracts/commands";
+import type { DeltaProtocol, SessionProtocol } from "../contracts/protocol";
+import type { Publication } from "../contracts/publication";
+import type { Socket, Transport, Transports } from "../contracts/transport";
+import { fossilPatch } from "../text/fossil";
+import { payloadOf } from "../text/payload";
+
+/** Longer payloads are sent whole: making a patch of 256 KiB takes some milliseconds, in which nobody else is served. */
+const PAYLOAD_CHARACTERS_MAX = 262_144;
+
+/** What a patch must save at least: in JSON, a character of it may be escaped where the payload has none. */
+const SAVED_CHARACTERS_MIN = 8;
+
+/** What the payloads that patches are made against may take in all topics together; beyond it they are not kept. */
+const BASES_BYTES_MAX = 67_108_864;
+
+/** How much the bases of all topics take. */
+export interface DeltaBases {
+  bytes: number;
+}
+
+/** A connection whose protocol has deltas. */
+export interface DeltaSubscriber {
+  readonly protocol: SessionProtocol & { readonly deltas: DeltaProtocol };
+  readonly socket: Socket | undefined;
+}
+
+interface NativeTopic {
+  readonly name: string;
+  size: number;
+}
+
+/** The subscribers that speak one protocol. */
+interface Audience {
+  readonly protocol: DeltaSubscriber["protocol"];
+  readonly transport: Transport;
+  readonly whole: NativeTopic;
+  readonly patched: NativeTopic;
+}
+
+export class DeltaAudiences {
+  readonly #topic: string;
+  readonly #transports: Transports;
+  readonly #bases: DeltaBases;
+  readonly #audiences: Audience[] = [];
+  /** Where each subscriber is. */
+  readonly #subscribers = new Map<DeltaSubscriber, "whole" | "patched">();
+  /** Those that get the next publication whole. */
+  readonly #newcomers = new Set<DeltaSubscriber>();
+  /** The payload that was fanned out last, in UTF-8; undefined when it is not kept. */
+  #base: Uint8Array | undefined;
+
+  constructor(topic: string, transports: Transports, bases: DeltaBases) {
+    this.#topic = topic;
+    this.#transports = transports;
+    this.#bases = bases;
+  }
+
+  get size(): number {
+    return this.#subscribers.size;
+  }
+
+  has(subscriber: object): subscriber is DeltaSubscriber {
+    return this.#subscribers.has(subscriber as DeltaSubscriber);
+  }
+
+  add(subscriber: DeltaSubscriber): void {
+    this.#join(subscriber, "whole");
+  }
+
+  /** The subscriber has left, or ended. */
+  delete(subscriber: DeltaSubscriber): void {
+    this.#leave(subscriber, this.#audience(subscriber.protocol));
+    this.#subscribers.delete(subscriber);
+    if (this.size === 0) this.#setBase(undefined);
+  }
+
+  /** The subscriber has missed what others got, or got what others did not: no patch fits what it has. */
+  begin(subscriber: DeltaSubscriber): void {
+    if (this.#subscribers.get(subscriber) !== "patched") return;
+    this.#move(subscriber, "whole");
+  }
+
+  fanOut(publication: Publication, except?: object): void {
+    const payload = payloadOf(publication);
+    const bytes =
+      payload.length <= PAYLOAD_CHARACTERS_MAX ? new TextEncoder().encode(payload) : undefined;
+    const patch = this.#patchTo(bytes, payload.length);
+    for (const { protocol, transport, whole, patched } of this.#audiences) {
+      const isExcepted = except !== undefined && this.has(except) && except.protocol === protocol;
+      const socket = isExcepted ? (except as DeltaSubscriber).socket : undefined;
+      const frame =
+        whole.size > 0 || patch === undefined
+          ? protocol.deltas.encodePublication(publication)
+          : undefined;
+      if (whole.size > 0 && frame !== undefined) transport.fanOut(whole.name, frame, socket);
+      if (patched.size === 0) continue;
+      const smaller = patch === undefined ? frame : protocol.deltas.encodePatch(publication, patch);
+      if (smaller !== undefined) transport.fanOut(patched.name, smaller, socket);
+    }
+    if (except !== undefined && this.has(except)) this.begin(except);
+    for (const subscriber of this.#newcomers) {
+      if (subscriber !== except) this.#move(subscriber, "patched");
+    }
+    if (this.size > 0) this.#setBase(bytes);
+  }
+
+  fanOutPush(push: Push): void {
+    for (const { protocol, transport, whole, patched } of this.#audiences) {
+      if (whole.size + patched.size === 0) continue;
+      const frame = protocol.encodePush(push);
+      if (whole.size > 0) transport.fanOut(whole.name, frame);
+      if (patched.size > 0) transport.fanOut(patched.name, frame);
+    }
+  }
+
+  /** The patch that patched subscribers get; undefined when they get the whole payload too. */
+  #patchTo(bytes: Uint8Array | undefined, payloadLength: number): string | undefined {
+    if (this.#base === undefined || bytes === undefined) return undefined;
+    if (this.#audiences.every(({ patched }) => patched.size === 0)) return undefined;
+    const patch = fossilPatch(this.#base, bytes);
+    return patch.length + SAVED_CHARACTERS_MIN < payloadLength ? patch : undefined;
+  }
+
+  #setBase(bytes: Uint8Array | undefined): void {
+    this.#bases.bytes -= this.#base?.byteLength ?? 0;
+    const fits = this.#bases.bytes + (bytes?.byteLength ?? 0) <= BASES_BYTES_MAX;
+    this.#base = fits ? bytes : undefined;
+    this.#bases.bytes += this.#base?.byteLength ?? 0;
+  }
+
+  #move(subscriber: DeltaSubscriber, to: "whole" | "patched"): void {
+    const audience = this.#audience(subscriber.protocol);
+    const before = this.#subscribers.get(subscriber);
+    // The new native topic first: a socket without any might lose what is queued for it.
+    this.#join(subscriber, to);
+    if (before !== undefined) leaveNative(subscriber, audience[before]);
+  }
+
+  #join(subscriber: DeltaSubscriber, to: "whole" | "patched"): void {
+    const native = this.#audience(subscriber.protocol)[to];
+    native.size++;
+    subscriber.socket?.subscribe(native.name);
+    this.#subscribers.set(subscriber, to);
+    if (to === "whole") this.#newcomers.add(subscriber);
+    else this.#newcomers.delete(subscriber);
+  }
+
+  #leave(subscriber: DeltaSubscriber, audience: Audience): void {
+    const at = this.#subscribers.get(subscriber);
+    if (at !== undefined) leaveNative(subscriber, audience[at]);
+    this.#newcomers.delete(subscriber);
+  }
+
+  #audience(protocol: Audience["protocol"]): Audience {
+    for (const audience of this.#audiences) if (audience.protocol === protocol) return audience;
+    const transport = this.#transports[protocol.transport];
+    const named = (what: string) => ({ name: `${protocol.name}-${what}:${this.#topic}`, size: 0 });
+    const audience = { protocol, transport, whole: named("whole"), patched: named("patched") };
+    this.#audiences.push(audience);
+    return audience;
+  }
+}
+
+function leaveNative({ socket }: DeltaSubscriber, native: NativeTopic): void {
+  native.size--;
+  socket?.unsubscribe(native.name);
+}
