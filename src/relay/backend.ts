@@ -202,10 +202,9 @@ export class Backend {
   history(topic: string, request: HistoryRequest): Maybe<KeptPage | Refusal> {
     const refusal = checkTopic(topic);
     if (refusal !== undefined) return refusal;
-    return then(readHistory(this.#engine, topic, request), (page) =>
-      page instanceof Refusal
-        ? page
-        : { ...page, publications: fitting(page.publications, HISTORY_SIZE_MAX) },
+    const size = HISTORY_SIZE_MAX;
+    return then(readHistory(this.#engine, topic, { ...request, size }), (page) =>
+      page instanceof Refusal ? page : { ...page, publications: fitting(page.publications, size) },
     );
   }
 

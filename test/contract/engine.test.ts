@@ -15,6 +15,8 @@ import { TopicRules } from "../../src/relay/contracts/topic-rules";
 import { Engines } from "../support/engines/fresh-engines";
 import { engineOptions, NOBODY } from "../support/relay/simulation";
 
+const all50 = Array.from({ length: 50 }, (_, i) => String(i + 1));
+
 for (const name of Object.keys(ENGINES)) {
   describe(`the ${name} engine`, () => {
     const engines = new Engines();
@@ -105,6 +107,22 @@ for (const name of Object.keys(ENGINES)) {
           { ...publication, offset: 2, epoch: publications[0]?.epoch as string },
         ]);
       });
+
+      test.each([false, true])(
+        "history is read up to a size and goes on from there, newest first: %p",
+        async (reverse) => {
+          await Promise.all(
+            all50.map((i) => engine.publish({ topic: "a", data: i.padEnd(1_000) })),
+          );
+          const found: unknown[] = [];
+          for (let last: number | undefined; found.length < 50; last = found.at(-1) as number) {
+            const { offsets } = await read("a", { since: last, limit: 100, size: 3_500, reverse });
+            expect(offsets.length).toBeWithin(1, 5);
+            found.push(...offsets);
+          }
+          expect(found.map(String)).toEqual(reverse ? all50.toReversed() : all50);
+        },
+      );
 
       test("history is read from any offset, in both directions, up to the limit", async () => {
         await publish("a", 10);

@@ -3,6 +3,7 @@
 import type { HistoryPage, HistoryRange } from "../../relay/contracts/engine";
 import type { Publication } from "../../relay/contracts/publication";
 import type { TopicRule, TopicRules } from "../../relay/contracts/topic-rules";
+import { fitting } from "../../relay/topics/history";
 
 interface HistoriesOptions {
   readonly rules: TopicRules;
@@ -75,8 +76,13 @@ class TopicHistory {
     while (this.size > 0 && (this.#times[this.#head] as number) + historyTtlMs <= now) this.shift();
   }
 
-  read({ since, limit, reverse = false }: HistoryRange): Publication[] {
-    if (limit <= 0) return [];
+  read(range: HistoryRange): readonly Publication[] {
+    const { limit, size } = range;
+    const publications = limit <= 0 ? [] : this.#slice(range);
+    return size === undefined ? publications : fitting(publications, size);
+  }
+
+  #slice({ since, limit, reverse = false }: HistoryRange): Publication[] {
     const publications = this.#publications;
     const head = this.#head;
     const oldest = this.top - this.size + 1;

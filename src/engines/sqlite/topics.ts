@@ -4,6 +4,7 @@ import type { Statement } from "bun:sqlite";
 import type { HistoryPage, HistoryRange } from "../../relay/contracts/engine";
 import type { Publication } from "../../relay/contracts/publication";
 import type { TopicRules } from "../../relay/contracts/topic-rules";
+import { fitting } from "../../relay/topics/history";
 import type { SqliteFile } from "./file";
 import {
   type PublicationRow,
@@ -27,6 +28,9 @@ interface SqliteTopicsOptions {
 /** Topics that one sweep looks at, and rows that it removes, at most: they take a few ms. */
 const SWEEP_TOPICS_MAX = 500;
 const SWEEP_ROWS_MAX = 5_000;
+
+/** Rows that are read at a time where a size is enough: between two reads it is seen whether it is reached. */
+const READ_ROWS = 32;
 
 /** Rows that one commit removes at most, besides twice as many as it adds. */
 const COMMIT_ROWS_MAX = 256;
@@ -135,7 +139,7 @@ export class SqliteTopics {
     if (topic !== undefined) topic.delivered = offset;
   }
 
-  read(name: string, { since, limit, reverse = false }: HistoryRange): HistoryPage {
+  read(name: string, { since, limit, reverse = false, size }: HistoryRange): HistoryPage {
     if (!this.#options.rules.of(name).keepsHistory) return { top: undefined, publications: [] };
     const topic = this.#get(name);
     if (topic === undefined) {
@@ -150,9 +154,23 @@ export class SqliteTopics {
     else after = Math.max(after, since ?? 0);
     const newerThan = this.#clock.ms - rule.historyTtlMs;
     const statement = reverse ? this.#sql.readReversed : this.#sql.read;
-    const rows = statement.values(id, after, last, newerThan, Math.min(limit, rule.historySize));
-    const publications = (rows as PublicationRow[]).map((row) => publicationOf(name, epoch, row));
-    return { top, publications };
+    const publications: Publication[] = [];
+    let left = Math.min(limit, rule.historySize);
+    let sum = 0;
+    while (left > 0 && (size === undefined || sum < size)) {
+      const count = size === undefined ? left : Math.min(left, READ_ROWS);
+      const rows = statement.values(id, after, last, newerThan, count) as PublicationRow[];
+      for (const row of rows) {
+        const publication = publicationOf(name, epoch, row);
+        publications.push(publication);
+        sum += publication.data.length;
+      }
+      left = rows.length < count ? 0 : left - count;
+      const [offset = 0] = rows.at(-1) ?? [];
+      if (reverse) last = offset - 1;
+      else after = offset;
+    }
+    return { top, publications: size === undefined ? publications : fitting(publications, size) };
   }
 
   /** From here on nothing of the topic's publications is read; they are removed later. */

@@ -35,7 +35,7 @@ export interface HistoryRange {
   readonly limit: number;
   /** Newest first. */
   readonly reverse?: boolean;
-  /** Nothing more is read once the publications have so many characters of data: the page has at least one, if there is one. */
+  /** Characters of data that are enough: nothing after them is read, though the limit is not reached. There is at least one publication, if any. */
   readonly size?: number | undefined;
 }
 

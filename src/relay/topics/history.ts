@@ -18,6 +18,8 @@ export interface HistoryRequest {
   readonly limitMax: number;
   /** Newest first. */
   readonly reverse: boolean;
+  /** Characters of data that are enough, as in HistoryRange. */
+  readonly size?: number | undefined;
 }
 
 /** A page of a topic that keeps history. */
@@ -32,10 +34,10 @@ export interface KeptPage extends HistoryPage {
 export function readHistory(
   engine: Engine,
   topic: string,
-  { since, epoch, limit, limitMax, reverse }: HistoryRequest,
+  { since, epoch, limit, limitMax, reverse, size }: HistoryRequest,
 ): Maybe<KeptPage | Refusal> {
   const most = limit < 0 ? limitMax : Math.min(limit, limitMax);
-  return then(engine.history(topic, { since, limit: most, reverse }), (page) => {
+  return then(engine.history(topic, { since, limit: most, reverse, size }), (page) => {
     const { top } = page;
     if (top === undefined) return new Refusal("no_history", "This topic keeps no history.");
     if (epoch === undefined || epoch === top.epoch) return { ...page, top };

@@ -14,6 +14,7 @@
 // the top do not count.
 import type { HistoryPage, HistoryRange } from "../../../relay/contracts/engine";
 import type { Position, Publication } from "../../../relay/contracts/publication";
+import { fitting } from "../../../relay/topics/history";
 import type { Keys } from "./keys";
 import type { RedisLink } from "./link";
 import { NOT_SET, scripts, TRUE, textOf } from "./script";
@@ -247,7 +248,11 @@ export class TopicCalls {
     if (range.reverse === true) answer[4] = ascending(answer[4]);
     const publications = publicationsOf(topic, answer);
     if (range.reverse === true) publications.reverse();
-    return { top: { epoch: answer[0], offset: answer[1] }, publications };
+    const { size } = range;
+    return {
+      top: { epoch: answer[0], offset: answer[1] },
+      publications: size === undefined ? publications : fitting(publications, size),
+    };
   }
 
   /** Answers in the order of the queries. Cost: the number of topics, and of publications since the moments. */
