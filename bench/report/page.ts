@@ -70,7 +70,7 @@ const SECTIONS: Readonly<Record<string, Section>> = {
     ],
     figures: [
       ["CPU for each delivery, 1 in flight, µs", "streams-1", "cpu"],
-      ["16 in flight, µs", "streams-16", "cpu"],
+      ["CPU for each delivery, 16 in flight, µs", "streams-16", "cpu"],
       ["half arrive within, 16 in flight, ms", "streams-16", "p50"],
       ["memory of an idle stream, KB", "idle-streams", "rss"],
     ],

@@ -1,6 +1,7 @@
-// Sends publications over keep-alive HTTP connections, one for each request in flight.
+// Sends publications over keep-alive HTTP connections, one for each request in flight, or as lines of requests that stay open.
 // It is never measured: a request is a prepared buffer in which only the digits of its messages change.
 import { HttpConnection, postRequest } from "../load/http";
+import { chunkOf, LineRequest } from "../load/line-request";
 import { firstMessage, SENDERS_MAX, stamp } from "../load/message";
 import { nowUs } from "../measure/clock";
 import { Histogram } from "../measure/histogram";
@@ -31,11 +32,13 @@ interface PublisherSetup {
   readonly users?: readonly number[] | undefined;
   /** Publications in one request; 1 if not set. */
   readonly batch?: number | undefined;
+  /** Each sender has one request, to which it adds `batch` lines when those before are answered. */
+  readonly asLines?: boolean | undefined;
 }
 
 /** One HTTP connection with its request. It publishes again only after it was answered. */
 interface Sender {
-  readonly http: HttpConnection;
+  readonly http: HttpConnection | LineRequest;
   readonly request: Buffer;
   /** Where each message of the request begins. */
   readonly messagesAt: readonly number[];
@@ -57,15 +60,22 @@ export class Publisher {
     if (senders > SENDERS_MAX) throw new Error(`at most ${SENDERS_MAX} requests can be in flight`);
     const publisher = new Publisher();
     for (let n = 0; n < senders; n++) {
-      const http = await HttpConnection.open(port, publisher.#failure.reject);
       const message = firstMessage(n, setup.bytes);
       const one = bodyOf(topic, message, users[n % Math.max(1, users.length)]);
-      const body = batch === 1 ? one : `[${Array(batch).fill(one).join(",")}]`;
-      const { bytes, bodyAt } = postRequest(path, body, headers);
+      const all = Array<string>(batch).fill(one);
+      const body =
+        setup.asLines === true ? `${all.join("\n")}\n` : batch === 1 ? one : `[${all.join(",")}]`;
+      const { bytes, bodyAt } =
+        setup.asLines === true ? chunkOf(body) : postRequest(path, body, headers);
       const messagesAt: number[] = [];
       for (let at = body.indexOf(message); at >= 0; at = body.indexOf(message, at + 1)) {
         messagesAt.push(bodyAt + at);
       }
+      const onFailure = publisher.#failure.reject;
+      const http =
+        setup.asLines === true
+          ? await LineRequest.open(port, { path, lines: batch }, onFailure)
+          : await HttpConnection.open(port, onFailure);
       publisher.#senders.push({ http, request: bytes, messagesAt, sequence: 0 });
     }
     return publisher;

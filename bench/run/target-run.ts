@@ -35,6 +35,8 @@ interface Plan {
   readonly inFlight: number;
   /** Publications in one request; 1 if not set. */
   readonly batch?: number;
+  /** Sends them as lines of requests that stay open, `batch` lines at a time. */
+  readonly asLines?: boolean;
   /** The length of a message; 64 if not set. */
   readonly bytes?: number;
   readonly users?: readonly number[];
@@ -183,6 +185,7 @@ class TargetRun {
       senders: plan.inFlight,
       users: plan.users,
       batch: plan.batch,
+      asLines: plan.asLines,
     });
     const before = readCpu(this.pid);
     const started = Bun.nanoseconds();
