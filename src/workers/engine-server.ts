@@ -59,7 +59,7 @@ export class EngineServer {
       const followers = this.#followers.get(publication.topic);
       if (followers !== undefined) {
         const text = JSON.stringify({ deliver: publication } satisfies FromEngine);
-        for (const { pipe } of followers) pipe.pushPublication(text);
+        for (const { pipe } of followers) pipe.pushText(text);
       }
       // Each worker counts its own deliveries.
       return 0;

@@ -1,7 +1,6 @@
 // The supervisor: starts the workers that share the port, has the engine that they share, starts a new worker where one dies,
 // and replaces all of them on request. It takes no connection itself.
 import { availableParallelism } from "node:os";
-import { Batcher } from "../engines/batcher";
 import type { Log } from "../log";
 import { sharedEngine, startEngine } from "../node";
 import type { LocalEngine } from "../relay/contracts/engine";
@@ -47,7 +46,6 @@ export class Supervisor {
   /** Undefined where each worker has an engine of its own. */
   readonly #engine: LocalEngine | undefined;
   readonly #engineServer: EngineServer | undefined;
-  readonly #batcher = new Batcher();
   readonly #machine = crypto.randomUUID();
   /** All processes that have not exited. */
   readonly #workers = new Set<WorkerHandle>();
@@ -135,7 +133,6 @@ export class Supervisor {
       spawn: (events) =>
         spawnWorker({ program, env, port: this.#port, machine, start, workers }, events),
       engineServer: this.#engineServer,
-      batcher: this.#batcher,
       onExit: (exited, code, before) => {
         this.#workers.delete(exited);
         const wasCandidate = this.#candidates.delete(exited);

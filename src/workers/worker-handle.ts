@@ -1,6 +1,5 @@
 // A worker process as its supervisor sees it, from its start to its exit: what it is sent, the state that it is in, and when
 // it is killed. A worker that is stuck must be killed, since the kernel goes on giving it connections.
-import type { Batcher } from "../engines/batcher";
 import type { Log } from "../log";
 import type { EngineServer, WorkerLink } from "./engine-server";
 import {
@@ -32,7 +31,6 @@ interface WorkerHandleOptions {
   readonly spawn: (events: WorkerEvents) => WorkerProcess;
   /** Undefined where each worker has an engine of its own. */
   readonly engineServer: EngineServer | undefined;
-  readonly batcher: Batcher;
   /** The process has exited. `before` is the state in which it was. */
   readonly onExit: (worker: WorkerHandle, code: number | null, before: WorkerState) => void;
 }
@@ -59,7 +57,7 @@ export class WorkerHandle {
   #listensBy = START_MAX_MS;
   #endsBy = Number.POSITIVE_INFINITY;
 
-  constructor({ name, log, spawn, engineServer, batcher, onExit }: WorkerHandleOptions) {
+  constructor({ name, log, spawn, engineServer, onExit }: WorkerHandleOptions) {
     this.name = name;
     this.#log = log;
     this.#pipe = new Pipe({
@@ -67,8 +65,6 @@ export class WorkerHandle {
       onMessage: (message) => this.#receive(message as FromWorker, engineServer),
       onFault: (error) =>
         log.error({ err: error, worker: name }, "the supervisor could not obey a worker's message"),
-      now: () => performance.now(),
-      batcher,
       onAcknowledged: () => engineServer?.onProgress(),
       onFull: () => this.#kill("the worker does not read what it is sent"),
     });

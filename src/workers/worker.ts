@@ -32,7 +32,6 @@ export async function runWorker(
       if ("order" in message) obey(message);
       else if (!("ping" in message)) engine.receive(message);
     },
-    now: () => performance.now(),
     onFault: (error) =>
       log.error({ err: error }, "a message of the supervisor could not be obeyed"),
   });

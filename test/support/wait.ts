@@ -35,9 +35,3 @@ export async function until(
     await Bun.sleep(2);
   }
 }
-
-/** Occupies the thread for this long, as work does: timers that are due after it run in the next turns. */
-export function busy(ms: number): void {
-  const end = performance.now() + ms;
-  while (performance.now() < end);
-}

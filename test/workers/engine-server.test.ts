@@ -38,7 +38,6 @@ function connect(name: string): FakeWorker {
     onFault: (error) => {
       throw error;
     },
-    now: () => 0,
     onAcknowledged: () => server.onProgress(),
   });
   const link = server.connect(name, pipe);

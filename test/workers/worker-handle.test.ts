@@ -1,6 +1,5 @@
 // A worker process as its supervisor sees it: its states, and when it is killed. Rows F4 and F9 of the fault catalogue.
 import { beforeEach, expect, test } from "bun:test";
-import { Batcher } from "../../src/engines/batcher";
 import { createLog } from "../../src/log";
 import { SILENCE_MS } from "../../src/workers/messages";
 import type { WorkerEvents } from "../../src/workers/spawn";
@@ -27,7 +26,6 @@ beforeEach(() => {
       return { send: () => {}, kill: () => killed++, time: () => time };
     },
     engineServer: undefined,
-    batcher: new Batcher(),
     onExit: (_, code, before) => exits.push([code, before]),
   });
 });

@@ -10,7 +10,6 @@ import {
 } from "../../relay/contracts/engine";
 import type { Refusal } from "../../relay/contracts/errors";
 import type { Publication, Published } from "../../relay/contracts/publication";
-import { Batcher } from "../batcher";
 import type { EngineOptions } from "../options";
 import { RedisRegistrations } from "./registrations";
 import { isFinal } from "./server/error-answers";
@@ -43,14 +42,12 @@ export class RedisEngine implements Engine {
     this.#keys = new Keys(options.prefix);
     const keys = this.#keys;
     const urls = addresses.split(",");
-    const batcher = new Batcher();
     const homeUrl = new ShardMap(urls, (url) => url).of(REGISTRATIONS_NAME);
     const shard = (url: string): Shard =>
       new Shard({
         ...options,
         url,
         keys,
-        batcher,
         warn: (sentence) => {
           if (this.#heldWarnings === undefined) this.#warn(sentence);
           else this.#heldWarnings.push(sentence);

@@ -29,7 +29,7 @@ const REFUSES_WRITES = /[ -](OOM|MISCONF|NOREPLICAS) /;
 
 interface ShardOptions
   extends EngineOptions,
-    Pick<FollowedTopicsOptions, "keys" | "batcher" | "onPermanentMessage" | "historyReset"> {
+    Pick<FollowedTopicsOptions, "keys" | "onPermanentMessage" | "historyReset"> {
   readonly url: string;
   /** The channel to which all nodes are subscribed on this server, and that of this node alone, if it has one here. */
   readonly nodesChannel: string;
@@ -91,11 +91,10 @@ export class Shard {
     });
     this.#topicCalls = new TopicCalls(this.link, options.keys);
     this.#serverCalls = new ServerCalls(this.link, options.keys);
-    const { keys, node, batcher, nodesChannel, inbox, onPermanentMessage, historyReset } = options;
+    const { keys, node, nodesChannel, inbox, onPermanentMessage, historyReset } = options;
     this.#followed = new FollowedTopics({
       keys,
       node,
-      batcher,
       permanentChannels: [nodesChannel, keys.packs, ...(inbox === undefined ? [] : [inbox])],
       onPermanentMessage,
       historyReset,

@@ -1,14 +1,11 @@
 // The messages of topics, from a connection that the test itself speaks for, and the commands that subscribe to them.
 import { describe, expect, test } from "bun:test";
-import { Batcher } from "../../../src/engines/batcher";
 import { TopicSubscriptions } from "../../../src/engines/redis/following/subscriptions";
 import { Keys } from "../../../src/engines/redis/server/keys";
 import type { RedisLink } from "../../../src/engines/redis/server/link";
-import { busy, until } from "../../support/wait";
+import { until } from "../../support/wait";
 
 const keys = new Keys("baton");
-
-const turn = () => new Promise<void>((done) => setImmediate(done));
 
 /** A server that obeys every command at once, and sends what the test publishes. */
 class Connection {
@@ -41,76 +38,30 @@ class Connection {
   }
 }
 
-/** A node that follows the topic t. `onMessage` does its work for a message. */
-async function start(onMessage: (message: string) => void = () => {}) {
+/** A node that follows the topic t. */
+async function start() {
   const connection = new Connection();
   const followed = new Set(["t"]);
   const subscribed: string[] = [];
-  /** The messages of each turn without a pause. */
-  const batches: string[][] = [];
-  let isOpen = false;
+  const messages: string[] = [];
   const subscriptions = new TopicSubscriptions({
     keys,
-    batcher: new Batcher(),
     permanentChannels: [keys.silence],
     onPermanentMessage: () => {},
-    onTopicMessage: (_, message) => {
-      if (!isOpen) batches.push([]);
-      isOpen = true;
-      queueMicrotask(() => {
-        isOpen = false;
-      });
-      batches.at(-1)?.push(message);
-      onMessage(message);
-    },
+    onTopicMessage: (topic, message) => messages.push(`${topic} ${message}`),
     isFollowed: (topic) => followed.has(topic),
     onSubscribed: (topics) => subscribed.push(...topics),
   });
   await subscriptions.setUp(connection.link, [...followed]);
-  return { connection, followed, subscribed, batches, subscriptions };
+  return { connection, followed, subscribed, messages, subscriptions };
 }
 
-describe("messages of topics", () => {
-  test("messages that come in one turn are handed on together, in their order", async () => {
-    const { connection, batches } = await start();
-    connection.publish("t", "a", "b", "c");
-    expect(batches).toEqual([]);
-    await until("all messages", () => batches.flat().length === 3);
-    expect(batches).toEqual([["a", "b", "c"]]);
-  });
-
-  test("messages are handed on as they come while handling them costs nothing", async () => {
-    const { connection, batches } = await start();
-    const messages = ["a", "b", "c", "d"];
-    for (const [i, message] of messages.entries()) {
-      connection.publish("t", message);
-      await until("the message", () => batches.length === i + 1);
-    }
-    expect(batches).toEqual(messages.map((message) => [message]));
-  });
-
-  test("while the sockets take one batch, the messages of several turns wait for the next", async () => {
-    const { connection, batches } = await start((message) => {
-      // As long as sends to many sockets take.
-      busy(3);
-      if (message !== "b") return;
-      connection.publish("t", "c");
-      setImmediate(() => connection.publish("t", "d"));
-    });
-    connection.publish("t", "a");
-    await until("the first batch, which is slow", () => batches.length === 1);
-    await turn();
-    connection.publish("t", "b");
-    await until("all messages", () => batches.flat().length === 4);
-    expect(batches).toEqual([["a"], ["b"], ["c", "d"]]);
-  });
-
-  test("messages are handed on at once when their connection has broken", async () => {
-    const { connection, batches, subscriptions } = await start();
-    connection.publish("t", "a", "b");
-    subscriptions.down();
-    expect(batches).toEqual([["a", "b"]]);
-  });
+test("messages of topics are handed on as they come, in their order", async () => {
+  const { connection, messages } = await start();
+  connection.publish("t", "a", "b");
+  expect(messages).toEqual(["t a", "t b"]);
+  connection.publish("t", "c");
+  expect(messages).toEqual(["t a", "t b", "t c"]);
 });
 
 describe("subscriptions", () => {

@@ -25,7 +25,7 @@ const CHECK_ALL_CALLS = 20;
 const LEFT_MS = 1_000;
 
 export interface FollowedTopicsOptions
-  extends Pick<TopicSubscriptionsOptions, "keys" | "batcher" | "permanentChannels"> {
+  extends Pick<TopicSubscriptionsOptions, "keys" | "permanentChannels"> {
   readonly onPermanentMessage: (message: string) => void;
   /** The name of this node, for publications of its own. */
   readonly node: string;
@@ -78,10 +78,9 @@ export class FollowedTopics {
 
   constructor(options: FollowedTopicsOptions) {
     this.#options = options;
-    const { keys, batcher, permanentChannels, onPermanentMessage } = options;
+    const { keys, permanentChannels, onPermanentMessage } = options;
     this.#subscriptions = new TopicSubscriptions({
       keys,
-      batcher,
       permanentChannels,
       onPermanentMessage,
       onTopicMessage: (topic, message) => this.#receive(topic, message),

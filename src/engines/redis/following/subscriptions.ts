@@ -2,9 +2,7 @@
 // that is followed, besides those to which it is always subscribed.
 //
 // Changes go to the server in batches, one after the other. However fast topics are followed and left, what waits to be sent is
-// never more than the difference. Messages of topics are handed on in batches too, as a supervisor hands publications to its
-// workers: while the sockets take one batch, messages are kept for the next, and leave in one send for each socket.
-import { type Batcher, type Flushable, watchBatch } from "../../batcher";
+// never more than the difference.
 import type { Keys } from "../server/keys";
 import type { RedisLink } from "../server/link";
 import { slices } from "../server/slices";
@@ -15,8 +13,6 @@ const BATCH_TOPICS_MAX = 10_000;
 
 export interface TopicSubscriptionsOptions {
   readonly keys: Keys;
-  /** The node's batcher, which all its servers share. */
-  readonly batcher: Batcher;
   /** At least one: without any channel Bun's client leaves its subscriber mode, and refuses commands in that moment. */
   readonly permanentChannels: readonly string[];
   readonly onPermanentMessage: (message: string) => void;
@@ -26,14 +22,7 @@ export interface TopicSubscriptionsOptions {
   readonly onSubscribed: (topics: readonly string[]) => void;
 }
 
-interface TopicMessage {
-  readonly channel: string;
-  readonly message: string;
-}
-
-const now = () => performance.now();
-
-export class TopicSubscriptions implements Flushable {
+export class TopicSubscriptions {
   readonly #options: TopicSubscriptionsOptions;
   #link: RedisLink | undefined;
   /** Topics for which the server was sent a SUBSCRIBE. */
@@ -41,10 +30,6 @@ export class TopicSubscriptions implements Flushable {
   /** Topics that were followed or left since the last batch of commands. */
   #changed = new Set<string>();
   #isSending = false;
-  /** Messages of topics that are handed on with the next batch. */
-  #messages: TopicMessage[] = [];
-  /** How long the last batch took, with everything that was sent for it. */
-  #lastBatchMs = 0;
 
   constructor(options: TopicSubscriptionsOptions) {
     this.#options = options;
@@ -76,25 +61,9 @@ export class TopicSubscriptions implements Flushable {
     this.#schedule();
   }
 
-  /** The connection has broken: what came over it is handed on at once. */
+  /** The connection has broken. */
   down(): void {
-    this.flush();
     this.#link = undefined;
-  }
-
-  /** Hands on the messages that wait. The batcher calls it. */
-  flush(): void {
-    if (this.#messages.length === 0) return;
-    const { batcher, keys, onTopicMessage } = this.#options;
-    const begunAt = now();
-    batcher.flushed(this, this.#lastBatchMs);
-    for (const { channel, message } of this.#messages.splice(0)) {
-      onTopicMessage(keys.topicOf(channel), message);
-    }
-    const sent = (ms: number) => {
-      this.#lastBatchMs = ms;
-    };
-    watchBatch(now, begunAt, sent, () => batcher.acknowledged(this));
   }
 
   #schedule(): void {
@@ -147,8 +116,8 @@ export class TopicSubscriptions implements Flushable {
 
   /** One listener for all channels: Bun's client calls every listener that it was ever given for a channel. */
   readonly #onMessage = (message: string, channel: string): void => {
-    this.#messages.push({ channel, message });
-    this.#options.batcher.schedule(this);
+    const { keys, onTopicMessage } = this.#options;
+    onTopicMessage(keys.topicOf(channel), message);
   };
 }
 
