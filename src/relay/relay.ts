@@ -65,6 +65,7 @@ export class Relay {
     this.waves = new Waves(options, {
       deliver: (publication) => this.#delivery.deliver(publication),
       receivers: (publication) => this.#delivery.receivers(publication),
+      waveMs: (topic) => this.#delivery.waveMs(topic),
     });
     this.connections = new Connections(options, this.waves);
     this.cluster = new Cluster(options);

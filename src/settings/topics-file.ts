@@ -10,10 +10,14 @@ const Allowed = Type.Array(
   Type.Union([Type.Literal("client"), Type.Literal("subscriber"), Type.Literal("anonymous")]),
 );
 
+/** The longest that a rule may let publications wait for others. */
+const WAVE_MS_MAX = 1_000;
+
 const Rule = Type.Object(
   {
     history_size: Type.Optional(Type.Integer({ minimum: 0, maximum: 1_000_000 })),
     history_ttl_ms: Type.Optional(Type.Integer({ minimum: 0, maximum: INT32_MAX })),
+    wave_ms: Type.Optional(Type.Integer({ minimum: 0, maximum: WAVE_MS_MAX })),
     presence: Type.Optional(Type.Boolean()),
     join_leave: Type.Optional(Type.Boolean()),
     delta: Type.Optional(Type.Boolean()),
@@ -28,7 +32,7 @@ const Rule = Type.Object(
 // Not a Record: TypeBox's pattern for its keys skips keys that contain U+2028, whatever their values are.
 const TopicsFile = Type.Object({}, { additionalProperties: Rule });
 
-const WHAT_IT_TAKES = `It must be an object of prefixes, each with any of history_size (0 to 1000000), history_ttl_ms (0 to ${INT32_MAX}), presence, join_leave and delta (true or false), allow_subscribe, allow_publish, allow_presence and allow_history (lists of "client", "subscriber" and "anonymous").`;
+const WHAT_IT_TAKES = `It must be an object of prefixes, each with any of history_size (0 to 1000000), history_ttl_ms (0 to ${INT32_MAX}), wave_ms (0 to ${WAVE_MS_MAX}), presence, join_leave and delta (true or false), allow_subscribe, allow_publish, allow_presence and allow_history (lists of "client", "subscriber" and "anonymous").`;
 
 /** The rules in the file. Throws SettingError with the line to show. */
 export function readTopicsFile(path: string): RulesByPrefix {
@@ -60,6 +64,7 @@ function toRule(rule: Static<typeof Rule>): Partial<TopicRule> {
   return {
     ...(rule.history_size !== undefined && { historySize: rule.history_size }),
     ...(rule.history_ttl_ms !== undefined && { historyTtlMs: rule.history_ttl_ms }),
+    ...(rule.wave_ms !== undefined && { waveMs: rule.wave_ms }),
     ...(rule.presence !== undefined && { presence: rule.presence }),
     ...(rule.join_leave !== undefined && { joinLeave: rule.join_leave }),
     ...(rule.delta !== undefined && { delta: rule.delta }),

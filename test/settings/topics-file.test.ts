@@ -74,6 +74,7 @@ describe("a wrong topics file stops the start with one line", () => {
     ["a file that is not an object", "[]", "Expected object"],
     ["a rule with an unknown field", '{"a:": {"size": 1}}', "/a:/size"],
     ["a rule with a number out of bounds", '{"a:": {"history_size": -1}}', "/a:/history_size"],
+    ["a rule with a wave that waits too long", '{"a:": {"wave_ms": 1001}}', "/a:/wave_ms"],
     ["a rule with a fraction", '{"a:": {"history_ttl_ms": 1.5}}', "/a:/history_ttl_ms"],
     [
       "a rule with a text in place of a number",

@@ -20,6 +20,8 @@ export interface TopicRule {
   readonly joinLeave: boolean;
   /** Whether clients of sessions may get patches in place of whole publications. */
   readonly delta: boolean;
+  /** At most one wave leaves in so many ms; 0: publications never wait. Undefined: as for all topics (BATON_WAVE_MS). */
+  readonly waveMs?: number | undefined;
   /** What clients of sessions may do; what is not named here, none of them may. */
   readonly allow: Readonly<Partial<Record<Action, Allowed>>>;
 }

@@ -7,7 +7,7 @@ import type { Recovery } from "../recovery/recovery";
 import type { Connection } from "../state/connection";
 import type { Connections } from "../state/connections";
 import type { Topic } from "../state/topic";
-import type { WaveDelivery } from "../state/waves";
+import type { WaveDelivery } from "../state/wave-delivery";
 import type { Topics } from "../topics/topics";
 
 export class Delivery implements WaveDelivery {
@@ -43,6 +43,10 @@ export class Delivery implements WaveDelivery {
     if (user === undefined) return isExcepted ? topic.subscribers - 1 : topic.subscribers;
     const isReceiver = (one: Connection) => one !== excepted && one.topics.includes(topic);
     return this.#connections.ofUser(user).filter(isReceiver).length;
+  }
+
+  waveMs(topic: string): number | undefined {
+    return this.#topics.get(topic)?.rule.waveMs;
   }
 
   #deliverToUser(

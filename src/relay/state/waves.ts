@@ -6,6 +6,8 @@
 // publications calls `flush` first.
 import type { RelayOptions } from "../contracts/options";
 import type { Publication } from "../contracts/publication";
+import { PacedTopics } from "./paced-topics";
+import { TOPIC_SIZE_MAX, type WaveDelivery, waveSizeOf } from "./wave-delivery";
 
 /** A wave that took less time than this is not worth waiting for: there is little to gain. */
 const WORTH_WAITING_MS = 0.5;
@@ -13,23 +15,8 @@ const WORTH_WAITING_MS = 0.5;
 /** A publication to fewer connections than this begins no wave: sending it takes no time that others could wait for. */
 const RECEIVERS_MIN = 64;
 
-/**
- * A wave leaves early when it has this much of one topic, in characters, or of all topics: it waits in the memory of the
- * process, then in the buffer of each socket, and nobody else is served while it is sent.
- */
-const TOPIC_SIZE_MAX = 65_536;
+/** It leaves early when it has this much of all topics together. */
 const SIZE_MAX = 1_048_576;
-
-/** What each publication counts besides its text: with 64 in one send, more of them would save next to nothing. */
-const PUBLICATION_SIZE = 1_024;
-
-/** What a wave does with its publications. */
-export interface WaveDelivery {
-  /** Sends a publication to the connections that must have it, and answers to how many. */
-  deliver(publication: Publication): number;
-  /** To how many connections it would be sent now; undefined when no connection here is in its topic. */
-  receivers(publication: Publication): number | undefined;
-}
 
 /**
  * What became of the last wave:
@@ -61,6 +48,8 @@ export class Waves {
   #waitingSize = 0;
   /** Its size by topic. */
   readonly #waitingTopics = new Map<string, number>();
+  /** Topics that have a rule of their own, and waves of their own. */
+  readonly #paced: PacedTopics;
 
   constructor(
     { now, later, after, limits }: Pick<RelayOptions, "now" | "later" | "after" | "limits">,
@@ -71,6 +60,7 @@ export class Waves {
     this.#after = after;
     this.#waveMs = limits.waveMs;
     this.#delivery = delivery;
+    this.#paced = new PacedTopics({ after }, delivery);
   }
 
   /**
@@ -78,6 +68,9 @@ export class Waves {
    * will be with the next wave.
    */
   deliver(publication: Publication): number {
+    const ownMs = this.#delivery.waveMs(publication.topic);
+    if (ownMs === 0) return this.#delivery.deliver(publication);
+    if (ownMs !== undefined) return this.#paced.deliver(publication, ownMs);
     if (this.#waiting.length > 0 || this.#mustWait()) return this.#wait(publication);
     if (this.#phase === "leaving" || this.#waveMs === 0) {
       const delivered = this.#delivery.deliver(publication);
@@ -93,11 +86,13 @@ export class Waves {
   /** Delivers what waits for this topic, and what was accepted before it. */
   flush(topic: string): void {
     if (this.#waitingTopics.has(topic)) this.#deliverWaiting();
+    else this.#paced.flush(topic);
   }
 
   /** Delivers all that waits. */
   flushAll(): void {
     this.#deliverWaiting();
+    this.#paced.flushAll();
   }
 
   /**
@@ -116,8 +111,8 @@ export class Waves {
     if (this.#waiting.length === 0 && receivers < RECEIVERS_MIN) {
       return this.#delivery.deliver(publication);
     }
-    const { topic, data } = publication;
-    const size = PUBLICATION_SIZE + data.length;
+    const { topic } = publication;
+    const size = waveSizeOf(publication);
     const topicSize = size + (this.#waitingTopics.get(topic) ?? 0);
     this.#waiting.push(publication);
     this.#waitingSize += size;

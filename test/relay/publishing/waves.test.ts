@@ -17,7 +17,7 @@ class Crowd extends Simulation {
   );
 
   constructor(limits = {}, rules?: TopicRules) {
-    super(limits, [], (options) => new MemoryEngine({ ...options, ...(rules && { rules }) }));
+    super(limits, [], (options) => new MemoryEngine(options), rules);
     for (const { connection } of this.subscribers) {
       this.relay.receive(connection, '{"topics":["tech"]}');
     }
@@ -243,4 +243,47 @@ test("a publication that waits is sent to those who are in its topic when it lea
   expect(crowd.received).toEqual(["1", "2"]);
   expect(messages(other?.socket.frames ?? [])).toEqual(["1", "2"]);
   expect(messages(crowd.subscribers[2]?.socket.frames ?? [])).toEqual(["1", "2", "3"]);
+});
+
+describe("in a topic whose rule has", () => {
+  const withRule = (waveMs: number) =>
+    new Crowd({}, new TopicRules({ historySize: 100, historyTtlMs: 300_000 }, { te: { waveMs } }));
+
+  test("wave_ms: 0, no publication ever waits", async () => {
+    const crowd = withRule(0);
+    await crowd.sendTwo();
+    crowd.publish("3");
+    expect(crowd.received).toEqual(["1", "2", "3"]);
+  });
+
+  test("wave_ms: 100, the first one leaves at once, and then one wave in 100 ms while there are more", () => {
+    const crowd = withRule(100);
+    expect(crowd.publish("1")).toMatchObject({ delivered: SUBSCRIBERS });
+    expect(crowd.publish("2")).toMatchObject({ delivered: SUBSCRIBERS });
+    crowd.wait(99);
+    crowd.publish("3");
+    expect(crowd.received).toEqual(["1"]);
+    crowd.wait(1);
+    expect(crowd.received).toEqual(["1", "2", "3"]);
+    crowd.publish("4");
+    crowd.wait(100);
+    expect(crowd.received).toEqual(["1", "2", "3", "4"]);
+    crowd.wait(100);
+    crowd.publish("5");
+    expect(crowd.received).toEqual(["1", "2", "3", "4", "5"]);
+  });
+
+  test("wave_ms, a wave of 64 leaves early, and a client that subscribes gets each publication once", () => {
+    const crowd = withRule(1_000);
+    for (let i = 0; i < 65; i++) crowd.publish(String(i));
+    expect(crowd.received).toHaveLength(65);
+    crowd.publish("65");
+    const { connection, socket } = crowd.connect(crowd.register("late"), json);
+    const since = { tech: { offset: 64, epoch: "e1" } };
+    crowd.relay.receive(connection, JSON.stringify({ topics: ["tech"], since }));
+    crowd.publish("66");
+    expect(messages(socket.frames)).toEqual(["64", "65"]);
+    crowd.relay.beginShutdown();
+    expect(messages(socket.frames)).toEqual(["64", "65", "66"]);
+  });
 });

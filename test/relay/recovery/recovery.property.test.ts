@@ -13,7 +13,7 @@ import { LIMITS, Simulation } from "../../support/relay/simulation";
 
 const TOPICS = ["a", "b"] as const;
 const USERS = ["1", "1", "2"] as const;
-const RULES = new TopicRules(HISTORY_RULE);
+const RULES = new TopicRules(HISTORY_RULE, { b: { waveMs: 40 } });
 const SETTLING_ROUNDS = 60;
 
 /** As many connections as it takes to make publications wait for each other. */
@@ -36,7 +36,7 @@ class World {
 
   constructor({ connectionAnswerBytes, makeEngine, historyIsReliable }: WorldOptions) {
     const limits = { pongMs: 1e9, connectionAnswerBytes };
-    this.simulation = new Simulation(limits, ["a"], makeEngine);
+    this.simulation = new Simulation(limits, ["a"], makeEngine, RULES);
     this.historyIsReliable = historyIsReliable;
     this.clients = USERS.map((user) => new ModelClient(this.simulation, this.#log, user));
     for (let i = 0; i < SPECTATORS; i++) {

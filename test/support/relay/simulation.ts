@@ -124,8 +124,9 @@ export class Simulation implements Transport {
     limits: Partial<AllLimits> = {},
     defaultTopics: readonly string[] = ["tech"],
     makeEngine: (options: EngineOptions) => Engine = (options) => new MemoryEngine(options),
+    rules: TopicRules = RULES,
   ) {
-    const engine = makeEngine(engineOptions({ ...LIMITS, ...limits, now: () => this.now }));
+    const engine = makeEngine(engineOptions({ ...LIMITS, ...limits, rules, now: () => this.now }));
     this.engine = engine;
     this.relay = new Relay({
       limits: { ...LIMITS, ...limits },
@@ -137,6 +138,7 @@ export class Simulation implements Transport {
       random: () => 0.5,
       later: setImmediate,
       ...OPEN,
+      rules,
       after: (ms, work) => {
         const timer = { at: this.now + ms, work };
         this.#timers.push(timer);
