@@ -16,7 +16,8 @@ export const HTTP_IDLE_S = 10;
 /** While files are scarce they are counted again after this many requests; counting takes about 3 µs. */
 const REQUESTS_PER_COUNT = 32;
 
-const STREAM_PATHS = /\/(?:connection\/|publish$)/;
+/** Paths, not those that end like them: POST /api/publish is an ordinary request. */
+const STREAM_PATHS = /^\w+:\/\/[^/]*\/(?:connection\/|publish(?:\?|$))/;
 
 interface KeepAliveOptions {
   readonly keepAliveMs: number;
