@@ -48,7 +48,7 @@ export class Server {
     this.#log = log;
   }
 
-  /** Starts the target and waits until it answers. Throws with the end of its output if it does not. */
+  /** Starts the target and waits until each of its nodes answers. Throws with the end of its output if it does not. */
   static async start(target: Target): Promise<Server> {
     const port = freePort();
     const log = join(folder, `${target.name}-${port}.log`);
@@ -61,7 +61,7 @@ export class Server {
     });
     const server = new Server(child, port, log);
     try {
-      await server.#ready();
+      for (let node = 0; node < (target.nodes ?? 1); node++) await server.#ready(port + node);
     } catch (error) {
       await server.stop();
       throw error;
@@ -84,13 +84,13 @@ export class Server {
     rmSync(this.#log, { force: true });
   }
 
-  async #ready(): Promise<void> {
+  async #ready(port: number): Promise<void> {
     const deadline = performance.now() + READY_TIMEOUT_MS;
     while (performance.now() < deadline) {
       if (this.#child.exitCode !== null) {
         throw new Error(`the server ended with ${this.#child.exitCode}: ${this.output()}`);
       }
-      const answer = await fetch(`http://127.0.0.1:${this.port}/health`).catch(() => undefined);
+      const answer = await fetch(`http://127.0.0.1:${port}/health`).catch(() => undefined);
       if (answer?.ok === true) return;
       await Bun.sleep(20);
     }
