@@ -1,41 +1,13 @@
 // Clients of all kinds in one topic.
 import { expect, test } from "bun:test";
 import { EventSource } from "eventsource";
-import {
-  connect,
-  SECRET,
-  sdk,
-  subscribe,
-  type Transport,
-  token,
-} from "../../support/centrifuge/sdk";
+import { connect, sdk, subscribe, type Transport, token } from "../../support/centrifuge/sdk";
 import { PythonClients } from "../../support/centrifuge/sdk-program";
-import { startRelay, type TestRelay } from "../../support/relay/test-relay";
-import { topicsFile } from "../../support/relay/topics-file";
+import { startRelayWithTokens, WITH_KEY } from "../../support/centrifuge/sdk-relay";
+import type { TestRelay } from "../../support/relay/test-relay";
 import { until } from "../../support/wait";
 
 const TRANSPORTS: readonly Transport[] = ["websocket", "http_stream", "sse"];
-const ALL = ["client"];
-const RULES = {
-  room: {
-    presence: true,
-    join_leave: true,
-    allow_subscribe: ALL,
-    allow_publish: ALL,
-    allow_presence: ALL,
-    allow_history: ALL,
-  },
-};
-const WITH_KEY = { "x-api-key": "key" };
-
-function startRelayWithTokens(): Promise<TestRelay> {
-  return startRelay({
-    BATON_TOKEN_SECRET: SECRET,
-    BATON_API_KEYS: "key",
-    BATON_TOPICS_FILE: topicsFile(RULES),
-  });
-}
-
 /** The addresses of a new registration for the topic room. */
 async function register(relay: TestRelay, user: string): Promise<{ url: string; sse: string }> {
   const body = { user_id: user, topics: ["room"] };

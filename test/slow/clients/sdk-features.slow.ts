@@ -1,32 +1,11 @@
 // Each feature of the official SDKs of Centrifugo that run in a program of their own, in both forms of the protocol.
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { inSeconds, SECRET, token } from "../../support/centrifuge/sdk";
+import { inSeconds, token } from "../../support/centrifuge/sdk";
 import { buildSdks, canRun, SDKS, type SdkName } from "../../support/centrifuge/sdk-builds";
 import { SdkProgram } from "../../support/centrifuge/sdk-program";
+import { startRelayWithTokens, WITH_KEY } from "../../support/centrifuge/sdk-relay";
 import { Folder } from "../../support/machine/folder";
-import { startRelay, type TestRelay } from "../../support/relay/test-relay";
-import { topicsFile } from "../../support/relay/topics-file";
-
-const ALL = ["client"];
-const RULES = {
-  room: {
-    presence: true,
-    join_leave: true,
-    allow_subscribe: ALL,
-    allow_publish: ALL,
-    allow_presence: ALL,
-    allow_history: ALL,
-  },
-};
-const WITH_KEY = { "x-api-key": "key" };
-
-function startRelayWithTokens(): Promise<TestRelay> {
-  return startRelay({
-    BATON_TOKEN_SECRET: SECRET,
-    BATON_API_KEYS: "key",
-    BATON_TOPICS_FILE: topicsFile(RULES),
-  });
-}
+import type { TestRelay } from "../../support/relay/test-relay";
 
 const folder = new Folder();
 let commands: Map<SdkName, readonly string[]>;

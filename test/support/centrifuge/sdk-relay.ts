@@ -6,16 +6,21 @@ import { topicsFile } from "../relay/topics-file";
 import { SECRET, sdk, token } from "./sdk";
 
 const KEY = "key";
-const ALL = ["client", "anonymous"];
+/** The headers of a request to these relays. */
+export const WITH_KEY = { "x-api-key": KEY };
+
+/** A rule of topics in which these may do everything. */
+const openTo = (all: readonly string[]) => ({
+  presence: true,
+  join_leave: true,
+  allow_subscribe: all,
+  allow_publish: all,
+  allow_presence: all,
+  allow_history: all,
+});
 const RULES = {
-  "news:": {
-    presence: true,
-    join_leave: true,
-    allow_subscribe: ALL,
-    allow_publish: ALL,
-    allow_presence: ALL,
-    allow_history: ALL,
-  },
+  "news:": openTo(["client", "anonymous"]),
+  room: openTo(["client"]),
   "read:": { allow_subscribe: ["client"] },
   "quiet:": { history_size: 0, allow_subscribe: ["client"], allow_history: ["client"] },
 };
@@ -53,5 +58,5 @@ export async function as(user: string, claims: object = {}): Promise<{ token: st
 
 /** Calls a method of the server API. */
 export async function callApi(relay: TestRelay, method: string, body: object) {
-  return (await relay.post(`/api/${method}`, body, { "x-api-key": KEY })).json;
+  return (await relay.post(`/api/${method}`, body, WITH_KEY)).json;
 }
