@@ -107,6 +107,23 @@ test("G12: on a full disk publishes are refused with 503, what was acknowledged 
   );
 }, 120_000);
 
+/**
+ * Resolves when strace says that it has attached to the relay. Reads on after that: strace says so of each new thread too, and
+ * a closed pipe would end it, and the failure with it.
+ */
+function attached(said: ReadableStream<Uint8Array>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    (async () => {
+      let text = "";
+      for await (const bytes of said) {
+        text += new TextDecoder().decode(bytes);
+        if (text.includes("attached")) resolve();
+      }
+      reject(new Error(`strace has ended: ${text}`));
+    })();
+  });
+}
+
 test("G12: while fsync fails nothing is acknowledged, and publishing works again when it does not", async () => {
   if (Bun.which("strace") === null) {
     throw new Error(
@@ -119,9 +136,7 @@ test("G12: while fsync fails nothing is acknowledged, and publishing works again
       const inject = "inject=fsync,fdatasync:error=EIO";
       const command = ["strace", "-f", "-p", String(relay?.pid), "-e", inject, "-o", "/dev/null"];
       strace = Bun.spawn(command, { stdin: "ignore", stdout: "ignore", stderr: "pipe" });
-      for await (const said of strace.stderr) {
-        if (new TextDecoder().decode(said).includes("attached")) break;
-      }
+      await attached(strace.stderr);
     },
     async () => {
       strace?.kill("SIGINT");
