@@ -23,6 +23,7 @@ import type { Settings } from "../settings/definitions";
 import { guard } from "./access/guard";
 import { keyCheck } from "./access/keys";
 import { allowedOrigins, originCheck } from "./access/origins";
+import { TurnShare } from "./access/turn-share";
 import type { ApiFormat } from "./centrifugo-api/methods";
 import { checkLength } from "./http/body";
 import { isLines } from "./http/content-type";
@@ -43,6 +44,9 @@ import type { Streams } from "./transports/streams";
 
 /** Lets every body through Bun, whose own refusal has no body; edge/http/body.ts enforces the bound. */
 const NO_BODY_LIMIT_BYTES = 2 ** 40;
+
+/** So many requests are answered in a turn of the event loop whatever they cost: clients that send a few at once get all answers. */
+const REQUESTS_FREE = 128;
 
 interface ServerOptions {
   readonly settings: Settings;
@@ -76,7 +80,7 @@ export function serve(options: ServerOptions): Server<Connection> {
     development: false,
     idleTimeout: HTTP_IDLE_S,
     maxRequestBodySize: NO_BODY_LIMIT_BYTES,
-    fetch: router(options, { keepAlive, listening: () => listeningUrl(server) }),
+    fetch: inTurns(router(options, { keepAlive, listening: () => listeningUrl(server) })),
     error(error) {
       log.error({ err: error }, "a request failed");
       return refuseInternal();
@@ -96,11 +100,26 @@ export function listeningUrl({ hostname = "", port }: Server<Connection>): strin
 
 type Answer = Response | undefined;
 
+type Router = (request: Request) => Answer | Promise<Answer>;
+
+/**
+ * Lets requests that are too many for one turn of the event loop wait for the next. Bun closes a connection that sends a request
+ * while the answer to its last one waits, so this ends clients that do not wait for answers, and delays the others by a turn.
+ */
+function inTurns(route: Router): Router {
+  const share = new TurnShare(REQUESTS_FREE);
+  return (request) => (share.take() ? route(request) : nextTurn().then(() => route(request)));
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
 /** The table above. An answer is undefined when the request has become a socket, as Bun wants it. */
 function router(
   options: ServerOptions,
   { keepAlive, listening }: { keepAlive: KeepAlive; listening: () => string },
-): (request: Request) => Answer | Promise<Answer> {
+): Router {
   const { settings, socketFormats } = options;
   const { bodyBytes } = settings;
   const origins = allowedOrigins(settings.origins, settings.publicUrl);

@@ -62,11 +62,26 @@ const ASSETS = {
   "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
 } as const;
 
+const DOCUMENT = "/openapi/json";
+
+function jsonOf(text: string): Response {
+  return new Response(text, { headers: { "content-type": "application/json;charset=utf-8" } });
+}
+
 /** The page, its document of the routes, and the two files of Swagger UI. */
 export function openapiPage() {
-  const app = new Elysia().onAfterHandle(({ path, responseValue }) => {
-    if (path === "/openapi/json") setMediaTypes(responseValue as ApiDescription);
-  });
+  // The document is the same for everybody, and describing all routes takes a millisecond or two.
+  let document: string | undefined;
+  const app = new Elysia()
+    .onBeforeHandle(({ path }) =>
+      path === DOCUMENT && document !== undefined ? jsonOf(document) : undefined,
+    )
+    .onAfterHandle(({ path, responseValue }) => {
+      if (path !== DOCUMENT || responseValue instanceof Response) return;
+      setMediaTypes(responseValue as ApiDescription);
+      document = JSON.stringify(responseValue);
+      return jsonOf(document);
+    });
   for (const [file, type] of Object.entries(ASSETS)) {
     app.get(
       `/openapi/${file}`,

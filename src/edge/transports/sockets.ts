@@ -10,6 +10,7 @@ import type { Relay } from "../../relay/relay";
 import type { Connection } from "../../relay/state/connection";
 import { searchOf } from "../access/address";
 import { logClose, logSlowConsumer } from "./close-log";
+import { FrameTurns } from "./frame-turns";
 import { TOO_LARGE, TooLargeLog } from "./too-large-log";
 
 /**
@@ -110,6 +111,11 @@ export class Sockets implements Transport {
   }
 
   handlers(relay: Relay): WebSocketHandler<Connection> {
+    const turns = new FrameTurns({
+      bytesMax: this.#limits.backpressureBytes,
+      receive: (ws, frame) => this.#guarded(ws, () => relay.receive(ws.data, frame)),
+      overflow: (ws) => relay.connections.end(ws.data, "too_many_frames"),
+    });
     return {
       maxPayloadLength: this.#limits.frameBytes,
       backpressureLimit: this.#limits.backpressureBytes,
@@ -125,7 +131,7 @@ export class Sockets implements Transport {
         }),
       message: (ws, frame) =>
         this.#guarded(ws, () => {
-          if (relay.countFrame(ws.data)) relay.receive(ws.data, frame);
+          if (relay.countFrame(ws.data)) turns.receive(ws, frame);
         }),
       ping: (ws) => this.#guarded(ws, () => relay.countFrame(ws.data)),
       pong: (ws) =>
@@ -134,6 +140,7 @@ export class Sockets implements Transport {
         }),
       drain: (ws) => this.#guarded(ws, () => relay.drained(ws.data)),
       close: (ws, code, reason) => {
+        turns.closed(ws);
         // 1006 is a close without a close frame: the client may not know of it, and will reconnect.
         this.#guarded(ws, () => {
           if (code === 1006) relay.connections.lost(ws.data);

@@ -1,0 +1,32 @@
+// How long one turn of the event loop may go on with what came in. Bun reads a connection for as long as it has data, and looks at the
+// others only then: a client that sends without waiting for answers would be the only one that is served. It must cost what comes in
+// next to nothing, so it counts, and reads the clock only when much comes in one turn.
+
+/** How long everything beyond what is free may take together, before the rest waits for the next turn. */
+const TURN_MS = 4;
+
+export class TurnShare {
+  readonly #freeItems: number;
+  #items = 0;
+  #countedAt = 0;
+  readonly #startAgain = (): void => {
+    this.#items = 0;
+  };
+
+  /** So many items are handled in a turn whatever they cost. */
+  constructor(freeItems: number) {
+    this.#freeItems = freeItems;
+  }
+
+  /** Whether one more item, such as a request or a frame, may be handled in this turn. Otherwise it must wait for the next. */
+  take(): boolean {
+    this.#items++;
+    if (this.#items < this.#freeItems) return true;
+    if (this.#items === this.#freeItems) {
+      this.#countedAt = performance.now();
+      setImmediate(this.#startAgain);
+      return true;
+    }
+    return performance.now() - this.#countedAt < TURN_MS;
+  }
+}
