@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import type { RulesByPrefix, TopicRule } from "../relay/contracts/topic-rules";
+import { withoutByteOrderMark } from "../relay/text/json";
 import { INT32_MAX, SettingError } from "./kinds";
 
 const Allowed = Type.Array(
@@ -40,10 +41,10 @@ export function readTopicsFile(path: string): RulesByPrefix {
     new SettingError(`BATON_TOPICS_FILE=${JSON.stringify(path)} is not allowed: ${why}`);
   let value: unknown;
   try {
-    value = JSON.parse(readFileSync(path, "utf8"));
+    value = JSON.parse(withoutByteOrderMark(readFileSync(path, "utf8")));
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    throw refused(`it cannot be read as JSON: ${why}.`);
+    throw refused(`it cannot be read as JSON in UTF-8: ${why}.`);
   }
   const wrong = Value.Errors(TopicsFile, value).First();
   if (wrong !== undefined) {

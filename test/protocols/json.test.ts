@@ -168,3 +168,8 @@ describe("a command", () => {
     expect((json.decode(new Uint8Array([123, 125])) as Refusal).code).toBe("invalid_frame");
   });
 });
+
+test("a byte order mark in front of a frame is ignored, as in a body", () => {
+  expect(json.decode('\ufeff{"topics":["a"]}')).toEqual(json.decode('{"topics":["a"]}'));
+  expect(json.decode('\ufeff\ufeff{"topics":["a"]}')).toBeInstanceOf(Refusal);
+});

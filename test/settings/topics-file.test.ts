@@ -68,6 +68,11 @@ test("a relay with a topics file keeps as much history as its rules say", async 
   expect((await kept("typing:a")).error.code).toBe("no_history");
 });
 
+test("a byte order mark, which editors on Windows write in front of a file, is ignored", () => {
+  const path = fileWith('\ufeff{"few:": {"history_size": 2}}');
+  expect(Object.keys(readSettings({ BATON_TOPICS_FILE: path }).topicRules)).toEqual(["few:"]);
+});
+
 describe("a wrong topics file stops the start with one line", () => {
   test.each([
     ["a file that is not JSON", "{", "cannot be read as JSON"],

@@ -12,6 +12,7 @@ import type {
 import { checkTopic, toUser } from "../../relay/text/checks";
 import { memberNames } from "../../relay/text/json";
 import { keysAt } from "./jwks";
+import { TokenLog } from "./token-log";
 
 interface TokenSettings {
   /** This and the next two are empty when there is no such key. */
@@ -33,7 +34,21 @@ const CLOCK_SKEW_S = 5;
 /** Longer tokens are refused without being read. */
 const TOKEN_CHARACTERS_MAX = 16_384;
 
+/** So many seconds from now, more than 300 years, `exp` is hardly meant in seconds: in milliseconds today is 56,000 years ahead. */
+const TTL_DOUBTFUL_S = 1e10;
+
 type Verify = (token: string) => Promise<JWTPayload>;
+
+/** Why a token with a good signature says nothing that can be used: a fixed sentence. */
+interface Unfit {
+  readonly unfit: string;
+}
+
+const NO_TEXT: Unfit = { unfit: 'its sub or client is not a text: write "42", not 42' };
+
+const NO_TOPICS: Unfit = {
+  unfit: "its channels are not a list of topic names, or its subs not objects by topic names",
+};
 
 /** Undefined when no key is set: the relay is then open to clients. Throws when a public key cannot be read. */
 export async function tokenVerifier(
@@ -42,30 +57,69 @@ export async function tokenVerifier(
 ): Promise<TokenVerifier | undefined> {
   const verifiers = await verifiersOf(settings, log);
   if (verifiers.length === 0) return undefined;
-  const verify = async (token: string): Promise<JWTPayload | TokenProblem> => {
-    if (token.length > TOKEN_CHARACTERS_MAX) return "invalid";
-    for (const attempt of verifiers) {
-      try {
-        const claims = await attempt(token);
-        return repeatsNames(token) ? "invalid" : claims;
-      } catch (error) {
-        if (isUntimely(error)) return "expired";
-        if (!(error instanceof errors.JOSEError)) throw error;
-      }
+  const tokenLog = new TokenLog(log);
+  const check = async <Claims extends { ttl: number | undefined }>(
+    token: string,
+    read: (claims: JWTPayload) => Claims | "expired" | Unfit,
+  ): Promise<Claims | TokenProblem> => {
+    const claims = await verified(token, verifiers);
+    const result = claims === "expired" || isUnfit(claims) ? claims : read(claims);
+    if (result === "expired") return result;
+    if (isUnfit(result)) {
+      tokenLog.refused(result.unfit);
+      return "invalid";
     }
-    return "invalid";
+    if ((result.ttl ?? 0) > TTL_DOUBTFUL_S) {
+      tokenLog.doubtful("its exp is centuries ahead: it is in seconds, not in milliseconds");
+    }
+    return result;
   };
   return {
-    async connection(token) {
-      const claims = await verify(token);
-      return typeof claims === "string" ? claims : connectionClaims(claims);
-    },
-    async topic(token) {
-      const claims = await verify(token);
-      return typeof claims === "string" ? claims : topicClaims(claims);
-    },
+    connection: (token) => check(token, connectionClaims),
+    topic: (token) => check(token, topicClaims),
   };
 }
+
+function isUnfit(value: object): value is Unfit {
+  return Object.hasOwn(value, "unfit");
+}
+
+/** The claims of a token that one of the keys has signed. */
+async function verified(
+  token: string,
+  verifiers: readonly Verify[],
+): Promise<JWTPayload | "expired" | Unfit> {
+  if (token.length > TOKEN_CHARACTERS_MAX) {
+    return { unfit: `it has more than ${TOKEN_CHARACTERS_MAX} characters` };
+  }
+  let unfit = "it was signed with none of the relay's keys";
+  for (const attempt of verifiers) {
+    try {
+      const claims = await attempt(token);
+      return repeatsNames(token) ? { unfit: "it has a name twice" } : claims;
+    } catch (error) {
+      if (isUntimely(error)) return "expired";
+      if (!(error instanceof errors.JOSEError)) throw error;
+      unfit = causeOf(error) ?? unfit;
+    }
+  }
+  return { unfit };
+}
+
+/** Undefined when all that is wrong is the key, since another one may fit. */
+function causeOf(error: errors.JOSEError): string | undefined {
+  if (error instanceof errors.JWTClaimValidationFailed) return CLAIM_CAUSES[error.claim];
+  const isNoToken = error instanceof errors.JWSInvalid || error instanceof errors.JWTInvalid;
+  return isNoToken ? "it is not a JSON Web Token (three parts, with dots between them)" : undefined;
+}
+
+const CLAIM_CAUSES: Readonly<Record<string, string>> = {
+  aud: "its aud does not have BATON_TOKEN_AUDIENCE",
+  iss: "its iss is not BATON_TOKEN_ISSUER",
+  exp: "its exp is not a number of seconds",
+  nbf: "its nbf is not a number of seconds",
+  iat: "its iat is not a number of seconds",
+};
 
 async function verifiersOf(settings: TokenSettings, log: Log): Promise<Verify[]> {
   const verifiers: Verify[] = [];
@@ -122,25 +176,29 @@ function repeatsNames(token: string): boolean {
     .some((names) => new Set(names).size < names.length);
 }
 
-function connectionClaims(claims: JWTPayload): ConnectionClaims | TokenProblem {
-  // A topic's token does not open a connection.
-  if (claims.channel !== undefined) return "invalid";
+function connectionClaims(claims: JWTPayload): ConnectionClaims | "expired" | Unfit {
+  if (claims.channel !== undefined) {
+    return { unfit: "it has a channel: it is for a topic and does not open a connection" };
+  }
   const { sub = "" } = claims;
-  if (typeof sub !== "string" || !isUser(sub)) return "invalid";
+  if (typeof sub !== "string") return NO_TEXT;
+  if (!isUser(sub)) {
+    return { unfit: "its sub has more than 128 characters, or control characters" };
+  }
   const topics = topicsOf(claims);
-  if (topics === "invalid") return topics;
-  for (const name of topics.keys()) if (checkTopic(name) !== undefined) return "invalid";
+  if (isUnfit(topics)) return topics;
+  for (const name of topics.keys()) if (checkTopic(name) !== undefined) return NO_TOPICS;
   const ttl = ttlOf(claims);
-  if (typeof ttl === "string") return ttl;
+  if (typeof ttl === "string" || typeof ttl === "object") return ttl;
   return { user: sub, ttl, info: jsonOf(claims.info, claims.b64info), topics };
 }
 
 /** The topics that the relay subscribes the client to: `subs` with their info and data, or `channels`, their names alone. */
-function topicsOf({ channels, subs }: JWTPayload): ConnectionClaims["topics"] | "invalid" {
+function topicsOf({ channels, subs }: JWTPayload): ConnectionClaims["topics"] | Unfit {
   const topics = new Map<string, { info?: string; data?: string }>();
   if (isObject(subs)) {
     for (const [name, subscription] of Object.entries(subs)) {
-      if (!isObject(subscription)) return "invalid";
+      if (!isObject(subscription)) return NO_TOPICS;
       const info = jsonOf(subscription.info, subscription.b64info);
       const data = jsonOf(subscription.data, subscription.b64data);
       topics.set(name, {
@@ -149,24 +207,26 @@ function topicsOf({ channels, subs }: JWTPayload): ConnectionClaims["topics"] | 
       });
     }
   } else if (isGiven(subs) || (isGiven(channels) && !Array.isArray(channels))) {
-    return "invalid";
+    return NO_TOPICS;
   } else if (Array.isArray(channels)) {
     for (const name of channels) {
-      if (typeof name !== "string") return "invalid";
+      if (typeof name !== "string") return NO_TOPICS;
       topics.set(name, {});
     }
   }
   return topics;
 }
 
-function topicClaims(claims: JWTPayload): TopicClaims | TokenProblem {
+function topicClaims(claims: JWTPayload): TopicClaims | "expired" | Unfit {
   const { sub = "", channel, client } = claims;
-  if (typeof channel !== "string" || channel === "") return "invalid";
+  if (typeof channel !== "string" || channel === "") {
+    return { unfit: "it is for a topic, but its channel is not the name of one" };
+  }
   if (typeof sub !== "string" || (client !== undefined && typeof client !== "string")) {
-    return "invalid";
+    return NO_TEXT;
   }
   const ttl = ttlOf(claims);
-  if (typeof ttl === "string") return ttl;
+  if (typeof ttl === "string" || typeof ttl === "object") return ttl;
   return {
     user: sub,
     topic: channel,
@@ -183,10 +243,12 @@ function isUser(name: string): boolean {
 }
 
 /** Seconds until the token ends, or undefined when it does not. `expire_at` takes precedence over `exp`; 0 means never. */
-function ttlOf({ exp, expire_at }: JWTPayload): number | undefined | TokenProblem {
+function ttlOf({ exp, expire_at }: JWTPayload): number | undefined | "expired" | Unfit {
   const at = isGiven(expire_at) ? expire_at : exp;
   if (at === undefined || at === 0) return undefined;
-  if (typeof at !== "number" || !Number.isFinite(at)) return "invalid";
+  if (typeof at !== "number" || !Number.isFinite(at)) {
+    return { unfit: "its expire_at is not a number of seconds" };
+  }
   const ttl = at - Date.now() / 1000;
   return ttl < -CLOCK_SKEW_S ? "expired" : Math.max(0, ttl);
 }

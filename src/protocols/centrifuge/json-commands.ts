@@ -1,7 +1,7 @@
 // Decodes what a Centrifuge client sends in JSON: objects, one to a line, become commands.
 import type { SessionCommand } from "../../relay/contracts/commands";
 import { COMMANDS_MAX } from "../../relay/contracts/limits";
-import { rawMember } from "../../relay/text/json";
+import { rawMember, withoutByteOrderMark } from "../../relay/text/json";
 import { commandOf, METHODS, VIOLATION } from "./commands";
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
@@ -10,7 +10,7 @@ const utf8 = new TextDecoder("utf-8", { fatal: true });
 export function decodeCommands(frame: string | Uint8Array): readonly SessionCommand[] {
   let text: string;
   try {
-    text = typeof frame === "string" ? frame : utf8.decode(frame);
+    text = typeof frame === "string" ? withoutByteOrderMark(frame) : utf8.decode(frame);
   } catch {
     return [VIOLATION];
   }

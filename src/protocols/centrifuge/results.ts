@@ -19,9 +19,13 @@ interface SubscribeFields extends Expiry {
   readonly delta?: true;
 }
 
+/** The protocol has 32 bits for a ttl, and the SDK for Go refuses a reply with more. It is 68 years. */
+const TTL_S_MAX = 2 ** 31 - 1;
+
 /** In whole seconds; what expires has at least one left. */
 export function expiry(ttl: number | undefined): Expiry {
-  return ttl === undefined ? {} : { expires: true, ttl: Math.max(1, Math.ceil(ttl)) };
+  if (ttl === undefined) return {};
+  return { expires: true, ttl: Math.min(Math.max(1, Math.ceil(ttl)), TTL_S_MAX) };
 }
 
 /** How often a client is pinged, in whole seconds. */

@@ -1,5 +1,5 @@
 // Cuts parts out of JSON text without changing a byte: JSON.parse would round large integers and turn 1.0 into 1.
-// Every text that comes here must have passed JSON.parse; none of this checks it again.
+// Every text that is cut here must have passed JSON.parse; none of this checks it again.
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
@@ -8,6 +8,11 @@ const OBJECT = 0x7b;
 const OBJECT_END = 0x7d;
 const ARRAY = 0x5b;
 const ARRAY_END = 0x5d;
+
+/** A text without the byte order mark that some programs write in front of JSON (RFC 8259, section 8.1, lets readers ignore it). */
+export function withoutByteOrderMark(text: string): string {
+  return text.charCodeAt(0) === 0xfeff ? text.slice(1) : text;
+}
 
 /** The index of the closing quote of the string that begins at `start`. */
 function stringEnd(json: string, start: number): number {

@@ -45,3 +45,9 @@ test("docs/centrifuge-protocol.md shows valid JSON, and commands that keep to th
   const kinds = commands.flatMap(decodeCommands).map(({ kind }) => kind);
   expect(kinds).toEqual(["connect", "subscribe", "history", "subscribe"]);
 });
+
+test("a byte order mark in front of a frame is ignored, as in a body", () => {
+  const publish = '{"id":2,"publish":{"channel":"a","data":1.0}}';
+  expect(decodeCommands(`\ufeff${publish}`)).toEqual(decodeCommands(publish));
+  expect(decodeCommands(publish)).toHaveLength(1);
+});

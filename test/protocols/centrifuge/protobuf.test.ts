@@ -54,7 +54,9 @@ const aPublication = fc
     ...(tags !== undefined && { tags: JSON.stringify(tags) }),
   }));
 const aPosition = fc.record({ epoch: fc.constant("abcdefgh"), offset: anOffset });
-const aTtl = maybe(fc.float({ min: 0, max: 100_000, noNaN: true }));
+const aTtl = maybe(
+  fc.oneof(fc.float({ min: 0, max: 100_000, noNaN: true }), fc.constantFrom(2 ** 31, 1e15, 1e300)),
+);
 const aSubscription = fc.record({
   topic: aName,
   top: maybe(aPosition),
