@@ -1,11 +1,12 @@
 // The listening server. It is a small router of its own in front of two Elysia apps that have the same routes, because
-// the first four doors are the busy ones and Elysia's way to a handler and back was a quarter to a third of their cost:
+// the first five doors are the busy ones and Elysia's way to a handler and back was a quarter to a third of their cost:
 //
 // | request                                           | door                                                      |
 // | ------------------------------------------------- | --------------------------------------------------------- |
+// | POST /publish of a backend, with nothing unusual  | 0. `publish`, by Bun's router: its URL is never made      |
 // | any, with a foreign Origin, a bad Host or path,   | refused here, before any routing                          |
 // |   or a body that is too long                      |                                                           |
-// | POST /publish without an Origin (a backend)       | 1. `publish`: the route's work, without Elysia            |
+// | any other POST /publish without an Origin         | 1. `publish`: the route's work, without Elysia            |
 // | any other POST without an Origin (a backend)      | 2. `backendApp`: the routes without CORS headers          |
 // | upgrade of /connection/websocket                  | 3. `sessionHandshake`: a Centrifuge client's socket       |
 // | upgrade of /ws/<32 characters>, known format      | 4. `handshake`: a registered client's socket              |
@@ -20,7 +21,7 @@ import { engineUnavailable, type Refusal } from "../relay/contracts/errors";
 import type { Relay } from "../relay/relay";
 import type { Connection } from "../relay/state/connection";
 import type { Settings } from "../settings/definitions";
-import { guard } from "./access/guard";
+import { guard, isHost } from "./access/guard";
 import { keyCheck } from "./access/keys";
 import { allowedOrigins, originCheck } from "./access/origins";
 import { TurnShare } from "./access/turn-share";
@@ -73,6 +74,8 @@ export function serve(options: ServerOptions): Server<Connection> {
   const connectionsOpen = (): number => relay.connections.open;
   const keepAlive = new KeepAlive({ ...settings, connectionsOpen, openFiles: options.openFiles });
   // Not Elysia's listen(): it sets reusePort, so that a second Baton would silently start on the same port.
+  const share = new TurnShare(REQUESTS_FREE);
+  const { any, publish } = router(options, { keepAlive, listening: () => listeningUrl(server) });
   const server: Server<Connection> = Bun.serve<Connection>({
     hostname: settings.host,
     port: settings.port,
@@ -80,7 +83,8 @@ export function serve(options: ServerOptions): Server<Connection> {
     development: false,
     idleTimeout: HTTP_IDLE_S,
     maxRequestBodySize: NO_BODY_LIMIT_BYTES,
-    fetch: inTurns(router(options, { keepAlive, listening: () => listeningUrl(server) })),
+    routes: { "/publish": { POST: inTurns(publish, share) } },
+    fetch: inTurns(any, share),
     error(error) {
       log.error({ err: error }, "a request failed");
       return refuseInternal();
@@ -100,14 +104,14 @@ export function listeningUrl({ hostname = "", port }: Server<Connection>): strin
 
 type Answer = Response | undefined;
 
-type Router = (request: Request) => Answer | Promise<Answer>;
-
 /**
  * Lets requests that are too many for one turn of the event loop wait for the next. Bun closes a connection that sends a request
  * while the answer to its last one waits, so this ends clients that do not wait for answers, and delays the others by a turn.
  */
-function inTurns(route: Router): Router {
-  const share = new TurnShare(REQUESTS_FREE);
+function inTurns<Reply>(
+  route: (request: Request) => Reply | Promise<Reply>,
+  share: TurnShare,
+): (request: Request) => Reply | Promise<Reply> {
   return (request) => (share.take() ? route(request) : nextTurn().then(() => route(request)));
 }
 
@@ -115,11 +119,18 @@ function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** The table above. An answer is undefined when the request has become a socket, as Bun wants it. */
+interface Doors {
+  /** Of all requests. An answer is undefined when the request has become a socket, as Bun wants it. */
+  readonly any: (request: Request) => Answer | Promise<Answer>;
+  /** Of those of POST /publish. */
+  readonly publish: (request: Request) => Response | Promise<Response>;
+}
+
+/** The table above. */
 function router(
   options: ServerOptions,
   { keepAlive, listening }: { keepAlive: KeepAlive; listening: () => string },
-): Router {
+): Doors {
   const { settings, socketFormats } = options;
   const { bodyBytes } = settings;
   const origins = allowedOrigins(settings.origins, settings.publicUrl);
@@ -129,7 +140,7 @@ function router(
   const backendApp = routes(routeOptions).compile();
   const pageApp = routes({ ...routeOptions, corsOrigins: origins }).compile();
 
-  return (request) => {
+  const any: Doors["any"] = (request) => {
     const { headers, method } = request;
     if (!hasBody(headers)) keepAlive.extend(request);
     const foreign = checkOrigin(headers);
@@ -154,6 +165,19 @@ function router(
     const answer = isFromPage ? pageApp.fetch(request) : backendApp.fetch(request);
     return method === "POST" ? keepAlive.extendAfter(request, answer) : answer;
   };
+  // A POST does not become a socket.
+  const anyPost = any as Doors["publish"];
+  return {
+    any,
+    publish: (request) => (isPlain(request.headers, bodyBytes) ? publish : anyPost)(request),
+  };
+}
+
+/** Whether all that is checked before routing is known to be right: no Origin, a valid Host, a body of a length that is allowed. */
+function isPlain(headers: Headers, bodyBytes: number): boolean {
+  if (headers.has("origin")) return false;
+  const length = Number(headers.get("content-length"));
+  return length > 0 && length <= bodyBytes && isHost(headers.get("host"));
 }
 
 function routeOptionsOf(

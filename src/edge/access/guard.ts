@@ -13,9 +13,7 @@ const PLAIN_ADDRESS = "http://127.0.0.1";
  * short or missing, the request is given another `url` with the same path.
  */
 export function guard(request: Request): Refusal | undefined {
-  const host = request.headers.get("host");
-  // Two Host headers arrive joined by ", ", which does not match either.
-  if (host !== null && !HOST.test(host)) {
+  if (!isHost(request.headers.get("host"))) {
     return new Refusal("bad_request", "The Host header is not a single valid host name.");
   }
   const { url } = request;
@@ -34,6 +32,12 @@ export function guard(request: Request): Refusal | undefined {
   // A new Request could not become a socket, so this one gets a property that hides Bun's own.
   Object.defineProperty(request, "url", { value });
   return undefined;
+}
+
+/** Whether a Host header is missing, or a single valid host name. */
+export function isHost(host: string | null): boolean {
+  // Two Host headers arrive joined by ", ", which does not match either.
+  return host === null || HOST.test(host);
 }
 
 /** Elysia's router would throw on a path that cannot be decoded. */

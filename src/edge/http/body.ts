@@ -62,7 +62,11 @@ export async function readUntypedJson(
   bodyBytes: number,
   setting: SizeSetting = "BATON_BODY_BYTES",
 ): Promise<JsonBody> {
-  const bytes = await readBytes(request, bodyBytes, setting);
+  return parseJson(await readBytes(request, bodyBytes, setting));
+}
+
+/** The JSON of a body that was read. Throws Refused. */
+export function parseJson(bytes: Uint8Array): JsonBody {
   try {
     const text = utf8.decode(bytes);
     return { text, value: JSON.parse(text) };
@@ -96,7 +100,7 @@ export function wrongShape(error: ValueError | undefined, example: string): Refu
 export function readBytes(
   request: Request,
   bodyBytes: number,
-  setting: SizeSetting,
+  setting: SizeSetting = "BATON_BODY_BYTES",
 ): Promise<Uint8Array> {
   const { headers } = request;
   const length = headers.get("content-length");

@@ -7,7 +7,7 @@ import { Refusal } from "../../relay/contracts/errors";
 import type { PublishCommand } from "../../relay/publishing/publisher";
 import { checkIdempotencyHeader } from "../../relay/text/checks";
 import { rawMembers } from "../../relay/text/json";
-import { readJson, wrongShape } from "../http/body";
+import { parseJson, wrongShape } from "../http/body";
 import { Refused } from "../http/refusal";
 import { BATCH_PUBLICATIONS_MAX, PublishBody } from "./schemas";
 
@@ -19,30 +19,28 @@ const shape = TypeCompiler.Compile(PublishBody);
 export type PublishRequest = PublishCommand | Refusal;
 
 /**
- * A reader of such bodies. It rejects with Refused, but refuses the items of an array one by one. The Idempotency-Key
- * header is the key of a single publication; each item of an array gets that key together with its place.
+ * What such a body asks for. Throws Refused, but refuses the items of an array one by one. The key of the Idempotency-Key
+ * header is that of a single publication; each item of an array gets it together with its place.
  */
-export function publishReader(
-  bodyBytes: number,
-): (request: Request) => Promise<PublishRequest | PublishRequest[]> {
-  return async (request) => {
-    const { text, value } = await readJson(request, bodyBytes);
-    const key = headerKey(request.headers);
-    if (!Array.isArray(value)) {
-      return publishRequest(value, key, () => rawMembers(text, "data")[0]);
-    }
-    if (value.length > BATCH_PUBLICATIONS_MAX) {
-      const most = `A body may have at most ${BATCH_PUBLICATIONS_MAX} publications.`;
-      throw new Refused(new Refusal("batch_too_large", most));
-    }
-    let raw: (string | undefined)[] | undefined;
-    return value.map((item, place) =>
-      publishRequest(item, typeof key === "string" ? `${key}/${place}` : key, () => {
-        raw ??= rawMembers(text, "data");
-        return raw[place];
-      }),
-    );
-  };
+export function publishRequests(
+  body: Uint8Array,
+  key: string | Refusal | undefined,
+): PublishRequest | PublishRequest[] {
+  const { text, value } = parseJson(body);
+  if (!Array.isArray(value)) {
+    return publishRequest(value, key, () => rawMembers(text, "data")[0]);
+  }
+  if (value.length > BATCH_PUBLICATIONS_MAX) {
+    const most = `A body may have at most ${BATCH_PUBLICATIONS_MAX} publications.`;
+    throw new Refused(new Refusal("batch_too_large", most));
+  }
+  let raw: (string | undefined)[] | undefined;
+  return value.map((item, place) =>
+    publishRequest(item, typeof key === "string" ? `${key}/${place}` : key, () => {
+      raw ??= rawMembers(text, "data");
+      return raw[place];
+    }),
+  );
 }
 
 /** The key that the header gives. A refusal counts only if the body has no key. */
