@@ -58,6 +58,24 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       for (const client of clients) expect(await client.take(50)).toEqual(sent);
     });
 
+    test("the lines of one request are published and answered in their order, a bad one with its error", async () => {
+      const clients = await Promise.all([1, 2, 3].map((user) => relay.connect(user, [topic])));
+      const sent = Array.from({ length: 50 }, (_, i) => String(i));
+      const lines = sent.map((message) => JSON.stringify({ topic, message }));
+      const answer = await fetch(`${relay.url}/publish`, {
+        method: "POST",
+        headers: { connection: "close", "content-type": "application/x-ndjson" },
+        body: [...lines, "nope"].join("\n"),
+      });
+      const answers = (await answer.text())
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line));
+      expect(answers.pop()).toMatchObject({ error: { code: "malformed_json" }, line: 51 });
+      expect(answers.map(({ offset }) => offset)).toEqual(sent.map((_, i) => i + 1));
+      for (const client of clients) expect(await client.take(50)).toEqual(sent);
+    });
+
     test("the answers to publishes have the offsets 1, 2, 3…, whichever node gives them", async () => {
       const offsets: number[] = [];
       for (let i = 0; i < 10; i++) offsets.push((await publish("m")).offset);

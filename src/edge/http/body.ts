@@ -50,7 +50,7 @@ export async function readText(
 }
 
 /** Reads a body that is declared as JSON. Throws or rejects with Refused. */
-export function readJson(request: Request, bodyBytes: number): Promise<JsonBody> {
+function readJson(request: Request, bodyBytes: number): Promise<JsonBody> {
   const refusal = checkJsonType(request.headers.get("content-type"));
   if (refusal !== undefined) throw new Refused(refusal);
   return readUntypedJson(request, bodyBytes);

@@ -34,7 +34,7 @@ export class Lines {
     this.#bytesMax = bytesMax;
   }
 
-  /** The next chunk; all lines of the one before must have been taken. */
+  /** The next chunk, which must not be used elsewhere; all lines of the one before must have been taken. */
   add(chunk: Uint8Array): void {
     this.#chunk = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
     this.#at = 0;
@@ -48,6 +48,7 @@ export class Lines {
     const end = this.#chunk.indexOf(LINE_FEED, this.#at);
     if (end < 0) {
       this.#keep(this.#chunk.subarray(this.#at));
+      if (this.#chunk !== NOTHING) release(this.#chunk);
       this.#chunk = NOTHING;
       this.#at = 0;
       return undefined;
@@ -103,6 +104,11 @@ export class Lines {
       `A line may have at most ${this.#bytesMax} bytes (BATON_BODY_BYTES).`,
     );
   }
+}
+
+/** Frees the memory of a chunk at once. Bun gives each a buffer of its own, and the collector would let hundreds pile up. */
+function release({ buffer, byteLength }: Buffer): void {
+  if (buffer.byteLength === byteLength && buffer instanceof ArrayBuffer) buffer.transfer(0);
 }
 
 /** The text of bytes that may be anything. */

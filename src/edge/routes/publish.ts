@@ -74,18 +74,10 @@ export function publishAnswer({
       const body = await readBytes(request, bodyBytes);
       const commands = publishRequests(body, headerKey(headers));
       keepAlive.extend(request);
-      if (!Array.isArray(commands)) {
-        const answer = publish(commands);
-        const settled = answer instanceof Promise ? await answer : answer;
-        return settled instanceof Refusal ? refuse(settled) : Response.json(settled);
-      }
-      const answers = commands.map(publish);
-      const settled = answers.some((answer) => answer instanceof Promise)
-        ? await Promise.all(answers)
-        : (answers as Answer[]);
-      return Response.json(
-        settled.map((answer) => (answer instanceof Refusal ? errorBody(answer) : answer)),
-      );
+      if (Array.isArray(commands)) return await batchAnswer(commands.map(publish));
+      const answer = publish(commands);
+      const settled = answer instanceof Promise ? await answer : answer;
+      return settled instanceof Refusal ? refuse(settled) : Response.json(settled);
     } catch (error) {
       if (error instanceof Refused) {
         if (request.bodyUsed) keepAlive.extend(request);
@@ -94,6 +86,16 @@ export function publishAnswer({
       throw error;
     }
   };
+}
+
+/** The answer to an array of publications. */
+async function batchAnswer(answers: readonly Maybe<Answer>[]): Promise<Response> {
+  const settled = answers.some((answer) => answer instanceof Promise)
+    ? await Promise.all(answers)
+    : (answers as readonly Answer[]);
+  return Response.json(
+    settled.map((answer) => (answer instanceof Refusal ? errorBody(answer) : answer)),
+  );
 }
 
 type Publish = (command: PublishRequest) => Maybe<Answer>;

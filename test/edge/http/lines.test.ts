@@ -16,7 +16,8 @@ function linesOf(chunks: readonly Uint8Array[]): string[] {
     }
   };
   for (const chunk of chunks) {
-    lines.add(chunk);
+    // It frees what it was given.
+    lines.add(new Uint8Array(chunk));
     take(() => lines.take());
   }
   take(() => lines.takeLast());
