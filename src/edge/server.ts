@@ -73,9 +73,9 @@ export function serve(options: ServerOptions): Server<Connection> {
   const { settings, relay, sockets, log } = options;
   const connectionsOpen = (): number => relay.connections.open;
   const keepAlive = new KeepAlive({ ...settings, connectionsOpen, openFiles: options.openFiles });
-  // Not Elysia's listen(): it sets reusePort, so that a second Baton would silently start on the same port.
   const share = new TurnShare(REQUESTS_FREE);
   const { any, publish } = router(options, { keepAlive, listening: () => listeningUrl(server) });
+  // Not Elysia's listen(): it sets reusePort, so that a second Baton would silently start on the same port.
   const server: Server<Connection> = Bun.serve<Connection>({
     hostname: settings.host,
     port: settings.port,
