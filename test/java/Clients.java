@@ -31,7 +31,8 @@ public class Clients {
     return new JSONObject()
         .put("user", info.getUser())
         .put("client", info.getClient())
-        .put("info", valueOf(info.getConnInfo()));
+        .put("info", valueOf(info.getConnInfo()))
+        .put("topicInfo", valueOf(info.getChanInfo()));
   }
 
   static Map<String, ?> publicationOf(
@@ -102,6 +103,11 @@ public class Clients {
 
     @Override
     public void onUnsubscribed(Subscription sub, UnsubscribedEvent event) {
+      // The SDK (0.4.1) ends a subscription whose token has expired. It asks for another one when it subscribes again.
+      if (event.getCode() == 109) {
+        sub.subscribe();
+        return;
+      }
       emit(number, "unsubscribed", Map.of("topic", sub.getChannel(), "code", event.getCode()));
     }
 
@@ -143,13 +149,32 @@ public class Clients {
     return new Client(address, options, new ClientPrinter(number));
   }
 
-  static void subscribe(int number, Client client, String topic) throws Exception {
+  static void subscribe(int number, Client client, String topic, JSONObject own) throws Exception {
     SubscriptionOptions options = new SubscriptionOptions();
     options.setRecoverable(true);
     options.setJoinLeave(true);
     options.setMinResubscribeDelay(10);
     options.setMaxResubscribeDelay(50);
+    JSONObject tokens = own.optJSONObject("topicTokens", new JSONObject());
+    if (tokens.has(topic)) options.setTokenGetter(new TopicTokens(number, tokens.getJSONArray(topic)));
     client.newSubscription(topic, options, new SubscriptionPrinter(number)).subscribe();
+  }
+
+  /** Hands out the tokens for a topic one by one, and the last one from then on. */
+  static class TopicTokens extends SubscriptionTokenGetter {
+    final int number;
+    final JSONArray left;
+
+    TopicTokens(int number, JSONArray tokens) {
+      this.number = number;
+      this.left = tokens;
+    }
+
+    @Override
+    public synchronized void getSubscriptionToken(SubscriptionTokenEvent event, TokenCallback callback) {
+      emit(number, "topic_token_requested", Map.of("topic", event.getChannel()));
+      callback.Done(null, (String) (left.length() > 1 ? left.remove(0) : left.get(0)));
+    }
   }
 
   /** Prints what a call came to. */
@@ -224,9 +249,10 @@ public class Clients {
     JSONArray all = given.getJSONArray("clients");
     List<Client> clients = new ArrayList<>();
     for (int number = 0; number < all.length(); number++) {
-      Client client = newClient(number, given.getString("address"), all.getJSONObject(number));
+      JSONObject own = all.getJSONObject(number);
+      Client client = newClient(number, given.getString("address"), own);
       clients.add(client);
-      for (Object topic : given.getJSONArray("topics")) subscribe(number, client, (String) topic);
+      for (Object topic : given.getJSONArray("topics")) subscribe(number, client, (String) topic, own);
       client.connect();
     }
     BufferedReader calls = new BufferedReader(new InputStreamReader(System.in));

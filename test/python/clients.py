@@ -1,8 +1,9 @@
 """Clients of the official Python SDK, for tests. Each event is printed as a line of JSON; each line of JSON on the
 input is a call, which is answered by a line. The program ends with its input.
 
-argv[1]: {"address": "ws://…/connection/websocket", "clients": [{"token": "…", "fresh": "…"}, …], "topics": ["…", …],
-"form": "json" or "protobuf"}; "fresh" is the token that a client gets when it asks for a new one.
+argv[1]: {"address": "ws://…/connection/websocket", "clients": [{"token": "…", "fresh": "…", "topicTokens": {"…": ["…", …]}},
+…], "topics": ["…", …], "form": "json" or "protobuf", "delta": true or false}. "fresh" is the token that a client gets when it
+asks for a new one, "topicTokens" has the tokens for a topic, in the order in which it gets them.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from centrifuge import (
     CentrifugeError,
     Client,
     ClientEventHandler,
+    DeltaType,
     StreamPosition,
     SubscriptionEventHandler,
 )
@@ -30,7 +32,10 @@ def value_of(payload):
 
 
 def info_of(info):
-    return info and {"user": info.user, "client": info.client, "info": value_of(info.conn_info)}
+    if info is None:
+        return None
+    of_topic = value_of(info.chan_info)
+    return {"user": info.user, "client": info.client, "info": value_of(info.conn_info), "topicInfo": of_topic}
 
 
 class EventPrinter(ClientEventHandler, SubscriptionEventHandler):
@@ -69,7 +74,18 @@ class EventPrinter(ClientEventHandler, SubscriptionEventHandler):
         emit(self.number, "leave", topic=self.topic or ctx.channel, info=info_of(ctx.info))
 
 
-def new_client(number, address, form, token="", fresh=""):
+def topic_tokens(number, tokens):
+    """Hands out these tokens for a topic one by one, and the last one from then on."""
+    left = list(tokens)
+
+    async def get_token(topic):
+        emit(number, "topic_token_requested", topic=topic)
+        return left.pop(0) if len(left) > 1 else left[0]
+
+    return get_token
+
+
+def new_client(number, address, form, token="", fresh="", topicTokens=None):
     async def get_token():
         emit(number, "token_requested")
         return fresh
@@ -116,8 +132,11 @@ async def main():
     clients = [new_client(i, given["address"], given["form"], **client) for i, client in enumerate(given["clients"])]
     for number, client in enumerate(clients):
         for topic in given["topics"]:
+            tokens = given["clients"][number].get("topicTokens", {}).get(topic)
             subscription = client.new_subscription(
                 topic,
+                delta=DeltaType.FOSSIL if given["delta"] else None,
+                get_token=topic_tokens(number, tokens) if tokens else None,
                 events=EventPrinter(number, topic),
                 recoverable=True,
                 join_leave=True,

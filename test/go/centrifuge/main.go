@@ -21,7 +21,11 @@ type options struct {
 	Address string
 	Form    string
 	Topics  []string
-	Clients []struct{ Token, Fresh string }
+	Delta   bool
+	Clients []struct {
+		Token, Fresh string
+		TopicTokens  map[string][]string
+	}
 }
 
 type call struct {
@@ -51,11 +55,14 @@ func infoOf(info *centrifuge.ClientInfo) any {
 	if info == nil {
 		return nil
 	}
-	var own any
-	if len(info.ConnInfo) > 0 {
-		own = json.RawMessage(info.ConnInfo)
+	return fields{"user": info.User, "client": info.Client, "info": valueOf(info.ConnInfo), "topicInfo": valueOf(info.ChanInfo)}
+}
+
+func valueOf(payload []byte) any {
+	if len(payload) == 0 {
+		return nil
 	}
-	return fields{"user": info.User, "client": info.Client, "info": own}
+	return json.RawMessage(payload)
 }
 
 func publicationOf(topic string, pub centrifuge.Publication) fields {
@@ -93,11 +100,26 @@ func newClient(number int, given options) *centrifuge.Client {
 	return client
 }
 
-func subscribe(number int, client *centrifuge.Client, topic string) error {
-	sub, err := client.NewSubscription(topic, centrifuge.SubscriptionConfig{
+func subscribe(number int, client *centrifuge.Client, topic string, given options) error {
+	config := centrifuge.SubscriptionConfig{
 		Recoverable: true, JoinLeave: true,
 		MinResubscribeDelay: 10 * time.Millisecond, MaxResubscribeDelay: 50 * time.Millisecond,
-	})
+	}
+	if given.Delta {
+		config.Delta = centrifuge.DeltaTypeFossil
+	}
+	// Handed out one by one, and the last one from then on.
+	if tokens := given.Clients[number].TopicTokens[topic]; len(tokens) > 0 {
+		config.GetToken = func(centrifuge.SubscriptionTokenEvent) (string, error) {
+			emit(number, "topic_token_requested", fields{"topic": topic})
+			token := tokens[0]
+			if len(tokens) > 1 {
+				tokens = tokens[1:]
+			}
+			return token, nil
+		}
+	}
+	sub, err := client.NewSubscription(topic, config)
 	if err != nil {
 		return err
 	}
@@ -168,7 +190,7 @@ func main() {
 		client := newClient(number, given)
 		clients = append(clients, client)
 		for _, topic := range given.Topics {
-			if err := subscribe(number, client, topic); err != nil {
+			if err := subscribe(number, client, topic, given); err != nil {
 				panic(err)
 			}
 		}

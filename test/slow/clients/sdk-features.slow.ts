@@ -5,7 +5,10 @@ import { buildSdks, canRun, SDKS, type SdkName } from "../../support/centrifuge/
 import { SdkProgram } from "../../support/centrifuge/sdk-program";
 import { startRelayWithTokens, WITH_KEY } from "../../support/centrifuge/sdk-relay";
 import { Folder } from "../../support/machine/folder";
+import { freePort } from "../../support/machine/free-port";
+import { TcpProxy } from "../../support/machine/tcp-proxy";
 import type { TestRelay } from "../../support/relay/test-relay";
+import { until } from "../../support/wait";
 
 const folder = new Folder();
 let commands: Map<SdkName, readonly string[]>;
@@ -13,6 +16,10 @@ beforeAll(async () => {
   commands = await buildSdks(folder.path);
 }, 300_000);
 afterAll(() => folder[Symbol.dispose]());
+
+interface SdkInfo {
+  readonly topicInfo: { readonly name: string };
+}
 
 const isAnns = ({ client }: { client: number }) => client === 0;
 const isBobs = ({ client }: { client: number }) => client === 1;
@@ -27,7 +34,7 @@ async function connectAnnBobAndEve(
   return new SdkProgram(commands.get(name) as readonly string[], {
     form,
     url: relay.url,
-    topics: ["room"],
+    topics: ["room", "closed"],
     clients: [
       { token: await token({ sub: "ann", exp: inSeconds(-60) }), fresh },
       { token: await token({ sub: "bob" }) },
@@ -48,6 +55,7 @@ function forEachSdk(title: string, run: (relay: TestRelay, clients: SdkProgram) 
         await clients.next("subscribed", (one) => isAnns(one) && one.topic === "room");
         await clients.next("subscribed", (one) => isAnns(one) && one.topic === "given");
         await clients.next("subscribed", isBobs);
+        await clients.next("unsubscribed", isBobs);
         await run(relay, clients);
       },
       30_000,
@@ -58,6 +66,12 @@ function forEachSdk(title: string, run: (relay: TestRelay, clients: SdkProgram) 
 forEachSdk("requests a new token, and is refused a false token", async (_, clients) => {
   expect(clients.of(0, "token_requested")).toHaveLength(1);
   expect((await clients.next("disconnected", isEves)).code).toBe(3500);
+});
+
+forEachSdk("is refused a topic that no rule opens, and stays connected", async (_, clients) => {
+  const refused = await clients.next("unsubscribed", isBobs);
+  expect(refused).toMatchObject({ topic: "closed", code: 103 });
+  expect(clients.of(1, "disconnected")).toEqual([]);
 });
 
 forEachSdk(
@@ -114,29 +128,99 @@ forEachSdk(
   },
 );
 
-test("all of them refresh a token that expires, and stay connected", async () => {
+for (const [name, form] of SDKS) {
+  test.skipIf(!canRun(name))(
+    `${name} in ${form} has its personal topic and those that the backend chooses, and recovers them after a lost connection`,
+    async () => {
+      await using relay = await startRelayWithTokens({ BATON_PERSONAL_TOPICS: "1" });
+      await using network = await TcpProxy.start(relay.url);
+      await using program = new SdkProgram(commands.get(name) as readonly string[], {
+        form,
+        url: network.through(relay.url),
+        topics: [],
+        clients: [{ token: await token({ sub: "ann", channels: ["given"] }) }],
+      });
+      const subscriptions = async (topic: string, count: number) => {
+        const all = () => program.of(0, "subscribed").filter((one) => one.topic === topic);
+        await program.until(`${topic} to be subscribed`, () => all().length === count);
+        return all()[count - 1];
+      };
+      const publish = (channel: string, data: string) =>
+        relay.post("/api/publish", { channel, data }, WITH_KEY);
+      const chosen = ["given", "#ann"];
+      for (const topic of chosen) await subscriptions(topic, 1);
+      for (const topic of chosen) await publish(topic, "before");
+      const received = (topic: string) =>
+        program.of(0, "publication").filter((one) => one.topic === topic);
+      const have = (count: number) => () => chosen.every((one) => received(one).length === count);
+      await program.until("what was published before", have(1));
+
+      // Until it is connected to the relay again, the client finds nobody at its address.
+      network.port = freePort();
+      network.cutAll();
+      await program.until("the cut", () => program.of(0, "connecting").length > 1);
+      for (const topic of chosen) await publish(topic, "meanwhile");
+      network.port = Number(new URL(relay.url).port);
+      await program.until("what was published meanwhile", have(2), 20_000);
+      for (const topic of chosen) {
+        expect(await subscriptions(topic, 2)).toMatchObject({ recovered: true });
+        expect(received(topic).map(({ data }) => data)).toEqual(["before", "meanwhile"]);
+      }
+
+      await relay.post("/api/subscribe", { user: "ann", channel: "added" }, WITH_KEY);
+      await subscriptions("added", 1);
+      await publish("added", "new");
+      await program.next("publication", (one) => one.topic === "added");
+      await relay.post("/api/unsubscribe", { user: "ann", channel: "added" }, WITH_KEY);
+      await program.next("unsubscribed", (one) => one.topic === "added");
+    },
+    60_000,
+  );
+}
+
+test("all of them refresh tokens of connections and of topics that expire, get what the new ones say, and stay", async () => {
   await using relay = await startRelayWithTokens();
   await using stack = new AsyncDisposableStack();
+  const ofTopic = (exp: number | undefined, name: string) =>
+    token({ sub: "ann", channel: "$own", info: { name }, ...(exp && { exp: inSeconds(exp) }) });
   const programs = await Promise.all(
     SDKS.filter(([name]) => canRun(name)).map(async ([name, form]) => {
-      const expiring = await token({ sub: "ann", exp: inSeconds(6) });
-      const clients = [{ token: expiring, fresh: await token({ sub: "ann" }) }];
-      const options = { url: relay.url, topics: ["room"], clients, form };
+      const client = {
+        token: await token({ sub: "ann", exp: inSeconds(10), channels: ["taken"] }),
+        fresh: await token({ sub: "ann", channels: ["given"] }),
+        topicTokens: {
+          $own: [
+            await ofTopic(-60, "expired"),
+            await ofTopic(12, "old"),
+            await ofTopic(undefined, "new"),
+          ],
+        },
+      };
+      const options = { url: relay.url, topics: ["room", "$own"], clients: [client], form };
       return stack.use(new SdkProgram(commands.get(name) as readonly string[], options));
     }),
   );
+  const ofEach = async (what: string, isMet: (program: SdkProgram) => boolean) => {
+    for (const program of programs) await program.until(what, () => isMet(program), 30_000);
+  };
+  await ofEach("a new token", (program) => program.of(0, "token_requested").length > 0);
+  await ofEach(
+    "all tokens for the topic",
+    (program) => program.of(0, "topic_token_requested").length === 3,
+  );
   for (const program of programs) {
-    await program.until(
-      "the token to be requested",
-      () => program.of(0, "token_requested").length > 0,
-      20_000,
-    );
-  }
-  const stats = async (program: SdkProgram) =>
-    (await program.call(0, "presence_stats", { topic: "room" })).value.clients;
-  for (const program of programs) {
-    expect(await stats(program)).toBe(programs.length);
+    await program.next("subscribed", ({ topic }) => topic === "given");
+    await program.next("unsubscribed", ({ topic }) => topic === "taken");
+    const infos = async () => (await program.call(0, "presence", { topic: "$own" })).value;
+    const areNew = (all: SdkInfo[]) => all.every(({ topicInfo }) => topicInfo.name === "new");
+    const areAllNew = async () => {
+      const all: SdkInfo[] = await infos();
+      return all.length === programs.length && areNew(all);
+    };
+    await until("all to be here with the new token", areAllNew, 20_000);
     expect(program.of(0, "connected")).toHaveLength(1);
     expect(program.of(0, "disconnected")).toEqual([]);
+    const own = program.of(0, "subscribed").filter(({ topic }) => topic === "$own");
+    expect(own).toHaveLength(1);
   }
-}, 60_000);
+}, 90_000);

@@ -21,16 +21,30 @@ interface SdkEvent {
   readonly tags?: Readonly<Record<string, string>> | null;
   // biome-ignore lint/suspicious/noExplicitAny: tests look into answers of any shape
   readonly value?: any;
-  readonly info?: { readonly user: string; readonly client: string; readonly info: unknown };
+  readonly info?: {
+    readonly user: string;
+    readonly client: string;
+    readonly info: unknown;
+    readonly topicInfo: unknown;
+  };
 }
 
 export interface SdkClientsOptions {
   /** The address of the relay, http://…, or of a proxy in front of it. */
   readonly url: string;
   readonly topics: readonly string[];
-  /** `fresh` is the token that a client gets when it requests a new one. */
-  readonly clients: readonly { readonly token?: string; readonly fresh?: string }[];
+  readonly clients: readonly SdkClientOptions[];
   readonly form?: "json" | "protobuf";
+  /** Whether the topics are subscribed to with deltas. */
+  readonly delta?: boolean;
+}
+
+interface SdkClientOptions {
+  readonly token?: string;
+  /** The token that it gets when it requests a new one. */
+  readonly fresh?: string;
+  /** The tokens for a topic, in the order in which it gets them; the last one again and again. */
+  readonly topicTokens?: Readonly<Record<string, readonly string[]>>;
 }
 
 export class SdkProgram implements AsyncDisposable {
@@ -42,10 +56,10 @@ export class SdkProgram implements AsyncDisposable {
   /** Runs a command, which is given the options as JSON. */
   constructor(
     command: readonly string[],
-    { url, topics, clients, form = "json" }: SdkClientsOptions,
+    { url, topics, clients, form = "json", delta = false }: SdkClientsOptions,
   ) {
     const address = `${url.replace("http:", "ws:")}/connection/websocket`;
-    const options = JSON.stringify({ address, topics, clients, form });
+    const options = JSON.stringify({ address, topics, clients, form, delta });
     this.#program = new LineProgram([...command, options], (line) => {
       const event = JSON.parse(line) as SdkEvent;
       if (event.event === "answer") this.#answers.push(event);

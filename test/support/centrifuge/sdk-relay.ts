@@ -21,6 +21,7 @@ const openTo = (all: readonly string[]) => ({
 const RULES = {
   "news:": openTo(["client", "anonymous"]),
   room: openTo(["client"]),
+  $own: { presence: true, allow_presence: ["client"] },
   "read:": { allow_subscribe: ["client"] },
   "quiet:": { history_size: 0, allow_subscribe: ["client"], allow_history: ["client"] },
 };

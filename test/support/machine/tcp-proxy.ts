@@ -16,6 +16,8 @@ export class TcpProxy implements AsyncDisposable {
   readonly seed: number;
   /** Connections that were cut. */
   cuts = 0;
+  /** What has been passed on to clients. */
+  bytesToClients = 0;
   /** The bounds of the random time after which a connection is cut. */
   #cutAfterMs: readonly [number, number] | undefined;
   #stalled = false;
@@ -174,6 +176,7 @@ class Link {
     this.#restartIdleTimer();
     const { bytesPerSecond, lossRate, random, sliceBytes, jitterMs } = this.#proxy;
     const towardsClient = to === this.#ends[0];
+    if (towardsClient) this.#proxy.bytesToClients += bytes.length;
     const way = towardsClient ? "toClient" : "toRelay";
     const left = this.#proxy.limitBytes[way] - this.#passed[way];
     if (bytes.length >= left) {
