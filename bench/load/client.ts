@@ -9,6 +9,7 @@ import { dueUsOf, isPadded, MESSAGE_BYTES, senderOf, sequenceOf } from "./messag
 import { register } from "./registration";
 import type { LoadReport, PhaseSetup } from "./requests";
 import {
+  BINARY,
   CLOSE,
   clientFrame,
   isUpgraded,
@@ -16,7 +17,7 @@ import {
   PONG,
   readFrames,
   TEXT,
-  UPGRADE_HEADERS,
+  upgradeHeaders,
 } from "./websocket";
 
 /** Handshakes in progress at once in one process: fewer than any server's listen backlog. */
@@ -25,6 +26,8 @@ const FAULTS_MAX = 5;
 
 const EVENT_STREAM_HEADERS = "Accept: text/event-stream\r\n\r\n";
 const LINE_FEED = 10;
+/** Stands for any byte in what a wire has before its messages. */
+const ANY_BYTE = 0;
 
 interface Connection {
   readonly index: number;
@@ -38,6 +41,9 @@ interface Connection {
 export class LoadClient {
   #wire: Wire = PLAIN;
   #before: Uint8Array = new Uint8Array(0);
+  /** What follows the first line of each request, and the opcode of messages. */
+  #headers = "";
+  #opcode = TEXT;
   #port = 0;
   #nodes = 1;
   /** The newest position in a reply. */
@@ -67,8 +73,11 @@ export class LoadClient {
   /** Prepares the addresses of a range of connections; registers each if the target has registrations. */
   async prepare(range: ConnectionRange): Promise<void> {
     const target = targetNamed(range.target);
+    const { before, events, subprotocol } = target.wire;
     this.#wire = target.wire;
-    this.#before = Buffer.from(target.wire.before);
+    this.#before = Buffer.from(before);
+    this.#headers = events === true ? EVENT_STREAM_HEADERS : upgradeHeaders(subprotocol);
+    this.#opcode = subprotocol === undefined ? TEXT : BINARY;
     this.#port = range.port;
     this.#nodes = target.nodes ?? 1;
     const users: number[] = [];
@@ -128,8 +137,7 @@ export class LoadClient {
     const port = this.#port + (index % this.#nodes);
     Bun.connect<Connection>({ hostname: "127.0.0.1", port, data, socket }).then((opened) => {
       this.#sockets.push(opened);
-      const head = `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n`;
-      opened.write(head + (this.#wire.events === true ? EVENT_STREAM_HEADERS : UPGRADE_HEADERS));
+      opened.write(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n${this.#headers}`);
     }, reject);
     return promise;
   }
@@ -194,7 +202,7 @@ export class LoadClient {
     if (this.#wire.openWithUpgrade) this.#opened(connection);
     const greeting = this.#wire.greeting?.(this.#position);
     if (greeting !== undefined) {
-      this.#reading?.write(clientFrame(TEXT, Buffer.from(greeting)));
+      this.#reading?.write(clientFrame(this.#opcode, Buffer.from(greeting)));
     }
     return end + 4;
   }
@@ -228,7 +236,7 @@ export class LoadClient {
   readonly #takeFrame = (opcode: number, bytes: Uint8Array, start: number, end: number): void => {
     const socket = this.#reading;
     if (socket === undefined) return;
-    if (opcode === TEXT) {
+    if (opcode === this.#opcode) {
       if (this.#wire.hasLines === true) this.#takeLines(socket, bytes, start, end);
       else this.#takeText(socket, bytes, start, end);
     } else if (opcode === PING) {
@@ -253,7 +261,7 @@ export class LoadClient {
   #takeText(socket: Socket<Connection>, bytes: Uint8Array, start: number, end: number): void {
     const at = start + this.#before.length;
     if (this.#hasMessage(bytes, start, end)) this.#takeMessage(socket.data.index, bytes, at);
-    else this.#takeOther(socket, Buffer.from(bytes.subarray(start, end)).toString());
+    else this.#takeOther(socket, Buffer.from(bytes.subarray(start, end)).toString("latin1"));
   }
 
   #hasMessage(bytes: Uint8Array, start: number, end: number): boolean {
@@ -261,7 +269,9 @@ export class LoadClient {
     const [min, max] = this.#wire.after;
     const after = end - start - before.length - this.#length;
     if (after < min || after > max) return false;
-    for (let i = 0; i < before.length; i++) if (bytes[start + i] !== before[i]) return false;
+    for (let i = 0; i < before.length; i++) {
+      if (bytes[start + i] !== before[i] && before[i] !== ANY_BYTE) return false;
+    }
     return true;
   }
 
@@ -287,7 +297,8 @@ export class LoadClient {
   #takeOther(socket: Socket<Connection>, text: string): void {
     const meaning = this.#wire.read?.(text);
     if (meaning === undefined) throw new Error(`an unexpected text: ${text.slice(0, 100)}`);
-    if (meaning.answer !== undefined) socket.write(clientFrame(TEXT, Buffer.from(meaning.answer)));
+    if (meaning.answer !== undefined)
+      socket.write(clientFrame(this.#opcode, Buffer.from(meaning.answer)));
     if (meaning.position !== undefined) this.#position = meaning.position;
     if (meaning.opened === true) this.#opened(socket.data);
   }

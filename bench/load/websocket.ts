@@ -2,6 +2,7 @@
 // Frames are read in place, without copying; the caller keeps the bytes of an incomplete one.
 
 export const TEXT = 1;
+export const BINARY = 2;
 export const CLOSE = 8;
 export const PING = 9;
 export const PONG = 10;
@@ -11,9 +12,13 @@ const KEY = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /** The headers of the handshake, with the empty line that ends the request. */
-export const UPGRADE_HEADERS =
-  `Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: ${KEY}\r\n` +
-  "Sec-WebSocket-Version: 13\r\n\r\n";
+export function upgradeHeaders(subprotocol?: string): string {
+  const offer = subprotocol === undefined ? "" : `Sec-WebSocket-Protocol: ${subprotocol}\r\n`;
+  return (
+    `Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: ${KEY}\r\n` +
+    `${offer}Sec-WebSocket-Version: 13\r\n\r\n`
+  );
+}
 
 /** Whether the answer to the handshake accepts it. */
 export function isUpgraded(answer: string): boolean {

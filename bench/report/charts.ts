@@ -133,6 +133,7 @@ export const CHARTS: readonly Chart[] = [
     panels: [
       {
         title: "Opening connections, and reaching 1,000 of them 100 times a second",
+        targets: ["baton", "control", "centrifugo", "ws", "socket.io"],
         columns: [
           { scenario: "open", figure: "whole", caption: "CPU to register and connect" },
           { scenario: "latency", figure: "p50", caption: "half arrive within" },

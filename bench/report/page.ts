@@ -1,6 +1,6 @@
 // The figures in docs/performance.md: each place between `<!-- figures: NAME -->` and `<!-- /figures -->` is filled from a result.
 // What stands around them is written by hand and has no figures of a result, so that it stays true when they are renewed.
-import { CONTROL, targetNamed } from "../targets";
+import { CENTRIFUGE_FORMS, CONTROL, targetNamed } from "../targets";
 import { chartsOf } from "./chart";
 import { CHARTS } from "./charts";
 import { type Panel, type Results, readable } from "./results";
@@ -59,7 +59,7 @@ const SECTIONS: Readonly<Record<string, Section>> = {
     rowsAre: "figures",
   },
   wires: {
-    targets: ["baton-json", "baton-centrifuge", CONTROL],
+    targets: ["baton-json", ...CENTRIFUGE_FORMS, CONTROL],
     figures: [[CPU_FOR_EACH, "fan-out-wires", "cpu"]],
     rowsAre: "targets",
   },
@@ -112,6 +112,14 @@ const SECTIONS: Readonly<Record<string, Section>> = {
       ["CPU for each delivery, Redis included, µs", "nodes", "cpu"],
       ["half arrive within, ms", "nodes", "p50"],
       ["99% arrive within, ms", "nodes", "p99"],
+    ],
+    rowsAre: "targets",
+  },
+  forms: {
+    targets: ["baton", ...CENTRIFUGE_FORMS, CONTROL],
+    figures: [
+      ["CPU to open one, µs", "open", "whole"],
+      ["memory of an idle one, KB", "idle-memory", "rss"],
     ],
     rowsAre: "targets",
   },

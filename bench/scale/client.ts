@@ -10,11 +10,13 @@ import {
   PONG,
   readFrames,
   TEXT,
-  UPGRADE_HEADERS,
+  upgradeHeaders,
 } from "../load/websocket";
 import { baton } from "../targets/baton";
 import { type Registration, TOPIC } from "../targets/target";
 import type { ClientRange, ClientState } from "./messages";
+
+const UPGRADE_HEADERS = upgradeHeaders();
 
 const FAULTS_MAX = 5;
 /** Registrations between two reports. */

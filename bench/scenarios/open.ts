@@ -2,6 +2,7 @@
 // Baton's clients register first; the other targets have no registration, so both of their figures are the same.
 import type { Scenario } from "../run/scenario";
 import { type Cost, runTarget } from "../run/target-run";
+import { withForms } from "../targets";
 
 /** Connections that are opened and closed before the measurement, so that the code is compiled. */
 const WARM_MAX = 1_000;
@@ -14,6 +15,7 @@ function add(sum: { cpuUs: number; wallUs: number }, cost: Cost): void {
 export const open: Scenario = {
   name: "open",
   title: ({ connections }) => `Opening ${connections.toLocaleString("en")} connections`,
+  targets: withForms,
   figures: () => [
     { name: "whole", label: "server CPU per connection with registration", unit: "µs" },
     { name: "connect", label: "server CPU per connect alone", unit: "µs" },

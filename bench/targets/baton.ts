@@ -91,6 +91,26 @@ export const batonCentrifuge: Target = {
   path: () => "/connection/websocket",
 };
 
+/** The same in protobuf, whose SDKs offer a subprotocol. NUL is a length before the message, or a ping. */
+export const batonProtobuf: Target = {
+  ...batonCentrifuge,
+  name: "baton-protobuf",
+  title: "Baton, Centrifuge in protobuf",
+  wire: {
+    subprotocol: "centrifuge-protobuf",
+    before: `\0\x22\0\x12\x04${TOPIC}\x22\0\x22\x42"`,
+    after: [3, 10],
+    openWithUpgrade: false,
+    greeting: () => `\x04\x08\x01\x22\0\x0a\x08\x02\x2a\x06\x0a\x04${TOPIC}`,
+    read: (text) => {
+      if (text === "\0") return { answer: "\0" };
+      if (text.startsWith("\x08\x01\x2a", 1)) return {};
+      if (text.startsWith("\x08\x02\x32", 1)) return { opened: true };
+      throw new Error(`an unexpected reply: ${JSON.stringify(text.slice(0, 100))}`);
+    },
+  },
+};
+
 /** Several worker processes that share the port. */
 function withWorkers(count: number): Target {
   return {

@@ -4,6 +4,7 @@ import {
   batonCentrifuge,
   batonFourWorkers,
   batonJson,
+  batonProtobuf,
   batonRedis,
   batonSqlite,
   batonSse,
@@ -27,6 +28,7 @@ const VARIANTS: readonly Target[] = [
   centrifugoStreams,
   batonJson,
   batonCentrifuge,
+  batonProtobuf,
   batonSse,
   batonTwoWorkers,
   batonFourWorkers,
@@ -43,6 +45,14 @@ export function targetNamed(name: string): Target {
   const target = [...TARGETS, ...VARIANTS].find((each) => each.name === name);
   if (target === undefined) throw new Error(`no target is named ${name}`);
   return target;
+}
+
+/** Both forms of the Centrifuge protocol. */
+export const CENTRIFUGE_FORMS = [batonCentrifuge.name, batonProtobuf.name];
+
+/** The names of targets, with the two forms of the Centrifuge protocol after Baton's own. */
+export function withForms(names: readonly string[]): string[] {
+  return names.flatMap((name) => (name === baton.name ? [name, ...CENTRIFUGE_FORMS] : [name]));
 }
 
 /** The names of targets, with the control in waves after the control. */

@@ -3,9 +3,14 @@
 
 /** How messages travel in the frames of a target. */
 export interface Wire {
-  /** What a frame has before the message, and how many bytes it has after it, at least and at most. */
+  /**
+   * What a frame has before the message, where NUL stands for any byte, and how many bytes it has after it, at least and at
+   * most.
+   */
   readonly before: string;
   readonly after: readonly [min: number, max: number];
+  /** What the client offers in the handshake; frames are binary then. The texts here are their bytes in Latin-1. */
+  readonly subprotocol?: string;
   /** A text frame may have several messages, each on a line of its own. */
   readonly hasLines?: boolean;
   /** The connection is a stream of Server-Sent Events, not a WebSocket; the message follows each `before` in it. */
