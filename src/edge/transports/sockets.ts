@@ -27,6 +27,8 @@ export type Handshake = (
 /** Upgrades a request of a client that will identify itself by a command. */
 export type SessionHandshake = (request: Request) => Refusal | undefined;
 
+const SUBPROTOCOL_HEADER = "sec-websocket-protocol";
+
 /** The subprotocols that a Centrifuge client may offer. Those that speak JSON mostly offer none. */
 const SUBPROTOCOLS = { "centrifuge-json": "text", "centrifuge-protobuf": "binary" } as const;
 
@@ -76,7 +78,7 @@ export class Sockets implements Transport {
       const refusal = checkHandshake(request);
       if (refusal === undefined) {
         // Otherwise Bun would agree to the first subprotocol that the client offers, whatever it is.
-        request.headers.delete("sec-websocket-protocol");
+        request.headers.delete(SUBPROTOCOL_HEADER);
         if (this.#server?.upgrade(request, { data: connection }) === true) return undefined;
       }
       relay.admission.abandon(connection);
@@ -97,15 +99,17 @@ export class Sockets implements Transport {
     return (request) => {
       const refusal = checkHandshake(request);
       if (refusal !== undefined) return refusal;
-      const agreed = agreedSubprotocol(request.headers.get("sec-websocket-protocol"));
+      const offered = request.headers.get(SUBPROTOCOL_HEADER);
+      const agreed = agreedSubprotocol(offered);
       const form = asksForBinary(request.url)
         ? "binary"
         : SUBPROTOCOLS[agreed ?? "centrifuge-json"];
       const connection = relay.admission.admitSession(protocols[form]);
       if (connection instanceof Refusal) return connection;
-      request.headers.delete("sec-websocket-protocol");
-      const headers = agreed === undefined ? {} : { "sec-websocket-protocol": agreed };
-      if (this.#server?.upgrade(request, { data: connection, headers }) === true) return undefined;
+      // Bun agrees to the first subprotocol of the request, whatever that is.
+      if (agreed === undefined) request.headers.delete(SUBPROTOCOL_HEADER);
+      else if (agreed !== offered) request.headers.set(SUBPROTOCOL_HEADER, agreed);
+      if (this.#server?.upgrade(request, { data: connection }) === true) return undefined;
       return new Refusal("bad_request", INVALID_HANDSHAKE);
     };
   }
