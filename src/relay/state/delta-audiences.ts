@@ -9,10 +9,10 @@ import { fossilPatch } from "../text/fossil";
 import { payloadOf } from "../text/payload";
 
 /** Longer payloads are sent whole: making a patch of 256 KiB takes some milliseconds, in which nobody else is served. */
-const PAYLOAD_CHARACTERS_MAX = 262_144;
+const PAYLOAD_BYTES_MAX = 262_144;
 
-/** What a patch must save at least: in JSON, a character of it may be escaped where the payload has none. */
-const SAVED_CHARACTERS_MIN = 8;
+/** What a patch must save at least: in JSON, its mark and the line feed in it take 15 characters. */
+const SAVED_CHARACTERS_MIN = 16;
 
 /** What the payloads that patches are made against may take in all topics together; beyond it they are not kept. */
 const BASES_BYTES_MAX = 67_108_864;
@@ -86,10 +86,10 @@ export class DeltaAudiences {
 
   fanOut(publication: Publication, except?: object): void {
     const payload = payloadOf(publication);
-    const bytes =
-      payload.length <= PAYLOAD_CHARACTERS_MAX ? new TextEncoder().encode(payload) : undefined;
+    const bytes = shortBytesOf(payload);
     const patch = this.#patchTo(bytes, payload.length);
     for (const { protocol, transport, whole, patched } of this.#audiences) {
+      if (whole.size + patched.size === 0) continue;
       const isExcepted = except !== undefined && this.has(except) && except.protocol === protocol;
       const socket = isExcepted ? (except as DeltaSubscriber).socket : undefined;
       const frame =
@@ -163,6 +163,13 @@ export class DeltaAudiences {
     this.#audiences.push(audience);
     return audience;
   }
+}
+
+/** The payload in UTF-8; undefined when it is too long for patches. */
+function shortBytesOf(payload: string): Uint8Array | undefined {
+  if (payload.length > PAYLOAD_BYTES_MAX) return undefined;
+  const bytes = new TextEncoder().encode(payload);
+  return bytes.length <= PAYLOAD_BYTES_MAX ? bytes : undefined;
 }
 
 function leaveNative({ socket }: DeltaSubscriber, native: NativeTopic): void {

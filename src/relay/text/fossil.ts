@@ -11,6 +11,12 @@ const COPY_BYTES_MIN = 12;
 /** How many places with the same hash are looked at. */
 const CANDIDATES_MAX = 8;
 
+/** How much may be compared for a patch, in bytes: some milliseconds. What is left of the text then is inserted as it is. */
+const WORK_BYTES_MAX = 2_000_000;
+
+/** To look for a place costs about as much as to compare so many bytes. */
+const LOOK_UP_BYTES = 16;
+
 const HASH_FACTOR = 31;
 
 /** HASH_FACTOR to the power of WINDOW_BYTES - 1, modulo 2^32: the weight of the oldest byte in a window. */
@@ -70,18 +76,18 @@ function copyEqualParts(
   target: Uint8Array,
   end: number,
 ): void {
-  let work = 8 * (windows.end + target.length);
+  let work = WORK_BYTES_MAX;
   let at = writer.written;
   let hash = windowHash(target, at);
   while (at + WINDOW_BYTES <= end && work > 0) {
-    const found = windows.longest(hash, target, at, writer.written, end);
-    work -= 1 + found.compared;
-    let from = found.from;
-    let to = found.from + found.length;
+    work -= LOOK_UP_BYTES + windows.find(hash, target, at, writer.written, end);
+    const { source, start } = windows.found;
+    let from = start;
+    let to = start + windows.found.length;
     while (from < to && isWithinCharacter(target, from)) from++;
     while (from < to && isWithinCharacter(target, to)) to--;
     if (to - from >= COPY_BYTES_MIN && to > at) {
-      writer.copy(found.source + from - found.from, from, to - from);
+      writer.copy(source + from - start, from, to - from);
       at = to;
       if (at + WINDOW_BYTES <= end) hash = windowHash(target, at);
     } else {
@@ -103,14 +109,6 @@ function nextHash(hash: number, oldest: number, newest: number): number {
   return (Math.imul(hash - Math.imul(oldest, OLDEST_WEIGHT), HASH_FACTOR) + newest) | 0;
 }
 
-interface EqualPart {
-  readonly source: number;
-  readonly from: number;
-  readonly length: number;
-  /** How many bytes were compared to find it. */
-  readonly compared: number;
-}
-
 /** Windows of the base, side by side from `start` to `end`, by their hashes. */
 class Windows {
   readonly end: number;
@@ -120,6 +118,8 @@ class Windows {
   /** The newest window of each hash, and the one before it; 0 stands for none. */
   readonly #heads: Int32Array;
   readonly #before: Int32Array;
+  /** What the last search has found: where it is in the base and in the target. One object, because there are many searches. */
+  readonly found = { source: 0, start: 0, length: 0 };
 
   constructor(base: Uint8Array, start: number, end: number) {
     this.#base = base;
@@ -141,10 +141,14 @@ class Windows {
     return (hash ^ (hash >>> 15)) & this.#mask;
   }
 
-  /** The longest part of the base that is equal to a part of `target` around `at`, which is within `first` and `last`. */
-  longest(hash: number, target: Uint8Array, at: number, first: number, last: number): EqualPart {
+  /**
+   * Finds the longest part of the base that is equal to a part of `target` around `at`, which is within `first` and `last`.
+   * Answers how many bytes were compared.
+   */
+  find(hash: number, target: Uint8Array, at: number, first: number, last: number): number {
     const base = this.#base;
-    let best = { source: 0, from: at, length: 0 };
+    const { found } = this;
+    found.length = 0;
     let compared = 0;
     let window = this.#heads[this.#slot(hash)] as number;
     for (let i = 0; window !== 0 && i < CANDIDATES_MAX; i++) {
@@ -168,13 +172,15 @@ class Windows {
           back++;
         }
         compared += back;
-        if (back + ahead > best.length) {
-          best = { source: source - back, from: at - back, length: back + ahead };
+        if (back + ahead > found.length) {
+          found.source = source - back;
+          found.start = at - back;
+          found.length = back + ahead;
         }
       }
       window = this.#before[window] as number;
     }
-    return { ...best, compared };
+    return compared;
   }
 }
 
