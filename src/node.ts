@@ -10,7 +10,7 @@ import { Sockets } from "./edge/transports/sockets";
 import { Streams } from "./edge/transports/streams";
 import { type EngineRow, engineRow } from "./engines";
 import type { EngineOptions } from "./engines/options";
-import type { Log } from "./log";
+import { type Log, throttledLog } from "./log";
 import { SESSION_PROTOCOLS, SOCKET_FORMATS, STREAM_FORMATS } from "./protocols";
 import { errorOf } from "./protocols/centrifuge/codes";
 import { infoJson, publicationJson } from "./protocols/centrifuge/json";
@@ -56,7 +56,9 @@ export async function start(
   const streams = new Streams({ backpressureBytes: settings.backpressureBytes, log });
   const openRequests = new OpenRequests(settings);
   const transports = { socket: sockets, stream: streams };
-  const relay = new Relay(relayOptions(settings, { tokens, node, engine, transports, isStarting }));
+  const relay = new Relay(
+    relayOptions(settings, log, { tokens, node, engine, transports, isStarting }),
+  );
   await startEngine(engine, {
     deliver: (publication) => relay.waves.deliver(publication),
     historyReset: (topic) => relay.historyReset(topic),
@@ -159,6 +161,7 @@ export class RunningNode {
 
 function relayOptions(
   settings: Settings,
+  log: Log,
   parts: {
     readonly tokens: TokenVerifier | undefined;
     readonly node: string;
@@ -188,6 +191,7 @@ function relayOptions(
     version,
     node,
     isStarting,
+    onDeliveryFault: throttledLog(log, "a publication could not be delivered"),
   };
 }
 

@@ -1,7 +1,7 @@
 // What the backend asks about connections and does to them: by user, by client, or both, on all nodes.
 import type { Engine } from "./contracts/engine";
 import { notAvailable, Refusal } from "./contracts/errors";
-import { type Maybe, then } from "./contracts/maybe";
+import type { Maybe } from "./contracts/maybe";
 import type { RelayOptions } from "./contracts/options";
 import type { ClientInfo } from "./contracts/publication";
 import type { TopicRules } from "./contracts/topic-rules";
@@ -11,7 +11,12 @@ import type { Cluster } from "./state/cluster";
 import type { Connection } from "./state/connection";
 import type { Connections } from "./state/connections";
 import { checkTopic, fitsBytes } from "./text/checks";
-import { fitting, type HistoryRequest, type KeptPage, readHistory } from "./topics/history";
+import {
+  HISTORY_SIZE_MAX,
+  type HistoryRequest,
+  type KeptPage,
+  readHistory,
+} from "./topics/history";
 import type { PresenceCounts } from "./topics/presence";
 import type { Topics } from "./topics/topics";
 
@@ -29,9 +34,6 @@ export interface DisconnectReason {
   readonly code: number;
   readonly reason: string;
 }
-
-/** Characters of one answer with history: writing one takes a few milliseconds, in which nobody else is served. */
-const HISTORY_SIZE_MAX = 4_194_304;
 
 /** A close frame has at most 125 bytes, two of which are the code (RFC 6455, 5.5). */
 const REASON_BYTES_MAX = 123;
@@ -199,13 +201,10 @@ export class Backend {
   }
 
   /** A part of a topic's history, at most about 4 MiB of it; see `readHistory`. Refuses `invalid_topic`. */
-  history(topic: string, request: HistoryRequest): Maybe<KeptPage | Refusal> {
+  history(topic: string, request: Omit<HistoryRequest, "size">): Maybe<KeptPage | Refusal> {
     const refusal = checkTopic(topic);
     if (refusal !== undefined) return refusal;
-    const size = HISTORY_SIZE_MAX;
-    return then(readHistory(this.#engine, topic, { ...request, size }), (page) =>
-      page instanceof Refusal ? page : { ...page, publications: fitting(page.publications, size) },
-    );
+    return readHistory(this.#engine, topic, { ...request, size: HISTORY_SIZE_MAX });
   }
 
   /** Removes what a topic's history holds; its epoch and offset stay. Rejects if the engine fails. */

@@ -82,7 +82,7 @@ export class Relay {
       this.#heartbeat,
       this.waves,
     );
-    this.#delivery = new Delivery(this.connections, this.#topics, this.#recovery);
+    this.#delivery = new Delivery(options, this.connections, this.#topics, this.#recovery);
     this.publisher = new Publisher(options, this.connections);
     this.#sessions = new Sessions({
       options,

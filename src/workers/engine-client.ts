@@ -1,5 +1,6 @@
 // A worker's engine when all workers share one: it forwards every call to the supervisor, where workers/engine-server.ts
 // obeys it, and hands on what comes back. Everything goes over one pipe, so it stays in order.
+import { HistoryReads } from "../engines/history-reads";
 import {
   type Claimed,
   type Engine,
@@ -30,6 +31,9 @@ const CALL_TIMEOUT_MS = 5_000;
  */
 const DELIVERY_COUNTS_MAX = 4_096;
 
+/** What the histories that are being read may bring: the supervisor reads and writes these characters in a few ms. */
+const READS_CHARACTERS_MAX = 1_048_576;
+
 interface EngineClientOptions {
   readonly send: (message: ToEngine) => void;
   /** Whether the supervisor has left so much unacknowledged that nothing more should be asked of it. */
@@ -57,6 +61,7 @@ export class EngineClient implements Engine {
   readonly #options: EngineClientOptions;
   /** By number; the oldest come first. */
   readonly #calls = new Map<number, PendingCall>();
+  readonly #reads = new HistoryReads(READS_CHARACTERS_MAX);
   /** By topic. */
   readonly #publishes = new Map<string, PendingPublishes>();
   #lastNumber = 0;
@@ -104,7 +109,9 @@ export class EngineClient implements Engine {
   }
 
   history(topic: string, range: HistoryRange): Promise<HistoryPage> {
-    return this.#call<HistoryPage>({ do: "history", topic, range });
+    return this.#reads.run(range.size, () =>
+      this.#call<HistoryPage>({ do: "history", topic, range }),
+    );
   }
 
   forget(topic: string): Promise<undefined> {

@@ -159,6 +159,22 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       }
     });
 
+    test("many clients that missed many large messages receive all of them, once and in order", async () => {
+      const missed = Array.from({ length: 30 }, (_, i) => String(i).padEnd(60_000));
+      const { epoch } = await publish("first");
+      for (const message of missed) await publish(message);
+      await Promise.all(
+        Array.from({ length: 12 }, async (_, user) => {
+          const id = await relay.register(user, []);
+          const since = { [topic]: { offset: 1, epoch } };
+          const { client, reply } = await relay.follow(id, [topic], since);
+          expect(reply[topic].recovered).toBe(true);
+          const frames = await client.take(missed.length);
+          expect(frames.map((frame) => JSON.parse(frame).data)).toEqual(missed);
+        }),
+      );
+    });
+
     test("history is the same on every node", async () => {
       for (let i = 0; i < 5; i++) await publish(String(i));
       for (let i = 0; i < 8; i++) {

@@ -45,10 +45,10 @@ test("a start ends when the engine's state is known, or when the client is close
 });
 
 test("calls are answered by their numbers, in any order", async () => {
-  const pages = ["a", "b"].map((topic) => client.history(topic, { limit: 1 }));
+  const pages = ["a", "b"].map((topic) => client.history(topic, { limit: 1, size: 1 }));
   expect(sent).toEqual([
-    { call: { do: "history", topic: "a", range: { limit: 1 } }, number: 1 },
-    { call: { do: "history", topic: "b", range: { limit: 1 } }, number: 2 },
+    { call: { do: "history", topic: "a", range: { limit: 1, size: 1 } }, number: 1 },
+    { call: { do: "history", topic: "b", range: { limit: 1, size: 1 } }, number: 2 },
   ]);
   client.receive({ number: 2, answer: "page of b" });
   client.receive({ number: 1, answer: "page of a" });
@@ -86,9 +86,9 @@ test("a publish answers to how many connections of this worker its own publicati
 });
 
 test("a call that is not answered in time fails, and its late answer is ignored", async () => {
-  const early = client.history("a", { limit: 1 });
+  const early = client.history("a", { limit: 1, size: 1 });
   now = 1;
-  const late = client.history("b", { limit: 1 });
+  const late = client.history("b", { limit: 1, size: 1 });
   now = 5_000;
   client.sweep();
   expect(await failureOf(early)).toBeInstanceOf(EngineUnavailable);

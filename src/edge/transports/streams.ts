@@ -253,7 +253,13 @@ export class Streams implements Transport, StreamHost {
   #continueDrained(relay: Relay): void {
     const drained = this.#drained;
     this.#drained = [];
-    for (const connection of drained) relay.drained(connection);
+    for (const connection of drained) {
+      try {
+        relay.drained(connection);
+      } catch (error) {
+        this.#failed(error, [connection]);
+      }
+    }
   }
 
   #flushWaiting(): void {
@@ -261,9 +267,23 @@ export class Streams implements Transport, StreamHost {
     // The set grows in the loop when a stream that is ended causes a push to others.
     for (const group of this.#waiting) {
       this.#waiting.delete(group);
-      group.flush();
-      if (group.key === undefined) this.#settle(group);
+      try {
+        group.flush();
+        if (group.key === undefined) this.#settle(group);
+      } catch (error) {
+        const streams = [...group.streams].filter((member) => member instanceof Stream);
+        this.#failed(
+          error,
+          streams.map(({ connection }) => connection),
+        );
+      }
     }
+  }
+
+  /** A fault of ours, after which nobody knows what these clients were sent: they reconnect, and all others go on. */
+  #failed(error: unknown, connections: readonly Connection[]): void {
+    this.#log.error({ err: error }, "streams could not be written to");
+    for (const connection of connections) this.#relay?.connections.end(connection, "internal");
   }
 
   /** Puts the streams of a group whose topics have changed into the group with the same topics. */

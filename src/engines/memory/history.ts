@@ -78,8 +78,7 @@ class TopicHistory {
 
   read(range: HistoryRange): readonly Publication[] {
     const { limit, size } = range;
-    const publications = limit <= 0 ? [] : this.#slice(range);
-    return size === undefined ? publications : fitting(publications, size);
+    return limit <= 0 ? [] : fitting(this.#slice(range), size);
   }
 
   #slice({ since, limit, reverse = false }: HistoryRange): Publication[] {

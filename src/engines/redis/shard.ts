@@ -3,6 +3,7 @@
 import type { HistoryPage, HistoryRange } from "../../relay/contracts/engine";
 import type { Refusal } from "../../relay/contracts/errors";
 import type { Publication, Published } from "../../relay/contracts/publication";
+import { HistoryReads } from "../history-reads";
 import { fingerprint, nameOf } from "../idempotency-key";
 import { IdempotencyWindow } from "../idempotency-window";
 import type { EngineOptions } from "../options";
@@ -26,6 +27,9 @@ import {
 
 /** Errors of a server that is full, cannot write its file, or has too few replicas for a write. */
 const REFUSES_WRITES = /[ -](OOM|MISCONF|NOREPLICAS) /;
+
+/** What the histories that are being read may bring. Redis and the network work on a few pages at once, not on a thousand. */
+const READS_CHARACTERS_MAX = 4_194_304;
 
 interface ShardOptions
   extends EngineOptions,
@@ -53,6 +57,7 @@ export class Shard {
   readonly #serverCalls: ServerCalls;
   readonly #followed: FollowedTopics;
   readonly #counts = new DeliveryCounts();
+  readonly #reads = new HistoryReads(READS_CHARACTERS_MAX);
   /** Publishes with an idempotency key: another one with the same key gets the same answer. */
   readonly #keyed = new Map<string, PublishUnderWay>();
   readonly #window: IdempotencyWindow;
@@ -211,10 +216,12 @@ export class Shard {
     const { rules, newEpoch } = this.#options;
     const { keepsHistory, historySize, historyTtlMs } = rules.of(topic);
     if (!keepsHistory) return { top: undefined, publications: [] };
-    const now = this.clock.micros;
-    const epochCandidate = newEpoch();
-    const options = { topic, now, historySize, historyTtlMs, epochCandidate, range };
-    return this.#topicCalls.read(options);
+    return this.#reads.run(range.size, () => {
+      const now = this.clock.micros;
+      const epochCandidate = newEpoch();
+      const options = { topic, now, historySize, historyTtlMs, epochCandidate, range };
+      return this.#topicCalls.read(options);
+    });
   }
 
   async #positions(

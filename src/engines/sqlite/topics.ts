@@ -4,7 +4,6 @@ import type { Statement } from "bun:sqlite";
 import type { HistoryPage, HistoryRange } from "../../relay/contracts/engine";
 import type { Publication } from "../../relay/contracts/publication";
 import type { TopicRules } from "../../relay/contracts/topic-rules";
-import { fitting } from "../../relay/topics/history";
 import type { SqliteFile } from "./file";
 import {
   type PublicationRow,
@@ -28,9 +27,6 @@ interface SqliteTopicsOptions {
 /** Topics that one sweep looks at, and rows that it removes, at most: they take a few ms. */
 const SWEEP_TOPICS_MAX = 500;
 const SWEEP_ROWS_MAX = 5_000;
-
-/** Rows that are read at a time where a size is enough: between two reads it is seen whether it is reached. */
-const READ_ROWS = 32;
 
 /** Rows that one commit removes at most, besides twice as many as it adds. */
 const COMMIT_ROWS_MAX = 256;
@@ -153,24 +149,17 @@ export class SqliteTopics {
     if (reverse) last = Math.min(delivered, (since ?? Number.POSITIVE_INFINITY) - 1);
     else after = Math.max(after, since ?? 0);
     const newerThan = this.#clock.ms - rule.historyTtlMs;
-    const statement = reverse ? this.#sql.readReversed : this.#sql.read;
-    const publications: Publication[] = [];
-    let left = Math.min(limit, rule.historySize);
-    let sum = 0;
-    while (left > 0 && (size === undefined || sum < size)) {
-      const count = size === undefined ? left : Math.min(left, READ_ROWS);
-      const rows = statement.values(id, after, last, newerThan, count) as PublicationRow[];
-      for (const row of rows) {
-        const publication = publicationOf(name, epoch, row);
-        publications.push(publication);
-        sum += publication.data.length;
-      }
-      left = rows.length < count ? 0 : left - count;
-      const [offset = 0] = rows.at(-1) ?? [];
-      if (reverse) last = offset - 1;
-      else after = offset;
-    }
-    return { top, publications: size === undefined ? publications : fitting(publications, size) };
+    const most = Math.min(limit, rule.historySize);
+    const { read, readReversed, lengths, lengthsReversed } = this.#sql;
+    // What all of the topic takes in the file is more than what its texts do.
+    const fits = topic.bytes <= size;
+    const lengthsInOrder = fits ? undefined : reverse ? lengthsReversed : lengths;
+    const count = lengthsInOrder
+      ? countFitting(lengthsInOrder.values(id, after, last, newerThan, most) as [number][], size)
+      : most;
+    const inOrder = reverse ? readReversed : read;
+    const rows = inOrder.values(id, after, last, newerThan, count) as PublicationRow[];
+    return { top, publications: rows.map((row) => publicationOf(name, epoch, row)) };
   }
 
   /** From here on nothing of the topic's publications is read; they are removed later. */
@@ -321,6 +310,16 @@ export class SqliteTopics {
   #first<Row>(statement: Statement, ...parameters: (string | number)[]): Row | undefined {
     return statement.values(...parameters)[0] as Row | undefined;
   }
+}
+
+/** How many texts of these lengths have this size together, but at least one. */
+function countFitting(lengths: readonly [number][], size: number): number {
+  let sum = 0;
+  const end = lengths.findIndex(([length], i) => {
+    sum += length;
+    return i > 0 && sum > size;
+  });
+  return end < 0 ? lengths.length : end;
 }
 
 /** The first offset of a topic that is neither forgotten nor beyond the count that its rule keeps. */

@@ -35,8 +35,11 @@ export interface HistoryRange {
   readonly limit: number;
   /** Newest first. */
   readonly reverse?: boolean;
-  /** Characters of data that are enough: nothing after them is read, though the limit is not reached. There is at least one publication, if any. */
-  readonly size?: number | undefined;
+  /**
+   * At most so many characters of data, but at least one publication, if there is any. A page that has fewer than `limit`
+   * need not be the last one: its reader goes on after it until it has reached the top.
+   */
+  readonly size: number;
 }
 
 export interface HistoryPage {

@@ -29,6 +29,8 @@ export interface RelayOptions {
   readonly version: string;
   /** This node's name among all nodes of the relay. */
   readonly node: string;
+  /** A publication could not be delivered, through a fault of ours: its topic's connections resume, and the rest goes on. */
+  readonly onDeliveryFault: (error: unknown) => void;
   /** Whether other nodes that share the port do not serve yet. */
   readonly isStarting?: (() => boolean) | undefined;
 }

@@ -1,5 +1,6 @@
 // Delivers publications to the connections of this node, when state/waves.ts lets them leave: the only way from the engine to
-// the sockets.
+// the sockets. Whatever fails for one publication must not cost others: it never throws.
+import type { RelayOptions } from "../contracts/options";
 import type { PublicationEncoder } from "../contracts/protocol";
 import type { Publication } from "../contracts/publication";
 import type { Frame } from "../contracts/transport";
@@ -14,8 +15,15 @@ export class Delivery implements WaveDelivery {
   readonly #connections: Connections;
   readonly #topics: Topics;
   readonly #recovery: Recovery;
+  readonly #onFault: RelayOptions["onDeliveryFault"];
 
-  constructor(connections: Connections, topics: Topics, recovery: Recovery) {
+  constructor(
+    { onDeliveryFault }: Pick<RelayOptions, "onDeliveryFault">,
+    connections: Connections,
+    topics: Topics,
+    recovery: Recovery,
+  ) {
+    this.#onFault = onDeliveryFault;
     this.#connections = connections;
     this.#topics = topics;
     this.#recovery = recovery;
@@ -25,6 +33,15 @@ export class Delivery implements WaveDelivery {
   deliver(publication: Publication): number {
     const topic = this.#topics.get(publication.topic);
     if (topic === undefined) return 0;
+    try {
+      return this.#deliverTo(topic, publication);
+    } catch (error) {
+      this.#failed(topic, error);
+      return 0;
+    }
+  }
+
+  #deliverTo(topic: Topic, publication: Publication): number {
     topic.advance(publication);
     if (topic.followers > 0) this.#recovery.record(topic, publication);
     const { user, except } = publication;
@@ -47,6 +64,19 @@ export class Delivery implements WaveDelivery {
 
   waveMs(topic: string): number | undefined {
     return this.#topics.get(topic)?.rule.waveMs;
+  }
+
+  /**
+   * Some connections may have the publication and others not. Before anything else of the topic is delivered, those that
+   * can resume are ended: each recovers what it lacks, and no more.
+   */
+  #failed(topic: Topic, error: unknown): void {
+    this.#onFault(error);
+    try {
+      this.#recovery.endIn(new Set([topic]));
+    } catch (again) {
+      this.#onFault(again);
+    }
   }
 
   #deliverToUser(

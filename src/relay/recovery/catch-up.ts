@@ -8,6 +8,7 @@ import { then } from "../contracts/maybe";
 import type { RelayOptions } from "../contracts/options";
 import type { Protocol, PublicationEncoder } from "../contracts/protocol";
 import type { Publication } from "../contracts/publication";
+import type { Frame } from "../contracts/transport";
 import { type Connection, chargeForFrame, chargeForReading } from "../state/connection";
 import type { Connections } from "../state/connections";
 import type { PendingSubscription, Subscriptions } from "../state/subscriptions";
@@ -15,11 +16,12 @@ import type { Topics } from "../topics/topics";
 import { FrameCache } from "./frame-cache";
 import type { HistoryReader } from "./history-reader";
 
-/** Publications that one connection is sent in one turn of the event loop: this many take less than a millisecond. */
+/** Publications, and characters of them, in one page: reading and sending so much takes about a millisecond. */
 export const PAGE_SIZE = 256;
+export const PAGE_CHARACTERS_MAX = 262_144;
 
-/** Characters that one connection is sent in one turn, about: they take less than a millisecond too. */
-const TURN_SIZE_MAX = 262_144;
+/** How many pages are read in one turn of the event loop, however many connections have more to catch up with. */
+const TURN_PAGES_MAX = 4;
 
 export class CatchUp {
   readonly #engine: Engine;
@@ -31,9 +33,12 @@ export class CatchUp {
   readonly #topics: Topics;
   readonly #reader: HistoryReader;
   readonly #frames = new FrameCache();
+  readonly #onFault: RelayOptions["onDeliveryFault"];
+  /** Subscriptions whose next page is read in one of the next turns of the event loop. */
+  readonly #due: (() => void)[] = [];
 
   constructor(
-    { engine, later, limits }: RelayOptions,
+    { engine, later, limits, onDeliveryFault }: RelayOptions,
     connections: Connections,
     rateLimit: RateLimit,
     topics: Topics,
@@ -41,6 +46,7 @@ export class CatchUp {
   ) {
     this.#engine = engine;
     this.#later = later;
+    this.#onFault = onDeliveryFault;
     this.#waitingBytesMax = limits.backpressureBytes / 4;
     this.#connections = connections;
     this.#rateLimit = rateLimit;
@@ -59,7 +65,7 @@ export class CatchUp {
     if (subscriptions === undefined || subscriptions.pending.length === 0) return;
     for (const subscription of subscriptions.pending.slice()) {
       if (subscription.state !== "catching up" || subscription.isPaging) continue;
-      this.#readOn(connection, subscriptions, subscription);
+      this.#readLater(connection, subscriptions, subscription);
     }
   }
 
@@ -77,28 +83,45 @@ export class CatchUp {
     page: HistoryPage,
   ): void {
     subscription.state = "catching up";
-    let size = 0;
     for (const publication of page.publications) {
       // The reply to the subscription has carried it.
       if ((publication.offset ?? 0) <= subscription.sent) continue;
-      if (size > TURN_SIZE_MAX || this.#rateLimit.isExhausted(connection)) break;
+      if (this.#rateLimit.isExhausted(connection)) break;
       if (!this.#hasRoom(connection)) return;
       if (!this.#send(connection, subscription, publication)) return;
-      size += publication.data.length;
       subscription.sent = publication.offset ?? 0;
     }
     if (page.top === undefined || subscription.sent >= page.top.offset) {
       this.activate(connection, subscriptions, subscription);
       return;
     }
-    subscription.isPaging = true;
-    const goOn = () => {
-      subscription.isPaging = false;
-      this.#readOn(connection, subscriptions, subscription);
-    };
-    if (this.#rateLimit.isExhausted(connection)) this.#rateLimit.pause(goOn);
-    else this.#later(goOn);
+    this.#readLater(connection, subscriptions, subscription);
   }
+
+  /** Reads the next page in a later turn of the event loop, if there is room for it then, or else when the client has read. */
+  #readLater(
+    connection: Connection,
+    subscriptions: Subscriptions,
+    subscription: PendingSubscription,
+  ): void {
+    subscription.isPaging = true;
+    const read = () => {
+      subscription.isPaging = false;
+      if (!this.#hasRoom(connection)) return;
+      this.#read(connection, subscriptions, subscription);
+    };
+    if (this.#rateLimit.isExhausted(connection)) {
+      this.#rateLimit.pause(read);
+      return;
+    }
+    if (this.#due.push(read) === 1) this.#later(this.#readDue);
+  }
+
+  readonly #readDue = (): void => {
+    for (let pages = 0; pages < TURN_PAGES_MAX && this.#due.length > 0; pages++)
+      this.#due.shift()?.();
+    if (this.#due.length > 0) this.#later(this.#readDue);
+  };
 
   /** Sends what the tail has beyond what was sent, and subscribes natively. */
   activate(
@@ -110,7 +133,7 @@ export class CatchUp {
     subscription.state = "catching up";
     const isTailLost = subscription.tailLosses !== topic.tail.losses;
     if (isTailLost && from !== undefined) {
-      this.#readOn(connection, subscriptions, subscription);
+      this.#readLater(connection, subscriptions, subscription);
       return;
     }
     const rest = isTailLost ? [] : topic.tail.publications.slice(subscription.tailIndex);
@@ -135,7 +158,7 @@ export class CatchUp {
   }
 
   /** Reads the next page for a subscription that is behind. */
-  #readOn(
+  #read(
     connection: Connection,
     subscriptions: Subscriptions,
     subscription: PendingSubscription,
@@ -145,7 +168,7 @@ export class CatchUp {
     subscription.tailIndex = topic.tail.publications.length;
     subscription.tailLosses = topic.tail.losses;
     subscription.isPaging = true;
-    const range = { since: subscription.sent, limit: PAGE_SIZE };
+    const range = { since: subscription.sent, limit: PAGE_SIZE, size: PAGE_CHARACTERS_MAX };
     const pages = this.#reader.read(connection, subscriptions, [topic.name], (name) =>
       this.#engine.history(name, range),
     );
@@ -183,7 +206,14 @@ export class CatchUp {
   /** False when the connection has ended. */
   #send(connection: Connection, { form }: PendingSubscription, publication: Publication): boolean {
     if (publication.user !== undefined && publication.user !== connection.user) return true;
-    const frame = this.#frames.get(publication, encoderOf(connection.protocol, form));
+    let frame: Frame;
+    try {
+      frame = this.#frames.get(publication, encoderOf(connection.protocol, form));
+    } catch (error) {
+      this.#onFault(error);
+      this.#connections.end(connection, "internal");
+      return false;
+    }
     chargeForFrame(connection, frame.length);
     return this.#connections.send(connection, frame);
   }

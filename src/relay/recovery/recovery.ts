@@ -24,7 +24,7 @@ import {
 import type { Topic } from "../state/topic";
 import type { Waves } from "../state/waves";
 import type { Topics } from "../topics/topics";
-import { CatchUp, PAGE_SIZE } from "./catch-up";
+import { CatchUp, PAGE_CHARACTERS_MAX, PAGE_SIZE } from "./catch-up";
 import { DeferredSubscriptions } from "./deferred";
 import { HistoryReader, type Since } from "./history-reader";
 import { ReplyBudget } from "./reply-budget";
@@ -43,6 +43,8 @@ interface Attempt {
   /** What `plan` decided: each is sent the publications of its page. */
   readonly steps: (readonly [PendingSubscription, HistoryPage])[];
 }
+
+const TOP_ALONE = { limit: 0, size: 0 };
 
 /** The page of a connection that missed nothing, or can be given nothing of it. */
 const EMPTY_PAGE: HistoryPage = { top: undefined, publications: [] };
@@ -118,7 +120,7 @@ export class Recovery {
   }
 
   /**
-   * First act: follows the topics and reads their history. Undefined when the connection has ended meanwhile; otherwise
+   * First act: follows the topics and reads their history, of all topics together no more than a page. Undefined when the connection has ended meanwhile; otherwise
    * `plan` and `commit` follow in the same turn, or `abandon`.
    */
   read(
@@ -133,10 +135,11 @@ export class Recovery {
       if (pendingOf(subscriptions, name) !== undefined) continue;
       begun.push(this.#begin(subscriptions, name, "reading"));
     }
+    const size = Math.ceil(PAGE_CHARACTERS_MAX / since.size);
     const pages = this.#reader.read(connection, subscriptions, names, (name) => {
       const position = since.get(name);
       const isBehind = position !== undefined && isUndecided(pendingOf(subscriptions, name));
-      const range = isBehind ? { since: position.offset, limit: PAGE_SIZE } : { limit: 0 };
+      const range = isBehind ? { since: position.offset, limit: PAGE_SIZE, size } : TOP_ALONE;
       return this.#engine.history(name, range);
     });
     return then(pages, (read) => {
@@ -202,7 +205,7 @@ export class Recovery {
     const list = [...names];
     const deferred = list.map((name) => this.#begin(subscriptions, name, "deferred"));
     const pages = this.#reader.read(connection, subscriptions, list, (name) =>
-      this.#engine.history(name, { limit: 0 }),
+      this.#engine.history(name, TOP_ALONE),
     );
     void then(pages, (read) => {
       if (connection.subscriptions !== subscriptions) return;
@@ -256,12 +259,17 @@ export class Recovery {
   #endInResetTopics(): void {
     const reset = new Set(this.#reset);
     this.#reset.clear();
+    this.endIn(reset);
+  }
+
+  /** Ends the connections in these topics that can resume. Cost: all connections. */
+  endIn(ended: ReadonlySet<Topic>): void {
     for (const connection of [...this.#connections.all()]) {
       const { subscriptions, topics } = connection;
       if (subscriptions === undefined) continue;
       const isIn =
-        topics.some((topic) => reset.has(topic)) ||
-        subscriptions.pending.some(({ topic }) => reset.has(topic));
+        topics.some((topic) => ended.has(topic)) ||
+        subscriptions.pending.some(({ topic }) => ended.has(topic));
       if (isIn) this.#connections.end(connection, "position_lost");
     }
   }

@@ -1,14 +1,22 @@
 // What clients of sessions ask for besides subscribing: to publish, who is in a topic, and a topic's history.
+import type { RateLimit } from "../connecting/rate-limit";
 import type { CommandOf } from "../contracts/commands";
 import type { Engine } from "../contracts/engine";
 import { notAvailable, Refusal } from "../contracts/errors";
 import type { Limits } from "../contracts/limits";
 import { type Maybe, then } from "../contracts/maybe";
+import type { RelayOptions } from "../contracts/options";
 import type { TopicRules } from "../contracts/topic-rules";
 import { type Publisher, toPublication } from "../publishing/publisher";
 import { type Connection, chargeForReading, chargeForReceivers, infoOf } from "../state/connection";
 import { checkTopic } from "../text/checks";
-import { checkDirection, fitting, REPLY_PUBLICATIONS_MAX, readHistory } from "../topics/history";
+import {
+  checkDirection,
+  HISTORY_SIZE_MAX,
+  type KeptPage,
+  REPLY_PUBLICATIONS_MAX,
+  readHistory,
+} from "../topics/history";
 import type { Permissions } from "../topics/permissions";
 import type { Presence } from "../topics/presence";
 import type { SessionParts } from "./parts";
@@ -18,13 +26,17 @@ export class SessionRequests {
   readonly #limits: Limits;
   readonly #rules: TopicRules;
   readonly #engine: Engine;
+  readonly #later: RelayOptions["later"];
+  readonly #rateLimit: RateLimit;
   readonly #permissions: Permissions;
   readonly #presence: Presence;
   readonly #publisher: Publisher;
   readonly #replies: Replies;
 
-  constructor({ options, permissions, presence, publisher, replies }: SessionParts) {
-    const { limits, rules, engine } = options;
+  constructor({ options, rateLimit, permissions, presence, publisher, replies }: SessionParts) {
+    const { limits, rules, engine, later } = options;
+    this.#later = later;
+    this.#rateLimit = rateLimit;
     this.#limits = limits;
     this.#rules = rules;
     this.#engine = engine;
@@ -75,7 +87,7 @@ export class SessionRequests {
   }
 
   history(connection: Connection, command: CommandOf<"history">): Maybe<void> {
-    const { id, topic, limit, since, reverse } = command;
+    const { id, topic, since, reverse } = command;
     const refusal =
       checkTopic(topic) ??
       this.#rules.check(topic) ??
@@ -86,25 +98,45 @@ export class SessionRequests {
       this.#replies.refuse(connection, id, refusal);
       return undefined;
     }
-    const page = readHistory(this.#engine, topic, {
-      since: since?.offset,
-      epoch: since?.epoch || undefined,
-      limit,
-      limitMax: REPLY_PUBLICATIONS_MAX,
-      reverse,
+    return then(this.#readOwn(connection, command, since?.offset), (found) => {
+      if (found instanceof Refusal) this.#replies.refuse(connection, id, found);
+      else this.#replies.reply(connection, { kind: "history", id, page: found });
     });
-    return then(page, (found) => {
-      if (found instanceof Refusal) {
-        this.#replies.refuse(connection, id, found);
-        return;
-      }
+  }
+
+  /**
+   * Publications to other users are in the history too. Where a page has no others, the client could not go on after it,
+   * so the next page is read.
+   */
+  #readOwn(
+    connection: Connection,
+    command: CommandOf<"history">,
+    since: number | undefined,
+  ): Maybe<KeptPage | Refusal> {
+    const page = readHistory(this.#engine, command.topic, {
+      since,
+      epoch: command.since?.epoch || undefined,
+      limit: command.limit,
+      limitMax: REPLY_PUBLICATIONS_MAX,
+      reverse: command.reverse,
+      size: Math.min(HISTORY_SIZE_MAX, this.#limits.backpressureBytes),
+    });
+    return then<KeptPage | Refusal, KeptPage | Refusal>(page, (found) => {
+      if (found instanceof Refusal) return found;
       chargeForReading(connection, found.publications.length);
-      // Publications to single users are in the history too.
-      const own = found.publications.filter(
+      const publications = found.publications.filter(
         ({ user }) => user === undefined || user === connection.user,
       );
-      const publications = fitting(own, this.#limits.backpressureBytes);
-      this.#replies.reply(connection, { kind: "history", id, page: { ...found, publications } });
+      const last = found.publications.at(-1)?.offset;
+      const hasEnded = connection.socket === undefined;
+      if (publications.length > 0 || last === undefined || hasEnded)
+        return { ...found, publications };
+      const next = Promise.withResolvers<KeptPage | Refusal>();
+      const readOn = () =>
+        Promise.try(() => this.#readOwn(connection, command, last)).then(next.resolve, next.reject);
+      if (this.#rateLimit.isExhausted(connection)) this.#rateLimit.pause(readOn);
+      else this.#later(readOn);
+      return next.promise;
     });
   }
 }

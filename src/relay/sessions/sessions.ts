@@ -32,6 +32,9 @@ const GRACE_MS = 25_000;
 /** Commands of one client that are carried out in one turn of the event loop. */
 const COMMANDS_PER_TURN_MAX = 64;
 
+/** What the answers to them may have, about, before the others wait for the next turn: so much takes a few ms. */
+const ANSWER_BYTES_PER_TURN_MAX = 1_048_576;
+
 export class Sessions {
   readonly #options: RelayOptions;
   readonly #connections: Connections;
@@ -118,6 +121,7 @@ export class Sessions {
 
   /** Carries out commands until one has to wait, or until the turn of the event loop is over; the rest is queued. */
   #carryOut(connection: Connection, session: Session, commands: readonly SessionCommand[]): void {
+    const answeredBefore = connection.answeredBytes;
     for (const [i, command] of commands.entries()) {
       if (connection.session !== session) return;
       if (this.#rateLimit.isExhausted(connection)) {
@@ -126,7 +130,9 @@ export class Sessions {
         this.#rateLimit.pause(() => this.#carryOutQueue(connection, session));
         return;
       }
-      const isTurnOver = i >= COMMANDS_PER_TURN_MAX;
+      const isTurnOver =
+        i >= COMMANDS_PER_TURN_MAX ||
+        connection.answeredBytes - answeredBefore > ANSWER_BYTES_PER_TURN_MAX;
       const work = isTurnOver ? Promise.resolve() : this.#attempt(connection, session, command);
       if (!(work instanceof Promise)) {
         this.#settle(connection);

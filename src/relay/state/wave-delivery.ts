@@ -2,7 +2,10 @@
 import type { Publication } from "../contracts/publication";
 
 export interface WaveDelivery {
-  /** Sends a publication to the connections that must have it, and answers to how many. */
+  /**
+   * Sends a publication to the connections that must have it, and answers to how many. Never throws, since the rest of
+   * its wave would be lost.
+   */
   deliver(publication: Publication): number;
   /** To how many connections it would be sent now; undefined when no connection here is in its topic. */
   receivers(publication: Publication): number | undefined;

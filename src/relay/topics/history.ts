@@ -7,6 +7,9 @@ import type { Position, Publication } from "../contracts/publication";
 /** The most publications in one answer of the Centrifuge protocol. */
 export const REPLY_PUBLICATIONS_MAX = 300;
 
+/** Characters of one answer with history: writing one takes a few milliseconds, in which nobody else is served. */
+export const HISTORY_SIZE_MAX = 4_194_304;
+
 export interface HistoryRequest {
   /** Publications after this offset or, reversed, before it. Undefined: from the oldest or, reversed, from the newest. */
   readonly since?: number | undefined;
@@ -18,8 +21,8 @@ export interface HistoryRequest {
   readonly limitMax: number;
   /** Newest first. */
   readonly reverse: boolean;
-  /** Characters of data that are enough, as in HistoryRange. */
-  readonly size?: number | undefined;
+  /** At most so many characters of data, as in HistoryRange. */
+  readonly size: number;
 }
 
 /** A page of a topic that keeps history. */

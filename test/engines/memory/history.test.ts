@@ -16,7 +16,7 @@ function histories({ bytesMax = 1e9, historySize = 100 } = {}) {
     newEpoch: () => `e${++epochs}`,
   });
   const publish = (topic: string, data = "m") => all.append({ topic, data });
-  const topOf = (topic: string) => all.read(topic, { limit: 0 }).top;
+  const topOf = (topic: string) => all.read(topic, { limit: 0, size: 1e6 }).top;
   return { all, clock, publish, topOf };
 }
 
@@ -48,7 +48,7 @@ test("a history that alone exceeds the bound loses its oldest publications and k
   const { all, publish } = histories({ bytesMax: 10_000 });
   const { epoch } = publish("a", LONG);
   for (let i = 0; i < 9; i++) publish("a", LONG);
-  const { top, publications } = all.read("a", { limit: 100 });
+  const { top, publications } = all.read("a", { limit: 100, size: 1e6 });
   expect(top).toEqual({ epoch: epoch as string, offset: 10 });
   expect(publications.map(({ offset }) => offset)).toEqual([9, 10]);
 });
@@ -112,7 +112,7 @@ test("any range of a history equals that part of a list of what was published", 
           const after = kept.filter(({ offset }) => offset > (since ?? 0));
           const before = kept.filter(({ offset }) => offset < (since ?? Number.POSITIVE_INFINITY));
           const expected = reverse ? before.toReversed() : after;
-          const page = all.read("a", one);
+          const page = all.read("a", { ...one, size: 1e6 });
           expect(page.top?.offset).toBe(top);
           expect(page.publications.map(({ offset }) => offset)).toEqual(
             expected.slice(0, limit).map(({ offset }) => offset),

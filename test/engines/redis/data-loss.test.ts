@@ -35,7 +35,7 @@ describe("a Redis server that is started again without some of its data", () => 
     await server.run();
     await node.untilHealthy();
     // A client that reconnects at offset 3 must not get what is now 4 as if nothing were missing.
-    const { top } = await node.engine.history("away", { limit: 10 });
+    const { top } = await node.engine.history("away", { limit: 10, size: 1e6 });
     expect(top?.epoch).not.toBe(epoch);
     expect(await node.publish("4", "away")).toMatchObject({ offset: 1 });
   });
@@ -50,12 +50,15 @@ describe("a Redis server that is started again without some of its data", () => 
     await server.kill();
     await server.run();
     await node.untilHealthy();
-    expect((await node.engine.history("t", { limit: 1 })).top).toEqual({ epoch, offset: 2 });
+    expect((await node.engine.history("t", { limit: 1, size: 1e6 })).top).toEqual({
+      epoch,
+      offset: 2,
+    });
     await server.kill();
     await server.restore(older);
     await server.run();
     await until("it to be back", async () => {
-      const page = await node.engine.history("t", { limit: 1 }).catch(() => undefined);
+      const page = await node.engine.history("t", { limit: 1, size: 1e6 }).catch(() => undefined);
       return page !== undefined && page.top?.epoch !== epoch;
     });
   });
@@ -131,7 +134,7 @@ describe("a Redis server that loses data while it runs", () => {
     const { epoch } = await node.publish("1");
     await server.command("DEL", `${prefix}:log:t`);
     expect(await node.publish("2")).toMatchObject({ epoch: epoch as string, offset: 2 });
-    const { publications } = await node.engine.history("t", { limit: 10 });
+    const { publications } = await node.engine.history("t", { limit: 10, size: 1e6 });
     expect(publications.map(({ offset }) => offset)).toEqual([2]);
   });
 
@@ -152,7 +155,7 @@ describe("a Redis server that loses data while it runs", () => {
     expect(node.engine.healthy()).toBe(false);
     // So does one in a topic that is new to the server.
     expect(node.publish("2", "new")).rejects.toBeInstanceOf(EngineUnavailable);
-    const { top, publications } = await node.engine.history("t", { limit: 10 });
+    const { top, publications } = await node.engine.history("t", { limit: 10, size: 1e6 });
     expect(top).toEqual({ epoch, offset: 1 });
     expect(publications).toHaveLength(1);
     await server.command("CONFIG", "SET", "maxmemory", "0");

@@ -20,7 +20,9 @@ describe("a Redis server that cannot be reached", () => {
     node.engine.follow("t");
     const began = performance.now();
     expect(node.publish("1")).rejects.toBeInstanceOf(EngineUnavailable);
-    expect(node.engine.history("t", { limit: 1 })).rejects.toBeInstanceOf(EngineUnavailable);
+    expect(node.engine.history("t", { limit: 1, size: 1e6 })).rejects.toBeInstanceOf(
+      EngineUnavailable,
+    );
     expect(node.engine.registrations.add({ id: "r", user: "1" })).rejects.toBeInstanceOf(
       EngineUnavailable,
     );
@@ -75,7 +77,7 @@ describe("a Redis server that cannot be reached", () => {
     const answers = await Promise.all(all.map((text) => node.publishUntilAcknowledged(text)));
     expect(new Set(answers.map(({ offset }) => offset)).size).toBe(300);
     await until("all to arrive", () => node.delivered.length >= 300);
-    const { publications } = await node.engine.history("t", { limit: 1_000 });
+    const { publications } = await node.engine.history("t", { limit: 1_000, size: 1e6 });
     expect(publications.map(({ offset }) => offset)).toEqual(all.slice(200).map(Number));
     expect(node.texts.toSorted()).toEqual(all.toSorted());
   });
@@ -91,7 +93,7 @@ describe("a Redis server that cannot be reached", () => {
     const began = performance.now();
     const calls = [
       one.publish("2", "t", "k2"),
-      one.engine.history("t", { limit: 1 }),
+      one.engine.history("t", { limit: 1, size: 1e6 }),
       one.engine.registrations.claim("r"),
       one.engine.sendToNodes("x"),
     ].map((call) =>
@@ -214,7 +216,8 @@ describe("a Redis server that is started again with its data", () => {
         for (const limit of [1, 2, 3, 10]) {
           const found: string[] = [];
           for (;;) {
-            const { publications } = await node.engine.history("t", { since: found.length, limit });
+            const range = { since: found.length, limit, size: 1e6 };
+            const { publications } = await node.engine.history("t", range);
             if (publications.length === 0) break;
             for (const { offset, data } of publications) {
               found.push(data);
@@ -223,7 +226,8 @@ describe("a Redis server that is started again with its data", () => {
           }
           expect(found, torn.slice(0, index)).toEqual([...before, "4", "3", "5"]);
         }
-        const { publications } = await node.engine.history("t", { limit: 10, reverse: true });
+        const newestFirst = { limit: 10, size: 1e6, reverse: true };
+        const { publications } = await node.engine.history("t", newestFirst);
         expect(publications.map(({ data }) => data)).toEqual([
           "5",
           "3",

@@ -153,7 +153,8 @@ describe("keys in Redis", () => {
       await registrations.own(`s${i}`, `u${i % 3}`);
       if (i % 2 === 0) registrations.release(`s${i}`, 0, "end");
     }
-    for (const topic of ["a", "c", "asked for"]) await two.engine.history(topic, { limit: 10 });
+    for (const topic of ["a", "c", "asked for"])
+      await two.engine.history(topic, { limit: 10, size: 1e6 });
     await one.engine.forget("b");
     await until("topics to be compared", async () => (await keysOf(server, prefix)).has("topic:c"));
     const keys = await keysOf(server, prefix);
@@ -196,11 +197,11 @@ describe("keys in Redis", () => {
     const server = await RedisServer.shared();
     const prefix = crypto.randomUUID();
     await using node = await RedisNode.start(server.url, { prefix });
-    await node.engine.history("first", { limit: 0 });
+    await node.engine.history("first", { limit: 0, size: 1e6 });
     const before = [...(await keysOf(server, prefix)).keys()].toSorted();
     const asked = Array.from({ length: 2_000 }, async (_, i) => {
       node.engine.follow(`name${i}`);
-      await node.engine.history(`name${i}`, { limit: 1 });
+      await node.engine.history(`name${i}`, { limit: 1, size: 1e6 });
       node.engine.unfollow(`name${i}`);
     });
     await Promise.all(asked);
@@ -217,7 +218,7 @@ describe("offsets and epochs in Redis", () => {
     const rules = new TopicRules({ historySize: 10, historyTtlMs: 60_000 });
     await using node = await RedisNode.start(server.url, { prefix, rules });
     await Promise.all(Array.from({ length: 1_000 }, (_, i) => node.publish(String(i))));
-    const { publications } = await node.engine.history("t", { limit: 1_000 });
+    const { publications } = await node.engine.history("t", { limit: 1_000, size: 1e6 });
     expect(publications.map(({ offset }) => offset)).toEqual(
       Array.from({ length: 10 }, (_, i) => 991 + i),
     );
@@ -238,7 +239,7 @@ describe("offsets and epochs in Redis", () => {
     const [first, second] = pair;
     const one = await node.publish("1", first);
     const two = await node.publish("1", second);
-    const { top } = await node.engine.history("never", { limit: 0 });
+    const { top } = await node.engine.history("never", { limit: 0, size: 1e6 });
     expect(one.epoch).toBe(top?.epoch as string);
     expect(two.epoch).not.toBe(top?.epoch as string);
     for (const [topic, { epoch = "" }] of [
@@ -272,7 +273,7 @@ describe("offsets and epochs in Redis", () => {
             const { epoch, offset } = await node.publish(String(i));
             note(epoch, offset, String(i));
           } else if (what === "read") {
-            const { publications } = await node.engine.history("t", { limit: 100 });
+            const { publications } = await node.engine.history("t", { limit: 100, size: 1e6 });
             for (const { epoch, offset, data } of publications) note(epoch, offset, data);
           } else if (what === "follow" || what === "unfollow") {
             if ((what === "follow") === follows) continue;

@@ -34,13 +34,13 @@ describe("after a restart", () => {
     };
     const first = (await engine.publish(rich, "key")) as Published;
     await engine.publish({ topic: "a", data: "é \u0000 😀" });
-    const page = engine.history("a", { limit: 10 });
-    const silent = engine.history("silent", { limit: 0 }).top;
+    const page = engine.history("a", { limit: 10, size: 1e6 });
+    const silent = engine.history("silent", { limit: 0, size: 1e6 }).top;
     engine.close();
     engine = await store.start();
-    expect(engine.history("a", { limit: 10 })).toEqual(page);
+    expect(engine.history("a", { limit: 10, size: 1e6 })).toEqual(page);
     expect(page.publications).toHaveLength(2);
-    expect(engine.history("silent", { limit: 0 }).top).toEqual(silent);
+    expect(engine.history("silent", { limit: 0, size: 1e6 }).top).toEqual(silent);
     expect(await engine.publish(rich, "key")).toEqual({ ...first, delivered: 0 });
     expect(await engine.publish({ ...rich, data: "2" }, "key")).toMatchObject({
       code: "idempotency_conflict",
@@ -101,7 +101,7 @@ describe("after a restart", () => {
     expect(await engine.publish({ topic: "a", data: "unseen" })).toEqual({ delivered: 1 });
     engine.close();
     engine = await store.start();
-    const { top } = engine.history("a", { limit: 1 });
+    const { top } = engine.history("a", { limit: 1, size: 1e6 });
     expect(top?.offset).toBe(0);
     expect(top?.epoch).not.toBe(epoch as string);
   });
@@ -132,7 +132,7 @@ describe("after a restart", () => {
     const published = await engine.publish({ topic: "a", data, json: true }, "key");
     engine.close();
     engine = await store.start();
-    expect(engine.history("a", { limit: 1 }).publications[0]?.data).toBe(data);
+    expect(engine.history("a", { limit: 1, size: 1e6 }).publications[0]?.data).toBe(data);
     // The fingerprint of what a key was used for has 64 bits: not even the last may be lost.
     expect(await engine.publish({ topic: "a", data, json: true }, "key")).toEqual({
       ...(published as Published),
@@ -238,7 +238,7 @@ test("G12: while its file is full the engine refuses what it cannot keep, and it
   await failureOf(() => engine.registrations.remove("r"));
   // Nothing that failed was delivered, and what was acknowledged can be read.
   expect(store.delivered).toHaveLength(1);
-  expect(engine.history("a", { limit: 10 })).toMatchObject({ top: { offset: 1 } });
+  expect(engine.history("a", { limit: 10, size: 1e6 })).toMatchObject({ top: { offset: 1 } });
 
   // Without room the engine stays unhealthy, and tries less and less often.
   for (let i = 0; i < 3; i++) {

@@ -70,7 +70,7 @@ export class RedisNode implements AsyncDisposable {
   /** Follows a topic and resolves when the node has its position. */
   async follow(topic: string): Promise<void> {
     this.engine.follow(topic);
-    await this.engine.history(topic, { limit: 0 });
+    await this.engine.history(topic, { limit: 0, size: 1e6 });
   }
 
   /** Publishes; throws the code of a refusal. */

@@ -61,7 +61,9 @@ export class SqliteStore implements Disposable {
 
 /** The offsets of all that the history of a topic returns. */
 export function offsetsIn(engine: SqliteEngine, topic = "a"): (number | undefined)[] {
-  return engine.history(topic, { limit: 1_000_000 }).publications.map(({ offset }) => offset);
+  return engine
+    .history(topic, { limit: 1_000_000, size: 1e6 })
+    .publications.map(({ offset }) => offset);
 }
 
 /** Publishes this many publications at once, in one turn of the loop. */

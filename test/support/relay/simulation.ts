@@ -42,6 +42,9 @@ export const OPEN = {
   after: () => () => {},
   version: "0.0.0",
   node: "node",
+  onDeliveryFault: (error: unknown): void => {
+    throw error;
+  },
 };
 
 /** The events of a node without connections. */
@@ -116,6 +119,7 @@ export class Simulation implements Transport {
   readonly engine: Engine;
   /** Called with each publication just before it is delivered. */
   onDeliver: (publication: Publication) => void = () => {};
+  onDeliveryFault: (error: unknown) => void = OPEN.onDeliveryFault;
   #ids = 0;
   #timers: { readonly at: number; readonly work: () => void }[] = [];
 
@@ -139,6 +143,7 @@ export class Simulation implements Transport {
       later: setImmediate,
       ...OPEN,
       rules,
+      onDeliveryFault: (error) => this.onDeliveryFault(error),
       after: (ms, work) => {
         const timer = { at: this.now + ms, work };
         this.#timers.push(timer);

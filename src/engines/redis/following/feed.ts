@@ -24,8 +24,9 @@ interface BufferedPublication extends ReceivedPublication {
 const BUFFERED_MAX = 1_000;
 const BUFFERED_CHARACTERS_MAX = 1_048_576;
 
-/** Publications in one read of what is missing. */
+/** Publications, and characters of them, in one read of what is missing. */
 const PAGE_MAX = 256;
+const PAGE_CHARACTERS_MAX = 1_048_576;
 
 export class Feed {
   readonly topic: string;
@@ -130,7 +131,8 @@ export class Feed {
     for (;;) {
       const at = this.position;
       if (at === undefined || at.offset >= top.offset) return undefined;
-      const page = await read(this.topic, { since: at.offset, limit: PAGE_MAX });
+      const range = { since: at.offset, limit: PAGE_MAX, size: PAGE_CHARACTERS_MAX };
+      const page = await read(this.topic, range);
       if (isCancelled()) return undefined;
       // An empty page, though there was something to read, means that the server has gone back.
       if (!isWhole(page, at) || page.publications.length === 0) return page.top;

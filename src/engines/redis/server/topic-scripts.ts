@@ -30,7 +30,7 @@ const SHARED_EPOCH_MS = 43_200_000;
 /** By how much a later publication may seem to be earlier, in microseconds: nodes know the server's time no better. */
 const CLOCK_SLACK_MICROS = 50_000;
 
-/** How many entries of a history are read at a time: between two of these reads it is seen whether that is enough. */
+/** How many entries of a history are read at a time at most: between two of these reads it is seen whether that is enough. */
 const ENTRIES_MAX = 16;
 
 /** The shared epoch's key begins with the epoch, in 16 bytes; its bits follow. */
@@ -79,9 +79,9 @@ end
 
 /**
  * Reads a part of a topic's history, without what is too old. KEYS: numbering, history, generation, shared epoch.
- * ARGV: now, history size, history ttl, candidate, bit, since (NOT_SET), limit, TRUE for newest first, how many bytes to read at
- * least before it stops (NOT_SET). Answers {epoch, top, first offset, last offset, {offset, bodies, offset, bodies…}, end}: the
- * entries that have those offsets, newest first if that was asked, and the offset before which the last one ends.
+ * ARGV: now, history size, history ttl, candidate, bit, since (NOT_SET), limit, TRUE for newest first, how many bytes are enough.
+ * Answers {epoch, top, first offset, last offset, {offset, bodies, offset, bodies…}, end}: the parts of entries that have those
+ * offsets, newest first if that was asked, and the offset before which the last one ends.
  * Cost: what is read, and the logarithm of what is kept.
  */
 const READ = `${COMMON}
@@ -92,7 +92,7 @@ if not epoch then
   return {begin(KEYS[1], history, generation, KEYS[4], tonumber(ARGV[5]), ARGV[4], false), 0, 1, 0, {}, 1}
 end
 redis.call('PEXPIRE', KEYS[1], ttlOf(top, ARGV[3]))
-local limit, bytesMax = tonumber(ARGV[7]), tonumber(ARGV[9]) or math.huge
+local limit, bytesMax = tonumber(ARGV[7]), tonumber(ARGV[9])
 if limit <= 0 then return {epoch, top, 1, 0, {}, 1} end
 local function from(offset)
   local found = redis.call('XRANGE', history, whole(offset), whole(top), 'COUNT', 1)[1]
@@ -111,23 +111,51 @@ if first and moment <= expired then
   redis.call('XTRIM', history, 'MINID', whole(first))
 end
 first = math.max(first or 1, top - tonumber(ARGV[2]) + 1)
-local last, items, bytes = top, {}, 0
+local last, items, bytes, isReversed = top, {}, 0, ARGV[8] == '${TRUE}'
+-- Adds those publications of an entry that have offsets from \`first\` to \`to\`, as far as the bytes reach, but one in any case.
+local function addPart(offset, bodies, to)
+  local lines, place, start, count = {}, offset, 1, 0
+  while start do
+    local stop = string.find(bodies, '\\n', start, true)
+    if place >= first and place <= to then lines[#lines + 1] = string.sub(bodies, start, stop and stop - 1 or -1) end
+    place, start = place + 1, stop and stop + 1
+  end
+  while count < #lines and (bytes < bytesMax or #items + count == 0) do
+    count = count + 1
+    bytes = bytes + #lines[isReversed and #lines + 1 - count or count]
+  end
+  if count == 0 then return end
+  local begin = isReversed and #lines - count + 1 or 1
+  items[#items + 1] = math.max(offset, first) + begin - 1
+  items[#items + 1] = table.concat(lines, '\\n', begin, begin + count - 1)
+end
 -- Adds entries, as many as it takes; isEnd says that one is beyond the end.
 local function add(command, id, other, isEnd)
+  -- An entry may be large: so many more are read as are still wanted, if they are like those before.
+  local count, entries, before, itemsBefore, bytesBefore = 1, 0, nil, 0, 0
   while true do
-    local some = redis.call(command, history, id, other, 'COUNT', ${ENTRIES_MAX})
+    local some = redis.call(command, history, id, other, 'COUNT', whole(count))
     for _, entry in ipairs(some) do
       local offset = idOf(entry)
-      if isEnd(offset) then return offset end
-      items[#items + 1] = offset
-      items[#items + 1] = entry[2][2]
-      bytes = bytes + #entry[2][2]
+      if isEnd(offset, before) then return offset end
+      -- Of two entries with one offset the later one counts.
+      if offset == before and not isReversed then
+        while #items > itemsBefore do items[#items] = nil end
+        bytes = bytesBefore
+      end
+      if offset ~= before or not isReversed then
+        itemsBefore, bytesBefore = #items, bytes
+        addPart(offset, entry[2][2], isReversed and before and math.min(last, before - 1) or last)
+        before, entries = offset, entries + 1
+      end
     end
-    if #some < ${ENTRIES_MAX} then return top + 1 end
+    if #some < count then return top + 1 end
+    local wanted = entries * (bytesMax - bytes) / math.max(bytes, 1)
+    count = math.max(1, math.min(${ENTRIES_MAX}, math.ceil(wanted)))
     id = '(' .. some[#some][1]
   end
 end
-if ARGV[8] == '${TRUE}' then
+if isReversed then
   last = math.min(top, (tonumber(ARGV[6]) or top + 1) - 1)
   first = math.max(first, last - limit + 1)
   if last < first then return {epoch, top, 1, 0, {}, 1} end
@@ -141,8 +169,8 @@ last = math.min(top, first + limit - 1)
 if last < first then return {epoch, top, 1, 0, {}, 1} end
 -- An entry that begins before the first offset may have it.
 local start = redis.call('XREVRANGE', history, whole(first), '-', 'COUNT', 1)[1]
-local ends = add('XRANGE', start and start[1] or whole(first), '+', function(offset)
-  return offset > last or bytes >= bytesMax and offset ~= items[#items - 1]
+local ends = add('XRANGE', start and start[1] or whole(first), '+', function(offset, before)
+  return offset > last or #items > 0 and bytes >= bytesMax and offset ~= before
 end)
 return {epoch, top, first, last, items, ends}
 `;
@@ -242,16 +270,15 @@ export class TopicCalls {
         textOf(range.since),
         String(range.limit),
         textOf(range.reverse),
-        textOf(range.size),
+        String(range.size),
       ],
     );
     if (range.reverse === true) answer[4] = ascending(answer[4]);
     const publications = publicationsOf(topic, answer);
     if (range.reverse === true) publications.reverse();
-    const { size } = range;
     return {
       top: { epoch: answer[0], offset: answer[1] },
-      publications: size === undefined ? publications : fitting(publications, size),
+      publications: fitting(publications, range.size),
     };
   }
 

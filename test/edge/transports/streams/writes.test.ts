@@ -1,5 +1,6 @@
 // All that a stream is sent in one turn of the event loop reaches it in one write, which is one chunk of its response.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { Stream } from "../../../../src/edge/transports/stream";
 import type { Publication } from "../../../../src/relay/contracts/publication";
 import { EventParser, parseEvents } from "../../../support/clients/event-parser";
 import { chunksIn, rawStream } from "../../../support/clients/event-stream";
@@ -216,4 +217,19 @@ test("a stream whose client does not read is ended by the step that is too much 
   await until("all publications at the other", () => received() === 16 * steps);
   slow?.drop();
   other?.drop();
+});
+
+test("a fault while streams are written to ends those alone, and others get what was sent with it", async () => {
+  await Chunks.open(withTopics(await registerStream(relay), "faulty"));
+  const other = await Chunks.open(withTopics(await registerStream(relay), "sound"));
+  const { connections } = relay.running.relay;
+  const stream = [...connections.all()].find(({ topics }) => topics[0]?.name === "faulty")?.socket;
+  if (!(stream instanceof Stream)) throw new Error("the stream is not connected");
+  stream.deliver = () => {
+    throw new TypeError("a fault");
+  };
+  deliver([...numbered("faulty", 1), ...numbered("sound", 2)]);
+  expect((await other.take("m2")).join("")).toContain("m1");
+  await until("the faulty stream to be ended", () => stream.connection.socket === undefined);
+  expect(relay.log.join("")).toContain("streams could not be written to");
 });

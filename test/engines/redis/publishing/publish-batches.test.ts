@@ -152,7 +152,7 @@ describe("idempotency keys in a batch", () => {
           }
         }
         for (const [topic, datas] of expected) {
-          const { publications } = await node.engine.history(topic, { limit: 1_000 });
+          const { publications } = await node.engine.history(topic, { limit: 1_000, size: 1e6 });
           expect(publications.map(({ data }) => data)).toEqual(datas);
           expect(publications.map(({ offset }) => offset)).toEqual(datas.map((_, i) => i + 1));
         }
@@ -167,7 +167,8 @@ describe("a history with entries of several publications", () => {
     const server = await RedisServer.shared();
     const sizes = fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 40 });
     const since = fc.option(fc.nat(200), { nil: undefined });
-    const range = fc.record({ since, limit: fc.nat(120), reverse: fc.boolean() });
+    const size = fc.nat(300);
+    const range = fc.record({ since, limit: fc.nat(120), size, reverse: fc.boolean() });
     await fc.assert(
       fc.asyncProperty(
         sizes,
@@ -186,12 +187,21 @@ describe("a history with entries of several publications", () => {
           for (const asked of ranges as HistoryRange[]) {
             const page = await node.engine.history("t", asked);
             expect(page.top).toMatchObject({ offset: top });
-            const { since: from, limit, reverse } = asked;
+            const { since: from, limit, size, reverse } = asked;
             const found =
               reverse === true
                 ? kept.filter((offset) => offset < (from ?? top + 1)).reverse()
                 : kept.filter((offset) => offset > (from ?? 0));
-            expect(page.publications.map(({ offset }) => offset)).toEqual(found.slice(0, limit));
+            const { publications } = page;
+            const offsets = publications.map(({ offset }) => offset as number);
+            const wanted = found.slice(0, limit);
+            expect(offsets).toEqual(wanted.slice(0, offsets.length));
+            const characters = publications.reduce((sum, { data }) => sum + data.length, 0);
+            if (offsets.length !== Math.min(1, wanted.length))
+              expect(characters).toBeLessThanOrEqual(size);
+            // Their bodies are at most three times as long as their texts.
+            const isShort = offsets.length < wanted.length;
+            if (isShort) expect(3 * characters + 30).toBeGreaterThan(size);
           }
         },
       ),
@@ -209,7 +219,7 @@ describe("a history with entries of several publications", () => {
     }
     await publishScripted(server, { prefix, texts: texts(4) });
     await publishScripted(server, { prefix, texts: texts(3) });
-    const { publications } = await node.engine.history("t", { limit: 100 });
+    const { publications } = await node.engine.history("t", { limit: 100, size: 1e6 });
     expect(publications.map(({ offset }) => offset)).toEqual([36, 37, 38, 39, 40, 41, 42]);
     expect(await entriesOf(server, prefix)).toEqual([4, 3]);
   });
