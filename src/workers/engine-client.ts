@@ -56,7 +56,6 @@ interface PendingPublishes {
 }
 
 export class EngineClient implements Engine {
-  readonly name = "remote";
   readonly registrations: Registrations;
   readonly #options: EngineClientOptions;
   /** By number; the oldest come first. */

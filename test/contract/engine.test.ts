@@ -35,8 +35,7 @@ for (const name of Object.keys(ENGINES)) {
 
     afterEach(() => engines[Symbol.asyncDispose]());
 
-    test("an engine is known by its name, and healthy from its start to its close", async () => {
-      expect(engine.name).toBe(name);
+    test("an engine is healthy from its start to its close", async () => {
       expect(engine.healthy()).toBe(true);
       await engine.close();
       expect(engine.healthy()).toBe(false);

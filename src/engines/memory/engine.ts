@@ -18,7 +18,6 @@ import { MemoryRegistrations } from "./registrations";
 
 /** Healthy from `start` to `close`. */
 export class MemoryEngine implements LocalEngine {
-  readonly name = "memory";
   readonly registrations: Registrations;
   readonly #histories: Histories;
   readonly #idempotency: IdempotencyCache;

@@ -22,7 +22,6 @@ const REGISTRATIONS_NAME = "registrations";
 
 /** Healthy while all its servers can be reached and take publications. */
 export class RedisEngine implements Engine {
-  readonly name = "redis";
   readonly registrations: Registrations;
   readonly #node: string;
   readonly #warn: (sentence: string) => void;

@@ -50,7 +50,6 @@ interface Opened {
 
 /** Healthy from `start` to `close`, except between a write that has failed and the next one that succeeds. */
 export class SqliteEngine implements LocalEngine {
-  readonly name = "sqlite";
   readonly registrations: Registrations;
   readonly #registrations: SqliteRegistrations;
   readonly #options: EngineOptions;

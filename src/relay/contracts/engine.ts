@@ -106,7 +106,6 @@ export interface Registrations {
 }
 
 export interface Engine {
-  readonly name: string;
   readonly registrations: Registrations;
   /** Called once, before anything else. */
   start(events: EngineEvents): void | Promise<void>;

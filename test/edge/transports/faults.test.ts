@@ -30,7 +30,6 @@ const SETTINGS = { bodyBytes: 1_000, frameBytes: 1_000, pingMs: 25_000 };
 function routesOver(publish: () => Published | Promise<Published>) {
   const lines: string[] = [];
   const engine: Engine = {
-    name: "faulty",
     registrations: new MemoryEngine(engineOptions()).registrations,
     follow() {},
     unfollow() {},

@@ -15,12 +15,14 @@ const untilHealth = (relay: TestRelay, status: number) =>
 /** Publishes again and again, with one key, until it is acknowledged. */
 async function persist(relay: TestRelay, message: string) {
   const body = { topic: "t", message, idempotency_key: message };
-  for (;;) {
-    const answer = await relay.post("/publish", body);
-    if (answer.status === 200) return answer.json;
+  let answer = await relay.post("/publish", body);
+  await until("an acknowledgement", async () => {
+    if (answer.status === 200) return true;
     expect(answer.status).toBe(503);
-    await Bun.sleep(10);
-  }
+    answer = await relay.post("/publish", body);
+    return answer.status === 200;
+  });
+  return answer.json;
 }
 
 /** A client of each kind, subscribed to the topic t. */
@@ -105,7 +107,20 @@ describe("a relay whose Redis is away", () => {
     await using relay = await startRelay({ BATON_ENGINE: server.url, BATON_LOG_LEVEL: "warn" });
     await server.kill();
     await untilHealth(relay, 503);
-    await Bun.sleep(500);
+    let attempts = 0;
+    const refusing = Bun.listen({
+      hostname: "127.0.0.1",
+      port: server.port,
+      socket: {
+        open(socket) {
+          attempts++;
+          socket.end();
+        },
+        data() {},
+      },
+    });
+    await until("some attempts", () => attempts >= 6);
+    refusing.stop(true);
     await server.run();
     await untilHealth(relay, 200);
     const lines = relay.log.map((line) => JSON.parse(line).msg as string);

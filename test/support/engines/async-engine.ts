@@ -17,7 +17,6 @@ type Wait = (what: string) => Promise<void>;
 
 /** It numbers and delivers publications later, pages of history may be outdated when they arrive, and reads may fail. */
 export class AsyncEngine implements Engine {
-  readonly name = "async";
   readonly #kept: MemoryEngine;
   readonly #wait: Wait;
   /** How many of the next reads of history fail. */
