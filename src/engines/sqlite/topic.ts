@@ -54,10 +54,7 @@ type Extras = Pick<Publication, "user" | "info" | "tags" | "except">;
 
 const COLUMNS = "id, name, epoch, top, first, bytes";
 const ROWS = "FROM publications WHERE topic = ?1";
-const READABLE = `${ROWS} AND offset > ?2 AND offset <= ?3 AND time > ?4`;
-const READ = `SELECT offset, json, about, data ${READABLE}`;
-/** How long each text is stands at the beginning of its row: the text itself is not read for it. */
-const READ_LENGTHS = `SELECT octet_length(data) ${READABLE}`;
+const READABLE = `SELECT offset, json, about, data ${ROWS} AND offset > ?2 AND offset <= ?3 AND time > ?4`;
 
 /** The statements of SqliteTopics. */
 export const SQL = {
@@ -73,10 +70,8 @@ export const SQL = {
   setBytes: "UPDATE topics SET bytes = ?1 WHERE id = ?2",
   removeTopic: "DELETE FROM topics WHERE id = ?1",
   insert: "INSERT INTO publications VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-  read: `${READ} ORDER BY offset LIMIT ?5`,
-  readReversed: `${READ} ORDER BY offset DESC LIMIT ?5`,
-  lengths: `${READ_LENGTHS} ORDER BY offset LIMIT ?5`,
-  lengthsReversed: `${READ_LENGTHS} ORDER BY offset DESC LIMIT ?5`,
+  read: `${READABLE} ORDER BY offset LIMIT ?5`,
+  readReversed: `${READABLE} ORDER BY offset DESC LIMIT ?5`,
   oldest: `SELECT offset, time ${ROWS} ORDER BY offset LIMIT 1`,
   sizes: `SELECT offset, size ${ROWS} ORDER BY offset LIMIT ?2`,
   lastBefore: `SELECT max(offset), sum(size) ${ROWS} AND offset < ?2`,

@@ -4,6 +4,7 @@ import type { Statement } from "bun:sqlite";
 import type { HistoryPage, HistoryRange } from "../../relay/contracts/engine";
 import type { Publication } from "../../relay/contracts/publication";
 import type { TopicRules } from "../../relay/contracts/topic-rules";
+import { fitting } from "../../relay/topics/history";
 import type { SqliteFile } from "./file";
 import {
   type PublicationRow,
@@ -27,6 +28,12 @@ interface SqliteTopicsOptions {
 /** Topics that one sweep looks at, and rows that it removes, at most: they take a few ms. */
 const SWEEP_TOPICS_MAX = 500;
 const SWEEP_ROWS_MAX = 5_000;
+
+/**
+ * Rows that are read at a time at most, of a topic that has more than is asked for. Their lengths cannot be read first: to
+ * find the end of a range, SQLite reads every row of a table WITHOUT ROWID as a whole.
+ */
+const READ_ROWS_MAX = 64;
 
 /** Rows that one commit removes at most, besides twice as many as it adds. */
 const COMMIT_ROWS_MAX = 256;
@@ -149,17 +156,29 @@ export class SqliteTopics {
     if (reverse) last = Math.min(delivered, (since ?? Number.POSITIVE_INFINITY) - 1);
     else after = Math.max(after, since ?? 0);
     const newerThan = this.#clock.ms - rule.historyTtlMs;
-    const most = Math.min(limit, rule.historySize);
-    const { read, readReversed, lengths, lengthsReversed } = this.#sql;
+    const statement = reverse ? this.#sql.readReversed : this.#sql.read;
+    const publications: Publication[] = [];
+    let left = Math.min(limit, rule.historySize);
     // What all of the topic takes in the file is more than what its texts do.
-    const fits = topic.bytes <= size;
-    const lengthsInOrder = fits ? undefined : reverse ? lengthsReversed : lengths;
-    const count = lengthsInOrder
-      ? countFitting(lengthsInOrder.values(id, after, last, newerThan, most) as [number][], size)
-      : most;
-    const inOrder = reverse ? readReversed : read;
-    const rows = inOrder.values(id, after, last, newerThan, count) as PublicationRow[];
-    return { top, publications: rows.map((row) => publicationOf(name, epoch, row)) };
+    let count = topic.bytes <= size ? left : 1;
+    let sum = 0;
+    while (left > 0) {
+      const rows = statement.values(id, after, last, newerThan, count) as PublicationRow[];
+      for (const row of rows) {
+        const publication = publicationOf(name, epoch, row);
+        publications.push(publication);
+        sum += publication.data.length;
+      }
+      left = rows.length < count ? 0 : left - count;
+      const [offset = 0] = rows.at(-1) ?? [];
+      if (reverse) last = offset - 1;
+      else after = offset;
+      if (sum >= size) break;
+      // So many more as are still wanted if they are like those before, but no leap: the next ones may be much longer.
+      const wanted = Math.ceil((publications.length * (size - sum)) / Math.max(sum, 1));
+      count = Math.min(left, wanted, 2 * publications.length, READ_ROWS_MAX);
+    }
+    return { top, publications: fitting(publications, size) };
   }
 
   /** From here on nothing of the topic's publications is read; they are removed later. */
@@ -310,16 +329,6 @@ export class SqliteTopics {
   #first<Row>(statement: Statement, ...parameters: (string | number)[]): Row | undefined {
     return statement.values(...parameters)[0] as Row | undefined;
   }
-}
-
-/** How many texts of these lengths have this size together, but at least one. */
-function countFitting(lengths: readonly [number][], size: number): number {
-  let sum = 0;
-  const end = lengths.findIndex(([length], i) => {
-    sum += length;
-    return i > 0 && sum > size;
-  });
-  return end < 0 ? lengths.length : end;
 }
 
 /** The first offset of a topic that is neither forgotten nor beyond the count that its rule keeps. */
