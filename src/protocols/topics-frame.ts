@@ -4,7 +4,7 @@ import { type TypeCheck, TypeCompiler } from "@sinclair/typebox/compiler";
 import type { TopicsCommand } from "../relay/contracts/commands";
 import { Refusal } from "../relay/contracts/errors";
 import { NO_EPOCH, type Position } from "../relay/contracts/publication";
-import { withoutByteOrderMark } from "../relay/text/json";
+import { parseJson, withoutByteOrderMark } from "../relay/text/json";
 
 const topics = Type.Array(Type.String(), {
   description: "The topics of this connection from now on, instead of those it had.",
@@ -41,7 +41,7 @@ export function topicsDecoder(
     }
     let value: unknown;
     try {
-      value = JSON.parse(withoutByteOrderMark(frame));
+      value = parseJson(withoutByteOrderMark(frame));
     } catch {
       return new Refusal("malformed_json", `The frame is not JSON. ${expected}`);
     }

@@ -18,11 +18,15 @@ export class TurnShare {
     this.#freeItems = freeItems;
   }
 
-  /** Whether one more item, such as a request or a frame, may be handled in this turn. Otherwise it must wait for the next. */
-  take(): boolean {
-    this.#items++;
+  /**
+   * Whether one more item, such as a request or a frame, may be handled in this turn. Otherwise it must wait for the next. One that may
+   * take long counts as several.
+   */
+  take(items = 1): boolean {
+    const before = this.#items;
+    this.#items = before + items;
     if (this.#items < this.#freeItems) return true;
-    if (this.#items === this.#freeItems) {
+    if (before < this.#freeItems) {
       this.#countedAt = performance.now();
       setImmediate(this.#startAgain);
       return true;

@@ -4,6 +4,7 @@ import type { Elysia } from "elysia";
 import type { Log } from "../../log";
 import { Refusal } from "../../relay/contracts/errors";
 import type { Relay } from "../../relay/relay";
+import { parseJson } from "../../relay/text/json";
 import { readText, readUntypedJson } from "../http/body";
 import { BODY_ERRORS, bodyDocument, errorAnswers } from "../http/documents";
 import { type BeforeHandle, orThrow, Refused } from "../http/refusal";
@@ -132,7 +133,7 @@ function commandsIn(text: string): readonly string[] {
 
 function isJson(text: string): boolean {
   try {
-    JSON.parse(text);
+    parseJson(text);
     return true;
   } catch {
     return false;

@@ -4,6 +4,8 @@ import type { Static, TSchema } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import type { ValueError } from "@sinclair/typebox/errors";
 import { ERRORS, type ErrorCode, Refusal } from "../../relay/contracts/errors";
+import { tooDeep } from "../../relay/text/checks";
+import { isFarTooDeep } from "../../relay/text/json";
 import { checkJsonType, checkNotEncoded } from "./content-type";
 import { Refused } from "./refusal";
 
@@ -69,10 +71,11 @@ export async function readUntypedJson(
 export function parseJson(bytes: Uint8Array): JsonBody {
   try {
     const text = utf8.decode(bytes);
-    return { text, value: JSON.parse(text) };
+    if (!isFarTooDeep(text)) return { text, value: JSON.parse(text) };
   } catch {
     throw new Refused(new Refusal("malformed_json", "The body is not JSON in UTF-8."));
   }
+  throw new Refused(tooDeep());
 }
 
 /** Refuses (`body_too_large`) a request whose Content-Length is over the limit. */

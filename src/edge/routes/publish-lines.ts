@@ -5,7 +5,8 @@ import { errorBody, Refusal, shuttingDown } from "../../relay/contracts/errors";
 import type { Maybe } from "../../relay/contracts/maybe";
 import type { Published } from "../../relay/contracts/publication";
 import type { Relay } from "../../relay/relay";
-import { rawMembers } from "../../relay/text/json";
+import { tooDeep } from "../../relay/text/checks";
+import { isFarTooDeep, rawMembers } from "../../relay/text/json";
 import { checkNotEncoded } from "../http/content-type";
 import type { KeepAlive } from "../http/keep-alive";
 import { type Line, Lines, notJson } from "../http/lines";
@@ -261,6 +262,7 @@ class LinePublisher implements OpenRequest {
   #requestOf(line: string): PublishRequest {
     let value: unknown;
     try {
+      if (isFarTooDeep(line)) return tooDeep();
       value = JSON.parse(line);
     } catch {
       return notJson();

@@ -28,6 +28,11 @@ interface FrameTurnsOptions {
   readonly overflow: (socket: Socket) => void;
 }
 
+/** A kilobyte may take as long as a short frame. */
+function itemsOf(frame: string | Uint8Array): number {
+  return 1 + (frame.length >> 10);
+}
+
 export class FrameTurns {
   readonly #options: FrameTurnsOptions;
   readonly #share = new TurnShare(FRAMES_FREE);
@@ -42,7 +47,8 @@ export class FrameTurns {
   /** Handles a frame now, or after those of its socket that wait. */
   receive(socket: Socket, frame: string | Uint8Array): void {
     const queue = this.#waiting.size === 0 ? undefined : this.#waiting.get(socket);
-    if (queue === undefined && this.#share.take()) this.#options.receive(socket, frame);
+    if (queue === undefined && this.#share.take(itemsOf(frame)))
+      this.#options.receive(socket, frame);
     else this.#enqueue(socket, queue ?? this.#queueOf(socket), frame);
   }
 
@@ -74,8 +80,9 @@ export class FrameTurns {
   /** Handles a frame of each socket in turn, for as long as this turn may take. */
   #drain(): void {
     for (const [socket, queue] of this.#waiting) {
-      if (!this.#share.take()) break;
-      const frame = queue.frames[queue.next++] as string | Uint8Array;
+      const frame = queue.frames[queue.next] as string | Uint8Array;
+      if (!this.#share.take(itemsOf(frame))) break;
+      queue.next++;
       queue.bytes -= frame.length;
       // It goes to the end of the map, behind the others that wait.
       this.#waiting.delete(socket);

@@ -1,7 +1,7 @@
 // Decodes what a Centrifuge client sends in JSON: objects, one to a line, become commands.
 import type { SessionCommand } from "../../relay/contracts/commands";
 import { COMMANDS_MAX } from "../../relay/contracts/limits";
-import { rawMember, withoutByteOrderMark } from "../../relay/text/json";
+import { parseJson, rawMember, withoutByteOrderMark } from "../../relay/text/json";
 import { commandOf, METHODS, VIOLATION } from "./commands";
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
@@ -29,7 +29,7 @@ export function decodeCommands(frame: string | Uint8Array): readonly SessionComm
 function decodeCommand(line: string): SessionCommand {
   let value: unknown;
   try {
-    value = JSON.parse(line);
+    value = parseJson(line);
   } catch {
     return VIOLATION;
   }

@@ -3,6 +3,7 @@
 import type { SessionCommand } from "../../relay/contracts/commands";
 import { Refusal } from "../../relay/contracts/errors";
 import { COMMANDS_MAX } from "../../relay/contracts/limits";
+import { parseJson } from "../../relay/text/json";
 import { commandOf, METHODS, VIOLATION } from "./commands";
 import { ProtobufReader, textOf } from "./protobuf-reader";
 
@@ -146,7 +147,7 @@ function jsonOf(data: unknown): string | undefined {
   const text = data instanceof Uint8Array ? textOf(data) : undefined;
   if (text === undefined) return undefined;
   try {
-    JSON.parse(text);
+    parseJson(text);
   } catch {
     return undefined;
   }

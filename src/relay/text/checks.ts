@@ -127,13 +127,14 @@ export function checkData(json: string, maxBytes: number): Refusal | undefined {
   const refusal = checkMessage(json, maxBytes);
   if (refusal !== undefined) return refusal;
   if (json[0] === '"') return checkMessage(JSON.parse(json), maxBytes);
-  if (isDeeper(json, DATA_DEPTH_MAX)) {
-    return new Refusal(
-      "invalid_message",
-      `JSON data must be nested at most ${DATA_DEPTH_MAX} levels deep.`,
-    );
-  }
-  return undefined;
+  return isDeeper(json, DATA_DEPTH_MAX) ? tooDeep() : undefined;
+}
+
+export function tooDeep(): Refusal {
+  return new Refusal(
+    "invalid_message",
+    `JSON data must be nested at most ${DATA_DEPTH_MAX} levels deep.`,
+  );
 }
 
 /** Refuses (`invalid_idempotency_key`) a text that cannot be a key. */

@@ -14,6 +14,50 @@ export function withoutByteOrderMark(text: string): string {
   return text.charCodeAt(0) === 0xfeff ? text.slice(1) : text;
 }
 
+/** What a text of so many arrays and objects costs to parse is not worth a look at how deep they are. */
+const OPENINGS_FREE = 4_000;
+
+/** No message may be nested nearly as deep. */
+const LEVELS_MAX = 4_000;
+
+/** Parses JSON text. Throws SyntaxError, as JSON.parse does, and also for a text that is nested so deeply that it would take long. */
+export function parseJson(text: string): unknown {
+  if (isFarTooDeep(text)) throw new SyntaxError("JSON is nested too deeply");
+  return JSON.parse(text);
+}
+
+/** Whether a text, which need not be JSON, has thousands of levels: it would take a hundred times as long to parse as others. */
+export function isFarTooDeep(text: string): boolean {
+  if (text.length < OPENINGS_FREE) return false;
+  const hasMany = hasMore(text, "[", OPENINGS_FREE) || hasMore(text, "{", OPENINGS_FREE);
+  return hasMany && depthOf(text) > LEVELS_MAX;
+}
+
+/** Whether a character occurs more than `max` times. */
+function hasMore(text: string, character: string, max: number): boolean {
+  let count = 0;
+  for (let at = text.indexOf(character); at >= 0; at = text.indexOf(character, at + 1)) {
+    if (++count > max) return true;
+  }
+  return false;
+}
+
+/** How deep arrays and objects are nested in a text that may be no JSON at all. */
+function depthOf(text: string): number {
+  let depth = 0;
+  let deepest = 0;
+  let isInString = false;
+  for (let i = 0; i < text.length; i++) {
+    const c = text.charCodeAt(i);
+    if (c === QUOTE) isInString = !isInString;
+    else if (isInString) {
+      if (c === BACKSLASH) i++;
+    } else if (c === OBJECT || c === ARRAY) deepest = Math.max(deepest, ++depth);
+    else if (c === OBJECT_END || c === ARRAY_END) depth--;
+  }
+  return deepest;
+}
+
 /** The index of the closing quote of the string that begins at `start`. */
 function stringEnd(json: string, start: number): number {
   for (let end = json.indexOf('"', start + 1); ; end = json.indexOf('"', end + 1)) {

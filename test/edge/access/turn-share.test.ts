@@ -22,6 +22,15 @@ test("the free items of a turn are handled whatever they cost, and further ones 
   expect(share.take()).toBe(true);
 });
 
+test("an item that may take long counts as several", async () => {
+  const share = new TurnShare(16);
+  expect(share.take(100)).toBe(true);
+  busy();
+  expect(share.take()).toBe(false);
+  await nextTurn();
+  expect(share.take()).toBe(true);
+});
+
 test("each turn has a share of its own", async () => {
   const share = new TurnShare(16);
   for (let turn = 0; turn < 40; turn++) {
