@@ -81,6 +81,48 @@ test("the client with JSON loses nothing over a lost connection, and is told of 
   expect(app.lost).toEqual(['"news"']);
 });
 
+test("a client of any kind that joins late gets the last publication, and all after it", async () => {
+  await using relay = await startRelay();
+  const topic = "prices, in €";
+  for (const data of [1, 2]) await relay.post("/publish", { topic, data });
+  await relay.post("/publish", { topic, data: "private", user_id: "other" });
+  const given = { relay: relay.url, headers: {} };
+  const lastOf = runExample(example(PAGE, "join-late.js"), given, "lastOf");
+  const { data, position } = await lastOf(topic);
+  expect(data).toBe(2);
+  await relay.post("/publish", { topic, data: 3 });
+
+  const socket = await relay.open(`${await relay.register(1)}?format=json`);
+  socket.send({ topics: [topic], since: { [topic]: position } });
+  expect(JSON.parse(await socket.next()).topics[topic].recovered).toBe(true);
+  expect(JSON.parse(await socket.next()).data).toBe(3);
+
+  const { offset, epoch } = position;
+  const since = encodeURIComponent(`${encodeURIComponent(topic)}=${epoch}:${offset}`);
+  const { sse } = await relay.registration(1, [topic]);
+  const events = new EventSource(`${sse}?since=${since}`);
+  const event = Promise.withResolvers<string>();
+  events.addEventListener(topic, ({ data }) => event.resolve(data));
+  expect(await within("the event", event.promise)).toBe("3");
+  events.close();
+
+  const sdk = new Centrifuge(`${relay.url.replace("http", "ws")}/connection/websocket`);
+  for (const [from, expected] of [
+    [position, 3],
+    [{ offset: 0, epoch: "" }, 1],
+  ]) {
+    const publication = Promise.withResolvers<unknown>();
+    const subscription = sdk.newSubscription(topic, { since: from });
+    subscription.once("publication", ({ data }) => publication.resolve(data));
+    subscription.subscribe();
+    sdk.connect();
+    expect(await within("the publication", publication.promise)).toBe(expected);
+    subscription.unsubscribe();
+    sdk.removeSubscription(subscription);
+  }
+  sdk.disconnect();
+});
+
 test("the first frame of docs/clients.md gets the reply that it shows, and what was missed", async () => {
   await using relay = await startRelay();
   const publish = async (topic: string, count: number): Promise<string> => {
