@@ -2,7 +2,7 @@
 // Elysia's own parser would accept forms, drop unknown fields and repair broken UTF-8 silently.
 import type { Static, TSchema } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
-import type { ValueError } from "@sinclair/typebox/errors";
+import { type ValueError, ValueErrorType } from "@sinclair/typebox/errors";
 import { ERRORS, type ErrorCode, Refusal } from "../../relay/contracts/errors";
 import { tooDeep } from "../../relay/text/checks";
 import { isFarTooDeep } from "../../relay/text/json";
@@ -91,12 +91,19 @@ export function checkLength(
 /** Says what is wrong with a body, what is allowed there, and what a good body looks like. */
 export function wrongShape(error: ValueError | undefined, example: string): Refusal {
   const field = fieldName(error?.path ?? "");
-  const problem = error?.message ?? "Wrong shape";
+  const problem = problemOf(error);
   const description: unknown = error?.value === undefined ? undefined : error.schema.description;
   const allowed = typeof description === "string" ? ` ${description}` : "";
   const named: unknown = error?.value === undefined ? undefined : error.schema["x-error"];
   const code = typeof named === "string" && named in ERRORS ? (named as ErrorCode) : "invalid_body";
   return new Refusal(code, `${field}: ${problem}.${allowed} Send JSON like ${example}.`);
+}
+
+/** What TypeBox says, but for the two sentences that nobody who does not know it would understand. */
+function problemOf(error: ValueError | undefined): string {
+  if (error?.type === ValueErrorType.Union) return "Unexpected value";
+  if (error?.type === ValueErrorType.StringMinLength) return "Must not be empty";
+  return error?.message ?? "Wrong shape";
 }
 
 /** Reads a body as it is, whatever its Content-Type is. Throws or rejects with Refused. */

@@ -110,6 +110,7 @@ describe("POST /register", () => {
   ])("refuses the user %p", async (user_id) => {
     const { status, json } = await relay.post("/register", { user_id });
     expect([status, json.error.code]).toEqual([422, "invalid_user"]);
+    expect(json.error.message).toStartWith("user_id: Unexpected value. A whole number from 0");
   });
 
   test("says of a number that JSON cannot hold exactly that it is sent as text", async () => {
