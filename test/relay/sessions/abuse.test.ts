@@ -60,8 +60,14 @@ test.each(["", "?format=json"])(
     // The same topics again cost nothing.
     for (let i = 0; i < 20; i++) client.send({ topics: names("a") });
     await client.settled();
-    for (const mark of "bcdefghijklmnopqrstu") client.send({ topics: names(mark) });
-    expect((await client.closed).code).toBe(4013);
+    let code: number | undefined;
+    client.closed.then((close) => (code = close.code));
+    // More than are allowed in a second, however long the machine takes for them.
+    for (let i = 0; code === undefined && i < 2_000; i++) {
+      client.send({ topics: names(`${i}-`) });
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(code).toBe(4013);
   },
 );
 
