@@ -1,7 +1,8 @@
-// Writes docs/reference.md from the tables in the code: settings, error codes and close codes. Run `bun run reference`
-// after a change to one of them; test/reference.test.ts fails while the page is not what this makes.
+// Writes docs/reference.md from the tables in the code (settings, error codes and close codes), and the table of series in
+// docs/metrics.md. Run `bun run reference` after a change to one of them; tests fail while a page is not what this makes.
 
 import { join } from "node:path";
+import { SERIES } from "../src/metrics/series";
 import { errorOf } from "../src/protocols/centrifuge/codes";
 import { centrifuge } from "../src/protocols/centrifuge/json";
 import {
@@ -15,6 +16,7 @@ import { SETTING_GROUPS } from "../src/settings/definitions";
 import type { Setting } from "../src/settings/kinds";
 
 const PAGE = join(import.meta.dir, "reference.md");
+const METRICS_PAGE = join(import.meta.dir, "metrics.md");
 
 /** The Centrifuge error for everything that its protocol has no code for. */
 const CENTRIFUGE_INTERNAL = 100;
@@ -91,6 +93,24 @@ function closeCodes(): string[] {
   ];
 }
 
+/** The table of docs/metrics.md. */
+export function seriesTable(): string {
+  const rows = Object.entries(SERIES).map(([name, { type, labels, help }]) => [
+    `\`${name}\``,
+    type,
+    labels.map((label) => `\`${label}\``).join(", "),
+    text(help),
+  ]);
+  return table(["series", "type", "labels", "meaning"], rows);
+}
+
+function metricsPage(page: string): string {
+  return page.replace(
+    /(<!-- series -->\n)[\s\S]*?(<!-- end of series -->)/,
+    (_, begin, end) => `${begin}\n${seriesTable()}\n\n${end}`,
+  );
+}
+
 /** The rule of the Centrifuge protocol: an SDK reconnects unless the code is from 3500 to 3999 or 4500 to 4999. */
 function yesOrNo(code: number): string {
   return code % 1_000 < 500 ? "yes" : "no";
@@ -110,4 +130,7 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
   return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
 }
 
-if (import.meta.main) await Bun.write(PAGE, reference());
+if (import.meta.main) {
+  await Bun.write(PAGE, reference());
+  await Bun.write(METRICS_PAGE, metricsPage(await Bun.file(METRICS_PAGE).text()));
+}

@@ -1,6 +1,7 @@
 // The process: reads the settings, decides whether this is a node, a supervisor or a worker, passes signals on, and ends.
 // Nothing else reads the environment or ends the process.
 import { createLog, type Log, sanitized } from "./log";
+import { MetricsFailure } from "./metrics/listener";
 import { EngineFailure, start } from "./node";
 import { warnings } from "./settings/checks";
 import type { Settings } from "./settings/definitions";
@@ -33,7 +34,7 @@ function fail(line: string): never {
 }
 
 function startFailure(error: unknown, settings: Settings): string {
-  if (error instanceof EngineFailure) return error.message;
+  if (error instanceof EngineFailure || error instanceof MetricsFailure) return error.message;
   const code = (error as { code?: unknown } | null)?.code;
   const address = `${settings.host}:${settings.port}`;
   if (code === "EADDRINUSE") {

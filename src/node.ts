@@ -11,12 +11,15 @@ import { Streams } from "./edge/transports/streams";
 import { type EngineRow, engineRow } from "./engines";
 import type { EngineOptions } from "./engines/options";
 import { type Log, throttledLog } from "./log";
+import { MeteredEngine } from "./metrics/metered-engine";
+import { ProcessMetrics } from "./metrics/process-metrics";
 import { SESSION_PROTOCOLS, SOCKET_FORMATS, STREAM_FORMATS } from "./protocols";
 import { errorOf } from "./protocols/centrifuge/codes";
 import { infoJson, publicationJson } from "./protocols/centrifuge/json";
 import { SWEEP_MS_MAX } from "./relay/connecting/heartbeat";
 import type { Engine, EngineEvents, LocalEngine } from "./relay/contracts/engine";
 import type { RelayOptions } from "./relay/contracts/options";
+import { Tally } from "./relay/contracts/tally";
 import type { TokenVerifier } from "./relay/contracts/tokens";
 import { TopicRules } from "./relay/contracts/topic-rules";
 import type { Transports } from "./relay/contracts/transport";
@@ -40,18 +43,21 @@ interface NodeParts {
   readonly shared?: boolean;
   /** Whether some of them do not listen yet. */
   readonly isStarting?: () => boolean;
+  /** Resolves with the metrics of all processes, where this is one of several. Rejects with EngineUnavailable. */
+  readonly allMetrics?: () => Promise<string>;
 }
 
 /** Starts a node in this process. Throws EngineFailure, and what Bun throws when it cannot listen on the address. */
 export async function start(
   settings: Settings,
   log: Log,
-  { engine: given, machine, shared = false, isStarting }: NodeParts = {},
+  { engine: given, machine, shared = false, isStarting, allMetrics }: NodeParts = {},
 ): Promise<RunningNode> {
   const tokens = await tokenVerifier(settings, log);
   const node = newId();
-  const engine =
-    given ?? rowOf(settings).make(engineOptions(settings, log, { node, machine }), settings.engine);
+  const engine = new MeteredEngine(
+    given ?? rowOf(settings).make(engineOptions(settings, log, { node, machine }), settings.engine),
+  );
   const sockets = new Sockets(settings, log);
   const streams = new Streams({ backpressureBytes: settings.backpressureBytes, log });
   const openRequests = new OpenRequests(settings);
@@ -59,12 +65,10 @@ export async function start(
   const relay = new Relay(
     relayOptions(settings, log, { tokens, node, engine, transports, isStarting }),
   );
-  await startEngine(engine, {
-    deliver: (publication) => relay.waves.deliver(publication),
-    historyReset: (topic) => relay.historyReset(topic),
-    registrationRevoked: (id, term) => relay.admission.registrationRevoked(id, term),
-    messageReceived: (message) => relay.cluster.receive(message),
-  });
+  const described = metricsOptions(settings, engine);
+  const metrics = new ProcessMetrics({ ...described, node: { relay, engine }, all: allMetrics });
+  await startEngine(engine, eventsOf(relay));
+  if (!shared) metrics.listen(settings.metricsListen, log);
   const server = await Promise.try(serve, {
     settings,
     relay,
@@ -78,12 +82,25 @@ export async function start(
     node,
     shared,
     openFiles,
+    metrics: metrics.respond,
     log,
   }).catch(async (error: unknown) => {
+    await metrics.stop();
     await engine.close();
     throw error;
   });
-  return new RunningNode(settings, { relay, engine, server, streams, openRequests });
+  const running = { relay, engine, server, streams, openRequests, metrics };
+  return new RunningNode(settings, running);
+}
+
+/** What the engine calls. */
+function eventsOf(relay: Relay): EngineEvents {
+  return {
+    deliver: (publication) => relay.waves.deliver(publication),
+    historyReset: (topic) => relay.historyReset(topic),
+    registrationRevoked: (id, term) => relay.admission.registrationRevoked(id, term),
+    messageReceived: (message) => relay.cluster.receive(message),
+  };
 }
 
 interface RunningParts {
@@ -92,6 +109,7 @@ interface RunningParts {
   readonly server: Server<Connection>;
   readonly streams: Streams;
   readonly openRequests: OpenRequests;
+  readonly metrics: ProcessMetrics;
 }
 
 /** A node as its process and the tests see it. */
@@ -100,6 +118,7 @@ export class RunningNode {
   readonly url: string;
   readonly relay: Relay;
   readonly openRequests: OpenRequests;
+  readonly metrics: ProcessMetrics;
   readonly #engine: Engine;
   readonly #server: Server<Connection>;
   readonly #streams: Streams;
@@ -108,7 +127,7 @@ export class RunningNode {
 
   constructor(
     { pingMs, pongMs, registrationTtlMs, shutdownMs }: Settings,
-    { relay, engine, server, streams, openRequests }: RunningParts,
+    { relay, engine, server, streams, openRequests, metrics }: RunningParts,
   ) {
     this.url = listeningUrl(server);
     this.relay = relay;
@@ -116,6 +135,7 @@ export class RunningNode {
     this.#server = server;
     this.#streams = streams;
     this.openRequests = openRequests;
+    this.metrics = metrics;
     this.#shutdownMs = shutdownMs;
     const shortestMs = Math.min(pingMs, pongMs, registrationTtlMs);
     const sweepMs = Math.min(SWEEP_MS_MAX, Math.max(10, shortestMs / 4));
@@ -153,6 +173,7 @@ export class RunningNode {
   async stop(): Promise<void> {
     this.relay.beginShutdown();
     clearInterval(this.#sweeping);
+    await this.metrics.stop();
     await this.#engine.close();
     this.relay.waves.flushAll();
     await this.#server.stop(true);
@@ -185,6 +206,7 @@ function relayOptions(
       const timer = setTimeout(work, ms);
       return () => clearTimeout(timer);
     },
+    tally: new Tally(Buffer.byteLength),
     access: { tokens, isOpen, anonymous: settings.anonymous },
     rules: rulesOf(settings),
     personalTopics: settings.personalTopics,
@@ -204,6 +226,19 @@ function newId(): string {
 function newEpoch(): string {
   const letters = getRandomValues(new Uint8Array(8)).map((byte) => 0x61 + (byte % 26));
   return String.fromCharCode(...letters);
+}
+
+/** What the metrics of every process say of it; `engine` is the one that it has itself. */
+export function metricsOptions(
+  { connectionsMax, historyBytes }: Settings,
+  engine: Pick<Engine, "historyBytes"> | undefined,
+) {
+  return {
+    version,
+    connectionsMax,
+    historyBytesMax: historyBytes,
+    historyBytes: () => engine?.historyBytes,
+  };
 }
 
 /** The engine that all workers share, which their supervisor runs; undefined where each worker has its own. */

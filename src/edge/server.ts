@@ -18,6 +18,7 @@ import type { Server } from "bun";
 import type { Log } from "../log";
 import { EngineUnavailable } from "../relay/contracts/engine";
 import { engineUnavailable, type Refusal } from "../relay/contracts/errors";
+import type { Tally } from "../relay/contracts/tally";
 import type { Relay } from "../relay/relay";
 import type { Connection } from "../relay/state/connection";
 import type { Settings } from "../settings/definitions";
@@ -30,7 +31,7 @@ import { checkLength } from "./http/body";
 import { isLines } from "./http/content-type";
 import { HTTP_IDLE_S, hasBody, KeepAlive } from "./http/keep-alive";
 import type { OpenRequests } from "./http/open-requests";
-import { orThrow, refuse, refuseInternal } from "./http/refusal";
+import { internal, orThrow, refuse } from "./http/refusal";
 import { routes } from "./routes";
 import { KEY } from "./routes/openapi";
 import type {
@@ -63,6 +64,8 @@ interface ServerOptions {
   readonly node: string;
   /** Whether other processes of this relay listen on the same port. */
   readonly shared: boolean;
+  /** Answers with the metrics. */
+  readonly metrics: () => Promise<Response>;
   /** How many files the process has open, at least. */
   readonly openFiles: () => number;
   readonly log: Log;
@@ -87,7 +90,7 @@ export function serve(options: ServerOptions): Server<Connection> {
     fetch: inTurns(any, share),
     error(error) {
       log.error({ err: error }, "a request failed");
-      return refuseInternal();
+      return refuse(relay.tally.refused(internal()));
     },
     websocket: sockets.handlers(relay),
   });
@@ -132,6 +135,7 @@ function router(
   { keepAlive, listening }: { keepAlive: KeepAlive; listening: () => string },
 ): Doors {
   const { settings, socketFormats } = options;
+  const { tally } = options.relay;
   const { bodyBytes } = settings;
   const origins = allowedOrigins(settings.origins, settings.publicUrl);
   const checkOrigin = originCheck(origins);
@@ -144,9 +148,9 @@ function router(
     const { headers, method } = request;
     if (!hasBody(headers)) keepAlive.extend(request);
     const foreign = checkOrigin(headers);
-    if (foreign !== undefined) return refuse(foreign);
+    if (foreign !== undefined) return refuse(tally.refused(foreign));
     const refused = guard(request) ?? checkBody(request, bodyBytes);
-    if (refused !== undefined) return refuse(refused, originHeader(headers));
+    if (refused !== undefined) return refuse(tally.refused(refused), originHeader(headers));
 
     const { url } = request;
     const isFromPage = headers.has("origin");
@@ -155,11 +159,11 @@ function router(
       return keepAlive.extendAfter(request, backendApp.fetch(request));
     }
     if (method !== "POST" && headers.has("upgrade")) {
-      if (SESSION_PATH.test(url)) return upgraded(sessionHandshake(request));
+      if (SESSION_PATH.test(url)) return upgraded(sessionHandshake(request), tally);
       const { id, format } = socketPath(url);
       const protocol = Object.hasOwn(socketFormats, format) ? socketFormats[format] : undefined;
       if (id !== undefined && protocol !== undefined) {
-        return afterHandshake(handshake(request, id, protocol));
+        return afterHandshake(handshake(request, id, protocol), tally);
       }
     }
     const answer = isFromPage ? pageApp.fetch(request) : backendApp.fetch(request);
@@ -233,15 +237,22 @@ function socketPath(url: string): { id: string | undefined; format: string } {
   return { id, format };
 }
 
-function afterHandshake(refusal: ReturnType<RouteOptions["handshake"]>): Answer | Promise<Answer> {
-  return refusal instanceof Promise ? refusal.then(upgraded, failed) : upgraded(refusal);
+function afterHandshake(
+  refusal: ReturnType<RouteOptions["handshake"]>,
+  tally: Tally,
+): Answer | Promise<Answer> {
+  if (!(refusal instanceof Promise)) return upgraded(refusal, tally);
+  return refusal.then(
+    (settled) => upgraded(settled, tally),
+    (error) => failed(error, tally),
+  );
 }
 
-function upgraded(refusal: Refusal | undefined): Answer {
-  return refusal === undefined ? undefined : refuse(refusal);
+function upgraded(refusal: Refusal | undefined, tally: Tally): Answer {
+  return refusal === undefined ? undefined : refuse(tally.refused(refusal));
 }
 
-function failed(error: unknown): Response {
-  if (error instanceof EngineUnavailable) return refuse(engineUnavailable());
+function failed(error: unknown, tally: Tally): Response {
+  if (error instanceof EngineUnavailable) return refuse(tally.refused(engineUnavailable()));
   throw error;
 }

@@ -8,6 +8,7 @@ import type { Engine } from "./contracts/engine";
 import { CLOSES, engineUnavailable, Refusal, shuttingDown } from "./contracts/errors";
 import type { RelayOptions } from "./contracts/options";
 import type { Position } from "./contracts/publication";
+import type { Tally } from "./contracts/tally";
 import type { Socket } from "./contracts/transport";
 import { Delivery } from "./publishing/delivery";
 import { Publisher } from "./publishing/publisher";
@@ -45,6 +46,8 @@ export class Relay {
   readonly #heartbeat: Heartbeat;
   readonly #rateLimit: RateLimit;
   readonly #delivery: Delivery;
+  /** What the relay has counted. */
+  readonly tally: Tally;
   /** The open connections: finding, sending, ending. */
   readonly connections: Connections;
   /** What this node and the others say to each other. */
@@ -59,7 +62,8 @@ export class Relay {
   readonly backend: Backend;
 
   constructor(options: RelayOptions) {
-    const { engine, limits } = options;
+    const { engine, limits, tally } = options;
+    this.tally = tally;
     this.#options = options;
     this.#engine = engine;
     this.waves = new Waves(options, {
@@ -82,7 +86,7 @@ export class Relay {
       this.#heartbeat,
       this.waves,
     );
-    this.#delivery = new Delivery(options, this.connections, this.#topics, this.#recovery);
+    this.#delivery = new Delivery(options, this.connections, this.#topics, this.#recovery, tally);
     this.publisher = new Publisher(options, this.connections);
     this.#sessions = new Sessions({
       options,
@@ -216,13 +220,13 @@ export class Relay {
     }
     const command = protocol.decode(frame);
     if (command instanceof Refusal) {
-      this.connections.send(connection, protocol.encodeError(command));
+      this.connections.send(connection, protocol.encodeError(this.tally.refused(command)));
       return;
     }
     const names = new Set(command.topics);
     const refusal = this.checkTopics(connection, names);
     if (refusal !== undefined) {
-      this.connections.send(connection, protocol.encodeError(refusal));
+      this.connections.send(connection, protocol.encodeError(this.tally.refused(refusal)));
       return;
     }
     this.#rateLimit.countTopics(connection, names);

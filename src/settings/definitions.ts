@@ -8,6 +8,7 @@ import {
   flag,
   INT32_MAX,
   isEngine,
+  isListenAddress,
   isOrigin,
   list,
   matching,
@@ -15,6 +16,7 @@ import {
   processes,
   publicUrl,
   type Setting,
+  text,
   whole,
 } from "./kinds";
 import { TOKENS } from "./tokens";
@@ -336,7 +338,14 @@ const PROCESS = {
     default: "info",
     values: ["trace", "debug", "info", "warn", "error", "fatal", "silent"],
     description:
-      "The lowest level that is logged. Messages are never logged one by one; connections are, at debug.",
+      "The lowest level that is logged. At debug, connections are logged one by one, and those publications that come with a traceparent header; other publications never are.",
+  }),
+  metricsListen: text({
+    variable: "BATON_METRICS_LISTEN",
+    allowed: "an address and a port, such as 127.0.0.1:9400 or [::1]:9400",
+    accepts: isListenAddress,
+    description:
+      "Where GET /metrics is open to whoever reaches it, without a key; with workers, their supervisor listens there for all of them. GET /metrics of the relay's own address needs a key like the API, whether or not this is set.",
   }),
 };
 

@@ -210,6 +210,12 @@ export function isOrigin(item: string): boolean {
   return origin === "null" ? OTHER_ORIGIN.test(item) : origin === item;
 }
 
+/** Whether a text is an address to listen on, such as 127.0.0.1:9400 or [::1]:9400. */
+export function isListenAddress(text: string): boolean {
+  const [, port = ""] = /^(?:[\w.-]{1,253}|\[[\da-f:.]{2,45}\]):(\d{1,5})$/i.exec(text) ?? [];
+  return port !== "" && Number(port) <= 65_535;
+}
+
 export function isWebUrl(text: string): boolean {
   return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
 }

@@ -1,5 +1,6 @@
 // Every message between a supervisor and its workers: calls to the engine and their answers, what the engine has for its
 // nodes, and the orders that start and end a worker. All of them travel as JSON over a pipe, in the order in which they are sent.
+import type { Report } from "../metrics/report";
 import type { AfterRelease, HistoryRange, Registration } from "../relay/contracts/engine";
 import type { ErrorCode } from "../relay/contracts/errors";
 import type { Publication } from "../relay/contracts/publication";
@@ -64,11 +65,31 @@ export interface Ping {
   readonly ping: true;
 }
 
+/** Asks a worker for its report. */
+interface ReportRequest {
+  readonly reportWanted: true;
+}
+
+/** What a worker has counted, when it is asked and when it ends. */
+interface WorkerReport {
+  readonly report: Report;
+}
+
+/** A worker asks for the metrics of all processes, for somebody who has asked it. */
+interface MetricsRequest {
+  readonly metricsWanted: true;
+}
+
+/** The metrics of all processes as text. */
+export interface MetricsAnswer {
+  readonly metrics: string;
+}
+
 /** A worker's first message: the address at which it listens. */
 interface ReadyReport {
   readonly listensAt: string;
 }
 
-export type FromWorker = ToEngine | ReadyReport;
+export type FromWorker = ToEngine | ReadyReport | WorkerReport | MetricsRequest;
 
-export type FromSupervisor = FromEngine | Order | Ping;
+export type FromSupervisor = FromEngine | Order | Ping | ReportRequest | MetricsAnswer;

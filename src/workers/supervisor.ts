@@ -2,7 +2,8 @@
 // and replaces all of them on request. It takes no connection itself.
 import { availableParallelism } from "node:os";
 import type { Log } from "../log";
-import { sharedEngine, startEngine } from "../node";
+import { ProcessMetrics } from "../metrics/process-metrics";
+import { metricsOptions, sharedEngine, startEngine } from "../node";
 import type { LocalEngine } from "../relay/contracts/engine";
 import type { Settings } from "../settings/definitions";
 import { EngineServer } from "./engine-server";
@@ -10,6 +11,7 @@ import { SILENCE_MS } from "./messages";
 import { reservePort } from "./port";
 import { type SpawnOptions, spawnWorker } from "./spawn";
 import { WorkerHandle } from "./worker-handle";
+import { WorkerMetrics } from "./worker-metrics";
 
 /** How often each worker is sent the engine's state or a ping, and checked for a sign of life. */
 const TICK_MS = 1_000;
@@ -51,6 +53,8 @@ export class Supervisor {
   readonly #workers = new Set<WorkerHandle>();
   /** Those of them that are to replace others, and do not count before all of them are ready. */
   readonly #candidates = new Set<WorkerHandle>();
+  readonly #metrics: ProcessMetrics;
+  readonly #workerMetrics = new WorkerMetrics(() => this.#metrics.report(), this.#workers);
   #port = 0;
   #lastName = 0;
   /** How many workers in a row have crashed early, and when the last one died. */
@@ -67,6 +71,10 @@ export class Supervisor {
     this.#failed.promise.catch(() => {});
     this.#engine = sharedEngine(options.settings, options.log);
     if (this.#engine !== undefined) this.#engineServer = new EngineServer(this.#engine);
+    this.#metrics = new ProcessMetrics({
+      ...metricsOptions(options.settings, this.#engine),
+      all: () => this.#workerMetrics.text(),
+    });
   }
 
   /** Rejects when the relay cannot go on: workers crash early, again and again, and no worker is ready. */
@@ -81,6 +89,7 @@ export class Supervisor {
     if (this.#engine !== undefined && this.#engineServer !== undefined) {
       await startEngine(this.#engine, this.#engineServer.events);
     }
+    this.#metrics.listen(this.#options.settings.metricsListen, this.#options.log);
     this.#ticking = setInterval(() => this.#tick(), TICK_MS);
     // The first one starts alone, so that what is wrong with all of them is said only once.
     const first = this.#spawn();
@@ -108,6 +117,7 @@ export class Supervisor {
     this.#phase = "ending";
     await this.#endAll(this.#workers, "shutdown");
     clearInterval(this.#ticking);
+    await this.#metrics.stop();
     await this.#engine?.close();
   }
 
@@ -133,7 +143,9 @@ export class Supervisor {
       spawn: (events) =>
         spawnWorker({ program, env, port: this.#port, machine, start, workers }, events),
       engineServer: this.#engineServer,
+      metrics: () => this.#metrics.text(),
       onExit: (exited, code, before) => {
+        this.#workerMetrics.ended(exited.report);
         this.#workers.delete(exited);
         const wasCandidate = this.#candidates.delete(exited);
         if (before !== "ending" && !wasCandidate) this.#onDeath(exited, code);

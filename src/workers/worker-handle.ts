@@ -1,6 +1,7 @@
 // A worker process as its supervisor sees it, from its start to its exit: what it is sent, the state that it is in, and when
 // it is killed. A worker that is stuck must be killed, since the kernel goes on giving it connections.
 import type { Log } from "../log";
+import type { Report } from "../metrics/report";
 import type { EngineServer, WorkerLink } from "./engine-server";
 import {
   type FromSupervisor,
@@ -31,6 +32,8 @@ interface WorkerHandleOptions {
   readonly spawn: (events: WorkerEvents) => WorkerProcess;
   /** Undefined where each worker has an engine of its own. */
   readonly engineServer: EngineServer | undefined;
+  /** Resolves with the metrics of all processes, for somebody who has asked this worker. */
+  readonly metrics: () => Promise<string>;
   /** The process has exited. `before` is the state in which it was. */
   readonly onExit: (worker: WorkerHandle, code: number | null, before: WorkerState) => void;
 }
@@ -48,6 +51,10 @@ export class WorkerHandle {
   readonly #process: WorkerProcess;
   readonly #pipe: Pipe;
   readonly #link: WorkerLink | undefined;
+  readonly #metrics: () => Promise<string>;
+  /** What it has reported last. */
+  #report: Report | undefined;
+  #reported = Promise.withResolvers<void>();
   #state: WorkerState = "starting";
   #isKilled = false;
   /** Whether it has sent anything since the last check. */
@@ -57,9 +64,10 @@ export class WorkerHandle {
   #listensBy = START_MAX_MS;
   #endsBy = Number.POSITIVE_INFINITY;
 
-  constructor({ name, log, spawn, engineServer, onExit }: WorkerHandleOptions) {
+  constructor({ name, log, spawn, engineServer, metrics, onExit }: WorkerHandleOptions) {
     this.name = name;
     this.#log = log;
+    this.#metrics = metrics;
     this.#pipe = new Pipe({
       send: (text) => this.#process.send(text),
       onMessage: (message) => this.#receive(message as FromWorker, engineServer),
@@ -81,6 +89,7 @@ export class WorkerHandle {
         if (this.#link !== undefined) engineServer?.disconnect(this.#link);
         this.listening.reject(new WorkerFailure(name, code));
         this.#exited.resolve();
+        this.#reported.resolve();
         onExit(this, code, before);
       },
     });
@@ -89,6 +98,17 @@ export class WorkerHandle {
 
   get state(): WorkerState {
     return this.#state;
+  }
+
+  get report(): Report | undefined {
+    return this.#report;
+  }
+
+  /** Resolves when it has reported, or has nothing to report. It may never resolve: the worker may be stuck. */
+  askForReport(): Promise<void> {
+    if (this.#state === "starting" || this.#state === "exited") return Promise.resolve();
+    this.#pipe.push({ reportWanted: true } satisfies FromSupervisor);
+    return this.#reported.promise;
   }
 
   /** All workers listen. */
@@ -147,6 +167,17 @@ export class WorkerHandle {
       if (this.#state === "starting") this.#state = "ready";
       this.#listensBy = Number.POSITIVE_INFINITY;
       this.listening.resolve(message.listensAt);
+      // Its first report, from which on it knows that reports are wanted, and sends one when it ends.
+      this.#pipe.push({ reportWanted: true } satisfies FromSupervisor);
+    } else if ("report" in message) {
+      this.#report = message.report;
+      this.#reported.resolve();
+      this.#reported = Promise.withResolvers();
+    } else if ("metricsWanted" in message) {
+      this.#metrics().then(
+        (metrics) => this.#pipe.push({ metrics } satisfies FromSupervisor),
+        (error: unknown) => this.#log.error({ err: error }, "the metrics could not be added up"),
+      );
     } else if (this.#link !== undefined) engineServer?.receive(this.#link, message);
   }
 }

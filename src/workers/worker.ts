@@ -2,9 +2,10 @@
 // store by itself, and orders the worker to end.
 import type { Log } from "../log";
 import { type RunningNode, sharesEngine, start } from "../node";
+import { EngineUnavailable } from "../relay/contracts/engine";
 import type { Settings } from "../settings/definitions";
 import { EngineClient } from "./engine-client";
-import type { FromSupervisor, FromWorker, Order } from "./messages";
+import type { FromSupervisor, FromWorker, MetricsAnswer, Order } from "./messages";
 import { Pipe } from "./pipe";
 import type { ParentProcess, WorkerArguments } from "./spawn";
 
@@ -12,6 +13,41 @@ import type { ParentProcess, WorkerArguments } from "./spawn";
 const FLUSH_MS = 1_000;
 
 const FLUSH_CHECK_MS = 10;
+
+/** How long the supervisor may take to answer with the metrics of all processes: it waits for each of them. */
+const METRICS_MS = 5_000;
+
+/** Asks the supervisor for the metrics of all processes. */
+class MetricsClient {
+  readonly #ask: () => void;
+  /** Whether the supervisor has asked for a report: one of an older version, which began this worker, knows of none. */
+  hasBegun = false;
+  readonly #begun = Promise.withResolvers<void>();
+  #answer: PromiseWithResolvers<string> | undefined;
+
+  constructor(ask: () => void) {
+    this.#ask = ask;
+  }
+
+  begin(): void {
+    this.hasBegun = true;
+    this.#begun.resolve();
+  }
+
+  /** Rejects with EngineUnavailable. To be called again only when it has settled. */
+  text(): Promise<string> {
+    const answer = Promise.withResolvers<string>();
+    this.#answer = answer;
+    this.#begun.promise.then(this.#ask);
+    const silent = new EngineUnavailable("the supervisor does not answer");
+    const timer = setTimeout(() => answer.reject(silent), METRICS_MS);
+    return answer.promise.finally(() => clearTimeout(timer));
+  }
+
+  receive({ metrics }: MetricsAnswer): void {
+    this.#answer?.resolve(metrics);
+  }
+}
 
 /**
  * Runs a worker until it has ended as ordered, or is orphaned: its supervisor has exited. Rejects with what Bun throws when
@@ -30,6 +66,10 @@ export async function runWorker(
     onMessage: (received) => {
       const message = received as FromSupervisor;
       if ("order" in message) obey(message);
+      else if ("reportWanted" in message) {
+        metrics.begin();
+        sendReport();
+      } else if ("metrics" in message) metrics.receive(message);
       else if (!("ping" in message)) engine.receive(message);
     },
     onFault: (error) =>
@@ -37,18 +77,18 @@ export async function runWorker(
   });
   let isStarting = how === "first";
   const obey = ({ order }: Order): void => {
-    if (order === "serve") {
-      isStarting = false;
-      return;
+    if (order === "serve") isStarting = false;
+    else if (order === "stop listening") node?.stopListening();
+    else {
+      const ending = order === "retire" ? node?.retire() : node?.shutdown();
+      Promise.resolve(ending).then(() => ended.resolve("ended"), ended.reject);
     }
-    if (order === "stop listening") {
-      node?.stopListening();
-      return;
-    }
-    const ending = order === "retire" ? node?.retire() : node?.shutdown();
-    Promise.resolve(ending).then(() => ended.resolve("ended"), ended.reject);
   };
   const send = (message: FromWorker): void => pipe.push(message);
+  const sendReport = (): void => {
+    if (node !== undefined && metrics.hasBegun) send({ report: node.metrics.report() });
+  };
+  const metrics = new MetricsClient(() => send({ metricsWanted: true }));
   const engine = new EngineClient({
     send,
     isFull: () => pipe.isFull,
@@ -63,15 +103,22 @@ export async function runWorker(
   node = await start(settings, log, {
     shared: true,
     isStarting: () => isStarting,
+    allMetrics: () => metrics.text(),
     ...(sharesEngine(settings) ? { engine } : machine !== undefined && { machine }),
   });
   send({ listensAt: node.url });
   const end = await ended.promise;
-  // The supervisor must learn which registrations the closed connections have released.
+  // The supervisor must learn which registrations the closed connections have released, and what was counted.
+  sendReport();
+  await flushed(pipe);
+  return end;
+}
+
+/** Resolves when the supervisor has taken in all that it was sent, or does not answer. */
+async function flushed(pipe: Pipe): Promise<void> {
   pipe.flush();
   const deadline = performance.now() + FLUSH_MS;
   while (pipe.unacknowledgedSize > 0 && performance.now() < deadline) {
     await Bun.sleep(FLUSH_CHECK_MS);
   }
-  return end;
 }

@@ -34,6 +34,15 @@ test("the production start is the supervisor of its workers: SIGHUP reaches it, 
   expect(await process.exited).toBe(0);
 }, 40_000);
 
+test("the metrics are open at the address of docs/metrics.md", async () => {
+  await using shell = new Shell();
+  const port = String(freePort());
+  const script = example("docs/metrics.md", "metrics.sh").replace("9400", port);
+  await shell.startRelay(script, { PORT: "0", BATON_API_KEYS: "a-key-of-the-backend" });
+  const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  expect(text).toContain("\nbaton_processes 1\n");
+}, 30_000);
+
 test("the two nodes over Redis are one relay", async () => {
   await using shell = new Shell();
   const redis = await RedisServer.shared();

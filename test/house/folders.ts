@@ -14,7 +14,7 @@ const TOP_FILES = ["src/log.ts", "src/main.ts", "src/node.ts"];
 const FLOORS: Record<string, readonly string[]> = {
   bench: ["*", "scale", "report", "scenarios", "run", "load", "measure targets"],
   "bench/targets": ["servers", "*"],
-  src: ["main.ts", "workers", "node.ts", "edge protocols engines settings", "relay log.ts"],
+  src: ["main.ts", "workers", "node.ts", "edge protocols engines settings metrics", "relay log.ts"],
   "src/edge": ["server.ts shutdown.ts", "routes", "centrifugo-api", "http transports", "access"],
   "src/engines": ["index.ts", "redis sqlite", "memory", "*"],
   "src/engines/redis": ["engine.ts", "*", "publishing", "following", "server"],
@@ -46,6 +46,7 @@ const PACKAGES: Record<string, RegExp> = {
   src: /^(bun$|node:|pino)/,
   "src/edge": /^(bun|node:buffer|node:crypto|elysia|@elysiajs\/.*|@sinclair\/typebox.*|jose)$/,
   "src/engines": /^bun(:sqlite)?$/,
+  "src/metrics": /^(bun|prom-client)$/,
   "src/protocols": /^@sinclair\/typebox/,
   "src/relay": /^$/,
   "src/settings": /^(node:|@sinclair\/typebox)/,

@@ -26,6 +26,7 @@ beforeEach(() => {
       return { send: () => {}, kill: () => killed++, time: () => time };
     },
     engineServer: undefined,
+    metrics: async () => "",
     onExit: (_, code, before) => exits.push([code, before]),
   });
 });

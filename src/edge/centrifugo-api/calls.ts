@@ -74,7 +74,7 @@ export class ApiCalls {
   }
 
   #error(refusal: Refusal): string {
-    return errorJson(this.#format, refusal);
+    return errorJson(this.#format, this.#relay.tally.refused(refusal));
   }
 }
 

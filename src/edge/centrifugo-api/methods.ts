@@ -47,7 +47,9 @@ function publishMethods({ relay, format }: ApiMethodsOptions): Record<string, Me
   };
 
   const responseOf = (result: string | Refusal): string =>
-    result instanceof Refusal ? errorJson(format, result) : `{"result":${result}}`;
+    result instanceof Refusal
+      ? errorJson(format, relay.tally.refused(result))
+      : `{"result":${result}}`;
 
   return {
     publish: method(Shape.Publish, async (body, text) => {

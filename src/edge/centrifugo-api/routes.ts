@@ -3,6 +3,7 @@
 import type { Elysia } from "elysia";
 import type { Log } from "../../log";
 import { Refusal } from "../../relay/contracts/errors";
+import type { Tally } from "../../relay/contracts/tally";
 import type { Relay } from "../../relay/relay";
 import { parseJson } from "../../relay/text/json";
 import { readText, readUntypedJson } from "../http/body";
@@ -36,7 +37,7 @@ const STATUS: Readonly<Record<number, number>> = {
 export function centrifugoApi(options: CentrifugoApiOptions) {
   const { relay, log, apiFormat, requireKey, security, bodyBytes } = options;
   const calls = new ApiCalls(relay, apiFormat, log);
-  const answer = answerIn(apiFormat);
+  const answer = answerIn(apiFormat, relay.tally);
 
   const documented = (document: ApiDocument) => ({
     parse: "none" as const,
@@ -93,9 +94,10 @@ export function centrifugoApi(options: CentrifugoApiOptions) {
 }
 
 /** Writes answers: an object with one member, whose value is JSON text, or the error. */
-function answerIn(format: ApiFormat) {
+function answerIn(format: ApiFormat, tally: Tally) {
   return (request: Request, member: string, value: string | Refusal): Response => {
     if (!(value instanceof Refusal)) return json(`{"${member}":${value}}`);
+    tally.refused(value);
     const asStatus = request.headers.get("x-centrifugo-error-mode") === "transport";
     if (!asStatus) return json(errorJson(format, value));
     const error = errorIn(format, value);

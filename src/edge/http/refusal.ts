@@ -47,10 +47,6 @@ export function internal(): Refusal {
   return new Refusal("internal", "The relay failed to answer; its log has the details.");
 }
 
-export function refuseInternal(): Response {
-  return refuse(internal());
-}
-
 /** The options of a plain-text Response. */
 export const TEXT = {
   headers: { "content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff" },

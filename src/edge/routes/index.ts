@@ -10,14 +10,14 @@ import type { Relay } from "../../relay/relay";
 import { pathOf } from "../access/address";
 import { centrifugoApi } from "../centrifugo-api/routes";
 import { errorAnswers } from "../http/documents";
-import { Refused, refuse, refuseInternal, TEXT } from "../http/refusal";
+import { internal, Refused, refuse, TEXT } from "../http/refusal";
 import { centrifugeRoutes } from "./centrifuge";
 import { connectRoutes } from "./connect";
 import { openapiPage } from "./openapi";
 import type { RouteOptions } from "./options";
 import { publishRoute } from "./publish";
 import { registerRoutes } from "./register";
-import { Ok } from "./schemas";
+import { Metrics, Ok } from "./schemas";
 import { topicRoutes } from "./topics";
 import { userRoutes } from "./users";
 
@@ -29,23 +29,25 @@ const STARTING_STEP_MS = 10;
 /** All routes, as an Elysia app that listens nowhere; `app.fetch` answers a request. */
 export function routes(options: RouteOptions) {
   const { relay, log, corsOrigins } = options;
+  const { tally } = relay;
   const known: Route[] = [];
   const logUnavailable = throttledLog(log, "the engine did not serve a request");
 
   const app = new Elysia({ normalize: false })
     .onError(({ error, code, request }) => {
-      if (error instanceof Refused) return refuse(error.refusal);
+      if (error instanceof Refused) return refuse(tally.refused(error.refusal));
       if (code === "NOT_FOUND") return notFound(request, known, relay);
       if (error instanceof EngineUnavailable) {
         logUnavailable(error);
-        return refuse(engineUnavailable());
+        return refuse(tally.refused(engineUnavailable()));
       }
       log.error({ err: error, code }, "a request failed");
-      return refuseInternal();
+      return refuse(tally.refused(internal()));
     })
     .use(corsOrigins === undefined ? optionsRoutes(relay, known) : corsHeaders(corsOrigins))
     .use(openapiPage())
     .use(healthRoute(options))
+    .use(metricsRoute(options))
     .use(registerRoutes(options))
     .use(publishRoute(options))
     .use(topicRoutes(options))
@@ -63,7 +65,9 @@ function healthRoute({ relay }: RouteOptions) {
       "/health",
       async () => {
         const refusal = await unavailable(relay);
-        return refusal === undefined ? new Response("ok", TEXT) : refuse(refusal);
+        return refusal === undefined
+          ? new Response("ok", TEXT)
+          : refuse(relay.tally.refused(refusal));
       },
       {
         response: { 200: Ok, ...errorAnswers("shutting_down", "starting", "engine_unavailable") },
@@ -75,6 +79,24 @@ function healthRoute({ relay }: RouteOptions) {
         },
       },
     );
+}
+
+function metricsRoute({ metrics, requireKey, security }: RouteOptions) {
+  return (app: Elysia) =>
+    app.get("/metrics", () => metrics(), {
+      beforeHandle: requireKey,
+      response: {
+        200: Metrics,
+        ...errorAnswers("bad_request", "unauthorized", "engine_unavailable"),
+      },
+      detail: {
+        tags: ["relay"],
+        summary: "Get the metrics",
+        description:
+          "Counts of this relay in the Prometheus text format: with workers, of all of them together. docs/metrics.md lists the series.",
+        security,
+      },
+    });
 }
 
 /**
@@ -118,7 +140,7 @@ function corsHeaders(origins: readonly string[]) {
 function optionsRoutes(relay: Relay, known: readonly Route[]) {
   const answer = async ({ request }: { request: Request }): Promise<Response> => {
     const refusal = await unavailable(relay);
-    if (refusal !== undefined) return refuse(refusal);
+    if (refusal !== undefined) return refuse(relay.tally.refused(refusal));
     const methods = methodsAt(pathOf(request.url), known);
     const headers = methods.length === 0 ? {} : { allow: [...methods, "OPTIONS"].join(", ") };
     return new Response(null, { status: 204, headers });
@@ -139,13 +161,15 @@ function notFound(request: Request, known: readonly Route[], relay: Relay): Resp
   if (methods.length === 0) {
     const unavailable = pathname === "/" ? relay.unavailable() : undefined;
     return refuse(
-      unavailable ??
-        new Refusal("not_found", "There is no such route; GET /openapi lists all routes."),
+      relay.tally.refused(
+        unavailable ??
+          new Refusal("not_found", "There is no such route; GET /openapi lists all routes."),
+      ),
     );
   }
   const allow = methods.join(", ");
   const refusal = new Refusal("method_not_allowed", `This route accepts only ${allow}.`);
-  return refuse(refusal, { allow });
+  return refuse(relay.tally.refused(refusal), { allow });
 }
 
 /** The methods of the routes with this path, apart from OPTIONS. */

@@ -9,6 +9,8 @@ import type { Streams } from "../transports/streams";
 
 export interface RouteOptions {
   readonly relay: Relay;
+  /** Answers with the metrics. */
+  readonly metrics: () => Promise<Response>;
   readonly log: Log;
   readonly handshake: Handshake;
   readonly sessionHandshake: SessionHandshake;

@@ -38,7 +38,7 @@ interface Reader {
 }
 
 interface PublishLinesOptions {
-  readonly relay: Pick<Relay, "publisher" | "connections">;
+  readonly relay: Pick<Relay, "publisher" | "connections" | "tally">;
   /** Publishes. It must not throw or reject. */
   readonly publish: (command: PublishRequest) => Maybe<Answer>;
   readonly bodyBytes: number;
@@ -51,17 +51,18 @@ export function publishLines(
   options: PublishLinesOptions,
 ): (request: Request) => Response | Promise<Response> {
   const { relay, bodyBytes, openRequests } = options;
+  const { tally } = relay;
   return (request) => {
     const { headers, body } = request;
     const refusal = checkNotEncoded(headers.get("content-encoding"));
-    if (refusal !== undefined) return refuse(refusal);
-    if (relay.connections.isShuttingDown) return refuse(shuttingDown());
+    if (refusal !== undefined) return refuse(tally.refused(refusal));
+    if (relay.connections.isShuttingDown) return refuse(tally.refused(shuttingDown()));
     if (body === null) return new Response("", { headers: HEADERS });
     const length = headers.get("content-length");
     const declaredBytes = length === null ? undefined : Number(length);
     // A body of a declared, usual length has to come within the time of any other request, and takes no place.
     const staysOpen = declaredBytes === undefined || declaredBytes > bodyBytes;
-    if (staysOpen && !openRequests.hasRoom()) return refuse(tooManyStreams());
+    if (staysOpen && !openRequests.hasRoom()) return refuse(tally.refused(tooManyStreams()));
     return new LinePublisher(options, request, { body, declaredBytes, staysOpen }).respond();
   };
 }
@@ -274,6 +275,7 @@ class LinePublisher implements OpenRequest {
 
   #textOf(answer: Answer, line: number): string {
     if (!(answer instanceof Refusal)) return this.#publishedText(answer);
+    this.#options.relay.tally.refused(answer);
     if (answer.code === "shutting_down") this.#isEnding = true;
     return `${JSON.stringify({ ...errorBody(answer), line })}\n`;
   }

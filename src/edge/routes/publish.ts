@@ -1,10 +1,11 @@
 // POST /publish, the route of backends that publish.
 import type { Elysia } from "elysia";
-import { type Log, throttledLog } from "../../log";
+import { type Log, sanitized, throttledLog } from "../../log";
 import { EngineUnavailable } from "../../relay/contracts/engine";
 import { engineUnavailable, errorBody, Refusal } from "../../relay/contracts/errors";
 import type { Maybe } from "../../relay/contracts/maybe";
 import type { Published } from "../../relay/contracts/publication";
+import type { Relay } from "../../relay/relay";
 import type { KeyCheck } from "../access/keys";
 import { readBytes } from "../http/body";
 import { checkJsonType, isLines } from "../http/content-type";
@@ -12,6 +13,7 @@ import { BODY_ERRORS, bodyDocument, errorAnswers } from "../http/documents";
 import type { KeepAlive } from "../http/keep-alive";
 import type { OpenRequests } from "../http/open-requests";
 import { internal, Refused, refuse } from "../http/refusal";
+import { traceparentOf } from "../http/trace-context";
 import type { RouteOptions } from "./options";
 import { headerKey, type PublishRequest, publishRequests } from "./publish-body";
 import { publishLines } from "./publish-lines";
@@ -38,25 +40,9 @@ export function publishAnswer({
   keepAlive,
   openRequests,
 }: PublishAnswerOptions): RouteOptions["publish"] {
-  const logUnavailable = throttledLog(log, "the engine did not accept a publication");
-
-  /** Turns the engine's failure into a refusal. */
-  const failed = (error: unknown): Refusal => {
-    if (!(error instanceof EngineUnavailable)) throw error;
-    logUnavailable(error);
-    return engineUnavailable();
-  };
-
-  const publish = (command: PublishRequest): Answer | Promise<Answer> => {
-    if (command instanceof Refusal) return command;
-    try {
-      const published = relay.publisher.publish(command);
-      return published instanceof Promise ? published.catch(failed) : published;
-    } catch (error) {
-      return failed(error);
-    }
-  };
-
+  const { tally } = relay;
+  const publish = publishIn(relay, log);
+  const logTraced = log.isLevelEnabled("debug") ? tracedLog(log) : undefined;
   const publishLine = withoutFaults(publish, log);
   const lines = publishLines({ relay, publish: publishLine, bodyBytes, keepAlive, openRequests });
 
@@ -64,38 +50,82 @@ export function publishAnswer({
   return async (request) => {
     const { headers } = request;
     const unauthorized = checkKey(headers);
-    if (unauthorized !== undefined) return refuse(unauthorized);
+    if (unauthorized !== undefined) return refuse(tally.refused(unauthorized));
     const type = headers.get("content-type");
     const asLines = isLines(type);
-    if (asLines !== false) return asLines instanceof Refusal ? refuse(asLines) : lines(request);
+    if (asLines !== false) {
+      return asLines instanceof Refusal ? refuse(tally.refused(asLines)) : lines(request);
+    }
     try {
       const otherType = checkJsonType(type);
-      if (otherType !== undefined) return refuse(otherType);
+      if (otherType !== undefined) return refuse(tally.refused(otherType));
       const body = await readBytes(request, bodyBytes);
       const commands = publishRequests(body, headerKey(headers));
       keepAlive.extend(request);
-      if (Array.isArray(commands)) return await batchAnswer(commands.map(publish));
+      if (Array.isArray(commands)) {
+        const answers = await settledAnswers(commands.map(publish));
+        logTraced?.(request, commands, answers);
+        return Response.json(
+          answers.map((one) => (one instanceof Refusal ? errorBody(tally.refused(one)) : one)),
+        );
+      }
       const answer = publish(commands);
       const settled = answer instanceof Promise ? await answer : answer;
-      return settled instanceof Refusal ? refuse(settled) : Response.json(settled);
+      logTraced?.(request, [commands], [settled]);
+      return settled instanceof Refusal ? refuse(tally.refused(settled)) : Response.json(settled);
     } catch (error) {
       if (error instanceof Refused) {
         if (request.bodyUsed) keepAlive.extend(request);
-        return refuse(error.refusal);
+        return refuse(tally.refused(error.refusal));
       }
       throw error;
     }
   };
 }
 
-/** The answer to an array of publications. */
-async function batchAnswer(answers: readonly Maybe<Answer>[]): Promise<Response> {
-  const settled = answers.some((answer) => answer instanceof Promise)
-    ? await Promise.all(answers)
+/** The answers to an array of publications. */
+function settledAnswers(answers: readonly Maybe<Answer>[]): Maybe<readonly Answer[]> {
+  return answers.some((answer) => answer instanceof Promise)
+    ? Promise.all(answers)
     : (answers as readonly Answer[]);
-  return Response.json(
-    settled.map((answer) => (answer instanceof Refusal ? errorBody(answer) : answer)),
-  );
+}
+
+/** Publishes in this relay. The engine's failure is a refusal. */
+function publishIn({ publisher }: Relay, log: Log): Publish {
+  const logUnavailable = throttledLog(log, "the engine did not accept a publication");
+  const failed = (error: unknown): Refusal => {
+    if (!(error instanceof EngineUnavailable)) throw error;
+    logUnavailable(error);
+    return engineUnavailable();
+  };
+  return (command) => {
+    if (command instanceof Refusal) return command;
+    try {
+      const published = publisher.publish(command);
+      return published instanceof Promise ? published.catch(failed) : published;
+    } catch (error) {
+      return failed(error);
+    }
+  };
+}
+
+/** Logs what became of the publications of a request that belongs to a trace. */
+function tracedLog(log: Log) {
+  return (
+    { headers }: Request,
+    commands: readonly PublishRequest[],
+    answers: readonly Answer[],
+  ): void => {
+    const traceparent = traceparentOf(headers);
+    if (traceparent === undefined) return;
+    for (const [i, answer] of answers.entries()) {
+      const command = commands[i];
+      const topic = command instanceof Refusal ? undefined : command?.topic;
+      const fields = { traceparent, topic: topic && sanitized(topic) };
+      if (answer instanceof Refusal) log.debug({ ...fields, code: answer.code }, "refused");
+      else log.debug({ ...fields, ...answer }, "published");
+    }
+  };
 }
 
 type Publish = (command: PublishRequest) => Maybe<Answer>;
@@ -116,6 +146,14 @@ function withoutFaults(publish: Publish, log: Log): Publish {
     }
   };
 }
+
+const TRACEPARENT = {
+  in: "header" as const,
+  name: "traceparent",
+  schema: { type: "string" as const },
+  description:
+    "The trace that the request belongs to (W3C Trace Context). At BATON_LOG_LEVEL=debug the log has a line for each of its publications with it. Requests of lines have none.",
+};
 
 const IDEMPOTENCY_KEY = {
   in: "header" as const,
@@ -157,7 +195,7 @@ export function publishRoute({ publish, security }: RouteOptions) {
             "application/x-ndjson": { schema: PublishBody as object },
           },
         },
-        parameters: [IDEMPOTENCY_KEY],
+        parameters: [IDEMPOTENCY_KEY, TRACEPARENT],
         description:
           "Every connection subscribed to the topic gets the message as one text frame, byte for byte. With user_id, only that user's connections among them get it. An array of up to 1,000 publications is answered by an array that has, at each place, the answer or the error of that publication. Lines of publications (application/x-ndjson) are answered by lines in the same order, while the request is open; an error has the number of its line.",
         security,

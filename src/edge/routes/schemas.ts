@@ -324,6 +324,10 @@ export const PresenceAnswer = Type.Union([
 
 export const Ok = Type.Literal("ok", { description: "The relay can serve." });
 
+export const Metrics = Type.String({
+  description: "Series in the Prometheus text format, version 0.0.4",
+});
+
 export const Removed = Type.String({ description: "`Client removed with id <id>`" });
 
 export const NotRemoved = Type.String({ description: "`Client not found with id <id>`" });

@@ -9,7 +9,7 @@ import type { Frame, Socket, Transport } from "../../relay/contracts/transport";
 import type { Relay } from "../../relay/relay";
 import type { Connection } from "../../relay/state/connection";
 import { searchOf } from "../access/address";
-import { logClose, logSlowConsumer } from "./close-log";
+import { noteClose, noteCutOff } from "./close-log";
 import { FrameTurns } from "./frame-turns";
 import { TOO_LARGE, TooLargeLog } from "./too-large-log";
 
@@ -115,6 +115,7 @@ export class Sockets implements Transport {
   }
 
   handlers(relay: Relay): WebSocketHandler<Connection> {
+    const notes = { log: this.#log, tally: relay.tally };
     const turns = new FrameTurns({
       bytesMax: this.#limits.backpressureBytes,
       receive: (ws, frame) => this.#guarded(ws, () => relay.receive(ws.data, frame)),
@@ -153,8 +154,8 @@ export class Sockets implements Transport {
         // Bun closes a socket over the backpressure limit with 1006 and no reason, as when the peer just goes.
         const wasCutOff = code === 1006 && reason === "" && this.#congested;
         if (code === TOO_LARGE) this.#tooLarge.closed(ws.data, reason);
-        if (wasCutOff) logSlowConsumer(this.#log, ws.data);
-        else logClose(this.#log, ws.data, { code, reason });
+        if (wasCutOff) noteCutOff(notes, ws.data);
+        else noteClose(notes, ws.data, { code, reason });
       },
     };
   }

@@ -11,7 +11,7 @@ import {
 import type { Frame, Socket, Transport } from "../../relay/contracts/transport";
 import type { FirstTopics, Relay } from "../../relay/relay";
 import type { Connection } from "../../relay/state/connection";
-import { logClose } from "./close-log";
+import { noteClose } from "./close-log";
 import { type Opener, ReconnectAnswers, retryMs } from "./reconnect-answers";
 import { type PositionsIn, Stream, type StreamHost } from "./stream";
 import { StreamGroup } from "./stream-group";
@@ -240,14 +240,16 @@ export class Streams implements Transport, StreamHost {
   }
 
   cancelled({ connection }: Stream): void {
-    this.#relay?.connections.lost(connection);
-    logClose(this.#log, connection);
+    const relay = this.#relay as Relay;
+    relay.connections.lost(connection);
+    noteClose({ log: this.#log, tally: relay.tally }, connection);
   }
 
   closed({ connection, request }: Stream, code: number): void {
     // From here on only Bun watches over this TCP connection.
     this.#server?.timeout(request, ENDED_IDLE_S);
-    logClose(this.#log, connection, { code });
+    const { tally } = this.#relay as Relay;
+    noteClose({ log: this.#log, tally }, connection, { code });
   }
 
   #continueDrained(relay: Relay): void {

@@ -37,6 +37,10 @@ export class MemoryEngine implements LocalEngine {
     this.registrations = this.#registrations.of("");
   }
 
+  get historyBytes(): number {
+    return this.#histories.bytes;
+  }
+
   start(events: EngineEvents): void {
     this.#events = events;
   }

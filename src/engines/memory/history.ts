@@ -124,6 +124,11 @@ export class Histories {
     this.#sweeping = this.#histories.values();
   }
 
+  /** What all histories take. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   /** Returns the publication with its offset and epoch, or unchanged if its topic keeps no history. */
   append(publication: Publication): Publication {
     const history = this.#histories.get(publication.topic) ?? this.#create(publication.topic);

@@ -84,6 +84,10 @@ export class SqliteEngine implements LocalEngine {
     this.#events = events;
   }
 
+  get historyBytes(): number | undefined {
+    return this.#opened?.topics.bytes;
+  }
+
   publish(publication: Publication, key?: string): Promise<Published | Refusal> {
     const { promise, resolve, reject } = Promise.withResolvers<Published | Refusal>();
     const { topics, idempotency } = this.#writable();

@@ -81,6 +81,11 @@ export class SqliteTopics {
     this.#committed = { epoch: this.#epoch, bytes: this.#bytes };
   }
 
+  /** What all histories take. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   /** Keeps a publication and returns it with its offset and epoch, or unchanged if its topic keeps no history. */
   append(publication: Publication): Publication {
     const { topic: name } = publication;

@@ -107,6 +107,8 @@ export interface Registrations {
 
 export interface Engine {
   readonly registrations: Registrations;
+  /** How much all histories take; undefined where that is another server's affair. */
+  readonly historyBytes?: number | undefined;
   /** Called once, before anything else. */
   start(events: EngineEvents): void | Promise<void>;
   /**

@@ -1,6 +1,7 @@
 // What the relay needs from outside. It has no network, clock, randomness or I/O of its own: all of that is handed in.
 import type { Engine } from "./engine";
 import type { Limits } from "./limits";
+import type { Tally } from "./tally";
 import type { TokenVerifier } from "./tokens";
 import type { TopicRules } from "./topic-rules";
 import type { Transports } from "./transport";
@@ -11,6 +12,8 @@ export interface RelayOptions {
   readonly defaultTopics: readonly string[];
   readonly engine: Engine;
   readonly transports: Transports;
+  /** What the relay counts. */
+  readonly tally: Tally;
   /** Milliseconds of a monotonic clock: a change of the wall clock must end nothing. */
   readonly now: () => number;
   /** A new connection id: 32 lower-case hex digits of 128 random bits. */

@@ -3,6 +3,7 @@
 import type { RelayOptions } from "../contracts/options";
 import type { PublicationEncoder } from "../contracts/protocol";
 import type { Publication } from "../contracts/publication";
+import type { Tally } from "../contracts/tally";
 import type { Frame } from "../contracts/transport";
 import type { Recovery } from "../recovery/recovery";
 import type { Connection } from "../state/connection";
@@ -16,14 +17,17 @@ export class Delivery implements WaveDelivery {
   readonly #topics: Topics;
   readonly #recovery: Recovery;
   readonly #onFault: RelayOptions["onDeliveryFault"];
+  readonly #tally: Tally;
 
   constructor(
     { onDeliveryFault }: Pick<RelayOptions, "onDeliveryFault">,
     connections: Connections,
     topics: Topics,
     recovery: Recovery,
+    tally: Tally,
   ) {
     this.#onFault = onDeliveryFault;
+    this.#tally = tally;
     this.#connections = connections;
     this.#topics = topics;
     this.#recovery = recovery;
@@ -97,7 +101,9 @@ export class Delivery implements WaveDelivery {
         frame = encoder.encodePublication(publication);
       }
       topic.sentAlone(connection);
-      if (this.#connections.send(connection, frame)) delivered++;
+      if (!this.#connections.send(connection, frame)) continue;
+      this.#tally.of(connection.protocol).delivered(1, frame);
+      delivered++;
     }
     return delivered;
   }

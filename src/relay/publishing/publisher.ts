@@ -6,6 +6,7 @@ import type { Limits } from "../contracts/limits";
 import type { Maybe } from "../contracts/maybe";
 import type { RelayOptions } from "../contracts/options";
 import type { Publication, Published } from "../contracts/publication";
+import type { Tally } from "../contracts/tally";
 import type { TopicRules } from "../contracts/topic-rules";
 import type { Connections } from "../state/connections";
 import { checkData, checkIdempotencyKey, checkMessage, checkTopic, toUser } from "../text/checks";
@@ -33,17 +34,19 @@ export class Publisher {
   readonly #limits: Limits;
   readonly #rules: TopicRules;
   readonly #connections: Connections;
+  readonly #tally: Tally;
   /** Publications that the engine has not answered, at two bytes for each character. */
   #pendingBytes = 0;
 
   constructor(
-    { engine, limits, rules }: Pick<RelayOptions, "engine" | "limits" | "rules">,
+    { engine, limits, rules, tally }: Pick<RelayOptions, "engine" | "limits" | "rules" | "tally">,
     connections: Connections,
   ) {
     this.#engine = engine;
     this.#limits = limits;
     this.#rules = rules;
     this.#connections = connections;
+    this.#tally = tally;
   }
 
   /** Whether the engine has answered enough of what it was given to be given more. */
@@ -85,14 +88,26 @@ export class Publisher {
   submit(publication: Publication, idempotencyKey?: string): Maybe<Published | Refusal> {
     if (!this.hasRoom) return this.#tooMany();
     const published = this.#engine.publish(publication, idempotencyKey);
-    if (!(published instanceof Promise)) return published;
+    if (!(published instanceof Promise)) {
+      this.#count(published);
+      return published;
+    }
     const bytes = OVERHEAD_BYTES + 2 * publication.data.length;
     this.#pendingBytes += bytes;
-    const settled = () => {
-      this.#pendingBytes -= bytes;
-    };
-    published.then(settled, settled);
+    published.then(
+      (answer) => {
+        this.#pendingBytes -= bytes;
+        this.#count(answer);
+      },
+      () => {
+        this.#pendingBytes -= bytes;
+      },
+    );
     return published;
+  }
+
+  #count(answer: Published | Refusal): void {
+    if (!(answer instanceof Refusal)) this.#tally.publications++;
   }
 
   #tooMany(): Refusal {

@@ -11,6 +11,7 @@ import { type Maybe, then } from "../contracts/maybe";
 import type { RelayOptions } from "../contracts/options";
 import type { ResumableProtocol } from "../contracts/protocol";
 import type { Position, Publication } from "../contracts/publication";
+import type { Tally } from "../contracts/tally";
 import type { Frame } from "../contracts/transport";
 import { type Connection, chargeForFrame, chargeForReading } from "../state/connection";
 import type { Connections } from "../state/connections";
@@ -56,6 +57,7 @@ export class Recovery {
   readonly #rateLimit: RateLimit;
   readonly #topics: Topics;
   readonly #waves: Waves;
+  readonly #tally: Tally;
   readonly #reader: HistoryReader;
   readonly #catchUp: CatchUp;
   readonly #deferred: DeferredSubscriptions;
@@ -79,6 +81,7 @@ export class Recovery {
     this.#rateLimit = rateLimit;
     this.#topics = topics;
     this.#waves = waves;
+    this.#tally = options.tally;
     this.#reader = new HistoryReader(connections, rateLimit, waves, (connection, names, since) =>
       this.chooseTopics(connection, names, since),
     );
@@ -163,6 +166,9 @@ export class Recovery {
         return this.#resumed(subscriptions, { name, pending, page, given: since.get(name) });
       }
       const result = startPosition(pending, page, since.get(name));
+      if (result.recovered !== undefined) {
+        this.#tally.recovered(result.recovered ? "recovered" : "lost");
+      }
       const owed = result.recovered === true ? page : EMPTY_PAGE;
       chargeForReading(connection, page.publications.length);
       const missed = budget.take(pending, owed.publications, connection.user);
@@ -308,7 +314,7 @@ export class Recovery {
    */
   #fail({ connection, subscriptions, begun }: Attempt, protocol: ResumableProtocol): void {
     for (const subscription of begun) this.#catchUp.remove(subscriptions, subscription);
-    const reply = protocol.encodeError(engineUnavailable());
+    const reply = protocol.encodeError(this.#tally.refused(engineUnavailable()));
     if (protocol.transport === "socket" && !this.#connections.send(connection, reply)) return;
     const hasTopics =
       connection.topics.length > 0 || subscriptions.pending.some((one) => !isUndecided(one));

@@ -53,7 +53,7 @@ export class Sessions {
     this.#options = options;
     this.#connections = connections;
     this.#rateLimit = rateLimit;
-    this.#replies = new Replies(connections);
+    this.#replies = new Replies(connections, parts.options.tally);
     const sessionParts = { ...parts, replies: this.#replies };
     this.subscriptions = new SessionSubscriptions(sessionParts);
     this.#requests = new SessionRequests(sessionParts);

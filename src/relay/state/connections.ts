@@ -3,6 +3,7 @@
 import type { AfterRelease, Registrations } from "../contracts/engine";
 import { CLOSES, type CloseName, type Refusal, tooManyConnections } from "../contracts/errors";
 import type { RelayOptions } from "../contracts/options";
+import type { Tally } from "../contracts/tally";
 import { type Frame, fits } from "../contracts/transport";
 import { Claims } from "./claims";
 import type { Connection } from "./connection";
@@ -14,6 +15,7 @@ export class Connections {
   readonly #connectionsMax: number;
   readonly #backpressureBytes: number;
   readonly #registrations: Registrations;
+  readonly #tally: Tally;
   readonly #waves: Pick<Waves, "flush">;
   /** Those that have said who they are. */
   readonly #connections = new Map<string, Connection>();
@@ -33,13 +35,14 @@ export class Connections {
   isShuttingDown = false;
 
   constructor(
-    { limits, engine }: Pick<RelayOptions, "limits" | "engine">,
+    { limits, engine, tally }: Pick<RelayOptions, "limits" | "engine" | "tally">,
     waves: Pick<Waves, "flush">,
   ) {
     this.#waves = waves;
     this.#connectionsMax = limits.connectionsMax;
     this.#backpressureBytes = limits.backpressureBytes;
     this.#registrations = engine.registrations;
+    this.#tally = tally;
   }
 
   /** The listener is called for each connection when its user is known. */
@@ -106,11 +109,12 @@ export class Connections {
   /** A session that has not said who it is. */
   addUnidentified(connection: Connection): void {
     this.#unidentified.add(connection);
+    this.#countOpened(connection);
   }
 
   /** A connection whose user is known. */
   add(connection: Connection): void {
-    this.#unidentified.delete(connection);
+    if (!this.#unidentified.delete(connection)) this.#countOpened(connection);
     this.#connections.set(connection.id, connection);
     for (const listener of this.#addListeners) listener(connection);
     // The anonymous user has no list: nothing is ever sent to it, and it may have very many connections.
@@ -118,6 +122,12 @@ export class Connections {
     const siblings = this.#users.get(connection.user);
     if (siblings === undefined) this.#users.set(connection.user, [connection]);
     else siblings.push(connection);
+  }
+
+  #countOpened({ protocol }: Connection): void {
+    const tally = this.#tally.of(protocol);
+    tally.open++;
+    tally.opened++;
   }
 
   /** Sends a frame; false when that was too much for the connection, which was ended as a slow consumer, or it has ended. */
@@ -171,6 +181,7 @@ export class Connections {
     const wasUnidentified = this.#unidentified.delete(connection);
     const wasIdentified = !wasUnidentified && this.#remove(connection);
     if (!wasUnidentified && !wasIdentified) return;
+    this.#tally.of(connection.protocol).open--;
     for (const listener of this.#endListeners) listener(connection);
     if (wasIdentified) this.#registrations.release(connection.id, connection.term, next);
   }

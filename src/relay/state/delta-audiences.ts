@@ -4,6 +4,7 @@
 import type { Push } from "../contracts/commands";
 import type { DeltaProtocol, SessionProtocol } from "../contracts/protocol";
 import type { Publication } from "../contracts/publication";
+import type { ProtocolTally, Tally } from "../contracts/tally";
 import type { Socket, Transport, Transports } from "../contracts/transport";
 import { fossilPatch } from "../text/fossil";
 import { payloadOf } from "../text/payload";
@@ -36,15 +37,22 @@ interface NativeTopic {
 /** The subscribers that speak one protocol. */
 interface Audience {
   readonly protocol: DeltaSubscriber["protocol"];
+  readonly tally: ProtocolTally;
   readonly transport: Transport;
   readonly whole: NativeTopic;
   readonly patched: NativeTopic;
 }
 
+/** What all topics of a node share. */
+interface DeltaParts {
+  readonly transports: Transports;
+  readonly bases: DeltaBases;
+  readonly tally: Tally;
+}
+
 export class DeltaAudiences {
   readonly #topic: string;
-  readonly #transports: Transports;
-  readonly #bases: DeltaBases;
+  readonly #parts: DeltaParts;
   readonly #audiences: Audience[] = [];
   /** Where each subscriber is. */
   readonly #subscribers = new Map<DeltaSubscriber, "whole" | "patched">();
@@ -53,10 +61,9 @@ export class DeltaAudiences {
   /** The payload that was fanned out last, in UTF-8; undefined when it is not kept. */
   #base: Uint8Array | undefined;
 
-  constructor(topic: string, transports: Transports, bases: DeltaBases) {
+  constructor(topic: string, parts: DeltaParts) {
     this.#topic = topic;
-    this.#transports = transports;
-    this.#bases = bases;
+    this.#parts = parts;
   }
 
   get size(): number {
@@ -88,7 +95,7 @@ export class DeltaAudiences {
     const payload = payloadOf(publication);
     const bytes = shortBytesOf(payload);
     const patch = this.#patchTo(bytes, payload.length);
-    for (const { protocol, transport, whole, patched } of this.#audiences) {
+    for (const { protocol, tally, transport, whole, patched } of this.#audiences) {
       if (whole.size + patched.size === 0) continue;
       const isExcepted = except !== undefined && this.has(except) && except.protocol === protocol;
       const socket = isExcepted ? (except as DeltaSubscriber).socket : undefined;
@@ -96,10 +103,16 @@ export class DeltaAudiences {
         whole.size > 0 || patch === undefined
           ? protocol.deltas.encodePublication(publication)
           : undefined;
-      if (whole.size > 0 && frame !== undefined) transport.fanOut(whole.name, frame, socket);
+      const exceptedAt = isExcepted ? this.#subscribers.get(except as DeltaSubscriber) : undefined;
+      if (whole.size > 0 && frame !== undefined) {
+        transport.fanOut(whole.name, frame, socket);
+        tally.delivered(exceptedAt === "whole" ? whole.size - 1 : whole.size, frame);
+      }
       if (patched.size === 0) continue;
       const smaller = patch === undefined ? frame : protocol.deltas.encodePatch(publication, patch);
-      if (smaller !== undefined) transport.fanOut(patched.name, smaller, socket);
+      if (smaller === undefined) continue;
+      transport.fanOut(patched.name, smaller, socket);
+      tally.delivered(exceptedAt === "patched" ? patched.size - 1 : patched.size, smaller);
     }
     if (except !== undefined && this.has(except)) this.begin(except);
     for (const subscriber of this.#newcomers) {
@@ -126,10 +139,11 @@ export class DeltaAudiences {
   }
 
   #setBase(bytes: Uint8Array | undefined): void {
-    this.#bases.bytes -= this.#base?.byteLength ?? 0;
-    const fits = this.#bases.bytes + (bytes?.byteLength ?? 0) <= BASES_BYTES_MAX;
+    const { bases } = this.#parts;
+    bases.bytes -= this.#base?.byteLength ?? 0;
+    const fits = bases.bytes + (bytes?.byteLength ?? 0) <= BASES_BYTES_MAX;
     this.#base = fits ? bytes : undefined;
-    this.#bases.bytes += this.#base?.byteLength ?? 0;
+    bases.bytes += this.#base?.byteLength ?? 0;
   }
 
   #move(subscriber: DeltaSubscriber, to: "whole" | "patched"): void {
@@ -157,9 +171,15 @@ export class DeltaAudiences {
 
   #audience(protocol: Audience["protocol"]): Audience {
     for (const audience of this.#audiences) if (audience.protocol === protocol) return audience;
-    const transport = this.#transports[protocol.transport];
+    const { transports, tally } = this.#parts;
     const named = (what: string) => ({ name: `${protocol.name}-${what}:${this.#topic}`, size: 0 });
-    const audience = { protocol, transport, whole: named("whole"), patched: named("patched") };
+    const audience = {
+      protocol,
+      tally: tally.of(protocol),
+      transport: transports[protocol.transport],
+      whole: named("whole"),
+      patched: named("patched"),
+    };
     this.#audiences.push(audience);
     return audience;
   }

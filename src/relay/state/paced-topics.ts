@@ -2,22 +2,32 @@
 // publication after a quiet time leaves at once.
 import type { RelayOptions } from "../contracts/options";
 import type { Publication } from "../contracts/publication";
+import type { Tally } from "../contracts/tally";
 import { TOPIC_SIZE_MAX, type WaveDelivery, waveSizeOf } from "./wave-delivery";
 
 /** A topic of which something left within the time of its rule. */
 interface PacedTopic {
   /** What leaves when that time is over, in the order of acceptance. */
   waiting: Publication[];
+  /** When each of them was accepted. */
+  waitingSince: number[];
   waitingSize: number;
 }
 
 export class PacedTopics {
   readonly #after: RelayOptions["after"];
+  readonly #now: () => number;
+  readonly #tally: Tally;
   readonly #delivery: WaveDelivery;
   readonly #topics = new Map<string, PacedTopic>();
 
-  constructor({ after }: Pick<RelayOptions, "after">, delivery: WaveDelivery) {
+  constructor(
+    { after, now, tally }: Pick<RelayOptions, "after" | "now" | "tally">,
+    delivery: WaveDelivery,
+  ) {
     this.#after = after;
+    this.#now = now;
+    this.#tally = tally;
     this.#delivery = delivery;
   }
 
@@ -26,13 +36,17 @@ export class PacedTopics {
     const { topic } = publication;
     const paced = this.#topics.get(topic);
     if (paced === undefined) {
+      const begunAt = this.#now();
       const delivered = this.#delivery.deliver(publication);
-      if (delivered > 0) this.#pause(topic, { waiting: [], waitingSize: 0 }, ms);
+      if (delivered === 0) return 0;
+      this.#tally.departed(begunAt, this.#now());
+      this.#pause(topic, { waiting: [], waitingSince: [], waitingSize: 0 }, ms);
       return delivered;
     }
     const receivers = this.#delivery.receivers(publication);
     if (receivers === undefined) return 0;
     paced.waiting.push(publication);
+    paced.waitingSince.push(this.#now());
     paced.waitingSize += waveSizeOf(publication);
     if (paced.waitingSize >= TOPIC_SIZE_MAX) this.#deliverWaiting(paced);
     return receivers;
@@ -61,9 +75,14 @@ export class PacedTopics {
   }
 
   #deliverWaiting(paced: PacedTopic): void {
-    const { waiting } = paced;
+    const { waiting, waitingSince } = paced;
+    if (waiting.length === 0) return;
     paced.waiting = [];
+    paced.waitingSince = [];
     paced.waitingSize = 0;
     for (const publication of waiting) this.#delivery.deliver(publication);
+    const now = this.#now();
+    this.#tally.waveSizes.observe(waiting.length);
+    for (const acceptedAt of waitingSince) this.#tally.departed(acceptedAt, now);
   }
 }

@@ -3,6 +3,7 @@
 import type { Push, SubscriptionForm } from "../contracts/commands";
 import type { Protocol, PublicationEncoder } from "../contracts/protocol";
 import type { Position, Publication } from "../contracts/publication";
+import type { ProtocolTally, Tally } from "../contracts/tally";
 import type { TopicRule } from "../contracts/topic-rules";
 import type { Socket, Transport, Transports } from "../contracts/transport";
 import { DeltaAudiences, type DeltaBases, type DeltaSubscriber } from "./delta-audiences";
@@ -11,6 +12,7 @@ import { Tail } from "./tail";
 /** The subscribers of a topic that speak one protocol: all of them get the same bytes. */
 interface Audience {
   readonly protocol: Protocol;
+  readonly tally: ProtocolTally;
   readonly transport: Transport;
   readonly nativeTopic: string;
   size: number;
@@ -22,11 +24,17 @@ interface Subscriber {
   readonly socket: Socket | undefined;
 }
 
+/** What all topics of a node share. */
+interface TopicParts {
+  readonly transports: Transports;
+  readonly bases: DeltaBases;
+  readonly tally: Tally;
+}
+
 export class Topic {
   readonly name: string;
   readonly rule: TopicRule;
-  readonly #transports: Transports;
-  readonly #bases: DeltaBases;
+  readonly #parts: TopicParts;
   readonly #audiences: Audience[] = [];
   /** Undefined while no subscriber takes patches. */
   #deltas: DeltaAudiences | undefined;
@@ -38,11 +46,10 @@ export class Topic {
   /** What was delivered while there were followers. */
   readonly tail = new Tail();
 
-  constructor(name: string, rule: TopicRule, transports: Transports, bases: DeltaBases) {
+  constructor(name: string, rule: TopicRule, parts: TopicParts) {
     this.name = name;
     this.rule = rule;
-    this.#transports = transports;
-    this.#bases = bases;
+    this.#parts = parts;
   }
 
   /** Whether it matters who comes and goes. */
@@ -79,7 +86,7 @@ export class Topic {
   /** Subscribes an open connection natively; it must not be subscribed yet. */
   subscribe(subscriber: Subscriber, form: SubscriptionForm): void {
     if (form === "deltas" && takesDeltas(subscriber)) {
-      this.#deltas ??= new DeltaAudiences(this.name, this.#transports, this.#bases);
+      this.#deltas ??= new DeltaAudiences(this.name, this.#parts);
       this.#deltas.add(subscriber);
       return;
     }
@@ -118,13 +125,14 @@ export class Topic {
    */
   fanOut(publication: Publication, except?: Subscriber): number {
     let delivered = 0;
-    for (const { size, protocol, transport, nativeTopic } of this.#audiences) {
+    for (const { size, protocol, tally, transport, nativeTopic } of this.#audiences) {
       if (size === 0) continue;
       const frame = protocol.encodePublication(publication);
       const socket = except?.protocol === protocol ? except.socket : undefined;
       if (socket === undefined) transport.fanOut(nativeTopic, frame);
       else transport.fanOut(nativeTopic, frame, socket);
       delivered += size;
+      tally.delivered(socket === undefined ? size : size - 1, frame);
     }
     if (this.#deltas !== undefined) {
       delivered += this.#deltas.size;
@@ -144,9 +152,14 @@ export class Topic {
 
   #audience(protocol: Protocol): Audience {
     for (const audience of this.#audiences) if (audience.protocol === protocol) return audience;
-    const transport = this.#transports[protocol.transport];
-    const nativeTopic = `${protocol.name}:${this.name}`;
-    const audience = { protocol, transport, nativeTopic, size: 0 };
+    const { transports, tally } = this.#parts;
+    const audience = {
+      protocol,
+      tally: tally.of(protocol),
+      transport: transports[protocol.transport],
+      nativeTopic: `${protocol.name}:${this.name}`,
+      size: 0,
+    };
     this.#audiences.push(audience);
     return audience;
   }

@@ -6,6 +6,7 @@
 // publications calls `flush` first.
 import type { RelayOptions } from "../contracts/options";
 import type { Publication } from "../contracts/publication";
+import type { Tally } from "../contracts/tally";
 import { PacedTopics } from "./paced-topics";
 import { TOPIC_SIZE_MAX, type WaveDelivery, waveSizeOf } from "./wave-delivery";
 
@@ -34,6 +35,7 @@ export class Waves {
   /** The longest that a publication waits; 0 when none does. */
   readonly #waveMs: number;
   readonly #delivery: WaveDelivery;
+  readonly #tally: Tally;
   #phase: Phase = "sent";
   /** Whether `#endTurn` has been scheduled. */
   #isWatched = false;
@@ -45,6 +47,10 @@ export class Waves {
   #cancelTimer: (() => void) | undefined;
   /** What leaves with the next wave, in the order of acceptance. */
   #waiting: Publication[] = [];
+  /** When each of them was accepted. */
+  #waitingSince: number[] = [];
+  /** When each of those was accepted that Bun is sending, or has just been given. */
+  #departing: number[] = [];
   #waitingSize = 0;
   /** Its size by topic. */
   readonly #waitingTopics = new Map<string, number>();
@@ -52,15 +58,16 @@ export class Waves {
   readonly #paced: PacedTopics;
 
   constructor(
-    { now, later, after, limits }: Pick<RelayOptions, "now" | "later" | "after" | "limits">,
+    options: Pick<RelayOptions, "now" | "later" | "after" | "limits" | "tally">,
     delivery: WaveDelivery,
   ) {
-    this.#now = now;
-    this.#later = later;
-    this.#after = after;
-    this.#waveMs = limits.waveMs;
+    this.#now = options.now;
+    this.#later = options.later;
+    this.#after = options.after;
+    this.#waveMs = options.limits.waveMs;
+    this.#tally = options.tally;
     this.#delivery = delivery;
-    this.#paced = new PacedTopics({ after }, delivery);
+    this.#paced = new PacedTopics(options, delivery);
   }
 
   /**
@@ -69,30 +76,48 @@ export class Waves {
    */
   deliver(publication: Publication): number {
     const ownMs = this.#delivery.waveMs(publication.topic);
-    if (ownMs === 0) return this.#delivery.deliver(publication);
+    if (ownMs === 0) return this.#deliverAtOnce(publication);
     if (ownMs !== undefined) return this.#paced.deliver(publication, ownMs);
     if (this.#waiting.length > 0 || this.#mustWait()) return this.#wait(publication);
-    if (this.#phase === "leaving" || this.#waveMs === 0) {
-      const delivered = this.#delivery.deliver(publication);
-      if (delivered >= RECEIVERS_MIN) this.#count++;
-      return delivered;
-    }
+    if (this.#waveMs === 0) return this.#deliverAtOnce(publication);
     const begunAt = this.#now();
     const delivered = this.#delivery.deliver(publication);
-    if (delivered >= RECEIVERS_MIN) this.#hasLeft(1, begunAt);
+    if (delivered < RECEIVERS_MIN) {
+      if (delivered > 0) this.#tally.departed(begunAt, this.#now());
+      return delivered;
+    }
+    this.#departing.push(begunAt);
+    if (this.#phase === "leaving") this.#count++;
+    else this.#hasLeft(1, begunAt);
+    return delivered;
+  }
+
+  #deliverAtOnce(publication: Publication): number {
+    const begunAt = this.#now();
+    const delivered = this.#delivery.deliver(publication);
+    if (delivered > 0) this.#tally.departed(begunAt, this.#now());
     return delivered;
   }
 
   /** Delivers what waits for this topic, and what was accepted before it. */
   flush(topic: string): void {
-    if (this.#waitingTopics.has(topic)) this.#deliverWaiting();
+    if (this.#waitingTopics.has(topic)) this.#flushWaiting();
     else this.#paced.flush(topic);
   }
 
   /** Delivers all that waits. */
   flushAll(): void {
-    this.#deliverWaiting();
+    this.#flushWaiting();
     this.#paced.flushAll();
+  }
+
+  /** Delivers what waits before its time: it is no wave that others are to wait for. */
+  #flushWaiting(): void {
+    const count = this.#waiting.length;
+    if (count === 0) return;
+    this.#deliverWaiting();
+    this.#tally.waveSizes.observe(count);
+    if (!this.#isWatched) this.#countDepartures(this.#now());
   }
 
   /**
@@ -109,12 +134,13 @@ export class Waves {
     if (receivers === undefined) return 0;
     // Nobody waits for the first of a wave alone, unless it is large enough to be worth it.
     if (this.#waiting.length === 0 && receivers < RECEIVERS_MIN) {
-      return this.#delivery.deliver(publication);
+      return this.#deliverAtOnce(publication);
     }
     const { topic } = publication;
     const size = waveSizeOf(publication);
     const topicSize = size + (this.#waitingTopics.get(topic) ?? 0);
     this.#waiting.push(publication);
+    this.#waitingSince.push(this.#now());
     this.#waitingSize += size;
     this.#waitingTopics.set(topic, topicSize);
     if (topicSize >= TOPIC_SIZE_MAX || this.#waitingSize >= SIZE_MAX) this.#leave();
@@ -144,14 +170,25 @@ export class Waves {
 
   #deliverWaiting(): void {
     const waiting = this.#waiting;
+    const since = this.#waitingSince;
     if (waiting.length === 0) return;
     this.#waiting = [];
+    this.#waitingSince = [];
     this.#waitingSize = 0;
     this.#waitingTopics.clear();
     for (const publication of waiting) this.#delivery.deliver(publication);
+    if (this.#departing.length === 0) this.#departing = since;
+    else for (const acceptedAt of since) this.#departing.push(acceptedAt);
+  }
+
+  #countDepartures(now: number): void {
+    const departing = this.#departing;
+    this.#departing = [];
+    for (const acceptedAt of departing) this.#tally.departed(acceptedAt, now);
   }
 
   #hasLeft(count: number, begunAt: number): void {
+    if (this.#isWatched) this.#tally.waveSizes.observe(this.#count);
     this.#phase = "leaving";
     this.#count = count;
     this.#begunAt = begunAt;
@@ -172,6 +209,8 @@ export class Waves {
     }
     this.#isWatched = false;
     const now = this.#now();
+    this.#tally.waveSizes.observe(this.#count);
+    this.#countDepartures(now);
     const tookMs = Math.min(now - this.#begunAt, this.#waveMs);
     if (this.#count > 1 && tookMs >= WORTH_WAITING_MS) {
       this.#phase = "resting";

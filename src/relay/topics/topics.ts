@@ -13,7 +13,7 @@ import { Presence } from "./presence";
 type JoinLeave = Extract<Push, { kind: "join" | "leave" }>;
 
 export class Topics {
-  readonly #options: Pick<RelayOptions, "engine" | "rules" | "transports">;
+  readonly #options: Pick<RelayOptions, "engine" | "rules" | "transports" | "tally">;
   readonly #cluster: Cluster;
   readonly #waves: Waves;
   readonly #topics = new Map<string, Topic>();
@@ -121,8 +121,8 @@ export class Topics {
   #getOrCreate(name: string): Topic {
     let topic = this.#topics.get(name);
     if (topic === undefined) {
-      const { rules, transports, engine } = this.#options;
-      topic = new Topic(name, rules.of(name), transports, this.#bases);
+      const { rules, transports, engine, tally } = this.#options;
+      topic = new Topic(name, rules.of(name), { transports, tally, bases: this.#bases });
       this.#topics.set(name, topic);
       engine.follow(name);
     }

@@ -132,15 +132,12 @@ test("I11: without a key the OpenAPI page describes the API and reveals nothing 
   const body = { user_id: "somebody", topics: ["something"] };
   await guarded.open((await guarded.post("/register", body, headers)).json.url);
   expect((await guarded.request("GET", "/openapi/json")).text).toBe(before);
-  for (const path of [
-    "/metrics",
-    "/console",
-    "/admin",
-    "/debug",
-    "/stats",
-    "/.env",
-    "/src/main.ts",
-  ]) {
+  for (const spelled of ["/metrics", "//metrics", "/openapi/../metrics", "/metrics/"]) {
+    const { status, text } = await guarded.request("GET", spelled);
+    expect([401, 404], spelled).toContain(status);
+    expect(text, spelled).not.toContain("baton_");
+  }
+  for (const path of ["/console", "/admin", "/debug", "/stats", "/.env", "/src/main.ts"]) {
     for (const spelled of [path, `/${path}`, `/openapi/..${path}`, `${path}/`]) {
       expect((await guarded.request("GET", spelled)).status, spelled).toBe(404);
     }

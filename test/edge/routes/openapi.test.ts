@@ -40,6 +40,7 @@ test("the OpenAPI document has every route and no others", () => {
     "get /connection/sse",
     "get /connection/websocket",
     "get /health",
+    "get /metrics",
     "get /sse/{id}",
     "get /topics/{topic}/history",
     "get /topics/{topic}/presence",

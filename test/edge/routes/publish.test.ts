@@ -267,3 +267,25 @@ describe("POST /publish with an idempotency key", () => {
     }
   });
 });
+
+const TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+test("POST /publish with a traceparent logs each of its publications with it at debug, and no other", async () => {
+  await using relay = await startRelay({ BATON_LOG_LEVEL: "debug" });
+  const traced = () =>
+    relay.log.filter((line) => line.includes("traceparent")).map((line) => JSON.parse(line));
+  await relay.post("/publish", { topic: "t", message: "untraced" });
+  await relay.post("/publish", { topic: "t", message: "m" }, { traceparent: "00-0-0-01" });
+  expect(traced()).toEqual([]);
+  await relay.post("/publish", { topic: "t", message: "m" }, { traceparent: TRACEPARENT });
+  const batch = [
+    { topic: "t", message: "m" },
+    { topic: "", message: "m" },
+  ];
+  await relay.post("/publish", batch, { traceparent: TRACEPARENT });
+  expect(traced()).toMatchObject([
+    { traceparent: TRACEPARENT, topic: "t", offset: 3, msg: "published" },
+    { traceparent: TRACEPARENT, topic: "t", offset: 4, msg: "published" },
+    { traceparent: TRACEPARENT, code: "invalid_topic", msg: "refused" },
+  ]);
+});

@@ -24,7 +24,12 @@ const publication = () =>
     headers: { "content-type": "application/json", "content-length": "27" },
   });
 
-const SETTINGS = { bodyBytes: 1_000, frameBytes: 1_000, pingMs: 25_000 };
+const SETTINGS = {
+  bodyBytes: 1_000,
+  frameBytes: 1_000,
+  pingMs: 25_000,
+  metrics: async () => new Response(),
+};
 
 /** The routes over an engine that runs this function at every publish. */
 function routesOver(publish: () => Published | Promise<Published>) {

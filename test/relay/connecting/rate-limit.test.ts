@@ -5,7 +5,7 @@ import { json } from "../../../src/protocols/json";
 import { RateLimit } from "../../../src/relay/connecting/rate-limit";
 import { Connection, chargeForFrame } from "../../../src/relay/state/connection";
 import { Connections } from "../../../src/relay/state/connections";
-import { FakeSocket, LIMITS, Simulation, unwrap } from "../../support/relay/simulation";
+import { FakeSocket, LIMITS, OPEN, Simulation, unwrap } from "../../support/relay/simulation";
 import { until } from "../../support/wait";
 
 const ANSWER_BYTES = 100_000;
@@ -75,7 +75,7 @@ describe("what the relay sends to a client at its request is bounded in each sec
 
   test("of a user's sessions, but not of anonymous ones, which have nothing in common", () => {
     const connections = new Connections(
-      { limits: LIMITS, engine: simulation().engine },
+      { limits: LIMITS, engine: simulation().engine, tally: OPEN.tally },
       { flush() {} },
     );
     const rateLimit = new RateLimit(LIMITS, setImmediate, connections);

@@ -16,8 +16,8 @@ test("E4: publications wait for the engine up to BATON_PENDING_BYTES, are refuse
   engine.start(NOBODY);
   const limits = { ...LIMITS, pendingBytes: 100_000 };
   const publisher = new Publisher(
-    { engine, limits, rules: OPEN.rules },
-    new Connections({ engine, limits }, { flush() {} }),
+    { engine, limits, rules: OPEN.rules, tally: OPEN.tally },
+    new Connections({ engine, limits, tally: OPEN.tally }, { flush() {} }),
   );
   const publish = () => publisher.publish({ topic: "t", message: "x".repeat(1_000) });
   const taken: Promise<Published | Refusal>[] = [];

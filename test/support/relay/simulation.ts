@@ -7,6 +7,7 @@ import { Refusal } from "../../../src/relay/contracts/errors";
 import type { Limits } from "../../../src/relay/contracts/limits";
 import type { Protocol } from "../../../src/relay/contracts/protocol";
 import type { Publication } from "../../../src/relay/contracts/publication";
+import { Tally } from "../../../src/relay/contracts/tally";
 import { TopicRules } from "../../../src/relay/contracts/topic-rules";
 import type { Socket, Transport } from "../../../src/relay/contracts/transport";
 import { Relay } from "../../../src/relay/relay";
@@ -36,6 +37,7 @@ const RULES = new TopicRules({ historySize: 100, historyTtlMs: 300_000 });
 
 /** The other options of a relay where everybody may do everything. */
 export const OPEN = {
+  tally: new Tally(Buffer.byteLength),
   access: { tokens: undefined, isOpen: true, anonymous: false },
   rules: RULES,
   personalTopics: false,

@@ -1,0 +1,150 @@
+// An engine whose calls are counted and timed, one by one; else it is the engine that it stands before.
+import type {
+  AfterRelease,
+  Claimed,
+  Engine,
+  EngineEvents,
+  HistoryPage,
+  HistoryRange,
+  PreviousOwner,
+  Registration,
+  Registrations,
+} from "../relay/contracts/engine";
+import type { Refusal } from "../relay/contracts/errors";
+import type { Maybe } from "../relay/contracts/maybe";
+import type { Publication, Published } from "../relay/contracts/publication";
+import { Histogram, SECONDS } from "../relay/contracts/tally";
+
+/** What is counted of one kind of call. */
+export class CallTally {
+  /** How long the calls took that were answered, in seconds. */
+  readonly durations = new Histogram(SECONDS);
+  /** Calls that failed. A refusal is an answer. */
+  errors = 0;
+
+  /** Counts a call when it is answered. */
+  settle<Answer>(begunAt: number, answer: Maybe<Answer>): Maybe<Answer> {
+    if (answer instanceof Promise) {
+      answer.then(
+        () => this.#answered(begunAt),
+        () => {
+          this.errors++;
+        },
+      );
+    } else this.#answered(begunAt);
+    return answer;
+  }
+
+  #answered(begunAt: number): void {
+    this.durations.observe((performance.now() - begunAt) / 1_000);
+  }
+}
+
+export class MeteredEngine implements Engine, Registrations {
+  readonly #engine: Engine;
+  readonly calls = {
+    publish: new CallTally(),
+    history: new CallTally(),
+    forget: new CallTally(),
+    send_to_nodes: new CallTally(),
+    add_registration: new CallTally(),
+    claim_registration: new CallTally(),
+    own_registration: new CallTally(),
+    remove_registration: new CallTally(),
+  };
+
+  constructor(engine: Engine) {
+    this.#engine = engine;
+  }
+
+  get registrations(): Registrations {
+    return this;
+  }
+
+  get historyBytes(): number | undefined {
+    return this.#engine.historyBytes;
+  }
+
+  start(events: EngineEvents): void | Promise<void> {
+    return this.#engine.start(events);
+  }
+
+  /** Without the closure of `#call`, since it is on the way of every publication. */
+  publish(publication: Publication, key?: string): Maybe<Published | Refusal> {
+    const tally = this.calls.publish;
+    const begunAt = performance.now();
+    try {
+      return tally.settle(begunAt, this.#engine.publish(publication, key));
+    } catch (error) {
+      tally.errors++;
+      throw error;
+    }
+  }
+
+  history(topic: string, range: HistoryRange): Maybe<HistoryPage> {
+    return this.#call("history", () => this.#engine.history(topic, range));
+  }
+
+  forget(topic: string): Maybe<undefined> {
+    return this.#call("forget", () => this.#engine.forget(topic));
+  }
+
+  follow(topic: string): void {
+    this.#engine.follow(topic);
+  }
+
+  unfollow(topic: string): void {
+    this.#engine.unfollow(topic);
+  }
+
+  sendToNodes(message: string, to?: string): Maybe<number> {
+    return this.#call("send_to_nodes", () => this.#engine.sendToNodes(message, to));
+  }
+
+  sweep(): void {
+    this.#engine.sweep();
+  }
+
+  healthy(): boolean {
+    return this.#engine.healthy();
+  }
+
+  close(): void | Promise<void> {
+    return this.#engine.close();
+  }
+
+  get waiting(): number {
+    return this.#engine.registrations.waiting;
+  }
+
+  add(registration: Registration): Maybe<undefined | Refusal> {
+    return this.#call("add_registration", () => this.#engine.registrations.add(registration));
+  }
+
+  claim(id: string): Maybe<Claimed | Refusal> {
+    return this.#call("claim_registration", () => this.#engine.registrations.claim(id));
+  }
+
+  own(id: string, user: string): Maybe<undefined | Refusal> {
+    return this.#call("own_registration", () => this.#engine.registrations.own(id, user));
+  }
+
+  release(id: string, term: number, next: AfterRelease): void {
+    this.#engine.registrations.release(id, term, next);
+  }
+
+  remove(id: string): Maybe<PreviousOwner | undefined> {
+    return this.#call("remove_registration", () => this.#engine.registrations.remove(id));
+  }
+
+  #call<Answer>(name: keyof MeteredEngine["calls"], work: () => Maybe<Answer>): Maybe<Answer> {
+    const tally = this.calls[name];
+    const begunAt = performance.now();
+    try {
+      return tally.settle(begunAt, work());
+    } catch (error) {
+      tally.errors++;
+      throw error;
+    }
+  }
+}

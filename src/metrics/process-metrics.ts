@@ -1,0 +1,53 @@
+// The metrics of one process: what it reports, and how it answers whoever asks for the metrics of the relay.
+import type { Log } from "../log";
+import { MetricsListener } from "./listener";
+import { LoopDelay } from "./loop-delay";
+import { metricsResponse, type Report, reportOf, textOf } from "./report";
+import type { MeteredProcess } from "./series";
+
+interface ProcessMetricsOptions extends Omit<MeteredProcess, "loopDelays"> {
+  /** Resolves with the metrics of all processes of the relay as text. Without it, this process is the only one. */
+  readonly all?: (() => Promise<string>) | undefined;
+}
+
+export class ProcessMetrics {
+  readonly #options: ProcessMetricsOptions;
+  readonly #loopDelay = new LoopDelay();
+  #listener: MetricsListener | undefined;
+  /** The answer that is being made: whoever asks meanwhile gets the same. */
+  #underWay: Promise<string> | undefined;
+
+  constructor(options: ProcessMetricsOptions) {
+    this.#options = options;
+  }
+
+  report(): Report {
+    return reportOf({ ...this.#options, loopDelays: this.#loopDelay.delays });
+  }
+
+  /** Resolves with the metrics of the whole relay, in the Prometheus text format. */
+  text(): Promise<string> {
+    this.#underWay ??= this.#make().finally(() => {
+      this.#underWay = undefined;
+    });
+    return this.#underWay;
+  }
+
+  readonly respond = async (): Promise<Response> => metricsResponse(await this.text());
+
+  /** Serves them at BATON_METRICS_LISTEN too, if that is set. Throws MetricsFailure. */
+  listen(address: string, log: Log): void {
+    if (address === "") return;
+    this.#listener = new MetricsListener(address, this.respond);
+    log.info(`The metrics are open at ${this.#listener.url}.`);
+  }
+
+  async stop(): Promise<void> {
+    this.#loopDelay.stop();
+    await this.#listener?.stop();
+  }
+
+  #make(): Promise<string> {
+    return this.#options.all?.() ?? textOf([this.report()]);
+  }
+}

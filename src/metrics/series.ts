@@ -1,0 +1,218 @@
+// The table of all series: name, type, labels, how processes are added up, what each says, and where it is read.
+// docs/metrics.md is generated from it (`bun run reference`). Names and units follow Prometheus' conventions.
+import { ERRORS, type ErrorCode } from "../relay/contracts/errors";
+import type { Histogram, ProtocolTally, Tally } from "../relay/contracts/tally";
+import type { Relay } from "../relay/relay";
+import type { CallTally, MeteredEngine } from "./metered-engine";
+
+/** A process whose metrics are asked for. */
+export interface MeteredProcess {
+  readonly version: string;
+  readonly connectionsMax: number;
+  readonly historyBytesMax: number;
+  /** In seconds. */
+  readonly loopDelays: Histogram;
+  /** Undefined where the process does not have the engine, or the engine's store counts by itself. */
+  readonly historyBytes: () => number | undefined;
+  /** Undefined in a supervisor, which takes no connections. */
+  readonly node?: { readonly relay: Relay; readonly engine: MeteredEngine };
+}
+
+type Labels = Readonly<Record<string, string>>;
+
+/** A value of a counter or gauge, or the observations of a histogram. */
+type Sample = readonly [labels: Labels, value: number | Histogram];
+
+export interface Series {
+  readonly type: "counter" | "gauge" | "histogram";
+  readonly help: string;
+  readonly labels: readonly string[];
+  /** What the value of several processes of one relay is. */
+  readonly together: "sum" | "max" | "min" | "first";
+  read(process: MeteredProcess): Iterable<Sample>;
+}
+
+const ALONE: Labels = {};
+
+type Described = Pick<Series, "help"> & Partial<Pick<Series, "labels" | "together">>;
+
+function series(
+  type: Series["type"],
+  { help, labels = [], together = "sum" }: Described,
+  read: Series["read"],
+): Series {
+  return { type, help, labels, together, read };
+}
+
+/** A series of what a node has counted. */
+function tallied(
+  type: Series["type"],
+  described: Described,
+  read: (tally: Tally) => Iterable<Sample>,
+): Series {
+  return series(type, described, ({ node }) => (node === undefined ? [] : read(node.relay.tally)));
+}
+
+/** A series with a value for each protocol that was spoken. */
+function byProtocol(
+  type: Series["type"],
+  help: string,
+  read: (tally: ProtocolTally) => number,
+): Series {
+  return tallied(type, { help, labels: ["protocol"] }, ({ protocols }) =>
+    Array.from(protocols, ([protocol, tally]) => [{ protocol }, read(tally)]),
+  );
+}
+
+/** A series with a value for each kind of engine call. */
+function byCall(
+  type: Series["type"],
+  help: string,
+  read: (tally: CallTally) => number | Histogram,
+): Series {
+  return series(type, { help, labels: ["call"] }, ({ node }) =>
+    Object.entries(node?.engine.calls ?? {}).map(([call, tally]) => [{ call }, read(tally)]),
+  );
+}
+
+export const SERIES: Readonly<Record<string, Series>> = {
+  baton_build_info: series(
+    "gauge",
+    {
+      help: "Always 1; the labels say which version of Baton runs, on which version of Bun.",
+      labels: ["version", "bun"],
+      together: "first",
+    },
+    ({ version }) => [[{ version, bun: Bun.version }, 1]],
+  ),
+  baton_processes: series(
+    "gauge",
+    { help: "Processes of this relay: its workers and their supervisor, or 1." },
+    () => [[ALONE, 1]],
+  ),
+  baton_connections: byProtocol("gauge", "Open connections.", ({ open }) => open),
+  baton_connections_limit: series(
+    "gauge",
+    { help: "How many connections may be open (BATON_CONNECTIONS_MAX).", together: "max" },
+    ({ connectionsMax }) => [[ALONE, connectionsMax]],
+  ),
+  baton_connections_opened_total: byProtocol(
+    "counter",
+    "Connections that were opened.",
+    ({ opened }) => opened,
+  ),
+  baton_connections_closed_total: tallied(
+    "counter",
+    {
+      help: "Connections that have closed, by close code; none stands for a stream that its client has ended, other for a code that a client or backend has chosen.",
+      labels: ["code"],
+    },
+    ({ closed }) => Array.from(closed, ([code, count]) => [{ code }, count]),
+  ),
+  baton_slow_consumers_total: tallied(
+    "counter",
+    {
+      help: "Connections that were closed because more than BATON_BACKPRESSURE_BYTES were waiting for them.",
+    },
+    ({ slowConsumers }) => [[ALONE, slowConsumers]],
+  ),
+  baton_registrations: series(
+    "gauge",
+    { help: "Registrations that wait for their clients to connect.", together: "max" },
+    ({ node }) => (node === undefined ? [] : [[ALONE, node.relay.counts.registrations]]),
+  ),
+  baton_topics: series(
+    "gauge",
+    { help: "Topics with connections, added up over the processes that have them." },
+    ({ node }) => (node === undefined ? [] : [[ALONE, node.relay.counts.topics]]),
+  ),
+  baton_publications_total: tallied(
+    "counter",
+    { help: "Publications that this relay has acknowledged, repetitions included." },
+    ({ publications }) => [[ALONE, publications]],
+  ),
+  baton_deliveries_total: byProtocol(
+    "counter",
+    "Publications that were sent live, once for each connection.",
+    ({ deliveries }) => deliveries,
+  ),
+  baton_delivered_bytes_total: byProtocol(
+    "counter",
+    "Bytes of the frames of these deliveries, without what WebSocket, HTTP and TLS add.",
+    ({ deliveredBytes }) => deliveredBytes,
+  ),
+  baton_publication_departure_seconds: tallied(
+    "histogram",
+    {
+      help: "Time from the acceptance of a publication by the engine until all that it was sent to in this process has left, for publications that anybody was sent.",
+    },
+    ({ departures }) => [[ALONE, departures]],
+  ),
+  baton_wave_publications: tallied(
+    "histogram",
+    { help: "Publications that left for the sockets together; the count is the number of waves." },
+    ({ waveSizes }) => [[ALONE, waveSizes]],
+  ),
+  baton_recoveries_total: tallied(
+    "counter",
+    {
+      help: "Topics for which a client gave a position: everything since was sent (recovered), or could not be (lost).",
+      labels: ["outcome"],
+    },
+    ({ recoveries }) => Object.entries(recoveries).map(([outcome, count]) => [{ outcome }, count]),
+  ),
+  baton_refusals_total: tallied(
+    "counter",
+    { help: "Refusals, over HTTP and on sockets, by error code.", labels: ["code"] },
+    ({ refusals }) =>
+      (Object.keys(ERRORS) as ErrorCode[]).map((code) => [{ code }, refusals.get(code) ?? 0]),
+  ),
+  baton_history_bytes: series(
+    "gauge",
+    {
+      help: "What the histories of all topics take; not with Redis, which counts its memory itself.",
+    },
+    ({ historyBytes }) => {
+      const bytes = historyBytes();
+      return bytes === undefined ? [] : [[ALONE, bytes]];
+    },
+  ),
+  baton_history_limit_bytes: series(
+    "gauge",
+    { help: "What the histories may take (BATON_HISTORY_BYTES).", together: "max" },
+    ({ historyBytesMax }) => [[ALONE, historyBytesMax]],
+  ),
+  baton_engine_call_duration_seconds: byCall(
+    "histogram",
+    "Time that calls to the engine took which were answered, by call; with workers it includes the way to the supervisor.",
+    ({ durations }) => durations,
+  ),
+  baton_engine_errors_total: byCall(
+    "counter",
+    "Calls to the engine that failed, because its store was out of reach or did not answer in time.",
+    ({ errors }) => errors,
+  ),
+  baton_event_loop_delay_seconds: series(
+    "histogram",
+    { help: "How late the event loop was, measured four times a second in each process." },
+    ({ loopDelays }) => [[ALONE, loopDelays]],
+  ),
+  process_cpu_seconds_total: series(
+    "counter",
+    { help: "CPU time that the processes have used, in seconds." },
+    () => {
+      const { user, system } = process.cpuUsage();
+      return [[ALONE, (user + system) / 1_000_000]];
+    },
+  ),
+  process_resident_memory_bytes: series(
+    "gauge",
+    { help: "Memory that the processes have in RAM, added up; what they share counts for each." },
+    () => [[ALONE, process.memoryUsage.rss()]],
+  ),
+  process_start_time_seconds: series(
+    "gauge",
+    { help: "When the oldest process was started, in Unix time.", together: "min" },
+    () => [[ALONE, Math.round((Date.now() - performance.now()) / 1_000)]],
+  ),
+};
