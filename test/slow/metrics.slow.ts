@@ -1,0 +1,74 @@
+// What Prometheus itself says of the metrics: its own checks, the queries of the dashboard, and the alert rules.
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import dashboard from "../../docs/grafana.json";
+import { Prometheus } from "../support/metrics/prometheus";
+import { Scrape } from "../support/metrics/scrape";
+import { RelayWithWorkers } from "../support/relay/relay-with-workers";
+import { until } from "../support/wait";
+
+const ROOT = join(import.meta.dir, "../..");
+const ALERTS = join(ROOT, "docs/alerts.yml");
+const LONG_MS = 60_000;
+
+/** All that promtool says; it says nothing of what is right. */
+async function promtool(args: readonly string[], input = ""): Promise<string> {
+  const child = Bun.spawn(["promtool", ...args], {
+    stdin: new Blob([input]),
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const said = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+  ]);
+  return `${await child.exited} ${said.join("").trim()}`;
+}
+
+/** A relay of workers where whatever is counted has happened, and the address of its metrics. */
+async function busyRelay(relay: RelayWithWorkers): Promise<string> {
+  await using caller = relay.caller;
+  const clients = [];
+  for (let user = 0; user < 3; user++) clients.push(await caller.connect(user, ["t"]));
+  await caller.post("/publish", { topic: "t", message: "m" });
+  for (const client of clients) await client.next();
+  await caller.post("/publish", { topic: "", message: "m" });
+  return /open at (\S+)\./.exec(relay.logged.join("\n"))?.[1] ?? "";
+}
+
+test(
+  "promtool finds nothing wrong with the metrics of a relay",
+  async () => {
+    await using relay = await RelayWithWorkers.start({ BATON_METRICS_LISTEN: "127.0.0.1:0" });
+    const { text } = await Scrape.of(await busyRelay(relay));
+    expect(await promtool(["check", "metrics"], text)).toBe("0 ");
+  },
+  LONG_MS,
+);
+
+test("every query of the dashboard has values in a real Prometheus that scrapes a relay, and the rules are loaded", async () => {
+  await using relay = await RelayWithWorkers.start({ BATON_METRICS_LISTEN: "127.0.0.1:0" });
+  await using prometheus = await Prometheus.start(await busyRelay(relay), ALERTS);
+  await using caller = relay.caller;
+  const subscribers = [];
+  for (let user = 0; user < 200; user++) subscribers.push(await caller.connect(user, ["t"]));
+  const queries = dashboard.panels.flatMap(({ targets }) => targets.map(({ expr }) => expr));
+  expect(queries.length).toBeGreaterThan(25);
+  for (const written of queries) {
+    const query = written.replaceAll("$__rate_interval", "1m").replaceAll("$job", "baton");
+    const hasValues = async () => {
+      await caller.post("/publish", { topic: "t", message: "m" });
+      await caller.post("/publish", { topic: "", message: "m" });
+      const values = await prometheus.query(query);
+      return values.length > 0 && values.some((value) => !Number.isNaN(value));
+    };
+    await until(`values of ${written}`, hasValues, LONG_MS);
+  }
+  expect(await prometheus.query('count(ALERTS{alertstate="firing"})')).toEqual([]);
+}, 240_000);
+
+test("promtool accepts the alert rules, and they alert when something is wrong and only then", async () => {
+  expect(await promtool(["check", "rules", ALERTS])).toMatch(/^0 [\s\S]*SUCCESS: 8 rules found$/);
+  const tests = join(ROOT, "test/metrics/alerts.yml");
+  expect(await promtool(["test", "rules", tests])).toMatch(/^0 [\s\S]*SUCCESS$/);
+});
