@@ -126,7 +126,10 @@ const step = fc.oneof(
   },
   {
     weight: 1,
-    arbitrary: fc.record({ kind: fc.constant("other" as const), value: fc.jsonValue() }),
+    arbitrary: fc.record({
+      kind: fc.constant("other" as const),
+      value: fc.jsonValue().map((value) => JSON.parse(JSON.stringify(value))),
+    }),
   },
   {
     weight: 1,
