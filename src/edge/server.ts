@@ -47,7 +47,7 @@ import type { Streams } from "./transports/streams";
 /** Lets every body through Bun, whose own refusal has no body; edge/http/body.ts enforces the bound. */
 const NO_BODY_LIMIT_BYTES = 2 ** 40;
 
-/** So many requests are answered in a turn of the event loop whatever they cost: clients that send a few at once get all answers. */
+/** At least so many requests are answered in a turn of the event loop whatever they cost: clients that send a few at once get all answers. */
 const REQUESTS_FREE = 128;
 
 interface ServerOptions {

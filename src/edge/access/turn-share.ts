@@ -13,7 +13,7 @@ export class TurnShare {
     this.#items = 0;
   };
 
-  /** So many items are handled in a turn whatever they cost. */
+  /** At least so many items are handled in a turn whatever they cost. */
   constructor(freeItems: number) {
     this.#freeItems = freeItems;
   }
@@ -23,12 +23,15 @@ export class TurnShare {
    * take long counts as several.
    */
   take(items = 1): boolean {
+    const free = this.#freeItems;
     const before = this.#items;
     this.#items = before + items;
-    if (this.#items < this.#freeItems) return true;
-    if (before < this.#freeItems) {
+    if (this.#items < free) return true;
+    // Those before may have come in earlier turns. So as many again are free, which are then all of this turn.
+    if (before < free) setImmediate(this.#startAgain);
+    if (this.#items < 2 * free) return true;
+    if (before < 2 * free) {
       this.#countedAt = performance.now();
-      setImmediate(this.#startAgain);
       return true;
     }
     return performance.now() - this.#countedAt < TURN_MS;

@@ -6,8 +6,8 @@ import { TurnShare } from "../access/turn-share";
 
 type Socket = ServerWebSocket<Connection>;
 
-/** So many frames are handled in a turn whatever they cost. One with very many topics takes a tenth of a millisecond. */
-const FRAMES_FREE = 16;
+/** At least so many frames are handled in a turn whatever they cost. One with very many topics takes a tenth of a millisecond. */
+const FRAMES_FREE = 8;
 
 /** Frames that were handled are dropped from the queue after so many. */
 const HANDLED_MAX = 256;

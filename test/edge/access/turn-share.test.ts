@@ -14,12 +14,22 @@ function busy(): void {
 }
 
 test("the free items of a turn are handled whatever they cost, and further ones only for a while", async () => {
-  const share = new TurnShare(16);
+  const share = new TurnShare(8);
   expect(Array.from({ length: 16 }, () => share.take())).not.toContain(false);
   busy();
   expect(share.take()).toBe(false);
   await nextTurn();
   expect(share.take()).toBe(true);
+});
+
+test("the free items are as many in a turn that comes after others", async () => {
+  const share = new TurnShare(16);
+  for (let i = 0; i < 15; i++) share.take();
+  await nextTurn();
+  for (let i = 0; i < 16; i++) {
+    expect(share.take()).toBe(true);
+    busy();
+  }
 });
 
 test("an item that may take long counts as several", async () => {
