@@ -1,4 +1,4 @@
-// The programs of official SDKs in other languages, and how those that are compiled are built.
+// The programs of SDKs in other languages, and how those that are compiled are built.
 import { join } from "node:path";
 import { ROOT } from "../docs/pages";
 import { pythonCommand } from "../machine/python-program";
@@ -38,11 +38,19 @@ const LANGUAGES = {
       return ["java", "-cp", `${classes}:${libraries}/*`, "Clients"];
     },
   },
+  "tokio-centrifuge": {
+    tools: ["cargo"],
+    async build(folder) {
+      const target = `${folder}/rust`;
+      await run(["cargo", "build", "--locked", "--target-dir", target], join(ROOT, "test/rust"));
+      return [`${target}/debug/clients`];
+    },
+  },
 } satisfies Record<string, Language>;
 
 export type SdkName = keyof typeof LANGUAGES;
 
-/** The SDKs in each form that they speak. */
+/** The official SDKs in each form that they speak. */
 export const SDKS: readonly (readonly [SdkName, Form])[] = [
   ["centrifuge-python", "json"],
   ["centrifuge-python", "protobuf"],
@@ -51,22 +59,21 @@ export const SDKS: readonly (readonly [SdkName, Form])[] = [
   ["centrifuge-java", "protobuf"],
 ];
 
-/** Builds the programs of all SDKs whose languages are on this machine. */
-export async function buildSdks(folder: string): Promise<Map<SdkName, readonly string[]>> {
+/** Builds the programs of these SDKs, by default of all official ones, where their languages are on this machine. */
+export async function buildSdks(
+  folder: string,
+  names: Iterable<SdkName> = new Set(SDKS.map(([name]) => name)),
+): Promise<Map<SdkName, readonly string[]>> {
   const commands = new Map<SdkName, readonly string[]>();
-  for (const [name, { tools, build }] of Object.entries<Language>(LANGUAGES)) {
-    if (hasTools(tools)) commands.set(name as SdkName, await build(folder));
+  for (const name of names) {
+    if (canRun(name)) commands.set(name, await LANGUAGES[name].build(folder));
   }
   return commands;
 }
 
 /** Whether this SDK can run here. */
 export function canRun(name: SdkName): boolean {
-  return hasTools(LANGUAGES[name].tools);
-}
-
-function hasTools(tools: readonly string[]): boolean {
-  return tools.every((tool) => Bun.which(tool) !== null);
+  return LANGUAGES[name].tools.every((tool) => Bun.which(tool) !== null);
 }
 
 async function run(command: readonly string[], cwd: string): Promise<void> {
