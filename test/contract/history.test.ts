@@ -19,16 +19,7 @@ for (const name of Object.keys(ENGINES)) {
     let delivered: Publication[];
 
     beforeEach(async () => {
-      engine = await create(engineOptions());
-      delivered = [];
-      await engine.start({
-        ...NOBODY,
-        deliver: (publication) => {
-          delivered.push(publication);
-          return 7;
-        },
-      });
-      for (const topic of ["a", "b"]) engine.follow(topic);
+      ({ engine, delivered } = await engines.started(name));
     });
 
     afterEach(() => engines[Symbol.asyncDispose]());

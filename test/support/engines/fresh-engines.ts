@@ -2,7 +2,9 @@
 import { ENGINES } from "../../../src/engines";
 import type { EngineOptions } from "../../../src/engines/options";
 import type { Engine } from "../../../src/relay/contracts/engine";
+import type { Publication } from "../../../src/relay/contracts/publication";
 import { Folder } from "../machine/folder";
+import { engineOptions, NOBODY } from "../relay/simulation";
 import { RedisServer } from "./redis-server";
 
 interface Fresh {
@@ -30,6 +32,21 @@ export class Engines implements AsyncDisposable {
     const engine = row.make(options, await fresh.at(folder.path));
     this.#made.push([engine, folder]);
     return engine;
+  }
+
+  /** Makes one that has started and follows the topics a and b. `delivered` has what it delivers, each to 7 connections. */
+  async started(name: string): Promise<{ engine: Engine; delivered: Publication[] }> {
+    const engine = await this.make(name, engineOptions());
+    const delivered: Publication[] = [];
+    await engine.start({
+      ...NOBODY,
+      deliver: (publication) => {
+        delivered.push(publication);
+        return 7;
+      },
+    });
+    for (const topic of ["a", "b"]) engine.follow(topic);
+    return { engine, delivered };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
