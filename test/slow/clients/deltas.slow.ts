@@ -1,22 +1,16 @@
 // Official SDKs that take deltas, in both forms of the protocol: documents of 100 KB of which little changes, through a proxy
 // that counts the bytes and cuts connections. The Java SDK has no deltas.
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { Centrifuge } from "centrifuge";
 import { Centrifuge as BinaryCentrifuge } from "centrifuge/build/protobuf";
-import { buildSdks, canRun, SDKS, type SdkName } from "../../support/centrifuge/sdk-builds";
+import { canRun, SDKS, type SdkName, sdkCommands } from "../../support/centrifuge/sdk-builds";
 import { SdkProgram } from "../../support/centrifuge/sdk-program";
-import { Folder } from "../../support/machine/folder";
 import { TcpProxy } from "../../support/machine/tcp-proxy";
 import { RelayProcess } from "../../support/relay/relay-process";
 import { topicsFile } from "../../support/relay/topics-file";
 import { until } from "../../support/wait";
 
-const folder = new Folder();
-let commands: Map<SdkName, readonly string[]>;
-beforeAll(async () => {
-  commands = await buildSdks(folder.path);
-}, 300_000);
-afterAll(() => folder[Symbol.dispose]());
+const commandOf = sdkCommands();
 
 const TOPIC = "board";
 const CLIENTS = 4;
@@ -66,7 +60,7 @@ class ProgramClients implements DeltaClients {
   constructor(name: SdkName, form: "json" | "protobuf", url: string) {
     const clients = Array.from({ length: CLIENTS }, () => ({}));
     const options = { url, topics: [TOPIC], clients, form, delta: true };
-    this.#program = new SdkProgram(commands.get(name) as readonly string[], options);
+    this.#program = new SdkProgram(commandOf(name), options);
   }
 
   received(client: number): string[] {

@@ -1,19 +1,13 @@
 // The SDK for Rust, in both forms of the protocol, over a network that cuts connections. It subscribes again by itself but does not
 // recover what it missed, so it is tested apart from the official SDKs.
-import { afterAll, beforeAll, expect, test } from "bun:test";
-import { buildSdks, canRun, type SdkName } from "../../support/centrifuge/sdk-builds";
+import { expect, test } from "bun:test";
+import { canRun, sdkCommands } from "../../support/centrifuge/sdk-builds";
 import { SdkProgram } from "../../support/centrifuge/sdk-program";
-import { Folder } from "../../support/machine/folder";
 import { TcpProxy } from "../../support/machine/tcp-proxy";
 import { publishAtRate, randomMessages } from "../../support/relay/messages";
 import { RelayProcess } from "../../support/relay/relay-process";
 
-const folder = new Folder();
-let commands: Map<SdkName, readonly string[]>;
-beforeAll(async () => {
-  commands = await buildSdks(folder.path, ["tokio-centrifuge"]);
-}, 600_000);
-afterAll(() => folder[Symbol.dispose]());
+const commandOf = sdkCommands(["tokio-centrifuge"]);
 
 const TOPICS = ["a", "b"];
 const CLIENTS = Array.from({ length: 40 }, () => ({}));
@@ -26,10 +20,7 @@ for (const form of ["json", "protobuf"] as const) {
       await using relay = await RelayProcess.start();
       await using network = await TcpProxy.start(relay.url);
       const options = { url: network.through(relay.url), topics: TOPICS, clients: CLIENTS, form };
-      await using program = new SdkProgram(
-        commands.get("tokio-centrifuge") as readonly string[],
-        options,
-      );
+      await using program = new SdkProgram(commandOf("tokio-centrifuge"), options);
       const { random } = network;
       const subscriptions = (client: number) => program.of(client, "subscribed").length;
       const areSubscribed = () => CLIENTS.every((_, i) => subscriptions(i) >= TOPICS.length);

@@ -1,21 +1,15 @@
 // Each feature of the official SDKs of Centrifugo that run in a program of their own, in both forms of the protocol.
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { inSeconds, token } from "../../support/centrifuge/sdk";
-import { buildSdks, canRun, SDKS, type SdkName } from "../../support/centrifuge/sdk-builds";
+import { canRun, SDKS, sdkCommands } from "../../support/centrifuge/sdk-builds";
 import { SdkProgram } from "../../support/centrifuge/sdk-program";
 import { startRelayWithTokens, WITH_KEY } from "../../support/centrifuge/sdk-relay";
-import { Folder } from "../../support/machine/folder";
 import { freePort } from "../../support/machine/free-port";
 import { TcpProxy } from "../../support/machine/tcp-proxy";
 import type { TestRelay } from "../../support/relay/test-relay";
 import { until } from "../../support/wait";
 
-const folder = new Folder();
-let commands: Map<SdkName, readonly string[]>;
-beforeAll(async () => {
-  commands = await buildSdks(folder.path);
-}, 300_000);
-afterAll(() => folder[Symbol.dispose]());
+const commandOf = sdkCommands();
 
 interface SdkInfo {
   readonly topicInfo: { readonly name: string };
@@ -31,7 +25,7 @@ async function connectAnnBobAndEve(
   [name, form]: (typeof SDKS)[number],
 ): Promise<SdkProgram> {
   const fresh = await token({ sub: "ann", channels: ["given"], info: { name: "Ann" } });
-  return new SdkProgram(commands.get(name) as readonly string[], {
+  return new SdkProgram(commandOf(name), {
     form,
     url: relay.url,
     topics: ["room", "closed"],
@@ -134,7 +128,7 @@ for (const [name, form] of SDKS) {
     async () => {
       await using relay = await startRelayWithTokens({ BATON_PERSONAL_TOPICS: "1" });
       await using network = await TcpProxy.start(relay.url);
-      await using program = new SdkProgram(commands.get(name) as readonly string[], {
+      await using program = new SdkProgram(commandOf(name), {
         form,
         url: network.through(relay.url),
         topics: [],
@@ -197,7 +191,7 @@ test("all of them refresh tokens of connections and of topics that expire, get w
         },
       };
       const options = { url: relay.url, topics: ["room", "$own"], clients: [client], form };
-      return stack.use(new SdkProgram(commands.get(name) as readonly string[], options));
+      return stack.use(new SdkProgram(commandOf(name), options));
     }),
   );
   const ofEach = async (what: string, isMet: (program: SdkProgram) => boolean) => {

@@ -1,21 +1,15 @@
 // The official SDKs of Centrifugo in both forms of the protocol, as they come from npm, PyPI, the Go proxy and Maven Central,
 // over networks that fail.
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { sdk, type Wire } from "../../support/centrifuge/sdk";
-import { buildSdks, canRun, SDKS, type SdkName } from "../../support/centrifuge/sdk-builds";
+import { canRun, SDKS, sdkCommands } from "../../support/centrifuge/sdk-builds";
 import { SdkProgram } from "../../support/centrifuge/sdk-program";
-import { Folder } from "../../support/machine/folder";
 import { TcpProxy } from "../../support/machine/tcp-proxy";
 import { type Message, publishAtRate, randomMessages } from "../../support/relay/messages";
 import { RelayProcess } from "../../support/relay/relay-process";
 import { until } from "../../support/wait";
 
-const folder = new Folder();
-let commands: Map<SdkName, readonly string[]>;
-beforeAll(async () => {
-  commands = await buildSdks(folder.path);
-}, 300_000);
-afterAll(() => folder[Symbol.dispose]());
+const commandOf = sdkCommands();
 
 const TOPICS = ["a", "b"];
 const CLIENTS = 40;
@@ -108,7 +102,7 @@ test.each(SDKS.filter(([name]) => canRun(name)))(
     await using network = await TcpProxy.start(relay.url);
     const clients = Array.from({ length: CLIENTS }, () => ({}));
     const options = { url: network.through(relay.url), topics: TOPICS, clients, form };
-    await using program = new SdkProgram(commands.get(name) as readonly string[], options);
+    await using program = new SdkProgram(commandOf(name), options);
     const areSubscribed = () =>
       clients.every((_, i) => program.of(i, "subscribed").length === TOPICS.length);
     await program.until("all clients to be subscribed", areSubscribed, 20_000);

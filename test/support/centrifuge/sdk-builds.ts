@@ -1,6 +1,8 @@
 // The programs of SDKs in other languages, and how those that are compiled are built.
+import { afterAll, beforeAll } from "bun:test";
 import { join } from "node:path";
 import { ROOT } from "../docs/pages";
+import { Folder } from "../machine/folder";
 import { pythonCommand } from "../machine/python-program";
 import type { SdkClientsOptions } from "./sdk-program";
 
@@ -59,16 +61,22 @@ export const SDKS: readonly (readonly [SdkName, Form])[] = [
   ["centrifuge-java", "protobuf"],
 ];
 
-/** Builds the programs of these SDKs, by default of all official ones, where their languages are on this machine. */
-export async function buildSdks(
-  folder: string,
+/**
+ * Builds the programs of these SDKs, by default of all official ones, before the tests of a file, where their languages are on
+ * this machine. Returns what gives the command that runs one of them.
+ */
+export function sdkCommands(
   names: Iterable<SdkName> = new Set(SDKS.map(([name]) => name)),
-): Promise<Map<SdkName, readonly string[]>> {
+): (name: SdkName) => readonly string[] {
+  const folder = new Folder();
   const commands = new Map<SdkName, readonly string[]>();
-  for (const name of names) {
-    if (canRun(name)) commands.set(name, await LANGUAGES[name].build(folder));
-  }
-  return commands;
+  beforeAll(async () => {
+    for (const name of names) {
+      if (canRun(name)) commands.set(name, await LANGUAGES[name].build(folder.path));
+    }
+  }, 300_000);
+  afterAll(() => folder[Symbol.dispose]());
+  return (name) => commands.get(name) as readonly string[];
 }
 
 /** Whether this SDK can run here. */
