@@ -12,8 +12,9 @@ import {
   type ErrorCode,
   Refusal,
 } from "../src/relay/contracts/errors";
-import { SETTING_GROUPS } from "../src/settings/definitions";
+import { SETTING_GROUPS, SETTINGS } from "../src/settings/definitions";
 import type { Setting } from "../src/settings/kinds";
+import { RELOADED } from "../src/settings/reloads";
 
 const PAGE = join(import.meta.dir, "reference.md");
 const METRICS_PAGE = join(import.meta.dir, "metrics.md");
@@ -33,11 +34,12 @@ export function reference(): string {
 
 function settings(): string[] {
   const head = ["variable", "default", "allowed", "description"];
+  const reloaded = new Set<Setting<unknown>>([...RELOADED].map((name) => SETTINGS[name]));
   const row = (setting: Setting<unknown>) => [
     `\`${setting.variable}\``,
     setting.default === "" ? "not set" : `\`${setting.default}\``,
     text(setting.allowed),
-    text(setting.description),
+    text(setting.description) + (reloaded.has(setting) ? " Read again on SIGHUP." : ""),
   ];
   return [
     "## Settings",

@@ -82,20 +82,54 @@ function shutDownOnSignals(service: Service, settings: Settings, log: Log): void
   });
 }
 
+/**
+ * Calls this with the settings, read again, on each SIGHUP: when all has started and the last call has settled. An error is logged, and
+ * so are settings that cannot be used.
+ */
+function reloadOnHangup(
+  started: Promise<unknown>,
+  log: Log,
+  reload: (settings: Settings) => Promise<void>,
+  failure: string,
+): void {
+  let last = started.then(
+    () => {},
+    () => {},
+  );
+  const failed = (error: Error) => {
+    const fields = error instanceof SettingError ? {} : { err: error };
+    log.error(fields, `SIGHUP: ${failure}: ${error.message}`);
+  };
+  process.on("SIGHUP", () => {
+    last = last.then(async () => reload(readSettings(process.env))).catch(failed);
+  });
+}
+
+/** Starts a node. SIGHUP has it take new settings, without an effect on its connections. */
+async function startNode(settings: Settings, log: Log): Promise<Service> {
+  const started = start(settings, log);
+  const reload = async (next: Settings) => {
+    for (const variable of await (await started).reloads.take(next)) {
+      log.warn(`${variable} has changed, which only a restart takes up`);
+    }
+    log.info("SIGHUP: keys and topics have been read again");
+  };
+  reloadOnHangup(started, log, reload, "nothing has changed, since what was read cannot be used");
+  return started;
+}
+
 /** Starts a supervisor and its workers. SIGHUP replaces the workers. */
 async function startSupervisor(settings: Settings, log: Log): Promise<Service> {
   const program = [process.execPath, import.meta.path];
   const supervisor = new Supervisor({ settings, log, program, env: process.env });
   supervisor.failed.catch((error: Error) => fail(error.message));
   const started = supervisor.start();
-  process.on("SIGHUP", () => {
+  const replace = async (next: Settings) => {
     log.info("SIGHUP: the workers are being replaced");
-    const replaced = started.then(() => supervisor.replace());
-    replaced.then(
-      () => log.info("all workers have been replaced"),
-      (error: unknown) => log.error({ err: error }, "the workers could not be replaced"),
-    );
-  });
+    await supervisor.replace(next);
+    log.info("all workers have been replaced");
+  };
+  reloadOnHangup(started, log, replace, "the workers could not be replaced");
   return { url: await started, shutdown: () => supervisor.shutdown() };
 }
 
@@ -134,7 +168,7 @@ async function main(): Promise<void> {
   };
   const worker = workerArguments(process.argv.slice(2));
   if (worker !== undefined) return workerMain(settings, log, worker).catch(failed);
-  const run = settings.workers > 1 ? startSupervisor : start;
+  const run = settings.workers > 1 ? startSupervisor : startNode;
   const service: Service = await run(settings, log).catch(failed);
   shutDownOnSignals(service, settings, log);
   for (const variable of settings.unknownVariables) {

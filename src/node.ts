@@ -2,6 +2,7 @@
 import { getRandomValues } from "node:crypto";
 import type { Server } from "bun";
 import { version } from "../package.json";
+import { ApiKeys } from "./edge/access/keys";
 import { tokenVerifier } from "./edge/access/tokens";
 import { OpenRequests } from "./edge/http/open-requests";
 import { listeningUrl, serve } from "./edge/server";
@@ -18,15 +19,15 @@ import { errorOf } from "./protocols/centrifuge/codes";
 import { infoJson, publicationJson } from "./protocols/centrifuge/json";
 import { SWEEP_MS_MAX } from "./relay/connecting/heartbeat";
 import type { Engine, EngineEvents, LocalEngine } from "./relay/contracts/engine";
-import type { RelayOptions } from "./relay/contracts/options";
+import type { Access, RelayOptions } from "./relay/contracts/options";
 import { Tally } from "./relay/contracts/tally";
-import type { TokenVerifier } from "./relay/contracts/tokens";
 import { TopicRules } from "./relay/contracts/topic-rules";
 import type { Transports } from "./relay/contracts/transport";
 import { Relay } from "./relay/relay";
 import type { Connection } from "./relay/state/connection";
 import type { Settings } from "./settings/definitions";
 import { openFiles } from "./settings/open-files";
+import { changedSettings, Reloads } from "./settings/reloads";
 
 /** How long the last close frames may take to leave, after the shutdown window. */
 const FLUSH_MS = 1_000;
@@ -53,17 +54,19 @@ export async function start(
   log: Log,
   { engine: given, machine, shared = false, isStarting, allMetrics }: NodeParts = {},
 ): Promise<RunningNode> {
-  const tokens = await tokenVerifier(settings, log);
+  const access = await accessOf(settings, log);
+  const apiKeys = new ApiKeys(settings.apiKeys);
+  const rules = topicRulesOf(settings);
   const node = newId();
-  const engine = new MeteredEngine(
-    given ?? rowOf(settings).make(engineOptions(settings, log, { node, machine }), settings.engine),
-  );
+  const make = () =>
+    rowOf(settings).make(engineOptions(settings, log, { rules, node, machine }), settings.engine);
+  const engine = new MeteredEngine(given ?? make());
   const sockets = new Sockets(settings, log);
   const streams = new Streams({ backpressureBytes: settings.backpressureBytes, log });
   const openRequests = new OpenRequests(settings);
   const transports = { socket: sockets, stream: streams };
   const relay = new Relay(
-    relayOptions(settings, log, { tokens, node, engine, transports, isStarting }),
+    relayOptions(settings, log, { access, rules, node, engine, transports, isStarting }),
   );
   const described = metricsOptions(settings, engine);
   const metrics = new ProcessMetrics({ ...described, node: { relay, engine }, all: allMetrics });
@@ -71,6 +74,7 @@ export async function start(
   if (!shared) metrics.listen(settings.metricsListen, log);
   const server = await Promise.try(serve, {
     settings,
+    apiKeys,
     relay,
     sockets,
     socketFormats: SOCKET_FORMATS,
@@ -89,8 +93,50 @@ export async function start(
     await engine.close();
     throw error;
   });
-  const running = { relay, engine, server, streams, openRequests, metrics };
+  const reloads = new Reloads(settings);
+  registerReloads(reloads, { apiKeys, access, rules, engine, relay, settings, log });
+  const running = { relay, engine, server, streams, openRequests, metrics, reloads };
   return new RunningNode(settings, running);
+}
+
+interface ReloadedParts {
+  readonly apiKeys: ApiKeys;
+  readonly access: { tokens: Access["tokens"] };
+  readonly rules: TopicRules;
+  readonly engine: Engine;
+  readonly relay: Relay;
+  readonly settings: Settings;
+  readonly log: Log;
+}
+
+/** What takes new settings while the node runs. */
+function registerReloads(
+  reloads: Reloads,
+  { apiKeys, access, rules, engine, relay, settings, log }: ReloadedParts,
+): void {
+  let known = settings;
+  reloads.register(
+    ({ apiKeys: keys }) =>
+      () =>
+        apiKeys.replace(keys),
+  );
+  reloads.register(async (next) => {
+    // The keys that were fetched from an address are kept unless something about tokens has changed.
+    const haveChanged = changedSettings(known, next).some((name) => name.startsWith("token"));
+    const tokens = haveChanged ? await tokenVerifier(next, log) : access.tokens;
+    return () => {
+      access.tokens = tokens;
+      known = next;
+    };
+  });
+  reloads.register((next) => {
+    const nextRules = topicRulesOf(next);
+    return () => {
+      const before = rules.replace(nextRules);
+      engine.rulesChanged?.(before);
+      relay.rulesChanged();
+    };
+  });
 }
 
 /** What the engine calls. */
@@ -110,6 +156,7 @@ interface RunningParts {
   readonly streams: Streams;
   readonly openRequests: OpenRequests;
   readonly metrics: ProcessMetrics;
+  readonly reloads: Reloads;
 }
 
 /** A node as its process and the tests see it. */
@@ -119,6 +166,8 @@ export class RunningNode {
   readonly relay: Relay;
   readonly openRequests: OpenRequests;
   readonly metrics: ProcessMetrics;
+  /** What takes new settings while the node runs. */
+  readonly reloads: Reloads;
   readonly #engine: Engine;
   readonly #server: Server<Connection>;
   readonly #streams: Streams;
@@ -127,7 +176,7 @@ export class RunningNode {
 
   constructor(
     { pingMs, pongMs, registrationTtlMs, shutdownMs }: Settings,
-    { relay, engine, server, streams, openRequests, metrics }: RunningParts,
+    { relay, engine, server, streams, openRequests, metrics, reloads }: RunningParts,
   ) {
     this.url = listeningUrl(server);
     this.relay = relay;
@@ -136,6 +185,7 @@ export class RunningNode {
     this.#streams = streams;
     this.openRequests = openRequests;
     this.metrics = metrics;
+    this.reloads = reloads;
     this.#shutdownMs = shutdownMs;
     const shortestMs = Math.min(pingMs, pongMs, registrationTtlMs);
     const sweepMs = Math.min(SWEEP_MS_MAX, Math.max(10, shortestMs / 4));
@@ -184,15 +234,15 @@ function relayOptions(
   settings: Settings,
   log: Log,
   parts: {
-    readonly tokens: TokenVerifier | undefined;
+    readonly access: Access;
+    readonly rules: TopicRules;
     readonly node: string;
     readonly engine: Engine;
     readonly transports: Transports;
     readonly isStarting: (() => boolean) | undefined;
   },
 ): RelayOptions {
-  const { tokens, node, engine, transports, isStarting } = parts;
-  const isOpen = tokens === undefined && settings.apiKeys.length === 0;
+  const { access, rules, node, engine, transports, isStarting } = parts;
   return {
     limits: { ...settings, connectionsMax: settings.processConnectionsMax },
     defaultTopics: [...new Set(settings.defaultTopics)],
@@ -207,14 +257,24 @@ function relayOptions(
       return () => clearTimeout(timer);
     },
     tally: new Tally(Buffer.byteLength),
-    access: { tokens, isOpen, anonymous: settings.anonymous },
-    rules: rulesOf(settings),
+    access,
+    rules,
     personalTopics: settings.personalTopics,
     version,
     node,
     isStarting,
     onDeliveryFault: throttledLog(log, "a publication could not be delivered"),
   };
+}
+
+/** Throws when a public key cannot be read. */
+async function accessOf(
+  settings: Settings,
+  log: Log,
+): Promise<Access & { tokens: Access["tokens"] }> {
+  const tokens = await tokenVerifier(settings, log);
+  const isOpen = tokens === undefined && settings.apiKeys.length === 0;
+  return { tokens, isOpen, anonymous: settings.anonymous };
 }
 
 /** 128 random bits, because anyone who knows the id can connect with it. */
@@ -242,10 +302,14 @@ export function metricsOptions(
 }
 
 /** The engine that all workers share, which their supervisor runs; undefined where each worker has its own. */
-export function sharedEngine(settings: Settings, log: Log): LocalEngine | undefined {
+export function sharedEngine(
+  settings: Settings,
+  rules: TopicRules,
+  log: Log,
+): LocalEngine | undefined {
   const row = rowOf(settings);
   if (!row.inProcess) return undefined;
-  return row.make(engineOptions(settings, log, { node: "" }), settings.engine);
+  return row.make(engineOptions(settings, log, { rules, node: "" }), settings.engine);
 }
 
 /** Whether all workers share one engine. */
@@ -273,10 +337,10 @@ function rowOf({ engine }: Settings): EngineRow {
 function engineOptions(
   settings: Settings,
   log: Log,
-  { node, machine }: { node: string; machine?: string | undefined },
+  { rules, node, machine }: { rules: TopicRules; node: string; machine?: string | undefined },
 ): EngineOptions {
   return {
-    rules: rulesOf(settings),
+    rules,
     historyBytes: settings.historyBytes,
     idempotencyMs: settings.idempotencyMs,
     idempotencyMax: settings.idempotencyMax,
@@ -293,7 +357,7 @@ function engineOptions(
   };
 }
 
-function rulesOf(settings: Settings): TopicRules {
+export function topicRulesOf(settings: Settings): TopicRules {
   const { historySize, historyTtlMs, topicRules, knownPrefixesOnly } = settings;
   const known = knownPrefixesOnly ? "named" : "all";
   return new TopicRules({ historySize, historyTtlMs }, topicRules, known);

@@ -103,6 +103,62 @@ test("G20: with the memory engine every start has an epoch of its own", async ()
   expect(epochs.size).toBe(2);
 }, 20_000);
 
+describe("SIGHUP, with one process,", () => {
+  /** A relay with a topics file in which presence is asked for or not, and whether it is now. */
+  const start = async (folder: Folder) => {
+    const file = join(folder.path, "topics.json");
+    writeFileSync(file, "{}");
+    const relay = await RelayProcess.start({ BATON_TOPICS_FILE: file });
+    const hasPresence = async () => (await fetch(`${relay.url}/topics/t/presence`)).status === 200;
+    return { relay, file, hasPresence };
+  };
+
+  test("reads the topics file again, and connections stay", async () => {
+    using folder = new Folder();
+    const { relay, file, hasPresence } = await start(folder);
+    await using _ = relay;
+    const client = await Client.open(await relay.register());
+    writeFileSync(file, '{"t": {"presence": true}}');
+    expect(await hasPresence()).toBe(false);
+    relay.signal("SIGHUP");
+    await until("the new rule", hasPresence);
+    await relay.publish("tech", "still here");
+    expect(await client.next()).toBe("still here");
+    expect(relay.loggedErrors).toEqual([]);
+  });
+
+  test("changes nothing when the topics file is wrong, and the log says what is", async () => {
+    using folder = new Folder();
+    const { relay, file, hasPresence } = await start(folder);
+    await using _ = relay;
+    for (const [text, wrong] of [
+      ["no JSON", "it cannot be read as JSON"],
+      ['{"t": {"presence": 1}}', "at /t/presence it has 1"],
+    ] as const) {
+      writeFileSync(file, text);
+      relay.signal("SIGHUP");
+      await until("the line", () => relay.loggedErrors.some(({ msg }) => msg.includes(wrong)));
+    }
+    for (const { msg } of relay.loggedErrors) {
+      expect(msg).toStartWith("SIGHUP: nothing has changed, since what was read cannot be used: ");
+    }
+    expect(await hasPresence()).toBe(false);
+    writeFileSync(file, '{"t": {"presence": true}}');
+    relay.signal("SIGHUP");
+    await until("the new rule", hasPresence);
+  });
+
+  test("of several signals, each is answered", async () => {
+    using folder = new Folder();
+    const { relay } = await start(folder);
+    await using _ = relay;
+    relay.signal("SIGHUP");
+    await until("an answer", () => relay.output.includes("have been read again"));
+    relay.signal("SIGHUP");
+    await until("another", () => relay.output.split("have been read again").length === 3);
+  });
+});
+
 describe("F1: a shutdown", () => {
   test("F1: SIGTERM refuses new requests, closes the connections over the window, and exits with code 0", async () => {
     await using relay = await RelayProcess.start({ BATON_SHUTDOWN_MS: "600" });

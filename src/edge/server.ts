@@ -23,7 +23,7 @@ import type { Relay } from "../relay/relay";
 import type { Connection } from "../relay/state/connection";
 import type { Settings } from "../settings/definitions";
 import { guard, isHost } from "./access/guard";
-import { keyCheck } from "./access/keys";
+import type { ApiKeys } from "./access/keys";
 import { allowedOrigins, originCheck } from "./access/origins";
 import { TurnShare } from "./access/turn-share";
 import type { ApiFormat } from "./centrifugo-api/methods";
@@ -52,6 +52,7 @@ const REQUESTS_FREE = 128;
 
 interface ServerOptions {
   readonly settings: Settings;
+  readonly apiKeys: ApiKeys;
   readonly relay: Relay;
   readonly sockets: Sockets;
   readonly socketFormats: SocketFormats;
@@ -188,10 +189,10 @@ function routeOptionsOf(
   options: ServerOptions,
   keepAlive: KeepAlive,
 ): Omit<RouteOptions, "listeningUrl"> {
-  const { settings, sockets, openRequests, ...handedOn } = options;
+  const { settings, apiKeys, sockets, openRequests, ...handedOn } = options;
   const { relay, sessionProtocols, log } = handedOn;
   const { bodyBytes, frameBytes, pingMs, publicUrl } = settings;
-  const checkKey = keyCheck(settings.apiKeys);
+  const checkKey = apiKeys.check;
   return {
     ...handedOn,
     handshake: sockets.handshake(relay),

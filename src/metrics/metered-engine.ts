@@ -14,6 +14,7 @@ import type { Refusal } from "../relay/contracts/errors";
 import type { Maybe } from "../relay/contracts/maybe";
 import type { Publication, Published } from "../relay/contracts/publication";
 import { Histogram, SECONDS } from "../relay/contracts/tally";
+import type { TopicRules } from "../relay/contracts/topic-rules";
 
 /** What is counted of one kind of call. */
 export class CallTally {
@@ -99,6 +100,10 @@ export class MeteredEngine implements Engine, Registrations {
 
   sendToNodes(message: string, to?: string): Maybe<number> {
     return this.#call("send_to_nodes", () => this.#engine.sendToNodes(message, to));
+  }
+
+  rulesChanged(before: TopicRules): void {
+    this.#engine.rulesChanged?.(before);
   }
 
   sweep(): void {

@@ -274,6 +274,11 @@ export class Relay {
     this.#recovery.historyReset(topic);
   }
 
+  /** The rules of topics have changed. The engine must know already. */
+  rulesChanged(): void {
+    this.#topics.rulesChanged();
+  }
+
   /** To be called often (several times in a ping interval): ends what is overdue. Cost: all connections. */
   sweep(): void {
     const now = this.#options.now();

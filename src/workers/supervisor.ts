@@ -3,9 +3,12 @@
 import { availableParallelism } from "node:os";
 import type { Log } from "../log";
 import { ProcessMetrics } from "../metrics/process-metrics";
-import { metricsOptions, sharedEngine, startEngine } from "../node";
+import { metricsOptions, sharedEngine, startEngine, topicRulesOf } from "../node";
 import type { LocalEngine } from "../relay/contracts/engine";
-import type { Settings } from "../settings/definitions";
+import type { TopicRules } from "../relay/contracts/topic-rules";
+import { SETTINGS, type Settings, type SettingValues } from "../settings/definitions";
+import { SettingError } from "../settings/kinds";
+import { changedSettings } from "../settings/reloads";
 import { EngineServer } from "./engine-server";
 import { SILENCE_MS } from "./messages";
 import { reservePort } from "./port";
@@ -35,6 +38,25 @@ const STAGGER_MS = 100;
 /** How long beyond the shutdown window a worker may take to end. */
 const END_MARGIN_MS = 5_000;
 
+/** What the supervisor and its engine do not read again. Workers that differ from it in that would not be of this relay. */
+const OF_SUPERVISOR: ReadonlySet<keyof SettingValues> = new Set([
+  "host",
+  "port",
+  "workers",
+  "engine",
+  "redisPrefix",
+  "metricsListen",
+  "historyBytes",
+  "idempotencyMs",
+  "idempotencyMax",
+  "registrationTtlMs",
+  "registrationsMax",
+  "userConnectionsMax",
+  "connectionsMax",
+  "shutdownMs",
+  "logLevel",
+]);
+
 interface SupervisorOptions {
   readonly settings: Settings;
   readonly log: Log;
@@ -48,6 +70,8 @@ export class Supervisor {
   /** Undefined where each worker has an engine of its own. */
   readonly #engine: LocalEngine | undefined;
   readonly #engineServer: EngineServer | undefined;
+  /** Those of the engine. */
+  readonly #rules: TopicRules;
   readonly #machine = crypto.randomUUID();
   /** All processes that have not exited. */
   readonly #workers = new Set<WorkerHandle>();
@@ -63,13 +87,13 @@ export class Supervisor {
   #ticking: ReturnType<typeof setInterval> | undefined;
   #tickedAt = performance.now();
   #phase: "starting" | "running" | "ending" = "starting";
-  #replacing: Promise<void> = Promise.resolve();
   readonly #failed = Promise.withResolvers<never>();
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
     this.#failed.promise.catch(() => {});
-    this.#engine = sharedEngine(options.settings, options.log);
+    this.#rules = topicRulesOf(options.settings);
+    this.#engine = sharedEngine(options.settings, this.#rules, options.log);
     if (this.#engine !== undefined) this.#engineServer = new EngineServer(this.#engine);
     this.#metrics = new ProcessMetrics({
       ...metricsOptions(options.settings, this.#engine),
@@ -104,12 +128,17 @@ export class Supervisor {
   }
 
   /**
-   * Replaces all workers by new ones, which listen before the old ones stop. A call during a replacement replaces the workers
-   * once more after it. Rejects when a new worker does not start; the old ones then go on.
+   * Replaces all workers by new ones, which read the settings for themselves and listen before the old ones stop. To be called
+   * again only when it has settled. Rejects when the settings cannot be used or a new worker does not start; the old ones then go on.
    */
-  replace(): Promise<void> {
-    this.#replacing = this.#replacing.catch(() => {}).then(() => this.#replace());
-    return this.#replacing;
+  async replace(settings: Settings): Promise<void> {
+    const changed = changedSettings(this.#options.settings, settings);
+    const [fixed] = changed.filter((name) => OF_SUPERVISOR.has(name));
+    if (fixed !== undefined) {
+      const { variable } = SETTINGS[fixed];
+      throw new SettingError(`${variable} has changed, which only a restart takes up.`);
+    }
+    await this.#replace(settings);
   }
 
   /** Has all workers close their connections over the shutdown window and end, then closes the engine. */
@@ -218,7 +247,7 @@ export class Supervisor {
     if (isMissing && !this.#isEnding) this.#spawn();
   }
 
-  async #replace(): Promise<void> {
+  async #replace(settings: Settings): Promise<void> {
     if (this.#isEnding) return;
     const candidates: WorkerHandle[] = [];
     const started = await this.#spawnUpTo(this.#options.settings.workers, candidates, () =>
@@ -232,6 +261,8 @@ export class Supervisor {
       await this.#retire(candidates);
       throw new Error("a new worker does not start, so the old ones go on");
     }
+    const before = this.#rules.replace(topicRulesOf(settings));
+    this.#engine?.rulesChanged?.(before);
     const old = this.#serving;
     for (const worker of candidates) this.#candidates.delete(worker);
     await this.#retire(old);

@@ -5,10 +5,21 @@ import { Refusal } from "../../relay/contracts/errors";
 /** Refuses (`unauthorized`) a request that has none of the keys. Takes the same time whichever key matches. */
 export type KeyCheck = (headers: Headers) => Refusal | undefined;
 
-export function keyCheck(keys: readonly string[]): KeyCheck {
-  if (keys.length === 0) return () => undefined;
-  const digests = keys.map(digest);
-  return (headers) => {
+export class ApiKeys {
+  #digests: readonly Buffer[] = [];
+
+  constructor(keys: readonly string[]) {
+    this.replace(keys);
+  }
+
+  /** From now on these are the keys. */
+  replace(keys: readonly string[]): void {
+    this.#digests = keys.map(digest);
+  }
+
+  readonly check: KeyCheck = (headers) => {
+    const digests = this.#digests;
+    if (digests.length === 0) return undefined;
     // timingSafeEqual needs inputs of equal length. Digests have that, and they hide the key's own length.
     const given = digest(givenKey(headers));
     let matches = false;

@@ -86,6 +86,10 @@ export class MemoryEngine implements LocalEngine {
     return 0;
   }
 
+  rulesChanged(): void {
+    this.#histories.rulesChanged();
+  }
+
   sweep(): void {
     this.#histories.expire();
     this.#idempotency.expire();

@@ -28,7 +28,9 @@ const EMPTY_HEAD_MIN = 16;
 class TopicHistory {
   readonly topic: string;
   readonly epoch: string;
-  readonly rule: TopicRule;
+  rule: TopicRule;
+  /** How often the rules had changed when it got this one. */
+  ruleChanges: number;
   /** Its neighbours in the order of use. */
   older: TopicHistory | undefined = undefined;
   newer: TopicHistory | undefined = undefined;
@@ -40,10 +42,11 @@ class TopicHistory {
   #times: number[] = [];
   #head = 0;
 
-  constructor(topic: string, epoch: string, rule: TopicRule) {
+  constructor(topic: string, epoch: string, rule: TopicRule, ruleChanges: number) {
     this.topic = topic;
     this.epoch = epoch;
     this.rule = rule;
+    this.ruleChanges = ruleChanges;
     this.bytes = TOPIC_BYTES + 2 * topic.length;
   }
 
@@ -115,6 +118,8 @@ export class Histories {
    * the epoch that it had; and a topic that was only asked for costs nothing.
    */
   #epoch: string;
+  /** How often the rules have changed. Each history gets its new rule when it is used next: there may be a million of them. */
+  #ruleChanges = 0;
   /** Where the next sweep goes on. */
   #sweeping: IterableIterator<TopicHistory>;
 
@@ -131,8 +136,13 @@ export class Histories {
 
   /** Returns the publication with its offset and epoch, or unchanged if its topic keeps no history. */
   append(publication: Publication): Publication {
-    const history = this.#histories.get(publication.topic) ?? this.#create(publication.topic);
+    const history = this.#get(publication.topic) ?? this.#create(publication.topic);
     if (history === undefined) return publication;
+    if (!history.rule.keepsHistory) {
+      // It did before. This publication gets no offset, so the old history would lack it unnoticed.
+      this.#remove(history);
+      return publication;
+    }
     const now = this.#options.now();
     this.#touch(history);
     const numbered = { ...publication, offset: ++history.top, epoch: history.epoch };
@@ -145,13 +155,11 @@ export class Histories {
   }
 
   read(topic: string, range: HistoryRange): HistoryPage {
-    const history = this.#histories.get(topic);
+    const history = this.#get(topic);
+    const { keepsHistory } = history?.rule ?? this.#options.rules.of(topic);
+    if (!keepsHistory) return { top: undefined, publications: [] };
     if (history === undefined) {
-      const { keepsHistory } = this.#options.rules.of(topic);
-      return {
-        top: keepsHistory ? { epoch: this.#epoch, offset: 0 } : undefined,
-        publications: [],
-      };
+      return { top: { epoch: this.#epoch, offset: 0 }, publications: [] };
     }
     this.#touch(history);
     this.#prune(history);
@@ -170,6 +178,11 @@ export class Histories {
     this.#bytes += history.bytes - before;
   }
 
+  /** The rules have changed. */
+  rulesChanged(): void {
+    this.#ruleChanges++;
+  }
+
   /** Drops what is too old in some topics. The next call goes on with the topics after them. */
   expire(): void {
     for (let i = 0; i < SWEEP_TOPICS_MAX; i++) {
@@ -178,14 +191,26 @@ export class Histories {
         this.#sweeping = this.#histories.values();
         return;
       }
-      this.#prune(value);
+      this.#prune(this.#withItsRule(value));
     }
+  }
+
+  #get(topic: string): TopicHistory | undefined {
+    const history = this.#histories.get(topic);
+    return history && this.#withItsRule(history);
+  }
+
+  #withItsRule(history: TopicHistory): TopicHistory {
+    if (history.ruleChanges === this.#ruleChanges) return history;
+    history.ruleChanges = this.#ruleChanges;
+    history.rule = this.#options.rules.of(history.topic);
+    return history;
   }
 
   #create(topic: string): TopicHistory | undefined {
     const rule = this.#options.rules.of(topic);
     if (!rule.keepsHistory) return undefined;
-    const history = new TopicHistory(topic, this.#epoch, rule);
+    const history = new TopicHistory(topic, this.#epoch, rule, this.#ruleChanges);
     this.#histories.set(topic, history);
     this.#link(history);
     this.#bytes += history.bytes;
@@ -196,6 +221,13 @@ export class Histories {
     const before = history.bytes;
     history.prune(this.#options.now());
     this.#bytes += history.bytes - before;
+  }
+
+  #remove(history: TopicHistory): void {
+    this.#unlink(history);
+    this.#histories.delete(history.topic);
+    this.#bytes -= history.bytes;
+    this.#epoch = this.#options.newEpoch();
   }
 
   /** Makes it the most recently used one. */
@@ -231,10 +263,7 @@ export class Histories {
     while (this.#bytes > bytesMax) {
       const history = this.#leastRecent;
       if (history === undefined || history === current) break;
-      this.#unlink(history);
-      this.#histories.delete(history.topic);
-      this.#bytes -= history.bytes;
-      this.#epoch = this.#options.newEpoch();
+      this.#remove(history);
     }
     while (this.#bytes > bytesMax && current.size > 0) {
       const before = current.bytes;

@@ -10,6 +10,7 @@ import {
 } from "../../relay/contracts/engine";
 import type { Refusal } from "../../relay/contracts/errors";
 import type { Publication, Published } from "../../relay/contracts/publication";
+import type { TopicRules } from "../../relay/contracts/topic-rules";
 import type { EngineOptions } from "../options";
 import { RedisRegistrations } from "./registrations";
 import { isFinal } from "./server/error-answers";
@@ -116,6 +117,10 @@ export class RedisEngine implements Engine {
     const receivers = await this.#homeShard.link.call<number>("PUBLISH", [channel, text]);
     // Without any receiver, the subscription of this node has just broken.
     return Math.max(0, to === undefined ? receivers - 1 : receivers);
+  }
+
+  rulesChanged(before: TopicRules): void {
+    for (const shard of this.#shards.all) shard.rulesChanged(before);
   }
 
   sweep(): void {

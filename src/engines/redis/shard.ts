@@ -3,6 +3,7 @@
 import type { HistoryPage, HistoryRange } from "../../relay/contracts/engine";
 import type { Refusal } from "../../relay/contracts/errors";
 import type { Publication, Published } from "../../relay/contracts/publication";
+import type { TopicRules } from "../../relay/contracts/topic-rules";
 import { HistoryReads } from "../history-reads";
 import { fingerprint, nameOf } from "../idempotency-key";
 import { IdempotencyWindow } from "../idempotency-window";
@@ -138,6 +139,13 @@ export class Shard {
 
   unfollow(topic: string): void {
     this.#followed.unfollow(topic);
+  }
+
+  rulesChanged(before: TopicRules): void {
+    const { rules } = this.#options;
+    this.#followed.restart(
+      (topic) => before.of(topic).keepsHistory !== rules.of(topic).keepsHistory,
+    );
   }
 
   /** As Engine.publish. */

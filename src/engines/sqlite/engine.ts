@@ -158,6 +158,10 @@ export class SqliteEngine implements LocalEngine {
     return 0;
   }
 
+  rulesChanged(): void {
+    this.#opened?.topics.rulesChanged();
+  }
+
   /** Removes what is too old, in small steps, and tries to write again after a failure. */
   sweep(): void {
     this.#idempotency.expire();

@@ -19,6 +19,12 @@ export class TopicCache {
     return this.#younger.get(name) ?? this.#older.get(name);
   }
 
+  /** All topics in it, and some of them perhaps twice. */
+  *all(): Iterable<StoredTopic> {
+    yield* this.#younger.values();
+    yield* this.#older.values();
+  }
+
   get(name: string): StoredTopic | undefined {
     const younger = this.#younger.get(name);
     if (younger !== undefined) return younger;

@@ -20,7 +20,7 @@ export interface StoredTopic {
   readonly id: number;
   readonly name: string;
   readonly epoch: string;
-  readonly rule: TopicRule;
+  rule: TopicRule;
   /** The newest offset in the file, and the newest that was delivered. */
   top: number;
   delivered: number;

@@ -194,6 +194,11 @@ export class SqliteTopics {
     this.#changed.add(topic);
   }
 
+  /** The rules have changed. Cost: the cache. */
+  rulesChanged(): void {
+    for (const topic of this.#cache.all()) topic.rule = this.#options.rules.of(topic.name);
+  }
+
   /** Some topics with publications to remove. The next call goes on with the topics after them. Cost: bounded. */
   expired(): readonly StoredTopic[] {
     const rows = this.#sql.nextTopics.values(this.#lastSwept, SWEEP_TOPICS_MAX) as TopicRow[];

@@ -1,6 +1,7 @@
 // What the relay asks of an engine. test/contract/engine.test.ts says the same in tests, for every engine.
 import type { Refusal } from "./errors";
 import type { Position, Publication, Published } from "./publication";
+import type { TopicRules } from "./topic-rules";
 
 /** What an engine calls on its node. */
 export interface EngineEvents {
@@ -138,6 +139,12 @@ export interface Engine {
    * reach does not get it. With `to` it is enough that the node of that name gets it.
    */
   sendToNodes(message: string, to?: string): number | Promise<number>;
+  /**
+   * The rules of topics, which it was made with, have changed: `before` are those until now. What is published next is kept as
+   * the new ones say. A topic that keeps no history any more loses its epoch with the next publication. Left out by an engine that
+   * is at the other end of a pipe.
+   */
+  rulesChanged?(before: TopicRules): void;
   /** To be called about once a second: removes what has expired. The cost is bounded, however much there is. */
   sweep(): void;
   /** Whether a publish would be accepted now. */

@@ -36,10 +36,10 @@ export type RulesByPrefix = Readonly<Record<string, Partial<RuleSettings>>>;
 type KnownTopics = "all" | "named";
 
 export class TopicRules {
-  readonly #others: TopicRule;
-  readonly #known: KnownTopics;
+  #others: TopicRule;
+  #known: KnownTopics;
   /** Longest prefix first. */
-  readonly #rules: (readonly [prefix: string, rule: TopicRule])[];
+  #rules: readonly (readonly [prefix: string, rule: TopicRule])[];
 
   /** `others` holds for topics without a rule; with "named", those of them whose name has a ":" are unknown. */
   constructor(
@@ -58,6 +58,20 @@ export class TopicRules {
     this.#rules = Object.entries(byPrefix)
       .map(([prefix, rule]) => [prefix, topicRule({ ...this.#others, ...rule })] as const)
       .toSorted(([a], [b]) => b.length - a.length);
+  }
+
+  /** Takes the place of these rules, for all who have them. Returns those before. Engine and relay are then to be told. */
+  replace(next: TopicRules): TopicRules {
+    const before = new TopicRules(this.#others);
+    before.#take(this);
+    this.#take(next);
+    return before;
+  }
+
+  #take(other: TopicRules): void {
+    this.#others = other.#others;
+    this.#known = other.#known;
+    this.#rules = other.#rules;
   }
 
   /** The rule for "news:" also holds for "$news:a", unless another rule's prefix fits with the "$". Cost: the rules. */

@@ -33,7 +33,7 @@ interface TopicParts {
 
 export class Topic {
   readonly name: string;
-  readonly rule: TopicRule;
+  rule: TopicRule;
   readonly #parts: TopicParts;
   readonly #audiences: Audience[] = [];
   /** Undefined while no subscriber takes patches. */

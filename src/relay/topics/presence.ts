@@ -57,6 +57,11 @@ export class Presence {
     return info;
   }
 
+  /** The topic's rule asks for presence no longer. */
+  forget({ name }: Topic): void {
+    this.#topics.delete(name);
+  }
+
   /** What others see of a connection has changed. Cost: its topics. */
   changed(connection: Connection): void {
     for (const { name } of connection.topics) {

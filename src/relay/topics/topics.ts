@@ -14,6 +14,7 @@ type JoinLeave = Extract<Push, { kind: "join" | "leave" }>;
 
 export class Topics {
   readonly #options: Pick<RelayOptions, "engine" | "rules" | "transports" | "tally">;
+  readonly #connections: Connections;
   readonly #cluster: Cluster;
   readonly #waves: Waves;
   readonly #topics = new Map<string, Topic>();
@@ -23,6 +24,7 @@ export class Topics {
 
   constructor(options: RelayOptions, connections: Connections, cluster: Cluster, waves: Waves) {
     this.#options = options;
+    this.#connections = connections;
     this.#cluster = cluster;
     this.#waves = waves;
     this.presence = new Presence(options, connections, cluster);
@@ -41,6 +43,28 @@ export class Topics {
 
   get(name: string): Topic | undefined {
     return this.#topics.get(name);
+  }
+
+  /**
+   * The rules have changed: every topic takes its new one. What has been delivered stays as it was, and so do subscriptions. Cost: the
+   * topics, and all connections if presence begins in some of them.
+   */
+  rulesChanged(): void {
+    this.#waves.flushAll();
+    const begun = new Set<Topic>();
+    for (const topic of this.#topics.values()) {
+      const before = topic.rule;
+      topic.rule = this.#options.rules.of(topic.name);
+      if (!topic.rule.keepsHistory) topic.forgetPosition();
+      if (before.presence && !topic.rule.presence) this.presence.forget(topic);
+      if (topic.hasPresence && !before.presence) begun.add(topic);
+    }
+    if (begun.size === 0) return;
+    for (const connection of this.#connections.all()) {
+      for (const topic of connection.topics) {
+        if (begun.has(topic)) this.presence.joined(connection, topic);
+      }
+    }
   }
 
   /** Begins to record what is delivered to the topic, until `unfollow`. */

@@ -89,12 +89,30 @@ describe("SIGHUP", () => {
     const workers = await relay.workers();
     writeFileSync(rules, "no JSON");
     relay.process.signal("SIGHUP");
-    const hasFailed = () => relay.logged.includes("the workers could not be replaced");
+    const failure = "SIGHUP: the workers could not be replaced: BATON_TOPICS_FILE";
+    const hasFailed = () => relay.logged.some((line) => line.startsWith(failure));
     await until("the replacement to fail", hasFailed, LONG_MS);
     expect(await relay.workers()).toEqual(workers);
     expect(relay.logged).not.toContain("all workers have been replaced");
     writeFileSync(rules, "{}");
     relay.process.signal("SIGHUP");
     await relay.untilReplaced(workers);
+  });
+
+  test.each(["memory", "sqlite:"])("the engine %s takes up new rules", async (engine) => {
+    using folder = new Folder();
+    const rules = join(folder.path, "topics.json");
+    writeFileSync(rules, "{}");
+    await using relay = await RelayWithWorkers.start({
+      BATON_TOPICS_FILE: rules,
+      BATON_ENGINE: engine === "memory" ? engine : `${engine}${folder.path}/baton.db`,
+    });
+    for (const message of ["1", "2", "3"]) await relay.process.publish("t", message);
+    const workers = await relay.workers();
+    writeFileSync(rules, '{"t": {"history_size": 1}}');
+    relay.process.signal("SIGHUP");
+    await relay.untilReplaced(workers);
+    const { publications } = await relay.process.history("t");
+    expect(publications.map(({ data }) => data)).toEqual(["3"]);
   });
 });

@@ -20,16 +20,22 @@ const FRESH: Readonly<Record<string, Fresh>> = {
   redis: { at: async () => (await RedisServer.shared()).url },
 };
 
+/** The text of BATON_ENGINE for a fresh engine of this name. */
+export async function engineSetting(name: string, store: string): Promise<string> {
+  const fresh = FRESH[name];
+  if (fresh === undefined) throw new Error(`no engine ${name}`);
+  return fresh.at(store);
+}
+
 /** Makes engines by name, each with a fresh store, and closes them all. */
 export class Engines implements AsyncDisposable {
   readonly #made: [Engine, Folder][] = [];
 
   async make(name: string, options: EngineOptions): Promise<Engine> {
     const folder = new Folder();
-    const fresh = FRESH[name];
     const row = ENGINES[name];
-    if (fresh === undefined || row === undefined) throw new Error(`no engine ${name}`);
-    const engine = row.make(options, await fresh.at(folder.path));
+    if (row === undefined) throw new Error(`no engine ${name}`);
+    const engine = row.make(options, await engineSetting(name, folder.path));
     this.#made.push([engine, folder]);
     return engine;
   }

@@ -33,6 +33,8 @@ export class Feed {
   readonly #events: FeedEvents;
   /** The last publication in order; undefined when the topic keeps no history. */
   position: Position | undefined;
+  /** Without one: the position of the last publication that came from a node whose rules keep a history of the topic. */
+  unorderedAt: Position | undefined;
   /** What came while the feed is paused; undefined while it is live. */
   #buffered: BufferedPublication[] | undefined = [];
   #bufferedCharacters = 0;
@@ -204,9 +206,10 @@ export class Feed {
 
   #advance(received: ReceivedPublication): void {
     const { epoch, offset } = received.publication;
-    // When this node keeps no history of the topic, it has no position either.
-    if (this.position !== undefined && epoch !== undefined && offset !== undefined) {
-      this.position = { epoch, offset };
+    if (epoch !== undefined && offset !== undefined) {
+      // When this node keeps no history of the topic, it has no position either.
+      if (this.position !== undefined) this.position = { epoch, offset };
+      else this.unorderedAt = { epoch, offset };
     }
     this.#events.inOrder(received);
     if (this.#waiters.length === 0 || offset === undefined) return;

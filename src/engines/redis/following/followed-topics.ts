@@ -47,8 +47,8 @@ export interface FollowedTopicsOptions
 interface FollowedTopic {
   readonly feed: Feed;
   /** When it was followed. What was published since then is delivered, unless it was delivered here before. */
-  readonly followedAt: number | undefined;
-  readonly deliveredBefore: Position | undefined;
+  followedAt: number | undefined;
+  deliveredBefore: Position | undefined;
   /** It was synced at least once. */
   hasSynced: boolean;
   /** Set when somebody waits until it is live. */
@@ -144,6 +144,23 @@ export class FollowedTopics {
     followed.feed.releaseWaiters();
     followed.ready?.resolve();
     this.#subscriptions.unfollow(topic);
+  }
+
+  /** These topics begin or end to keep a history: they are followed as if they had not been before. Cost: all topics. */
+  restart(isConcerned: (topic: string) => boolean): void {
+    const concerned = [...this.#topics.values()].filter(({ feed }) => isConcerned(feed.topic));
+    for (const followed of concerned) {
+      const { feed } = followed;
+      feed.pause();
+      followed.deliveredBefore = feed.position ?? feed.unorderedAt;
+      followed.followedAt = this.#options.now();
+      followed.hasSynced = false;
+      followed.wasChecked = false;
+      followed.differedAt = undefined;
+      // A sync that is under way comes to nothing.
+      followed.syncNumber = 0;
+    }
+    this.#startSync(concerned);
   }
 
   /** Subscribes a new connection to all topics. Rejects when that fails. */

@@ -76,7 +76,10 @@ if total > 0 then redis.call('SET', KEYS[2], countText) end
 for topic = 1, topics do
   local a, k = ${FIRST_ARGUMENTS} + (topic - 1) * ${TOPIC_ARGUMENTS}, ${FIRST_KEYS} + 2 * topic
   local offset, epoch, failure = '', '', nil
-  if sizes[topic] > 0 and ARGV[a + 5] ~= '${NO_HISTORY}' then
+  if sizes[topic] > 0 and ARGV[a + 5] == '${NO_HISTORY}' then
+    -- A rule has changed. These publications get no offsets, so the old history would lack them unnoticed.
+    if parse(numberings[topic + 2], generation) then redis.call('DEL', KEYS[k - 1], KEYS[k]) end
+  elseif sizes[topic] > 0 then
     local top
     epoch, top = parse(numberings[topic + 2], generation)
     if not epoch then

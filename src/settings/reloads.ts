@@ -1,0 +1,78 @@
+// Settings that are read again while the relay runs, on SIGHUP. Whoever can take new ones registers here: all of them check first,
+// and only if nobody refuses is anything put in force, so that the relay never runs with a part of what it was given.
+import type { Maybe } from "../relay/contracts/maybe";
+import { SETTINGS, type Settings, type SettingValues } from "./definitions";
+import { SettingError } from "./kinds";
+
+/** The settings that a relay takes up when it reads them again, on SIGHUP. The others wait for a restart. */
+export const RELOADED: ReadonlySet<keyof SettingValues> = new Set([
+  "apiKeys",
+  "tokenSecret",
+  "tokenPublicKey",
+  "tokenJwksUrl",
+  "tokenAudience",
+  "tokenIssuer",
+  "topicsFile",
+  "knownPrefixesOnly",
+  "historySize",
+  "historyTtlMs",
+]);
+
+/** Checks new settings, and gives back what puts them in force, which must not fail. Throws when they cannot be used. */
+type Prepare = (settings: Settings) => Maybe<() => void>;
+
+export class Reloads {
+  #settings: Settings;
+  readonly #prepares: Prepare[] = [];
+
+  /** `settings` are those with which the relay starts. */
+  constructor(settings: Settings) {
+    this.#settings = settings;
+  }
+
+  /** From now on this is asked before new settings are put in force. */
+  register(prepare: Prepare): void {
+    this.#prepares.push(prepare);
+  }
+
+  /**
+   * Puts new settings in force, all of them or none. Resolves with the variables that have changed too and wait for a restart. Rejects
+   * with an Error, whose message is for the log, and changes nothing then. To be called again only when it has settled.
+   */
+  async take(settings: Settings): Promise<readonly string[]> {
+    const before = this.#settings;
+    checkStays("BATON_API_KEYS", before, settings, ({ apiKeys }) => apiKeys.length > 0);
+    checkStays("The key for tokens", before, settings, hasTokens);
+    const puts: (() => void)[] = [];
+    for (const prepare of this.#prepares) puts.push(await prepare(settings));
+    for (const put of puts) put();
+    this.#settings = settings;
+    return changedSettings(before, settings)
+      .filter((name) => !RELOADED.has(name))
+      .map((name) => SETTINGS[name].variable);
+  }
+}
+
+/** The settings that have changed, by the names that the code uses. */
+export function changedSettings(before: Settings, after: Settings): (keyof SettingValues)[] {
+  const names = Object.keys(SETTINGS) as (keyof SettingValues)[];
+  return names.filter((name) => JSON.stringify(before[name]) !== JSON.stringify(after[name]));
+}
+
+/** Clients that are connected were let in by what was there, or by its absence. */
+function checkStays(
+  what: string,
+  before: Settings,
+  after: Settings,
+  isSet: (settings: Settings) => boolean,
+): void {
+  const was = isSet(before);
+  if (was === isSet(after)) return;
+  throw new SettingError(
+    `${what} can be replaced while the relay runs, but not ${was ? "removed" : "added"}: restart it.`,
+  );
+}
+
+function hasTokens({ tokenSecret, tokenPublicKey, tokenJwksUrl }: Settings): boolean {
+  return tokenSecret + tokenPublicKey + tokenJwksUrl !== "";
+}
