@@ -12,6 +12,7 @@ import {
   type ErrorCode,
   Refusal,
 } from "../src/relay/contracts/errors";
+import { EXPLANATIONS } from "../src/relay/explanations/codes";
 import { SETTING_GROUPS, SETTINGS } from "../src/settings/definitions";
 import type { Setting } from "../src/settings/kinds";
 import { RELOADED } from "../src/settings/reloads";
@@ -29,6 +30,7 @@ export function reference(): string {
     ...settings(),
     ...errorCodes(),
     ...closeCodes(),
+    ...explanations(),
   ].join("\n\n")}\n`;
 }
 
@@ -92,6 +94,19 @@ function closeCodes(): string[] {
     "### Centrifuge clients",
     "A Centrifuge client is closed with the codes of its own protocol, which its SDK acts on. Over a stream they arrive as a disconnect push.",
     table(head, centrifugeRows),
+  ];
+}
+
+function explanations(): string[] {
+  const rows = Object.entries(EXPLANATIONS).map(([code, { means, action }]) => [
+    `\`${code}\``,
+    text(means),
+    text(action),
+  ]);
+  return [
+    "## Explanations",
+    "What [`GET /explain`](console.md#why-did-it-not-arrive) answers with. Codes are stable; messages are for people.",
+    table(["code", "meaning", "what to do"], rows),
   ];
 }
 

@@ -10,6 +10,8 @@ import type { RelayOptions } from "./contracts/options";
 import type { Position } from "./contracts/publication";
 import type { Tally } from "./contracts/tally";
 import type { Socket } from "./contracts/transport";
+import { Explainer } from "./explanations/explainer";
+import { Journal } from "./journal/journal";
 import { Delivery } from "./publishing/delivery";
 import { Publisher } from "./publishing/publisher";
 import { Recovery } from "./recovery/recovery";
@@ -60,6 +62,8 @@ export class Relay {
   readonly waves: Waves;
   /** What the backend asks about connections and does to them. */
   readonly backend: Backend;
+  /** Says why something did not arrive. */
+  readonly explainer: Explainer;
 
   constructor(options: RelayOptions) {
     const { engine, limits, tally } = options;
@@ -71,7 +75,8 @@ export class Relay {
       receivers: (publication) => this.#delivery.receivers(publication),
       waveMs: (topic) => this.#delivery.waveMs(topic),
     });
-    this.connections = new Connections(options, this.waves);
+    const journal = new Journal(limits.journalMax, options.now);
+    this.connections = new Connections(options, this.waves, journal);
     this.cluster = new Cluster(options);
     this.#permissions = new Permissions(options);
     this.#topics = new Topics(options, this.connections, this.cluster, this.waves);
@@ -104,6 +109,12 @@ export class Relay {
       this.#sessions,
       this.cluster,
     );
+    this.explainer = new Explainer(options, {
+      connections: this.connections,
+      topics: this.#topics,
+      permissions: this.#permissions,
+      cluster: this.cluster,
+    });
     this.cluster.handle("commands", ([secret, commands]: [string, string]) =>
       this.#receiveHere(secret, commands),
     );

@@ -2,6 +2,7 @@
 // docs/reference.md is generated from it (`bun run reference`). read.ts reads the environment with it.
 import type { RulesByPrefix } from "../relay/contracts/topic-rules";
 import { checkTopic } from "../relay/text/checks";
+import { CONSOLE } from "./console";
 import {
   choice,
   FRAME_BYTES_MAX,
@@ -359,6 +360,7 @@ export const SETTING_GROUPS: Readonly<Record<string, Readonly<Record<string, Set
     "History and engine": HISTORY,
     Sizes: SIZES,
     Process: PROCESS,
+    Console: CONSOLE,
   };
 
 /** All settings by the names that the code uses. */
@@ -370,6 +372,7 @@ export const SETTINGS = {
   ...HISTORY,
   ...SIZES,
   ...PROCESS,
+  ...CONSOLE,
 };
 
 /** The values of all settings, each as its variable or its default says. */

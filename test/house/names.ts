@@ -9,7 +9,17 @@ const EMPTY_WORDS = /^(utils?|helpers?|managers?)$/i;
 const EMPTY_FILE_NAMES = /^(utils?|helpers?|types|managers?|common|misc|shared)$/i;
 
 /** Words in -ing that are nouns, not something that somebody is doing. */
-const NOUNS = ["string", "setting", "ping", "thing", "warning", "timing", "sibling"];
+const NOUNS = [
+  "string",
+  "setting",
+  "ping",
+  "thing",
+  "warning",
+  "timing",
+  "sibling",
+  "ring",
+  "finding",
+];
 
 /** Folders are what a reader looks for, and may be an activity. */
 const FOLDERS = ["connecting", "publishing", "following"];

@@ -11,6 +11,7 @@ import { pathOf } from "../access/address";
 import { centrifugoApi } from "../centrifugo-api/routes";
 import { errorAnswers } from "../http/documents";
 import { internal, Refused, refuse, TEXT } from "../http/refusal";
+import { explainRoute } from "../operator/explain";
 import { centrifugeRoutes } from "./centrifuge";
 import { connectRoutes } from "./connect";
 import { openapiPage } from "./openapi";
@@ -54,6 +55,7 @@ export function routes(options: RouteOptions) {
     .use(connectRoutes(options))
     .use(centrifugeRoutes(options))
     .use(userRoutes(options))
+    .use(explainRoute(options))
     .use(centrifugoApi(options));
   known.push(...app.routes);
   return app;

@@ -146,13 +146,14 @@ export class Sockets implements Transport {
       drain: (ws) => this.#guarded(ws, () => relay.drained(ws.data)),
       close: (ws, code, reason) => {
         turns.closed(ws);
-        // 1006 is a close without a close frame: the client may not know of it, and will reconnect.
-        this.#guarded(ws, () => {
-          if (code === 1006) relay.connections.lost(ws.data);
-          else relay.connections.closed(ws.data);
-        });
         // Bun closes a socket over the backpressure limit with 1006 and no reason, as when the peer just goes.
         const wasCutOff = code === 1006 && reason === "" && this.#congested;
+        // 1006 is a close without a close frame: the client may not know of it, and will reconnect.
+        this.#guarded(ws, () => {
+          const { connections } = relay;
+          if (code !== 1006) connections.closed(ws.data, code);
+          else connections.lost(ws.data, wasCutOff ? "slow_consumer" : "lost", code);
+        });
         if (code === TOO_LARGE) this.#tooLarge.closed(ws.data, reason);
         if (wasCutOff) noteCutOff(notes, ws.data);
         else noteClose(notes, ws.data, { code, reason });

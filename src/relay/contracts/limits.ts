@@ -18,6 +18,8 @@ export interface Limits {
   readonly backpressureBytes: number;
   /** The longest that a publication waits for the next wave; 0: none waits. */
   readonly waveMs: number;
+  /** Ends of connections that are remembered, and as many resumptions. */
+  readonly journalMax: number;
   readonly pingMs: number;
   readonly pongMs: number;
 }

@@ -82,6 +82,12 @@ export class TopicRules {
     return all?.[0] === "" ? all[1] : this.#others;
   }
 
+  /** The prefix of the rule that holds for a topic; undefined where none does. Cost: the rules. */
+  prefixOf(topic: string): string | undefined {
+    const rule = this.of(topic);
+    return this.#rules.find((one) => one[1] === rule)?.[0];
+  }
+
   /** Refuses (`unknown_topic`) a topic with a ":" whose prefix has no rule, where only known prefixes are allowed. Cost: the rules. */
   check(topic: string): Refusal | undefined {
     if (this.#known === "all" || !topic.includes(":") || this.#named(topic) !== undefined) {

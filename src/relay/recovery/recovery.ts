@@ -166,15 +166,21 @@ export class Recovery {
         return this.#resumed(subscriptions, { name, pending, page, given: since.get(name) });
       }
       const result = startPosition(pending, page, since.get(name));
-      if (result.recovered !== undefined) {
-        this.#tally.recovered(result.recovered ? "recovered" : "lost");
-      }
+      if (result.recovered !== undefined) this.#note(connection, result, since);
       const owed = result.recovered === true ? page : EMPTY_PAGE;
       chargeForReading(connection, page.publications.length);
       const missed = budget.take(pending, owed.publications, connection.user);
       steps.push([pending, owed]);
       return missed.length === 0 ? result : { ...result, missed };
     });
+  }
+
+  #note({ user }: Connection, { topic, recovered, at, top }: SubscribeResult, since: Since): void {
+    const isRecovered = recovered === true;
+    this.#tally.recovered(isRecovered ? "recovered" : "lost");
+    const from = isRecovered ? at : since.get(topic);
+    if (from === undefined) return;
+    this.#connections.journal.resumed({ user, topic, isRecovered, from, to: top });
   }
 
   /** Last act: sends the reply, what was missed and what the tails have beyond it, and subscribes natively. */

@@ -22,6 +22,12 @@ interface PendingRequest {
   resolve: () => void;
 }
 
+/** What the other nodes have answered, and how many of them have not. */
+interface Survey<Answer> {
+  readonly answers: readonly Answer[];
+  readonly silent: number;
+}
+
 const ANSWER = "answer";
 
 export class Cluster {
@@ -46,6 +52,11 @@ export class Cluster {
 
   /** Asks every other node, and leaves out those that are silent. Rejects with EngineUnavailable. */
   async request<Answer>(kind: string, body: unknown): Promise<readonly Answer[]> {
+    return (await this.survey<Answer>(kind, body)).answers;
+  }
+
+  /** The same, and says how many nodes were silent. */
+  async survey<Answer>(kind: string, body: unknown): Promise<Survey<Answer>> {
     const number = ++this.#number;
     const { node, after } = this.#options;
     const all = Promise.withResolvers<void>();
@@ -60,7 +71,8 @@ export class Cluster {
       const others = await this.#send({ kind, body, from: node, number });
       request.missing = others - request.answers.length;
       if (request.missing > 0) await all.promise;
-      return request.answers as Answer[];
+      const answers = request.answers as Answer[];
+      return { answers, silent: Math.max(0, others - answers.length) };
     } finally {
       cancelTimeout();
       this.#requests.delete(number);

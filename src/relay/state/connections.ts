@@ -5,11 +5,19 @@ import { CLOSES, type CloseName, type Refusal, tooManyConnections } from "../con
 import type { RelayOptions } from "../contracts/options";
 import type { Tally } from "../contracts/tally";
 import { type Frame, fits } from "../contracts/transport";
+import { type EndName, type Journal, TOPICS_MAX } from "../journal/journal";
 import { Claims } from "./claims";
 import type { Connection } from "./connection";
 import type { Waves } from "./waves";
 
 type Listener = (connection: Connection) => void;
+
+/** How a connection ends, and what becomes of its registration. */
+interface End {
+  readonly why: EndName;
+  readonly next: AfterRelease;
+  readonly code: number | undefined;
+}
 
 export class Connections {
   readonly #connectionsMax: number;
@@ -27,6 +35,8 @@ export class Connections {
   readonly #unidentified = new Set<Connection>();
   readonly #addListeners: Listener[] = [];
   readonly #endListeners: Listener[] = [];
+  /** What is remembered of connections that have ended. */
+  readonly journal: Journal;
   /** Claims of registrations for clients whose handshakes are under way. */
   readonly claims = new Claims();
   /** Handshakes that wait for the engine to claim their registration. */
@@ -37,8 +47,10 @@ export class Connections {
   constructor(
     { limits, engine, tally }: Pick<RelayOptions, "limits" | "engine" | "tally">,
     waves: Pick<Waves, "flush">,
+    journal: Journal,
   ) {
     this.#waves = waves;
+    this.journal = journal;
     this.#connectionsMax = limits.connectionsMax;
     this.#backpressureBytes = limits.backpressureBytes;
     this.#registrations = engine.registrations;
@@ -147,43 +159,60 @@ export class Connections {
     // releasing it does nothing.)
     const comesBack = why === "shutdown" || (CLOSES[why].reconnect && mayReconnect(connection));
     const { code, reason } = connection.protocol.closes[why];
-    this.#end(connection, comesBack ? "wait" : "end", code, reason);
+    this.#end(connection, { why, next: comesBack ? "wait" : "end", code, reason });
   }
 
   /** Ends a connection and its registration for the backend's reason. */
   disconnect(connection: Connection, code: number, reason: string): void {
-    this.#end(connection, "end", code, reason);
+    this.#end(connection, { why: "disconnected", next: "end", code, reason });
   }
 
   /** The peer has closed the socket, and the registration ends with it. */
-  closed(connection: Connection): void {
-    this.#forget(connection, "end");
+  closed(connection: Connection, code?: number): void {
+    this.#forget(connection, { why: "closed", next: "end", code });
   }
 
-  /** The socket is gone without a close: where the protocol can resume, the registration waits for its client again. */
-  lost(connection: Connection): void {
-    this.#forget(connection, mayReconnect(connection) ? "wait" : "end");
+  /**
+   * The socket is gone without a close: where the protocol can resume, the registration waits for its client again. The
+   * runtime cuts off a slow consumer like that.
+   */
+  lost(connection: Connection, why: "lost" | "slow_consumer" = "lost", code?: number): void {
+    this.#forget(connection, { why, next: mayReconnect(connection) ? "wait" : "end", code });
   }
 
-  #end(connection: Connection, next: AfterRelease, code: number, reason: string): void {
+  #end(connection: Connection, end: End & { readonly code: number; reason: string }): void {
     // What was accepted before, it is still sent. That can end it.
     for (const { name } of connection.topics) this.#waves.flush(name);
     const { socket, protocol } = connection;
-    this.#forget(connection, next);
+    const { code, reason } = end;
+    this.#forget(connection, end);
     const last = protocol.kind === "session" ? protocol.encodeDisconnect(code, reason) : undefined;
     if (last !== undefined) socket?.send(last);
     socket?.close(code, reason);
   }
 
   /** Removes all traces of a connection here, and releases its registration. */
-  #forget(connection: Connection, next: AfterRelease): void {
+  #forget(connection: Connection, { why, next, code }: End): void {
     connection.socket = undefined;
     const wasUnidentified = this.#unidentified.delete(connection);
     const wasIdentified = !wasUnidentified && this.#remove(connection);
     if (!wasUnidentified && !wasIdentified) return;
     this.#tally.of(connection.protocol).open--;
+    if (wasIdentified) this.#note(connection, why, code);
     for (const listener of this.#endListeners) listener(connection);
     if (wasIdentified) this.#registrations.release(connection.id, connection.term, next);
+  }
+
+  /** Cost: at most `TOPICS_MAX`. */
+  #note({ user, protocol, topics }: Connection, why: EndName, code: number | undefined): void {
+    this.journal.connectionEnded({
+      user,
+      protocol: protocol.name,
+      why,
+      code,
+      topics: topics.slice(0, TOPICS_MAX).map(({ name, position }) => ({ name, position })),
+      topicCount: topics.length,
+    });
   }
 
   /** False if the connection is not, or no longer, the one with its id. Cost: the user's connections. */

@@ -8,6 +8,9 @@ import type { Action, TopicRules } from "../contracts/topic-rules";
 import type { Connection } from "../state/connection";
 import { checkTopic } from "../text/checks";
 
+/** Why a client may not subscribe: the mark "$" or "#" in the topic's name, or its rule. */
+export type Obstacle = "private" | "other_users" | "rule";
+
 export class Permissions {
   readonly #access: Access;
   readonly #rules: TopicRules;
@@ -28,6 +31,28 @@ export class Permissions {
     if (!isOpen && token !== "") return tokens?.connection(token) ?? "invalid";
     if (!isOpen && !anonymous) return undefined;
     return { user: "", ttl: undefined, topics: new Map() };
+  }
+
+  /**
+   * Why a connection, or whichever client of a user, may not subscribe to a topic without a token for it; undefined where
+   * it may. A backend may register a client with any topic.
+   */
+  obstacle(user: string, topic: string, connection?: Connection): Obstacle | undefined {
+    const refused =
+      connection === undefined
+        ? this.#userMay(user, topic) === "nothing"
+        : connection.session === undefined
+          ? this.checkRegistered(connection, [topic]) !== undefined
+          : this.check(connection, "subscribe", topic) !== undefined;
+    if (!refused) return undefined;
+    if (isPrivate(topic)) return "private";
+    return isMarked(topic) ? "other_users" : "rule";
+  }
+
+  #userMay(user: string, topic: string): "subscribe" | "nothing" {
+    if (this.#access.isOpen || isNamed(user, topic)) return "subscribe";
+    const denies = this.#rules.of(topic).allow.subscribe?.includes("client") === false;
+    return isMarked(topic) || denies ? "nothing" : "subscribe";
   }
 
   /** What a token for one topic allows. */

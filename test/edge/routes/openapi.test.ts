@@ -39,6 +39,7 @@ test("the OpenAPI document has every route and no others", () => {
     "delete /users/{user}/connections",
     "get /connection/sse",
     "get /connection/websocket",
+    "get /explain",
     "get /health",
     "get /metrics",
     "get /sse/{id}",

@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { centrifuge } from "../../../src/protocols/centrifuge/json";
 import { json } from "../../../src/protocols/json";
 import { RateLimit } from "../../../src/relay/connecting/rate-limit";
+import { Journal } from "../../../src/relay/journal/journal";
 import { Connection, chargeForFrame } from "../../../src/relay/state/connection";
 import { Connections } from "../../../src/relay/state/connections";
 import { FakeSocket, LIMITS, OPEN, Simulation, unwrap } from "../../support/relay/simulation";
@@ -77,6 +78,7 @@ describe("what the relay sends to a client at its request is bounded in each sec
     const connections = new Connections(
       { limits: LIMITS, engine: simulation().engine, tally: OPEN.tally },
       { flush() {} },
+      new Journal(0, () => 0),
     );
     const rateLimit = new RateLimit(LIMITS, setImmediate, connections);
     const connect = (user: string): Connection => {

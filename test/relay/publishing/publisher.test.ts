@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { Refusal } from "../../../src/relay/contracts/errors";
 import type { Published } from "../../../src/relay/contracts/publication";
+import { Journal } from "../../../src/relay/journal/journal";
 import { Publisher } from "../../../src/relay/publishing/publisher";
 import { Connections } from "../../../src/relay/state/connections";
 import { AsyncEngine } from "../../support/engines/async-engine";
@@ -17,7 +18,7 @@ test("E4: publications wait for the engine up to BATON_PENDING_BYTES, are refuse
   const limits = { ...LIMITS, pendingBytes: 100_000 };
   const publisher = new Publisher(
     { engine, limits, rules: OPEN.rules, tally: OPEN.tally },
-    new Connections({ engine, limits, tally: OPEN.tally }, { flush() {} }),
+    new Connections({ engine, limits, tally: OPEN.tally }, { flush() {} }, new Journal(0, () => 0)),
   );
   const publish = () => publisher.publish({ topic: "t", message: "x".repeat(1_000) });
   const taken: Promise<Published | Refusal>[] = [];

@@ -66,8 +66,12 @@ export class Caller implements AsyncDisposable {
   readonly #clients: Client[] = [];
   #calls = 0;
 
-  constructor({ urls }: Deployment) {
+  readonly #key: Record<string, string>;
+
+  /** `key` is an API key, where the deployment has one. */
+  constructor({ urls }: Deployment, key?: string) {
     this.#urls = urls;
+    this.#key = key === undefined ? {} : { "x-api-key": key };
   }
 
   /** The address of the next node. */
@@ -79,7 +83,12 @@ export class Caller implements AsyncDisposable {
   async call(method: string, path: string, body?: unknown, headers: Record<string, string> = {}) {
     const response = await fetch(this.url + path, {
       method,
-      headers: { connection: "close", "content-type": "application/json", ...headers },
+      headers: {
+        connection: "close",
+        "content-type": "application/json",
+        ...this.#key,
+        ...headers,
+      },
       ...(body !== undefined && { body: JSON.stringify(body) }),
     });
     const text = await response.text();

@@ -31,6 +31,7 @@ export const LIMITS: AllLimits = {
   pingMs: 25_000,
   pongMs: 10_000,
   waveMs: 25,
+  journalMax: 100,
 };
 
 const RULES = new TopicRules({ historySize: 100, historyTtlMs: 300_000 });
