@@ -120,7 +120,10 @@ async function startNode(settings: Settings, log: Log): Promise<Service> {
 
 /** Starts a supervisor and its workers. SIGHUP replaces the workers. */
 async function startSupervisor(settings: Settings, log: Log): Promise<Service> {
-  const program = [process.execPath, import.meta.path];
+  // The binary is its own runtime: it takes all arguments as its own, and has no file to be named.
+  const program = Bun.isStandaloneExecutable
+    ? [process.execPath]
+    : [process.execPath, import.meta.path];
   const supervisor = new Supervisor({ settings, log, program, env: process.env });
   supervisor.failed.catch((error: Error) => fail(error.message));
   const started = supervisor.start();

@@ -1,7 +1,6 @@
 // A node: engine, relay and server in one process, wired together.
 import { getRandomValues } from "node:crypto";
 import type { Server } from "bun";
-import { version } from "../package.json";
 import { ApiKeys } from "./edge/access/keys";
 import { tokenVerifier } from "./edge/access/tokens";
 import { OpenRequests } from "./edge/http/open-requests";
@@ -28,6 +27,7 @@ import type { Connection } from "./relay/state/connection";
 import type { Settings } from "./settings/definitions";
 import { openFiles } from "./settings/open-files";
 import { changedSettings, Reloads } from "./settings/reloads";
+import { revision, version } from "./version";
 
 /** How long the last close frames may take to leave, after the shutdown window. */
 const FLUSH_MS = 1_000;
@@ -295,6 +295,7 @@ export function metricsOptions(
 ) {
   return {
     version,
+    revision,
     connectionsMax,
     historyBytesMax: historyBytes,
     historyBytes: () => engine?.historyBytes,

@@ -8,6 +8,8 @@ import type { CallTally, MeteredEngine } from "./metered-engine";
 /** A process whose metrics are asked for. */
 export interface MeteredProcess {
   readonly version: string;
+  /** Empty where it runs from its source. */
+  readonly revision: string;
   readonly connectionsMax: number;
   readonly historyBytesMax: number;
   /** In seconds. */
@@ -79,11 +81,11 @@ export const SERIES: Readonly<Record<string, Series>> = {
   baton_build_info: series(
     "gauge",
     {
-      help: "Always 1; the labels say which version of Baton runs, on which version of Bun.",
-      labels: ["version", "bun"],
+      help: "Always 1; the labels say which version of Baton runs, of which commit if it is a binary, and on which version of Bun.",
+      labels: ["version", "revision", "bun"],
       together: "first",
     },
-    ({ version }) => [[{ version, bun: Bun.version }, 1]],
+    ({ version, revision }) => [[{ version, revision, bun: Bun.version }, 1]],
   ),
   baton_processes: series(
     "gauge",

@@ -41,9 +41,9 @@ export function filesIn(folder: string): string[] {
     .sort();
 }
 
-/** Every TypeScript file of src, bench, test and docs. */
+/** Every TypeScript file of src, bench, test, docs and build. */
 export async function readCode(): Promise<SourceFile[]> {
-  const paths = ["src", "bench", "test", "docs"]
+  const paths = ["src", "bench", "test", "docs", "build"]
     .flatMap(filesIn)
     .filter((path) => path.endsWith(".ts"));
   const texts = await Promise.all(paths.map((path) => Bun.file(join(ROOT, path)).text()));

@@ -5,7 +5,7 @@ import type { Import, SourceFile, Violation } from "./code";
 const FILES_MAX = 12;
 
 /** Beside folders, src has these files only. */
-const TOP_FILES = ["src/log.ts", "src/main.ts", "src/node.ts"];
+const TOP_FILES = ["src/log.ts", "src/main.ts", "src/node.ts", "src/version.ts"];
 
 /**
  * The floors of a folder, from the top down. Whatever is on a floor may import only from the floors below it. Folders
@@ -14,13 +14,19 @@ const TOP_FILES = ["src/log.ts", "src/main.ts", "src/node.ts"];
 const FLOORS: Record<string, readonly string[]> = {
   bench: ["*", "scale", "report", "scenarios", "run", "load", "measure targets"],
   "bench/targets": ["servers", "*"],
-  src: ["main.ts", "workers", "node.ts", "edge protocols engines settings metrics", "relay log.ts"],
   "src/edge": [
     "server.ts shutdown.ts",
     "routes",
     "centrifugo-api operator",
     "http transports",
     "access",
+  ],
+  src: [
+    "main.ts",
+    "workers",
+    "node.ts",
+    "edge protocols engines settings metrics",
+    "relay log.ts version.ts",
   ],
   "src/engines": ["index.ts", "redis sqlite", "memory", "*"],
   "src/engines/redis": ["engine.ts", "*", "publishing", "following", "server"],
@@ -44,14 +50,14 @@ const EXCEPTIONS: readonly ((from: string, to: Import) => boolean)[] = [
   // The edge is handed its settings, so it may know their type.
   (from, { target, isTypeOnly }) =>
     from.startsWith("src/edge/") && target === "src/settings/definitions.ts" && isTypeOnly,
-  // The version that the relay reports.
-  (_, { target }) => target === "package.json",
+  (from, { target }) => from === "src/version.ts" && target === "package.json",
 ];
 
 /** The packages that each folder of src may import; "src" stands for the files at its top. */
 const PACKAGES: Record<string, RegExp> = {
   src: /^(bun$|node:|pino)/,
-  "src/edge": /^(bun|node:buffer|node:crypto|elysia|@elysiajs\/.*|@sinclair\/typebox.*|jose)$/,
+  "src/edge":
+    /^(bun|node:buffer|node:crypto|elysia|@elysiajs\/.*|@sinclair\/typebox.*|jose|swagger-ui-dist\/.*)$/,
   "src/engines": /^bun(:sqlite)?$/,
   "src/metrics": /^(bun|prom-client)$/,
   "src/protocols": /^@sinclair\/typebox/,

@@ -17,7 +17,8 @@ const keys = (rule: Rule, texts: Record<string, string>): string[] =>
 
 test("an import upwards, sideways or from a place without a floor is found; one downwards is not", () => {
   const found = keys(importsNotDownwards, {
-    "src/node.ts": 'import "./edge/server"; import "./log"; import "../package.json";',
+    "src/node.ts": 'import "./edge/server"; import "./log"; import "./version";',
+    "src/version.ts": 'import "../package.json";',
     "src/log.ts": "",
     "src/edge/server.ts":
       'import type { S } from "../settings/definitions"; import "./access/keys";',

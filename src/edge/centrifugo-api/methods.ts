@@ -2,13 +2,13 @@
 // the relay that the other routes make.
 import type { Static, TSchema } from "@sinclair/typebox";
 import { type TypeCheck, TypeCompiler } from "@sinclair/typebox/compiler";
-import { version } from "../../../package.json";
 import { type ConnectionSelector, disconnectReason } from "../../relay/backend";
 import { Refusal } from "../../relay/contracts/errors";
 import type { ClientInfo, Publication, Published } from "../../relay/contracts/publication";
 import type { Relay } from "../../relay/relay";
 import { rawMember } from "../../relay/text/json";
 import { checkDirection, REPLY_PUBLICATIONS_MAX } from "../../relay/topics/history";
+import { version } from "../../version";
 import * as Shape from "./shapes";
 
 /** How the Centrifuge protocol writes what this API answers too. node.ts passes it in, as edge/ does not know protocols/. */

@@ -2,8 +2,10 @@
 // that it also works on a machine without internet access.
 import { openapi } from "@elysiajs/openapi";
 import { Elysia } from "elysia";
-import { version } from "../../../package.json";
+import swaggerStyle from "swagger-ui-dist/swagger-ui.css" with { type: "file" };
+import swaggerScript from "swagger-ui-dist/swagger-ui-bundle.js" with { type: "file" };
 import { CLOSES } from "../../relay/contracts/errors";
+import { version } from "../../version";
 import { type ApiDescription, setMediaTypes } from "../http/documents";
 
 /** The `security` of a guarded route: either header is accepted. */
@@ -57,10 +59,15 @@ client takes: a larger publication comes with \`"data":null,"too_large":40053\` 
 const INTRODUCTION = `Register a client for a user, connect it with a WebSocket, and choose topics. A message that is then
 published to a topic reaches its subscribers at once and in order. Every error has a stable code and a sentence.`;
 
-const ASSETS = {
-  "swagger-ui.css": "text/css; charset=utf-8",
-  "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
-} as const;
+/** Imported as files, which `bun run build` puts into the binary. */
+const ASSETS = [
+  { path: "/openapi/swagger-ui.css", file: swaggerStyle, type: "text/css; charset=utf-8" },
+  {
+    path: "/openapi/swagger-ui-bundle.js",
+    file: swaggerScript,
+    type: "text/javascript; charset=utf-8",
+  },
+];
 
 const DOCUMENT = "/openapi/json";
 
@@ -82,11 +89,11 @@ export function openapiPage() {
       document = JSON.stringify(responseValue);
       return jsonOf(document);
     });
-  for (const [file, type] of Object.entries(ASSETS)) {
+  for (const { path, file, type } of ASSETS) {
     app.get(
-      `/openapi/${file}`,
+      path,
       () =>
-        new Response(Bun.file(Bun.resolveSync(`swagger-ui-dist/${file}`, import.meta.dir)), {
+        new Response(Bun.file(file), {
           headers: {
             "content-type": type,
             "cache-control": "public, max-age=86400",

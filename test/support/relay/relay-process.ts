@@ -5,10 +5,14 @@ import { until } from "../wait";
 /** Several processes may start at once on a busy machine. */
 const START_MS = 15_000;
 
+const SOURCE = [process.execPath, join(import.meta.dir, "../../../src/main.ts")];
+
 /** Of pino. */
 const ERROR_LEVEL = 50;
 
-interface ProcessOptions {
+export interface ProcessOptions {
+  /** The binary that is run instead of the source. It gets nothing of this environment. */
+  readonly binary?: string | undefined;
   /** The most files that it may open. */
   readonly files?: number;
   /** A command that runs it, with the arguments of that command. */
@@ -34,11 +38,17 @@ export class RelayProcess implements AsyncDisposable {
   output = "";
   errors = "";
 
-  constructor(env: Record<string, string>, { files, through = [] }: ProcessOptions = {}) {
-    const program = [process.execPath, join(import.meta.dir, "../../../src/main.ts")];
+  /** Whole suites run with the binary that RELAY_BINARY names. */
+  constructor(
+    env: Record<string, string>,
+    { files, through = [], binary = process.env.RELAY_BINARY }: ProcessOptions = {},
+  ) {
+    const program = binary === undefined ? SOURCE : [binary];
     const limited = ["sh", "-c", `ulimit -n ${files}; exec "$@"`, "sh", ...program];
+    const { PATH = "", HOME = "" } = process.env;
+    const needed = binary === undefined ? { PATH, HOME } : {};
     this.#child = Bun.spawn([...through, ...(files === undefined ? program : limited)], {
-      env: { PATH: process.env.PATH ?? "", HOME: process.env.HOME ?? "", PORT: "0", ...env },
+      env: { ...needed, PORT: "0", ...env },
       stdin: "ignore",
       stdout: "pipe",
       stderr: "pipe",

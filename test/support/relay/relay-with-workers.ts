@@ -4,7 +4,7 @@ import { ResumingSocket } from "../clients/resuming-socket";
 import { childrenOf, listenersOn } from "../machine/processes";
 import { until } from "../wait";
 import { Caller } from "./deployments";
-import { RelayProcess } from "./relay-process";
+import { type ProcessOptions, RelayProcess } from "./relay-process";
 
 export const LONG_MS = 60_000;
 /** How long a client or a publisher waits before it tries again. */
@@ -18,14 +18,17 @@ export class RelayWithWorkers implements AsyncDisposable {
   }
 
   /** Three workers, unless the settings say otherwise. */
-  static async start(env: Record<string, string> = {}): Promise<RelayWithWorkers> {
+  static async start(
+    env: Record<string, string> = {},
+    options: ProcessOptions = {},
+  ): Promise<RelayWithWorkers> {
     const settings = {
       BATON_WORKERS: "3",
       BATON_SHUTDOWN_MS: "200",
       BATON_HISTORY_SIZE: "100000",
       ...env,
     };
-    return new RelayWithWorkers(await RelayProcess.start(settings));
+    return new RelayWithWorkers(await RelayProcess.start(settings, options));
   }
 
   /** Calls whichever worker accepts the connection. */
