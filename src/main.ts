@@ -49,7 +49,16 @@ function startFailure(error: unknown, settings: Settings): string {
 /** What this process runs, unless it is a worker. */
 interface Service {
   readonly url: string;
+  /** Says that it is not ready, and goes on serving. */
+  announceShutdown(): Promise<void> | void;
   shutdown(): Promise<void>;
+}
+
+/** No process of the relay refuses anything while another one still says that it is ready. */
+async function shutDown(service: Service, { shutdownDelayMs }: Settings): Promise<void> {
+  await service.announceShutdown();
+  await Bun.sleep(shutdownDelayMs);
+  await service.shutdown();
 }
 
 function shutDownOnSignals(service: Service, settings: Settings, log: Log): void {
@@ -61,10 +70,12 @@ function shutDownOnSignals(service: Service, settings: Settings, log: Log): void
       process.exit(1);
     }
     firstAt = now;
+    const { shutdownDelayMs, shutdownMs } = settings;
+    const delay = shutdownDelayMs > 0 ? `still serves for ${shutdownDelayMs} ms, then ` : "";
     log.info(
-      `${signal}: the relay is shutting down and closes its connections over ${settings.shutdownMs} ms. A second signal ends it at once.`,
+      `${signal}: the relay is shutting down: it ${delay}closes its connections over ${shutdownMs} ms. A second signal ends it at once.`,
     );
-    service.shutdown().then(
+    shutDown(service, settings).then(
       () => {
         log.info("the relay has shut down");
         process.exit(0);
@@ -133,7 +144,11 @@ async function startSupervisor(settings: Settings, log: Log): Promise<Service> {
     log.info("all workers have been replaced");
   };
   reloadOnHangup(started, log, replace, "the workers could not be replaced");
-  return { url: await started, shutdown: () => supervisor.shutdown() };
+  return {
+    url: await started,
+    announceShutdown: () => supervisor.announceShutdown(),
+    shutdown: () => supervisor.shutdown(),
+  };
 }
 
 /** Runs a worker until its supervisor ends it or dies. Signals are ignored: those of a terminal reach the supervisor too. */

@@ -192,6 +192,11 @@ export class RunningNode {
     this.#sweeping = setInterval(() => relay.sweep(), sweepMs);
   }
 
+  /** Says that it is not ready, and goes on serving. */
+  announceShutdown(): void {
+    this.relay.announceShutdown();
+  }
+
   /** Refuses what is new, ends connections over the shutdown window, then stops. */
   async shutdown(): Promise<void> {
     this.relay.beginShutdown();

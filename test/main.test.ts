@@ -194,6 +194,51 @@ describe("F1: a shutdown", () => {
     expect(await relay.exited).toBe(0);
   });
 
+  test.each([1, 4])(
+    "F1: with %i processes, all say that they are not ready and serve through the shutdown delay",
+    async (workers) => {
+      await using relay = await RelayProcess.start({
+        BATON_SHUTDOWN_DELAY_MS: "600000",
+        BATON_WORKERS: String(workers),
+      });
+      // Each on a connection of its own, which the kernel gives to any of the workers.
+      const call = async (path: string, body?: unknown) => {
+        const init = { method: "POST", body: JSON.stringify(body) };
+        const headers = { "content-type": "application/json", connection: "close" };
+        const answer = await fetch(relay.url + path, { headers, ...(body !== undefined && init) });
+        await answer.text();
+        return answer.status;
+      };
+      const client = await Client.open(await relay.register());
+      relay.signal("SIGTERM");
+      await until("a 503", async () => (await call("/health/ready")) === 503);
+      const ready = async () =>
+        Promise.all(Array.from({ length: 40 }, () => call("/health/ready")));
+      await until("all to say so", async () => !(await ready()).includes(200));
+      for (let i = 0; i < 20; i++) {
+        expect(await call("/publish", { topic: "tech", message: `m${i}` })).toBe(200);
+        expect(await call("/health/live")).toBe(200);
+        expect(await client.next()).toBe(`m${i}`);
+      }
+      const late = await Client.open(await relay.register(2));
+      relay.signal("SIGTERM");
+      expect(await relay.exited).toBe(1);
+      await Promise.all([client.closed, late.closed]);
+    },
+    30_000,
+  );
+
+  test("F1: after the shutdown delay the connections are closed", async () => {
+    await using relay = await RelayProcess.start({
+      BATON_SHUTDOWN_DELAY_MS: "50",
+      BATON_SHUTDOWN_MS: "50",
+    });
+    const client = await Client.open(await relay.register());
+    relay.signal("SIGTERM");
+    expect(await client.closed).toEqual({ code: 1001, reason: "shutting down" });
+    expect(await relay.exited).toBe(0);
+  });
+
   test("F1: without connections a shutdown ends at once, also with a long window", async () => {
     await using relay = await RelayProcess.start({ BATON_SHUTDOWN_MS: "600000" });
     relay.signal("SIGINT");

@@ -48,6 +48,7 @@ export class Relay {
   readonly #heartbeat: Heartbeat;
   readonly #rateLimit: RateLimit;
   readonly #delivery: Delivery;
+  #announcedShutdown = false;
   /** What the relay has counted. */
   readonly tally: Tally;
   /** The open connections: finding, sending, ending. */
@@ -138,8 +139,13 @@ export class Relay {
 
   /** Why the relay cannot serve: it is shutting down, or its engine is out of reach; undefined if it can. */
   unavailable(): Refusal | undefined {
-    if (this.connections.isShuttingDown) return shuttingDown();
+    if (this.#announcedShutdown || this.connections.isShuttingDown) return shuttingDown();
     return this.#engine.healthy() ? undefined : engineUnavailable();
+  }
+
+  /** From now on the relay says that it cannot serve, so that load balancers choose another one; it still serves all the same. */
+  announceShutdown(): void {
+    this.#announcedShutdown = true;
   }
 
   /** From now on there are no new registrations, connections or publications. */

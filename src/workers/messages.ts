@@ -53,11 +53,11 @@ export interface EngineState {
 }
 
 /**
- * "serve": all workers listen, so that the relay has started. "stop listening": takes no new connections. "retire": closes its connections over the shutdown window, serving requests
+ * "serve": all workers listen, so that the relay has started. "announce shutdown": says that it is not ready, and serves all the same. "stop listening": takes no new connections. "retire": closes its connections over the shutdown window, serving requests
  * meanwhile, and ends. "shutdown": the same, but refuses new requests at once.
  */
 export interface Order {
-  readonly order: "serve" | "stop listening" | "retire" | "shutdown";
+  readonly order: "serve" | "announce shutdown" | "stop listening" | "retire" | "shutdown";
 }
 
 /** Asks for nothing but the pipe's acknowledgement, which shows that the worker's loop runs. */

@@ -7,6 +7,8 @@ export const UNACKNOWLEDGED_MAX = 67_108_864;
 /** How long an acknowledgement waits for a text that it can travel with. */
 const ACKNOWLEDGE_MS = 20;
 
+const CHECK_MS = 10;
+
 export interface PipeOptions {
   /** Sends one text to the other side. */
   readonly send: (text: string) => void;
@@ -78,6 +80,16 @@ export class Pipe {
     this.#unacknowledgedSize += text.length;
     this.#send(text);
     if (this.isFull) this.#options.onFull?.();
+  }
+
+  /** Resolves when the other side has taken in all that was sent so far, has gone, or has not answered within this time. */
+  async acknowledged(withinMs: number): Promise<void> {
+    const number = this.#lastNumber;
+    const deadline = performance.now() + withinMs;
+    while ((this.#unacknowledged[0]?.[0] ?? Number.POSITIVE_INFINITY) <= number) {
+      if (this.#isClosed || performance.now() > deadline) return;
+      await Bun.sleep(CHECK_MS);
+    }
   }
 
   /** Takes in a text that the other side has sent. */

@@ -1,6 +1,8 @@
 // The port that the workers share. To the kernel a second relay that shares it looks like one more worker, so the supervisor
 // first takes the port for itself alone, and then keeps a share of it until its workers listen: at no moment can another
 // relay slip in unnoticed.
+import { pathOf } from "../edge/access/address";
+import { LIVE_PATH, ok } from "../edge/http/health";
 import { refuse } from "../edge/http/refusal";
 import { starting } from "../relay/contracts/errors";
 import type { Settings } from "../settings/definitions";
@@ -34,7 +36,8 @@ export async function reservePort({ host: hostname, port }: Settings): Promise<R
   }
 }
 
-/** The answer to a request that arrives before the workers listen. */
-function startingAnswer(): Response {
+/** The answer to a request that arrives before the workers listen: the relay is alive, and not ready. */
+function startingAnswer({ url }: Request): Response {
+  if (pathOf(url) === LIVE_PATH) return ok();
   return refuse(starting(), { "retry-after": "1" });
 }

@@ -141,6 +141,12 @@ export class Supervisor {
     await this.#replace(settings);
   }
 
+  /** Resolves when all workers say that they are not ready; they go on serving. From now on none takes the place of one that dies. */
+  async announceShutdown(): Promise<void> {
+    this.#phase = "ending";
+    await Promise.all(Array.from(this.#workers, (worker) => worker.announceShutdown()));
+  }
+
   /** Has all workers close their connections over the shutdown window and end, then closes the engine. */
   async shutdown(): Promise<void> {
     this.#phase = "ending";

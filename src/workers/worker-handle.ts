@@ -16,6 +16,9 @@ import type { WorkerEvents, WorkerProcess } from "./spawn";
 /** A worker that does not listen after this time, of its own clock, is killed. */
 const START_MAX_MS = 30_000;
 
+/** How long a worker may take to say that it is not ready. One that hangs says nothing at all. */
+const ANNOUNCED_WITHIN_MS = 1_000;
+
 /** The worker ended before it listened. With code 1 it has said why. */
 export class WorkerFailure extends Error {
   readonly code: number | null;
@@ -116,6 +119,13 @@ export class WorkerHandle {
     this.#pipe.push({ order: "serve" } satisfies FromSupervisor);
   }
 
+  /** Resolves when it says that it is not ready. It must go on serving after that. */
+  announceShutdown(): Promise<void> {
+    this.#pipe.push({ order: "announce shutdown" } satisfies FromSupervisor);
+    this.#pipe.flush();
+    return this.#pipe.acknowledged(ANNOUNCED_WITHIN_MS);
+  }
+
   stopListening(): void {
     this.#order("stop listening");
   }
@@ -148,7 +158,7 @@ export class WorkerHandle {
     else if (time > this.#endsBy) this.#kill("the worker does not end");
   }
 
-  #order(order: Exclude<Order["order"], "serve">): void {
+  #order(order: Exclude<Order["order"], "serve" | "announce shutdown">): void {
     if (this.#state !== "exited") this.#state = "ending";
     this.#pipe.push({ order } satisfies FromSupervisor);
   }

@@ -12,8 +12,6 @@ import type { ParentProcess, WorkerArguments } from "./spawn";
 /** How long the supervisor may take to acknowledge the worker's last messages. */
 const FLUSH_MS = 1_000;
 
-const FLUSH_CHECK_MS = 10;
-
 /** How long the supervisor may take to answer with the metrics of all processes: it waits for each of them. */
 const METRICS_MS = 5_000;
 
@@ -49,6 +47,21 @@ class MetricsClient {
   }
 }
 
+type HowEnded = "ended" | "orphaned";
+
+/** The end of a worker, which comes when its node has ended. */
+class End {
+  readonly #ended = Promise.withResolvers<HowEnded>();
+
+  get promise(): Promise<HowEnded> {
+    return this.#ended.promise;
+  }
+
+  after(nodeEnds: Promise<void> | undefined, how: HowEnded): void {
+    Promise.resolve(nodeEnds).then(() => this.#ended.resolve(how), this.#ended.reject);
+  }
+}
+
 /**
  * Runs a worker until it has ended as ordered, or is orphaned: its supervisor has exited. Rejects with what Bun throws when
  * the address cannot be had.
@@ -57,9 +70,9 @@ export async function runWorker(
   settings: Settings,
   log: Log,
   supervisor: ParentProcess,
-  { machine, start: how }: WorkerArguments,
-): Promise<"ended" | "orphaned"> {
-  const ended = Promise.withResolvers<"ended" | "orphaned">();
+  { machine, start: phase }: WorkerArguments,
+): Promise<HowEnded> {
+  const end = new End();
   let node: RunningNode | undefined;
   const pipe = new Pipe({
     send: (text) => supervisor.send(text),
@@ -75,14 +88,13 @@ export async function runWorker(
     onFault: (error) =>
       log.error({ err: error }, "a message of the supervisor could not be obeyed"),
   });
-  let isStarting = how === "first";
+  let isStarting = phase === "first";
+  const announced = Promise.withResolvers<void>();
   const obey = ({ order }: Order): void => {
     if (order === "serve") isStarting = false;
+    else if (order === "announce shutdown") announced.resolve();
     else if (order === "stop listening") node?.stopListening();
-    else {
-      const ending = order === "retire" ? node?.retire() : node?.shutdown();
-      Promise.resolve(ending).then(() => ended.resolve("ended"), ended.reject);
-    }
+    else end.after(order === "retire" ? node?.retire() : node?.shutdown(), "ended");
   };
   const send = (message: FromWorker): void => pipe.push(message);
   const sendReport = (): void => {
@@ -98,7 +110,7 @@ export async function runWorker(
   supervisor.onExit(() => {
     log.error("the supervisor has exited, so this worker ends");
     engine.close();
-    Promise.resolve(node?.stop()).then(() => ended.resolve("orphaned"), ended.reject);
+    end.after(node?.stop(), "orphaned");
   });
   node = await start(settings, log, {
     shared: true,
@@ -106,19 +118,17 @@ export async function runWorker(
     allMetrics: () => metrics.text(),
     ...(sharesEngine(settings) ? { engine } : machine !== undefined && { machine }),
   });
+  announced.promise.then(() => node?.announceShutdown());
   send({ listensAt: node.url });
-  const end = await ended.promise;
+  const how = await end.promise;
   // The supervisor must learn which registrations the closed connections have released, and what was counted.
   sendReport();
   await flushed(pipe);
-  return end;
+  return how;
 }
 
 /** Resolves when the supervisor has taken in all that it was sent, or does not answer. */
-async function flushed(pipe: Pipe): Promise<void> {
+function flushed(pipe: Pipe): Promise<void> {
   pipe.flush();
-  const deadline = performance.now() + FLUSH_MS;
-  while (pipe.unacknowledgedSize > 0 && performance.now() < deadline) {
-    await Bun.sleep(FLUSH_CHECK_MS);
-  }
+  return pipe.acknowledged(FLUSH_MS);
 }

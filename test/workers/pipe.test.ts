@@ -87,6 +87,22 @@ test("an acknowledgement leaves by itself when there is nothing else to send", a
   expect(far.sent).toHaveLength(1);
 });
 
+test("whoever waits for an acknowledgement waits for what was sent so far, and not for ever", async () => {
+  const { near, far } = connectedEnds();
+  near.pipe.push("first");
+  near.pipe.flush();
+  await near.pipe.acknowledged(60_000);
+  expect([near.pipe.unacknowledgedSize, far.sent.length]).toEqual([0, 1]);
+  const { pipe } = looseEnd();
+  pipe.push("nobody reads this");
+  pipe.flush();
+  await pipe.acknowledged(1);
+  expect(pipe.unacknowledgedSize).toBeGreaterThan(0);
+  const waiting = pipe.acknowledged(60_000);
+  pipe.close();
+  await waiting;
+});
+
 test("F7: a message that cannot be obeyed is reported and does not affect the others", async () => {
   const received: unknown[] = [];
   const faults: unknown[] = [];

@@ -7,13 +7,15 @@ import { reservePort } from "../../src/workers/port";
 
 const SETTINGS = readSettings({ PORT: "0" });
 
-test("what reaches the port before any worker listens is refused with 503, Retry-After and the code `starting`", async () => {
+test("what reaches the port before any worker listens is refused with 503, Retry-After and the code `starting`, except for the question whether it is alive", async () => {
   const port = await reservePort(SETTINGS);
-  for (const path of ["/health", "/publish"]) {
+  for (const path of ["/health", "/health/ready", "/publish"]) {
     const answer = await fetch(`http://127.0.0.1:${port.number}${path}`);
     expect([answer.status, answer.headers.get("retry-after")]).toEqual([503, "1"]);
     expect(await answer.json()).toMatchObject({ error: { code: "starting" } });
   }
+  const live = await fetch(`http://127.0.0.1:${port.number}/health/live`);
+  expect([live.status, await live.text()]).toEqual([200, "ok"]);
   await port.leave();
   expect(fetch(`http://127.0.0.1:${port.number}/health`)).rejects.toThrow();
 });

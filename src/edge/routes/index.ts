@@ -1,16 +1,17 @@
-// The HTTP routes, put together: the rules that hold for all of them, and the health check. Each route is described by
+// The HTTP routes, put together: the rules that hold for all of them, and the health checks. Each route is described by
 // its schemas, and each maps one to one to a call of the relay. A guard belongs to a route, never to a path prefix,
 // which a crafted path could miss.
 import { cors } from "@elysiajs/cors";
 import { Elysia, type InternalRoute } from "elysia";
 import { throttledLog } from "../../log";
 import { EngineUnavailable } from "../../relay/contracts/engine";
-import { engineUnavailable, Refusal, starting } from "../../relay/contracts/errors";
+import { engineUnavailable, Refusal } from "../../relay/contracts/errors";
 import type { Relay } from "../../relay/relay";
 import { pathOf } from "../access/address";
 import { centrifugoApi } from "../centrifugo-api/routes";
 import { errorAnswers } from "../http/documents";
-import { internal, Refused, refuse, TEXT } from "../http/refusal";
+import { LIVE_PATH, ok, unavailable } from "../http/health";
+import { internal, Refused, refuse } from "../http/refusal";
 import { explainRoute } from "../operator/explain";
 import { centrifugeRoutes } from "./centrifuge";
 import { connectRoutes } from "./connect";
@@ -21,11 +22,6 @@ import { registerRoutes } from "./register";
 import { Metrics, Ok } from "./schemas";
 import { topicRoutes } from "./topics";
 import { userRoutes } from "./users";
-
-/** How long the answer about a relay that is starting waits. Balancers wait a few seconds for it. */
-const STARTING_ANSWER_MS = 1_000;
-
-const STARTING_STEP_MS = 10;
 
 /** All routes, as an Elysia app that listens nowhere; `app.fetch` answers a request. */
 export function routes(options: RouteOptions) {
@@ -47,7 +43,7 @@ export function routes(options: RouteOptions) {
     })
     .use(corsOrigins === undefined ? optionsRoutes(relay, known) : corsHeaders(corsOrigins))
     .use(openapiPage())
-    .use(healthRoute(options))
+    .use(healthRoutes(options))
     .use(metricsRoute(options))
     .use(registerRoutes(options))
     .use(publishRoute(options))
@@ -61,26 +57,33 @@ export function routes(options: RouteOptions) {
   return app;
 }
 
-function healthRoute({ relay }: RouteOptions) {
+function healthRoutes({ relay }: RouteOptions) {
+  const readiness = async (): Promise<Response> => {
+    const refusal = await unavailable(relay);
+    return refusal === undefined ? ok() : refuse(relay.tally.refused(refusal));
+  };
+  const ready = {
+    response: { 200: Ok, ...errorAnswers("shutting_down", "starting", "engine_unavailable") },
+    detail: {
+      tags: ["relay"],
+      summary: "Check whether the relay can serve",
+      description:
+        "Answers 503 from the beginning of a shutdown, while the engine cannot be reached, and until all workers serve. GET /health and GET /health/ready are the same.",
+    },
+  };
   return (app: Elysia) =>
-    app.get(
-      "/health",
-      async () => {
-        const refusal = await unavailable(relay);
-        return refusal === undefined
-          ? new Response("ok", TEXT)
-          : refuse(relay.tally.refused(refusal));
-      },
-      {
-        response: { 200: Ok, ...errorAnswers("shutting_down", "starting", "engine_unavailable") },
+    app
+      .get("/health", readiness, ready)
+      .get("/health/ready", readiness, ready)
+      .get(LIVE_PATH, ok, {
+        response: { 200: Ok },
         detail: {
           tags: ["relay"],
-          summary: "Check whether the relay can serve",
+          summary: "Check whether the process is alive",
           description:
-            "Answers 503 while the relay shuts down or cannot reach its engine, and until all of its workers serve.",
+            "Answers 200 for as long as the process runs, also while it starts, shuts down or cannot reach its engine.",
         },
-      },
-    );
+      });
 }
 
 function metricsRoute({ metrics, requireKey, security }: RouteOptions) {
@@ -99,19 +102,6 @@ function metricsRoute({ metrics, requireKey, security }: RouteOptions) {
         security,
       },
     });
-}
-
-/**
- * Why the relay cannot serve, if it cannot. While workers start, one of them learns before another that all of them listen: the
- * answer of one that has not waits for a moment, so that nobody hears "starting" after somebody has heard "ok".
- */
-async function unavailable(relay: Relay): Promise<Refusal | undefined> {
-  const deadline = performance.now() + STARTING_ANSWER_MS;
-  while (relay.isStarting) {
-    if (performance.now() > deadline) return starting();
-    await Bun.sleep(STARTING_STEP_MS);
-  }
-  return relay.unavailable();
 }
 
 /** Lets pages of other origins call the API, without their users' cookies. */
@@ -137,13 +127,14 @@ function corsHeaders(origins: readonly string[]) {
 
 /**
  * OPTIONS without an Origin is not a preflight. Load balancers send it to learn whether the relay can serve, as HAProxy's
- * bare `option httpchk` does, so it answers like GET /health.
+ * bare `option httpchk` does, so it answers like GET /health; at the path of liveness like GET there.
  */
 function optionsRoutes(relay: Relay, known: readonly Route[]) {
   const answer = async ({ request }: { request: Request }): Promise<Response> => {
-    const refusal = await unavailable(relay);
+    const pathname = pathOf(request.url);
+    const refusal = pathname === LIVE_PATH ? undefined : await unavailable(relay);
     if (refusal !== undefined) return refuse(relay.tally.refused(refusal));
-    const methods = methodsAt(pathOf(request.url), known);
+    const methods = methodsAt(pathname, known);
     const headers = methods.length === 0 ? {} : { allow: [...methods, "OPTIONS"].join(", ") };
     return new Response(null, { status: 204, headers });
   };

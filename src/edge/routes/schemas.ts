@@ -322,7 +322,9 @@ export const PresenceAnswer = Type.Union([
   Type.Object({ clients: Count, users: Count }, { description: "With counts=true." }),
 ]);
 
-export const Ok = Type.Literal("ok", { description: "The relay can serve." });
+export const Ok = Type.Literal("ok", {
+  description: "The relay can serve; at /health/live, the process is alive.",
+});
 
 export const Metrics = Type.String({
   description: "Series in the Prometheus text format, version 0.0.4",

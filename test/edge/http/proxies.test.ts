@@ -1,31 +1,6 @@
-// What load balancers and proxies in front of the relay ask and say: health checks of every form, and TLS that ends there.
+// What proxies in front of the relay say: that TLS ends there.
 import { describe, expect, test } from "bun:test";
-import { RawSocket } from "../../support/clients/raw-socket";
 import { startRelay, type TestRelay } from "../../support/relay/test-relay";
-
-describe("whatever a load balancer asks to learn whether the relay can serve", () => {
-  const probe = async (port: number, line: string, ...lines: string[]) => {
-    const socket = await RawSocket.open(port);
-    socket.write([line, ...lines, "", ""].join("\r\n"));
-    const head = await socket.until("\r\n\r\n");
-    socket.drop();
-    return Number(head.slice(9, 12));
-  };
-
-  test("is answered with 503 during a shutdown, and a preflight is not", async () => {
-    await using closing = await startRelay();
-    closing.running.relay.beginShutdown();
-    const host = "Host: relay.test";
-    for (const method of ["GET", "HEAD", "OPTIONS"]) {
-      for (const path of ["/", "/health"]) {
-        expect(await probe(closing.port, `${method} ${path} HTTP/1.1`, host)).toBe(503);
-        expect(await probe(closing.port, `${method} ${path} HTTP/1.0`)).toBe(503);
-      }
-    }
-    const preflight = [host, "Origin: https://a.test", "Access-Control-Request-Method: GET"];
-    expect(await probe(closing.port, "OPTIONS /health HTTP/1.1", ...preflight)).toBe(204);
-  });
-});
 
 describe("a relay behind a proxy that ends TLS", () => {
   const warnings = ({ log }: TestRelay) =>

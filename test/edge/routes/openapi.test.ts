@@ -41,6 +41,8 @@ test("the OpenAPI document has every route and no others", () => {
     "get /connection/websocket",
     "get /explain",
     "get /health",
+    "get /health/live",
+    "get /health/ready",
     "get /metrics",
     "get /sse/{id}",
     "get /topics/{topic}/history",
