@@ -64,12 +64,14 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       }
       return explain({ position });
     };
+    const gone = () =>
+      until("it to be gone", async () => (await explain()).connections.length === 0);
     const json = async () => relay.follow(await relay.register(user, []), [topic]);
 
     test("offline, and how the last connection ended", async () => {
       const { client } = await json();
       await client.close();
-      await until("it to be gone", async () => (await explain()).connections.length === 0);
+      await gone();
       const { findings, ends } = await expectEverywhere(await publish(), "offline");
       expect(findings[0].message).toContain("its client closed it (1000)");
       expect(ends).toMatchObject([{ protocol: "json", why: "closed", code: 1000 }]);
@@ -102,6 +104,7 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       const id = await relay.register(user, []);
       const { client, reply } = await relay.follow(id, [topic]);
       client.drop();
+      await gone();
       const missed = await publish();
       for (let i = 0; i < 8; i++) await publish();
       const { offset, epoch } = reply[topic];
