@@ -354,6 +354,7 @@ function engineOptions(
     registrationsMax: settings.registrationsMax,
     userConnectionsMax: settings.userConnectionsMax,
     connectionsMax: settings.connectionsMax,
+    addressConnectionsMax: settings.addressConnectionsMax,
     node,
     machine,
     prefix: settings.redisPrefix,

@@ -121,7 +121,7 @@ const FAULTS = Object.entries({
   F: 11,
   G: 20,
   H: 5,
-  I: 17,
+  I: 18,
 }).flatMap(([section, size]) => Array.from({ length: size }, (_, i) => `${section}${i + 1}`));
 
 /** The cells of each line of a table that begins with a row of the catalogue. */

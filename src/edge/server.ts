@@ -24,6 +24,8 @@ import type { Connection } from "../relay/state/connection";
 import type { Settings } from "../settings/definitions";
 import { guard, isHost } from "./access/guard";
 import type { ApiKeys } from "./access/keys";
+import { AddressLimits } from "./access/limits/address-limits";
+import { ClientAddresses } from "./access/limits/client-addresses";
 import { allowedOrigins, originCheck } from "./access/origins";
 import { TurnShare } from "./access/turn-share";
 import type { ApiFormat } from "./centrifugo-api/methods";
@@ -78,7 +80,15 @@ export function serve(options: ServerOptions): Server<Connection> {
   const connectionsOpen = (): number => relay.connections.open;
   const keepAlive = new KeepAlive({ ...settings, connectionsOpen, openFiles: options.openFiles });
   const share = new TurnShare(REQUESTS_FREE);
-  const { any, publish } = router(options, { keepAlive, listening: () => listeningUrl(server) });
+  const addresses = new ClientAddresses(settings.trustedProxies, log);
+  const addressLimits = new AddressLimits({
+    limits: settings,
+    addresses,
+    hasKey: options.apiKeys.has,
+    log,
+  });
+  const parts = { keepAlive, addressLimits, listening: () => listeningUrl(server) };
+  const { any, publish } = limited(router(options, parts), options, addressLimits);
   // Not Elysia's listen(): it sets reusePort, so that a second Baton would silently start on the same port.
   const server: Server<Connection> = Bun.serve<Connection>({
     hostname: settings.host,
@@ -96,8 +106,9 @@ export function serve(options: ServerOptions): Server<Connection> {
     websocket: sockets.handlers(relay),
   });
   keepAlive.attach(server);
+  addresses.attach(server);
   sockets.attach(server);
-  options.streams.attach(server, relay);
+  options.streams.attach(server, relay, addressLimits);
   return server;
 }
 
@@ -130,17 +141,46 @@ interface Doors {
   readonly publish: (request: Request) => Response | Promise<Response>;
 }
 
-/** The table above. */
-function router(
-  options: ServerOptions,
-  { keepAlive, listening }: { keepAlive: KeepAlive; listening: () => string },
+/** In front of all doors: no address may send more than its share. */
+function limited(
+  doors: Doors,
+  { relay: { tally }, streams }: ServerOptions,
+  addressLimits: AddressLimits,
 ): Doors {
+  if (!addressLimits.areRequestsLimited) return doors;
+  const check = (request: Request): Response | undefined => {
+    const refusal = addressLimits.checkRequest(request);
+    if (refusal === undefined) return undefined;
+    tally.refused(refusal);
+    const { headers, url } = request;
+    const later = STREAM_PATH.test(url) ? streams.reconnectAnswer(request) : undefined;
+    if (later === undefined) return refuse(refusal, originHeader(headers));
+    for (const [name, value] of Object.entries(originHeader(headers)))
+      later.headers.set(name, value);
+    return later;
+  };
+  return {
+    any: (request) => check(request) ?? doors.any(request),
+    publish: (request) => check(request) ?? doors.publish(request),
+  };
+}
+
+/** What the doors lead to, besides what the server is given. */
+interface RouterParts {
+  readonly keepAlive: KeepAlive;
+  readonly addressLimits: AddressLimits;
+  readonly listening: () => string;
+}
+
+/** The table above. */
+function router(options: ServerOptions, parts: RouterParts): Doors {
+  const { keepAlive } = parts;
   const { settings, socketFormats } = options;
   const { tally } = options.relay;
   const { bodyBytes } = settings;
   const origins = allowedOrigins(settings.origins, settings.publicUrl);
   const checkOrigin = originCheck(origins);
-  const routeOptions = { ...routeOptionsOf(options, keepAlive), listeningUrl: listening };
+  const routeOptions = { ...routeOptionsOf(options, parts), listeningUrl: parts.listening };
   const { publish, sessionHandshake, handshake } = routeOptions;
   const backendApp = routes(routeOptions).compile();
   const pageApp = routes({ ...routeOptions, corsOrigins: origins }).compile();
@@ -187,7 +227,7 @@ function isPlain(headers: Headers, bodyBytes: number): boolean {
 
 function routeOptionsOf(
   options: ServerOptions,
-  keepAlive: KeepAlive,
+  { keepAlive, addressLimits }: RouterParts,
 ): Omit<RouteOptions, "listeningUrl"> {
   const { settings, apiKeys, sockets, openRequests, ...handedOn } = options;
   const { relay, sessionProtocols, log } = handedOn;
@@ -195,8 +235,8 @@ function routeOptionsOf(
   const checkKey = apiKeys.check;
   return {
     ...handedOn,
-    handshake: sockets.handshake(relay),
-    sessionHandshake: sockets.sessionHandshake(relay, {
+    handshake: sockets.handshake(relay, addressLimits),
+    sessionHandshake: sockets.sessionHandshake(relay, addressLimits, {
       text: sessionProtocols.text.socket,
       binary: sessionProtocols.binary.socket,
     }),
@@ -228,6 +268,9 @@ function checkBody({ headers, url }: Request, bodyBytes: number): Refusal | unde
 function isPublish(url: string): boolean {
   return url.endsWith("/publish") && url.indexOf("/", 8) === url.length - 8;
 }
+
+/** The paths of an EventSource. Without a Host, a URL is a path alone. */
+const STREAM_PATH = /^(?:[^/]*\/\/[^/]*)?\/(?:sse\/|connection\/sse)/;
 
 const SESSION_PATH = /^[^/]*\/\/[^/]*\/connection\/websocket(?:\?|$)/;
 

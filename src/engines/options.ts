@@ -14,6 +14,8 @@ export interface EngineOptions {
   readonly userConnectionsMax: number;
   /** How many connections all nodes of this machine may have together. */
   readonly connectionsMax: number;
+  /** How many connections one address may have, where one engine serves all nodes; 0: any number. */
+  readonly addressConnectionsMax: number;
   /** The name of the node, which no other node has. */
   readonly node: string;
   /** The name of the machine, when several nodes share its limit of connections and no supervisor counts for them. */

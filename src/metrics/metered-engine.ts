@@ -126,12 +126,14 @@ export class MeteredEngine implements Engine, Registrations {
     return this.#call("add_registration", () => this.#engine.registrations.add(registration));
   }
 
-  claim(id: string): Maybe<Claimed | Refusal> {
-    return this.#call("claim_registration", () => this.#engine.registrations.claim(id));
+  claim(id: string, address?: string): Maybe<Claimed | Refusal> {
+    const { registrations } = this.#engine;
+    return this.#call("claim_registration", () => registrations.claim(id, address));
   }
 
-  own(id: string, user: string): Maybe<undefined | Refusal> {
-    return this.#call("own_registration", () => this.#engine.registrations.own(id, user));
+  own(id: string, user: string, address?: string): Maybe<undefined | Refusal> {
+    const { registrations } = this.#engine;
+    return this.#call("own_registration", () => registrations.own(id, user, address));
   }
 
   release(id: string, term: number, next: AfterRelease): void {

@@ -2,6 +2,7 @@
 // docs/reference.md is generated from it (`bun run reference`). read.ts reads the environment with it.
 import type { RulesByPrefix } from "../relay/contracts/topic-rules";
 import { checkTopic } from "../relay/text/checks";
+import { CLIENT_LIMITS } from "./client-limits";
 import { CONSOLE } from "./console";
 import { HISTORY } from "./history";
 import {
@@ -300,6 +301,7 @@ export const SETTING_GROUPS: Readonly<Record<string, Readonly<Record<string, Set
     "Addresses and access": ACCESS,
     "Tokens of clients": TOKENS,
     "Connections and registrations": CONNECTIONS,
+    "Limits for each address": CLIENT_LIMITS,
     Topics: TOPICS,
     "History and engine": HISTORY,
     Sizes: SIZES,
@@ -312,6 +314,7 @@ export const SETTINGS = {
   ...ACCESS,
   ...TOKENS,
   ...CONNECTIONS,
+  ...CLIENT_LIMITS,
   ...TOPICS,
   ...HISTORY,
   ...SIZES,

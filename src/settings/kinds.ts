@@ -10,6 +10,7 @@ export type Env = Readonly<Record<string, string | undefined>>;
 
 /** What a number counts; it stands in what is allowed: "a whole number of bytes from 1 to 10". */
 type Unit =
+  | "attempts"
   | "bytes"
   | "milliseconds"
   | "connections"
@@ -18,6 +19,7 @@ type Unit =
   | "publications"
   | "registrations"
   | "requests"
+  | "subscriptions"
   | "topics";
 
 /** What every setting declares. */

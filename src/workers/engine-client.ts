@@ -77,8 +77,10 @@ export class EngineClient implements Engine {
         return client.#state.waiting;
       },
       add: (registration) => this.#call({ do: "add", registration }),
-      claim: (id) => this.#call<Claimed | Refusal>({ do: "claim", id }),
-      own: (id, user) => this.#call({ do: "own", id, user }),
+      claim: (id, address) =>
+        this.#call<Claimed | Refusal>({ do: "claim", id, address: address || undefined }),
+      own: (id, user, address) =>
+        this.#call({ do: "own", id, user, address: address || undefined }),
       release: (...release) => options.send({ release }),
       remove: (id) => this.#call<PreviousOwner | undefined>({ do: "remove", id }),
     };

@@ -162,9 +162,9 @@ export class EngineServer {
       case "add":
         return registrations.add(call.registration);
       case "claim":
-        return registrations.claim(call.id);
+        return registrations.claim(call.id, call.address);
       case "own":
-        return registrations.own(call.id, call.user);
+        return registrations.own(call.id, call.user, call.address);
       case "remove":
         return registrations.remove(call.id);
     }

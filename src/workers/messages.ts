@@ -18,8 +18,13 @@ export type EngineCall =
   | { readonly do: "forget"; readonly topic: string }
   | { readonly do: "sendToNodes"; readonly message: string }
   | { readonly do: "add"; readonly registration: Registration }
-  | { readonly do: "claim"; readonly id: string }
-  | { readonly do: "own"; readonly id: string; readonly user: string }
+  | { readonly do: "claim"; readonly id: string; readonly address?: string | undefined }
+  | {
+      readonly do: "own";
+      readonly id: string;
+      readonly user: string;
+      readonly address?: string | undefined;
+    }
   | { readonly do: "remove"; readonly id: string };
 
 /** What a worker sends to the shared engine. Only calls are answered. */

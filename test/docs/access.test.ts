@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { Centrifuge } from "centrifuge";
 import { SignJWT } from "jose";
+import { readSettings } from "../../src/settings/read";
 import { readTopicsFile } from "../../src/settings/topics-file";
 import { SECRET } from "../support/centrifuge/sdk";
 import { example } from "../support/docs/pages";
@@ -83,4 +84,16 @@ test("code 4503 of docs/access.md is what the client is closed with", async () =
   const path = `/connections/${connections[0].id}?code=4503&reason=bye`;
   expect((await relay.request("DELETE", path)).json).toEqual({ disconnected: 1 });
   expect(await within("the close", socket.closed)).toEqual({ code: 4503, reason: "bye" });
+});
+
+test("the limits of docs/access.md are settings that a relay starts with", () => {
+  const lines = example(PAGE, "address-limits.sh").matchAll(/^export (\w+)=(\S+)/gm);
+  const env = Object.fromEntries(Array.from(lines, ([, name, value]) => [name, value]));
+  expect(readSettings(env)).toMatchObject({
+    trustedProxies: ["127.0.0.1", "10.0.0.0/8"],
+    addressConnectionsMax: 200,
+    addressAttemptsMax: 50,
+    addressRequestsMax: 100,
+    unknownVariables: [],
+  });
 });

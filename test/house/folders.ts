@@ -28,6 +28,7 @@ const FLOORS: Record<string, readonly string[]> = {
     "edge protocols engines settings metrics",
     "relay log.ts version.ts",
   ],
+  "src/edge/access": ["*", "limits"],
   "src/engines": ["index.ts", "redis sqlite", "memory", "*"],
   "src/engines/redis": ["engine.ts", "*", "publishing", "following", "server"],
   "src/protocols": ["index.ts", "centrifuge", "*"],

@@ -192,3 +192,11 @@ test("descriptorLimit() is what the shell says", () => {
   const said = Bun.spawnSync(["sh", "-c", "ulimit -n"]).stdout.toString().trim();
   expect(String(descriptorLimit())).toBe(said);
 });
+
+test("BATON_TRUSTED_PROXIES takes addresses and networks, but not all addresses", () => {
+  const networks = ["10.0.0.0/8", "127.0.0.1", "::1", "2001:db8::/32"];
+  expect(read({ BATON_TRUSTED_PROXIES: networks.join(", ") }).trustedProxies).toEqual(networks);
+  for (const wrong of ["0.0.0.0/0", "::/0", "10.0.0.0/00", "10.0.0", "proxy.example.com", "*"]) {
+    expect(errorLine({ BATON_TRUSTED_PROXIES: wrong })).toContain("comma-separated list of addr");
+  }
+});

@@ -17,6 +17,10 @@ export class ApiKeys {
     this.#digests = keys.map(digest);
   }
 
+  /** Whether a request has one of the keys, which nobody has where there are none. */
+  readonly has = (headers: Headers): boolean =>
+    this.#digests.length > 0 && givenKey(headers) !== "" && this.check(headers) === undefined;
+
   readonly check: KeyCheck = (headers) => {
     const digests = this.#digests;
     if (digests.length === 0) return undefined;

@@ -26,7 +26,7 @@ const RETRY_AFTER_S: Readonly<Record<number, string>> = { 429: "5", 503: "5" };
 /** The answer to a refused request: status and body from the error table, and the headers that the status requires. */
 export function refuse(refusal: Refusal, headers: Record<string, string> = {}): Response {
   const { status } = ERRORS[refusal.code];
-  const retryAfter = RETRY_AFTER_S[status];
+  const retryAfter = refusal.retryS?.toString() ?? RETRY_AFTER_S[status];
   return Response.json(errorBody(refusal), {
     status,
     headers: {

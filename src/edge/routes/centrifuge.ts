@@ -11,7 +11,13 @@ import { orThrow, Refused } from "../http/refusal";
 import type { RouteOptions } from "./options";
 import { EventStream, LineStream, Nothing, Switching } from "./schemas";
 
-const COMMON_ERRORS = ["bad_request", "too_many_connections", "shutting_down"] as const;
+const COMMON_ERRORS = [
+  "bad_request",
+  "too_many_address_connections",
+  "too_many_attempts",
+  "too_many_connections",
+  "shutting_down",
+] as const;
 
 /** Declares a body in protobuf, in requests and in answers. */
 const BINARY_TYPE = "application/octet-stream";

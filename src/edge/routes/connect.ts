@@ -53,6 +53,8 @@ function socketRoute({ handshake, socketFormats, pingMs }: RouteOptions) {
             "invalid_query",
             "upgrade_required",
             "too_many_user_connections",
+            "too_many_address_connections",
+            "too_many_attempts",
             "too_many_connections",
             "shutting_down",
             "engine_unavailable",
@@ -70,6 +72,8 @@ const STREAM_ERRORS = errorAnswers(
   "invalid_topic",
   "too_many_topics",
   "too_many_user_connections",
+  "too_many_address_connections",
+  "too_many_attempts",
   "too_many_connections",
   "shutting_down",
   "engine_unavailable",
@@ -80,7 +84,7 @@ function streamRoute({ relay, streams, streamFormats, pingMs }: RouteOptions) {
     const { request, protocol, topics, lastId, heartbeatMs, positionsIn } = asked;
     const unavailable = relay.unavailable();
     if (unavailable !== undefined) return unavailable;
-    const connection = await relay.admission.admit(id, protocol);
+    const connection = await streams.admit(request, id, protocol);
     if (connection instanceof Refusal) return connection;
     if (heartbeatMs !== undefined) relay.setHeartbeat(connection, heartbeatMs);
     const names = new Set(topics ?? relay.initialTopics(connection));

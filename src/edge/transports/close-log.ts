@@ -35,6 +35,7 @@ function noteSlow({ log, tally }: CloseNotes, connection: Connection): void {
   log.warn(fieldsOf(connection), "slow consumer closed");
 }
 
-function fieldsOf({ id, user }: Connection) {
-  return { connection: shortId(id), user: sanitized(user) };
+function fieldsOf({ id, user, address }: Connection) {
+  const fields = { connection: shortId(id), user: sanitized(user) };
+  return address === "" ? fields : { ...fields, address };
 }

@@ -1,7 +1,7 @@
 // The answer to an EventSource that cannot be served now: a stream that says when to reconnect, and ends. An EventSource
 // gives up at every status but 200 (WHATWG HTML, section 9.2.3), but reconnects after a stream that ends.
 import { type Log, throttledLog } from "../../log";
-import { ERRORS, Refusal } from "../../relay/contracts/errors";
+import { ERRORS, type ErrorCode, Refusal } from "../../relay/contracts/errors";
 import type { Maybe } from "../../relay/contracts/maybe";
 import { retryBlock } from "./stream";
 
@@ -16,6 +16,12 @@ const REFUSED_MS = 1_000;
  * descriptor, and this many fit into the reserve that is kept for HTTP requests.
  */
 const EXTRA_OPEN_MAX = 64;
+
+/** An address that is over a limit of its own must not take places of others while it is told so. */
+const IS_OF_ADDRESS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "too_many_address_connections",
+  "too_many_attempts",
+]);
 
 /** Opens a stream, or says why it must not open. It throws only what may have passed by the next time. */
 export type Opener = () => Maybe<Response | Refusal>;
@@ -47,11 +53,21 @@ export class ReconnectAnswers {
     if (!isEventSource(request)) return open();
     try {
       const opened = await open();
-      return opened instanceof Refusal && willPass(opened) ? this.#answer() : opened;
+      if (!(opened instanceof Refusal) || !willPass(opened)) return opened;
+      return IS_OF_ADDRESS.has(opened.code) ? this.#answerAtOnce() : this.#answer();
     } catch (error) {
       this.#logFault(error);
       return this.#answer();
     }
+  }
+
+  /** For an EventSource that is refused before it is known what it asks for; undefined for others. */
+  atOnce(request: Request): Response | undefined {
+    return isEventSource(request) ? this.#answerAtOnce() : undefined;
+  }
+
+  #answerAtOnce(): Response {
+    return new Response(retryBlock(retryMs()), { headers: this.#headers });
   }
 
   #answer(): Response {

@@ -9,6 +9,7 @@ import type { Frame, Socket, Transport } from "../../relay/contracts/transport";
 import type { Relay } from "../../relay/relay";
 import type { Connection } from "../../relay/state/connection";
 import { searchOf } from "../access/address";
+import type { AddressLimits } from "../access/limits/address-limits";
 import { noteClose, noteCutOff } from "./close-log";
 import { FrameTurns } from "./frame-turns";
 import { TOO_LARGE, TooLargeLog } from "./too-large-log";
@@ -73,7 +74,7 @@ export class Sockets implements Transport {
     }
   }
 
-  handshake(relay: Relay): Handshake {
+  handshake(relay: Relay, addressLimits: AddressLimits): Handshake {
     const upgrade = (request: Request, connection: Connection): Refusal | undefined => {
       const refusal = checkHandshake(request);
       if (refusal === undefined) {
@@ -84,28 +85,40 @@ export class Sockets implements Transport {
       relay.admission.abandon(connection);
       return refusal ?? new Refusal("bad_request", INVALID_HANDSHAKE);
     };
-    return (request, id, protocol, heartbeatMs) =>
-      then(relay.admission.admit(id, protocol), (admitted) => {
-        if (admitted instanceof Refusal) return admitted;
+    return (request, id, protocol, heartbeatMs) => {
+      const address = addressLimits.attempt(request);
+      if (address instanceof Refusal) return address;
+      return then(relay.admission.admit(id, protocol, address), (admitted) => {
+        if (admitted instanceof Refusal) {
+          addressLimits.noteConnect(address, admitted);
+          return admitted;
+        }
         if (heartbeatMs !== undefined) relay.setHeartbeat(admitted, heartbeatMs);
         return upgrade(request, admitted);
       });
+    };
   }
 
   sessionHandshake(
     relay: Relay,
+    addressLimits: AddressLimits,
     protocols: Readonly<Record<"text" | "binary", Protocol>>,
   ): SessionHandshake {
     return (request) => {
       const refusal = checkHandshake(request);
       if (refusal !== undefined) return refusal;
+      const address = addressLimits.attempt(request);
+      if (address instanceof Refusal) return address;
       const offered = request.headers.get(SUBPROTOCOL_HEADER);
       const agreed = agreedSubprotocol(offered);
       const form = asksForBinary(request.url)
         ? "binary"
         : SUBPROTOCOLS[agreed ?? "centrifuge-json"];
-      const connection = relay.admission.admitSession(protocols[form]);
-      if (connection instanceof Refusal) return connection;
+      const connection = relay.admission.admitSession(protocols[form], address);
+      if (connection instanceof Refusal) {
+        addressLimits.noteConnect(address, connection);
+        return connection;
+      }
       // Bun agrees to the first subprotocol of the request, whatever that is.
       if (agreed === undefined) request.headers.delete(SUBPROTOCOL_HEADER);
       else if (agreed !== offered) request.headers.set(SUBPROTOCOL_HEADER, agreed);

@@ -3,6 +3,7 @@
 import type { Server } from "bun";
 import type { Log } from "../../log";
 import { Refusal } from "../../relay/contracts/errors";
+import { type Maybe, then } from "../../relay/contracts/maybe";
 import {
   type Protocol,
   type SessionProtocol,
@@ -11,6 +12,7 @@ import {
 import type { Frame, Socket, Transport } from "../../relay/contracts/transport";
 import type { FirstTopics, Relay } from "../../relay/relay";
 import type { Connection } from "../../relay/state/connection";
+import type { AddressLimits } from "../access/limits/address-limits";
 import { noteClose } from "./close-log";
 import { type Opener, ReconnectAnswers, retryMs } from "./reconnect-answers";
 import { type PositionsIn, Stream, type StreamHost } from "./stream";
@@ -70,6 +72,7 @@ export class Streams implements Transport, StreamHost {
   readonly #reconnectAnswers: ReconnectAnswers;
   #server: Server<Connection> | undefined;
   #relay: Relay | undefined;
+  #addressLimits: AddressLimits | undefined;
 
   constructor({ backpressureBytes, log }: StreamsOptions) {
     this.#log = log;
@@ -82,9 +85,28 @@ export class Streams implements Transport, StreamHost {
     );
   }
 
-  attach(server: Server<Connection>, relay: Relay): void {
+  attach(server: Server<Connection>, relay: Relay, addressLimits: AddressLimits): void {
     this.#server = server;
     this.#relay = relay;
+    this.#addressLimits = addressLimits;
+  }
+
+  /** Admits the client of a request for a stream. Refuses what AddressLimits and Admission do. Rejects with EngineUnavailable. */
+  admit(request: Request, id: string, protocol: Protocol): Maybe<Connection | Refusal> {
+    return this.#admit(request, ({ admission }, address) => admission.admit(id, protocol, address));
+  }
+
+  #admit(
+    request: Request,
+    admission: (relay: Relay, address: string) => Maybe<Connection | Refusal>,
+  ): Maybe<Connection | Refusal> {
+    const limits = this.#addressLimits as AddressLimits;
+    const address = limits.attempt(request);
+    if (address instanceof Refusal) return address;
+    return then(admission(this.#relay as Relay, address), (admitted) => {
+      if (admitted instanceof Refusal) limits.noteConnect(address, admitted);
+      return admitted;
+    });
   }
 
   /** Answers an admitted connection with its stream. Refuses `too_many_topics`. */
@@ -125,7 +147,9 @@ export class Streams implements Transport, StreamHost {
     const headers = { ...EVENTS.headers, "content-type": type };
     // Nobody reads the body of an answer to HEAD, so the session would stay and the request would hang.
     if (request.method === "HEAD") return new Response(null, { headers });
-    const connection = relay.admission.admitSession(protocol);
+    const connection = await this.#admit(request, ({ admission }, address) =>
+      admission.admitSession(protocol, address),
+    );
     if (connection instanceof Refusal) return connection;
     const { signal } = request;
     const stream = this.#begin(request, connection);
@@ -152,6 +176,11 @@ export class Streams implements Transport, StreamHost {
     // Bun would end a response that is quiet for 10 s; relay/connecting/heartbeat.ts keeps it alive.
     this.#server?.timeout(request, 0);
     return new Stream(this, connection, request);
+  }
+
+  /** The answer to a request for a stream that is refused before it is routed; undefined where it is not of an EventSource. */
+  reconnectAnswer(request: Request): Response | undefined {
+    return this.#reconnectAnswers.atOnce(request);
   }
 
   /** The stream that `open` opens. Where it cannot be opened now, an EventSource is told to reconnect. */

@@ -9,6 +9,7 @@ import type {
 } from "../../relay/contracts/engine";
 import {
   type Refusal,
+  tooManyAddressConnections,
   tooManyConnections,
   tooManyRegistrations,
   tooManyUserConnections,
@@ -21,6 +22,8 @@ export interface MemoryRegistrationsOptions {
   readonly registrationsMax: number;
   readonly userConnectionsMax: number;
   readonly connectionsMax: number;
+  /** Connections that one address may have; 0: any number. */
+  readonly addressConnectionsMax: number;
   /** Monotonic, in ms. */
   readonly now: () => number;
 }
@@ -34,6 +37,8 @@ interface OwnedRegistration extends Registration {
   readonly term: number;
   /** Whether it came from a registration. Otherwise its client proved by a token who its user is. */
   readonly isRegistered: boolean;
+  /** Of the client; "" where nothing depends on it. */
+  readonly address: string;
 }
 
 export class MemoryRegistrations {
@@ -46,6 +51,8 @@ export class MemoryRegistrations {
   readonly #owned = new Map<string, OwnedRegistration>();
   /** How many connections each user has. Those of the anonymous user are not counted. */
   readonly #connectionsOf = new Map<string, number>();
+  /** How many connections each address has. */
+  readonly #connectionsFrom = new Map<string, number>();
   #lastTerm = 0;
 
   constructor(options: MemoryRegistrationsOptions, onEnd: (id: string) => void = () => {}) {
@@ -109,18 +116,24 @@ export class MemoryRegistrations {
         return all.waiting;
       },
       add: (registration) => this.add(registration),
-      claim: (id) => this.#claim(id, node),
-      own: (id, user) => this.#ownUnregistered(id, user, node),
+      claim: (id, address) => this.#claim(id, node, address),
+      own: (id, user, address) => this.#ownUnregistered(id, user, node, address),
       release: (id, term, next) => this.#release(id, term, next, node),
       remove: (id) => this.remove(id, node),
     };
   }
 
-  #claim(id: string, node: string): Claimed | Refusal {
+  #claim(id: string, node: string, address = ""): Claimed | Refusal {
     const term = ++this.#lastTerm;
     const owned = this.#owned.get(id);
     if (owned?.isRegistered === true) {
-      this.#owned.set(owned.id, { ...owned, node, term });
+      if (owned.address !== address) {
+        const refusal = this.#checkAddress(address);
+        if (refusal !== undefined) return refusal;
+        count(this.#connectionsFrom, owned.address, -1);
+        count(this.#connectionsFrom, address, 1);
+      }
+      this.#owned.set(owned.id, { ...owned, node, term, address });
       const { user, topics } = owned;
       return { id: owned.id, user, topics, wasRemote: owned.node !== node, term };
     }
@@ -129,18 +142,20 @@ export class MemoryRegistrations {
       return unknownConnection();
     }
     const { user, topics } = waiting;
-    const refusal = this.#checkUser(user) ?? this.#checkConnections();
+    const refusal =
+      this.#checkUser(user) ?? this.#checkConnections() ?? this.#checkAddress(address);
     if (refusal !== undefined) return refusal;
     this.#waiting.delete(id);
     // The registration's own id is kept: the caller's may be a slice of a URL, which would be kept in memory with it.
-    this.#own({ id: waiting.id, user, topics, node, term, isRegistered: true });
+    this.#own({ id: waiting.id, user, topics, node, term, isRegistered: true, address });
     return { id: waiting.id, user, topics, wasRemote: false, term };
   }
 
-  #ownUnregistered(id: string, user: string, node: string): Refusal | undefined {
-    const refusal = this.#checkUser(user) ?? this.#checkConnections();
+  #ownUnregistered(id: string, user: string, node: string, address = ""): Refusal | undefined {
+    const refusal =
+      this.#checkUser(user) ?? this.#checkConnections() ?? this.#checkAddress(address);
     if (refusal !== undefined) return refusal;
-    this.#own({ id, user, node, term: 0, isRegistered: false });
+    this.#own({ id, user, node, term: 0, isRegistered: false, address });
     return undefined;
   }
 
@@ -166,17 +181,15 @@ export class MemoryRegistrations {
   }
 
   #own(owned: OwnedRegistration): void {
-    const { id, user } = owned;
-    this.#owned.set(id, owned);
-    if (user !== "") this.#connectionsOf.set(user, (this.#connectionsOf.get(user) ?? 0) + 1);
+    this.#owned.set(owned.id, owned);
+    count(this.#connectionsOf, owned.user, 1);
+    count(this.#connectionsFrom, owned.address, 1);
   }
 
-  #disown({ id, user }: OwnedRegistration): void {
+  #disown({ id, user, address }: OwnedRegistration): void {
     this.#owned.delete(id);
-    if (user === "") return;
-    const left = (this.#connectionsOf.get(user) ?? 1) - 1;
-    if (left === 0) this.#connectionsOf.delete(user);
-    else this.#connectionsOf.set(user, left);
+    count(this.#connectionsOf, user, -1);
+    count(this.#connectionsFrom, address, -1);
   }
 
   /** Whether as many registrations wait as may. */
@@ -189,9 +202,23 @@ export class MemoryRegistrations {
     return this.#owned.size < connectionsMax ? undefined : tooManyConnections(connectionsMax);
   }
 
+  #checkAddress(address: string): Refusal | undefined {
+    const { addressConnectionsMax: max } = this.#options;
+    const isFull = max > 0 && address !== "" && (this.#connectionsFrom.get(address) ?? 0) >= max;
+    return isFull ? tooManyAddressConnections(max) : undefined;
+  }
+
   #checkUser(user: string): Refusal | undefined {
     const { userConnectionsMax } = this.#options;
     if ((this.#connectionsOf.get(user) ?? 0) < userConnectionsMax) return undefined;
     return tooManyUserConnections(userConnectionsMax);
   }
+}
+
+/** Counts connections of a name up or down; "" is nobody, and who has none leaves nothing behind. */
+function count(counts: Map<string, number>, name: string, by: 1 | -1): void {
+  if (name === "") return;
+  const now = (counts.get(name) ?? 0) + by;
+  if (now > 0) counts.set(name, now);
+  else counts.delete(name);
 }

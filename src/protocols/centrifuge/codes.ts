@@ -46,6 +46,7 @@ const ERRORS: Partial<Record<ErrorCode, { code: number; message: string; tempora
   token_expired: { code: 109, message: "token expired" },
   unrecoverable_position: { code: 112, message: "unrecoverable position" },
   too_many_user_connections: { code: 106, message: "limit exceeded" },
+  too_many_address_connections: { code: 111, message: "too many requests", temporary: true },
   too_many_publications: { code: 111, message: "too many requests", temporary: true },
 };
 const INTERNAL = { code: 100, message: "internal server error", temporary: true } as const;

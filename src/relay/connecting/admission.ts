@@ -60,20 +60,23 @@ export class Admission {
 
   /**
    * Whether a client may connect with this id. The connection counts from its opening on; if it will not open, `abandon`
-   * must be called. Rejects with EngineUnavailable.
+   * must be called. `address` is "" where nothing depends on it. Rejects with EngineUnavailable.
    */
-  admit(id: string, protocol: Protocol): Maybe<Connection | Refusal> {
+  admit(id: string, protocol: Protocol, address = ""): Maybe<Connection | Refusal> {
     const connections = this.#connections;
     if (connections.isShuttingDown) return shuttingDown();
     // A client that replaces its own connection takes no more room.
-    const refusal = connections.byId(id) === undefined ? connections.checkRoom() : undefined;
-    const claimed = this.#registrations.claim(id);
-    if (!(claimed instanceof Promise)) return this.#admitted(claimed, protocol, refusal);
+    const older = connections.byId(id);
+    const refusal = older === undefined ? connections.checkRoom(address) : undefined;
+    // An address that has its share must not cost the engine anything.
+    if (refusal?.code === "too_many_address_connections") return refusal;
+    const claimed = this.#registrations.claim(id, address);
+    if (!(claimed instanceof Promise)) return this.#admitted(claimed, protocol, address, refusal);
     connections.claiming++;
     return claimed.then(
       (found) => {
         connections.claiming--;
-        return this.#admitted(found, protocol, refusal);
+        return this.#admitted(found, protocol, address, refusal);
       },
       (error) => {
         connections.claiming--;
@@ -85,12 +88,17 @@ export class Admission {
   #admitted(
     claimed: Claimed | Refusal,
     protocol: Protocol,
-    refusal: Refusal | undefined,
+    address: string,
+    refused: Refusal | undefined,
   ): Connection | Refusal {
     if (claimed instanceof Refusal) return claimed;
     const { id, term, wasRemote } = claimed;
     if (wasRemote) this.#cluster.notify("replaced", { id, term });
-    const connection = new Connection(claimed, protocol);
+    const connection = new Connection(claimed, protocol, address);
+    // Others of the address may have connected since the claim was asked for.
+    const older = this.#connections.byId(id);
+    const refusal =
+      refused ?? (older?.address === address ? undefined : this.#connections.checkAddress(address));
     // If the claim was ended already, the connection is closed with the reason when it opens.
     this.#connections.claims.add(id, term);
     if (refusal === undefined) return connection;
@@ -115,13 +123,17 @@ export class Admission {
     return isClaimed ? undefined : claims.whyEnded(id);
   }
 
-  /** A connection for a client that will say who it is. Refuses `shutting_down`, `too_many_connections`. */
-  admitSession(protocol: Protocol): Connection | Refusal {
+  /**
+   * A connection for a client that will say who it is. `address` is "" where nothing depends on it. Refuses `shutting_down`,
+   * `too_many_connections`, `too_many_address_connections`.
+   */
+  admitSession(protocol: Protocol, address = ""): Connection | Refusal {
     const refusal = this.#connections.isShuttingDown
       ? shuttingDown()
-      : this.#connections.checkRoom();
+      : this.#connections.checkRoom(address);
     if (refusal !== undefined) return refusal;
-    const connection = new Connection({ id: this.#newId(), user: "", term: 0 }, protocol);
+    const claimed = { id: this.#newId(), user: "", term: 0 };
+    const connection = new Connection(claimed, protocol, address);
     connection.publicId = connection.id;
     return connection;
   }

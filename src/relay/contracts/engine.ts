@@ -89,14 +89,18 @@ export interface Registrations {
   /**
    * From now on this node owns the registration, and no other node does. Each claim of a registration has a greater
    * `term` than those before. Refuses `unknown_connection` and, unless a node owned it already,
-   * `too_many_user_connections`.
+   * `too_many_user_connections`. An engine that all nodes share refuses `too_many_address_connections` too, where there is an address.
    */
-  claim(id: string): Claimed | Refusal | Promise<Claimed | Refusal>;
+  claim(id: string, address?: string): Claimed | Refusal | Promise<Claimed | Refusal>;
   /**
    * This node has a connection without a registration, whose client has said who it is. Refuses
-   * `too_many_user_connections`, `too_many_connections`.
+   * `too_many_user_connections`, `too_many_connections` and what `claim` does of addresses.
    */
-  own(id: string, user: string): undefined | Refusal | Promise<undefined | Refusal>;
+  own(
+    id: string,
+    user: string,
+    address?: string,
+  ): undefined | Refusal | Promise<undefined | Refusal>;
   /**
    * The connection that this node owned with this term (0 after `own`) has ended. With "wait" its registration waits for
    * its client again, unless too many do; otherwise it ends. Does nothing when the registration was claimed again since.

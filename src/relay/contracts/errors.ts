@@ -85,6 +85,20 @@ export const ERRORS = {
     status: 429,
     means: "The user already has BATON_USER_CONNECTIONS_MAX connections.",
   },
+  too_many_address_connections: {
+    status: 429,
+    means: "The address of the client already has BATON_ADDRESS_CONNECTIONS_MAX connections.",
+  },
+  too_many_attempts: {
+    status: 429,
+    means:
+      "The address of the client has tried to open more than BATON_ADDRESS_ATTEMPTS_MAX connections in a second.",
+  },
+  too_many_requests: {
+    status: 429,
+    means:
+      "The address of the client has sent more than BATON_ADDRESS_REQUESTS_MAX requests in a second.",
+  },
   too_many_publications: {
     status: 429,
     means: "The engine is BATON_PENDING_BYTES behind; publish more slowly.",
@@ -123,10 +137,13 @@ export type ErrorCode = keyof typeof ERRORS;
 export class Refusal {
   readonly code: ErrorCode;
   readonly message: string;
+  /** In how many seconds the same may be allowed; undefined where that is not known. */
+  readonly retryS: number | undefined;
 
-  constructor(code: ErrorCode, message: string) {
+  constructor(code: ErrorCode, message: string, retryS?: number) {
     this.code = code;
     this.message = message;
+    this.retryS = retryS;
   }
 }
 
@@ -176,6 +193,13 @@ export function tooManyUserConnections(max: number): Refusal {
   return new Refusal(
     "too_many_user_connections",
     `This user has ${max} open connections, which is the most allowed (BATON_USER_CONNECTIONS_MAX). Close or DELETE one first.`,
+  );
+}
+
+export function tooManyAddressConnections(max: number): Refusal {
+  return new Refusal(
+    "too_many_address_connections",
+    `This address has ${max} open connections, which is the most allowed (BATON_ADDRESS_CONNECTIONS_MAX). Close one first.`,
   );
 }
 

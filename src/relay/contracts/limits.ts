@@ -6,6 +6,8 @@ export const COMMANDS_MAX = 1_024;
 /** Every limit is a count, unless its name ends in a unit. */
 export interface Limits {
   readonly connectionsMax: number;
+  /** Connections that one address may have open; 0: any number. */
+  readonly addressConnectionsMax: number;
   readonly connectionTopicsMax: number;
   /** Frames that one connection may send in one second. */
   readonly connectionFramesMax: number;

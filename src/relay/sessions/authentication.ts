@@ -65,13 +65,14 @@ export class Authentication {
       this.#refuse(connection, session, command.id, unknown);
       return undefined;
     }
-    return then(engine.registrations.own(connection.id, claims.user), (refusal) => {
+    const { id, address } = connection;
+    return then(engine.registrations.own(id, claims.user, address), (refusal) => {
       if (connection.session !== session) {
         // It has ended meanwhile.
         if (refusal === undefined) engine.registrations.release(connection.id, 0, "end");
       } else if (refusal === undefined) {
         return this.#open(claims, connection, session, command);
-      } else if (refusal.code === "too_many_connections") {
+      } else if (refusal.code !== "too_many_user_connections") {
         // There is no room on all nodes together. That will pass, and the close code would be final for an SDK.
         this.#refuse(connection, session, command.id, refusal);
       } else this.#connections.end(connection, "too_many_connections");

@@ -21,6 +21,8 @@ export class Connection {
   /** "" in a session that has not said who it is. */
   user: string;
   readonly protocol: Protocol;
+  /** What its client counts as among all addresses; "" where nothing depends on that. */
+  readonly address: string;
   /** The topics that its registration names, in place of the defaults. */
   readonly initialTopics: readonly string[] | undefined;
   /** Undefined until the socket is open, and after the connection has ended. */
@@ -38,8 +40,13 @@ export class Connection {
   /** What its requests made the relay send in the current second, to itself and on its behalf; see `chargeFor…` below. */
   answeredBytes = 0;
 
-  constructor({ id, user, topics, term }: Omit<Claimed, "wasRemote">, protocol: Protocol) {
+  constructor(
+    { id, user, topics, term }: Omit<Claimed, "wasRemote">,
+    protocol: Protocol,
+    address = "",
+  ) {
     this.id = id;
+    this.address = address;
     this.user = user;
     this.protocol = protocol;
     this.initialTopics = topics;

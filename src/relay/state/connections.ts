@@ -1,7 +1,13 @@
 // The open connections of this node: finding them, sending to them, ending them, and how many there may be.
 // When a connection ends, all its traces go first and then its socket, because the close handler may run inside `close`.
 import type { AfterRelease, Registrations } from "../contracts/engine";
-import { CLOSES, type CloseName, type Refusal, tooManyConnections } from "../contracts/errors";
+import {
+  CLOSES,
+  type CloseName,
+  type Refusal,
+  tooManyAddressConnections,
+  tooManyConnections,
+} from "../contracts/errors";
 import type { RelayOptions } from "../contracts/options";
 import type { Tally } from "../contracts/tally";
 import { type Frame, fits } from "../contracts/transport";
@@ -21,6 +27,7 @@ interface End {
 
 export class Connections {
   readonly #connectionsMax: number;
+  readonly #addressConnectionsMax: number;
   readonly #backpressureBytes: number;
   readonly #registrations: Registrations;
   readonly #tally: Tally;
@@ -31,6 +38,8 @@ export class Connections {
   readonly #byPublicId = new Map<string, Connection>();
   /** A user without connections leaves nothing behind. */
   readonly #users = new Map<string, Connection[]>();
+  /** How many are open of each address that is known; an address without any leaves nothing behind. */
+  readonly #ofAddresses = new Map<string, number>();
   /** Sessions that have not said who they are. */
   readonly #unidentified = new Set<Connection>();
   readonly #addListeners: Listener[] = [];
@@ -52,6 +61,7 @@ export class Connections {
     this.#waves = waves;
     this.journal = journal;
     this.#connectionsMax = limits.connectionsMax;
+    this.#addressConnectionsMax = limits.addressConnectionsMax || Number.POSITIVE_INFINITY;
     this.#backpressureBytes = limits.backpressureBytes;
     this.#registrations = engine.registrations;
     this.#tally = tally;
@@ -87,9 +97,16 @@ export class Connections {
     return this.#connectionsMax - this.open - this.claims.size - this.claiming;
   }
 
-  /** Refuses (`too_many_connections`) one more. */
-  checkRoom(): Refusal | undefined {
-    return this.room > 0 ? undefined : tooManyConnections(this.#connectionsMax);
+  /** Refuses (`too_many_connections`, `too_many_address_connections`) one more. */
+  checkRoom(address: string): Refusal | undefined {
+    return this.room > 0 ? this.checkAddress(address) : tooManyConnections(this.#connectionsMax);
+  }
+
+  /** Refuses (`too_many_address_connections`) one more of this address. */
+  checkAddress(address: string): Refusal | undefined {
+    const max = this.#addressConnectionsMax;
+    const isFull = address !== "" && (this.#ofAddresses.get(address) ?? 0) >= max;
+    return isFull ? tooManyAddressConnections(max) : undefined;
   }
 
   all(): IterableIterator<Connection> {
@@ -136,10 +153,19 @@ export class Connections {
     else siblings.push(connection);
   }
 
-  #countOpened({ protocol }: Connection): void {
+  #countOpened({ protocol, address }: Connection): void {
     const tally = this.#tally.of(protocol);
     tally.open++;
     tally.opened++;
+    if (address !== "") this.#ofAddresses.set(address, (this.#ofAddresses.get(address) ?? 0) + 1);
+  }
+
+  #countClosed({ protocol, address }: Connection): void {
+    this.#tally.of(protocol).open--;
+    if (address === "") return;
+    const left = (this.#ofAddresses.get(address) ?? 1) - 1;
+    if (left === 0) this.#ofAddresses.delete(address);
+    else this.#ofAddresses.set(address, left);
   }
 
   /** Sends a frame; false when that was too much for the connection, which was ended as a slow consumer, or it has ended. */
@@ -197,7 +223,7 @@ export class Connections {
     const wasUnidentified = this.#unidentified.delete(connection);
     const wasIdentified = !wasUnidentified && this.#remove(connection);
     if (!wasUnidentified && !wasIdentified) return;
-    this.#tally.of(connection.protocol).open--;
+    this.#countClosed(connection);
     if (wasIdentified) this.#note(connection, why, code);
     for (const listener of this.#endListeners) listener(connection);
     if (wasIdentified) this.#registrations.release(connection.id, connection.term, next);

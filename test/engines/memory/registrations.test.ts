@@ -11,7 +11,12 @@ const TTL_MS = 1_000;
 function registrations(options: Partial<MemoryRegistrationsOptions> = {}) {
   const clock = { now: 0 };
   const ended: string[] = [];
-  const limits = { registrationsMax: 100, userConnectionsMax: 100, connectionsMax: 100 };
+  const limits = {
+    registrationsMax: 100,
+    userConnectionsMax: 100,
+    connectionsMax: 100,
+    addressConnectionsMax: 0,
+  };
   const all = new MemoryRegistrations(
     { registrationTtlMs: TTL_MS, ...limits, now: () => clock.now, ...options },
     (id) => ended.push(id),
@@ -81,6 +86,26 @@ test("what has outlived the process waits even beyond the limit, and nothing new
   expect(all.waiting).toBe(3);
   expect(one.add({ id: "d", user: "1" })).toMatchObject({ code: "too_many_registrations" });
   expect(claim(one, "c")).toMatchObject({ id: "c" });
+});
+
+test("the connections of an address are counted over all nodes, whoever opens or replaces them", () => {
+  const { one, two } = registrations({ addressConnectionsMax: 2 });
+  for (const id of ["a", "b", "c"]) one.add({ id, user: "1" });
+  const full = { code: "too_many_address_connections" };
+  expect(claim(one, "a")).toMatchObject({ id: "a" });
+  const first = one.claim("b", "192.0.2.1") as Claimed;
+  expect(two.own("s", "2", "192.0.2.1")).toBeUndefined();
+  expect(one.own("t", "3", "192.0.2.1")).toMatchObject(full);
+  expect(two.claim("c", "192.0.2.1")).toMatchObject(full);
+  expect(two.claim("a", "192.0.2.1")).toMatchObject(full);
+  expect(two.claim("b", "192.0.2.1")).toMatchObject({ id: "b" });
+  // The older claim of b no longer counts, so that its end frees nothing.
+  one.release("b", first.term, "wait");
+  expect(one.own("t", "3", "192.0.2.1")).toMatchObject(full);
+  expect(claim(two, "b")).toMatchObject({ id: "b" });
+  expect(two.claim("c", "192.0.2.1")).toMatchObject({ id: "c" });
+  two.release("s", 0, "end");
+  expect(one.own("t", "3", "192.0.2.1")).toBeUndefined();
 });
 
 test("connections are counted over all nodes, and those of the anonymous user for no user", () => {

@@ -73,10 +73,10 @@ test("open connections and handshakes under way share one limit", () => {
   const { admission, connections } = sim.relay;
   sim.connect(sim.register());
   const admitted = unwrap(admission.admit(sim.register(), plain));
-  expect(connections.checkRoom()).toBeUndefined();
+  expect(connections.checkRoom("")).toBeUndefined();
   connections.claiming++;
-  expect(connections.checkRoom()).toMatchObject({ code: "too_many_connections" });
+  expect(connections.checkRoom("")).toMatchObject({ code: "too_many_connections" });
   connections.claiming--;
   admission.abandon(admitted);
-  expect(connections.checkRoom()).toBeUndefined();
+  expect(connections.checkRoom("")).toBeUndefined();
 });

@@ -107,8 +107,8 @@ export class Caller implements AsyncDisposable {
     return json.url.slice(-32);
   }
 
-  async open(path: string): Promise<Client> {
-    const client = await Client.open(this.url.replace(/^http/, "ws") + path);
+  async open(path: string, headers: Record<string, string> = {}): Promise<Client> {
+    const client = await Client.open(this.url.replace(/^http/, "ws") + path, { headers });
     this.#clients.push(client);
     return client;
   }

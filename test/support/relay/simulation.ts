@@ -21,6 +21,7 @@ export const LIMITS: AllLimits = {
   registrationTtlMs: 60_000,
   registrationsMax: 1_000,
   connectionsMax: 1_000,
+  addressConnectionsMax: 0,
   userConnectionsMax: 100,
   connectionTopicsMax: 128,
   connectionFramesMax: 1_000,
@@ -61,12 +62,14 @@ export const NOBODY: EngineEvents = {
 /** The options of an engine in tests: a history of 100 and the epochs e1, e2… */
 export function engineOptions(options: Partial<EngineOptions> = {}): EngineOptions {
   let epochs = 0;
-  const { registrationTtlMs, registrationsMax, userConnectionsMax, connectionsMax } = LIMITS;
+  const { registrationTtlMs, registrationsMax, userConnectionsMax } = LIMITS;
+  const { connectionsMax, addressConnectionsMax } = LIMITS;
   return {
     registrationTtlMs,
     registrationsMax,
     userConnectionsMax,
     connectionsMax,
+    addressConnectionsMax,
     rules: RULES,
     historyBytes: 1_000_000,
     idempotencyMs: 300_000,
