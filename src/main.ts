@@ -1,13 +1,12 @@
 // The process: reads the settings, decides whether this is a node, a supervisor or a worker, passes signals on, and ends.
 // Nothing else reads the environment or ends the process.
-import { createLog, type Log, sanitized } from "./log";
+import { createLog, type Log, sanitized, throttledLog } from "./log";
 import { MetricsFailure } from "./metrics/listener";
 import { EngineFailure, start } from "./node";
 import { warnings } from "./settings/checks";
 import type { Settings } from "./settings/definitions";
 import { SettingError } from "./settings/kinds";
 import { readSettings } from "./settings/read";
-import { watchRunner } from "./workers/script-runner";
 import {
   killSiblings,
   parentProcess,
@@ -15,6 +14,8 @@ import {
   workerArguments,
 } from "./workers/spawn";
 import { Supervisor } from "./workers/supervisor";
+import { watchRunner } from "./workers/system/script-runner";
+import { Systemd } from "./workers/system/systemd";
 import { runWorker } from "./workers/worker";
 import { WorkerFailure } from "./workers/worker-handle";
 
@@ -61,7 +62,17 @@ async function shutDown(service: Service, { shutdownDelayMs }: Settings): Promis
   await service.shutdown();
 }
 
-function shutDownOnSignals(service: Service, settings: Settings, log: Log): void {
+/** Who is told what the process does. */
+interface Observers {
+  readonly log: Log;
+  readonly systemd: Systemd;
+}
+
+function shutDownOnSignals(
+  service: Service,
+  settings: Settings,
+  { log, systemd }: Observers,
+): void {
   let firstAt: number | undefined;
   const onSignal = (signal: string): void => {
     const now = performance.now();
@@ -71,6 +82,7 @@ function shutDownOnSignals(service: Service, settings: Settings, log: Log): void
     }
     firstAt = now;
     const { shutdownDelayMs, shutdownMs } = settings;
+    systemd.stopping(shutdownDelayMs + shutdownMs);
     const delay = shutdownDelayMs > 0 ? `still serves for ${shutdownDelayMs} ms, then ` : "";
     log.info(
       `${signal}: the relay is shutting down: it ${delay}closes its connections over ${shutdownMs} ms. A second signal ends it at once.`,
@@ -99,7 +111,7 @@ function shutDownOnSignals(service: Service, settings: Settings, log: Log): void
  */
 function reloadOnHangup(
   started: Promise<unknown>,
-  log: Log,
+  { log, systemd }: Observers,
   reload: (settings: Settings) => Promise<void>,
   failure: string,
 ): void {
@@ -112,12 +124,17 @@ function reloadOnHangup(
     log.error(fields, `SIGHUP: ${failure}: ${error.message}`);
   };
   process.on("SIGHUP", () => {
-    last = last.then(async () => reload(readSettings(process.env))).catch(failed);
+    last = last
+      .then(() => systemd.reloading())
+      .then(() => reload(readSettings(process.env)))
+      .catch(failed)
+      .then(() => systemd.reloaded());
   });
 }
 
 /** Starts a node. SIGHUP has it take new settings, without an effect on its connections. */
-async function startNode(settings: Settings, log: Log): Promise<Service> {
+async function startNode(settings: Settings, observers: Observers): Promise<Service> {
+  const { log } = observers;
   const started = start(settings, log);
   const reload = async (next: Settings) => {
     for (const variable of await (await started).reloads.take(next)) {
@@ -125,12 +142,18 @@ async function startNode(settings: Settings, log: Log): Promise<Service> {
     }
     log.info("SIGHUP: keys and topics have been read again");
   };
-  reloadOnHangup(started, log, reload, "nothing has changed, since what was read cannot be used");
+  reloadOnHangup(
+    started,
+    observers,
+    reload,
+    "nothing has changed, since what was read cannot be used",
+  );
   return started;
 }
 
 /** Starts a supervisor and its workers. SIGHUP replaces the workers. */
-async function startSupervisor(settings: Settings, log: Log): Promise<Service> {
+async function startSupervisor(settings: Settings, observers: Observers): Promise<Service> {
+  const { log } = observers;
   // The binary is its own runtime: it takes all arguments as its own, and has no file to be named.
   const program = Bun.isStandaloneExecutable
     ? [process.execPath]
@@ -143,7 +166,7 @@ async function startSupervisor(settings: Settings, log: Log): Promise<Service> {
     await supervisor.replace(next);
     log.info("all workers have been replaced");
   };
-  reloadOnHangup(started, log, replace, "the workers could not be replaced");
+  reloadOnHangup(started, observers, replace, "the workers could not be replaced");
   return {
     url: await started,
     announceShutdown: () => supervisor.announceShutdown(),
@@ -187,8 +210,14 @@ async function main(): Promise<void> {
   const worker = workerArguments(process.argv.slice(2));
   if (worker !== undefined) return workerMain(settings, log, worker).catch(failed);
   const run = settings.workers > 1 ? startSupervisor : startNode;
-  const service: Service = await run(settings, log).catch(failed);
-  shutDownOnSignals(service, settings, log);
+  const logFailure = throttledLog(log, "systemd could not be told what the relay does");
+  const observers = {
+    log,
+    systemd: new Systemd({ env: process.env, onFailure: logFailure }),
+  };
+  const service: Service = await run(settings, observers).catch(failed);
+  shutDownOnSignals(service, settings, observers);
+  observers.systemd.started(`Baton listens on ${service.url}`);
   for (const variable of settings.unknownVariables) {
     log.warn(
       { variable: sanitized(variable) },

@@ -2,7 +2,7 @@
 // kill those of them that are stuck. What they say to each other is not known here; it is text.
 import { readdirSync, readFileSync } from "node:fs";
 import { availableParallelism, getPriority, setPriority } from "node:os";
-import { ProcessClock } from "./process-clock";
+import { ProcessClock } from "./system/process-clock";
 
 /** The first argument of a worker process, which WorkerArguments follow. */
 const WORKER_ARGUMENT = "worker";

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { ProcessClock } from "../../../src/workers/process-clock";
+import { ProcessClock } from "../../../src/workers/system/process-clock";
 import { Folder } from "../../support/machine/folder";
 import { isAlive, memoryKb } from "../../support/machine/processes";
 import {
