@@ -194,7 +194,7 @@ describe("F1: a shutdown", () => {
     expect(await relay.exited).toBe(0);
   });
 
-  test.each([1, 4])(
+  test.each([1, 2])(
     "F1: with %i processes, all say that they are not ready and serve through the shutdown delay",
     async (workers) => {
       await using relay = await RelayProcess.start({
@@ -229,15 +229,13 @@ describe("F1: a shutdown", () => {
   );
 
   test("F1: after the shutdown delay the connections are closed", async () => {
-    await using relay = await RelayProcess.start({
-      BATON_SHUTDOWN_DELAY_MS: "50",
-      BATON_SHUTDOWN_MS: "50",
-    });
+    const env = { BATON_SHUTDOWN_DELAY_MS: "50", BATON_SHUTDOWN_MS: "50" };
+    await using relay = await RelayProcess.start(env);
     const client = await Client.open(await relay.register());
     relay.signal("SIGTERM");
     expect(await client.closed).toEqual({ code: 1001, reason: "shutting down" });
     expect(await relay.exited).toBe(0);
-  });
+  }, 30_000);
 
   test("F1: without connections a shutdown ends at once, also with a long window", async () => {
     await using relay = await RelayProcess.start({ BATON_SHUTDOWN_MS: "600000" });

@@ -123,16 +123,16 @@ export class ReverseProxy implements AsyncDisposable {
   #child: Bun.Subprocess;
   #errors = "";
 
-  private constructor(name: ProxyName, configuration: string, relayPort: number) {
+  private constructor(name: ProxyName, configuration: string) {
     this.#kind = KINDS[name];
     const folder = this.#folder.path;
-    const file = `${folder}/${configuration}`;
+    // Envoy looks at the ending, and nobody else does.
+    const file = `${folder}/configuration.yaml`;
     this.#place = { folder, file, port: freePort(), adminPort: freePort() };
     const { address, main } = this.#kind;
     chmodSync(folder, 0o755); // some read their files as another user
-    const shown = example(PAGE, configuration).replaceAll("8000", `${relayPort}`);
-    const text = address && shown.replace(address[0], address[1](this.#place.port));
-    writeFileSync(file, text ?? shown);
+    const text = address && configuration.replace(address[0], address[1](this.#place.port));
+    writeFileSync(file, text ?? configuration);
     if (main !== undefined) writeFileSync(`${folder}/main.conf`, main(this.#place));
     this.#child = this.#spawn();
   }
@@ -149,12 +149,13 @@ export class ReverseProxy implements AsyncDisposable {
   }
 
   /** With the configuration of this name on the page. Resolves when the relay's health can be asked through it. */
-  static async start(
-    name: ProxyName,
-    configuration: string,
-    relayPort: number,
-  ): Promise<ReverseProxy> {
-    const proxy = new ReverseProxy(name, configuration, relayPort);
+  static start(name: ProxyName, configuration: string, relayPort: number): Promise<ReverseProxy> {
+    return ReverseProxy.with(name, example(PAGE, configuration).replaceAll("8000", `${relayPort}`));
+  }
+
+  /** With this configuration, whose addresses of relays are those that there are. */
+  static async with(name: ProxyName, configuration: string): Promise<ReverseProxy> {
+    const proxy = new ReverseProxy(name, configuration);
     const isHealthy = async () => {
       if (proxy.#child.exitCode !== null) {
         throw new Error(`${name} ended: ${proxy.#errors}`);
