@@ -141,6 +141,9 @@ interface Doors {
   readonly publish: (request: Request) => Response | Promise<Response>;
 }
 
+/** What orchestrators ask. To refuse them, because others flood the relay from the same address, would have it killed. */
+const PROBE_PATH = /^[^/]*(?:\/\/[^/]*)?\/health\/(?:live|ready)(?:\?|$)/;
+
 /** In front of all doors: no address may send more than its share. */
 function limited(
   doors: Doors,
@@ -150,7 +153,7 @@ function limited(
   if (!addressLimits.areRequestsLimited) return doors;
   const check = (request: Request): Response | undefined => {
     const refusal = addressLimits.checkRequest(request);
-    if (refusal === undefined) return undefined;
+    if (refusal === undefined || PROBE_PATH.test(request.url)) return undefined;
     tally.refused(refusal);
     const { headers, url } = request;
     const later = STREAM_PATH.test(url) ? streams.reconnectAnswer(request) : undefined;

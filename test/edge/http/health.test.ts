@@ -80,6 +80,18 @@ test("a relay whose engine is away is not ready, and alive", async () => {
   expect(json.error.code).toBe("engine_unavailable");
 });
 
+test("what orchestrators ask is answered also where the address is over its limit", async () => {
+  await using relay = await startRelay({ BATON_ADDRESS_REQUESTS_MAX: "1" });
+  const statuses = async (path: string) => {
+    const answers = await Promise.all(Array.from({ length: 50 }, () => relay.request("GET", path)));
+    return new Set(answers.map(({ status }) => status));
+  };
+  expect(await statuses("/health")).toContain(429);
+  expect(await statuses("/health/ready")).toEqual(new Set([200]));
+  expect(await statuses("/health/live?verbose")).toEqual(new Set([200]));
+  expect(await statuses("/health/lively")).toContain(429);
+});
+
 describe("a preflight of a page", () => {
   test("is answered also during a shutdown", async () => {
     await using relay = await startRelay();
