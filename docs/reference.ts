@@ -16,6 +16,7 @@ import { EXPLANATIONS } from "../src/relay/explanations/codes";
 import { SETTING_GROUPS, SETTINGS } from "../src/settings/definitions";
 import type { Setting } from "../src/settings/kinds";
 import { RELOADED } from "../src/settings/reloads";
+import { fileVariable } from "../src/settings/sources/config-file";
 
 const PAGE = join(import.meta.dir, "reference.md");
 const METRICS_PAGE = join(import.meta.dir, "metrics.md");
@@ -41,11 +42,15 @@ function settings(): string[] {
     `\`${setting.variable}\``,
     setting.default === "" ? "not set" : `\`${setting.default}\``,
     text(setting.allowed),
-    text(setting.description) + (reloaded.has(setting) ? " Read again on SIGHUP." : ""),
+    text(setting.description) +
+      (setting.secret === undefined
+        ? ""
+        : ` Or \`${fileVariable(setting.variable)}\` names its file.`) +
+      (reloaded.has(setting) ? " Read again on SIGHUP." : ""),
   ];
   return [
     "## Settings",
-    "Settings are environment variables. An empty variable counts as not set, and `-` stands for an empty list. A wrong value stops the start with one line that names the variable, the value and what is allowed.",
+    "Settings are environment variables, or stand in [the file that BATON_CONFIG names](operations.md#keep-settings-in-files). An empty variable counts as not set, and `-` stands for an empty list. A wrong value stops the start with one line that names the variable, the value and what is allowed.",
     ...Object.entries(SETTING_GROUPS).flatMap(([title, group]) => [
       `### ${title}`,
       table(head, Object.values(group).map(row)),

@@ -6,7 +6,8 @@ import { EngineFailure, start } from "./node";
 import { warnings } from "./settings/checks";
 import type { Settings } from "./settings/definitions";
 import { SettingError } from "./settings/kinds";
-import { readSettings } from "./settings/read";
+import { readSettings, VARIABLES } from "./settings/read";
+import { closest } from "./settings/sources/closest";
 import {
   killSiblings,
   parentProcess,
@@ -221,7 +222,7 @@ async function main(): Promise<void> {
   for (const variable of settings.unknownVariables) {
     log.warn(
       { variable: sanitized(variable) },
-      "this environment variable is not a setting of Baton; see docs/reference.md",
+      `this environment variable is not a setting of Baton; perhaps ${closest(variable, [...VARIABLES])} is meant`,
     );
   }
   for (const warning of warnings(settings)) log.warn(warning);

@@ -25,8 +25,8 @@ import type { Transports } from "./relay/contracts/transport";
 import { Relay } from "./relay/relay";
 import type { Connection } from "./relay/state/connection";
 import type { Settings } from "./settings/definitions";
-import { openFiles } from "./settings/open-files";
 import { changedSettings, Reloads } from "./settings/reloads";
+import { openFiles } from "./settings/sources/open-files";
 import { revision, version } from "./version";
 
 /** How long the last close frames may take to leave, after the shutdown window. */

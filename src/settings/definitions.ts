@@ -2,6 +2,7 @@
 // docs/reference.md is generated from it (`bun run reference`). read.ts reads the environment with it.
 import type { RulesByPrefix } from "../relay/contracts/topic-rules";
 import { checkTopic } from "../relay/text/checks";
+import { API_KEYS } from "./api-keys";
 import { CLIENT_LIMITS } from "./client-limits";
 import { CONSOLE } from "./console";
 import { HISTORY } from "./history";
@@ -21,6 +22,7 @@ import {
   text,
   whole,
 } from "./kinds";
+import { CONFIG_FILE } from "./sources/config-file";
 import { TOKENS } from "./tokens";
 
 const ACCESS = {
@@ -44,14 +46,7 @@ const ACCESS = {
     description:
       "The address at which clients reach the relay. POST /register builds the addresses that it returns from it; https:// becomes wss:// for a WebSocket. If it is not set, they are built from the Host of the request.",
   }),
-  apiKeys: list({
-    variable: "BATON_API_KEYS",
-    default: "",
-    allowed: "a comma-separated list of keys without spaces",
-    accepts: (item) => /^[\x21-\x7e]{1,512}$/.test(item),
-    description:
-      "The keys of your backend. Once there is one, registering, unregistering, publishing, history, presence, users and /api require a key. Several keys let you replace one without an interruption. If it is not set, all of that is open, which is allowed on loopback only.",
-  }),
+  apiKeys: API_KEYS,
   insecure: flag({
     variable: "BATON_INSECURE",
     description:
@@ -273,6 +268,7 @@ const SIZES = {
 };
 
 const PROCESS = {
+  config: CONFIG_FILE,
   workers: processes({
     variable: "BATON_WORKERS",
     max: 1_024,

@@ -1,9 +1,11 @@
 // The settings about what is kept and where, of the table in definitions.ts.
-import { INT32_MAX, isEngine, matching, whole } from "./kinds";
+import { INT32_MAX, isEngine, matching, whole, withoutPasswords } from "./kinds";
 
 export const HISTORY = {
   engine: matching({
     variable: "BATON_ENGINE",
+    secret: "text",
+    shown: withoutPasswords,
     default: "memory",
     allowed:
       "memory, sqlite:<file> or redis://<host>:<port>; several Redis addresses are separated by commas",

@@ -27,13 +27,24 @@ interface Declaration {
   readonly variable: string;
   /** What the setting is for, and why its default is what it is. docs/reference.md is made from these texts. */
   readonly description: string;
+  /**
+   * The value is not shown to anybody, and may stand in a file of its own, which the variable with _FILE at its end names: as the
+   * whole of its text, or an item a line.
+   */
+  readonly secret?: "text" | "lines";
 }
+
+/** The type of the value in the file that BATON_CONFIG names. */
+export type InFile = "integer" | "boolean" | "list" | "string" | "integer or string";
 
 export interface Setting<Value> extends Declaration {
   /** As the user would write it; empty means that the setting is not set. */
   readonly default: string;
   /** What is allowed, as the end of the sentence "It must be …". */
   readonly allowed: string;
+  readonly inFile: InFile;
+  /** What of a text that is not allowed may be shown; by default all, and of a secret nothing. */
+  readonly shown?: (text: string) => string;
   /** Returns undefined for a text that is not allowed. */
   parse(text: string): Value | undefined;
 }
@@ -65,6 +76,7 @@ export function whole({
     variable,
     description,
     default: String(number),
+    inFile: "integer",
     allowed: `${what} from ${min} to ${max}`,
     parse(text) {
       const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
@@ -84,6 +96,7 @@ export function choice<Value extends string>({
 }: ChoiceOptions<Value>): Setting<Value> {
   return {
     ...rest,
+    inFile: "string",
     allowed: `one of ${values.join(", ")}`,
     parse: (text) => values.find((value) => value === text),
   };
@@ -99,6 +112,7 @@ interface ListOptions extends Declaration {
 export function list({ accepts, ...rest }: ListOptions): Setting<readonly string[]> {
   return {
     ...rest,
+    inFile: "list",
     parse(text) {
       const items = text === "" ? [] : text.split(",").map((item) => item.trim());
       return items.every((item) => item !== "" && accepts(item)) ? items : undefined;
@@ -110,6 +124,7 @@ export function flag(declaration: Declaration): Setting<boolean> {
   return {
     ...declaration,
     default: "0",
+    inFile: "boolean",
     allowed: "0 or 1",
     parse: (text) => (text === "1" ? true : text === "0" ? false : undefined),
   };
@@ -119,6 +134,7 @@ export function path(declaration: Declaration): Setting<string> {
   return {
     ...declaration,
     default: "",
+    inFile: "string",
     allowed: "the path of a file",
     parse: (text) => (text.includes("\0") ? undefined : text),
   };
@@ -134,6 +150,7 @@ export function text({ accepts, ...rest }: TextOptions): Setting<string> {
   return {
     ...rest,
     default: "",
+    inFile: "string",
     parse(written) {
       const value = written.replaceAll("\\n", "\n");
       return value === "" || accepts(value) ? value : undefined;
@@ -145,8 +162,8 @@ export function text({ accepts, ...rest }: TextOptions): Setting<string> {
 export function matching({
   accepts,
   ...rest
-}: TextOptions & { readonly default: string }): Setting<string> {
-  return { ...rest, parse: (text) => (accepts(text) ? text : undefined) };
+}: TextOptions & Pick<Setting<string>, "default" | "shown">): Setting<string> {
+  return { ...rest, inFile: "string", parse: (text) => (accepts(text) ? text : undefined) };
 }
 
 /** A number of processes; `auto` is one for each core. */
@@ -157,6 +174,7 @@ export function processes({
   return {
     ...declaration,
     default: "1",
+    inFile: "integer or string",
     allowed: `auto or a whole number from 1 to ${max}`,
     parse(text) {
       if (text === "auto") return Math.min(max, availableParallelism());
@@ -171,6 +189,7 @@ export function publicUrl(declaration: Declaration): Setting<string> {
   return {
     ...declaration,
     default: "",
+    inFile: "string",
     allowed: "an http:// or https:// address without user, query or fragment",
     parse(text) {
       if (text === "") return "";
@@ -194,6 +213,11 @@ export function isEngine(text: string): boolean {
       (url) => /^rediss?:$/.test(url?.protocol ?? "") && /^\/?\d*$/.test(url?.pathname ?? ""),
     )
   );
+}
+
+/** The addresses of Redis servers without their passwords. */
+export function withoutPasswords(text: string): string {
+  return text.replaceAll(/(rediss?:\/\/)[^@/,]*@/g, "$1…@");
 }
 
 /** An origin of another scheme than the web's, as app shells and extensions have: capacitor://localhost. */

@@ -1,22 +1,42 @@
-// Reads and checks all settings, once, at the start; nothing else in Baton reads the environment.
+// Reads and checks all settings, at the start and on SIGHUP; nothing else in Baton reads the environment or these files.
 // A wrong value stops the start with one line that names the variable, the value and what is allowed.
 
 import { checkTogether, connectionLimits } from "./checks";
 import { SETTINGS, type Settings, type SettingValues } from "./definitions";
 import { type Env, type Setting, SettingError } from "./kinds";
 import { defaultFrameBytes } from "./limits";
-import { descriptorLimit } from "./open-files";
-import { readTopicsFile } from "./topics-file";
+import { CONFIG, fileVariable, readConfigFile } from "./sources/config-file";
+import { descriptorLimit } from "./sources/open-files";
+import { readTextFile } from "./sources/text-file";
+import { readTopicsFile } from "./sources/topics-file";
+
+/** The largest file that has a secret. */
+const SECRET_BYTES_MAX = 65_536;
+
+const ALL: readonly Setting<unknown>[] = Object.values(SETTINGS);
+
+/** All variables that are read. */
+export const VARIABLES: ReadonlySet<string> = new Set(
+  ALL.flatMap(({ variable, secret }) =>
+    secret === undefined ? [variable] : [variable, fileVariable(variable)],
+  ),
+);
 
 /**
  * Reads and checks all settings. An empty variable counts as not set. `descriptors` is the process's limit of open
  * files. Throws SettingError with the line to show.
  */
 export function readSettings(env: Env, descriptors = descriptorLimit()): Settings {
+  const sources: Source[] = [{ texts: env, where: "" }];
+  const config = env[CONFIG];
+  if (config)
+    sources.push({ texts: readConfigFile(config, ALL), where: ` in ${JSON.stringify(config)}` });
   const values = Object.fromEntries(
-    Object.entries(SETTINGS).map(([name, setting]) => [name, readSetting<unknown>(setting, env)]),
+    Object.entries(SETTINGS).map(([name, setting]) => [
+      name,
+      readSetting<unknown>(setting, sources),
+    ]),
   ) as unknown as SettingValues;
-  const known = new Set<string>(Object.values(SETTINGS).map((setting) => setting.variable));
   const settings = {
     ...values,
     ...connectionLimits(values.connectionsMax, descriptors, values.workers),
@@ -24,29 +44,83 @@ export function readSettings(env: Env, descriptors = descriptorLimit()): Setting
     bodyBytes: values.bodyBytes || Math.max(1_048_576, 6 * values.messageBytes + 4_096),
     frameBytes: values.frameBytes || defaultFrameBytes(values),
     topicRules: values.topicsFile === "" ? {} : readTopicsFile(values.topicsFile),
-    unknownVariables: Object.keys(env).filter((key) => /^BATON_/.test(key) && !known.has(key)),
+    unknownVariables: Object.keys(env).filter((key) => /^BATON_/.test(key) && !VARIABLES.has(key)),
   };
   checkTogether(settings);
   return settings;
 }
 
-/** Throws SettingError with the line to show. */
-function readSetting<Value>(setting: Setting<Value>, env: Env): Value {
-  const written = env[setting.variable];
-  const value = setting.parse(textOf(written, setting.default));
+/** Where settings stand: the environment, or the file that BATON_CONFIG names. */
+interface Source {
+  readonly texts: Env;
+  /** Ends what names a place there. */
+  readonly where: string;
+}
+
+interface Given {
+  readonly text: string;
+  /** How the error line begins, up to "must be". */
+  readonly lead: string;
+}
+
+/** The first source that has something counts. Throws SettingError with the line to show. */
+function readSetting<Value>(setting: Setting<Value>, sources: readonly Source[]): Value {
+  let given: Given = { text: setting.default, lead: "" };
+  for (const source of sources) {
+    const found = givenIn(source, setting);
+    if (found === undefined) continue;
+    given = found;
+    break;
+  }
+  const value = setting.parse(given.text);
   if (value !== undefined) return value;
-  throw new SettingError(
-    `${setting.variable}=${JSON.stringify(withoutPassword(written))} is not allowed: it must be ${setting.allowed}.`,
-  );
+  throw new SettingError(`${given.lead} must be ${setting.allowed}.`);
 }
 
-/** An empty list is written as "-", because an empty variable means "not set". */
-function textOf(written: string | undefined, otherwise: string): string {
-  if (written === undefined || written === "") return otherwise;
-  return written === "-" ? "" : written;
+/** An empty text counts as not set. */
+function givenIn({ texts, where }: Source, setting: Setting<unknown>): Given | undefined {
+  const { variable, secret, shown = secret === undefined ? asItIs : hidden } = setting;
+  const text = texts[variable] || undefined;
+  const path = secret === undefined ? undefined : texts[fileVariable(variable)] || undefined;
+  if (text !== undefined && path !== undefined) {
+    throw new SettingError(
+      `${variable} and ${fileVariable(variable)} are both set${where}, which is not allowed: set one of them.`,
+    );
+  }
+  if (path !== undefined) {
+    const lead = `${fileVariable(variable)}=${JSON.stringify(path)}${where} is not allowed: `;
+    return { text: secretIn(path, secret, lead), lead: `${lead}what it has` };
+  }
+  if (text === undefined) return undefined;
+  const lead = `${variable}=${JSON.stringify(shown(text))}${where} is not allowed: it`;
+  // An empty list is written as "-", because an empty variable means "not set".
+  return { text: text === "-" ? "" : text, lead };
 }
 
-/** The addresses of Redis servers can have a password, which must not be shown on a terminal or in a log. */
-function withoutPassword(written: string | undefined): string | undefined {
-  return written?.replaceAll(/(rediss?:\/\/)[^@/,]*@/g, "$1…@");
+/** The text of a file that has a secret. Throws SettingError, with this lead. */
+function secretIn(path: string, form: "text" | "lines" | undefined, lead: string): string {
+  let text: string;
+  try {
+    text = readTextFile(path, SECRET_BYTES_MAX);
+  } catch (error) {
+    throw new SettingError(`${lead}it ${(error as Error).message}.`);
+  }
+  const value = form === "lines" ? itemsIn(text) : text.replace(/[\r\n]+$/, "");
+  // Nothing would mean that there is no secret, and open the relay.
+  if (value === "") throw new SettingError(`${lead}it is empty.`);
+  return value;
+}
+
+/** The items that stand one to a line, or separated by commas. Lines that begin with # are comments. */
+function itemsIn(text: string): string {
+  const lines = text.split(/\r?\n/).map((line) => line.trim());
+  return lines.filter((line) => line !== "" && !line.startsWith("#")).join(",");
+}
+
+function asItIs(text: string): string {
+  return text;
+}
+
+function hidden(): string {
+  return "…";
 }

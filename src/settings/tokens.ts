@@ -4,6 +4,7 @@ import { flag, isWebUrl, text } from "./kinds";
 export const TOKENS = {
   tokenSecret: text({
     variable: "BATON_TOKEN_SECRET",
+    secret: "text",
     allowed: "a text of 1 to 4096 characters",
     accepts: (value) => value.length <= 4_096,
     description:
@@ -11,6 +12,7 @@ export const TOKENS = {
   }),
   tokenPublicKey: text({
     variable: "BATON_TOKEN_PUBLIC_KEY",
+    secret: "text",
     allowed: "a public key in PEM (SPKI)",
     accepts: (value) => value.startsWith("-----BEGIN PUBLIC KEY-----"),
     description:

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { Centrifuge } from "centrifuge";
 import { SignJWT } from "jose";
 import { readSettings } from "../../src/settings/read";
-import { readTopicsFile } from "../../src/settings/topics-file";
+import { readTopicsFile } from "../../src/settings/sources/topics-file";
 import { SECRET } from "../support/centrifuge/sdk";
 import { example } from "../support/docs/pages";
 import { RecordingApp, runExample } from "../support/docs/recording-app";

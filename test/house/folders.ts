@@ -32,6 +32,7 @@ const FLOORS: Record<string, readonly string[]> = {
   "src/engines": ["index.ts", "redis sqlite", "memory", "*"],
   "src/engines/redis": ["engine.ts", "*", "publishing", "following", "server"],
   "src/protocols": ["index.ts", "centrifuge", "*"],
+  "src/settings": ["*", "sources", "kinds.ts"],
   "src/workers": ["*", "system"],
   "src/relay": [
     "relay.ts",

@@ -3,8 +3,8 @@ import { describe, expect, test } from "bun:test";
 import { warnings } from "../../src/settings/checks";
 import { SETTINGS } from "../../src/settings/definitions";
 import { SettingError } from "../../src/settings/kinds";
-import { descriptorLimit } from "../../src/settings/open-files";
 import { readSettings } from "../../src/settings/read";
+import { descriptorLimit } from "../../src/settings/sources/open-files";
 
 const read = (env: Record<string, string>) => readSettings(env, 20_000);
 
@@ -75,7 +75,6 @@ test.each([
   ["BATON_ORIGINS", "NULL"],
   ["BATON_ORIGINS", "https://a.example,,https://b.example"],
   ["BATON_DEFAULT_TOPICS", "a\nb"],
-  ["BATON_API_KEYS", "two words"],
   ["BATON_PUBLIC_URL", "relay.example.com"],
   ["BATON_PUBLIC_URL", "https://user:secret@relay.example.com"],
   ["BATON_PUBLIC_URL", "https://relay.example.com/?a=1"],

@@ -1,11 +1,12 @@
 // The file that BATON_TOPICS_FILE names: rules for topics by the prefix of their names, such as
 // {"news:": {"history_size": 1000, "history_ttl_ms": 3600000}, "typing:": {"history_size": 0}}.
-import { readFileSync } from "node:fs";
 import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
-import type { RulesByPrefix, TopicRule } from "../relay/contracts/topic-rules";
-import { withoutByteOrderMark } from "../relay/text/json";
-import { INT32_MAX, SettingError } from "./kinds";
+import type { RulesByPrefix, TopicRule } from "../../relay/contracts/topic-rules";
+import { INT32_MAX, SettingError } from "../kinds";
+import { readTextFile } from "./text-file";
+
+const FILE_BYTES_MAX = 16_777_216;
 
 const Allowed = Type.Array(
   Type.Union([Type.Literal("client"), Type.Literal("subscriber"), Type.Literal("anonymous")]),
@@ -41,10 +42,12 @@ export function readTopicsFile(path: string): RulesByPrefix {
     new SettingError(`BATON_TOPICS_FILE=${JSON.stringify(path)} is not allowed: ${why}`);
   let value: unknown;
   try {
-    value = JSON.parse(withoutByteOrderMark(readFileSync(path, "utf8")));
+    value = JSON.parse(readTextFile(path, FILE_BYTES_MAX));
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw refused(`it cannot be read as JSON in UTF-8: ${why}.`);
+    const { name, message } = error as Error;
+    throw refused(
+      name === "SyntaxError" ? `it cannot be read as JSON: ${message}.` : `it ${message}.`,
+    );
   }
   const wrong = Value.Errors(TopicsFile, value).First();
   if (wrong !== undefined) {
