@@ -1,5 +1,6 @@
 // The process: reads the settings, decides whether this is a node, a supervisor or a worker, passes signals on, and ends.
 // Nothing else reads the environment or ends the process.
+import { closeSync, openSync } from "node:fs";
 import { createLog, type Log, sanitized, throttledLog } from "./log";
 import { MetricsFailure } from "./metrics/listener";
 import { EngineFailure, start } from "./node";
@@ -124,13 +125,28 @@ function reloadOnHangup(
     const fields = error instanceof SettingError ? {} : { err: error };
     log.error(fields, `SIGHUP: ${failure}: ${error.message}`);
   };
+  const hadTerminal = process.stdin.isTTY;
   process.on("SIGHUP", () => {
+    // The kernel sends the same signal when the terminal is closed, and nobody would be left who could stop the relay with Ctrl-C.
+    if (hadTerminal && !hasTerminal()) {
+      process.kill(process.pid, "SIGTERM");
+      return;
+    }
     last = last
       .then(() => systemd.reloading())
       .then(() => reload(readSettings(process.env)))
       .catch(failed)
       .then(() => systemd.reloaded());
   });
+}
+
+function hasTerminal(): boolean {
+  try {
+    closeSync(openSync("/dev/tty", "r"));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Starts a node. SIGHUP has it take new settings, without an effect on its connections. */

@@ -125,7 +125,7 @@ describe("SIGHUP, with one process,", () => {
     await relay.publish("tech", "still here");
     expect(await client.next()).toBe("still here");
     expect(relay.loggedErrors).toEqual([]);
-  });
+  }, 20_000);
 
   test("changes nothing when the topics file is wrong, and the log says what is", async () => {
     using folder = new Folder();
@@ -146,7 +146,25 @@ describe("SIGHUP, with one process,", () => {
     writeFileSync(file, '{"t": {"presence": true}}');
     relay.signal("SIGHUP");
     await until("the new rule", hasPresence);
-  });
+  }, 20_000);
+
+  test("ends the relay when it comes because its terminal was closed", async () => {
+    let output = "";
+    const decoder = new TextDecoder();
+    const child = Bun.spawn([process.execPath, join(import.meta.dir, "../src/main.ts")], {
+      env: { PATH: process.env.PATH ?? "", HOME: process.env.HOME ?? "", PORT: "0" },
+      terminal: {
+        data: (_, bytes) => {
+          output += decoder.decode(bytes);
+        },
+      },
+    });
+    await until("the relay to listen", () => output.includes("Baton listens on"), 15_000);
+    child.kill("SIGHUP");
+    await until("the answer", () => output.includes("have been read again"));
+    child.terminal?.close();
+    expect(await child.exited).toBe(0);
+  }, 20_000);
 
   test("of several signals, each is answered", async () => {
     using folder = new Folder();
@@ -156,7 +174,7 @@ describe("SIGHUP, with one process,", () => {
     await until("an answer", () => relay.output.includes("have been read again"));
     relay.signal("SIGHUP");
     await until("another", () => relay.output.split("have been read again").length === 3);
-  });
+  }, 20_000);
 });
 
 describe("F1: a shutdown", () => {

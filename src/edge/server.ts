@@ -235,7 +235,6 @@ function routeOptionsOf(
   const { settings, apiKeys, sockets, openRequests, ...handedOn } = options;
   const { relay, sessionProtocols, log } = handedOn;
   const { bodyBytes, frameBytes, pingMs, publicUrl } = settings;
-  const checkKey = apiKeys.check;
   return {
     ...handedOn,
     handshake: sockets.handshake(relay, addressLimits),
@@ -243,8 +242,19 @@ function routeOptionsOf(
       text: sessionProtocols.text.socket,
       binary: sessionProtocols.binary.socket,
     }),
-    requireKey: ({ request }) => orThrow(checkKey(request.headers)),
-    publish: publishAnswer({ relay, log, checkKey, bodyBytes, keepAlive, openRequests }),
+    requireKey:
+      (scope) =>
+      ({ request, params }) =>
+        orThrow(apiKeys.check(request.headers, scope, params?.topic)),
+    grantsOf: ({ headers }) => orThrow(apiKeys.of(headers)),
+    publish: publishAnswer({
+      relay,
+      log,
+      grantsOf: apiKeys.of,
+      bodyBytes,
+      keepAlive,
+      openRequests,
+    }),
     security: settings.apiKeys.length > 0 ? KEY : [],
     publicUrl,
     bodyBytes,

@@ -64,7 +64,7 @@ export function warnings(settings: Settings): string[] {
       );
     }
   }
-  if (apiKeys.some((key) => key.length < KEY_CHARACTERS_MIN)) {
+  if (apiKeys.some(({ key }) => key.length < KEY_CHARACTERS_MIN)) {
     found.push(
       `an API key has fewer than ${KEY_CHARACTERS_MIN} characters, so it is easy to guess`,
     );

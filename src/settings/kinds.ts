@@ -45,6 +45,8 @@ export interface Setting<Value> extends Declaration {
   readonly inFile: InFile;
   /** What of a text that is not allowed may be shown; by default all, and of a secret nothing. */
   readonly shown?: (text: string) => string;
+  /** What is wrong with a text that is not allowed, as the end of the sentence "It …", in place of `allowed`. */
+  readonly problem?: (text: string) => string;
   /** Returns undefined for a text that is not allowed. */
   parse(text: string): Value | undefined;
 }

@@ -74,7 +74,8 @@ function readSetting<Value>(setting: Setting<Value>, sources: readonly Source[])
   }
   const value = setting.parse(given.text);
   if (value !== undefined) return value;
-  throw new SettingError(`${given.lead} must be ${setting.allowed}.`);
+  const problem = setting.problem?.(given.text) ?? `must be ${setting.allowed}`;
+  throw new SettingError(`${given.lead} ${problem}.`);
 }
 
 /** An empty text counts as not set. */

@@ -13,6 +13,25 @@ import { until, within } from "../support/wait";
 
 const PAGE = "docs/access.md";
 
+test("the keys of docs/access.md open what their scopes say", async () => {
+  const keys = {
+    ADMIN_KEY: "the-admin-key-1",
+    SHOP_KEY: "the-shop-key-12",
+    PROMETHEUS_KEY: "prom",
+  };
+  const script = `${example(PAGE, "scopes.sh").trim()}; echo "$BATON_API_KEYS"`;
+  const { stdout } = Bun.spawnSync(["bash", "-c", script], { env: { ...process.env, ...keys } });
+  await using relay = await startRelay({ BATON_API_KEYS: stdout.toString().trim() });
+  const publish = async (key: string, topic: string) =>
+    (await relay.post("/publish", { topic, message: "m" }, { "x-api-key": key })).status;
+  expect(await publish(keys.ADMIN_KEY, "any")).toBe(200);
+  expect(await publish(keys.SHOP_KEY, "shop:orders")).toBe(200);
+  expect(await publish(keys.SHOP_KEY, "any")).toBe(403);
+  expect(await publish(keys.PROMETHEUS_KEY, "any")).toBe(403);
+  const headers = { "x-api-key": keys.PROMETHEUS_KEY };
+  expect((await relay.request("GET", "/metrics", { headers })).status).toBe(200);
+});
+
 /** The functions that sign tokens, as a backend has them. */
 function signing() {
   const given = { SignJWT, process: { env: { BATON_TOKEN_SECRET: SECRET } } };

@@ -52,7 +52,7 @@ describe("a secret in a file", () => {
   test("may be a list of keys, one a line, with comments", () => {
     const path = file("# of the shop\nfirst-key\r\n\n  second-key  \n# old\nthird-key,fourth-key");
     const keys = ["first-key", "second-key", "third-key", "fourth-key"];
-    expect(read({ BATON_API_KEYS_FILE: path }).apiKeys).toEqual(keys);
+    expect(read({ BATON_API_KEYS_FILE: path }).apiKeys.map(({ key }) => key)).toEqual(keys);
     expect(read({ BATON_API_KEYS_FILE: path }).unknownVariables).toEqual([]);
   });
 
@@ -70,7 +70,11 @@ describe("a secret in a file", () => {
     ["that has only comments", () => file("# a\n#b"), "it is empty."],
     ["that is too large", () => file("x".repeat(65_537)), "it has more than 65536 bytes."],
     ["that is not UTF-8", () => file(new Uint8Array([0x61, 0xff])), "it is not UTF-8."],
-    ["that has a wrong key", () => file("good-key\ntwo words"), "what it has must be a comma-"],
+    [
+      "that has a wrong key",
+      () => file("good-key\ntwo words"),
+      "what it has must have keys of visible ASCII",
+    ],
     ["that is a device", () => "/dev/null", "it is not a regular file."],
     [
       "that is a directory",
@@ -136,7 +140,7 @@ describe("BATON_CONFIG", () => {
     );
     expect(settings).toMatchObject({
       port: 8_100,
-      apiKeys: ["a-long-random-key", "another-random-key"],
+      apiKeys: [{ key: "a-long-random-key" }, { key: "another-random-key" }],
       insecure: true,
       defaultTopics: [],
       tokenSecret: "s".repeat(40),
@@ -151,7 +155,7 @@ describe("BATON_CONFIG", () => {
   test("a variable of the environment counts more than the file, also for a secret that either names", () => {
     const file1 = config('PORT = 1\nBATON_API_KEYS = ["key-of-the-file"]');
     const env = { ...file1, PORT: "2", BATON_API_KEYS_FILE: file("key-of-another-file") };
-    expect(read(env)).toMatchObject({ port: 2, apiKeys: ["key-of-another-file"] });
+    expect(read(env)).toMatchObject({ port: 2, apiKeys: [{ key: "key-of-another-file" }] });
     expect(read({ ...file1, PORT: "" }).port).toBe(1);
   });
 

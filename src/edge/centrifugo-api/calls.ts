@@ -6,6 +6,7 @@ import { EngineUnavailable } from "../../relay/contracts/engine";
 import { engineUnavailable, Refusal } from "../../relay/contracts/errors";
 import type { Relay } from "../../relay/relay";
 import { rawItems, rawMember } from "../../relay/text/json";
+import type { Grants } from "../access/keys";
 import { type ApiFormat, apiMethods, badRequest, errorJson, type Method } from "./methods";
 import { Batch, Command } from "./shapes";
 
@@ -26,7 +27,7 @@ export class ApiCalls {
   }
 
   /** Runs one method. `text` is the body as it came in. The result is JSON text. */
-  async run(name: string, body: unknown, text: string): Promise<string | Refusal> {
+  async run(name: string, body: unknown, text: string, grants: Grants): Promise<string | Refusal> {
     const method = Object.hasOwn(this.#methods, name) ? this.#methods[name] : undefined;
     if (method === undefined) return noSuchMethod();
     const value = normalized(body);
@@ -34,6 +35,8 @@ export class ApiCalls {
       const error = method.shape.Errors(value).First();
       return badRequest(`${error?.path || "the body"}: ${error?.message ?? "wrong shape"}.`);
     }
+    const missing = method.check(grants, value as object);
+    if (missing !== undefined) return missing;
     const { channel } = value as { channel?: unknown };
     const unknown =
       typeof channel === "string" ? this.#relay.backend.checkKnown(channel) : undefined;
@@ -48,13 +51,13 @@ export class ApiCalls {
   }
 
   /** Runs commands like {"publish": {…}}, in order. The replies, such as {"publish": {…}}, are JSON texts. */
-  async batch(body: unknown, text: string): Promise<readonly string[] | Refusal> {
+  async batch(body: unknown, text: string, grants: Grants): Promise<readonly string[] | Refusal> {
     if (!batchShape.Check(body)) return badRequest("commands is missing or has over 1,000 items.");
     const texts = rawItems(rawMember(text, "commands") ?? "");
     const replies: string[] = [];
     for (const [i, command] of body.commands.entries()) {
       const [name, params] = Object.entries((command ?? {}) as object)[0] ?? ["", {}];
-      const result = await this.run(name, params, rawMember(texts[i] ?? "", name) ?? "");
+      const result = await this.run(name, params, rawMember(texts[i] ?? "", name) ?? "", grants);
       const isRefused = result instanceof Refusal;
       replies.push(isRefused ? this.#error(result) : `{${JSON.stringify(name)}:${result}}`);
     }
@@ -62,13 +65,13 @@ export class ApiCalls {
   }
 
   /** Runs a command like {"method": "publish", "params": {…}}. The reply, JSON text, has the command's id if it has one. */
-  async command(text: string): Promise<string> {
+  async command(text: string, grants: Grants): Promise<string> {
     const command: unknown = JSON.parse(text);
     if (!commandShape.Check(command)) {
       return this.#error(badRequest("A command needs method and params."));
     }
     const { id, method, params = {} } = command;
-    const result = await this.run(method, params, rawMember(text, "params") ?? "{}");
+    const result = await this.run(method, params, rawMember(text, "params") ?? "{}", grants);
     const reply = result instanceof Refusal ? this.#error(result) : `{"result":${result}}`;
     return id === undefined ? reply : `{"id":${id},${reply.slice(1)}`;
   }

@@ -9,6 +9,7 @@ import type { Relay } from "../../relay/relay";
 import { rawMember } from "../../relay/text/json";
 import { checkDirection, REPLY_PUBLICATIONS_MAX } from "../../relay/topics/history";
 import { version } from "../../version";
+import type { Grants, Scope } from "../access/keys";
 import * as Shape from "./shapes";
 
 /** How the Centrifuge protocol writes what this API answers too. node.ts passes it in, as edge/ does not know protocols/. */
@@ -25,6 +26,8 @@ interface ApiMethodsOptions {
 
 export interface Method {
   readonly shape: TypeCheck<TSchema>;
+  /** Refuses (`missing_scope`) a call that its key does not open. */
+  readonly check: GrantsCheck;
   /** The result is JSON text. `text` is the body as it came in, for payloads whose bytes must not change. */
   readonly run: (body: never, text: string) => Promise<string | Refusal>;
 }
@@ -52,13 +55,13 @@ function publishMethods({ relay, format }: ApiMethodsOptions): Record<string, Me
       : `{"result":${result}}`;
 
   return {
-    publish: method(Shape.Publish, async (body, text) => {
+    publish: method(Shape.Publish, inChannel("publish"), async (body, text) => {
       const command = publicationIn(body, text);
       if (command instanceof Refusal) return command;
       return resultOf(await relay.publisher.publish({ ...command, topic: body.channel ?? "" }));
     }),
 
-    broadcast: method(Shape.Broadcast, async (body, text) => {
+    broadcast: method(Shape.Broadcast, inChannels("publish"), async (body, text) => {
       const { channels = [] } = body;
       if (channels.length === 0) return badRequest("channels is missing.");
       const command = publicationIn(body, text);
@@ -72,7 +75,7 @@ function publishMethods({ relay, format }: ApiMethodsOptions): Record<string, Me
 
 function sessionMethods({ relay: { backend } }: ApiMethodsOptions): Record<string, Method> {
   return {
-    subscribe: method(Shape.Subscribe, async (body, text) => {
+    subscribe: method(Shape.Subscribe, inChannel("manage"), async (body, text) => {
       const { channel: topic = "", expire_at, recover_since } = body;
       const info = payloadIn(text, "info", body.b64info);
       const data = payloadIn(text, "data", body.b64data);
@@ -89,13 +92,13 @@ function sessionMethods({ relay: { backend } }: ApiMethodsOptions): Record<strin
       return (await backend.subscribe(body, subscription)) ?? "{}";
     }),
 
-    unsubscribe: method(Shape.Unsubscribe, async (body) => {
+    unsubscribe: method(Shape.Unsubscribe, inChannel("manage"), async (body) => {
       const refusal = checkSelector(body);
       if (refusal === undefined) await backend.unsubscribe(body, body.channel ?? "");
       return refusal ?? "{}";
     }),
 
-    disconnect: method(Shape.Disconnect, async (body) => {
+    disconnect: method(Shape.Disconnect, everywhere("manage"), async (body) => {
       // Libraries write 0 when no code is given.
       const reason = disconnectReason(body.disconnect?.code || undefined, body.disconnect?.reason);
       if (reason instanceof Refusal) return reason;
@@ -104,7 +107,7 @@ function sessionMethods({ relay: { backend } }: ApiMethodsOptions): Record<strin
       return refusal ?? "{}";
     }),
 
-    refresh: method(Shape.Refresh, async (body) => {
+    refresh: method(Shape.Refresh, everywhere("manage"), async (body) => {
       const refusal = checkSelector(body);
       const ttl = body.expired === true ? "now" : secondsUntil(body.expire_at);
       if (refusal === undefined) await backend.refresh(body, ttl);
@@ -116,40 +119,44 @@ function sessionMethods({ relay: { backend } }: ApiMethodsOptions): Record<strin
 function topicMethods({ relay: { backend }, format }: ApiMethodsOptions): Record<string, Method> {
   const { publicationJson, infoJson } = format;
   return {
-    presence: method(Shape.Channel, async ({ channel = "" }) => {
+    presence: method(Shape.Channel, inChannel("read"), async ({ channel = "" }) => {
       const clients = await backend.presence(channel);
       if (clients instanceof Refusal) return clients;
       const rows = clients.map((info) => `${JSON.stringify(info.client)}:${infoJson(info)}`);
       return `{"presence":{${rows.join(",")}}}`;
     }),
 
-    presence_stats: method(Shape.Channel, async ({ channel = "" }) => {
+    presence_stats: method(Shape.Channel, inChannel("read"), async ({ channel = "" }) => {
       const counts = await backend.presenceCounts(channel);
       if (counts instanceof Refusal) return counts;
       return JSON.stringify({ num_clients: counts.clients, num_users: counts.users });
     }),
 
-    history: method(Shape.History, async ({ channel = "", limit = 0, since, reverse = false }) => {
-      const refusal = checkDirection({ since, reverse });
-      if (refusal !== undefined) return refusal;
-      const page = await backend.history(channel, {
-        since: since?.offset,
-        epoch: since?.epoch || undefined,
-        limit,
-        limitMax: REPLY_PUBLICATIONS_MAX,
-        reverse,
-      });
-      if (page instanceof Refusal) return page;
-      const { epoch, offset } = page.top;
-      const rows = page.publications.map(publicationJson).join(",");
-      return `{"publications":[${rows}],"epoch":"${epoch}","offset":${offset}}`;
-    }),
+    history: method(
+      Shape.History,
+      inChannel("read"),
+      async ({ channel = "", limit = 0, since, reverse = false }) => {
+        const refusal = checkDirection({ since, reverse });
+        if (refusal !== undefined) return refusal;
+        const page = await backend.history(channel, {
+          since: since?.offset,
+          epoch: since?.epoch || undefined,
+          limit,
+          limitMax: REPLY_PUBLICATIONS_MAX,
+          reverse,
+        });
+        if (page instanceof Refusal) return page;
+        const { epoch, offset } = page.top;
+        const rows = page.publications.map(publicationJson).join(",");
+        return `{"publications":[${rows}],"epoch":"${epoch}","offset":${offset}}`;
+      },
+    ),
 
-    history_remove: method(Shape.Channel, async ({ channel = "" }) => {
+    history_remove: method(Shape.Channel, inChannel("manage"), async ({ channel = "" }) => {
       return (await backend.forgetHistory(channel)) ?? "{}";
     }),
 
-    channels: method(Shape.Channels, async ({ pattern = "" }) => {
+    channels: method(Shape.Channels, everywhere("read"), async ({ pattern = "" }) => {
       // A topic is not a path: "*" matches slashes too.
       const flat = (text: string) => text.replaceAll("/", "\u0001");
       const glob = pattern === "" ? undefined : new Bun.Glob(flat(pattern));
@@ -163,7 +170,7 @@ function topicMethods({ relay: { backend }, format }: ApiMethodsOptions): Record
 
 function nodeMethods({ relay: { backend } }: ApiMethodsOptions): Record<string, Method> {
   return {
-    info: method(Shape.Nothing, async () => {
+    info: method(Shape.Nothing, everywhere("read"), async () => {
       const nodes = (await backend.nodes()).map((node) => ({
         uid: node.node,
         name: "baton",
@@ -179,11 +186,39 @@ function nodeMethods({ relay: { backend } }: ApiMethodsOptions): Record<string, 
   };
 }
 
+type GrantsCheck = (grants: Grants, body: ChannelsBody) => Refusal | undefined;
+
+/** The topics that a call names. */
+interface ChannelsBody {
+  readonly channel?: string;
+  readonly channels?: readonly string[];
+}
+
+/** The scope for the topic that is named, or for all when none is. */
+function inChannel(scope: Scope): GrantsCheck {
+  return (grants, { channel }) => grants.check(scope, channel || undefined);
+}
+
+function inChannels(scope: Scope): GrantsCheck {
+  return (grants, { channels = [] }) => {
+    for (const channel of channels) {
+      const refusal = grants.check(scope, channel);
+      if (refusal !== undefined) return refusal;
+    }
+    return grants.checkSome(scope);
+  };
+}
+
+function everywhere(scope: Scope): GrantsCheck {
+  return (grants) => grants.check(scope);
+}
+
 function method<Schema extends TSchema>(
   schema: Schema,
+  check: GrantsCheck,
   run: (body: Static<Schema>, text: string) => Promise<string | Refusal>,
 ): Method {
-  return { shape: TypeCompiler.Compile(schema as TSchema), run: run as Method["run"] };
+  return { shape: TypeCompiler.Compile(schema as TSchema), check, run: run as Method["run"] };
 }
 
 export function errorJson(format: ApiFormat, refusal: Refusal): string {

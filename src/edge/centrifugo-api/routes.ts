@@ -6,9 +6,10 @@ import { Refusal } from "../../relay/contracts/errors";
 import type { Tally } from "../../relay/contracts/tally";
 import type { Relay } from "../../relay/relay";
 import { parseJson } from "../../relay/text/json";
+import type { Grants } from "../access/keys";
 import { readText, readUntypedJson } from "../http/body";
 import { BODY_ERRORS, bodyDocument, errorAnswers } from "../http/documents";
-import { type BeforeHandle, orThrow, Refused } from "../http/refusal";
+import { orThrow, Refused } from "../http/refusal";
 import { ApiCalls, noSuchMethod } from "./calls";
 import { type ApiDocument, BATCH_DOCUMENT, COMMANDS_DOCUMENT, METHOD_DOCUMENTS } from "./documents";
 import { type ApiFormat, errorIn, errorJson } from "./methods";
@@ -18,7 +19,8 @@ interface CentrifugoApiOptions {
   readonly relay: Relay;
   readonly log: Log;
   readonly apiFormat: ApiFormat;
-  readonly requireKey: BeforeHandle;
+  /** What the key of a request opens. Throws Refused where it has none. */
+  readonly grantsOf: (request: Request) => Grants;
   /** The `security` of these routes in the OpenAPI document. */
   readonly security: Record<string, string[]>[];
   readonly bodyBytes: number;
@@ -27,6 +29,7 @@ interface CentrifugoApiOptions {
 /** HTTP statuses of error codes, for requests with X-Centrifugo-Error-Mode: transport. */
 const STATUS: Readonly<Record<number, number>> = {
   102: 404,
+  103: 403,
   104: 404,
   107: 400,
   108: 400,
@@ -35,10 +38,11 @@ const STATUS: Readonly<Record<number, number>> = {
 };
 
 export function centrifugoApi(options: CentrifugoApiOptions) {
-  const { relay, log, apiFormat, requireKey, security, bodyBytes } = options;
+  const { relay, log, apiFormat, grantsOf, security, bodyBytes } = options;
   const calls = new ApiCalls(relay, apiFormat, log);
   const answer = answerIn(apiFormat, relay.tally);
 
+  const requireKey = ({ request }: { readonly request: Request }) => void grantsOf(request);
   const documented = (document: ApiDocument) => ({
     parse: "none" as const,
     beforeHandle: requireKey,
@@ -51,7 +55,7 @@ export function centrifugoApi(options: CentrifugoApiOptions) {
         `/api/${name}`,
         async ({ request }) => {
           const { text, value } = await readUntypedJson(request, bodyBytes);
-          return answer(request, "result", await calls.run(name, value, text));
+          return answer(request, "result", await calls.run(name, value, text, grantsOf(request)));
         },
         documented(document),
       );
@@ -62,7 +66,7 @@ export function centrifugoApi(options: CentrifugoApiOptions) {
           "/api/batch",
           async ({ request }) => {
             const { text, value } = await readUntypedJson(request, bodyBytes);
-            const replies = await calls.batch(value, text);
+            const replies = await calls.batch(value, text, grantsOf(request));
             const isRefused = replies instanceof Refusal;
             return answer(request, "replies", isRefused ? replies : `[${replies.join(",")}]`);
           },
@@ -71,9 +75,10 @@ export function centrifugoApi(options: CentrifugoApiOptions) {
         .post(
           "/api",
           async ({ request }) => {
+            const grants = grantsOf(request);
             const replies: string[] = [];
             for (const command of commandsIn(await readText(request, bodyBytes))) {
-              replies.push(await calls.command(command));
+              replies.push(await calls.command(command, grants));
             }
             return json(replies.join("\n"));
           },

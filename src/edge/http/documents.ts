@@ -38,6 +38,7 @@ export const BODY_ERRORS = [
   "bad_request",
   "malformed_json",
   "unauthorized",
+  "missing_scope",
   "body_too_large",
   "unsupported_media_type",
 ] as const satisfies readonly ErrorCode[];

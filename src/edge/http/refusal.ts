@@ -18,7 +18,10 @@ export function orThrow<Value>(value: Value | Refusal): Value {
 }
 
 /** A check that a route runs before it reads the body. Throws Refused. */
-export type BeforeHandle = (context: { readonly request: Request }) => undefined;
+export type BeforeHandle = (context: {
+  readonly request: Request;
+  readonly params?: { readonly topic?: string };
+}) => undefined;
 
 // Registrations and connections become free within seconds, and a shutdown takes about ten.
 const RETRY_AFTER_S: Readonly<Record<number, string>> = { 429: "5", 503: "5" };

@@ -8,13 +8,14 @@ import type { Explanation } from "../../relay/explanations/explainer";
 import type { ConnectionFacts, EndFacts, ResumptionFacts } from "../../relay/explanations/facts";
 import type { Relay } from "../../relay/relay";
 import { toUser } from "../../relay/text/checks";
+import type { Scope } from "../access/keys";
 import { errorAnswers, queryDocument } from "../http/documents";
 import { query, textOf } from "../http/query";
 import { type BeforeHandle, orThrow, Refused } from "../http/refusal";
 
 interface ExplainOptions {
   readonly relay: Relay;
-  readonly requireKey: BeforeHandle;
+  readonly requireKey: (scope: Scope) => BeforeHandle;
   /** The `security` of the route in the OpenAPI document. */
   readonly security: Record<string, string[]>[];
 }
@@ -122,12 +123,13 @@ export function explainRoute({ relay, requireKey, security }: ExplainOptions) {
         return Response.json(answerOf(explanation, Date.now()), NOT_STORED);
       },
       {
-        beforeHandle: requireKey,
+        beforeHandle: requireKey("read"),
         response: {
           200: ExplainAnswer,
           ...errorAnswers(
             "bad_request",
             "unauthorized",
+            "missing_scope",
             "invalid_query",
             "invalid_topic",
             "invalid_user",

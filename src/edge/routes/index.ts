@@ -89,10 +89,10 @@ function healthRoutes({ relay }: RouteOptions) {
 function metricsRoute({ metrics, requireKey, security }: RouteOptions) {
   return (app: Elysia) =>
     app.get("/metrics", () => metrics(), {
-      beforeHandle: requireKey,
+      beforeHandle: requireKey("metrics"),
       response: {
         200: Metrics,
-        ...errorAnswers("bad_request", "unauthorized", "engine_unavailable"),
+        ...errorAnswers("bad_request", "unauthorized", "missing_scope", "engine_unavailable"),
       },
       detail: {
         tags: ["relay"],

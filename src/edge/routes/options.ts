@@ -2,10 +2,14 @@
 import type { Log } from "../../log";
 import type { Protocol, ResumableProtocol, SessionProtocol } from "../../relay/contracts/protocol";
 import type { Relay } from "../../relay/relay";
+import type { Grants, Scope } from "../access/keys";
 import type { ApiFormat } from "../centrifugo-api/methods";
 import type { BeforeHandle } from "../http/refusal";
 import type { Handshake, SessionHandshake } from "../transports/sockets";
 import type { Streams } from "../transports/streams";
+
+/** Requires a key with this scope; where the route names a topic, for that topic. */
+type RequireKey = (scope: Scope) => BeforeHandle;
 
 export interface RouteOptions {
   readonly relay: Relay;
@@ -21,7 +25,9 @@ export interface RouteOptions {
   readonly socketFormats: SocketFormats;
   readonly streams: Streams;
   readonly streamFormats: StreamFormats;
-  readonly requireKey: BeforeHandle;
+  readonly requireKey: RequireKey;
+  /** What the key of a request opens. Throws Refused where it has none. */
+  readonly grantsOf: (request: Request) => Grants;
   /** Answers a POST to /publish. */
   readonly publish: (request: Request) => Promise<Response>;
   /** The `security` of guarded routes in the OpenAPI document. */

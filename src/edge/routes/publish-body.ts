@@ -7,6 +7,7 @@ import { Refusal } from "../../relay/contracts/errors";
 import type { PublishCommand } from "../../relay/publishing/publisher";
 import { checkIdempotencyHeader } from "../../relay/text/checks";
 import { rawMembers } from "../../relay/text/json";
+import type { Grants } from "../access/keys";
 import { parseJson, wrongShape } from "../http/body";
 import { Refused } from "../http/refusal";
 import { BATCH_PUBLICATIONS_MAX, PublishBody } from "./schemas";
@@ -47,6 +48,12 @@ export function publishRequests(
 export function headerKey(headers: Headers): string | Refusal | undefined {
   const key = headers.get("idempotency-key");
   return key === null ? undefined : (checkIdempotencyHeader(key) ?? key);
+}
+
+/** The same, or why the key of its request does not open that. */
+export function granted(request: PublishRequest, grants: Grants): PublishRequest {
+  if (request instanceof Refusal) return request;
+  return grants.check("publish", request.topic) ?? request;
 }
 
 /** What a parsed body, or a part of it, asks for. `rawData` gives the text of its member `data`. */

@@ -7,12 +7,13 @@ import type { Published } from "../../relay/contracts/publication";
 import type { Relay } from "../../relay/relay";
 import { tooDeep } from "../../relay/text/checks";
 import { isFarTooDeep, rawMembers } from "../../relay/text/json";
+import type { Grants } from "../access/keys";
 import { checkNotEncoded } from "../http/content-type";
 import type { KeepAlive } from "../http/keep-alive";
 import { type Line, Lines, notJson } from "../http/lines";
 import type { OpenRequest, OpenRequests } from "../http/open-requests";
 import { refuse } from "../http/refusal";
-import { headerKey, type PublishRequest, publishRequest } from "./publish-body";
+import { granted, headerKey, type PublishRequest, publishRequest } from "./publish-body";
 
 /** Lines that are published in one turn of the event loop: as many as an array may have. */
 const LINES_PER_TURN = 1_000;
@@ -49,10 +50,10 @@ interface PublishLinesOptions {
 /** Answers requests whose bodies are lines of JSON. */
 export function publishLines(
   options: PublishLinesOptions,
-): (request: Request) => Response | Promise<Response> {
+): (request: Request, grants: Grants) => Response | Promise<Response> {
   const { relay, bodyBytes, openRequests } = options;
   const { tally } = relay;
-  return (request) => {
+  return (request, grants) => {
     const { headers, body } = request;
     const refusal = checkNotEncoded(headers.get("content-encoding"));
     if (refusal !== undefined) return refuse(tally.refused(refusal));
@@ -63,7 +64,12 @@ export function publishLines(
     // A body of a declared, usual length has to come within the time of any other request, and takes no place.
     const staysOpen = declaredBytes === undefined || declaredBytes > bodyBytes;
     if (staysOpen && !openRequests.hasRoom()) return refuse(tally.refused(tooManyStreams()));
-    return new LinePublisher(options, request, { body, declaredBytes, staysOpen }).respond();
+    return new LinePublisher(options, request, {
+      body,
+      declaredBytes,
+      staysOpen,
+      grants,
+    }).respond();
   };
 }
 
@@ -80,6 +86,8 @@ interface LinesBody {
   readonly declaredBytes: number | undefined;
   /** Whether it may take any time. */
   readonly staysOpen: boolean;
+  /** What its key opens. */
+  readonly grants: Grants;
 }
 
 /** Publishes the lines of one request. */
@@ -270,7 +278,8 @@ class LinePublisher implements OpenRequest {
     }
     const { number } = this.#lines;
     const key = typeof this.#key === "string" && number > 1 ? `${this.#key}/${number}` : this.#key;
-    return publishRequest(value, key, () => rawMembers(line, "data")[0]);
+    const request = publishRequest(value, key, () => rawMembers(line, "data")[0]);
+    return granted(request, this.#body.grants);
   }
 
   #textOf(answer: Answer, line: number): string {

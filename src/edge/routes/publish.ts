@@ -6,7 +6,7 @@ import { engineUnavailable, errorBody, Refusal } from "../../relay/contracts/err
 import type { Maybe } from "../../relay/contracts/maybe";
 import type { Published } from "../../relay/contracts/publication";
 import type { Relay } from "../../relay/relay";
-import type { KeyCheck } from "../access/keys";
+import type { ApiKeys } from "../access/keys";
 import { readBytes } from "../http/body";
 import { checkJsonType, isLines } from "../http/content-type";
 import { BODY_ERRORS, bodyDocument, errorAnswers } from "../http/documents";
@@ -15,12 +15,12 @@ import type { OpenRequests } from "../http/open-requests";
 import { internal, Refused, refuse } from "../http/refusal";
 import { traceparentOf } from "../http/trace-context";
 import type { RouteOptions } from "./options";
-import { headerKey, type PublishRequest, publishRequests } from "./publish-body";
+import { granted, headerKey, type PublishRequest, publishRequests } from "./publish-body";
 import { publishLines } from "./publish-lines";
 import { PublishAnswers, PublishBodies, PublishBody } from "./schemas";
 
 type PublishAnswerOptions = Pick<RouteOptions, "relay" | "log" | "bodyBytes"> & {
-  readonly checkKey: KeyCheck;
+  readonly grantsOf: ApiKeys["of"];
   readonly keepAlive: Pick<KeepAlive, "extend" | "suspend" | "resume" | "isConnected">;
   readonly openRequests: OpenRequests;
 };
@@ -35,7 +35,7 @@ type Answer = Published | Refusal;
 export function publishAnswer({
   relay,
   log,
-  checkKey,
+  grantsOf,
   bodyBytes,
   keepAlive,
   openRequests,
@@ -49,12 +49,14 @@ export function publishAnswer({
   // One asynchronous function, which calls no other, and each header is read once: together that was a microsecond.
   return async (request) => {
     const { headers } = request;
-    const unauthorized = checkKey(headers);
-    if (unauthorized !== undefined) return refuse(tally.refused(unauthorized));
+    const grants = grantsOf(headers);
+    if (grants instanceof Refusal) return refuse(tally.refused(grants));
+    const missing = grants.checkSome("publish");
+    if (missing !== undefined) return refuse(tally.refused(missing));
     const type = headers.get("content-type");
     const asLines = isLines(type);
     if (asLines !== false) {
-      return asLines instanceof Refusal ? refuse(tally.refused(asLines)) : lines(request);
+      return asLines instanceof Refusal ? refuse(tally.refused(asLines)) : lines(request, grants);
     }
     try {
       const otherType = checkJsonType(type);
@@ -63,13 +65,15 @@ export function publishAnswer({
       const commands = publishRequests(body, headerKey(headers));
       keepAlive.extend(request);
       if (Array.isArray(commands)) {
-        const answers = await settledAnswers(commands.map(publish));
+        const answers = await settledAnswers(
+          commands.map((command) => publish(granted(command, grants))),
+        );
         logTraced?.(request, commands, answers);
         return Response.json(
           answers.map((one) => (one instanceof Refusal ? errorBody(tally.refused(one)) : one)),
         );
       }
-      const answer = publish(commands);
+      const answer = publish(granted(commands, grants));
       const settled = answer instanceof Promise ? await answer : answer;
       logTraced?.(request, [commands], [settled]);
       return settled instanceof Refusal ? refuse(tally.refused(settled)) : Response.json(settled);

@@ -27,7 +27,7 @@ function registerRoute(options: RouteOptions) {
       },
       {
         parse: "none",
-        beforeHandle: requireKey,
+        beforeHandle: requireKey("register"),
         response: {
           200: RegisterAnswer,
           ...errorAnswers(
@@ -63,12 +63,12 @@ function unregisterRoute({ relay, requireKey, security }: RouteOptions) {
           ? new Response(`Client removed with id ${id}`, TEXT)
           : new Response(`Client not found with id ${id}`, { ...TEXT, status: 404 }),
       {
-        beforeHandle: requireKey,
+        beforeHandle: requireKey("register"),
         params: ConnectionId,
         response: {
           200: Removed,
           404: NotRemoved,
-          ...errorAnswers("bad_request", "unauthorized", "engine_unavailable"),
+          ...errorAnswers("bad_request", "unauthorized", "missing_scope", "engine_unavailable"),
         },
         detail: {
           tags: ["relay"],

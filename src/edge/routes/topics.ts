@@ -45,7 +45,7 @@ function historyRoute({ relay, requireKey, security }: RouteOptions) {
         );
       },
       {
-        beforeHandle: requireKey,
+        beforeHandle: requireKey("read"),
         params: TopicParameter,
         response: { 200: HistoryAnswer, ...HISTORY_ERRORS },
         detail: {
@@ -63,6 +63,7 @@ function historyRoute({ relay, requireKey, security }: RouteOptions) {
 const HISTORY_ERRORS = errorAnswers(
   "bad_request",
   "unauthorized",
+  "missing_scope",
   "no_history",
   "unrecoverable_position",
   "invalid_query",
@@ -83,13 +84,14 @@ function presenceRoute({ relay, requireKey, security }: RouteOptions) {
         return { clients, users: new Set(present.map(({ user }) => user)).size };
       },
       {
-        beforeHandle: requireKey,
+        beforeHandle: requireKey("read"),
         params: TopicParameter,
         response: {
           200: PresenceAnswer,
           ...errorAnswers(
             "bad_request",
             "unauthorized",
+            "missing_scope",
             "not_available",
             "invalid_query",
             "invalid_topic",

@@ -18,6 +18,7 @@ import {
 const USER_ERRORS = errorAnswers(
   "bad_request",
   "unauthorized",
+  "missing_scope",
   "invalid_query",
   "invalid_user",
   "engine_unavailable",
@@ -42,7 +43,7 @@ function listConnectionsRoute({ relay, requireKey, security }: RouteOptions) {
         return { connections: found.map(connectionRow) };
       },
       {
-        beforeHandle: requireKey,
+        beforeHandle: requireKey("read"),
         params: UserParameter,
         response: { 200: ConnectionsAnswer, ...USER_ERRORS },
         detail: {
@@ -66,7 +67,7 @@ function disconnectUserRoute({ relay, requireKey, security }: RouteOptions) {
         return { disconnected: await relay.backend.disconnect({ user }, reason) };
       },
       {
-        beforeHandle: requireKey,
+        beforeHandle: requireKey("manage"),
         params: UserParameter,
         response: { 200: DisconnectAnswer, ...USER_ERRORS },
         detail: {
@@ -92,13 +93,14 @@ function disconnectConnectionRoute({ relay, requireKey, security }: RouteOptions
         throw new Refused(new Refusal("unknown_connection", "No open connection has this id."));
       },
       {
-        beforeHandle: requireKey,
+        beforeHandle: requireKey("manage"),
         params: ConnectionParameter,
         response: {
           200: DisconnectAnswer,
           ...errorAnswers(
             "bad_request",
             "unauthorized",
+            "missing_scope",
             "unknown_connection",
             "invalid_query",
             "engine_unavailable",

@@ -30,6 +30,7 @@ const ERRORS: Partial<Record<ErrorCode, { code: number; message: string; tempora
   unauthorized: { code: 101, message: "unauthorized" },
   unknown_topic: { code: 102, message: "unknown channel" },
   permission_denied: { code: 103, message: "permission denied" },
+  missing_scope: { code: 103, message: "permission denied" },
   already_subscribed: { code: 105, message: "already subscribed" },
   too_many_topics: { code: 106, message: "limit exceeded" },
   invalid_topic: { code: 107, message: "bad request" },

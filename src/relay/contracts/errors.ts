@@ -14,6 +14,7 @@ export const ERRORS = {
     status: 403,
     means: "The client may not do this with this topic: no rule and no token allows it.",
   },
+  missing_scope: { status: 403, means: "The API key does not have the scope for this." },
   forbidden_origin: { status: 403, means: "BATON_ORIGINS does not list the page's origin." },
   not_found: { status: 404, means: "There is no such route or API method." },
   unknown_connection: {

@@ -1,6 +1,7 @@
 // An engine that fails, and faults in the relay itself: the caller gets a fixed answer, the log the details. Rows C13, F7 and
 // I16 of the fault catalogue.
 import { describe, expect, test } from "bun:test";
+import { ApiKeys, type Grants } from "../../../src/edge/access/keys";
 import { OpenRequests } from "../../../src/edge/http/open-requests";
 import { routes } from "../../../src/edge/routes";
 import { publishAnswer } from "../../../src/edge/routes/publish";
@@ -59,7 +60,7 @@ function routesOver(publish: () => Published | Promise<Published>) {
     ...OPEN,
   });
   const log = createLog("info", { write: (line) => void lines.push(line) });
-  const checkKey = () => undefined;
+  const apiKeys = new ApiKeys([]);
   const app = routes({
     relay,
     log,
@@ -72,11 +73,12 @@ function routesOver(publish: () => Published | Promise<Published>) {
     socketFormats: SOCKET_FORMATS,
     streams: new Streams({ backpressureBytes: 1_000, log }),
     streamFormats: STREAM_FORMATS,
-    requireKey: checkKey,
+    requireKey: () => () => undefined,
+    grantsOf: ({ headers }) => apiKeys.of(headers) as Grants,
     publish: publishAnswer({
       relay,
       log,
-      checkKey,
+      grantsOf: apiKeys.of,
       bodyBytes: 1_000,
       keepAlive: { extend() {}, suspend() {}, resume() {}, isConnected: () => true },
       openRequests: new OpenRequests({ publishStreamsMax: 1, publishIdleMs: 1_000 }),
