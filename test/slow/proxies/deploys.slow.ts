@@ -153,3 +153,31 @@ test.each([
   },
   120_000,
 );
+
+test("behind nginx, SIGHUP replaces the workers of one node under load, twice: 0 lost, 0 refused", async () => {
+  await using relay = await RelayProcess.start({
+    BATON_WORKERS: "2",
+    BATON_HISTORY_SIZE: "10000",
+    BATON_SHUTDOWN_MS: "500",
+  });
+  const text = example("docs/proxies.md", "nodes-nginx.conf").replaceAll(
+    /10\.0\.0\.[12]:8000/g,
+    `127.0.0.1:${relay.port}`,
+  );
+  await using proxy = await ReverseProxy.with("nginx", text);
+  using clients = new Clients(proxy.url);
+  await clients.connect(CLIENTS);
+  await clients.subscribed();
+  const load = new Load(proxy.url);
+  for (let round = 1; round <= 2; round++) {
+    relay.signal("SIGHUP");
+    const replaced = () => relay.output.split("all workers have been replaced").length > round;
+    await until("the workers to be replaced", replaced, 60_000);
+  }
+  await load.stop();
+  expect(load.refused).toEqual([]);
+  expect(load.visits).toBeGreaterThan(20);
+  const { published } = load;
+  await until("all of it", () => clients.without(published).length === 0, 30_000).catch(() => {});
+  expect(clients.without(published)).toEqual([]);
+}, 120_000);
