@@ -33,6 +33,7 @@ import { checkLength } from "./http/body";
 import { isLines } from "./http/content-type";
 import { HTTP_IDLE_S, hasBody, KeepAlive } from "./http/keep-alive";
 import type { OpenRequests } from "./http/open-requests";
+import { isEventSource, isPublish, isSessionSocket, socketPath } from "./http/paths";
 import { internal, orThrow, refuse } from "./http/refusal";
 import { routes } from "./routes";
 import { KEY } from "./routes/openapi";
@@ -156,7 +157,7 @@ function limited(
     if (refusal === undefined || PROBE_PATH.test(request.url)) return undefined;
     tally.refused(refusal);
     const { headers, url } = request;
-    const later = STREAM_PATH.test(url) ? streams.reconnectAnswer(request) : undefined;
+    const later = isEventSource(url) ? streams.reconnectAnswer(request) : undefined;
     if (later === undefined) return refuse(refusal, originHeader(headers));
     for (const [name, value] of Object.entries(originHeader(headers)))
       later.headers.set(name, value);
@@ -203,7 +204,7 @@ function router(options: ServerOptions, parts: RouterParts): Doors {
       return keepAlive.extendAfter(request, backendApp.fetch(request));
     }
     if (method !== "POST" && headers.has("upgrade")) {
-      if (SESSION_PATH.test(url)) return upgraded(sessionHandshake(request), tally);
+      if (isSessionSocket(url)) return upgraded(sessionHandshake(request), tally);
       const { id, format } = socketPath(url);
       const protocol = Object.hasOwn(socketFormats, format) ? socketFormats[format] : undefined;
       if (id !== undefined && protocol !== undefined) {
@@ -275,23 +276,6 @@ function checkBody({ headers, url }: Request, bodyBytes: number): Refusal | unde
   if (refusal === undefined) return undefined;
   const areLines = isPublish(url) && isLines(headers.get("content-type")) === true;
   return areLines ? undefined : refusal;
-}
-
-/** Whether the path is exactly /publish. */
-function isPublish(url: string): boolean {
-  return url.endsWith("/publish") && url.indexOf("/", 8) === url.length - 8;
-}
-
-/** The paths of an EventSource. Without a Host, a URL is a path alone. */
-const STREAM_PATH = /^(?:[^/]*\/\/[^/]*)?\/(?:sse\/|connection\/sse)/;
-
-const SESSION_PATH = /^[^/]*\/\/[^/]*\/connection\/websocket(?:\?|$)/;
-
-/** The parts of a usual handshake's path: /ws/<32 characters>, perhaps with ?format=… and nothing else. */
-function socketPath(url: string): { id: string | undefined; format: string } {
-  const [, id, format = ""] =
-    /^[^/]*\/\/[^/]*\/ws\/([^/?]{32})(?:\?format=([a-z]{1,16}))?$/.exec(url) ?? [];
-  return { id, format };
 }
 
 function afterHandshake(

@@ -72,9 +72,9 @@ export class Relay {
     this.#options = options;
     this.#engine = engine;
     this.waves = new Waves(options, {
-      deliver: (publication) => this.#delivery.deliver(publication),
-      receivers: (publication) => this.#delivery.receivers(publication),
-      waveMs: (topic) => this.#delivery.waveMs(topic),
+      topic: (name) => this.#delivery.topic(name),
+      deliver: (topic, publication) => this.#delivery.deliver(topic, publication),
+      receivers: (topic, publication) => this.#delivery.receivers(topic, publication),
     });
     const journal = new Journal(limits.journalMax, options.now);
     this.connections = new Connections(options, this.waves, journal);

@@ -3,6 +3,7 @@
 import type { Server } from "bun";
 import { type Maybe, then } from "../../relay/contracts/maybe";
 import type { Connection } from "../../relay/state/connection";
+import { mayStream } from "./paths";
 
 /** Bun counts in steps of 4 s, and a timeout ends up to one step early. */
 const STEP_S = 4;
@@ -15,9 +16,6 @@ export const HTTP_IDLE_S = 10;
 
 /** While files are scarce they are counted again after this many requests; counting takes about 3 µs. */
 const REQUESTS_PER_COUNT = 32;
-
-/** Paths, not those that end like them: POST /api/publish is an ordinary request. */
-const STREAM_PATHS = /^\w+:\/\/[^/]*\/(?:connection\/|publish(?:\?|$))/;
 
 interface KeepAliveOptions {
   readonly keepAliveMs: number;
@@ -73,9 +71,8 @@ export class KeepAlive {
   /** Does what `extend` does for a POST whose body is read by whoever makes this answer, unless it is refused unread. */
   extendAfter(request: Request, answer: Maybe<Response>): Maybe<Response> {
     return then(answer, (response) => {
-      // A stream says by itself how long its connection may be quiet, and so does a publish.
-      const mayBeStream = response.status === 200 && STREAM_PATHS.test(request.url);
-      if (request.bodyUsed && !mayBeStream) this.extend(request);
+      const isStream = response.status === 200 && mayStream(request.url);
+      if (request.bodyUsed && !isStream) this.extend(request);
       return response;
     });
   }

@@ -111,8 +111,14 @@ export class Tally {
     this.recoveries[outcome]++;
   }
 
-  /** A publication was accepted at one time of the relay's clock and left at another, in milliseconds. */
-  departed(acceptedAt: number, now: number): void {
-    this.departures.observe((now - acceptedAt) / 1_000);
+  /** A publication has left in the turn of the event loop in which it was accepted, which counts as no time. */
+  leftAtOnce(): void {
+    this.departures.observe(0);
+  }
+
+  /** Publications have left together; they were accepted at these times of the relay's clock, in milliseconds. */
+  waveLeft(publications: readonly { readonly acceptedAt: number }[], now: number): void {
+    this.waveSizes.observe(publications.length);
+    for (const { acceptedAt } of publications) this.departures.observe((now - acceptedAt) / 1_000);
   }
 }

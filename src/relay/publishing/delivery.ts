@@ -9,7 +9,7 @@ import type { Recovery } from "../recovery/recovery";
 import type { Connection } from "../state/connection";
 import type { Connections } from "../state/connections";
 import type { Topic } from "../state/topic";
-import type { WaveDelivery } from "../state/wave-delivery";
+import type { WaveDelivery } from "../state/wave";
 import type { Topics } from "../topics/topics";
 
 export class Delivery implements WaveDelivery {
@@ -33,10 +33,12 @@ export class Delivery implements WaveDelivery {
     this.#recovery = recovery;
   }
 
+  topic(name: string): Topic | undefined {
+    return this.#topics.get(name);
+  }
+
   /** Answers to how many connections the publication was sent. */
-  deliver(publication: Publication): number {
-    const topic = this.#topics.get(publication.topic);
-    if (topic === undefined) return 0;
+  deliver(topic: Topic, publication: Publication): number {
     try {
       return this.#deliverTo(topic, publication);
     } catch (error) {
@@ -55,19 +57,13 @@ export class Delivery implements WaveDelivery {
     return topic.fanOut(publication, isSubscribed ? excepted : undefined);
   }
 
-  /** To how many connections it would be sent now; undefined when no connection here is in its topic, or subscribing to it. */
-  receivers({ topic: name, user, except }: Publication): number | undefined {
-    const topic = this.#topics.get(name);
-    if (topic === undefined) return undefined;
+  /** To how many connections it would be sent now. */
+  receivers(topic: Topic, { user, except }: Publication): number {
     const excepted = except === undefined ? undefined : this.#connections.byId(except);
     const isExcepted = excepted?.topics.includes(topic) === true;
     if (user === undefined) return isExcepted ? topic.subscribers - 1 : topic.subscribers;
     const isReceiver = (one: Connection) => one !== excepted && one.topics.includes(topic);
     return this.#connections.ofUser(user).filter(isReceiver).length;
-  }
-
-  waveMs(topic: string): number | undefined {
-    return this.#topics.get(topic)?.rule.waveMs;
   }
 
   /**

@@ -3,15 +3,13 @@
 import type { RelayOptions } from "../contracts/options";
 import type { Publication } from "../contracts/publication";
 import type { Tally } from "../contracts/tally";
-import { TOPIC_SIZE_MAX, type WaveDelivery, waveSizeOf } from "./wave-delivery";
+import type { Topic } from "./topic";
+import { TOPIC_SIZE_MAX, Wave, type WaveDelivery } from "./wave";
 
 /** A topic of which something left within the time of its rule. */
 interface PacedTopic {
-  /** What leaves when that time is over, in the order of acceptance. */
-  waiting: Publication[];
-  /** When each of them was accepted. */
-  waitingSince: number[];
-  waitingSize: number;
+  /** What leaves when that time is over. */
+  wave: Wave;
 }
 
 export class PacedTopics {
@@ -32,57 +30,48 @@ export class PacedTopics {
   }
 
   /** Answers to how many connections the publication was sent, or will be with the next wave, at most `ms` later. */
-  deliver(publication: Publication, ms: number): number {
-    const { topic } = publication;
-    const paced = this.#topics.get(topic);
+  deliver(topic: Topic, publication: Publication, ms: number): number {
+    const paced = this.#topics.get(topic.name);
     if (paced === undefined) {
-      const begunAt = this.#now();
-      const delivered = this.#delivery.deliver(publication);
+      const delivered = this.#delivery.deliver(topic, publication);
       if (delivered === 0) return 0;
-      this.#tally.departed(begunAt, this.#now());
-      this.#pause(topic, { waiting: [], waitingSince: [], waitingSize: 0 }, ms);
+      this.#tally.leftAtOnce();
+      this.#pause(topic.name, { wave: new Wave() }, ms);
       return delivered;
     }
-    const receivers = this.#delivery.receivers(publication);
-    if (receivers === undefined) return 0;
-    paced.waiting.push(publication);
-    paced.waitingSince.push(this.#now());
-    paced.waitingSize += waveSizeOf(publication);
-    if (paced.waitingSize >= TOPIC_SIZE_MAX) this.#deliverWaiting(paced);
+    const receivers = this.#delivery.receivers(topic, publication);
+    paced.wave.add(topic, publication, this.#now());
+    if (paced.wave.size >= TOPIC_SIZE_MAX) this.#deliverWave(paced);
     return receivers;
   }
 
   flush(topic: string): void {
     const paced = this.#topics.get(topic);
-    if (paced !== undefined) this.#deliverWaiting(paced);
+    if (paced !== undefined) this.#deliverWave(paced);
   }
 
   flushAll(): void {
-    for (const paced of this.#topics.values()) this.#deliverWaiting(paced);
+    for (const paced of this.#topics.values()) this.#deliverWave(paced);
   }
 
   /** There is a timer only while the topic is published to. */
   #pause(topic: string, paced: PacedTopic, ms: number): void {
     this.#topics.set(topic, paced);
     this.#after(ms, () => {
-      if (paced.waiting.length === 0) {
+      if (paced.wave.isEmpty) {
         this.#topics.delete(topic);
         return;
       }
-      this.#deliverWaiting(paced);
+      this.#deliverWave(paced);
       this.#pause(topic, paced, ms);
     });
   }
 
-  #deliverWaiting(paced: PacedTopic): void {
-    const { waiting, waitingSince } = paced;
-    if (waiting.length === 0) return;
-    paced.waiting = [];
-    paced.waitingSince = [];
-    paced.waitingSize = 0;
-    for (const publication of waiting) this.#delivery.deliver(publication);
-    const now = this.#now();
-    this.#tally.waveSizes.observe(waiting.length);
-    for (const acceptedAt of waitingSince) this.#tally.departed(acceptedAt, now);
+  #deliverWave(paced: PacedTopic): void {
+    const { wave } = paced;
+    if (wave.isEmpty) return;
+    paced.wave = new Wave();
+    wave.deliver(this.#delivery);
+    this.#tally.waveLeft(wave.publications, this.#now());
   }
 }

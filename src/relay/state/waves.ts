@@ -8,7 +8,8 @@ import type { RelayOptions } from "../contracts/options";
 import type { Publication } from "../contracts/publication";
 import type { Tally } from "../contracts/tally";
 import { PacedTopics } from "./paced-topics";
-import { TOPIC_SIZE_MAX, type WaveDelivery, waveSizeOf } from "./wave-delivery";
+import type { Topic } from "./topic";
+import { TOPIC_SIZE_MAX, Wave, type WaveDelivery } from "./wave";
 
 /** A wave that took less time than this is not worth waiting for: there is little to gain. */
 const WORTH_WAITING_MS = 0.5;
@@ -37,22 +38,14 @@ export class Waves {
   readonly #delivery: WaveDelivery;
   readonly #tally: Tally;
   #phase: Phase = "sent";
-  /** Whether `#endTurn` has been scheduled. */
-  #isWatched = false;
-  /** When the last wave began to leave, and how many publications it had. */
+  /** What Bun is sending, or has just been given, and when it began to leave. */
+  #leaving = new Wave();
   #begunAt = 0;
-  #count = 0;
   /** While resting: when the next wave leaves. */
   #restsUntil = 0;
   #cancelTimer: (() => void) | undefined;
-  /** What leaves with the next wave, in the order of acceptance. */
-  #waiting: Publication[] = [];
-  /** When each of them was accepted. */
-  #waitingSince: number[] = [];
-  /** When each of those was accepted that Bun is sending, or has just been given. */
-  #departing: number[] = [];
-  #waitingSize = 0;
-  /** Its size by topic. */
+  /** What leaves next, and how much of it there is by topic. */
+  #waiting = new Wave();
   readonly #waitingTopics = new Map<string, number>();
   /** Topics that have a rule of their own, and waves of their own. */
   readonly #paced: PacedTopics;
@@ -75,27 +68,26 @@ export class Waves {
    * will be with the next wave.
    */
   deliver(publication: Publication): number {
-    const ownMs = this.#delivery.waveMs(publication.topic);
-    if (ownMs === 0) return this.#deliverAtOnce(publication);
-    if (ownMs !== undefined) return this.#paced.deliver(publication, ownMs);
-    if (this.#waiting.length > 0 || this.#mustWait()) return this.#wait(publication);
-    if (this.#waveMs === 0) return this.#deliverAtOnce(publication);
+    const topic = this.#delivery.topic(publication.topic);
+    if (topic === undefined) return 0;
+    const { waveMs = this.#waveMs } = topic.rule;
+    if (waveMs === 0) return this.#deliverAtOnce(topic, publication);
+    if (topic.rule.waveMs !== undefined) return this.#paced.deliver(topic, publication, waveMs);
+    if (!this.#waiting.isEmpty || this.#mustWait()) return this.#wait(topic, publication);
     const begunAt = this.#now();
-    const delivered = this.#delivery.deliver(publication);
+    const delivered = this.#delivery.deliver(topic, publication);
     if (delivered < RECEIVERS_MIN) {
-      if (delivered > 0) this.#tally.departed(begunAt, this.#now());
+      if (delivered > 0) this.#tally.leftAtOnce();
       return delivered;
     }
-    this.#departing.push(begunAt);
-    if (this.#phase === "leaving") this.#count++;
-    else this.#hasLeft(1, begunAt);
+    if (this.#phase !== "leaving") this.#beginsToLeave(new Wave(), begunAt);
+    this.#leaving.add(topic, publication, begunAt);
     return delivered;
   }
 
-  #deliverAtOnce(publication: Publication): number {
-    const begunAt = this.#now();
-    const delivered = this.#delivery.deliver(publication);
-    if (delivered > 0) this.#tally.departed(begunAt, this.#now());
+  #deliverAtOnce(topic: Topic, publication: Publication): number {
+    const delivered = this.#delivery.deliver(topic, publication);
+    if (delivered > 0) this.#tally.leftAtOnce();
     return delivered;
   }
 
@@ -113,11 +105,9 @@ export class Waves {
 
   /** Delivers what waits before its time: it is no wave that others are to wait for. */
   #flushWaiting(): void {
-    const count = this.#waiting.length;
-    if (count === 0) return;
-    this.#deliverWaiting();
-    this.#tally.waveSizes.observe(count);
-    if (!this.#isWatched) this.#countDepartures(this.#now());
+    if (this.#waiting.isEmpty) return;
+    const { publications } = this.#deliverWaiting();
+    this.#tally.waveLeft(publications, this.#now());
   }
 
   /**
@@ -125,25 +115,19 @@ export class Waves {
    * the one before, or where they come now and then, waiting would only cost time.
    */
   #mustWait(): boolean {
-    if (this.#phase === "sending") return this.#count > 1;
+    if (this.#phase === "sending") return this.#leaving.publications.length > 1;
     return this.#phase === "resting" && this.#now() < this.#restsUntil;
   }
 
-  #wait(publication: Publication): number {
-    const receivers = this.#delivery.receivers(publication);
-    if (receivers === undefined) return 0;
+  #wait(topic: Topic, publication: Publication): number {
+    const receivers = this.#delivery.receivers(topic, publication);
+    const wave = this.#waiting;
     // Nobody waits for the first of a wave alone, unless it is large enough to be worth it.
-    if (this.#waiting.length === 0 && receivers < RECEIVERS_MIN) {
-      return this.#deliverAtOnce(publication);
-    }
-    const { topic } = publication;
-    const size = waveSizeOf(publication);
-    const topicSize = size + (this.#waitingTopics.get(topic) ?? 0);
-    this.#waiting.push(publication);
-    this.#waitingSince.push(this.#now());
-    this.#waitingSize += size;
-    this.#waitingTopics.set(topic, topicSize);
-    if (topicSize >= TOPIC_SIZE_MAX || this.#waitingSize >= SIZE_MAX) this.#leave();
+    if (wave.isEmpty && receivers < RECEIVERS_MIN) return this.#deliverAtOnce(topic, publication);
+    const size = wave.add(topic, publication, this.#now());
+    const topicSize = size + (this.#waitingTopics.get(topic.name) ?? 0);
+    this.#waitingTopics.set(topic.name, topicSize);
+    if (topicSize >= TOPIC_SIZE_MAX || wave.size >= SIZE_MAX) this.#leave();
     else if (this.#phase === "resting") this.#startTimer();
     return receivers;
   }
@@ -155,46 +139,33 @@ export class Waves {
     });
   }
 
+  /** What waits leaves now, if anything does. */
   #leave(): void {
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
-    const count = this.#waiting.length;
-    if (count === 0) {
+    if (this.#waiting.isEmpty) {
       this.#phase = "sent";
       return;
     }
     const begunAt = this.#now();
-    this.#deliverWaiting();
-    this.#hasLeft(count, begunAt);
+    this.#beginsToLeave(this.#deliverWaiting(), begunAt);
   }
 
-  #deliverWaiting(): void {
-    const waiting = this.#waiting;
-    const since = this.#waitingSince;
-    if (waiting.length === 0) return;
-    this.#waiting = [];
-    this.#waitingSince = [];
-    this.#waitingSize = 0;
+  #deliverWaiting(): Wave {
+    const wave = this.#waiting;
+    this.#waiting = new Wave();
     this.#waitingTopics.clear();
-    for (const publication of waiting) this.#delivery.deliver(publication);
-    if (this.#departing.length === 0) this.#departing = since;
-    else for (const acceptedAt of since) this.#departing.push(acceptedAt);
+    wave.deliver(this.#delivery);
+    return wave;
   }
 
-  #countDepartures(now: number): void {
-    const departing = this.#departing;
-    this.#departing = [];
-    for (const acceptedAt of departing) this.#tally.departed(acceptedAt, now);
-  }
-
-  #hasLeft(count: number, begunAt: number): void {
-    if (this.#isWatched) this.#tally.waveSizes.observe(this.#count);
+  #beginsToLeave(wave: Wave, begunAt: number): void {
+    const isWatched = this.#phase === "leaving" || this.#phase === "sending";
+    if (this.#phase === "sending") this.#tally.waveLeft(this.#leaving.publications, begunAt);
     this.#phase = "leaving";
-    this.#count = count;
+    this.#leaving = wave;
     this.#begunAt = begunAt;
-    if (this.#isWatched) return;
-    this.#isWatched = true;
-    this.#later(this.#endTurn);
+    if (!isWatched) this.#later(this.#endTurn);
   }
 
   /**
@@ -207,15 +178,18 @@ export class Waves {
       this.#later(this.#endTurn);
       return;
     }
-    this.#isWatched = false;
+    const { publications } = this.#leaving;
+    this.#leaving = new Wave();
     const now = this.#now();
-    this.#tally.waveSizes.observe(this.#count);
-    this.#countDepartures(now);
+    this.#tally.waveLeft(publications, now);
     const tookMs = Math.min(now - this.#begunAt, this.#waveMs);
-    if (this.#count > 1 && tookMs >= WORTH_WAITING_MS) {
+    if (publications.length > 1 && tookMs >= WORTH_WAITING_MS) {
       this.#phase = "resting";
       this.#restsUntil = now + tookMs;
-      if (this.#waiting.length > 0) this.#startTimer();
-    } else this.#leave();
+      if (!this.#waiting.isEmpty) this.#startTimer();
+    } else {
+      this.#phase = "sent";
+      this.#leave();
+    }
   };
 }
