@@ -18,26 +18,23 @@ import type { TopicRules } from "../relay/contracts/topic-rules";
 
 /** What is counted of one kind of call. */
 export class CallTally {
-  /** How long the calls took that were answered, in seconds. */
+  /** How long the calls took that were answered, in seconds. What an engine answers at once took no time. */
   readonly durations = new Histogram(SECONDS);
   /** Calls that failed. A refusal is an answer. */
   errors = 0;
 
-  /** Counts a call when it is answered. */
-  settle<Answer>(begunAt: number, answer: Maybe<Answer>): Maybe<Answer> {
+  /** Counts a call that was just made, when it is answered. */
+  settle<Answer>(answer: Maybe<Answer>): Maybe<Answer> {
     if (answer instanceof Promise) {
+      const begunAt = performance.now();
       answer.then(
-        () => this.#answered(begunAt),
+        () => this.durations.observe((performance.now() - begunAt) / 1_000),
         () => {
           this.errors++;
         },
       );
-    } else this.#answered(begunAt);
+    } else this.durations.observe(0);
     return answer;
-  }
-
-  #answered(begunAt: number): void {
-    this.durations.observe((performance.now() - begunAt) / 1_000);
   }
 }
 
@@ -73,9 +70,8 @@ export class MeteredEngine implements Engine, Registrations {
   /** Without the closure of `#call`, since it is on the way of every publication. */
   publish(publication: Publication, key?: string): Maybe<Published | Refusal> {
     const tally = this.calls.publish;
-    const begunAt = performance.now();
     try {
-      return tally.settle(begunAt, this.#engine.publish(publication, key));
+      return tally.settle(this.#engine.publish(publication, key));
     } catch (error) {
       tally.errors++;
       throw error;
@@ -146,9 +142,8 @@ export class MeteredEngine implements Engine, Registrations {
 
   #call<Answer>(name: keyof MeteredEngine["calls"], work: () => Maybe<Answer>): Maybe<Answer> {
     const tally = this.calls[name];
-    const begunAt = performance.now();
     try {
-      return tally.settle(begunAt, work());
+      return tally.settle(work());
     } catch (error) {
       tally.errors++;
       throw error;

@@ -146,7 +146,7 @@ export const SERIES: Readonly<Record<string, Series>> = {
   baton_publication_departure_seconds: tallied(
     "histogram",
     {
-      help: "Time from the acceptance of a publication by the engine until all that it was sent to in this process has left, for publications that anybody was sent.",
+      help: "Time from the acceptance of a publication by the engine until all that it was sent to in this process has left, for publications that anybody was sent; one that leaves at once to few of them counts as no time.",
     },
     ({ departures }) => [[ALONE, departures]],
   ),
@@ -186,7 +186,7 @@ export const SERIES: Readonly<Record<string, Series>> = {
   ),
   baton_engine_call_duration_seconds: byCall(
     "histogram",
-    "Time that calls to the engine took which were answered, by call; with workers it includes the way to the supervisor.",
+    "Time that calls to the engine took which were answered, by call; with workers it includes the way to the supervisor. An answer at once, as the memory engine gives it, counts as no time.",
     ({ durations }) => durations,
   ),
   baton_engine_errors_total: byCall(

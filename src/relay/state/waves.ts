@@ -74,6 +74,7 @@ export class Waves {
     if (waveMs === 0) return this.#deliverAtOnce(topic, publication);
     if (topic.rule.waveMs !== undefined) return this.#paced.deliver(topic, publication, waveMs);
     if (!this.#waiting.isEmpty || this.#mustWait()) return this.#wait(topic, publication);
+    if (topic.subscribers < RECEIVERS_MIN) return this.#deliverAtOnce(topic, publication);
     const begunAt = this.#now();
     const delivered = this.#delivery.deliver(topic, publication);
     if (delivered < RECEIVERS_MIN) {
