@@ -102,6 +102,20 @@ describe("a publication leaves", () => {
     expect(crowd.received.at(-1)).toBe("5");
   });
 
+  test("and counts as departed when the next one leaves, at the latest", async () => {
+    const crowd = new Crowd();
+    const { departures, waveSizes } = crowd.relay.tally;
+    const before = { seconds: departures.sum, publications: waveSizes.sum };
+    for (const message of ["1", "2", "3", "4"]) {
+      crowd.publish(message);
+      await nextTurn();
+      crowd.now += 5;
+    }
+    await nextTurn();
+    expect(departures.sum - before.seconds).toBeCloseTo(4 * 0.005);
+    expect(waveSizes.sum - before.publications).toBe(4);
+  });
+
   test("at once after a wave that took less than half a millisecond to send", async () => {
     const crowd = new Crowd();
     crowd.publish("1");

@@ -148,6 +148,7 @@ export class Simulation implements Transport {
       random: () => 0.5,
       later: setImmediate,
       ...OPEN,
+      tally: new Tally(Buffer.byteLength),
       rules,
       onDeliveryFault: (error) => this.onDeliveryFault(error),
       after: (ms, work) => {
