@@ -24,7 +24,7 @@ function revisionOf(): string {
 async function build(target: string | undefined, outfile: string): Promise<void> {
   const start = performance.now();
   await Bun.build({
-    entrypoints: [join(ROOT, "src/main.ts")],
+    entrypoints: [join(ROOT, "src/baton.ts")],
     compile: {
       ...(target !== undefined && { target: `bun-${target}` as Bun.Build.CompileTarget }),
       outfile,

@@ -203,7 +203,8 @@ async function workerMain(settings: Settings, log: Log, worker: WorkerArguments)
   process.exit(0);
 }
 
-async function main(): Promise<void> {
+/** Runs until a signal, or a supervisor, ends it. */
+export async function main(): Promise<void> {
   let settings: Settings;
   try {
     settings = readSettings(process.env);

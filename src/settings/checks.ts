@@ -83,6 +83,6 @@ export function warnings(settings: Settings): string[] {
 }
 
 /** Whether only this machine can reach the address. */
-function isLoopback(host: string): boolean {
+export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || /^127\.\d+\.\d+\.\d+$/.test(host);
 }

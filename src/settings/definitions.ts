@@ -4,7 +4,7 @@ import type { RulesByPrefix } from "../relay/contracts/topic-rules";
 import { checkTopic } from "../relay/text/checks";
 import { API_KEYS } from "./api-keys";
 import { CLIENT_LIMITS } from "./client-limits";
-import { CONSOLE } from "./console";
+import { COMMAND_LINE, CONSOLE } from "./console";
 import { HISTORY } from "./history";
 import {
   choice,
@@ -303,6 +303,7 @@ export const SETTING_GROUPS: Readonly<Record<string, Readonly<Record<string, Set
     Sizes: SIZES,
     Process: PROCESS,
     Console: CONSOLE,
+    "Command line": COMMAND_LINE,
   };
 
 /** All settings by the names that the code uses. */
@@ -316,6 +317,7 @@ export const SETTINGS = {
   ...SIZES,
   ...PROCESS,
   ...CONSOLE,
+  ...COMMAND_LINE,
 };
 
 /** The values of all settings, each as its variable or its default says. */

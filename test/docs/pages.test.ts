@@ -30,6 +30,7 @@ test("there is a guide for each subject", () => {
     "access",
     "centrifugo",
     "clients",
+    "command-line",
     "console",
     "metrics",
     "operations",

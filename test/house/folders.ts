@@ -5,7 +5,7 @@ import type { Import, SourceFile, Violation } from "./code";
 const FILES_MAX = 12;
 
 /** Beside folders, src has these files only. */
-const TOP_FILES = ["src/log.ts", "src/main.ts", "src/node.ts", "src/version.ts"];
+const TOP_FILES = ["src/baton.ts", "src/log.ts", "src/main.ts", "src/node.ts", "src/version.ts"];
 
 /**
  * The floors of a folder, from the top down. Whatever is on a floor may import only from the floors below it. Folders
@@ -22,7 +22,8 @@ const FLOORS: Record<string, readonly string[]> = {
     "access",
   ],
   src: [
-    "main.ts",
+    "baton.ts",
+    "cli main.ts",
     "workers",
     "node.ts",
     "edge protocols engines settings metrics",
@@ -61,6 +62,7 @@ const PACKAGES: Record<string, RegExp> = {
   src: /^(bun$|node:|pino)/,
   "src/edge":
     /^(bun|node:buffer|node:crypto|elysia|@elysiajs\/.*|@sinclair\/typebox.*|jose|swagger-ui-dist\/.*)$/,
+  "src/cli": /^(node:fs|commander|jose)$/,
   "src/engines": /^bun(:sqlite)?$/,
   "src/metrics": /^(bun|prom-client)$/,
   "src/protocols": /^@sinclair\/typebox/,

@@ -83,7 +83,7 @@ export function badFiles(files: readonly SourceFile[]): Violation[] {
         message: `${path} has ${lines} lines; at most ${LINES_MAX} are allowed. Cut it where one idea ends and the next begins.`,
       });
     }
-    if (!text.startsWith("// ")) {
+    if (!text.replace(/^#!.*\n/, "").startsWith("// ")) {
       found.push({
         key: `${path}: first line`,
         message: `${path} does not begin with "// ". Say in its first lines what its job is, and what it must never do.`,

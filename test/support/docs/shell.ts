@@ -8,13 +8,14 @@ import { ROOT } from "./pages";
 /** A process may start slowly on a busy machine. */
 const START_MS = 15_000;
 
-/** A folder for PATH with these two commands. Another version of Bun fails, because nothing downloads it. */
+/** A folder for PATH with these commands, and the command line of Baton. Another version of Bun fails, because nothing downloads it. */
 function commands(): Folder {
   const folder = new Folder();
   const program = (name: string, lines: string): void =>
     writeFileSync(`${folder.path}/${name}`, `#!/bin/sh\n${lines}\n`, { mode: 0o755 });
   const run = `exec '${process.execPath}' "$@"`;
   program("bun", run);
+  program("baton", `exec '${process.execPath}' '${ROOT}/src/baton.ts' "$@"`);
   program("npx", `[ "$1 $2" = "-y bun@${Bun.version}" ] || exit 64\nshift 2\n${run}`);
   return folder;
 }
@@ -56,16 +57,17 @@ export class Shell implements AsyncDisposable {
   readonly #commands = commands();
   readonly #scripts: Script[] = [];
 
-  #start(text: string, env: Readonly<Record<string, string>> = {}): Script {
+  /** Starts a script at the root of the repository. */
+  start(text: string, env: Readonly<Record<string, string>> = {}): Script {
     const PATH = `${this.#commands.path}${delimiter}${process.env.PATH}`;
     const script = new Script(text, { ...env, PATH });
     this.#scripts.push(script);
     return script;
   }
 
-  /** Runs a script at the root of the repository and returns what it printed. Throws if it failed. */
-  async run(text: string): Promise<string> {
-    const script = this.#start(text);
+  /** Runs a script there and returns what it printed. Throws if it failed. */
+  async run(text: string, env: Readonly<Record<string, string>> = {}): Promise<string> {
+    const script = this.start(text, env);
     const code = await script.ended();
     if (code !== 0) throw new Error(`exit code ${code}: ${script.errors}`);
     return script.output;
@@ -73,7 +75,7 @@ export class Shell implements AsyncDisposable {
 
   /** Starts a script that starts a relay; resolves with its process and the relay's address when it listens. */
   async startRelay(text: string, env: Readonly<Record<string, string>> = {}) {
-    const script = this.#start(text, env);
+    const script = this.start(text, env);
     const url = (): string | undefined => /Baton listens on (\S+)\. /.exec(script.output)?.[1];
     const listens = (): boolean => {
       if (script.process.exitCode === null) return url() !== undefined;

@@ -5,7 +5,7 @@ import { until } from "../wait";
 /** Several processes may start at once on a busy machine. */
 const START_MS = 15_000;
 
-const SOURCE = [process.execPath, join(import.meta.dir, "../../../src/main.ts")];
+const SOURCE = join(import.meta.dir, "../../../src");
 
 /** Of pino. */
 const ERROR_LEVEL = 50;
@@ -13,6 +13,8 @@ const ERROR_LEVEL = 50;
 export interface ProcessOptions {
   /** The binary that is run instead of the source. It gets nothing of this environment. */
   readonly binary?: string | undefined;
+  /** The arguments of the command `baton`, in place of the relay alone. */
+  readonly args?: readonly string[];
   /** The most files that it may open. */
   readonly files?: number;
   /** A command that runs it, with the arguments of that command. */
@@ -41,9 +43,11 @@ export class RelayProcess implements AsyncDisposable {
   /** Whole suites run with the binary that RELAY_BINARY names. */
   constructor(
     env: Record<string, string>,
-    { files, through = [], binary = process.env.RELAY_BINARY }: ProcessOptions = {},
+    { files, through = [], binary = process.env.RELAY_BINARY, args }: ProcessOptions = {},
   ) {
-    const program = binary === undefined ? SOURCE : [binary];
+    const source = join(SOURCE, args === undefined ? "main.ts" : "baton.ts");
+    const runner = binary === undefined ? [process.execPath, source] : [binary];
+    const program = [...runner, ...(args ?? [])];
     const limited = ["sh", "-c", `ulimit -n ${files}; exec "$@"`, "sh", ...program];
     const { PATH = "", HOME = "" } = process.env;
     const needed = binary === undefined ? { PATH, HOME } : {};

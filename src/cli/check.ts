@@ -1,0 +1,33 @@
+// `baton check`: what a start with these settings would be refused for, or warn of.
+import { warnings } from "../settings/checks";
+import type { Settings } from "../settings/definitions";
+import { CommandFailure } from "./failure";
+import { print } from "./output";
+
+export interface CheckFlags {
+  readonly strict?: true;
+  readonly json?: true;
+}
+
+/** `read` throws SettingError. Throws CommandFailure where something is wrong, or with --strict unsafe. */
+export function check(read: () => Settings, { strict, json }: CheckFlags): void {
+  let settings: Settings;
+  try {
+    settings = read();
+  } catch (error) {
+    if (json) print(JSON.stringify({ error: (error as Error).message, warnings: [] }));
+    throw new CommandFailure((error as Error).message);
+  }
+  const unsafe = [
+    ...settings.unknownVariables.map((variable) => `${variable} is not a setting of Baton`),
+    ...warnings(settings),
+  ];
+  if (json) print(JSON.stringify({ warnings: unsafe }));
+  else for (const sentence of unsafe) print(`warning: ${sentence}`);
+  if (strict && unsafe.length > 0) {
+    throw new CommandFailure(`A start would warn of ${unsafe.length} of these settings.`);
+  }
+  if (!json) {
+    print(`A relay can start with these settings, at ${settings.host}:${settings.port}.`);
+  }
+}

@@ -1,0 +1,40 @@
+// What commands write. A write returns when it is taken, so a reader that is slow slows the command down, and the memory of a
+// command does not grow. One whose reader has gone (`baton subscribe tech | head -1`) ends, and says nothing.
+import { writeSync } from "node:fs";
+
+const STDOUT = 1;
+const STDERR = 2;
+
+/** How long a pipe that is full, and that somebody has made non-blocking, is given before the next try. */
+const FULL_MS = 5;
+
+/** The reader of standard output has gone. */
+export class ReaderGone extends Error {}
+
+/** Writes a line to standard output. Throws ReaderGone. */
+export function print(line: string): void {
+  write(STDOUT, `${line}\n`);
+}
+
+/** Writes a text to standard error, for people. */
+export function note(text: string): void {
+  try {
+    write(STDERR, text);
+  } catch (error) {
+    if (!(error instanceof ReaderGone)) throw error;
+  }
+}
+
+function write(file: number, text: string): void {
+  let rest = Buffer.from(text);
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(writeSync(file, rest));
+    } catch (error) {
+      const { code } = error as { code?: unknown };
+      if (code === "EPIPE") throw new ReaderGone();
+      if (code !== "EAGAIN") throw error;
+      Bun.sleepSync(FULL_MS);
+    }
+  }
+}

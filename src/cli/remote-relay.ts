@@ -1,0 +1,114 @@
+// The relay that a command calls: its address, the key, and what to tell the user when a call fails. Keys are never shown.
+import { isLoopback } from "../settings/checks";
+import type { Settings } from "../settings/definitions";
+import { CommandFailure, EXIT } from "./failure";
+
+/** How long an answer may take, except of requests that stay open. */
+const ANSWER_MS = 10_000;
+
+/** What Bun has called it, in different versions. */
+const REFUSED = new Set(["ECONNREFUSED", "ConnectionRefused"]);
+
+/** Addresses to listen on that stand for every address of the machine. */
+const ANY_HOST = /^(?:0\.0\.0\.0|::)$/;
+
+/** The flags of every command that calls a relay. */
+export interface RelayFlags {
+  readonly url?: string;
+  readonly key?: string;
+}
+
+interface CallOptions {
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string | ReadableStream<Uint8Array>;
+  /** Whether the request stays open for as long as its body lasts. */
+  readonly staysOpen?: boolean;
+}
+
+/** Where the relay of these settings listens, as this machine reaches it. */
+function ownUrl({ host, port }: Settings): string {
+  const name = ANY_HOST.test(host) ? "127.0.0.1" : host;
+  return `http://${name.includes(":") ? `[${name}]` : name}:${port}`;
+}
+
+export class RemoteRelay {
+  readonly url: string;
+  readonly #key: string;
+
+  constructor(settings: Settings, flags: RelayFlags) {
+    this.url = (flags.url ?? (settings.commandUrl || ownUrl(settings))).replace(/\/$/, "");
+    this.#key = flags.key ?? (settings.commandKey || (settings.apiKeys[0]?.key ?? ""));
+    if (!/^https?:\/\/[^/?#@\s]+(?:\/[^?#\s]*)?$/.test(this.url) || !URL.canParse(this.url)) {
+      throw new CommandFailure(
+        "The address of the relay must begin with http:// or https://, without user, query or fragment: --url http://127.0.0.1:8000",
+        EXIT.misused,
+      );
+    }
+    if (this.#key !== "" && !/^[\x21-\x7e]+$/.test(this.#key)) {
+      throw new CommandFailure("The API key has characters that no key has.", EXIT.misused);
+    }
+  }
+
+  /** Resolves with the answer, whatever its status. Throws CommandFailure where there is none. */
+  async ask(method: string, path: string, options: CallOptions = {}): Promise<Response> {
+    const { headers, body, staysOpen } = options;
+    try {
+      return await fetch(this.url + path, {
+        method,
+        headers: { ...headers, ...(this.#key !== "" && { "x-api-key": this.#key }) },
+        redirect: "manual",
+        ...(body !== undefined && { body }),
+        ...(staysOpen ? { timeout: false } : { signal: AbortSignal.timeout(ANSWER_MS) }),
+      });
+    } catch (error) {
+      throw unreachable(this.url, error as Error & { code?: unknown });
+    }
+  }
+
+  /** Resolves with an answer that says that it was done. Throws CommandFailure. */
+  async call(method: string, path: string, options: CallOptions = {}): Promise<Response> {
+    const answer = await this.ask(method, path, options);
+    if (answer.ok) return answer;
+    throw new CommandFailure(this.#refusalText(answer.status, await answer.text()));
+  }
+
+  /** Resolves with what a POST of JSON is answered with. Throws CommandFailure. */
+  async post(path: string, body: object): Promise<Record<string, unknown>> {
+    const headers = { "content-type": "application/json" };
+    const answer = await this.call("POST", path, { headers, body: JSON.stringify(body) });
+    return (await answer.json()) as Record<string, unknown>;
+  }
+
+  #refusalText(status: number, text: string): string {
+    if (status === 401) {
+      return this.#key === ""
+        ? `The relay at ${this.url} wants an API key: set BATON_API_KEY, or give --key.`
+        : `The relay at ${this.url} does not take this API key: it is not one of its BATON_API_KEYS. See BATON_API_KEY and --key.`;
+    }
+    const { code, message } = errorIn(text);
+    if (message === undefined) {
+      return `${this.url} answered with ${status}, and not as a relay does. Does --url name a relay?`;
+    }
+    return `The relay refused it: ${message} (${code})`;
+  }
+}
+
+function errorIn(text: string): { code?: string; message?: string } {
+  try {
+    return JSON.parse(text).error ?? {};
+  } catch {
+    return {};
+  }
+}
+
+function unreachable(url: string, error: Error & { code?: unknown }): CommandFailure {
+  const start = isLoopback(new URL(url).hostname.replace(/^\[|\]$/g, ""))
+    ? 'Start one with "baton serve", or name another with --url or BATON_URL.'
+    : "Is --url or BATON_URL right, and is the relay running?";
+  const what = REFUSED.has(String(error.code))
+    ? `No relay listens at ${url}.`
+    : error.name === "TimeoutError"
+      ? `${url} does not answer.`
+      : `${url} cannot be reached: ${error.message.replace(/\.?$/, ".")}`;
+  return new CommandFailure(`${what} ${start}`, EXIT.unreachable);
+}
