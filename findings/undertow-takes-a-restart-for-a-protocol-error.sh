@@ -4,7 +4,7 @@
 # close codes, and the client's onClose gets the code and the reason, so that it can come back, as the code asks.
 # Seen: the client takes both for a fault in the protocol. onError is called, onClose gets 1002 with a reason of the client's own, the server gets
 # 1002 too, and its reason is lost. A program that reconnects "unless the code is 1002" stays away, and the server's log blames the
-# client. 1001, 3000 and 4001 arrive as they are. Tyrus hands on 1012 and 1013.
+# client. 1001, 3000 and 4001 arrive as they are. Tyrus hands on 1012 and 1013. (Pekko HTTP 1.1.0, another library, takes both for a fault too.)
 # Needs Java 17, Maven, Node, npm and Maven Central. Exits with 1 if the behaviour has changed.
 set -euo pipefail
 dir=$(mktemp -d); cd "$dir"; server=
