@@ -134,7 +134,11 @@ function reloadOnHangup(
     }
     last = last
       .then(() => systemd.reloading())
-      .then(() => reload(readSettings(process.env)))
+      .then(async () => {
+        const settings = readSettings(process.env);
+        await reload(settings);
+        for (const warning of warnings(settings)) log.warn(warning);
+      })
       .catch(failed)
       .then(() => systemd.reloaded());
   });
@@ -157,7 +161,7 @@ async function startNode(settings: Settings, observers: Observers): Promise<Serv
     for (const variable of await (await started).reloads.take(next)) {
       log.warn(`${variable} has changed, which only a restart takes up`);
     }
-    log.info("SIGHUP: keys and topics have been read again");
+    log.info("SIGHUP: keys, topics and the certificate have been read again");
   };
   reloadOnHangup(
     started,

@@ -1,10 +1,10 @@
 // A node: engine, relay and server in one process, wired together.
 import { getRandomValues } from "node:crypto";
-import type { Server } from "bun";
 import { ApiKeys } from "./edge/access/keys";
 import { tokenVerifier } from "./edge/access/tokens";
 import { OpenRequests } from "./edge/http/open-requests";
-import { listeningUrl, serve } from "./edge/server";
+import type { Listeners } from "./edge/listeners/listeners";
+import { serve } from "./edge/server";
 import { closeConnections } from "./edge/shutdown";
 import { Sockets } from "./edge/transports/sockets";
 import { Streams } from "./edge/transports/streams";
@@ -23,7 +23,6 @@ import { Tally } from "./relay/contracts/tally";
 import { TopicRules } from "./relay/contracts/topic-rules";
 import type { Transports } from "./relay/contracts/transport";
 import { Relay } from "./relay/relay";
-import type { Connection } from "./relay/state/connection";
 import type { Settings } from "./settings/definitions";
 import { changedSettings, Reloads } from "./settings/reloads";
 import { openFiles } from "./settings/sources/open-files";
@@ -69,10 +68,14 @@ export async function start(
     relayOptions(settings, log, { access, rules, node, engine, transports, isStarting }),
   );
   const described = metricsOptions(settings, engine);
-  const metrics = new ProcessMetrics({ ...described, node: { relay, engine }, all: allMetrics });
+  const metrics = new ProcessMetrics({
+    ...described,
+    node: { relay, engine, certificate: () => listeners.certificate },
+    all: allMetrics,
+  });
   await startEngine(engine, eventsOf(relay));
   if (!shared) metrics.listen(settings.metricsListen, log);
-  const server = await Promise.try(serve, {
+  const listeners = await Promise.try(serve, {
     settings,
     apiKeys,
     relay,
@@ -94,12 +97,13 @@ export async function start(
     throw error;
   });
   const reloads = new Reloads(settings);
-  registerReloads(reloads, { apiKeys, access, rules, engine, relay, settings, log });
-  const running = { relay, engine, server, streams, openRequests, metrics, reloads };
+  registerReloads(reloads, { listeners, apiKeys, access, rules, engine, relay, settings, log });
+  const running = { relay, engine, listeners, streams, openRequests, metrics, reloads };
   return new RunningNode(settings, running);
 }
 
 interface ReloadedParts {
+  readonly listeners: Listeners;
   readonly apiKeys: ApiKeys;
   readonly access: { tokens: Access["tokens"] };
   readonly rules: TopicRules;
@@ -112,7 +116,7 @@ interface ReloadedParts {
 /** What takes new settings while the node runs. */
 function registerReloads(
   reloads: Reloads,
-  { apiKeys, access, rules, engine, relay, settings, log }: ReloadedParts,
+  { listeners, apiKeys, access, rules, engine, relay, settings, log }: ReloadedParts,
 ): void {
   let known = settings;
   reloads.register(
@@ -137,6 +141,9 @@ function registerReloads(
       relay.rulesChanged();
     };
   });
+  reloads.register(({ certificate }) => () => {
+    if (certificate !== undefined) listeners.renew(certificate);
+  });
 }
 
 /** What the engine calls. */
@@ -152,7 +159,7 @@ function eventsOf(relay: Relay): EngineEvents {
 interface RunningParts {
   readonly relay: Relay;
   readonly engine: Engine;
-  readonly server: Server<Connection>;
+  readonly listeners: Listeners;
   readonly streams: Streams;
   readonly openRequests: OpenRequests;
   readonly metrics: ProcessMetrics;
@@ -169,19 +176,19 @@ export class RunningNode {
   /** What takes new settings while the node runs. */
   readonly reloads: Reloads;
   readonly #engine: Engine;
-  readonly #server: Server<Connection>;
+  readonly #listeners: Listeners;
   readonly #streams: Streams;
   readonly #shutdownMs: number;
   readonly #sweeping: Timer;
 
   constructor(
     { pingMs, pongMs, registrationTtlMs, shutdownMs }: Settings,
-    { relay, engine, server, streams, openRequests, metrics, reloads }: RunningParts,
+    { relay, engine, listeners, streams, openRequests, metrics, reloads }: RunningParts,
   ) {
-    this.url = listeningUrl(server);
+    this.url = listeners.url;
     this.relay = relay;
     this.#engine = engine;
-    this.#server = server;
+    this.#listeners = listeners;
     this.#streams = streams;
     this.openRequests = openRequests;
     this.metrics = metrics;
@@ -203,12 +210,9 @@ export class RunningNode {
     await this.retire();
   }
 
-  /**
-   * Takes no new connections. For one of several processes that share a port. The kernel resets connections that wait to be
-   * accepted when the port is closed, so it is closed just after the event loop has accepted those that were waiting.
-   */
+  /** Takes no new connections. For one of several processes that share a port. */
   stopListening(): void {
-    setImmediate(() => this.#server.stop(false));
+    this.#listeners.stopListening();
   }
 
   /** Ends connections over the shutdown window, and serves requests that still come on them, then stops. */
@@ -217,7 +221,7 @@ export class RunningNode {
     this.#streams.endReconnectAnswers();
     this.openRequests.endAll();
     const deadline = performance.now() + FLUSH_MS;
-    while (this.#server.pendingWebSockets + this.#server.pendingRequests > 0) {
+    while (this.#listeners.isBusy) {
       if (performance.now() > deadline) break;
       await Bun.sleep(10);
     }
@@ -231,7 +235,7 @@ export class RunningNode {
     await this.metrics.stop();
     await this.#engine.close();
     this.relay.waves.flushAll();
-    await this.#server.stop(true);
+    await this.#listeners.stop();
   }
 }
 

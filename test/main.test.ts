@@ -1,9 +1,10 @@
 // The process: its start, its signals, its exit codes. Rows F1, F6, F7, F10 and G20 of the fault catalogue.
 
 import { describe, expect, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { copyFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client } from "./support/clients/client";
+import { type IssuedCertificate, nameOf, trustedAuthority } from "./support/machine/authority";
 import { Folder } from "./support/machine/folder";
 import { RelayProcess } from "./support/relay/relay-process";
 import { until } from "./support/wait";
@@ -165,6 +166,33 @@ describe("SIGHUP, with one process,", () => {
     child.terminal?.close();
     expect(await child.exited).toBe(0);
   }, 20_000);
+
+  test("takes a renewed certificate, keeps the old one when the files are wrong, and connections stay", async () => {
+    using folder = new Folder();
+    const [BATON_TLS_CERT, BATON_TLS_KEY] = ["cert", "key"].map((name) => join(folder.path, name));
+    const env = { BATON_TLS_CERT: `${BATON_TLS_CERT}`, BATON_TLS_KEY: `${BATON_TLS_KEY}` };
+    const install = ({ cert, key }: IssuedCertificate) => {
+      copyFileSync(cert, env.BATON_TLS_CERT);
+      copyFileSync(key, env.BATON_TLS_KEY);
+    };
+    const authority = trustedAuthority();
+    install(authority.issue("old"));
+    await using relay = await RelayProcess.start(env);
+    const name = () => nameOf(Number(new URL(relay.url).port));
+    const client = await Client.open(await relay.register());
+    expect(await name()).toBe("old");
+    writeFileSync(env.BATON_TLS_CERT, "");
+    relay.signal("SIGHUP");
+    const isRefused = () =>
+      relay.loggedErrors.some(({ msg }) => msg.includes("has no certificate"));
+    await until("the line", isRefused);
+    expect(await name()).toBe("old");
+    install(authority.issue("new"));
+    relay.signal("SIGHUP");
+    await until("the new certificate", async () => (await name()) === "new");
+    await relay.publish("tech", "still here");
+    expect(await client.next()).toBe("still here");
+  });
 
   test("of several signals, each is answered", async () => {
     using folder = new Folder();

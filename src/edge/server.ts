@@ -35,6 +35,7 @@ import { HTTP_IDLE_S, hasBody, KeepAlive } from "./http/keep-alive";
 import type { OpenRequests } from "./http/open-requests";
 import { isEventSource, isPublish, isSessionSocket, socketPath } from "./http/paths";
 import { internal, orThrow, refuse } from "./http/refusal";
+import { type ListenerSettings, Listeners } from "./listeners/listeners";
 import { routes } from "./routes";
 import { KEY } from "./routes/openapi";
 import type {
@@ -76,7 +77,7 @@ interface ServerOptions {
 }
 
 /** Starts to listen. When the address cannot be used, throws Bun's error with its `code`. */
-export function serve(options: ServerOptions): Server<Connection> {
+export function serve(options: ServerOptions): Listeners {
   const { settings, relay, sockets, log } = options;
   const connectionsOpen = (): number => relay.connections.open;
   const keepAlive = new KeepAlive({ ...settings, connectionsOpen, openFiles: options.openFiles });
@@ -88,34 +89,49 @@ export function serve(options: ServerOptions): Server<Connection> {
     hasKey: options.apiKeys.has,
     log,
   });
-  const parts = { keepAlive, addressLimits, listening: () => listeningUrl(server) };
+  const parts = { keepAlive, addressLimits, listening: () => listeners.url };
   const { any, publish } = limited(router(options, parts), options, addressLimits);
   // Not Elysia's listen(): it sets reusePort, so that a second Baton would silently start on the same port.
-  const server: Server<Connection> = Bun.serve<Connection>({
+  const common = {
     hostname: settings.host,
-    port: settings.port,
-    reusePort: options.shared,
     development: false,
     idleTimeout: HTTP_IDLE_S,
     maxRequestBodySize: NO_BODY_LIMIT_BYTES,
     routes: { "/publish": { POST: inTurns(publish, share) } },
     fetch: inTurns(any, share),
-    error(error) {
+    error(error: Error) {
       log.error({ err: error }, "a request failed");
       return refuse(relay.tally.refused(internal()));
     },
     websocket: sockets.handlers(relay),
-  });
-  keepAlive.attach(server);
-  addresses.attach(server);
-  sockets.attach(server);
-  options.streams.attach(server, relay, addressLimits);
-  return server;
+  };
+  const listen = ({ port, reusePort, certificate }: ListenerSettings): Server<Connection> =>
+    Bun.serve<Connection>({
+      ...common,
+      port,
+      reusePort,
+      ...tlsOf(certificate),
+      ...(settings.http2 && { http2: true }),
+    });
+  const attach = (server: Server<Connection>): void => {
+    keepAlive.attach(server);
+    addresses.attach(server);
+    sockets.attach(server);
+    options.streams.attach(server, relay, addressLimits);
+  };
+  const listeners: Listeners = new Listeners({ ...listeningOptions(options), listen, attach });
+  return listeners;
 }
 
-/** Where a server listens, such as http://127.0.0.1:8000. */
-export function listeningUrl({ hostname = "", port }: Server<Connection>): string {
-  return `http://${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
+function tlsOf(certificate: ListenerSettings["certificate"]) {
+  if (certificate === undefined) return {};
+  const { cert, key } = certificate;
+  return { tls: { cert, key } };
+}
+
+function listeningOptions({ settings, shared, log }: ServerOptions) {
+  const { port, certificate } = settings;
+  return { port, certificate, shared, log };
 }
 
 type Answer = Response | undefined;
@@ -258,6 +274,7 @@ function routeOptionsOf(
     }),
     security: settings.apiKeys.length > 0 ? KEY : [],
     publicUrl,
+    scheme: settings.certificate === undefined ? "http" : "https",
     bodyBytes,
     frameBytes,
     pingMs,

@@ -17,7 +17,14 @@ export interface MeteredProcess {
   /** Undefined where the process does not have the engine, or the engine's store counts by itself. */
   readonly historyBytes: () => number | undefined;
   /** Undefined in a supervisor, which takes no connections. */
-  readonly node?: { readonly relay: Relay; readonly engine: MeteredEngine };
+  readonly node?: MeteredNode;
+}
+
+interface MeteredNode {
+  readonly relay: Relay;
+  readonly engine: MeteredEngine;
+  /** Undefined without TLS. */
+  readonly certificate: () => { readonly expiresAt: number } | undefined;
 }
 
 type Labels = Readonly<Record<string, string>>;
@@ -91,6 +98,17 @@ export const SERIES: Readonly<Record<string, Series>> = {
     "gauge",
     { help: "Processes of this relay: its workers and their supervisor, or 1." },
     () => [[ALONE, 1]],
+  ),
+  baton_tls_certificate_expiry_timestamp_seconds: series(
+    "gauge",
+    {
+      help: "When the TLS certificate that new connections get expires, as a Unix time. Only with BATON_TLS_CERT.",
+      together: "min",
+    },
+    ({ node }) => {
+      const certificate = node?.certificate();
+      return certificate === undefined ? [] : [[ALONE, certificate.expiresAt / 1_000]];
+    },
   ),
   baton_connections: byProtocol("gauge", "Open connections.", ({ open }) => open),
   baton_connections_limit: series(

@@ -2,6 +2,7 @@
 import type { Settings } from "./definitions";
 import { SettingError } from "./kinds";
 import { checkLimits, limitWarnings } from "./limits";
+import { expiryWarning } from "./sources/tls";
 
 /** As long as the hash of HS256 (RFC 7518, 3.2): a shorter secret can be guessed offline from a single token. */
 const SECRET_BYTES_MIN = 32;
@@ -48,6 +49,11 @@ export function checkTogether(settings: Settings): void {
       `BATON_TOKEN_SECRET has ${secretBytes} bytes, which is not allowed with HOST=${JSON.stringify(host)}: it must have at least ${SECRET_BYTES_MIN} (openssl rand -hex 32).`,
     );
   }
+  if (settings.http2 && settings.certificate === undefined) {
+    throw new SettingError(
+      "BATON_HTTP2=1 needs BATON_TLS_CERT and BATON_TLS_KEY: browsers speak HTTP/2 over TLS only.",
+    );
+  }
   checkLimits(settings);
 }
 
@@ -79,6 +85,8 @@ export function warnings(settings: Settings): string[] {
       "BATON_ORIGINS has null, which pages of any site can send from a sandboxed frame, so it keeps few of them out",
     );
   }
+  const expiry = settings.certificate && expiryWarning(settings.certificate);
+  if (expiry !== undefined) found.push(expiry);
   return [...found, ...limitWarnings(settings)];
 }
 

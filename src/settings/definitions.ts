@@ -23,6 +23,7 @@ import {
   whole,
 } from "./kinds";
 import { CONFIG_FILE } from "./sources/config-file";
+import { type Certificate, TLS } from "./sources/tls";
 import { TOKENS } from "./tokens";
 
 const ACCESS = {
@@ -295,6 +296,7 @@ const PROCESS = {
 export const SETTING_GROUPS: Readonly<Record<string, Readonly<Record<string, Setting<unknown>>>>> =
   {
     "Addresses and access": ACCESS,
+    TLS,
     "Tokens of clients": TOKENS,
     "Connections and registrations": CONNECTIONS,
     "Limits for each address": CLIENT_LIMITS,
@@ -309,6 +311,7 @@ export const SETTING_GROUPS: Readonly<Record<string, Readonly<Record<string, Set
 /** All settings by the names that the code uses. */
 export const SETTINGS = {
   ...ACCESS,
+  ...TLS,
   ...TOKENS,
   ...CONNECTIONS,
   ...CLIENT_LIMITS,
@@ -337,4 +340,6 @@ export interface Settings extends SettingValues {
   readonly unknownVariables: readonly string[];
   /** The rules in the file that BATON_TOPICS_FILE names. */
   readonly topicRules: RulesByPrefix;
+  /** What the files of BATON_TLS_CERT and BATON_TLS_KEY hold. */
+  readonly certificate: Certificate | undefined;
 }

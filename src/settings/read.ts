@@ -8,6 +8,7 @@ import { defaultFrameBytes } from "./limits";
 import { CONFIG, fileVariable, readConfigFile } from "./sources/config-file";
 import { descriptorLimit } from "./sources/open-files";
 import { readTextFile } from "./sources/text-file";
+import { readCertificate } from "./sources/tls";
 import { readTopicsFile } from "./sources/topics-file";
 
 /** The largest file that has a secret. */
@@ -44,6 +45,7 @@ export function readSettings(env: Env, descriptors = descriptorLimit()): Setting
     bodyBytes: values.bodyBytes || Math.max(1_048_576, 6 * values.messageBytes + 4_096),
     frameBytes: values.frameBytes || defaultFrameBytes(values),
     topicRules: values.topicsFile === "" ? {} : readTopicsFile(values.topicsFile),
+    certificate: readCertificate(values.tlsCert, values.tlsKey),
     unknownVariables: Object.keys(env).filter((key) => /^BATON_/.test(key) && !VARIABLES.has(key)),
   };
   checkTogether(settings);

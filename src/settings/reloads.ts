@@ -7,6 +7,8 @@ import { SettingError } from "./kinds";
 /** The settings that a relay takes up when it reads them again, on SIGHUP. The others wait for a restart. */
 export const RELOADED: ReadonlySet<keyof SettingValues> = new Set([
   "apiKeys",
+  "tlsCert",
+  "tlsKey",
   "tokenSecret",
   "tokenPublicKey",
   "tokenJwksUrl",
@@ -42,6 +44,7 @@ export class Reloads {
   async take(settings: Settings): Promise<readonly string[]> {
     const before = this.#settings;
     checkStays("BATON_API_KEYS", before, settings, ({ apiKeys }) => apiKeys.length > 0);
+    checkStays("TLS", before, settings, ({ certificate }) => certificate !== undefined);
     checkStays("The key for tokens", before, settings, hasTokens);
     const puts: (() => void)[] = [];
     for (const prepare of this.#prepares) puts.push(await prepare(settings));

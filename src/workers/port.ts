@@ -20,14 +20,20 @@ interface ReservedPort {
 }
 
 /** Rejects with what Bun throws when the port cannot be had. */
-export async function reservePort({ host: hostname, port }: Settings): Promise<ReservedPort> {
+export async function reservePort({
+  host: hostname,
+  port,
+  certificate,
+}: Settings): Promise<ReservedPort> {
+  const tls = certificate && { cert: certificate.cert, key: certificate.key };
+  const common = { hostname, fetch: startingAnswer, ...(tls && { tls }) };
   const deadline = performance.now() + TAKEOVER_MS;
   for (;;) {
     try {
-      const alone = Bun.serve({ hostname, port, reusePort: false, fetch: startingAnswer });
+      const alone = Bun.serve({ ...common, port, reusePort: false });
       const number = alone.port ?? port;
       await alone.stop(true);
-      const shared = Bun.serve({ hostname, port: number, reusePort: true, fetch: startingAnswer });
+      const shared = Bun.serve({ ...common, port: number, reusePort: true });
       return { number, leave: () => shared.stop(true) };
     } catch (error) {
       if (performance.now() > deadline) throw error;

@@ -4,6 +4,7 @@ import { Client } from "../support/clients/client";
 import { example } from "../support/docs/pages";
 import { Shell } from "../support/docs/shell";
 import { RedisServer } from "../support/engines/redis-server";
+import { withTls } from "../support/machine/authority";
 import { freePort } from "../support/machine/free-port";
 import { childrenOf } from "../support/machine/processes";
 import { until } from "../support/wait";
@@ -33,6 +34,17 @@ test("the production start is the supervisor of its workers: SIGHUP reaches it, 
   process.kill("SIGTERM");
   expect(await process.exited).toBe(0);
 }, 40_000);
+
+test("the relay speaks TLS with the files of the page", async () => {
+  await using shell = new Shell();
+  const { BATON_TLS_CERT, BATON_TLS_KEY } = withTls();
+  const script = example(PAGE, "tls.sh")
+    .replace("/etc/baton/fullchain.pem", BATON_TLS_CERT)
+    .replace("/etc/baton/privkey.pem", BATON_TLS_KEY);
+  const { url } = await shell.startRelay(script, { PORT: "0" });
+  expect(url).toStartWith("https://");
+  expect((await fetch(`${url}/health`)).status).toBe(200);
+}, 30_000);
 
 test("the metrics are open at the address of docs/metrics.md", async () => {
   await using shell = new Shell();

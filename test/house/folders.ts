@@ -19,7 +19,7 @@ const FLOORS: Record<string, readonly string[]> = {
     "routes",
     "centrifugo-api operator",
     "http transports",
-    "access",
+    "access listeners",
   ],
   src: [
     "baton.ts",
@@ -61,7 +61,7 @@ const EXCEPTIONS: readonly ((from: string, to: Import) => boolean)[] = [
 const PACKAGES: Record<string, RegExp> = {
   src: /^(bun$|node:|pino)/,
   "src/edge":
-    /^(bun|node:buffer|node:crypto|elysia|@elysiajs\/.*|@sinclair\/typebox.*|jose|swagger-ui-dist\/.*)$/,
+    /^(bun|bun:ffi|node:buffer|node:crypto|elysia|@elysiajs\/.*|@sinclair\/typebox.*|jose|swagger-ui-dist\/.*)$/,
   "src/cli": /^(node:fs|commander|jose)$/,
   "src/engines": /^bun(:sqlite)?$/,
   "src/metrics": /^(bun|prom-client)$/,

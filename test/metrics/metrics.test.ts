@@ -5,6 +5,7 @@ import { seriesTable } from "../../docs/reference";
 import { SERIES } from "../../src/metrics/series";
 import { Client } from "../support/clients/client";
 import { RawSocket } from "../support/clients/raw-socket";
+import { withTls } from "../support/machine/authority";
 import { Scrape } from "../support/metrics/scrape";
 import { startRelay, type TestRelay } from "../support/relay/test-relay";
 import { until } from "../support/wait";
@@ -159,7 +160,7 @@ test("every series has a name by Prometheus' conventions, and a value once its e
     if (type === "histogram") expect(name).toMatch(/_(seconds|publications)$/);
     expect(help, name).toMatch(/^[A-Z].*\.$/);
   }
-  await using relay = await startRelay();
+  await using relay = await startRelay(withTls());
   const client = await relay.connect();
   client.close();
   await client.closed;

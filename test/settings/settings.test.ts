@@ -182,7 +182,7 @@ test("a misspelt variable that begins with BATON_ is found", () => {
 test("every default of a setting is allowed, its name is well-formed, and its description is a sentence", () => {
   for (const setting of Object.values(SETTINGS)) {
     expect(setting.parse(setting.default)).toBeDefined();
-    expect(setting.variable).toMatch(/^(HOST|PORT|BATON_[A-Z_]+)$/);
+    expect(setting.variable).toMatch(/^(HOST|PORT|BATON_[A-Z\d_]+)$/);
     expect(setting.description).toEndWith(".");
   }
 });

@@ -18,6 +18,12 @@ interface JsonBody {
   readonly value: unknown;
 }
 
+/**
+ * How long a body may take. Over HTTP/1.1 Bun has closed the connection by then; over HTTP/2 it counts again at each byte, and a client
+ * that sends one a second would never be cut off.
+ */
+const BODY_MS_MAX = 15_000;
+
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 /**
@@ -117,8 +123,21 @@ export function readBytes(
   const refusal =
     checkNotEncoded(headers.get("content-encoding")) ?? checkLength(length, bodyBytes, setting);
   if (refusal !== undefined) throw new Refused(refusal);
-  if (length !== null || request.body === null) return request.bytes();
-  return readChunks(request.body, bodyBytes, setting);
+  const isBounded = length !== null || request.body === null;
+  const bytes = isBounded
+    ? request.bytes()
+    : readChunks(request.body as ReadableStream<Uint8Array>, bodyBytes, setting);
+  return Bun.peek.status(bytes) === "pending" ? inTime(bytes) : bytes;
+}
+
+/** Rejects with Refused when a body takes too long. */
+function inTime(bytes: Promise<Uint8Array>): Promise<Uint8Array> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
+    const refusal = new Refusal("bad_request", `The body took longer than ${BODY_MS_MAX} ms.`);
+    late.reject(new Refused(refusal));
+  }, BODY_MS_MAX);
+  return Promise.race([bytes, late.promise]).finally(() => clearTimeout(timer));
 }
 
 async function readChunks(

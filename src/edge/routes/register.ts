@@ -12,8 +12,8 @@ export function registerRoutes(options: RouteOptions) {
 }
 
 function registerRoute(options: RouteOptions) {
-  const { relay, requireKey, security, bodyBytes, publicUrl, listeningUrl, log } = options;
-  const warnOfTls = publicUrl === "" ? tlsWarning(log) : () => {};
+  const { relay, requireKey, security, bodyBytes, publicUrl, scheme, listeningUrl, log } = options;
+  const warnOfTls = publicUrl === "" && scheme === "http" ? tlsWarning(log) : () => {};
   const readRegister = bodyReader(RegisterBody, '{"user_id":1}', bodyBytes);
   return (app: Elysia) =>
     app.post(
@@ -22,7 +22,7 @@ function registerRoute(options: RouteOptions) {
         const { user_id, topics } = await readRegister(request);
         const { id } = orThrow(await relay.admission.register(user_id, topics));
         warnOfTls(request.headers);
-        const base = publicUrl || hostUrl(request) || listeningUrl();
+        const base = publicUrl || hostUrl(request, scheme) || listeningUrl();
         return { url: `ws${base.slice(4)}/ws/${id}`, sse: `${base}/sse/${id}` };
       },
       {
@@ -82,9 +82,9 @@ function unregisterRoute({ relay, requireKey, security }: RouteOptions) {
 }
 
 /** The address that the client has used, or undefined where it did not say (HTTP/1.0, or an empty Host). */
-function hostUrl({ headers }: Request): string | undefined {
+function hostUrl({ headers }: Request, scheme: RouteOptions["scheme"]): string | undefined {
   const host = headers.get("host") || undefined;
-  return host && `http://${host}`;
+  return host && `${scheme}://${host}`;
 }
 
 /** The first of the proxies on the way writes first, and these are the names that proxies use. */

@@ -38,7 +38,12 @@ const INVALID_HANDSHAKE = "The WebSocket handshake is not valid (RFC 6455, secti
 interface SocketLimits {
   readonly frameBytes: number;
   readonly backpressureBytes: number;
+  /** Set where the sockets speak TLS. */
+  readonly certificate?: object | undefined;
 }
+
+/** More than can wait for a socket before it is found. */
+const NEVER_DROPPED_BYTES = 2 ** 31 - 1;
 
 /** Each socket carries its connection as its data, so that no map between the two is needed. */
 export class Sockets implements Transport {
@@ -46,8 +51,13 @@ export class Sockets implements Transport {
   readonly #tooLarge: TooLargeLog;
   readonly #limits: SocketLimits;
   #server: Server<Connection> | undefined;
+  /** Those with an older certificate, which take no new TCP connections. */
+  readonly #olderServers: Server<Connection>[] = [];
   /** Whether a subscriber could not keep up with the fan-out of a moment ago. */
   #congested = false;
+  /** With TLS: how much was sent while a subscriber could not keep up, since slow consumers were looked for. */
+  #uncheckedBytes = 0;
+  #relay: Relay | undefined;
 
   constructor(limits: SocketLimits, log: Log) {
     this.#limits = limits;
@@ -55,7 +65,9 @@ export class Sockets implements Transport {
     this.#tooLarge = new TooLargeLog(log);
   }
 
+  /** From now on this server takes the new connections. */
   attach(server: Server<Connection>): void {
+    if (this.#server !== undefined) this.#olderServers.push(this.#server);
     this.#server = server;
   }
 
@@ -64,14 +76,65 @@ export class Sockets implements Transport {
     // The result is that of the slowest subscriber, at most 0 when that one cannot keep up. It does not say which one that
     // is, so it only helps the close handler to tell a slow consumer from a peer that has gone.
     // A socket's own publish reaches every subscriber except itself.
-    const sent =
-      except === undefined
-        ? this.#server?.publish(nativeTopic, frame, false)
-        : (except as ServerWebSocket<Connection>).publish(nativeTopic, frame, false);
+    let sent: number | undefined;
+    if (this.#olderServers.length > 0) sent = this.#publishToAll(nativeTopic, frame, except);
+    else if (except === undefined) sent = this.#server?.publish(nativeTopic, frame, false);
+    else sent = (except as ServerWebSocket<Connection>).publish(nativeTopic, frame, false);
     if (sent !== undefined && sent <= 0 && !this.#congested) {
       this.#congested = true;
       setImmediate(() => setImmediate(() => (this.#congested = false)));
     }
+    if (sent !== undefined && sent <= 0 && this.#limits.certificate !== undefined) {
+      this.#uncheckedBytes += frame.length;
+      if (this.#uncheckedBytes < this.#limits.backpressureBytes / 4) return;
+      this.#uncheckedBytes = 0;
+      // Not within a fan-out, since the connections change.
+      setImmediate(() => this.#endSlowConsumers());
+    }
+  }
+
+  /**
+   * Over TLS Bun does not close a socket that is over the limit, and silently drops what it would have to send to it. So it is
+   * given no limit there, and this does what Bun does without TLS. Cost: all connections, at most once for each quarter of the limit.
+   */
+  #endSlowConsumers(): void {
+    this.#congested = true;
+    for (const { socket } of this.#relay?.connections.all() ?? []) {
+      if (socket === undefined || !("terminate" in socket)) continue;
+      if (socket.getBufferedAmount() <= this.#limits.backpressureBytes) continue;
+      (socket as ServerWebSocket<Connection>).terminate();
+    }
+    this.#congested = false;
+  }
+
+  /** Each server has subscribers of its own. The result is that of the slowest one. */
+  #publishToAll(nativeTopic: string, frame: Frame, except?: Socket): number | undefined {
+    const excepted = except as ServerWebSocket<Connection> | undefined;
+    excepted?.unsubscribe(nativeTopic);
+    let slowest: number | undefined;
+    for (const server of [this.#server as Server<Connection>, ...this.#olderServers]) {
+      if (server.subscriberCount(nativeTopic) === 0) continue;
+      const sent = server.publish(nativeTopic, frame, false);
+      slowest = slowest === undefined ? sent : Math.min(slowest, sent);
+    }
+    excepted?.subscribe(nativeTopic);
+    return slowest;
+  }
+
+  /** Whether the request has become a socket. */
+  #upgrade(request: Request, connection: Connection): boolean {
+    const server = this.#server as Server<Connection>;
+    const options = { data: connection };
+    if (this.#olderServers.length === 0) return server.upgrade(request, options);
+    // Only the server that has received a request can upgrade it, and Bun does not say which one that is.
+    return [server, ...this.#olderServers].some((one) => {
+      try {
+        return one.upgrade(request, options);
+      } catch (error) {
+        if ((error as { code?: unknown }).code === "ERR_INVALID_ARG_TYPE") return false;
+        throw error;
+      }
+    });
   }
 
   handshake(relay: Relay, addressLimits: AddressLimits): Handshake {
@@ -80,7 +143,7 @@ export class Sockets implements Transport {
       if (refusal === undefined) {
         // Otherwise Bun would agree to the first subprotocol that the client offers, whatever it is.
         request.headers.delete(SUBPROTOCOL_HEADER);
-        if (this.#server?.upgrade(request, { data: connection }) === true) return undefined;
+        if (this.#upgrade(request, connection)) return undefined;
       }
       relay.admission.abandon(connection);
       return refusal ?? new Refusal("bad_request", INVALID_HANDSHAKE);
@@ -122,21 +185,23 @@ export class Sockets implements Transport {
       // Bun agrees to the first subprotocol of the request, whatever that is.
       if (agreed === undefined) request.headers.delete(SUBPROTOCOL_HEADER);
       else if (agreed !== offered) request.headers.set(SUBPROTOCOL_HEADER, agreed);
-      if (this.#server?.upgrade(request, { data: connection }) === true) return undefined;
+      if (this.#upgrade(request, connection)) return undefined;
       return new Refusal("bad_request", INVALID_HANDSHAKE);
     };
   }
 
   handlers(relay: Relay): WebSocketHandler<Connection> {
+    this.#relay = relay;
+    const { frameBytes, backpressureBytes, certificate } = this.#limits;
     const notes = { log: this.#log, tally: relay.tally };
     const turns = new FrameTurns({
-      bytesMax: this.#limits.backpressureBytes,
+      bytesMax: backpressureBytes,
       receive: (ws, frame) => this.#guarded(ws, () => relay.receive(ws.data, frame)),
       overflow: (ws) => relay.connections.end(ws.data, "too_many_frames"),
     });
     return {
-      maxPayloadLength: this.#limits.frameBytes,
-      backpressureLimit: this.#limits.backpressureBytes,
+      maxPayloadLength: frameBytes,
+      backpressureLimit: certificate === undefined ? backpressureBytes : NEVER_DROPPED_BYTES,
       // Otherwise Bun would drop what does not fit and keep the socket, which leaves a silent gap.
       closeOnBackpressureLimit: true,
       // Each send would re-arm it, so it is off, and relay/connecting/heartbeat.ts finds dead peers.

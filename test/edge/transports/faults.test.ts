@@ -26,6 +26,7 @@ const publication = () =>
   });
 
 const SETTINGS = {
+  scheme: "http" as const,
   bodyBytes: 1_000,
   frameBytes: 1_000,
   pingMs: 25_000,

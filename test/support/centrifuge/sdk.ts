@@ -61,8 +61,8 @@ export function sdk(
   options: Partial<Options> = {},
 ): Centrifuge {
   const [transport, form] = wire.split(" in ") as [Transport, string | undefined];
-  const scheme = transport === "websocket" ? "ws:" : "http:";
-  const endpoint = url.replace("http:", scheme) + PATHS[transport];
+  const base = transport === "websocket" ? url.replace(/^http/, "ws") : url;
+  const endpoint = base + PATHS[transport];
   const Client =
     form === undefined ? Centrifuge : (ProtobufCentrifuge as unknown as typeof Centrifuge);
   return new Client([{ transport, endpoint }], {

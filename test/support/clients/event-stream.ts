@@ -119,8 +119,8 @@ export class EventStream {
 
 /** Opens a stream over bare TCP and resolves when it has begun; `lines` are sent after the usual header lines. */
 export async function rawStream(url: string, lines: readonly string[] = []): Promise<RawSocket> {
-  const { host, port, pathname, search } = new URL(url);
-  const raw = await RawSocket.open(Number(port));
+  const { host, pathname, search } = new URL(url);
+  const raw = await RawSocket.reach(url);
   const head = [`GET ${pathname}${search} HTTP/1.1`, `Host: ${host}`, ...lines, "", ""];
   raw.write(head.join("\r\n"));
   await until("a stream to begin", () => /retry: \d+\n/.test(raw.received));

@@ -1,5 +1,6 @@
 // A TCP peer that does what no proper client does: it sends half a handshake or broken frames, or stops reading.
 import net from "node:net";
+import tls from "node:tls";
 import { within } from "../wait";
 
 export class RawSocket {
@@ -22,10 +23,23 @@ export class RawSocket {
     return within("a TCP connection", new Promise((r) => socket.on("connect", () => r(raw))));
   }
 
+  /** Connects to the port of this address, with TLS if it says so. */
+  static reach(url: string): Promise<RawSocket> {
+    const { protocol, hostname, port } = new URL(url);
+    if (!/^(?:https|wss):$/.test(protocol)) return RawSocket.open(Number(port));
+    const socket = tls.connect({ port: Number(port), host: hostname });
+    const raw = new RawSocket(socket);
+    const connected = new Promise<RawSocket>((resolve, reject) => {
+      socket.on("secureConnect", () => resolve(raw));
+      socket.on("error", reject);
+    });
+    return within("a TLS connection", connected);
+  }
+
   /** Connects and upgrades to the socket of this address; `lines` are sent after the usual header lines. */
   static async upgrade(url: string, lines: readonly string[] = []): Promise<RawSocket> {
-    const { port, pathname, search } = new URL(url);
-    const raw = await RawSocket.open(Number(port));
+    const { pathname, search } = new URL(url);
+    const raw = await RawSocket.reach(url);
     raw.write(handshake(pathname + search, lines));
     const head = await raw.until("\r\n\r\n");
     if (!head.startsWith("HTTP/1.1 101")) throw new Error(`no upgrade: ${head}`);

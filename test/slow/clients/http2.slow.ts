@@ -1,0 +1,88 @@
+// Debian's Chromium with seven tabs of one user: over HTTP/1.1 a browser opens six connections to a host, over HTTP/2 one is enough.
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { type Browser, chromium, type Page } from "playwright-core";
+import { withTls } from "../../support/machine/authority";
+import { startRelay, type TestRelay } from "../../support/relay/test-relay";
+import { until } from "../../support/wait";
+
+const TABS = 7;
+
+let browser: Browser;
+beforeAll(async () => {
+  const executablePath = Bun.which("chromium");
+  if (executablePath === null) {
+    throw new Error("These tests need Debian's Chromium: apt-get install chromium.");
+  }
+  // As root, which CI is, Chromium starts only without its sandbox. It does not know the tests' authority.
+  const args = ["--no-sandbox", "--ignore-certificate-errors"];
+  browser = await chromium.launch({ executablePath, args });
+}, 60_000);
+afterAll(() => browser?.close());
+
+/** Runs in a tab: it records the events of one stream. */
+const TAB = `
+  received = [];
+  openStream = (address) => {
+    const events = new EventSource(address);
+    events.addEventListener("news", ({ data }) => received.push(data));
+  };
+  openSocket = (address) => new Promise((resolve) => {
+    const socket = new WebSocket(address);
+    socket.onopen = () => resolve("open");
+    socket.onclose = ({ code }) => resolve("closed with " + code);
+  });
+`;
+
+/** Opens a page of the relay's own address with an EventSource, in a tab of its own. */
+async function openTab(relay: TestRelay, tabs: Page[]): Promise<void> {
+  const context = tabs[0]?.context() ?? (await browser.newContext());
+  const tab = await context.newPage();
+  tabs.push(tab);
+  await tab.goto(`${relay.url}/health`);
+  await tab.evaluate(TAB);
+  const { sse } = await relay.registration("the user", ["news"]);
+  await tab.evaluate(`openStream(${JSON.stringify(sse)})`);
+}
+
+const receivedBy = (tab: Page) => tab.evaluate("received") as Promise<string[]>;
+
+test("over HTTP/2 each of seven tabs gets every publication, and a WebSocket opens beside them", async () => {
+  await using relay = await startRelay({ ...withTls(), BATON_HTTP2: "1" });
+  const tabs: Page[] = [];
+  for (let i = 0; i < TABS; i++) await openTab(relay, tabs);
+  await until("all streams", () => relay.counts.connections === TABS, 20_000);
+  const url = await relay.register("the user");
+  const [tab] = tabs as [Page];
+  expect(await tab.evaluate(`openSocket(${JSON.stringify(url)})`)).toBe("open");
+  expect(relay.counts.connections).toBe(TABS + 1);
+  for (const message of ["1", "2", "3"]) await relay.publish("news", message);
+  for (const one of tabs) {
+    await until("the events", async () => (await receivedBy(one)).length === 3, 20_000);
+    expect(await receivedBy(one)).toEqual(["1", "2", "3"]);
+  }
+  await tab.close();
+  await until("the closed tab to be noticed", () => relay.counts.connections === TABS - 1, 20_000);
+  await tabs[1]?.context().close();
+}, 60_000);
+
+test("over HTTP/1.1 the seventh tab waits until another one closes", async () => {
+  await using relay = await startRelay(withTls());
+  const tabs: Page[] = [];
+  for (let i = 0; i < TABS - 1; i++) await openTab(relay, tabs);
+  await until("six streams", () => relay.counts.connections === TABS - 1, 20_000);
+  await openTab(relay, tabs);
+  // The seventh has been asked to connect; what is published now arrives in all the others.
+  await relay.publish("news", "for six");
+  for (const one of tabs.slice(0, -1)) {
+    await until("the event", async () => (await receivedBy(one)).length === 1, 20_000);
+  }
+  expect(relay.counts.connections).toBe(TABS - 1);
+  await tabs[0]?.close();
+  await relay.publish("news", "for the seventh");
+  const isOpen = async () => {
+    await relay.publish("news", "again");
+    return (await receivedBy(tabs[TABS - 1] as Page)).length > 0;
+  };
+  await until("the seventh stream", isOpen, 20_000);
+  await tabs[1]?.context().close();
+}, 60_000);
