@@ -33,13 +33,21 @@ const TAB = `
   });
 `;
 
-/** Opens a page of the relay's own address with an EventSource, in a tab of its own. */
-async function openTab(relay: TestRelay, tabs: Page[]): Promise<void> {
-  const context = tabs[0]?.context() ?? (await browser.newContext());
-  const tab = await context.newPage();
-  tabs.push(tab);
-  await tab.goto(`${relay.url}/health`);
-  await tab.evaluate(TAB);
+/** Opens so many tabs, with a page of the relay's own address. */
+async function openTabs(relay: TestRelay, count: number): Promise<Page[]> {
+  const context = await browser.newContext();
+  const tabs: Page[] = [];
+  while (tabs.length < count) {
+    const tab = await context.newPage();
+    await tab.goto(`${relay.url}/health`);
+    await tab.evaluate(TAB);
+    tabs.push(tab);
+  }
+  return tabs;
+}
+
+/** Opens an EventSource in this tab. */
+async function openStream(relay: TestRelay, tab: Page): Promise<void> {
   const { sse } = await relay.registration("the user", ["news"]);
   await tab.evaluate(`openStream(${JSON.stringify(sse)})`);
 }
@@ -48,8 +56,8 @@ const receivedBy = (tab: Page) => tab.evaluate("received") as Promise<string[]>;
 
 test("over HTTP/2 each of seven tabs gets every publication, and a WebSocket opens beside them", async () => {
   await using relay = await startRelay({ ...withTls(), BATON_HTTP2: "1" });
-  const tabs: Page[] = [];
-  for (let i = 0; i < TABS; i++) await openTab(relay, tabs);
+  const tabs = await openTabs(relay, TABS);
+  for (const tab of tabs) await openStream(relay, tab);
   await until("all streams", () => relay.counts.connections === TABS, 20_000);
   const url = await relay.register("the user");
   const [tab] = tabs as [Page];
@@ -67,10 +75,11 @@ test("over HTTP/2 each of seven tabs gets every publication, and a WebSocket ope
 
 test("over HTTP/1.1 the seventh tab waits until another one closes", async () => {
   await using relay = await startRelay(withTls());
-  const tabs: Page[] = [];
-  for (let i = 0; i < TABS - 1; i++) await openTab(relay, tabs);
+  const tabs = await openTabs(relay, TABS);
+  const seventh = tabs.at(-1) as Page;
+  for (const tab of tabs.slice(0, -1)) await openStream(relay, tab);
   await until("six streams", () => relay.counts.connections === TABS - 1, 20_000);
-  await openTab(relay, tabs);
+  await openStream(relay, seventh);
   // The seventh has been asked to connect; what is published now arrives in all the others.
   await relay.publish("news", "for six");
   for (const one of tabs.slice(0, -1)) {
@@ -78,11 +87,11 @@ test("over HTTP/1.1 the seventh tab waits until another one closes", async () =>
   }
   expect(relay.counts.connections).toBe(TABS - 1);
   await tabs[0]?.close();
-  await relay.publish("news", "for the seventh");
-  const isOpen = async () => {
-    await relay.publish("news", "again");
-    return (await receivedBy(tabs[TABS - 1] as Page)).length > 0;
+  await until("the seventh stream", () => relay.counts.connections === TABS - 1, 20_000);
+  const hasReceived = async () => {
+    await relay.publish("news", "for the seventh");
+    return (await receivedBy(seventh)).length > 0;
   };
-  await until("the seventh stream", isOpen, 20_000);
-  await tabs[1]?.context().close();
+  await until("the seventh to receive", hasReceived, 20_000);
+  await seventh.context().close();
 }, 60_000);
