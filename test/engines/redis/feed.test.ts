@@ -85,7 +85,8 @@ class Node {
       const isKept = epoch === at.epoch && log.length - HISTORY_SIZE <= at.offset;
       const isClosable = at.epoch === top.epoch && (at.offset === top.offset || isKept);
       const beyond = await this.feed.closeGap(top, this.#server.read, () => false);
-      expect(beyond === undefined).toBe(isClosable);
+      // What it has received meanwhile may close a gap that the history cannot.
+      if (isClosable) expect(beyond).toBeUndefined();
       if (beyond !== undefined && isFirst) this.feed.seek(beyond);
       else if (beyond !== undefined) this.feed.reset(beyond);
       this.#isReset = false;
@@ -323,6 +324,17 @@ describe("Feed", () => {
     expect(await feed.closeGap(top, read, () => false)).toBeUndefined();
     feed.resume(top);
     expect(events.slice(1_500).at(-1)).toBe(long.data);
+  });
+
+  test("G2: a feed needs no history for what it has received while it was paused", async () => {
+    const { feed, events } = make();
+    feed.position = { epoch: "e", offset: 1 };
+    for (const offset of [1, 2, 3, 4, 5]) feed.apply(received(offset));
+    const top = { epoch: "e", offset: 4 };
+    const read = async () => ({ top, publications: [publication(4)] });
+    expect(await feed.closeGap(top, read, () => false)).toBeUndefined();
+    feed.resume(top);
+    expect(events).toEqual(["not id1", "e2", "e3", "e4", "e5"]);
   });
 
   test("reached() resolves when the offset was passed on, or never will be", async () => {

@@ -119,8 +119,8 @@ export class Feed {
   }
 
   /**
-   * While paused: reads what is missing up to `top`. When the history has no longer all of it, or has begun again, answers where the
-   * topic is now. Stops as soon as `isCancelled`.
+   * While paused: reads what is missing up to `top` and is not buffered. When the history has no longer all of it, or has begun again,
+   * answers where the topic is now. Stops as soon as `isCancelled`.
    */
   async closeGap(
     top: Position | undefined,
@@ -132,7 +132,7 @@ export class Feed {
     if (top.epoch !== start.epoch || top.offset < start.offset) return top;
     for (;;) {
       const at = this.position;
-      if (at === undefined || at.offset >= top.offset) return undefined;
+      if (at === undefined || this.#offsetWithBuffered(at) >= top.offset) return undefined;
       const range = { since: at.offset, limit: PAGE_MAX, size: PAGE_CHARACTERS_MAX };
       const page = await read(this.topic, range);
       if (isCancelled()) return undefined;
@@ -170,6 +170,17 @@ export class Feed {
   /** Whoever waits for an offset waits no longer. */
   releaseWaiters(): void {
     for (const { resolve } of this.#waiters.splice(0)) resolve();
+  }
+
+  /** How far the feed gets without reading anything. */
+  #offsetWithBuffered({ epoch, offset }: Position): number {
+    let last = offset;
+    for (const { publication } of this.#buffered ?? []) {
+      const { offset = Number.POSITIVE_INFINITY } = publication;
+      if (publication.epoch !== epoch || offset > last + 1) break;
+      last = Math.max(last, offset);
+    }
+    return last;
   }
 
   #backfill(publications: readonly Publication[]): void {
