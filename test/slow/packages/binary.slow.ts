@@ -126,6 +126,7 @@ describe("in place of the source, the binary passes", () => {
   test.each([
     ["the contract of deployments", "./test/contract/deployment.test.ts"],
     ["the tests of a process", "./test/main.test.ts"],
+    ["what systemd is told", "./test/workers/system/systemd.test.ts"],
   ])(
     "%s",
     async (_, file) => {
