@@ -1,6 +1,7 @@
 // A node: engine, relay and server in one process, wired together.
 import { getRandomValues } from "node:crypto";
 import { ApiKeys } from "./edge/access/keys";
+import { KeyLimits } from "./edge/access/limits/key-limits";
 import { tokenVerifier } from "./edge/access/tokens";
 import { OpenRequests } from "./edge/http/open-requests";
 import type { Listeners } from "./edge/listeners/listeners";
@@ -54,7 +55,7 @@ export async function start(
   { engine: given, machine, shared = false, isStarting, allMetrics }: NodeParts = {},
 ): Promise<RunningNode> {
   const access = await accessOf(settings, log);
-  const apiKeys = new ApiKeys(settings.apiKeys);
+  const apiKeys = new ApiKeys(settings.apiKeys, () => new KeyLimits(settings));
   const rules = topicRulesOf(settings);
   const node = newId();
   const make = () =>

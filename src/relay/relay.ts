@@ -217,9 +217,9 @@ export class Relay {
     return connection.initialTopics ?? this.#options.defaultTopics;
   }
 
-  /** Counts an inbound frame or ping; false when the connection was ended for sending too many. */
-  countFrame(connection: Connection): boolean {
-    return this.#rateLimit.count(connection);
+  /** Counts an inbound frame or ping of so many bytes; false when the connection was ended for sending too many. */
+  countFrame(connection: Connection, bytes: number): boolean {
+    return this.#rateLimit.countFrame(connection, bytes);
   }
 
   /** One inbound frame, already counted by `countFrame`. A bad one is answered, and changes nothing. */
@@ -264,14 +264,25 @@ export class Relay {
   #receiveHere(secret: string, commands: string | Uint8Array): boolean {
     const connection = this.#sessions.bySecret(secret);
     if (connection === undefined) return false;
-    if (this.countFrame(connection)) this.receive(connection, commands);
+    if (this.countFrame(connection, commands.length)) this.receive(connection, commands);
     return true;
   }
 
-  /** Refuses (`invalid_topic`, `too_many_topics`, `permission_denied`) what a connection's client may not choose. */
+  /**
+   * Refuses (`invalid_topic`, `too_many_topics`, `permission_denied`) what a connection's client may not choose, and what
+   * `checkRoom` does.
+   */
   checkTopics(connection: Connection, names: ReadonlySet<string>): Refusal | undefined {
-    const refusal = checkTopics(names, this.#options.limits.connectionTopicsMax);
-    return refusal ?? this.#permissions.checkRegistered(connection, names);
+    return (
+      checkTopics(names, this.#options.limits.connectionTopicsMax) ??
+      this.#permissions.checkRegistered(connection, names) ??
+      this.checkRoom(connection, names)
+    );
+  }
+
+  /** Refuses (`too_many_relay_topics`, `too_many_subscriptions`) topics that there is no room for in this process. */
+  checkRoom(connection: Connection, names: ReadonlySet<string>): Refusal | undefined {
+    return this.#topics.checkRoom(connection, names);
   }
 
   /** The peer has answered a ping. */

@@ -1,4 +1,4 @@
-// The settings of limits for those who are many or hostile, by address, of the table in definitions.ts.
+// The settings of limits for those who are many or hostile, of the table in definitions.ts.
 import { parseNetwork } from "../relay/text/ip";
 import { list, whole } from "./kinds";
 
@@ -44,5 +44,59 @@ export const CLIENT_LIMITS = {
     unit: "requests",
     description:
       "How many HTTP requests one address may send in a second, in each process. Those with an API key do not count. 0 sets no limit.",
+  }),
+  keyRequestsMax: whole({
+    variable: "BATON_KEY_REQUESTS_MAX",
+    default: 0,
+    min: 0,
+    max: PER_SECOND_MAX,
+    unit: "requests",
+    description:
+      "How many HTTP requests may be sent with one API key in a second, in each process. 0 sets no limit.",
+  }),
+  keyPublicationsMax: whole({
+    variable: "BATON_KEY_PUBLICATIONS_MAX",
+    default: 0,
+    min: 0,
+    max: PER_SECOND_MAX,
+    unit: "publications",
+    description:
+      "How many publications may be sent with one API key in a second, in each process, one by one, in arrays or in batches. A request that publishes line by line is read no faster. 0 sets no limit.",
+  }),
+  clientPublicationsMax: whole({
+    variable: "BATON_CLIENT_PUBLICATIONS_MAX",
+    default: 0,
+    min: 0,
+    max: PER_SECOND_MAX,
+    unit: "publications",
+    description:
+      "How many publications one Centrifuge client may send in a second, where it may publish. 0 sets no limit but that of frames.",
+  }),
+  connectionBytesMax: whole({
+    variable: "BATON_CONNECTION_BYTES_MAX",
+    default: 67_108_864,
+    min: 0,
+    max: 2 ** 40,
+    unit: "bytes",
+    description:
+      "How much one connection may send in a second, in all of its frames; beyond that it is closed. Reading 64 MiB takes about a third of a core, and no client has so much to say. 0 sets no limit.",
+  }),
+  topicsMax: whole({
+    variable: "BATON_TOPICS_MAX",
+    default: 1_000_000,
+    min: 0,
+    max: 1_000_000_000,
+    unit: "topics",
+    description:
+      "How many topics may have subscribers at once, in each process. Each takes about 1 KB. 0 sets no limit.",
+  }),
+  subscriptionsMax: whole({
+    variable: "BATON_SUBSCRIPTIONS_MAX",
+    default: 10_000_000,
+    min: 0,
+    max: 1_000_000_000,
+    unit: "subscriptions",
+    description:
+      "How many subscriptions all connections may have together, in each process. Each takes about 0.2 KB. 0 sets no limit.",
   }),
 };

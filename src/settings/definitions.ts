@@ -246,7 +246,7 @@ const SIZES = {
     max: INT32_MAX,
     unit: "milliseconds",
     description:
-      "How long a request that publishes line by line may send nothing, or leave its answers unread. Then it is ended, because its publisher may have died without a sign. Empty lines count as a sign.",
+      "How long a request that publishes line by line may send nothing, or leave its answers unread. Then it is ended, because its publisher may have died without a sign. Empty lines count as a sign. A line that has begun must end within 10 seconds, as any other request must.",
   }),
   pendingBytes: whole({
     variable: "BATON_PENDING_BYTES",
@@ -299,7 +299,7 @@ export const SETTING_GROUPS: Readonly<Record<string, Readonly<Record<string, Set
     TLS,
     "Tokens of clients": TOKENS,
     "Connections and registrations": CONNECTIONS,
-    "Limits for each address": CLIENT_LIMITS,
+    "Limits against floods": CLIENT_LIMITS,
     Topics: TOPICS,
     "History and engine": HISTORY,
     Sizes: SIZES,

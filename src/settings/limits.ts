@@ -63,7 +63,7 @@ export function limitWarnings(settings: Settings): string[] {
 }
 
 function frameWarnings(settings: Settings): string[] {
-  const { frameBytes, connectionTopicsMax, connectionFramesMax } = settings;
+  const { frameBytes, connectionTopicsMax, connectionFramesMax, connectionBytesMax } = settings;
   const { tokenSecret, tokenPublicKey, tokenJwksUrl } = settings;
   const needsTokens = tokenSecret + tokenPublicKey + tokenJwksUrl !== "";
   const bytes = reconnectBytes(settings, needsTokens ? TOKEN_BYTES : 0);
@@ -71,6 +71,11 @@ function frameWarnings(settings: Settings): string[] {
   if (frameBytes < bytes) {
     found.push(
       `BATON_FRAME_BYTES is ${frameBytes}, but a Centrifuge client with BATON_CONNECTION_TOPICS_MAX topics may send ${bytes} bytes in one frame when it reconnects, and is then closed with 1009 for good: raise it, or lower the number of topics`,
+    );
+  }
+  if (connectionBytesMax > 0 && connectionBytesMax < frameBytes) {
+    found.push(
+      `BATON_CONNECTION_BYTES_MAX is ${connectionBytesMax}, which is less than one frame may have (BATON_FRAME_BYTES): a client that sends such a frame is closed again and again`,
     );
   }
   if (connectionTopicsMax + OTHER_COMMANDS > COMMANDS_MAX) {

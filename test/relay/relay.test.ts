@@ -223,10 +223,10 @@ describe("the limit", () => {
     const sim = new Simulation({ connectionFramesMax: 3 });
     const { connection, socket } = sim.connect(sim.register());
     sim.pass(1);
-    for (let i = 0; i < 3; i++) expect(sim.relay.countFrame(connection)).toBe(true);
+    for (let i = 0; i < 3; i++) expect(sim.relay.countFrame(connection, 1)).toBe(true);
     sim.pass(1_000);
-    for (let i = 0; i < 3; i++) expect(sim.relay.countFrame(connection)).toBe(true);
-    expect(sim.relay.countFrame(connection)).toBe(false);
+    for (let i = 0; i < 3; i++) expect(sim.relay.countFrame(connection, 1)).toBe(true);
+    expect(sim.relay.countFrame(connection, 1)).toBe(false);
     expect(socket.closedWith?.code).toBe(4013);
   });
 });

@@ -145,6 +145,11 @@ describe("settings that depend on each other", () => {
       { BATON_CONNECTION_FRAMES_MAX: "143" },
       { BATON_CONNECTION_FRAMES_MAX: "144" },
     ],
+    [
+      "BATON_CONNECTION_BYTES_MAX",
+      { BATON_CONNECTION_BYTES_MAX: "262143" },
+      { BATON_CONNECTION_BYTES_MAX: "262144" },
+    ],
     ["BATON_BODY_BYTES", { BATON_BODY_BYTES: "69631" }, { BATON_BODY_BYTES: "69632" }],
     [
       "BATON_BACKPRESSURE_BYTES",

@@ -3,6 +3,7 @@
 import { hash, timingSafeEqual } from "node:crypto";
 import { Refusal } from "../../relay/contracts/errors";
 import type { Settings } from "../../settings/definitions";
+import { KeyLimits } from "./limits/key-limits";
 
 type ApiKey = Settings["apiKeys"][number];
 
@@ -13,9 +14,12 @@ export type Scope = keyof ApiKey["scopes"];
 export class Grants {
   /** Undefined when the key is gone. */
   #scopes: ApiKey["scopes"] | undefined;
+  /** How often it may be used. */
+  readonly limits: KeyLimits;
 
-  constructor(scopes: ApiKey["scopes"]) {
+  constructor(scopes: ApiKey["scopes"], limits: KeyLimits) {
     this.#scopes = scopes;
+    this.limits = limits;
   }
 
   /** From now on the key has these scopes; undefined when it was removed. */
@@ -40,13 +44,16 @@ export class Grants {
 }
 
 /** Those of everybody, where there are no keys. */
-const OPEN = new Grants({
-  publish: "any",
-  read: "any",
-  register: "any",
-  manage: "any",
-  metrics: "any",
-});
+const OPEN = new Grants(
+  {
+    publish: "any",
+    read: "any",
+    register: "any",
+    manage: "any",
+    metrics: "any",
+  },
+  new KeyLimits({ keyRequestsMax: 0, keyPublicationsMax: 0 }),
+);
 
 interface KnownKey {
   readonly digest: Buffer;
@@ -55,8 +62,10 @@ interface KnownKey {
 
 export class ApiKeys {
   #known: readonly KnownKey[] = [];
+  readonly #newLimits: () => KeyLimits;
 
-  constructor(keys: Settings["apiKeys"]) {
+  constructor(keys: Settings["apiKeys"], newLimits: () => KeyLimits) {
+    this.#newLimits = newLimits;
     this.replace(keys);
   }
 
@@ -66,7 +75,7 @@ export class ApiKeys {
     this.#known = keys.map(({ key, scopes }) => {
       const digest = digestOf(key);
       const before = this.#known.find((one) => one.digest.equals(digest));
-      if (before === undefined) return { digest, grants: new Grants(scopes) };
+      if (before === undefined) return { digest, grants: new Grants(scopes, this.#newLimits()) };
       gone.delete(before);
       before.grants.become(scopes);
       return before;
@@ -89,10 +98,14 @@ export class ApiKeys {
     return found ?? unauthorized();
   };
 
-  /** Refuses (`unauthorized`, `missing_scope`) a request whose key does not open this; as Grants.check. */
+  /**
+   * Counts a request. Refuses (`unauthorized`, `missing_scope`) one whose key does not open this, as Grants.check, and one too
+   * many (`too_many_key_requests`).
+   */
   readonly check = (headers: Headers, scope: Scope, topic?: string): Refusal | undefined => {
     const grants = this.of(headers);
-    return grants instanceof Refusal ? grants : grants.check(scope, topic);
+    if (grants instanceof Refusal) return grants;
+    return grants.check(scope, topic) ?? grants.limits.countRequest();
   };
 }
 

@@ -42,7 +42,7 @@ export class ApiCalls {
       typeof channel === "string" ? this.#relay.backend.checkKnown(channel) : undefined;
     if (unknown !== undefined) return unknown;
     try {
-      return await method.run(value as never, text);
+      return await method.run(value as never, text, grants);
     } catch (error) {
       if (!(error instanceof EngineUnavailable)) throw error;
       this.#logUnavailable(error);

@@ -29,7 +29,7 @@ export interface Method {
   /** Refuses (`missing_scope`) a call that its key does not open. */
   readonly check: GrantsCheck;
   /** The result is JSON text. `text` is the body as it came in, for payloads whose bytes must not change. */
-  readonly run: (body: never, text: string) => Promise<string | Refusal>;
+  readonly run: (body: never, text: string, grants: Grants) => Promise<string | Refusal>;
 }
 
 /** Every method but batch, by its name. */
@@ -55,17 +55,21 @@ function publishMethods({ relay, format }: ApiMethodsOptions): Record<string, Me
       : `{"result":${result}}`;
 
   return {
-    publish: method(Shape.Publish, inChannel("publish"), async (body, text) => {
+    publish: method(Shape.Publish, inChannel("publish"), async (body, text, { limits }) => {
       const command = publicationIn(body, text);
       if (command instanceof Refusal) return command;
+      const over = limits.countPublications(1);
+      if (over !== undefined) return over;
       return resultOf(await relay.publisher.publish({ ...command, topic: body.channel ?? "" }));
     }),
 
-    broadcast: method(Shape.Broadcast, inChannels("publish"), async (body, text) => {
+    broadcast: method(Shape.Broadcast, inChannels("publish"), async (body, text, { limits }) => {
       const { channels = [] } = body;
       if (channels.length === 0) return badRequest("channels is missing.");
       const command = publicationIn(body, text);
       if (command instanceof Refusal) return command;
+      const over = limits.countPublications(channels.length);
+      if (over !== undefined) return over;
       const answers = await Promise.all(relay.publisher.publishToAll(channels, command));
       const responses = answers.map((answer) => responseOf(resultOf(answer)));
       return `{"responses":[${responses.join(",")}]}`;
@@ -216,7 +220,7 @@ function everywhere(scope: Scope): GrantsCheck {
 function method<Schema extends TSchema>(
   schema: Schema,
   check: GrantsCheck,
-  run: (body: Static<Schema>, text: string) => Promise<string | Refusal>,
+  run: (body: Static<Schema>, text: string, grants: Grants) => Promise<string | Refusal>,
 ): Method {
   return { shape: TypeCompiler.Compile(schema as TSchema), check, run: run as Method["run"] };
 }

@@ -34,6 +34,7 @@ const STATUS: Readonly<Record<number, number>> = {
   107: 400,
   108: 400,
   109: 409,
+  111: 429,
   112: 416,
 };
 
@@ -42,7 +43,7 @@ export function centrifugoApi(options: CentrifugoApiOptions) {
   const calls = new ApiCalls(relay, apiFormat, log);
   const answer = answerIn(apiFormat, relay.tally);
 
-  const requireKey = ({ request }: { readonly request: Request }) => void grantsOf(request);
+  const requireKey = keyRequired(grantsOf);
   const documented = (document: ApiDocument) => ({
     parse: "none" as const,
     beforeHandle: requireKey,
@@ -96,6 +97,12 @@ export function centrifugoApi(options: CentrifugoApiOptions) {
         )
     );
   };
+}
+
+/** Counts a request with its key. Throws Refused where it has none, or too many came with it. */
+function keyRequired(grantsOf: CentrifugoApiOptions["grantsOf"]) {
+  return ({ request }: { readonly request: Request }) =>
+    orThrow(grantsOf(request).limits.countRequest());
 }
 
 /** Writes answers: an object with one member, whose value is JSON text, or the error. */

@@ -63,6 +63,7 @@ export function queryDocument(properties: Record<string, TSchema>) {
 /** A route's error answers by status, from the codes that it may give. Every route may also refuse the page's origin. */
 export function errorAnswers(...codes: ErrorCode[]): Record<number, TSchema> {
   const all: ErrorCode[] = ["forbidden_origin", "too_many_requests", ...codes];
+  if (codes.includes("unauthorized")) all.push("too_many_key_requests");
   const byStatus = Map.groupBy(all, (code) => ERRORS[code].status as number);
   return Object.fromEntries([...byStatus].map(([status, group]) => [status, errorSchema(group)]));
 }

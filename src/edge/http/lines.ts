@@ -34,11 +34,16 @@ export class Lines {
     this.#bytesMax = bytesMax;
   }
 
+  /** Whether a line has begun whose end has not come yet, once all lines before it were taken. */
+  get isIncomplete(): boolean {
+    return this.#keptBytes > 0 || this.#isTooLong;
+  }
+
   /** The next chunk, which must not be used elsewhere; all lines of the one before must have been taken. */
   add(chunk: Uint8Array): void {
     this.#chunk = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
     this.#at = 0;
-    const first = this.#keptBytes > 0 || this.#isTooLong ? this.#chunk.indexOf(LINE_FEED) + 1 : 0;
+    const first = this.isIncomplete ? this.#chunk.indexOf(LINE_FEED) + 1 : 0;
     const end = this.#chunk.lastIndexOf(LINE_FEED);
     this.#isUtf8 = end <= first || isUtf8(this.#chunk.subarray(first, end));
   }
@@ -55,7 +60,7 @@ export class Lines {
     }
     const begin = this.#at;
     this.#at = end + 1;
-    if (this.#keptBytes > 0 || this.#isTooLong) {
+    if (this.isIncomplete) {
       this.#keep(this.#chunk.subarray(begin, end));
       return this.#takeKept();
     }
@@ -66,7 +71,7 @@ export class Lines {
 
   /** Takes the last line, which no line feed ends; undefined when there is none. */
   takeLast(): Line | undefined {
-    return this.#keptBytes > 0 || this.#isTooLong ? this.#takeKept() : undefined;
+    return this.isIncomplete ? this.#takeKept() : undefined;
   }
 
   #takeKept(): Line {

@@ -4,10 +4,15 @@
 /** How often it is looked who is gone. */
 const CHECK_MS = 1_000;
 
+/** How long a line may take from its first byte to its last: as long as any other request may take to arrive. */
+const LINE_MS = 10_000;
+
 /** A request that somebody can end. */
 export interface OpenRequest {
   /** When the last bytes of it were read, on the clock of `performance.now`. */
   readonly readAt: number;
+  /** When the line was begun that has not ended yet, on the same clock; undefined where there is none. */
+  readonly lineBegunAt: number | undefined;
   /** Whether its connection is closed. */
   readonly isGone: boolean;
   /** Ends it after what was read of it has been answered. */
@@ -60,9 +65,13 @@ export class OpenRequests {
   }
 
   #check(): void {
-    const oldest = performance.now() - this.#options.publishIdleMs;
+    const now = performance.now();
+    const { publishIdleMs } = this.#options;
+    const oldest = now - publishIdleMs;
+    const oldestLine = now - Math.min(LINE_MS, publishIdleMs);
     for (const request of [...this.#open]) {
-      if (request.isGone || request.readAt <= oldest) request.drop();
+      const { isGone, readAt, lineBegunAt = now } = request;
+      if (isGone || readAt <= oldest || lineBegunAt <= oldestLine) request.drop();
     }
   }
 }

@@ -56,6 +56,8 @@ function socketRoute({ handshake, socketFormats, pingMs }: RouteOptions) {
             "too_many_address_connections",
             "too_many_attempts",
             "too_many_connections",
+            "too_many_relay_topics",
+            "too_many_subscriptions",
             "shutting_down",
             "engine_unavailable",
           ),
@@ -75,6 +77,8 @@ const STREAM_ERRORS = errorAnswers(
   "too_many_address_connections",
   "too_many_attempts",
   "too_many_connections",
+  "too_many_relay_topics",
+  "too_many_subscriptions",
   "shutting_down",
   "engine_unavailable",
 );
@@ -90,7 +94,10 @@ function streamRoute({ relay, streams, streamFormats, pingMs }: RouteOptions) {
     const names = new Set(topics ?? relay.initialTopics(connection));
     const since = protocol.decodeSince?.(lastId, names);
     const first: FirstTopics = { names: [...names], since };
-    const refusal = topics && relay.checkTopics(connection, names);
+    const refusal =
+      topics === undefined
+        ? relay.checkRoom(connection, names)
+        : relay.checkTopics(connection, names);
     const answer = refusal ?? streams.open(request, connection, first, positionsIn);
     if (answer instanceof Refusal) relay.admission.abandon(connection);
     return answer;

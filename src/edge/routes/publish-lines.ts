@@ -61,8 +61,10 @@ export function publishLines(
     if (body === null) return new Response("", { headers: HEADERS });
     const length = headers.get("content-length");
     const declaredBytes = length === null ? undefined : Number(length);
-    // A body of a declared, usual length has to come within the time of any other request, and takes no place.
-    const staysOpen = declaredBytes === undefined || declaredBytes > bodyBytes;
+    // A body of a declared, usual length has to come within the time of any other request, and takes no place. But its answers
+    // may take longer where its key may publish so many in a second.
+    const isUsual = declaredBytes !== undefined && declaredBytes <= bodyBytes;
+    const staysOpen = !isUsual || grants.limits.arePublicationsLimited;
     if (staysOpen && !openRequests.hasRoom()) return refuse(tally.refused(tooManyStreams()));
     return new LinePublisher(options, request, {
       body,
@@ -102,6 +104,7 @@ class LinePublisher implements OpenRequest {
   /** Of the answers, once some of them have left before the body was complete. */
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
   readAt = performance.now();
+  lineBegunAt: number | undefined;
   #bytes = 0;
   #answers = 0;
   /** The first answer, which is the answer to the request where there is no other. */
@@ -237,31 +240,39 @@ class LinePublisher implements OpenRequest {
     this.#isComplete = done || this.#bytes === this.#body.declaredBytes;
   }
 
+  /** Whether the engine has room, and the key may publish more now. A request that is ended waits for the engine alone. */
+  get #hasRoom(): boolean {
+    const isAllowed = this.#isEnding || this.#body.grants.limits.hasRoom;
+    return isAllowed && this.#options.relay.publisher.hasRoom;
+  }
+
   /** Publishes some lines, when the engine has room for them and others had their turn. Resolves with the answers, if any. */
   async #publishSome(): Promise<string | undefined> {
-    const { publisher } = this.#options.relay;
     if (this.#isInterrupted) await new Promise(setImmediate);
     this.#isInterrupted = false;
-    while (!publisher.hasRoom) await Bun.sleep(ROOM_STEP_MS);
+    while (!this.#hasRoom) await Bun.sleep(ROOM_STEP_MS);
     let text = "";
     /** All answers from the first one on that comes later. */
     let late: Maybe<string>[] | undefined;
-    for (let taken = 0; publisher.hasRoom && !this.#isInterrupted; taken++) {
+    for (let taken = 0; this.#hasRoom && !this.#isInterrupted; taken++) {
       const line = this.#lines.take() ?? (this.#isComplete ? this.#lines.takeLast() : undefined);
       this.#hasLines = line !== undefined;
       if (line === undefined) break;
+      this.lineBegunAt = undefined;
       const answer = line === "" ? "" : this.#publish(line);
       if (late !== undefined) late.push(answer);
       else if (answer instanceof Promise) late = [answer];
       else text += answer;
       this.#isInterrupted = taken === LINES_PER_TURN;
     }
+    if (this.#lines.isIncomplete) this.lineBegunAt ??= this.readAt;
     if (late !== undefined) text += (await Promise.all(late)).join("");
     return text === "" ? undefined : text;
   }
 
   #publish(line: Line): Maybe<string> {
     const { number } = this.#lines;
+    this.#body.grants.limits.countPublications(1);
     const answer = line instanceof Refusal ? line : this.#options.publish(this.#requestOf(line));
     if (this.#answers++ === 0) this.#first = answer;
     if (answer instanceof Promise) return answer.then((late) => this.#textOf(late, number));

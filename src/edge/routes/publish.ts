@@ -51,8 +51,8 @@ export function publishAnswer({
     const { headers } = request;
     const grants = grantsOf(headers);
     if (grants instanceof Refusal) return refuse(tally.refused(grants));
-    const missing = grants.checkSome("publish");
-    if (missing !== undefined) return refuse(tally.refused(missing));
+    const refused = grants.checkSome("publish") ?? grants.limits.countRequest();
+    if (refused !== undefined) return refuse(tally.refused(refused));
     const type = headers.get("content-type");
     const asLines = isLines(type);
     if (asLines !== false) {
@@ -64,6 +64,8 @@ export function publishAnswer({
       const body = await readBytes(request, bodyBytes);
       const commands = publishRequests(body, headerKey(headers));
       keepAlive.extend(request);
+      const over = grants.limits.countPublications(Array.isArray(commands) ? commands.length : 1);
+      if (over !== undefined) return refuse(tally.refused(over));
       if (Array.isArray(commands)) {
         const answers = await settledAnswers(
           commands.map((command) => publish(granted(command, grants))),
@@ -183,6 +185,7 @@ export function publishRoute({ publish, security }: RouteOptions) {
           "invalid_message",
           "invalid_idempotency_key",
           "idempotency_conflict",
+          "too_many_key_publications",
           "too_many_publications",
           "too_many_streams",
           "shutting_down",

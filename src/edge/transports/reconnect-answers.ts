@@ -39,11 +39,18 @@ export class ReconnectAnswers {
   readonly #room: () => number;
   readonly #headers: Record<string, string>;
   readonly #logFault: (error: unknown) => void;
+  /** Counts a refusal that an EventSource is not told. */
+  readonly #count: (refusal: Refusal) => void;
   readonly #open = new Set<() => void>();
   #isEnding = false;
 
-  constructor(room: () => number, headers: Record<string, string>, log: Log) {
-    this.#room = room;
+  constructor(
+    relay: { readonly room: () => number; readonly count: (refusal: Refusal) => void },
+    headers: Record<string, string>,
+    log: Log,
+  ) {
+    this.#room = relay.room;
+    this.#count = relay.count;
     this.#headers = headers;
     this.#logFault = throttledLog(log, "a stream could not be opened");
   }
@@ -54,6 +61,7 @@ export class ReconnectAnswers {
     try {
       const opened = await open();
       if (!(opened instanceof Refusal) || !willPass(opened)) return opened;
+      this.#count(opened);
       return IS_OF_ADDRESS.has(opened.code) ? this.#answerAtOnce() : this.#answer();
     } catch (error) {
       this.#logFault(error);

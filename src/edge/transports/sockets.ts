@@ -139,7 +139,8 @@ export class Sockets implements Transport {
 
   handshake(relay: Relay, addressLimits: AddressLimits): Handshake {
     const upgrade = (request: Request, connection: Connection): Refusal | undefined => {
-      const refusal = checkHandshake(request);
+      const first = new Set(relay.initialTopics(connection));
+      const refusal = checkHandshake(request) ?? relay.checkRoom(connection, first);
       if (refusal === undefined) {
         // Otherwise Bun would agree to the first subprotocol that the client offers, whatever it is.
         request.headers.delete(SUBPROTOCOL_HEADER);
@@ -214,12 +215,12 @@ export class Sockets implements Transport {
         }),
       message: (ws, frame) =>
         this.#guarded(ws, () => {
-          if (relay.countFrame(ws.data)) turns.receive(ws, frame);
+          if (relay.countFrame(ws.data, bytesOf(frame))) turns.receive(ws, frame);
         }),
-      ping: (ws) => this.#guarded(ws, () => relay.countFrame(ws.data)),
-      pong: (ws) =>
+      ping: (ws, data) => this.#guarded(ws, () => relay.countFrame(ws.data, data.byteLength)),
+      pong: (ws, data) =>
         this.#guarded(ws, () => {
-          if (relay.countFrame(ws.data)) relay.pong(ws.data);
+          if (relay.countFrame(ws.data, data.byteLength)) relay.pong(ws.data);
         }),
       drain: (ws) => this.#guarded(ws, () => relay.drained(ws.data)),
       close: (ws, code, reason) => {
@@ -248,6 +249,10 @@ export class Sockets implements Transport {
       ws.close(1011, "internal error");
     }
   }
+}
+
+function bytesOf(frame: string | Uint8Array): number {
+  return typeof frame === "string" ? Buffer.byteLength(frame) : frame.byteLength;
 }
 
 // Bun checks the key, but accepts any version and ignores the header Connection (RFC 6455, section 4.2.1).

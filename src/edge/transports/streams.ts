@@ -79,7 +79,10 @@ export class Streams implements Transport, StreamHost {
     this.limitBytes = backpressureBytes;
     this.#collectedBytesMax = Math.min(COLLECTED_BYTES_MAX, backpressureBytes / 4);
     this.#reconnectAnswers = new ReconnectAnswers(
-      () => this.#relay?.connections.room ?? 0,
+      {
+        room: () => this.#relay?.connections.room ?? 0,
+        count: (refusal) => this.#relay?.tally.refused(refusal),
+      },
       EVENTS.headers,
       log,
     );

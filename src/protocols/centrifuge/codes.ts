@@ -16,6 +16,7 @@ export const CLOSES: Readonly<Record<CloseName, { code: number; reason: string }
   replaced: { code: 3011, reason: "force reconnect" },
   no_pong: { code: 3012, reason: "no pong" },
   too_many_frames: { code: 3013, reason: "too many requests" },
+  too_many_bytes: { code: 3013, reason: "too many requests" },
   invalid_token: { code: 3500, reason: "invalid token" },
   violation: { code: 3501, reason: "bad request" },
   stale: { code: 3502, reason: "stale" },
@@ -24,6 +25,8 @@ export const CLOSES: Readonly<Record<CloseName, { code: number; reason: string }
   too_many_topics: { code: 3505, reason: "channel limit" },
   not_available: { code: 3508, reason: "not available" },
 };
+
+const TOO_MANY = { code: 111, message: "too many requests", temporary: true } as const;
 
 /** The errors of the protocol, by our own codes. An SDK tries again after 109 and after those that are temporary. */
 const ERRORS: Partial<Record<ErrorCode, { code: number; message: string; temporary?: true }>> = {
@@ -47,8 +50,12 @@ const ERRORS: Partial<Record<ErrorCode, { code: number; message: string; tempora
   token_expired: { code: 109, message: "token expired" },
   unrecoverable_position: { code: 112, message: "unrecoverable position" },
   too_many_user_connections: { code: 106, message: "limit exceeded" },
-  too_many_address_connections: { code: 111, message: "too many requests", temporary: true },
-  too_many_publications: { code: 111, message: "too many requests", temporary: true },
+  too_many_address_connections: TOO_MANY,
+  too_many_client_publications: TOO_MANY,
+  too_many_key_publications: TOO_MANY,
+  too_many_relay_topics: TOO_MANY,
+  too_many_subscriptions: TOO_MANY,
+  too_many_publications: TOO_MANY,
 };
 const INTERNAL = { code: 100, message: "internal server error", temporary: true } as const;
 

@@ -1,5 +1,6 @@
-// How much each client may ask for in a second: its frames and pings, which end the connection when they are too many,
-// and what its requests make the relay send, beyond which they wait for the next second.
+// How much each client may ask for in a second: its frames and pings, which end the connection when they are too many or too large,
+// its publications, which are refused then, and what its requests make the relay send, beyond which they wait for the next second.
+import { Refusal } from "../contracts/errors";
 import type { Limits } from "../contracts/limits";
 import type { Connection } from "../state/connection";
 import type { Connections } from "../state/connections";
@@ -15,8 +16,16 @@ const REMEMBERED_BYTES_MIN = 16_384;
 /** How many clients are remembered at most, and for a second at most. */
 const REMEMBERED_MAX = 10_000;
 
+/** What a client has used of its second. */
+interface Used {
+  readonly bytes: number;
+  readonly publications: number;
+}
+
 export class RateLimit {
   readonly #framesMax: number;
+  readonly #bytesMax: number;
+  readonly #publicationsMax: number;
   readonly #answerBytes: number;
   readonly #later: (work: () => void) => void;
   readonly #connections: Connections;
@@ -24,21 +33,30 @@ export class RateLimit {
   /** What waits for the next second. */
   #paused: (() => void)[] = [];
   /** What connections had used that ended in this second, by client: a client must not get a new share by reconnecting. */
-  readonly #usedBytes = new Map<string, number>();
+  readonly #used = new Map<string, Used>();
 
   constructor(
-    limits: Pick<Limits, "connectionFramesMax" | "connectionAnswerBytes">,
+    limits: Pick<
+      Limits,
+      | "connectionFramesMax"
+      | "connectionBytesMax"
+      | "clientPublicationsMax"
+      | "connectionAnswerBytes"
+    >,
     later: (work: () => void) => void,
     connections: Connections,
   ) {
     this.#framesMax = limits.connectionFramesMax;
+    this.#bytesMax = limits.connectionBytesMax || Number.POSITIVE_INFINITY;
+    this.#publicationsMax = limits.clientPublicationsMax || Number.POSITIVE_INFINITY;
     this.#answerBytes = limits.connectionAnswerBytes;
     this.#later = later;
     this.#connections = connections;
     connections.onAdd((connection) => {
-      const used =
-        this.#usedBytes.size === 0 ? undefined : this.#usedBytes.get(clientOf(connection));
-      if (used !== undefined) connection.answeredBytes = used;
+      const used = this.#used.size === 0 ? undefined : this.#used.get(clientOf(connection));
+      if (used === undefined) return;
+      connection.answeredBytes = used.bytes;
+      if (connection.session !== undefined) connection.session.published = used.publications;
     });
     connections.onEnd((connection) => this.#remember(connection));
   }
@@ -49,6 +67,23 @@ export class RateLimit {
     if (connection.frames <= this.#framesMax) return true;
     this.#connections.end(connection, "too_many_frames");
     return false;
+  }
+
+  /** Counts a frame or ping of so many bytes; false when that was too much and the connection was ended. */
+  countFrame(connection: Connection, bytes: number): boolean {
+    connection.receivedBytes += bytes;
+    if (connection.receivedBytes <= this.#bytesMax) return this.count(connection);
+    this.#connections.end(connection, "too_many_bytes");
+    return false;
+  }
+
+  /** Counts a publication; refuses (`too_many_client_publications`) one too many. */
+  countPublication({ session }: Connection): Refusal | undefined {
+    if (session === undefined || session.published++ < this.#publicationsMax) return undefined;
+    return new Refusal(
+      "too_many_client_publications",
+      `A client may send at most ${this.#publicationsMax} publications in a second (BATON_CLIENT_PUBLICATIONS_MAX).`,
+    );
   }
 
   /** Counts the topics that a frame newly joins. A single frame with as many as there may be always passes. */
@@ -75,20 +110,29 @@ export class RateLimit {
     this.#windowEndsAt = now + WINDOW_MS;
     for (const connection of this.#connections.all()) {
       connection.frames = 0;
+      connection.receivedBytes = 0;
       connection.answeredBytes = 0;
+      if (connection.session !== undefined) connection.session.published = 0;
     }
-    this.#usedBytes.clear();
+    this.#used.clear();
     const paused = this.#paused;
     this.#paused = [];
     for (const work of paused) this.#later(work);
   }
 
   #remember(connection: Connection): void {
-    const { answeredBytes } = connection;
-    if (answeredBytes < REMEMBERED_BYTES_MIN || this.#usedBytes.size >= REMEMBERED_MAX) return;
+    const { answeredBytes, session } = connection;
+    const isLimited = this.#publicationsMax < Number.POSITIVE_INFINITY;
+    const published = isLimited && session !== undefined ? session.published : 0;
+    if (answeredBytes < REMEMBERED_BYTES_MIN && published === 0) return;
+    if (this.#used.size >= REMEMBERED_MAX) return;
     const client = clientOf(connection);
     if (client === "") return;
-    this.#usedBytes.set(client, Math.max(answeredBytes, this.#usedBytes.get(client) ?? 0));
+    const { bytes = 0, publications = 0 } = this.#used.get(client) ?? {};
+    this.#used.set(client, {
+      bytes: Math.max(answeredBytes, bytes),
+      publications: Math.max(published, publications),
+    });
   }
 }
 

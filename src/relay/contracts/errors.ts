@@ -100,6 +100,19 @@ export const ERRORS = {
     means:
       "The address of the client has sent more than BATON_ADDRESS_REQUESTS_MAX requests in a second.",
   },
+  too_many_key_requests: {
+    status: 429,
+    means: "More than BATON_KEY_REQUESTS_MAX requests were sent with this API key in a second.",
+  },
+  too_many_key_publications: {
+    status: 429,
+    means:
+      "More than BATON_KEY_PUBLICATIONS_MAX publications were sent with this API key in a second.",
+  },
+  too_many_client_publications: {
+    status: 429,
+    means: "The client has sent more than BATON_CLIENT_PUBLICATIONS_MAX publications in a second.",
+  },
   too_many_publications: {
     status: 429,
     means: "The engine is BATON_PENDING_BYTES behind; publish more slowly.",
@@ -112,6 +125,14 @@ export const ERRORS = {
   too_many_connections: {
     status: 503,
     means: "The relay already has BATON_CONNECTIONS_MAX connections.",
+  },
+  too_many_relay_topics: {
+    status: 503,
+    means: "BATON_TOPICS_MAX topics have subscribers in this process.",
+  },
+  too_many_subscriptions: {
+    status: 503,
+    means: "The connections of this process have BATON_SUBSCRIPTIONS_MAX subscriptions.",
   },
   shutting_down: {
     status: 503,
@@ -301,6 +322,13 @@ export const CLOSES = {
     clients: "all",
     means:
       "The client sent more than BATON_CONNECTION_FRAMES_MAX in a second; it should send less.",
+  },
+  too_many_bytes: {
+    code: 4014,
+    reason: "too many bytes",
+    reconnect: true,
+    clients: "all",
+    means: "The client sent more than BATON_CONNECTION_BYTES_MAX in a second; it should send less.",
   },
   invalid_token: {
     code: 4500,

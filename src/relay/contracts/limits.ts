@@ -9,8 +9,16 @@ export interface Limits {
   /** Connections that one address may have open; 0: any number. */
   readonly addressConnectionsMax: number;
   readonly connectionTopicsMax: number;
+  /** Topics that have a subscriber in this process; 0: any number. */
+  readonly topicsMax: number;
+  /** Subscriptions of all connections of this process; 0: any number. */
+  readonly subscriptionsMax: number;
   /** Frames that one connection may send in one second. */
   readonly connectionFramesMax: number;
+  /** What the frames and pings may have together that one connection sends in one second; 0: any number. */
+  readonly connectionBytesMax: number;
+  /** Publications of one client in one second; 0: any number. */
+  readonly clientPublicationsMax: number;
   /** What the requests of one connection may make the relay send in one second; later ones wait for the next. */
   readonly connectionAnswerBytes: number;
   readonly messageBytes: number;

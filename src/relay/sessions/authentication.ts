@@ -97,11 +97,18 @@ export class Authentication {
   ): Maybe<void> {
     const { limits, now } = this.#options;
     connection.user = claims.user;
-    session.state = "connected";
     session.info = claims.info;
+    const names = this.#firstTopics(claims, connection, command);
+    const full = this.#recovery.checkRoom(connection, names);
+    if (full !== undefined) {
+      connection.user = "";
+      this.#options.engine.registrations.release(connection.id, 0, "end");
+      this.#refuse(connection, session, command.id, full);
+      return undefined;
+    }
+    session.state = "connected";
     session.deadline = expiryOf(claims.ttl, now());
     this.#connections.add(connection);
-    const names = this.#firstTopics(claims, connection, command);
     if (names.size > limits.connectionTopicsMax) {
       this.#connections.end(connection, "too_many_topics");
       return undefined;

@@ -51,7 +51,9 @@ export class SessionRequests {
     const refusal =
       publication instanceof Refusal
         ? publication
-        : (this.#rules.check(topic) ?? this.#permissions.check(connection, "publish", topic));
+        : (this.#rules.check(topic) ??
+          this.#permissions.check(connection, "publish", topic) ??
+          this.#rateLimit.countPublication(connection));
     if (refusal !== undefined || publication instanceof Refusal) {
       this.#replies.refuse(connection, id, refusal as Refusal);
       return undefined;

@@ -79,6 +79,7 @@ export class Sessions {
       topics: new Map(),
       isBusy: false,
       queue: [],
+      published: 0,
       queuedSize: 0,
     };
   }

@@ -83,6 +83,11 @@ export class SessionSubscriptions {
     if (problem === "mismatch") this.#connections.end(connection, "invalid_token");
     else if (problem !== undefined) this.#replies.refuse(connection, id, problem);
     if (problem !== undefined) return undefined;
+    const full = this.#recovery.checkRoom(connection, new Set([topic]));
+    if (full !== undefined) {
+      this.#replies.refuse(connection, id, full);
+      return undefined;
+    }
 
     const { ttl, info, data } = claims as TopicClaims;
     session.topics.set(topic, { info, expiresAt: expiryOf(ttl, this.#now()), isFromToken: false });
@@ -131,7 +136,7 @@ export class SessionSubscriptions {
 
   /**
    * Subscribes a session for its backend, and tells its client. Refuses `invalid_topic`, `already_subscribed`,
-   * `too_many_topics`. Rejects with EngineUnavailable.
+   * `too_many_topics` and what `Topics.checkRoom` does. Rejects with EngineUnavailable.
    */
   subscribeByServer(
     connection: Connection,
@@ -139,7 +144,10 @@ export class SessionSubscriptions {
   ): Maybe<Refusal | undefined> {
     const { session, subscriptions, protocol } = connection;
     if (session === undefined || subscriptions === undefined) return undefined;
-    const refusal = this.#checkName(topic) ?? this.#checkRoom(session, topic);
+    const refusal =
+      this.#checkName(topic) ??
+      this.#checkRoom(session, topic) ??
+      this.#recovery.checkRoom(connection, new Set([topic]));
     if (refusal !== undefined) return refusal;
     session.topics.set(topic, { info, expiresAt: expiryOf(ttl, this.#now()), isFromToken: false });
     const positions = new Map(since && [[topic, since]]);

@@ -37,6 +37,8 @@ export class Connection {
   awaitingPong = false;
   /** Inbound frames in the current second. */
   frames = 0;
+  /** What they had together. */
+  receivedBytes = 0;
   /** What its requests made the relay send in the current second, to itself and on its behalf; see `chargeFor…` below. */
   answeredBytes = 0;
 

@@ -24,6 +24,8 @@ export interface Session {
   /** A command is being worked on; later ones wait in `queue`. */
   isBusy: boolean;
   queue: SessionCommand[];
+  /** Publications in the current second. */
+  published: number;
   /** The characters of the frames that wait. */
   queuedSize: number;
 }

@@ -1,6 +1,7 @@
 // The topics that connections of this node are subscribed or subscribing to.
 // A topic lives exactly as long as it has a subscriber or a follower here, and the engine follows it as long.
 import type { Push, SubscriptionForm } from "../contracts/commands";
+import { Refusal } from "../contracts/errors";
 import type { RelayOptions } from "../contracts/options";
 import type { Cluster } from "../state/cluster";
 import { type Connection, chargeForReceivers } from "../state/connection";
@@ -14,16 +15,22 @@ type JoinLeave = Extract<Push, { kind: "join" | "leave" }>;
 
 export class Topics {
   readonly #options: Pick<RelayOptions, "engine" | "rules" | "transports" | "tally">;
+  readonly #topicsMax: number;
+  readonly #subscriptionsMax: number;
   readonly #connections: Connections;
   readonly #cluster: Cluster;
   readonly #waves: Waves;
   readonly #topics = new Map<string, Topic>();
+  /** Of all connections here, those that are still subscribing included. */
+  #subscriptions = 0;
   readonly #bases: DeltaBases = { bytes: 0 };
   /** Who is in those topics whose rule asks for it. */
   readonly presence: Presence;
 
   constructor(options: RelayOptions, connections: Connections, cluster: Cluster, waves: Waves) {
     this.#options = options;
+    this.#topicsMax = options.limits.topicsMax || Number.POSITIVE_INFINITY;
+    this.#subscriptionsMax = options.limits.subscriptionsMax || Number.POSITIVE_INFINITY;
     this.#connections = connections;
     this.#cluster = cluster;
     this.#waves = waves;
@@ -67,16 +74,43 @@ export class Topics {
     }
   }
 
+  /**
+   * Refuses (`too_many_relay_topics`, `too_many_subscriptions`) what there is no room for in this process: a connection that
+   * would have these topics, those included that it has. Constant cost while there is much room, else the names.
+   */
+  checkRoom(connection: Connection, names: ReadonlySet<string>): Refusal | undefined {
+    const topicsLeft = this.#topicsMax - this.#topics.size;
+    const subscriptionsLeft = this.#subscriptionsMax - this.#subscriptions;
+    if (names.size <= topicsLeft && names.size <= subscriptionsLeft) return undefined;
+    const before = new Set(connection.topics.map(({ name }) => name));
+    for (const { topic } of connection.subscriptions?.pending ?? []) before.add(topic.name);
+    const added = [...names].filter((name) => !before.has(name));
+    if (added.length > subscriptionsLeft) {
+      return new Refusal(
+        "too_many_subscriptions",
+        `There may be at most ${this.#subscriptionsMax} subscriptions (BATON_SUBSCRIPTIONS_MAX). Try again later.`,
+      );
+    }
+    const created = added.filter((name) => !this.#topics.has(name));
+    if (created.length <= topicsLeft) return undefined;
+    return new Refusal(
+      "too_many_relay_topics",
+      `At most ${this.#topicsMax} topics may have subscribers (BATON_TOPICS_MAX). Try again later, or choose topics that have some.`,
+    );
+  }
+
   /** Begins to record what is delivered to the topic, until `unfollow`. */
   follow(name: string): Topic {
     this.#waves.flush(name);
     const topic = this.#getOrCreate(name);
     topic.followers++;
+    this.#subscriptions++;
     return topic;
   }
 
   unfollow(topic: Topic): void {
     topic.followers--;
+    this.#subscriptions--;
     if (topic.followers === 0) topic.tail.clear();
     this.#deleteIfUnused(topic);
   }
@@ -84,6 +118,7 @@ export class Topics {
   /** Subscribes an open connection, natively; it must not be subscribed yet. */
   subscribe(connection: Connection, topic: Topic, form: SubscriptionForm = "plain"): void {
     connection.topics.push(topic);
+    this.#subscriptions++;
     topic.subscribe(connection, form);
     if (!topic.hasPresence) return;
     const info = this.presence.joined(connection, topic);
@@ -122,6 +157,7 @@ export class Topics {
 
   #left(topic: Topic, connection: Connection): void {
     topic.unsubscribe(connection);
+    this.#subscriptions--;
     if (topic.hasPresence) {
       const info = this.presence.left(connection, topic);
       if (topic.rule.joinLeave) {

@@ -4,9 +4,10 @@ import { OpenRequests } from "../../../src/edge/http/open-requests";
 import { until } from "../../support/wait";
 
 /** Adds a request that was last read from at this time. */
-function add(requests: OpenRequests, readAt: number) {
+function add(requests: OpenRequests, readAt: number, lineBegunAt?: number) {
   const request = {
     readAt,
+    lineBegunAt,
     isGone: false,
     ended: 0,
     end: () => void request.ended++,
@@ -36,6 +37,15 @@ test("a request that has been silent for too long is dropped, and one that has s
   add(requests, performance.now());
   busy.readAt += 60_000;
   await until("the silent request to be dropped", () => requests.size === 1);
+  requests.remove(busy);
+});
+
+test("a request whose line does not end is dropped, though bytes of it still come", async () => {
+  const requests = new OpenRequests({ publishStreamsMax: 9, publishIdleMs: 3_600_000 });
+  const now = performance.now();
+  const busy = add(requests, now, now);
+  add(requests, now, now - 10_000);
+  await until("the slow request to be dropped", () => requests.size === 1);
   requests.remove(busy);
 });
 

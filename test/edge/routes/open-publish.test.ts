@@ -83,6 +83,20 @@ describe("a request that publishes lines and stays open", () => {
     for (const { raw } of [first, second, third]) raw.drop();
   });
 
+  test("is ended when a line of it comes a byte at a time, and its end does not", async () => {
+    await using impatient = await startRelay({ BATON_PUBLISH_IDLE_MS: "1000" });
+    const open = await OpenPublish.open(impatient.port);
+    open.publish("idle", "m");
+    expect((await open.next()).offset).toBe(1);
+    let isOpen = true;
+    void open.raw.closed.then(() => (isOpen = false));
+    await until("the request to be ended", () => {
+      open.send(" ");
+      return !isOpen;
+    });
+    expect(impatient.running.openRequests.size).toBe(0);
+  });
+
   test("is ended when it has been silent for as long as the setting says", async () => {
     await using impatient = await startRelay({ BATON_PUBLISH_IDLE_MS: "1000" });
     const open = await OpenPublish.open(impatient.port);

@@ -80,7 +80,13 @@ test("the OpenAPI document has every error code with its status, except those of
       }
     }
   }
-  const inFrames = ["invalid_frame", "token_expired", "unknown_topic", "already_subscribed"];
+  const inFrames = [
+    "invalid_frame",
+    "token_expired",
+    "unknown_topic",
+    "already_subscribed",
+    "too_many_client_publications",
+  ];
   const anywhere = ["internal", "not_found", "method_not_allowed"];
   const unsaid = Object.keys(ERRORS).filter((code) => !said.has(code));
   // The routes of /emulation and of the API's methods describe not_found themselves.

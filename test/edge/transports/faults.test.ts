@@ -2,6 +2,7 @@
 // I16 of the fault catalogue.
 import { describe, expect, test } from "bun:test";
 import { ApiKeys, type Grants } from "../../../src/edge/access/keys";
+import { KeyLimits } from "../../../src/edge/access/limits/key-limits";
 import { OpenRequests } from "../../../src/edge/http/open-requests";
 import { routes } from "../../../src/edge/routes";
 import { publishAnswer } from "../../../src/edge/routes/publish";
@@ -33,6 +34,8 @@ const SETTINGS = {
   metrics: async () => new Response(),
 };
 
+const NO_KEYS = new ApiKeys([], () => new KeyLimits({ keyRequestsMax: 0, keyPublicationsMax: 0 }));
+
 /** The routes over an engine that runs this function at every publish. */
 function routesOver(publish: () => Published | Promise<Published>) {
   const lines: string[] = [];
@@ -61,7 +64,6 @@ function routesOver(publish: () => Published | Promise<Published>) {
     ...OPEN,
   });
   const log = createLog("info", { write: (line) => void lines.push(line) });
-  const apiKeys = new ApiKeys([]);
   const app = routes({
     relay,
     log,
@@ -75,11 +77,11 @@ function routesOver(publish: () => Published | Promise<Published>) {
     streams: new Streams({ backpressureBytes: 1_000, log }),
     streamFormats: STREAM_FORMATS,
     requireKey: () => () => undefined,
-    grantsOf: ({ headers }) => apiKeys.of(headers) as Grants,
+    grantsOf: ({ headers }) => NO_KEYS.of(headers) as Grants,
     publish: publishAnswer({
       relay,
       log,
-      grantsOf: apiKeys.of,
+      grantsOf: NO_KEYS.of,
       bodyBytes: 1_000,
       keepAlive: { extend() {}, suspend() {}, resume() {}, isConnected: () => true },
       openRequests: new OpenRequests({ publishStreamsMax: 1, publishIdleMs: 1_000 }),

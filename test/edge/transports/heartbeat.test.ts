@@ -56,3 +56,17 @@ test("?heartbeat= is refused with 422 outside of 1 to BATON_PING_MS, on sockets 
   const { sse } = (await relay.post("/register", { user_id: 1 })).json;
   await (await EventStream.open(`${sse}?heartbeat=10`)).close();
 });
+
+test("a client whose frame comes a byte at a time is closed, because it answers no ping meanwhile", async () => {
+  await using relay = await startRelay({ BATON_PING_MS: "100", BATON_PONG_MS: "100" });
+  const raw = await RawSocket.upgrade(await relay.register());
+  let isOpen = true;
+  void raw.closed.then(() => (isOpen = false));
+  // The head of a text frame of 65,535 bytes, masked with zeros.
+  raw.write(new Uint8Array([0x81, 0xfe, 0xff, 0xff, 0, 0, 0, 0]));
+  await until("the socket to be closed", () => {
+    raw.write("x");
+    return !isOpen;
+  });
+  expect(relay.counts.connections).toBe(0);
+});

@@ -6,6 +6,32 @@ const SECOND_MS = 1_000;
 /** What sums of times may be off by. */
 const ROUNDING_MS = 0.001;
 
+/** The rate of one. */
+export class Rate {
+  readonly #msEach: number;
+  #endsAt = 0;
+
+  constructor(perSecond: number) {
+    this.#msEach = SECOND_MS / perSecond;
+  }
+
+  /**
+   * Counts so many; otherwise says after how many ms some may happen again. As long as there is room for one, there is room for
+   * several: then it takes as much longer until there is room again.
+   */
+  take(count: number, now: number): number {
+    const waitMs = this.waitMs(now);
+    if (waitMs === 0) this.#endsAt = Math.max(now, this.#endsAt) + count * this.#msEach;
+    return waitMs;
+  }
+
+  /** After how many ms there is room; 0: now. */
+  waitMs(now: number): number {
+    const waitMs = this.#endsAt - now + this.#msEach - SECOND_MS;
+    return waitMs > ROUNDING_MS ? waitMs : 0;
+  }
+}
+
 /** In each row. A quarter of them are in use where 30,000 clients have sent something in the last second. */
 const SLOTS = 2 ** 17;
 

@@ -108,6 +108,7 @@ test("an address has so many connections of all kinds, and one more when one of 
   expect(await told.closed).toBe("ended");
   expect(told.retries).toHaveLength(1);
   expect(await handshake(url, "198.51.100.2")).toContain("HTTP/1.1 101");
+  expect(await refusals(relay, "too_many_address_connections")).toBe(4);
 
   for (const close of [() => socket.close(), () => stream.close(), () => session.close()]) {
     await close();

@@ -1,7 +1,7 @@
-// Rates: how often something may happen in a second, for any number of clients.
+// Rates: how often something may happen in a second, for one and for any number of clients.
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { ClientRates } from "../../../../src/edge/access/limits/rates";
+import { ClientRates, Rate } from "../../../../src/edge/access/limits/rates";
 
 /** How many of so many attempts at one time succeed. */
 function passing(take: () => boolean, attempts: number): number {
@@ -12,10 +12,21 @@ function passing(take: () => boolean, attempts: number): number {
 
 describe.each([1, 3, 7, 1_000, 9_999])("a rate of %d a second", (perSecond) => {
   test("lets a second's worth happen at once, and as much again after a second", () => {
+    const rate = new Rate(perSecond);
     const rates = new ClientRates(perSecond);
     for (const now of [12_345.678, 13_345.679, 1e9]) {
+      expect(passing(() => rate.take(1, now) === 0, 2 * perSecond)).toBe(perSecond);
       expect(passing(() => rates.take("192.0.2.1", now), 2 * perSecond)).toBe(perSecond);
     }
+  });
+
+  test("says how long to wait, after which one more may happen", () => {
+    const rate = new Rate(perSecond);
+    while (rate.take(1, 500) === 0);
+    const waitMs = rate.waitMs(500);
+    expect(waitMs).toBeCloseTo(1_000 / perSecond, 6);
+    expect(rate.take(1, 500 + waitMs / 2)).toBeGreaterThan(0);
+    expect(rate.take(1, 500 + waitMs)).toBe(0);
   });
 });
 
@@ -36,6 +47,14 @@ test("in any time no more happens than a second's worth and that of the time, ho
     }),
     { numRuns: 30 },
   );
+});
+
+test("many at once are taken whole where there is room for one, and are paid for by waiting", () => {
+  const rate = new Rate(10);
+  expect(rate.take(1_000, 0)).toBe(0);
+  expect(rate.take(1, 0)).toBeCloseTo(99_100, 3);
+  expect(rate.take(1, 99_000)).toBeGreaterThan(0);
+  expect(rate.take(1, 99_100)).toBe(0);
 });
 
 test("a hundred thousand clients take no more memory than one, and lift nobody's limit", () => {
