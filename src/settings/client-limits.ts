@@ -88,7 +88,7 @@ export const CLIENT_LIMITS = {
     max: 1_000_000_000,
     unit: "topics",
     description:
-      "How many topics may have subscribers at once, in each process. Each takes about 1 KB. 0 sets no limit.",
+      "How many topics may have subscribers at once, in each process. Each takes 1 to 2 KB. 0 sets no limit.",
   }),
   subscriptionsMax: whole({
     variable: "BATON_SUBSCRIPTIONS_MAX",
