@@ -99,6 +99,35 @@ describe("SIGHUP", () => {
     await relay.untilReplaced(workers);
   });
 
+  test("new workers have the new keys, and none comes when something has changed that only a restart takes up", async () => {
+    using folder = new Folder();
+    const keys = join(folder.path, "keys");
+    const config = join(folder.path, "baton.toml");
+    writeFileSync(keys, "first-key-0123456789");
+    writeFileSync(config, "");
+    await using relay = await RelayWithWorkers.start({
+      BATON_API_KEYS_FILE: keys,
+      BATON_CONFIG: config,
+    });
+    const statusOf = async (key: string) => {
+      const headers = { "x-api-key": key };
+      return (await relay.caller.call("GET", "/topics/t/history", undefined, headers)).status;
+    };
+    const workers = await relay.workers();
+    writeFileSync(keys, "other-key-0123456789:read");
+    writeFileSync(config, "BATON_HISTORY_BYTES = 1000000");
+    relay.process.signal("SIGHUP");
+    const failure = "BATON_HISTORY_BYTES has changed, which only a restart takes up.";
+    const hasFailed = () => relay.logged.some((line) => line.endsWith(failure));
+    await until("the replacement to fail", hasFailed, LONG_MS);
+    expect(await relay.workers()).toEqual(workers);
+    writeFileSync(config, "");
+    relay.process.signal("SIGHUP");
+    await relay.untilReplaced(workers);
+    expect(await statusOf("other-key-0123456789")).toBe(200);
+    expect(await statusOf("first-key-0123456789")).toBe(401);
+  });
+
   test.each(["memory", "sqlite:"])("the engine %s takes up new rules", async (engine) => {
     using folder = new Folder();
     const rules = join(folder.path, "topics.json");
