@@ -5,6 +5,7 @@ import { KeyLimits } from "./edge/access/limits/key-limits";
 import { tokenVerifier } from "./edge/access/tokens";
 import { OpenRequests } from "./edge/http/open-requests";
 import type { Listeners } from "./edge/listeners/listeners";
+import { Figures } from "./edge/operator/figures";
 import { serve } from "./edge/server";
 import { closeConnections } from "./edge/shutdown";
 import { Sockets } from "./edge/transports/sockets";
@@ -97,9 +98,10 @@ export async function start(
     await engine.close();
     throw error;
   });
+  const figures = new Figures(relay, node, log);
   const reloads = new Reloads(settings);
   registerReloads(reloads, { listeners, apiKeys, access, rules, engine, relay, settings, log });
-  const running = { relay, engine, listeners, streams, openRequests, metrics, reloads };
+  const running = { relay, engine, listeners, streams, openRequests, metrics, figures, reloads };
   return new RunningNode(settings, running);
 }
 
@@ -164,6 +166,7 @@ interface RunningParts {
   readonly streams: Streams;
   readonly openRequests: OpenRequests;
   readonly metrics: ProcessMetrics;
+  readonly figures: Figures;
   readonly reloads: Reloads;
 }
 
@@ -179,18 +182,20 @@ export class RunningNode {
   readonly #engine: Engine;
   readonly #listeners: Listeners;
   readonly #streams: Streams;
+  readonly #figures: Figures;
   readonly #shutdownMs: number;
   readonly #sweeping: Timer;
 
   constructor(
     { pingMs, pongMs, registrationTtlMs, shutdownMs }: Settings,
-    { relay, engine, listeners, streams, openRequests, metrics, reloads }: RunningParts,
+    { relay, engine, listeners, streams, openRequests, metrics, figures, reloads }: RunningParts,
   ) {
     this.url = listeners.url;
     this.relay = relay;
     this.#engine = engine;
     this.#listeners = listeners;
     this.#streams = streams;
+    this.#figures = figures;
     this.openRequests = openRequests;
     this.metrics = metrics;
     this.reloads = reloads;
@@ -233,6 +238,7 @@ export class RunningNode {
   async stop(): Promise<void> {
     this.relay.beginShutdown();
     clearInterval(this.#sweeping);
+    this.#figures.stop();
     await this.metrics.stop();
     await this.#engine.close();
     this.relay.waves.flushAll();

@@ -275,6 +275,7 @@ function routeOptionsOf(
     security: settings.apiKeys.length > 0 ? KEY : [],
     publicUrl,
     scheme: settings.certificate === undefined ? "http" : "https",
+    hasConsole: settings.hasConsole,
     bodyBytes,
     frameBytes,
     pingMs,

@@ -10,6 +10,7 @@ import type { RelayOptions } from "./contracts/options";
 import type { Position } from "./contracts/publication";
 import type { Tally } from "./contracts/tally";
 import type { Socket } from "./contracts/transport";
+import { Directory } from "./directory";
 import { Explainer } from "./explanations/explainer";
 import { Journal } from "./journal/journal";
 import { Delivery } from "./publishing/delivery";
@@ -63,6 +64,8 @@ export class Relay {
   readonly waves: Waves;
   /** What the backend asks about connections and does to them. */
   readonly backend: Backend;
+  /** Lists what there is on all nodes. */
+  readonly directory: Directory;
   /** Says why something did not arrive. */
   readonly explainer: Explainer;
 
@@ -110,6 +113,7 @@ export class Relay {
       this.#sessions,
       this.cluster,
     );
+    this.directory = new Directory(options, this.#topics, this.connections, this.cluster);
     this.explainer = new Explainer(options, {
       connections: this.connections,
       topics: this.#topics,

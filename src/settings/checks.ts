@@ -1,5 +1,5 @@
 // What settings must be in combination, and which of them depend on what the machine allows.
-import type { Settings } from "./definitions";
+import type { Settings, SettingValues } from "./definitions";
 import { SettingError } from "./kinds";
 import { checkLimits, limitWarnings } from "./limits";
 import { expiryWarning } from "./sources/tls";
@@ -88,6 +88,15 @@ export function warnings(settings: Settings): string[] {
   const expiry = settings.certificate && expiryWarning(settings.certificate);
   if (expiry !== undefined) found.push(expiry);
   return [...found, ...limitWarnings(settings)];
+}
+
+/** Whether the page /console is there: with keys, or where nobody else reaches it. */
+export function hasConsole({
+  console,
+  apiKeys,
+  host,
+}: Pick<SettingValues, "console" | "apiKeys" | "host">): boolean {
+  return console === "on" && (apiKeys.length > 0 || isLoopback(host));
 }
 
 /** Whether only this machine can reach the address. */

@@ -1,7 +1,14 @@
 // The settings of what operators look at and type, of the table in definitions.ts.
-import { publicUrl, text, whole } from "./kinds";
+import { choice, publicUrl, text, whole } from "./kinds";
 
 export const CONSOLE = {
+  console: choice({
+    variable: "BATON_CONSOLE",
+    default: "on",
+    values: ["on", "off"],
+    description:
+      "Whether the page /console is there. What it shows needs an API key. A relay without keys has it only where it listens on loopback.",
+  }),
   journalMax: whole({
     variable: "BATON_JOURNAL_MAX",
     default: 4_096,

@@ -338,6 +338,8 @@ export interface Settings extends SettingValues {
   readonly descriptors: number;
   /** Variables that begin with BATON_ and are no settings: most likely misspelt. */
   readonly unknownVariables: readonly string[];
+  /** Whether the page /console is there. */
+  readonly hasConsole: boolean;
   /** The rules in the file that BATON_TOPICS_FILE names. */
   readonly topicRules: RulesByPrefix;
   /** What the files of BATON_TLS_CERT and BATON_TLS_KEY hold. */

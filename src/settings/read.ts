@@ -1,7 +1,7 @@
 // Reads and checks all settings, at the start and on SIGHUP; nothing else in Baton reads the environment or these files.
 // A wrong value stops the start with one line that names the variable, the value and what is allowed.
 
-import { checkTogether, connectionLimits } from "./checks";
+import { checkTogether, connectionLimits, hasConsole } from "./checks";
 import { SETTINGS, type Settings, type SettingValues } from "./definitions";
 import { type Env, type Setting, SettingError } from "./kinds";
 import { defaultFrameBytes } from "./limits";
@@ -42,6 +42,7 @@ export function readSettings(env: Env, descriptors = descriptorLimit()): Setting
     ...values,
     ...connectionLimits(values.connectionsMax, descriptors, values.workers),
     descriptors,
+    hasConsole: hasConsole(values),
     bodyBytes: values.bodyBytes || Math.max(1_048_576, 6 * values.messageBytes + 4_096),
     frameBytes: values.frameBytes || defaultFrameBytes(values),
     topicRules: values.topicsFile === "" ? {} : readTopicsFile(values.topicsFile),

@@ -27,9 +27,10 @@ const FLOORS: Record<string, readonly string[]> = {
     "workers",
     "node.ts",
     "edge protocols engines settings metrics",
-    "relay log.ts version.ts",
+    "relay log.ts version.ts console",
   ],
   "src/edge/access": ["*", "limits"],
+  "src/console": ["app.ts", "views", "clients", "*"],
   "src/engines": ["index.ts", "redis sqlite", "memory", "*"],
   "src/engines/redis": ["engine.ts", "*", "publishing", "following", "server"],
   "src/protocols": ["index.ts", "centrifuge", "*"],
@@ -37,7 +38,7 @@ const FLOORS: Record<string, readonly string[]> = {
   "src/workers": ["*", "system"],
   "src/relay": [
     "relay.ts",
-    "backend.ts explanations",
+    "backend.ts directory.ts explanations",
     "sessions",
     "publishing",
     "recovery",
@@ -60,6 +61,7 @@ const EXCEPTIONS: readonly ((from: string, to: Import) => boolean)[] = [
 /** The packages that each folder of src may import; "src" stands for the files at its top. */
 const PACKAGES: Record<string, RegExp> = {
   src: /^(bun$|node:|pino)/,
+  "src/console": /^uplot/,
   "src/edge":
     /^(bun|bun:ffi|node:buffer|node:crypto|elysia|@elysiajs\/.*|@sinclair\/typebox.*|jose|swagger-ui-dist\/.*)$/,
   "src/cli": /^(node:fs|commander|jose)$/,

@@ -12,7 +12,9 @@ import { centrifugoApi } from "../centrifugo-api/routes";
 import { errorAnswers } from "../http/documents";
 import { LIVE_PATH, ok, unavailable } from "../http/health";
 import { internal, Refused, refuse } from "../http/refusal";
+import { consoleRoutes } from "../operator/console";
 import { explainRoute } from "../operator/explain";
+import { listRoutes } from "../operator/lists";
 import { centrifugeRoutes } from "./centrifuge";
 import { connectRoutes } from "./connect";
 import { openapiPage } from "./openapi";
@@ -51,8 +53,10 @@ export function routes(options: RouteOptions) {
     .use(connectRoutes(options))
     .use(centrifugeRoutes(options))
     .use(userRoutes(options))
+    .use(listRoutes(options))
     .use(explainRoute(options))
     .use(centrifugoApi(options));
+  if (options.hasConsole) app.use(consoleRoutes());
   known.push(...app.routes);
   return app;
 }

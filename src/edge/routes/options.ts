@@ -34,6 +34,8 @@ export interface RouteOptions {
   readonly security: Record<string, string[]>[];
   /** The origins that CORS headers allow. Without them, answers have no CORS headers. */
   readonly corsOrigins?: readonly string[];
+  /** Whether the page /console is there. */
+  readonly hasConsole: boolean;
   readonly bodyBytes: number;
   readonly frameBytes: number;
   /** The time between two pings, the most that a client may ask for. */

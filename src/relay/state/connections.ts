@@ -92,6 +92,11 @@ export class Connections {
     return this.#users.size;
   }
 
+  /** The users with open connections here. */
+  userNames(): IterableIterator<string> {
+    return this.#users.keys();
+  }
+
   /** How many more there may be. Connections that are about to open take descriptors like all others. */
   get room(): number {
     return this.#connectionsMax - this.open - this.claims.size - this.claiming;

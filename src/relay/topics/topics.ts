@@ -48,6 +48,10 @@ export class Topics {
     return [...this.#topics.values()].map(({ name, subscribers }) => [name, subscribers]);
   }
 
+  names(): IterableIterator<string> {
+    return this.#topics.keys();
+  }
+
   get(name: string): Topic | undefined {
     return this.#topics.get(name);
   }

@@ -1,4 +1,4 @@
-// GET /explain: what it refuses, and the answers that need one relay alone. test/contract/deployment-explain.test.ts has the
+// GET /explain: what it refuses, and the answers that need one relay alone. test/contract/deployment-operator.test.ts has the
 // usual ones.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";

@@ -31,6 +31,7 @@ const SETTINGS = {
   bodyBytes: 1_000,
   frameBytes: 1_000,
   pingMs: 25_000,
+  hasConsole: false,
   metrics: async () => new Response(),
 };
 

@@ -1,7 +1,8 @@
 // Debian's Chromium against a relay in a process of its own: its EventSource reconnects by itself, over a network that cuts
 // connections and over a shutdown. The pages are of another origin than the relay.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { type Browser, chromium, type Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
+import { openChromium } from "../../support/browser/chromium";
 import { TcpProxy } from "../../support/machine/tcp-proxy";
 import { RelayProcess } from "../../support/relay/relay-process";
 import { until } from "../../support/wait";
@@ -82,12 +83,7 @@ const TOPICS = ["left & right", "über"];
 let browser: Browser;
 let site: ReturnType<typeof Bun.serve>;
 beforeAll(async () => {
-  const executablePath = Bun.which("chromium");
-  if (executablePath === null) {
-    throw new Error("These tests need Debian's Chromium: apt-get install chromium.");
-  }
-  // As root, which CI is, Chromium starts only without its sandbox.
-  browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+  browser = await openChromium();
   const headers = { "content-type": "text/html; charset=utf-8" };
   site = Bun.serve({
     port: 0,

@@ -58,6 +58,16 @@ test("the binary serves the page of the API with its style and script", async ()
   }
 });
 
+test("the binary serves the console with its style, script and icon", async () => {
+  await using relay = await RelayProcess.start({}, { binary });
+  const page = await (await fetch(`${relay.url}/console`)).text();
+  const files = [...page.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, path]) => path);
+  expect(files).toHaveLength(3);
+  for (const path of files) {
+    expect([path, (await fetch(`${relay.url}/${path}`)).status]).toEqual([path, 200]);
+  }
+});
+
 test("the binary reads no settings from files of the folder in which it is started", async () => {
   using other = new Folder();
   writeFileSync(join(other.path, ".env"), "BATON_API_KEYS=a-key-of-another-program\n");

@@ -1,0 +1,121 @@
+// What the whole relay does now: connections, publications, deliveries, delays, and what each process takes.
+import { Chart } from "../charts";
+import { fill, h, table } from "../dom";
+import { type EventLog, eventLog } from "../event-log";
+import type { NodeSecond, Second } from "../figures";
+import { bytes, count, kindOf, milliseconds } from "../text";
+import type { View } from "./view";
+
+const MEGABYTE = 1_048_576;
+
+interface Overview extends View {
+  onSecond(second: Second): void;
+}
+
+export function overview(): Overview {
+  const { charts, add } = figureCharts();
+  const processes = h("div");
+  const log = eventLog("Refusals and slow consumers", "s");
+  const quiet = h("p", { class: "empty" }, "None since this page was opened.");
+  const element = h(
+    "div",
+    { class: "view" },
+    h("h2", {}, "Overview"),
+    h("div", { class: "charts" }, ...charts.map((chart) => chart.element)),
+    h(
+      "div",
+      { class: "columns" },
+      h(
+        "section",
+        { class: "card stack" },
+        h("h3", {}, "Refusals and slow consumers"),
+        quiet,
+        log.element,
+      ),
+      h("section", { class: "card stack" }, h("h3", {}, "Processes"), processes),
+    ),
+  );
+  return {
+    title: "Overview",
+    element,
+    onSecond(second) {
+      add(second);
+      fill(processes, processTable(second.nodes), silentText(second.silent));
+      noteRefusals(second, log);
+      if (log.element.textContent !== "") quiet.remove();
+    },
+  };
+}
+
+function figureCharts() {
+  const connections = new Chart("Connections", count);
+  const publications = new Chart("Publications a second", count);
+  const deliveries = new Chart("Deliveries a second", count);
+  const departure = new Chart("Time to departure", milliseconds);
+  const cpu = new Chart("CPU of each process", percent);
+  const memory = new Chart("Memory of each process", megabytes);
+  const add = (second: Second) => {
+    const { at, nodes, p50Ms, p99Ms } = second;
+    const kinds = Object.entries(second.open).map(([protocol, open]) => [kindOf(protocol), open]);
+    connections.add(at, Object.fromEntries(kinds), count(second.connections));
+    publications.add(at, { all: second.publications }, count(second.publications));
+    deliveries.add(at, { all: second.deliveries }, count(second.deliveries));
+    const now = p99Ms === undefined ? "–" : `${milliseconds(p99Ms)} at p99`;
+    departure.add(at, { median: p50Ms, p99: p99Ms }, now);
+    const cpus = nodes.map((one) => [nameOf(one), one.cpuPercent] as const);
+    cpu.add(at, Object.fromEntries(cpus), percent(sumOf(cpus)));
+    const memories = nodes.map((one) => [nameOf(one), one.memoryBytes / MEGABYTE] as const);
+    memory.add(at, Object.fromEntries(memories), megabytes(sumOf(memories)));
+  };
+  return { charts: [connections, publications, deliveries, departure, cpu, memory], add };
+}
+
+function sumOf(values: readonly (readonly [string, number])[]): number {
+  return values.reduce((sum, [, value]) => sum + value, 0);
+}
+
+function nameOf({ node }: NodeSecond): string {
+  return `process ${node.slice(0, 6)}`;
+}
+
+function noteRefusals({ at, refusals, slow }: Second, log: EventLog): void {
+  for (const [code, times] of Object.entries(refusals)) {
+    log.note(at, `refused ${count(times)} × ${code}`);
+  }
+  for (const { user, protocol, at: when } of slow) {
+    const whose = user === "" ? "an anonymous client" : `user ${user}`;
+    log.note(when, `slow consumer: ${whose} (${kindOf(protocol)}) was cut off`, "bad");
+  }
+}
+
+function megabytes(value: number): string {
+  return `${count(value)} MB`;
+}
+
+function percent(value: number): string {
+  return `${count(value)}%`;
+}
+
+function processTable(nodes: readonly NodeSecond[]): HTMLElement {
+  const columns = [
+    { title: "Process" },
+    { title: "Connections", isNumber: true },
+    { title: "CPU", isNumber: true },
+    { title: "Memory", isNumber: true },
+  ] as const;
+  return table(
+    "Processes",
+    columns,
+    nodes.map((one) => [
+      nameOf(one),
+      count(one.connections),
+      percent(one.cpuPercent),
+      bytes(one.memoryBytes),
+    ]),
+  );
+}
+
+function silentText(silent: number): HTMLElement | undefined {
+  if (silent === 0) return undefined;
+  return h("p", { class: "message bad" }, `${silent} processes have not answered within a second.`);
+}

@@ -1,0 +1,100 @@
+// The stream of figures: once a second, all that each node counts goes to the connections in FIGURES_TOPIC, as a publication
+// without a position. It costs nothing while nobody is in the topic. Its name begins with "$", so that only clients get there
+// whom a backend, which has the key, registers with it.
+import type { Log } from "../../log";
+import type { Relay } from "../../relay/relay";
+
+/** Where the figures are published. */
+const FIGURES_TOPIC = "$baton";
+
+const PERIOD_MS = 1_000;
+
+/** Ends of slow consumers in the figures of one node. */
+const SLOW_MAX = 20;
+
+/** What one node counts; counts only grow, so that two of them tell how much it was in between. */
+interface NodeFigures {
+  readonly node: string;
+  /** Open connections, and deliveries, by protocol. */
+  readonly open: Readonly<Record<string, number>>;
+  readonly deliveries: number;
+  readonly publications: number;
+  /** Upper bounds in seconds, and how many publications left within each of them (and the one before not). */
+  readonly departures: { readonly bounds: readonly number[]; readonly counts: readonly number[] };
+  readonly refusals: Readonly<Record<string, number>>;
+  readonly slowConsumers: number;
+  /** The newest first. */
+  readonly slow: readonly { readonly user: string; protocol: string; agoMs: number }[];
+  readonly topics: number;
+  readonly users: number;
+  readonly cpuMs: number;
+  readonly memoryBytes: number;
+}
+
+export class Figures {
+  readonly #relay: Relay;
+  readonly #node: string;
+  readonly #log: Log;
+  readonly #timer: ReturnType<typeof setInterval>;
+  #isAsking = false;
+
+  constructor(relay: Relay, node: string, log: Log) {
+    this.#relay = relay;
+    this.#node = node;
+    this.#log = log;
+    relay.cluster.handle("figures", () => this.#read());
+    this.#timer = setInterval(() => this.#publish(), PERIOD_MS);
+    this.#timer.unref();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  async #publish(): Promise<void> {
+    const { directory, cluster, waves } = this.#relay;
+    if (this.#isAsking || directory.subscribersHere(FIGURES_TOPIC) === 0) return;
+    this.#isAsking = true;
+    try {
+      const { answers, silent } = await cluster.survey<NodeFigures | null>("figures", {});
+      const nodes = [this.#read(), ...answers.filter((answer) => answer !== null)];
+      const data = JSON.stringify({ at: Date.now(), silent, nodes });
+      waves.deliver({ topic: FIGURES_TOPIC, data, json: true });
+    } catch (error) {
+      this.#log.debug({ err: error }, "the figures of other nodes cannot be had");
+    } finally {
+      this.#isAsking = false;
+    }
+  }
+
+  #read(): NodeFigures {
+    const { tally, connections, counts } = this.#relay;
+    const protocols = [...tally.protocols];
+    const { user, system } = process.cpuUsage();
+    return {
+      node: this.#node,
+      open: Object.fromEntries(protocols.map(([name, { open }]) => [name, open])),
+      deliveries: protocols.reduce((sum, [, { deliveries }]) => sum + deliveries, 0),
+      publications: tally.publications,
+      departures: { bounds: tally.departures.bounds, counts: tally.departures.counts },
+      refusals: Object.fromEntries(tally.refusals),
+      slowConsumers: tally.slowConsumers,
+      slow: this.#slow(),
+      topics: counts.topics,
+      users: connections.users,
+      cpuMs: (user + system) / 1_000,
+      memoryBytes: process.memoryUsage.rss(),
+    };
+  }
+
+  #slow(): NodeFigures["slow"] {
+    const { connections } = this.#relay;
+    const now = performance.now();
+    const found = [];
+    for (const { user, protocol, why, at } of connections.journal.ends) {
+      if (why === "slow_consumer") found.push({ user, protocol, agoMs: now - at });
+      if (found.length === SLOW_MAX) break;
+    }
+    return found;
+  }
+}

@@ -1,0 +1,204 @@
+// What operators ask, in every deployment: whichever node and worker is asked, the answer is over all of them.
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import { RawSocket } from "../support/clients/raw-socket";
+import { Folder } from "../support/machine/folder";
+import { Caller, DEPLOYMENTS, type Deployment } from "../support/relay/deployments";
+import { until } from "../support/wait";
+
+interface Finding {
+  readonly code: string;
+}
+
+const LARGE = "x".repeat(60_000);
+
+const RULES = { "": { history_size: 4 } };
+
+for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
+  describe(`with ${name}`, () => {
+    const folder = new Folder();
+    let deployment: Deployment;
+    let relay: Caller;
+    /** A new one for each test. */
+    let topic: string;
+    let user: string;
+    let tests = 0;
+
+    beforeAll(async () => {
+      const file = join(folder.path, "topics.json");
+      await Bun.write(file, JSON.stringify(RULES));
+      deployment = await deploy({
+        BATON_TOPICS_FILE: file,
+        BATON_API_KEYS: "k",
+        BATON_BACKPRESSURE_BYTES: "65536",
+      });
+    }, 20_000);
+    afterAll(async () => {
+      await deployment[Symbol.asyncDispose]();
+      folder[Symbol.dispose]();
+    });
+    beforeEach(() => {
+      relay = new Caller(deployment, "k");
+      topic = `topic ${++tests}`;
+      user = `u${tests}`;
+    });
+    afterEach(() => relay[Symbol.asyncDispose]());
+
+    const publish = async (more = {}) => {
+      const answer = await relay.post("/publish", { topic, message: "m", ...more });
+      expect(answer.status, answer.text).toBe(200);
+      return `${answer.json.epoch}:${answer.json.offset}`;
+    };
+    const explain = async (more: Record<string, string> = {}) => {
+      const query = new URLSearchParams({ topic, user, ...more });
+      const { status, text, json } = await relay.call("GET", `/explain?${query}`);
+      expect(status, text).toBe(200);
+      return json;
+    };
+    /** Asks several times, so that each node and most of the workers are asked. */
+    const expectEverywhere = async (position: string, verdict: string) => {
+      for (let i = 0; i < 5; i++) {
+        const answer = await explain({ position });
+        expect(answer.verdict, JSON.stringify(answer)).toBe(verdict);
+        expect(answer.nodes.silent).toBe(0);
+      }
+      return explain({ position });
+    };
+    const gone = () =>
+      until("it to be gone", async () => (await explain()).connections.length === 0);
+    const json = async () => relay.follow(await relay.register(user, []), [topic]);
+
+    describe("GET /explain says", () => {
+      test("offline, and how the last connection ended", async () => {
+        const { client } = await json();
+        await client.close();
+        await gone();
+        const { findings, ends } = await expectEverywhere(await publish(), "offline");
+        expect(findings[0].message).toContain("its client closed it (1000)");
+        expect(ends).toMatchObject([{ protocol: "json", why: "closed", code: 1000 }]);
+        user = "nobody";
+        expect((await explain()).findings[0].message).toContain("No end of a connection");
+      });
+
+      test("not subscribed", async () => {
+        await relay.connect(user, ["other"]);
+        const { connections } = await expectEverywhere(await publish(), "not_subscribed");
+        expect(connections).toMatchObject([{ protocol: "plain", state: "not_subscribed" }]);
+      });
+
+      test("not allowed, by the mark in the topic's name", async () => {
+        topic = `${topic}#somebody`;
+        await json();
+        const { findings } = await expectEverywhere(await publish(), "not_allowed");
+        expect(findings[0].message).toContain("this is none of them");
+        expect(findings[0].action).toContain("token");
+      });
+
+      test("for another user", async () => {
+        await json();
+        const position = await publish({ user_id: "somebody" });
+        const { findings } = await expectEverywhere(position, "for_another_user");
+        expect(findings[0].message).toContain('"somebody"');
+      });
+
+      test("expired, where the client came back too late", async () => {
+        const id = await relay.register(user, []);
+        const { client, reply } = await relay.follow(id, [topic]);
+        client.drop();
+        await gone();
+        const missed = await publish();
+        for (let i = 0; i < 8; i++) await publish();
+        const { offset, epoch } = reply[topic];
+        const since = { [topic]: { offset, epoch: epoch ?? missed.split(":")[0] } };
+        const again = await relay.follow(id, [topic], since);
+        expect(again.reply[topic].recovered).toBe(false);
+        const { findings, publication } = await expectEverywhere(missed, "expired");
+        expect(findings[0].message).toContain("was told that it is lost");
+        expect(publication.state).toBe("expired");
+      });
+
+      test("too slow and cut off, and then recovered", async () => {
+        const id = await relay.register(user, [topic]);
+        const raw = await RawSocket.upgrade(`${relay.url}/ws/${id}?format=json`);
+        raw.frame(1, JSON.stringify({ topics: [topic] }));
+        await raw.nextFrame();
+        raw.pause();
+        let last = "";
+        await until("it to be cut off", async () => {
+          for (let i = 0; i < 20; i++) last = await publish({ message: LARGE, user_id: user });
+          return (await explain()).ends.length > 0;
+        });
+        raw.drop();
+        expect((await explain()).ends).toMatchObject([{ why: "slow_consumer", had_topic: true }]);
+        await expectEverywhere(last, "slow_consumer");
+        const [epoch = "", offset] = last.split(":");
+        const since = { [topic]: { epoch, offset: Number(offset) - 1 } };
+        const { client } = await relay.follow(id, [topic], since);
+        await client.next();
+        const { findings } = await expectEverywhere(last, "recovered");
+        expect(findings.map(({ code }: Finding) => code)).toEqual(["recovered", "slow_consumer"]);
+      }, 30_000);
+
+      test("sent, when it was, and that more cannot be known", async () => {
+        const { client } = await json();
+        const position = await publish();
+        await client.next();
+        const { findings, connections } = await expectEverywhere(position, "sent");
+        expect(findings[0].message).toContain("cannot be known");
+        expect(connections).toMatchObject([{ state: "subscribed", sent_to: position }]);
+      });
+
+      test("never published, where there is no such publication", async () => {
+        const [epoch, offset] = (await publish()).split(":");
+        await expectEverywhere(`${epoch}:${Number(offset) + 1}`, "never_published");
+        await expectEverywhere(`another:${offset}`, "other_epoch");
+      });
+    });
+
+    test("GET /topics and GET /users list what all nodes have, page by page", async () => {
+      const names = Array.from({ length: 12 }, (_, i) => `${topic}/${String(i).padStart(2, "0")}`);
+      for (const one of names) {
+        await relay.connect(`${user} of ${one}`, [one, `${topic}/all`]);
+      }
+      const pages = async (path: string, search: string) => {
+        const rows: Record<string, unknown>[] = [];
+        let after = "";
+        for (let page = 0; page < 10; page++) {
+          const query = new URLSearchParams({ search, after, limit: "5" });
+          const { json } = await relay.call("GET", `/${path}?${query}`);
+          rows.push(...json[path]);
+          if (json.next === undefined) return rows;
+          after = json.next;
+        }
+        throw new Error("the pages do not end");
+      };
+      const topics = await pages("topics", `${topic}/`);
+      expect(topics.map(({ topic: name, subscribers }) => [name, subscribers])).toEqual([
+        ...names.map((name) => [name, 1]),
+        [`${topic}/all`, 12],
+      ]);
+      const users = await pages("users", `${user} of`);
+      expect(users.map(({ user: name }) => name)).toEqual(
+        names.map((name) => `${user} of ${name}`),
+      );
+      expect(users[0]).toMatchObject({ connections: 1, protocols: { plain: 1 }, waiting_bytes: 0 });
+    });
+
+    test("whoever is registered with $baton gets the figures of all nodes, once a second", async () => {
+      const nodesHere = { one: 1, two: name.includes("workers") ? 4 : 2, four: 4 }[
+        name.split(" ")[0] ?? ""
+      ];
+      const { client } = await relay.follow(await relay.register(user, ["$baton"]), ["$baton"]);
+      const figures = async () => JSON.parse(await client.next());
+      const first = await figures();
+      await publish();
+      const second = await figures();
+      expect(second.topic).toBe("$baton");
+      expect([second.data.silent, second.data.nodes.length]).toEqual([0, nodesHere]);
+      const sum = ({ data }: { data: { nodes: { publications: number }[] } }) =>
+        data.nodes.reduce((total, { publications }) => total + publications, 0);
+      const third = await figures();
+      expect(sum(third) - sum(first)).toBe(1);
+    });
+  });
+}
