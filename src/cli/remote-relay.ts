@@ -26,17 +26,22 @@ interface CallOptions {
 }
 
 /** Where the relay of these settings listens, as this machine reaches it. */
-function ownUrl({ host, port }: Settings): string {
+function ownUrl({ host, port, certificate }: Settings): string {
+  const scheme = certificate === undefined ? "http" : "https";
   const name = ANY_HOST.test(host) ? "127.0.0.1" : host;
-  return `http://${name.includes(":") ? `[${name}]` : name}:${port}`;
+  return `${scheme}://${name.includes(":") ? `[${name}]` : name}:${port}`;
 }
 
 export class RemoteRelay {
   readonly url: string;
   readonly #key: string;
+  /** No certificate is for 127.0.0.1, and without TLS nothing would prove who listens there either. */
+  readonly tls: { readonly tls?: { readonly rejectUnauthorized: false } };
 
   constructor(settings: Settings, flags: RelayFlags) {
-    this.url = (flags.url ?? (settings.commandUrl || ownUrl(settings))).replace(/\/$/, "");
+    const given = flags.url ?? settings.commandUrl;
+    this.url = (given || ownUrl(settings)).replace(/\/$/, "");
+    this.tls = given ? {} : { tls: { rejectUnauthorized: false } };
     this.#key = flags.key ?? (settings.commandKey || (settings.apiKeys[0]?.key ?? ""));
     if (!/^https?:\/\/[^/?#@\s]+(?:\/[^?#\s]*)?$/.test(this.url) || !URL.canParse(this.url)) {
       throw new CommandFailure(
@@ -57,6 +62,7 @@ export class RemoteRelay {
         method,
         headers: { ...headers, ...(this.#key !== "" && { "x-api-key": this.#key }) },
         redirect: "manual",
+        ...this.tls,
         ...(body !== undefined && { body }),
         ...(staysOpen ? { timeout: false } : { signal: AbortSignal.timeout(ANSWER_MS) }),
       });

@@ -86,7 +86,7 @@ class Subscriber {
   /** Follows the topics until the connection ends: "refused" where there was none. Throws CommandFailure, and ReaderGone. */
   async follow(id: string): Promise<"done" | "lost" | "refused"> {
     const address = `ws${this.#relay.url.slice(4)}/ws/${id}?format=json`;
-    const socket = new WebSocket(address) as BunSocket;
+    const socket = new WebSocket(address, this.#relay.tls) as BunSocket;
     const ended = Promise.withResolvers<"done" | "lost" | "refused">();
     let heardAt = performance.now();
     let wasOpen = false;

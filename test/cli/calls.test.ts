@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { Baton, PROGRAM } from "../support/cli/baton";
+import { withTls } from "../support/machine/authority";
 import { Folder } from "../support/machine/folder";
 import { freePort } from "../support/machine/free-port";
 import { RelayProcess } from "../support/relay/relay-process";
@@ -174,6 +175,20 @@ describe("baton health", () => {
     const { port } = new URL(relay.url);
     const env = { PORT: port, HOST: "0.0.0.0", BATON_API_KEYS: KEY };
     expect(await Baton.run(["health"], { env })).toEqual({ code: 0, stdout: "ok\n", stderr: "" });
+  });
+
+  test("and other commands reach the relay of their settings over TLS, whoever has issued its certificate", async () => {
+    const tls = withTls();
+    await using relay = await startRelay(tls);
+    const env = { ...tls, PORT: new URL(relay.url).port };
+    expect(await Baton.run(["health"], { env })).toEqual({ code: 0, stdout: "ok\n", stderr: "" });
+    await using baton = new Baton(["subscribe", "tech", "--count", "1"], { env });
+    await until("the subscription", () => relay.counts.topics > 0);
+    await relay.publish("tech", "over TLS");
+    expect(await baton.ended).toBe(0);
+    expect(baton.lines).toMatchObject([{ data: "over TLS" }]);
+    const named = await Baton.run(["health", "--url", relay.url]);
+    expect([named.code, named.stderr]).toEqual([1, expect.stringContaining("certificate")]);
   });
 
   test("ends with 1 where the relay shuts down, or nobody listens", async () => {
