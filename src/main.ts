@@ -178,7 +178,7 @@ async function startSupervisor(settings: Settings, observers: Observers): Promis
   // The binary is its own runtime: it takes all arguments as its own, and has no file to be named.
   const program = Bun.isStandaloneExecutable
     ? [process.execPath]
-    : [process.execPath, import.meta.path];
+    : [process.execPath, ...process.execArgv, import.meta.path];
   const supervisor = new Supervisor({ settings, log, program, env: process.env });
   supervisor.failed.catch((error: Error) => fail(error.message));
   const started = supervisor.start();

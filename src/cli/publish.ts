@@ -29,14 +29,19 @@ export async function publishOne(
   flags: PublishFlags,
 ): Promise<void> {
   const answer = await relay.post("/publish", publication(topic, message, flags));
-  const { delivered, offset, epoch } = answer;
-  if (flags.json) return print(JSON.stringify(answer));
+  const { delivered, offset, epoch, scope } = answer;
+  if (flags.json) {
+    print(JSON.stringify(answer));
+    return;
+  }
   const position = offset === undefined ? "" : `, position ${epoch}:${offset}`;
   const connections = delivered === 1 ? "connection" : "connections";
+  // With workers or several nodes, each counts its own.
+  const where = scope === "node" ? " of the process that answered" : "";
   print(
     delivered === undefined
       ? `published${position}`
-      : `delivered to ${delivered} ${connections}${position}`,
+      : `delivered to ${delivered} ${connections}${where}${position}`,
   );
 }
 

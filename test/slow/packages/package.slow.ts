@@ -1,0 +1,95 @@
+// The package of `npm pack`: what is in it, and that it works where npm has installed it, with and without Bun.
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { version } from "../../../package.json";
+import { Folder } from "../../support/machine/folder";
+import { freePort } from "../../support/machine/free-port";
+import { until } from "../../support/wait";
+
+const ROOT = join(import.meta.dir, "../../..");
+const LONG_MS = 60_000;
+
+let folder: Folder;
+/** With Bun on it, and what npm needs. */
+let path: string;
+
+function run(command: readonly string[], cwd: string, env: Record<string, string> = {}) {
+  const { exitCode, stdout, stderr } = Bun.spawnSync([...command], {
+    cwd,
+    env: { ...process.env, PATH: path, ...env },
+  });
+  return { code: exitCode, stdout: stdout.toString(), stderr: stderr.toString() };
+}
+
+/** The command, as npm has linked it. */
+const baton = (args: readonly string[], env: Record<string, string> = {}) =>
+  run([join(folder.path, "node_modules/.bin/baton"), ...args], folder.path, env);
+
+beforeAll(() => {
+  folder = new Folder();
+  mkdirSync(join(folder.path, "bin"));
+  symlinkSync(process.execPath, join(folder.path, "bin/bun"));
+  path = `${join(folder.path, "bin")}:${process.env.PATH}`;
+  const packed = run(["npm", "pack", "--json", "--pack-destination", folder.path], ROOT);
+  expect([packed.code, packed.stderr]).toEqual([0, expect.any(String)]);
+  writeFileSync(join(folder.path, "package.json"), '{"private": true}');
+  // A program that has settings of its own in files must not change what Baton does.
+  writeFileSync(join(folder.path, ".env"), "BATON_API_KEYS=a-key-of-another-program\n");
+  const install = ["npm", "install", "--no-audit", "--no-fund", `./baton-${version}.tgz`];
+  const installed = run(install, folder.path);
+  expect(installed.code, installed.stderr).toBe(0);
+}, 180_000);
+afterAll(() => folder[Symbol.dispose]());
+
+test("the package has src and nothing of tests or benches", () => {
+  const { stdout } = run(["tar", "tzf", `baton-${version}.tgz`], folder.path);
+  const others = stdout
+    .trim()
+    .split("\n")
+    .filter((file) => !file.startsWith("package/src/"));
+  expect(others.toSorted()).toEqual([
+    "package/LICENSE",
+    "package/README.md",
+    "package/package.json",
+  ]);
+});
+
+test("npx baton says its version", () => {
+  const { code, stdout } = run(["npx", "--no-install", "baton", "--version"], folder.path);
+  expect([code, stdout]).toEqual([0, expect.stringContaining(`baton ${version} (`)]);
+});
+
+test.each(["1", "2"])(
+  "the command serves with %s workers, publishes and subscribes",
+  async (workers) => {
+    const PORT = String(freePort());
+    const options = { cwd: folder.path, stdout: "pipe", stderr: "ignore" } as const;
+    const env = { ...process.env, PATH: path, PORT, BATON_SHUTDOWN_MS: "50" };
+    const program = join(folder.path, "node_modules/.bin/baton");
+    const relay = Bun.spawn([program, "serve"], {
+      ...options,
+      env: { ...env, BATON_WORKERS: workers },
+    });
+    await until("the relay to be ready", () => baton(["health"], { PORT }).code === 0, LONG_MS);
+    const subscriber = Bun.spawn([program, "subscribe", "t", "--count", "1"], { ...options, env });
+    const hasEnded = () => {
+      baton(["publish", "t", "hi"], { PORT });
+      return subscriber.exitCode === 0;
+    };
+    await until("the subscriber to have one", hasEnded, LONG_MS);
+    const [line = ""] = (await new Response(subscriber.stdout).text()).split("\n");
+    expect(JSON.parse(line)).toMatchObject({ topic: "t", data: "hi" });
+    // The command has become Bun: the signal reaches the relay.
+    relay.kill("SIGTERM");
+    expect(await relay.exited).toBe(0);
+  },
+  LONG_MS,
+);
+
+test("without Bun, the command says how to get it", () => {
+  const { code, stderr } = run([join(folder.path, "node_modules/.bin/baton")], folder.path, {
+    PATH: folder.path,
+  });
+  expect([code, stderr]).toEqual([127, expect.stringContaining("npm install bun@")]);
+});
