@@ -25,7 +25,9 @@ export function check(read: () => Settings, { strict, json }: CheckFlags): void 
   if (json) print(JSON.stringify({ warnings: unsafe }));
   else for (const sentence of unsafe) print(`warning: ${sentence}`);
   if (strict && unsafe.length > 0) {
-    throw new CommandFailure(`A start would warn of ${unsafe.length} of these settings.`);
+    throw new CommandFailure(
+      "With --strict, these settings fail for what a start would only warn of.",
+    );
   }
   if (!json) {
     print(`A relay can start with these settings, at ${settings.host}:${settings.port}.`);

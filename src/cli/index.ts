@@ -61,8 +61,12 @@ function program({ settings, serve }: CommandParts): Command {
     .description("Baton, a message relay. Without a command, `baton` is `baton serve`.")
     .version(versionLine(), "-V, --version", "print the version")
     .helpCommand("help [command]", "show the help of a command")
-    .showHelpAfterError("Run it with --help for what it takes.")
-    .configureOutput({ writeOut: (text) => print(text.trimEnd()), writeErr: note })
+    .showHelpAfterError("Add --help to see what it takes.")
+    .configureOutput({
+      writeOut: (text) => print(text.trimEnd()),
+      writeErr: note,
+      outputError: (text, write) => write(text.replace(/^error: /, "baton: ")),
+    })
     .addHelpText("after", CODES)
     .exitOverride();
   const relay = (flags: RelayFlags) => new RemoteRelay(settings(), flags);
@@ -177,9 +181,13 @@ function addExplain(baton: Command, relay: RelayOf): void {
     .option("--position <epoch:offset>", "what the publish was answered with")
     .option("--json", "print what the relay answers")
     .addHelpText("after", examples("baton explain tech --user 1 --position kqzvbmwe:4"))
-    .action((topic: string, flags: ExplainFlags & RelayFlags) =>
-      explain(relay(flags), topic, flags),
-    );
+    .action((topic: string, flags: ExplainFlags & RelayFlags) => {
+      if ((flags.user ?? flags.position) !== undefined) return explain(relay(flags), topic, flags);
+      throw new CommandFailure(
+        "Say whose message did not arrive, or which: give --user, --position or both.",
+        EXIT.misused,
+      );
+    });
 }
 
 function addCompletion(baton: Command): void {

@@ -31,7 +31,8 @@ function login(why: string): void {
       return;
     }
     keepKey("");
-    message.textContent = failure.message;
+    message.textContent =
+      failure.status === 401 ? "This is not an API key of this relay." : failure.message;
     key.select();
   };
   fill(
@@ -123,7 +124,7 @@ function leave(): void {
 async function begin(): Promise<void> {
   const failure = await problem();
   if (failure === undefined) run();
-  else login(failure.status === 401 && !hasKey() ? "" : failure.message);
+  else login(failure.status === 401 ? "" : failure.message);
 }
 
 begin();

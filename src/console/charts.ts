@@ -6,6 +6,12 @@ import { clock } from "./text";
 const POINTS_MAX = 300;
 const HEIGHT = 140;
 
+/** What is shown from the first moment on, so that the times below a new chart can be told apart. */
+const SHOWN_MIN_S = 60;
+
+/** Room for half of a time that stands below the end of the lines. */
+const MARGIN_RIGHT_PX = 30;
+
 /** Lines that can be told apart; what is beyond them is shown in the tables alone. */
 const LINES_MAX = 8;
 
@@ -91,7 +97,11 @@ export class Chart {
       height: HEIGHT,
       legend: { show: false },
       cursor: { show: false },
-      scales: { y: { range: (_, __, high) => [0, niceTop(high)] } },
+      padding: [null, MARGIN_RIGHT_PX, null, null],
+      scales: {
+        x: { range: (_, low, high) => [Math.min(low, high - SHOWN_MIN_S), high] },
+        y: { range: (_, __, high) => [0, niceTop(high)] },
+      },
       axes: [
         { ...axis, size: 24, space: 90, values: (_, times) => times.map(timeText) },
         { ...axis, size: 58, space: 34, values: (_, values) => values.map(this.#format) },

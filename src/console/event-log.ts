@@ -11,16 +11,14 @@ export interface EventLog {
 
 export function eventLog(name: string, precision: "s" | "ms"): EventLog {
   const entries = h("ol");
-  const element = h(
-    "div",
-    { class: "log", tabindex: "0", role: "log", "aria-label": name },
-    entries,
-  );
+  const element = h("div", { class: "log", role: "log", "aria-label": name }, entries);
   return {
     element,
     note(at, text, kind) {
       const time = h("time", {}, clock(at, precision));
       entries.prepend(h("li", {}, time, h("span", { class: kind ?? "" }, text)));
+      // So that the keyboard can scroll it; an empty list would be a stop for nothing.
+      element.tabIndex = 0;
       while (entries.childElementCount > ENTRIES_MAX) entries.lastElementChild?.remove();
     },
   };

@@ -27,6 +27,14 @@ test("a command or flag that does not exist ends with 2, and with the one that m
   expect([command.code, command.stderr]).toEqual([2, expect.stringContaining("publish")]);
   const flag = await Baton.run(["publish", "t", "m", "--usr", "1"]);
   expect([flag.code, flag.stderr]).toEqual([2, expect.stringContaining("--user")]);
+  for (const { stderr } of [command, flag]) {
+    expect(stderr).toMatch(/^baton: unknown .*\n.*\nAdd --help to see what it takes\.\n$/);
+  }
+});
+
+test("baton explain without a user and a position ends with 2, and names the flags", async () => {
+  const { code, stderr } = await Baton.run(["explain", "tech"]);
+  expect([code, stderr]).toEqual([2, expect.stringContaining("--user, --position")]);
 });
 
 test.each([

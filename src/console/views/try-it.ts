@@ -110,9 +110,11 @@ function card(
     { class: "small", disabled: true, onclick: () => client.pull() },
     "Pull the plug",
   );
+  const connect = h("button", { class: "small", onclick: () => start(client) }, "Connect");
   const client = make({
     onState(now) {
       state.textContent = STATES[now];
+      connect.disabled = now === "connecting" || now === "connected";
       stop.disabled = now === "off";
       pull.disabled = now !== "connected";
       if (now === "connected" || now === "away") note(STATES[now]);
@@ -126,7 +128,6 @@ function card(
     onNote: note,
   });
   log.element.setAttribute("aria-label", `Arrivals at the ${client.name}`);
-  const connect = h("button", { class: "small", onclick: () => start(client) }, "Connect");
   const element = h(
     "section",
     { class: "card stack", "aria-label": client.name },

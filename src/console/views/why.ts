@@ -88,7 +88,10 @@ export function why(): View {
 
 function answerOf(explanation: Explanation): HTMLElement[] {
   const { verdict, findings, publication, subscribers, nodes, remembered_since } = explanation;
-  const known = `${count(nodes.answered)} processes were asked`;
+  const known =
+    nodes.answered === 1
+      ? "One process was asked"
+      : `${count(nodes.answered)} processes were asked`;
   const silent =
     nodes.silent === 0
       ? ""
@@ -101,7 +104,7 @@ function answerOf(explanation: Explanation): HTMLElement[] {
     h(
       "dd",
       {},
-      `${known}${silent}. They remember ends of connections for ${age(remembered_since)}.`,
+      `${known}${silent}. Ends of connections are remembered for the last ${age(remembered_since)}.`,
     ),
   ];
   return [
@@ -125,9 +128,14 @@ function findingElement({ code, message, action }: Explanation["findings"][numbe
   return h(
     "div",
     { class: "finding", "data-code": code },
-    h("p", {}, message),
-    h("p", { class: "quiet" }, `What to do: ${action}`),
+    h("p", {}, withoutMarks(message)),
+    h("p", { class: "quiet" }, `What to do: ${withoutMarks(action)}`),
   );
+}
+
+/** The sentences mark names of settings for pages in Markdown, which this one is not. */
+function withoutMarks(text: string): string {
+  return text.replaceAll("`", "");
 }
 
 function publicationFacts({

@@ -62,7 +62,7 @@ test("opens with a right key alone, which stays in this tab and out of the addre
   await page.goto(`${relay.url}/console`);
   await page.getByLabel("API key").fill("wrong");
   await page.keyboard.press("Enter");
-  await see("Send one of the relay's API keys");
+  await see("This is not an API key of this relay.");
   await page.getByLabel("API key").fill(KEY);
   await page.keyboard.press("Enter");
   await see("live");
