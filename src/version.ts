@@ -1,7 +1,7 @@
 // Which Baton this is: the version of its package, and the revision of its source where `bun run build` has stamped one.
 import { version } from "../package.json";
 
-/** Defined by build/binary.ts. */
+/** Defined by docs/deploy/binary.ts. */
 declare const BATON_REVISION: string | undefined;
 
 export { version };

@@ -41,9 +41,9 @@ export function filesIn(folder: string): string[] {
     .sort();
 }
 
-/** Every TypeScript file of src, bench, test, docs and build. */
+/** Every TypeScript file of src, bench, test and docs. */
 export async function readCode(): Promise<SourceFile[]> {
-  const paths = ["src", "bench", "test", "docs", "build"]
+  const paths = ["src", "bench", "test", "docs"]
     .flatMap(filesIn)
     .filter((path) => path.endsWith(".ts"));
   const texts = await Promise.all(paths.map((path) => Bun.file(join(ROOT, path)).text()));

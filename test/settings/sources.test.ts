@@ -217,7 +217,7 @@ describe("BATON_CONFIG", () => {
 test.each([
   ["BATON_PINGMS", "BATON_PING_MS"],
   ["BATON_PORT", "PORT"],
-  ["BATON_APIKEY", "BATON_API_KEYS"],
+  ["BATON_API_KEYSS", "BATON_API_KEYS"],
   ["baton_topics_flie", "BATON_TOPICS_FILE"],
   [`BATON_${"X".repeat(10_000)}`, expect.any(String)],
 ])("the setting that is meant by %s is found", (name, meant) => {

@@ -17,7 +17,7 @@ function imageIn(root: string): void {
   for (const folder of ["usr/local/bin", "var/lib/baton", "proc", "dev"]) {
     mkdirSync(join(root, folder), { recursive: true });
   }
-  const command = [process.execPath, "build/binary.ts", "--outdir", outdir];
+  const command = [process.execPath, "docs/deploy/binary.ts", "--outdir", outdir];
   expect(Bun.spawnSync(command, { cwd: ROOT, stdout: "ignore", stderr: "inherit" }).exitCode).toBe(
     0,
   );

@@ -20,7 +20,7 @@ let binary: string;
 
 /** Builds <outdir>/baton. */
 function build(revision: string, outdir: string): void {
-  const command = [process.execPath, "build/binary.ts", "--outdir", outdir];
+  const command = [process.execPath, "docs/deploy/binary.ts", "--outdir", outdir];
   const env = { ...process.env, REVISION: revision };
   const { exitCode, stderr } = Bun.spawnSync(command, { cwd: ROOT, env });
   expect([exitCode, stderr.toString()]).toEqual([0, ""]);
