@@ -15,7 +15,9 @@ const read = (path: string): string => readFileSync(join(ROOT, path), "utf8");
 const FILES = [
   "Dockerfile",
   "compose.yaml",
-  ...[...new Bun.Glob("docs/deploy/*").scanSync(ROOT)].toSorted(),
+  ...[...new Bun.Glob("docs/deploy/*").scanSync(ROOT)]
+    .filter((path) => !path.endsWith(".ts"))
+    .toSorted(),
 ];
 
 /** How long a relay with these settings takes to end, at most, and its workers beyond that. */
