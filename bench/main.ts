@@ -2,7 +2,7 @@
 // The exit code is 0 only if every connection received exactly what it should have in every run.
 import { join } from "node:path";
 import { describeMachine } from "./measure/machine";
-import { helpText, OptionError, readOptions, resultName } from "./options";
+import { helpText, OptionError, readOptions, readScaleOptions, resultName } from "./options";
 import { chartsOf } from "./report/chart";
 import { markdownOf } from "./report/markdown";
 import { withFigures } from "./report/page";
@@ -57,18 +57,18 @@ async function draw(results: Results, name: string): Promise<void> {
 /** Does what the arguments ask for; returns the exit code. */
 async function run(args: readonly string[]): Promise<number> {
   const [command, ...rest] = args;
-  if (command === "scale") return (await runScale(rest)) ? 0 : 1;
   if (command === "chart") {
     const name = resultName("chart", rest[0] ?? "");
     await draw(await Bun.file(join(RESULTS, `${name}.json`)).json(), name);
     return 0;
   }
-  const options = readOptions(args);
+  const options = command === "scale" ? readScaleOptions(rest) : readOptions(args);
   if (options === "help") {
     process.stdout.write(helpText());
     return 0;
   }
-  return (await bench(options)) ? 0 : 1;
+  const isWell = "scenarios" in options ? await bench(options) : await runScale(options);
+  return isWell ? 0 : 1;
 }
 
 let signalled: number | undefined;

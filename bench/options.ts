@@ -2,6 +2,7 @@
 // A wrong flag is an OptionError, whose message is one clear line.
 import { readFileSync } from "node:fs";
 import type { Options } from "./run/scenario";
+import type { ScaleOptions } from "./scale/scale";
 import { SCENARIOS } from "./scenarios";
 import { TARGETS } from "./targets";
 
@@ -36,10 +37,6 @@ const NUMBERS = {
 type NumberFlag = keyof typeof NUMBERS;
 
 const OTHER_FLAGS = ["quick", "only", "targets", "out"];
-
-function isNumberFlag(flag: string): flag is NumberFlag {
-  return Object.hasOwn(NUMBERS, flag);
-}
 
 export function helpText(): string {
   const names = (list: readonly { readonly name: string }[]) =>
@@ -96,15 +93,17 @@ export function resultName(flag: string, text: string): string {
   throw new OptionError(`${flag} takes letters, digits and . _ -, not "${text}"`);
 }
 
-/** Reads the arguments after the command; returns "help" if they ask for it. Throws OptionError. */
-export function readOptions(args: readonly string[]): Options | "help" {
+/** The flags in the arguments and their values, or "help" if they ask for it. Throws OptionError. */
+function flagsIn(
+  args: readonly string[],
+  known: readonly string[],
+): ReadonlyMap<string, string> | "help" {
   const given = new Map<string, string>();
   const rest = [...args];
   for (let arg = rest.shift(); arg !== undefined; arg = rest.shift()) {
     if (arg === "--help" || arg === "-h") return "help";
     const [, flag, attached] = /^--([a-z]+)(?:=(.*))?$/.exec(arg) ?? [];
-    const known = flag !== undefined && (isNumberFlag(flag) || OTHER_FLAGS.includes(flag));
-    if (flag === undefined || !known) {
+    if (flag === undefined || !known.includes(flag)) {
       throw new OptionError(`there is no flag "${arg}"; see --help`);
     }
     if (flag === "quick") {
@@ -116,7 +115,30 @@ export function readOptions(args: readonly string[]): Options | "help" {
     if (value === undefined) throw new OptionError(`--${flag} needs a value; see --help`);
     given.set(flag, value);
   }
-  return withDefaults(given);
+  return given;
+}
+
+/** Reads the arguments after the command; returns "help" if they ask for it. Throws OptionError. */
+export function readOptions(args: readonly string[]): Options | "help" {
+  const given = flagsIn(args, [...Object.keys(NUMBERS), ...OTHER_FLAGS]);
+  return given === "help" ? "help" : withDefaults(given);
+}
+
+/** Reads the arguments after `scale`; returns "help" if they ask for it. Throws OptionError. */
+export function readScaleOptions(args: readonly string[]): ScaleOptions | "help" {
+  const given = flagsIn(args, ["connections", "workers"]);
+  if (given === "help") return "help";
+  const number = (flag: string, max: number) => {
+    const text = given.get(flag);
+    if (text === undefined) return undefined;
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= 1 && value <= max) return value;
+    throw new OptionError(`--${flag} takes a whole number from 1 to ${max}, not "${text}"`);
+  };
+  return {
+    connections: number("connections", 10_000_000) ?? 100_000,
+    workers: number("workers", 1_000),
+  };
 }
 
 function withDefaults(given: ReadonlyMap<string, string>): Options {

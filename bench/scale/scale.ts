@@ -32,6 +32,12 @@ const RECONNECTS_PER_SECOND = 1_800;
 const PUBLISHING_SHARE = 0.2;
 const FIRST_PUBLICATIONS = 3;
 
+export interface ScaleOptions {
+  readonly connections: number;
+  /** Undefined for as many as the limit of open files requires. */
+  readonly workers: number | undefined;
+}
+
 interface Setup {
   readonly connections: number;
   readonly workers: number;
@@ -210,22 +216,13 @@ async function scale(setup: Setup): Promise<void> {
   await run.finish();
 }
 
-/** Reads `--connections N` and `--workers N`, which have defaults, and runs. Returns whether all went well. */
-export async function runScale(args: readonly string[]): Promise<boolean> {
-  const numberOf = (name: string): number | undefined => {
-    const at = args.indexOf(name);
-    return at < 0 ? undefined : Number(args[at + 1]);
-  };
-  const connections = numberOf("--connections") ?? 100_000;
-  if (!(connections >= 1 && connections <= 10_000_000)) {
-    showNote("--connections takes a number from 1 to 10000000");
-    return false;
-  }
+/** Returns whether all went well. */
+export async function runScale({ connections, workers: asked }: ScaleOptions): Promise<boolean> {
   const limits = readFileSync("/proc/self/limits", "utf8");
   const openFilesMax = Number(/Max open files +(\d+)/.exec(limits)?.[1]);
   const perWorker = Math.floor(openFilesMax * (1 - WORKER_SPARE));
   const perLoadProcess = Math.floor(openFilesMax * (1 - LOAD_SPARE));
-  const workers = numberOf("--workers") ?? Math.max(2, Math.ceil(connections / perWorker));
+  const workers = asked ?? Math.max(2, Math.ceil(connections / perWorker));
   const loadProcesses = Math.ceil(connections / perLoadProcess);
   try {
     await scale({ connections, workers, loadProcesses });
