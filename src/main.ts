@@ -8,6 +8,7 @@ import { warnings } from "./settings/checks";
 import type { Settings } from "./settings/definitions";
 import { SettingError } from "./settings/kinds";
 import { readSettings, VARIABLES } from "./settings/read";
+import { inTurn } from "./settings/reloads";
 import { closest } from "./settings/sources/closest";
 import {
   killSiblings,
@@ -108,8 +109,8 @@ function shutDownOnSignals(
 }
 
 /**
- * Calls this with the settings, read again, on each SIGHUP: when all has started and the last call has settled. An error is logged, and
- * so are settings that cannot be used.
+ * Calls this with the settings, read again, after each SIGHUP: when all has started and the last call has settled. An error is logged,
+ * and so are settings that cannot be used.
  */
 function reloadOnHangup(
   started: Promise<unknown>,
@@ -117,14 +118,21 @@ function reloadOnHangup(
   reload: (settings: Settings) => Promise<void>,
   failure: string,
 ): void {
-  let last = started.then(
-    () => {},
-    () => {},
-  );
   const failed = (error: Error) => {
     const fields = error instanceof SettingError ? {} : { err: error };
     log.error(fields, `SIGHUP: ${failure}: ${error.message}`);
   };
+  const reloadNext = inTurn(started, async () => {
+    await systemd.reloading();
+    try {
+      const settings = readSettings(process.env);
+      await reload(settings);
+      for (const warning of warnings(settings)) log.warn(warning);
+    } catch (error) {
+      failed(error as Error);
+    }
+    await systemd.reloaded();
+  });
   const hadTerminal = process.stdin.isTTY;
   process.on("SIGHUP", () => {
     // The kernel sends the same signal when the terminal is closed, and nobody would be left who could stop the relay with Ctrl-C.
@@ -132,15 +140,7 @@ function reloadOnHangup(
       process.kill(process.pid, "SIGTERM");
       return;
     }
-    last = last
-      .then(() => systemd.reloading())
-      .then(async () => {
-        const settings = readSettings(process.env);
-        await reload(settings);
-        for (const warning of warnings(settings)) log.warn(warning);
-      })
-      .catch(failed)
-      .then(() => systemd.reloaded());
+    reloadNext();
   });
 }
 

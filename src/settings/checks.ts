@@ -62,6 +62,11 @@ export function warnings(settings: Settings): string[] {
   const { host, apiKeys, origins, tokenSecret, tokenPublicKey, tokenJwksUrl } = settings;
   const found: string[] = [];
   if (apiKeys.length === 0) {
+    if (settings.commandKey !== "") {
+      found.push(
+        "BATON_API_KEY is only what the commands of baton send: the relay asks nobody for a key, because BATON_API_KEYS is not set",
+      );
+    }
     if (!isLoopback(host)) {
       found.push("BATON_INSECURE=1: anyone who reaches this address can publish");
     } else if (tokenSecret + tokenPublicKey + tokenJwksUrl !== "") {

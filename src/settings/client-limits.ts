@@ -1,5 +1,5 @@
 // The settings of limits for those who are many or hostile, of the table in definitions.ts.
-import { parseNetwork } from "../relay/text/ip";
+import { hasAllIpv4, parseNetwork } from "../relay/text/ip";
 import { list, whole } from "./kinds";
 
 /** More of anything than one process can do in a second. */
@@ -13,7 +13,7 @@ export const CLIENT_LIMITS = {
       "a comma-separated list of addresses and networks such as 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32, but not of all addresses",
     accepts: (item) => {
       const network = parseNetwork(item);
-      return network !== undefined && !/\/0+$/.test(item);
+      return network !== undefined && !hasAllIpv4(network);
     },
     description:
       "The proxies whose X-Forwarded-For says whom they have a request from; the limits for each address need it behind a proxy. If it is not set, the header does not count, and all clients of a proxy share its address.",

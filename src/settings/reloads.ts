@@ -56,6 +56,27 @@ export class Reloads {
   }
 }
 
+/**
+ * What may be called at any time. After `start` has settled, and whenever `run` does not run, it runs once for all calls that have come
+ * by then: with workers a run takes seconds, and a program that sends a signal too often must not have it go on for minutes. `run`
+ * must not reject.
+ */
+export function inTurn(start: Promise<unknown>, run: () => Promise<void>): () => void {
+  let isWaiting = false;
+  let last = start.then(
+    () => {},
+    () => {},
+  );
+  return () => {
+    if (isWaiting) return;
+    isWaiting = true;
+    last = last.then(() => {
+      isWaiting = false;
+      return run();
+    });
+  };
+}
+
 /** The settings that have changed, by the names that the code uses. */
 export function changedSettings(before: Settings, after: Settings): (keyof SettingValues)[] {
   const names = Object.keys(SETTINGS) as (keyof SettingValues)[];

@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { readSettings } from "../../src/settings/read";
+import { inTurn } from "../../src/settings/reloads";
 import { signedText } from "../support/centrifuge/signed-tokens";
 import { example } from "../support/docs/pages";
 import { Folder } from "../support/machine/folder";
@@ -113,6 +114,36 @@ describe("nothing is taken up when", () => {
     expect(closed.running.reloads.take(keyless)).rejects.toThrow("but not removed: restart it");
     expect((await closed.post("/publish", { topic: "t", message: "m" })).status).toBe(401);
   });
+});
+
+test("signals that come while new settings are put in force lead to one more reading, of what is there then", async () => {
+  const start = Promise.withResolvers<void>();
+  let written = 0;
+  const read: number[] = [];
+  const runs = Array.from({ length: 3 }, () => Promise.withResolvers<void>());
+  const readings = Array.from({ length: 3 }, () => Promise.withResolvers<void>());
+  const signal = inTurn(start.promise, async () => {
+    read.push(written);
+    readings[read.length - 1]?.resolve();
+    await runs[read.length - 1]?.promise;
+  });
+  const write = () => {
+    written++;
+    signal();
+  };
+  for (let i = 0; i < 5; i++) write();
+  expect(read).toEqual([]);
+  start.reject(new Error("the first start has failed"));
+  await readings[0]?.promise;
+  for (let i = 0; i < 5; i++) write();
+  runs[0]?.resolve();
+  await readings[1]?.promise;
+  runs[1]?.resolve();
+  await new Promise(setImmediate);
+  expect(read).toEqual([5, 10]);
+  write();
+  await readings[2]?.promise;
+  expect(read).toEqual([5, 10, 11]);
 });
 
 test("settings that have changed and wait for a restart are named", async () => {

@@ -110,6 +110,8 @@ describe("settings that depend on each other", () => {
     expect(said({})).toBe("");
     expect(said({ ...key, BATON_TOKEN_SECRET: "x".repeat(32) })).toBe("");
     expect(said({ BATON_API_KEYS: "short,a-long-random-key" })).toContain("16 characters");
+    expect(said({ BATON_API_KEY: "a-long-random-key" })).toContain("BATON_API_KEYS is not set");
+    expect(said({ ...key, BATON_API_KEY: "a-long-random-key" })).toBe("");
     expect(said({ ...key, BATON_TOKEN_SECRET: "short" })).toContain("32 bytes");
     expect(said({ BATON_TOKEN_JWKS_URL: "https://a.example" })).toContain("BATON_API_KEYS");
     expect(said({ HOST: "::", BATON_INSECURE: "1" })).toContain("BATON_INSECURE=1");
@@ -200,7 +202,8 @@ test("descriptorLimit() is what the shell says", () => {
 test("BATON_TRUSTED_PROXIES takes addresses and networks, but not all addresses", () => {
   const networks = ["10.0.0.0/8", "127.0.0.1", "::1", "2001:db8::/32"];
   expect(read({ BATON_TRUSTED_PROXIES: networks.join(", ") }).trustedProxies).toEqual(networks);
-  for (const wrong of ["0.0.0.0/0", "::/0", "10.0.0.0/00", "10.0.0", "proxy.example.com", "*"]) {
+  const all = ["0.0.0.0/0", "::/0", "10.0.0.0/00", "::ffff:0:0/96", "::/80"];
+  for (const wrong of [...all, "10.0.0", "proxy.example.com", "*"]) {
     expect(errorLine({ BATON_TRUSTED_PROXIES: wrong })).toContain("comma-separated list of addr");
   }
 });

@@ -76,6 +76,7 @@ describe("a secret in a file", () => {
       "what it has must have keys of visible ASCII",
     ],
     ["that is a device", () => "/dev/null", "it is not a regular file."],
+    ["that can be opened but not read", () => "/proc/self/mem", "it cannot be read: EIO"],
     [
       "that is a directory",
       () => {
@@ -180,7 +181,7 @@ describe("BATON_CONFIG", () => {
     ["PORT = 1\nPORT = 2", "it is not TOML: Cannot redefine key 'PORT'."],
     ["BATON_TOKEN_SECRET = hush-hush", "it is not TOML: Strings must be quoted."],
     ['{"PORT": 1}', "it is not TOML: "],
-    [`BATON_API_KEYS = ${"[".repeat(100_000)}`, "it "],
+    [`BATON_API_KEYS = ${"[".repeat(100_000)}`, "its arrays or tables are nested too deeply"],
     [`# ${"x".repeat(1_048_576)}`, "it has more than 1048576 bytes."],
   ])("%p is refused with one line that says what is wrong", (text, why) => {
     const env = config(text.slice(0, 1_100_000));
@@ -218,6 +219,8 @@ test.each([
   ["BATON_PINGMS", "BATON_PING_MS"],
   ["BATON_PORT", "PORT"],
   ["BATON_API_KEYSS", "BATON_API_KEYS"],
+  ["BATON_APIKEY", "BATON_API_KEYS"],
+  ["BATON_API_KYES", "BATON_API_KEYS"],
   ["baton_topics_flie", "BATON_TOPICS_FILE"],
   [`BATON_${"X".repeat(10_000)}`, expect.any(String)],
 ])("the setting that is meant by %s is found", (name, meant) => {

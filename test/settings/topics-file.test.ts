@@ -93,6 +93,12 @@ describe("a wrong topics file stops the start with one line", () => {
     expect(read).toThrow(part);
   });
 
+  test("which shows only the beginning of what is wrong in a large one", () => {
+    const path = fileWith(JSON.stringify({ ["a".repeat(10_000)]: "b".repeat(10_000) }));
+    const read = () => readSettings({ BATON_TOPICS_FILE: path });
+    expect(read).toThrow(/ at \/a{199}… it has "b{199}…: Expected/);
+  });
+
   test("for a file that does not exist", () => {
     const path = join(folder, "nowhere.json");
     expect(() => readSettings({ BATON_TOPICS_FILE: path })).toThrow("ENOENT");

@@ -95,6 +95,11 @@ export function isInNetwork(ip: Ip, { base, bits }: Network): boolean {
   return true;
 }
 
+/** Whether all IPv4 addresses are in it, however it is written: 0.0.0.0/0, ::ffff:0:0/96 or ::/0. */
+export function hasAllIpv4(network: Network): boolean {
+  return network.bits <= MAPPED_BITS && isInNetwork([...MAPPED, 0, 0], network);
+}
+
 /**
  * Who counts as one client: an IPv4 address, or the network of 64 bits that an IPv6 address is in, since whoever has one
  * address of it has all of them (RFC 6177).

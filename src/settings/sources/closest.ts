@@ -1,6 +1,6 @@
 // Which name is most likely meant by one that is misspelt.
 
-/** The one of these names that takes the fewest letters to change. Neither case nor BATON_ in front counts. */
+/** The one of these names that takes the fewest letters to change, the first of several. Neither case nor BATON_ in front nor an S at the end counts. */
 export function closest(name: string, names: readonly string[]): string {
   const given = plain(name);
   let best = "";
@@ -19,7 +19,7 @@ function plain(name: string): string {
   return name
     .slice(0, 64)
     .toUpperCase()
-    .replace(/^BATON_/, "");
+    .replace(/^BATON_|S$/g, "");
 }
 
 /** How many letters must be added, taken away or replaced (Levenshtein). */

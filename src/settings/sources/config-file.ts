@@ -24,6 +24,8 @@ export function readConfigFile(file: string, settings: readonly Setting<unknown>
     values = Bun.TOML.parse(readTextFile(file, CONFIG_BYTES_MAX));
   } catch (error) {
     const { name, message } = error as Error;
+    // Bun's parser is recursive.
+    if (name === "RangeError") throw refused("its arrays or tables are nested too deeply");
     throw refused(
       name === "SyntaxError" ? `it is not TOML: ${withoutValues(message)}` : `it ${message}`,
     );

@@ -20,7 +20,7 @@ function readBytes(path: string, bytesMax: number): Uint8Array {
     // A pipe without a writer would never open otherwise.
     descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
-    throw new Error(`cannot be read: ${(error as Error).message}`);
+    throw unreadable(error);
   }
   try {
     const stat = fstatSync(descriptor);
@@ -30,11 +30,23 @@ function readBytes(path: string, bytesMax: number): Uint8Array {
     const room = Buffer.allocUnsafeSlow(bytesMax + 1);
     let size = 0;
     for (let read = -1; read !== 0 && size < room.length; size += read) {
-      read = readSync(descriptor, room, size, room.length - size, null);
+      read = readSome(descriptor, room.subarray(size));
     }
     if (size > bytesMax) throw new Error(`has more than ${bytesMax} bytes`);
     return room.subarray(0, size);
   } finally {
     closeSync(descriptor);
   }
+}
+
+function readSome(descriptor: number, room: Uint8Array): number {
+  try {
+    return readSync(descriptor, room, 0, room.length, null);
+  } catch (error) {
+    throw unreadable(error);
+  }
+}
+
+function unreadable(error: unknown): Error {
+  return new Error(`cannot be read: ${(error as Error).message}`);
 }

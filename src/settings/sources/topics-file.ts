@@ -8,6 +8,9 @@ import { readTextFile } from "./text-file";
 
 const FILE_BYTES_MAX = 16_777_216;
 
+/** Of what is wrong in a file. */
+const SHOWN_CHARACTERS_MAX = 200;
+
 const Allowed = Type.Array(
   Type.Union([Type.Literal("client"), Type.Literal("subscriber"), Type.Literal("anonymous")]),
 );
@@ -51,10 +54,9 @@ export function readTopicsFile(path: string): RulesByPrefix {
   }
   const wrong = Value.Errors(TopicsFile, value).First();
   if (wrong !== undefined) {
-    const place = wrong.path || "/";
-    throw refused(
-      `at ${place} it has ${JSON.stringify(wrong.value)}: ${wrong.message}. ${WHAT_IT_TAKES}`,
-    );
+    const place = shortened(wrong.path || "/");
+    const found = shortened(JSON.stringify(wrong.value) ?? "nothing");
+    throw refused(`at ${place} it has ${found}: ${wrong.message}. ${WHAT_IT_TAKES}`);
   }
   return Object.fromEntries(
     Object.entries(value as Record<string, Static<typeof Rule>>).map(([prefix, rule]) => [
@@ -62,6 +64,11 @@ export function readTopicsFile(path: string): RulesByPrefix {
       toRule(rule),
     ]),
   );
+}
+
+/** A wrong file may be any other, of many megabytes. */
+function shortened(text: string): string {
+  return text.length <= SHOWN_CHARACTERS_MAX ? text : `${text.slice(0, SHOWN_CHARACTERS_MAX)}…`;
 }
 
 function toRule(rule: Static<typeof Rule>): Partial<TopicRule> {
