@@ -240,17 +240,29 @@ class LinePublisher implements OpenRequest {
     this.#isComplete = done || this.#bytes === this.#body.declaredBytes;
   }
 
-  /** Whether the engine has room, and the key may publish more now. A request that is ended waits for the engine alone. */
+  /** Whether the engine has room, and the key may publish more now. */
   get #hasRoom(): boolean {
-    const isAllowed = this.#isEnding || this.#body.grants.limits.hasRoom;
-    return isAllowed && this.#options.relay.publisher.hasRoom;
+    return this.#isAllowed && this.#options.relay.publisher.hasRoom;
+  }
+
+  /** A request that the relay ends does not wait for its key. One whose publisher has gone must: anybody can hang up. */
+  get #isAllowed(): boolean {
+    return (this.#isEnding && !this.#isOver) || this.#body.grants.limits.hasRoom;
   }
 
   /** Publishes some lines, when the engine has room for them and others had their turn. Resolves with the answers, if any. */
   async #publishSome(): Promise<string | undefined> {
     if (this.#isInterrupted) await new Promise(setImmediate);
     this.#isInterrupted = false;
-    while (!this.#hasRoom) await Bun.sleep(ROOM_STEP_MS);
+    while (!this.#hasRoom) {
+      if (this.#isOver && !this.#isAllowed) {
+        this.#hasLines = false;
+        return undefined;
+      }
+      await Bun.sleep(ROOM_STEP_MS);
+      // The publisher is not silent as long as the relay does not read.
+      this.readAt = performance.now();
+    }
     let text = "";
     /** All answers from the first one on that comes later. */
     let late: Maybe<string>[] | undefined;

@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { Scrape } from "../../../support/metrics/scrape";
 import { OpenPublish } from "../../../support/relay/open-publish";
 import { startRelay, type TestRelay } from "../../../support/relay/test-relay";
+import { until } from "../../../support/wait";
 
 const KEYS = ["first-key-of-sixteen", "other-key-of-sixteen"] as const;
 
@@ -95,6 +96,37 @@ describe("publications with a key are limited", () => {
     expect(await client.take(100)).toEqual(messages);
     lines.end();
     await lines.ended();
+  });
+
+  const linesOf = (count: number) => `${JSON.stringify(one)}\n`.repeat(count);
+
+  test("line by line, also when the publisher hangs up while its lines wait", async () => {
+    await using relay = await startRelay({ BATON_API_KEYS, BATON_KEY_PUBLICATIONS_MAX: "5" });
+    const open = () => OpenPublish.open(relay.port, [`X-API-Key: ${KEYS[0]}`]);
+    for (let i = 0; i < 3; i++) {
+      const lines = await open();
+      lines.send(linesOf(900));
+      await lines.next();
+      lines.raw.reset();
+    }
+    await until("all to be gone", () => relay.running.openRequests.size === 0);
+    const last = await open();
+    last.send(linesOf(1));
+    // 5 at once, and 5 a second; it would take 100 seconds to get to this one.
+    expect((await last.next()).offset).toBeLessThan(500);
+    last.raw.reset();
+  });
+
+  test("line by line, where a publisher whose lines wait is not taken for one that is silent", async () => {
+    await using relay = await startRelay({
+      BATON_API_KEYS,
+      BATON_KEY_PUBLICATIONS_MAX: "5",
+      BATON_PUBLISH_IDLE_MS: "1000",
+    });
+    const lines = await OpenPublish.open(relay.port, [`X-API-Key: ${KEYS[0]}`]);
+    lines.send(`${linesOf(18)}{"topic":`);
+    for (let offset = 1; offset <= 18; offset++) expect((await lines.next()).offset).toBe(offset);
+    lines.raw.reset();
   });
 });
 
