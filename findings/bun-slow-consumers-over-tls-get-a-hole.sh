@@ -3,7 +3,7 @@
 # Guess: a client that does not read is closed as soon as more than the limit waits for it, whether the server speaks TLS or not.
 # Seen: without TLS it is closed at once, with 1006, and what it had got had no hole. With TLS it stays connected for as long as it does not
 # read: publish() drops each message for which there is no room, close() is not called and nothing is raised. When the client reads again, it
-# gets messages from before and from after what was dropped, and only then is it closed. A server over TLS that promises an order without
+# gets messages from before and, in about two of three runs, from after what was dropped, and only then is it closed. A server over TLS that promises an order without
 # holes has to compare ws.getBufferedAmount() with the limit itself, and to set a limit that Bun never reaches.
 # Needs Node, npm and openssl. Exits with 1 if the behaviour has changed.
 set -euo pipefail
@@ -67,8 +67,16 @@ console.log(`${kind}: after 2,000 messages the server says ${said}; the client, 
 server.kill();
 process.exit();
 JS
-seen=$(for kind in plain tls; do node client.mjs $kind; done)
-echo "$seen"
-[ "$seen" = "plain: after 2,000 messages the server says 1006; the client, which reads again, got a part without a hole and is closed with 1006
-tls: after 2,000 messages the server says not closed; the client, which reads again, got a part with a hole and is closed with 1006" ] ||
-  { echo "the behaviour has changed"; exit 1; }
+for _ in $(seq 10); do
+  plain=$(node client.mjs plain)
+  tls=$(node client.mjs tls)
+  printf '%s\n' "$plain" "$tls"
+  [ "$plain" = "plain: after 2,000 messages the server says 1006; the client, which reads again, got a part without a hole and is closed with 1006" ] || break
+  case $tls in
+    "tls: after 2,000 messages the server says not closed; "*" with a hole and is closed with 1006") exit 0 ;;
+    "tls: after 2,000 messages the server says not closed; "*) ;;
+    *) break ;;
+  esac
+done
+echo "the behaviour has changed"
+exit 1
