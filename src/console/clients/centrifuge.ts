@@ -44,12 +44,16 @@ export function centrifugeClient(events: ClientEvents, token: () => string): Try
       }
     };
     socket.onclose = ({ code, reason }) => {
-      events.onNote(`closed with ${code} ${reason}`, "bad");
+      const hint = code === BAD_REQUEST && token() === "" ? ": this relay wants a token" : "";
+      events.onNote(`closed with ${code} ${reason}${hint}`, "bad");
       events.onState("off");
     };
     return hangUpOf(socket);
   });
 }
+
+/** The close code of a client that does not say who it is, where anonymous clients are not admitted. */
+const BAD_REQUEST = 3501;
 
 /** The number of the command that subscribes to the first topic. */
 const FIRST_SUBSCRIBE = 2;

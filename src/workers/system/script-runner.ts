@@ -1,4 +1,4 @@
-// The programs through which this one was started by a script: `bun run server`, and npm above it with `npx bun run server`. npm
+// The programs through which this one was started by a script: `bun run server`, npm above it with `npx bun run server`, or `npx baton`. npm
 // passes no signal on, so a relay would stay behind when it is stopped, with the port and the file. Only those chains of
 // processes are known here that wait for the script: whatever was started to stay (exec, nohup, setsid, systemd) is none. Linux only.
 import { readFileSync } from "node:fs";
@@ -26,8 +26,8 @@ export function watchRunner(died: () => void): void {
 /** The links from this process up to the program that was called. */
 function runnerOf(pid: number): Link[] {
   const runner = linkOf(pid);
-  if (runner === undefined || !/^\S*bun(\.exe)? run server$/.test(commandOf(runner.parent)))
-    return [];
+  if (runner === undefined) return [];
+  if (!/^\S*bun(\.exe)? run server$/.test(commandOf(runner.parent))) return packageRunnerOf(runner);
   const shell = linkOf(runner.parent);
   // dash stays between the two, other shells may not.
   if (shell === undefined) return [runner];
@@ -36,6 +36,16 @@ function runnerOf(pid: number): Link[] {
     ? linkOf(shell.parent)
     : undefined;
   return npm !== undefined && isNpm(npm.parent) ? [runner, shell, npm] : [runner];
+}
+
+/** The links up to the npm that runs the command of the package; a shell may stay between the two. */
+function packageRunnerOf(runner: Link): Link[] {
+  const isNpmOfPackage = (pid: number) => /^npm exec (.* )?baton( serve)?$/.test(commandOf(pid));
+  if (isNpmOfPackage(runner.parent)) return [runner];
+  const shell = /^\S*sh -c '?baton'?( serve)?$/.test(commandOf(runner.parent))
+    ? linkOf(runner.parent)
+    : undefined;
+  return shell !== undefined && isNpmOfPackage(shell.parent) ? [runner, shell] : [];
 }
 
 function isNpm(pid: number): boolean {

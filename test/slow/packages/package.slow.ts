@@ -87,6 +87,24 @@ test.each(["1", "2"])(
   LONG_MS,
 );
 
+test.each(["SIGTERM", "SIGKILL"] as const)(
+  "F1: a relay that was started with npx baton ends on %s to npx",
+  async (signal) => {
+    const PORT = String(freePort());
+    const npx = Bun.spawn(["npx", "--no-install", "baton", "serve"], {
+      cwd: folder.path,
+      env: { ...process.env, PATH: path, PORT, BATON_SHUTDOWN_MS: "50" },
+      stdio: ["ignore", "ignore", "ignore"],
+    });
+    const serves = async () =>
+      (await fetch(`http://127.0.0.1:${PORT}/health`).catch(() => undefined))?.status === 200;
+    await until("the relay to be ready", serves, LONG_MS);
+    npx.kill(signal);
+    await until("the relay to end", async () => !(await serves()), LONG_MS);
+  },
+  LONG_MS,
+);
+
 test("without Bun, the command says how to get it", () => {
   const { code, stderr } = run([join(folder.path, "node_modules/.bin/baton")], folder.path, {
     PATH: folder.path,
