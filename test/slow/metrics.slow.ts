@@ -68,7 +68,10 @@ test("every query of the dashboard has values in a real Prometheus that scrapes 
 }, 240_000);
 
 test("promtool accepts the alert rules, and they alert when something is wrong and only then", async () => {
-  expect(await promtool(["check", "rules", ALERTS])).toMatch(/^0 [\s\S]*SUCCESS: 8 rules found$/);
+  const rules = (await Bun.file(ALERTS).text()).match(/- alert: /g)?.length;
+  const checked = await promtool(["check", "rules", ALERTS]);
+  expect(checked).toStartWith("0 ");
+  expect(checked).toEndWith(`SUCCESS: ${rules} rules found`);
   const tests = join(ROOT, "test/metrics/alerts.yml");
   expect(await promtool(["test", "rules", tests])).toMatch(/^0 [\s\S]*SUCCESS$/);
 });
