@@ -54,7 +54,7 @@ const settingsFor = (code: string) => ({
 });
 
 describe("a refusal that will pass is not final for an EventSource", () => {
-  test.each(PASSING)("%s", async (code, routes, prepare) => {
+  test.concurrent.each(PASSING)("%s", async (code, routes, prepare) => {
     await using relay = await startRelay(settingsFor(code));
     const urls = { sse: await register(relay), session: sessionUrl(relay) };
     await prepare(relay);
@@ -74,7 +74,7 @@ describe("a refusal that will pass is not final for an EventSource", () => {
     }
   });
 
-  test("a client that ignores the retry time reconnects at most once a second", async () => {
+  test.concurrent("a client that ignores the retry time reconnects at most once a second", async () => {
     await using relay = await startRelay();
     const url = await register(relay);
     relay.running.relay.beginShutdown();
@@ -88,7 +88,7 @@ describe("a refusal that will pass is not final for an EventSource", () => {
     expect([stream.rest(), stream.lastEventId]).toEqual([[], ""]);
   });
 
-  test("streams that answer a refusal are bounded in number, and do not delay a shutdown", async () => {
+  test.concurrent("streams that answer a refusal are bounded in number, and do not delay a shutdown", async () => {
     const relay = await startRelay({ BATON_CONNECTIONS_MAX: "1", BATON_SHUTDOWN_MS: "10" });
     const url = await register(relay);
     relay.running.relay.beginShutdown();

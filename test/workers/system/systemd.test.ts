@@ -9,7 +9,7 @@ import { RelayProcess } from "../../support/relay/relay-process";
 const SETTINGS = { BATON_SHUTDOWN_DELAY_MS: "10", BATON_SHUTDOWN_MS: "50" };
 
 describe.each([1, 2])("a relay with %i processes", (workers) => {
-  test.each(["path", "abstract name"])(
+  test.concurrent.each(["path", "abstract name"])(
     "says that it is ready, reloads and ends, at a socket with a %s",
     async (kind) => {
       using folder = new Folder();
@@ -41,7 +41,7 @@ describe.each([1, 2])("a relay with %i processes", (workers) => {
   );
 });
 
-test("a relay that systemd watches says again and again that it runs", async () => {
+test.concurrent("a relay that systemd watches says again and again that it runs", async () => {
   using folder = new Folder();
   const address = join(folder.path, "notify");
   using systemd = new DatagramSocket(address);
@@ -52,7 +52,7 @@ test("a relay that systemd watches says again and again that it runs", async () 
   await relay.exited;
 });
 
-test.each([
+test.concurrent.each([
   ["nobody listens there", "/nowhere/notify"],
   ["it is no address of datagrams", "vsock:2:1234"],
   ["it is too long", `/${"x".repeat(200)}`],
