@@ -2,8 +2,11 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import dashboard from "../../docs/grafana.json";
+import { example } from "../support/docs/pages";
+import { Folder } from "../support/machine/folder";
 import { Prometheus } from "../support/metrics/prometheus";
 import { Scrape } from "../support/metrics/scrape";
+import { RelayProcess } from "../support/relay/relay-process";
 import { RelayWithWorkers } from "../support/relay/relay-with-workers";
 import { until } from "../support/wait";
 
@@ -66,6 +69,21 @@ test("every query of the dashboard has values in a real Prometheus that scrapes 
   }
   expect(await prometheus.query('count(ALERTS{alertstate="firing"})')).toEqual([]);
 }, 240_000);
+
+test("a real Prometheus scrapes with a key that opens nothing but the metrics, as docs/metrics.md says", async () => {
+  const key = "a-key-of-prometheus";
+  await using relay = await RelayProcess.start({ BATON_API_KEYS: `${key}:metrics` });
+  using folder = new Folder();
+  const keyFile = join(folder.path, "baton-key");
+  await Bun.write(keyFile, `${key}\n`);
+  const config = example("docs/metrics.md", "prometheus.yml")
+    .replace("alerts.yml", ALERTS)
+    .replace("baton-key", keyFile)
+    .replace("10.0.0.1:8000", new URL(relay.url).host);
+  await using prometheus = await Prometheus.startWith(config);
+  const isUp = async () => (await prometheus.query('up{job="baton"}'))[0] === 1;
+  await until("a scrape that is answered", isUp, LONG_MS);
+}, 120_000);
 
 test("promtool accepts the alert rules, and they alert when something is wrong and only then", async () => {
   const rules = (await Bun.file(ALERTS).text()).match(/- alert: /g)?.length;

@@ -26,16 +26,18 @@ export class Prometheus implements AsyncDisposable {
 
   /** Scrapes the metrics at an address such as http://127.0.0.1:9400/metrics as job "baton". */
   static async start(metrics: string, ruleFile: string): Promise<Prometheus> {
-    const folder = mkdtempSync(join(tmpdir(), "baton-prometheus-"));
     const { host } = new URL(metrics);
-    await Bun.write(
-      join(folder, "prometheus.yml"),
-      `global: { scrape_interval: 1s, evaluation_interval: 1s }
-rule_files: [${JSON.stringify(ruleFile)}]
+    return Prometheus.startWith(`rule_files: [${JSON.stringify(ruleFile)}]
 scrape_configs:
   - { job_name: baton, static_configs: [{ targets: [${JSON.stringify(host)}] }] }
-`,
-    );
+`);
+  }
+
+  /** With a configuration that says nothing global. */
+  static async startWith(config: string): Promise<Prometheus> {
+    const folder = mkdtempSync(join(tmpdir(), "baton-prometheus-"));
+    const global = "global: { scrape_interval: 1s, evaluation_interval: 1s }";
+    await Bun.write(join(folder, "prometheus.yml"), `${global}\n${config}`);
     const address = `127.0.0.1:${freePort()}`;
     const child = Bun.spawn(
       [
