@@ -1,4 +1,5 @@
 // `baton explain`: why something did not arrive, as GET /explain knows it.
+import { visibleJson } from "../log";
 import { print } from "./output";
 import type { RemoteRelay } from "./remote-relay";
 
@@ -20,7 +21,7 @@ export async function explain(
     ...(position !== undefined && { position }),
   });
   const text = await (await relay.call("GET", `/explain?${query}`)).text();
-  if (json) return print(text);
+  if (json) return print(visibleJson(text));
   for (const { code, message, action } of JSON.parse(text).findings) {
     print(`${code}: ${message}\n  ${action}`);
   }

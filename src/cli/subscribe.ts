@@ -1,4 +1,5 @@
 // `baton subscribe`: follows topics, one JSON line for each publication on standard output, and resumes after cuts without a gap.
+import { sanitized, visibleJson } from "../log";
 import { CommandFailure, EXIT } from "./failure";
 import { note, print } from "./output";
 import type { RemoteRelay } from "./remote-relay";
@@ -108,7 +109,7 @@ class Subscriber {
     });
     socket.onclose = ({ code, reason }) => {
       if (FINAL_CLOSES.has(code))
-        ended.reject(new CommandFailure(`The relay has ended it: ${reason} (${code}).`));
+        ended.reject(new CommandFailure(`The relay has ended it: ${sanitized(reason)} (${code}).`));
       else ended.resolve(wasOpen ? "lost" : "refused");
     };
     const timer = setInterval(() => {
@@ -137,7 +138,7 @@ class Subscriber {
     const { topic, offset, epoch } = frame;
     if (offset !== undefined) this.#positions[topic] = { offset, epoch };
     this.#left--;
-    print(text);
+    print(visibleJson(text));
   }
 
   /** A gap that cannot be filled is said on standard output too, in the relay's own words. */
@@ -148,7 +149,7 @@ class Subscriber {
     }
     if (lost.length === 0) return;
     note(`baton: ${lost.join(", ")}: what was missed is no longer kept\n`);
-    print(text);
+    print(visibleJson(text));
   }
 }
 

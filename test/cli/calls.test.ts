@@ -148,6 +148,16 @@ describe("baton subscribe", () => {
     expect(await new Response(shell.stderr).text()).toBe("");
   });
 
+  test("prints nothing that a terminal would act on, and the same JSON", async () => {
+    await using relay = await startRelay();
+    await using baton = await subscribed(relay, "t", "--count", "1");
+    const text = "\u001b]0;title\u0007\u009b2J\u202eabc";
+    await relay.publish("t", text);
+    expect(await baton.ended).toBe(0);
+    expect(baton.stdout).toMatch(/^[\x20-\x7e]+\n$/);
+    expect(baton.lines[0]?.data).toBe(text);
+  });
+
   test("ends on Ctrl-C without a word", async () => {
     await using relay = await startRelay();
     await using baton = await subscribed(relay, "t");
