@@ -8,7 +8,7 @@ import { warnings } from "./settings/checks";
 import type { Settings } from "./settings/definitions";
 import { SettingError } from "./settings/kinds";
 import { readSettings, VARIABLES } from "./settings/read";
-import { inTurn } from "./settings/reloads";
+import { guardsOf, inTurn } from "./settings/reloads";
 import { closest } from "./settings/sources/closest";
 import {
   killSiblings,
@@ -230,6 +230,9 @@ export async function main(): Promise<void> {
     return fail(startFailure(error, settings));
   };
   const worker = workerArguments(process.argv.slice(2));
+  if (worker !== undefined && worker.guards !== guardsOf(settings)) {
+    return fail("A worker must not start: its settings have other guards than the relay has.");
+  }
   if (worker !== undefined) return workerMain(settings, log, worker).catch(failed);
   const run = settings.workers > 1 ? startSupervisor : startNode;
   const logFailure = throttledLog(log, "systemd could not be told what the relay does");

@@ -24,7 +24,7 @@ export interface CommandParts {
 
 const CODES = `
 Exit codes: 0 done, 1 it failed or was refused, 2 the command or a setting is wrong, 3 no relay was reached.
-Settings are environment variables; docs/reference.md lists them.`;
+Settings are environment variables; docs/reference.md in Baton's repository lists them.`;
 
 /** Resolves with the exit code, or with nothing where a relay now runs. */
 export async function runCommand(

@@ -43,9 +43,7 @@ export class Reloads {
    */
   async take(settings: Settings): Promise<readonly string[]> {
     const before = this.#settings;
-    checkStays("BATON_API_KEYS", before, settings, ({ apiKeys }) => apiKeys.length > 0);
-    checkStays("TLS", before, settings, ({ certificate }) => certificate !== undefined);
-    checkStays("The key for tokens", before, settings, hasTokens);
+    checkGuards(before, settings);
     const puts: (() => void)[] = [];
     for (const prepare of this.#prepares) puts.push(await prepare(settings));
     for (const put of puts) put();
@@ -83,20 +81,28 @@ export function changedSettings(before: Settings, after: Settings): (keyof Setti
   return names.filter((name) => JSON.stringify(before[name]) !== JSON.stringify(after[name]));
 }
 
-/** Clients that are connected were let in by what was there, or by its absence. */
-function checkStays(
-  what: string,
-  before: Settings,
-  after: Settings,
-  isSet: (settings: Settings) => boolean,
-): void {
-  const was = isSet(before);
-  if (was === isSet(after)) return;
-  throw new SettingError(
-    `${what} can be replaced while the relay runs, but not ${was ? "removed" : "added"}: restart it.`,
-  );
+/** What guards a relay, by the words of checkGuards, where it is there. */
+const GUARDS: Readonly<Record<string, (settings: Settings) => boolean>> = {
+  BATON_API_KEYS: ({ apiKeys }) => apiKeys.length > 0,
+  TLS: ({ certificate }) => certificate !== undefined,
+  "The key for tokens": ({ tokenSecret, tokenPublicKey, tokenJwksUrl }) =>
+    tokenSecret + tokenPublicKey + tokenJwksUrl !== "",
+};
+
+/** Throws SettingError where a guard comes or goes: clients that are connected were let in by what was there, or by its absence. */
+export function checkGuards(before: Settings, after: Settings): void {
+  for (const [what, isSet] of Object.entries(GUARDS)) {
+    const was = isSet(before);
+    if (was === isSet(after)) continue;
+    throw new SettingError(
+      `${what} can be replaced while the relay runs, but not ${was ? "removed" : "added"}: restart it.`,
+    );
+  }
 }
 
-function hasTokens({ tokenSecret, tokenPublicKey, tokenJwksUrl }: Settings): boolean {
-  return tokenSecret + tokenPublicKey + tokenJwksUrl !== "";
+/** The same text for all settings between which checkGuards finds no difference. */
+export function guardsOf(settings: Settings): string {
+  return Object.values(GUARDS)
+    .map((isSet) => Number(isSet(settings)))
+    .join("");
 }

@@ -12,14 +12,16 @@ export interface WorkerArguments {
   readonly machine: string;
   /** Whether the worker is one of those with which the relay starts, or joins others that serve. */
   readonly start: "first" | "later";
+  /** What guards the relay (guardsOf): a worker reads the settings for itself, and must not serve without what the others have. */
+  readonly guards: string;
 }
 
 /** Undefined where this process is not a worker. */
-export function workerArguments([worker, machine = "", start]: readonly string[]):
+export function workerArguments([worker, machine = "", start, guards = ""]: readonly string[]):
   | WorkerArguments
   | undefined {
   if (worker !== WORKER_ARGUMENT) return undefined;
-  return { machine, start: start === "first" ? "first" : "later" };
+  return { machine, start: start === "first" ? "first" : "later", guards };
 }
 
 /**
@@ -68,10 +70,10 @@ export interface SpawnOptions extends WorkerArguments {
 }
 
 export function spawnWorker(
-  { program, env, port, machine, start, workers }: SpawnOptions,
+  { program, env, port, machine, start, guards, workers }: SpawnOptions,
   events: WorkerEvents,
 ): WorkerProcess {
-  const child = Bun.spawn([...program, WORKER_ARGUMENT, machine, start], {
+  const child = Bun.spawn([...program, WORKER_ARGUMENT, machine, start, guards], {
     env: { MIMALLOC_PURGE_HOLES_MIN_INTERVAL: PURGE_INTERVAL_MS, ...env, PORT: String(port) },
     stdio: ["ignore", "inherit", "inherit"],
     ipc: (text) => events.text(String(text)),

@@ -8,7 +8,7 @@ import type { LocalEngine } from "../relay/contracts/engine";
 import type { TopicRules } from "../relay/contracts/topic-rules";
 import { SETTINGS, type Settings, type SettingValues } from "../settings/definitions";
 import { SettingError } from "../settings/kinds";
-import { changedSettings } from "../settings/reloads";
+import { changedSettings, checkGuards, guardsOf } from "../settings/reloads";
 import { EngineServer } from "./engine-server";
 import { SILENCE_MS } from "./messages";
 import { reservePort } from "./port";
@@ -138,6 +138,7 @@ export class Supervisor {
       const { variable } = SETTINGS[fixed];
       throw new SettingError(`${variable} has changed, which only a restart takes up.`);
     }
+    checkGuards(this.#options.settings, settings);
     await this.#replace(settings);
   }
 
@@ -172,11 +173,12 @@ export class Supervisor {
     const { workers } = settings;
     const machine = this.#machine;
     const start = this.#phase === "starting" ? "first" : "later";
+    const guards = guardsOf(settings);
     const worker = new WorkerHandle({
       name: String(++this.#lastName),
       log,
       spawn: (events) =>
-        spawnWorker({ program, env, port: this.#port, machine, start, workers }, events),
+        spawnWorker({ program, env, port: this.#port, machine, start, guards, workers }, events),
       engineServer: this.#engineServer,
       metrics: () => this.#metrics.text(),
       onExit: (exited, code, before) => {

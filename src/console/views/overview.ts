@@ -60,7 +60,7 @@ function figureCharts() {
     connections.add(at, Object.fromEntries(kinds), count(second.connections));
     publications.add(at, { all: second.publications }, count(second.publications));
     deliveries.add(at, { all: second.deliveries }, count(second.deliveries));
-    const now = p99Ms === undefined ? "–" : `${milliseconds(p99Ms)} at p99`;
+    const now = p99Ms === undefined ? "–" : `p99 ${milliseconds(p99Ms)}`;
     departure.add(at, { median: p50Ms, p99: p99Ms }, now);
     const cpus = nodes.map((one) => [nameOf(one), one.cpuPercent] as const);
     cpu.add(at, Object.fromEntries(cpus), percent(sumOf(cpus)));

@@ -88,7 +88,7 @@ test("the overview shows connections, rates and both workers, and refusals and s
     return (await chart("Publications a second")) !== "0";
   });
   await until("departures", async () =>
-    / ms at p99$/.test((await chart("Time to departure")) ?? ""),
+    /p99 [\d.,]+ ms$/.test((await chart("Time to departure")) ?? ""),
   );
   const processes = await rowsOf(page, "Processes");
   expect(processes.map(([name]) => name?.replace(/ \w+$/, ""))).toEqual(["process", "process"]);

@@ -38,6 +38,8 @@ test("the picture of the console shows the charts of a busy relay, and is small"
   );
   await caller.post("/publish", { topic: "" });
   await page.getByText("refused 1 × invalid_topic").waitFor();
+  // A page is as high as its window, at least.
+  await page.setViewportSize({ width: 1_100, height: 200 });
   const picture = await page.screenshot({ fullPage: true });
   await browser.close();
   expect(picture.length).toBeLessThan(BYTES_MAX);
