@@ -79,13 +79,16 @@ test("F7: every error that nobody catches is logged, and the relay goes on", asy
   const faults = join(folder.path, "faults.ts");
   writeFileSync(
     faults,
-    `setTimeout(() => { throw new Error("fault 1"); }, 1_000);
-     setTimeout(() => { throw null; }, 1_000);
-     setTimeout(() => void Promise.reject(new Error("fault 2")), 1_000);
-     setTimeout(() => void Promise.reject(null), 1_000);
-     setTimeout(() => queueMicrotask(() => { throw new Error("fault 3"); }), 1_000);`,
+    `process.on("SIGUSR2", () => {
+       setTimeout(() => { throw new Error("fault 1"); });
+       setTimeout(() => { throw null; });
+       setTimeout(() => void Promise.reject(new Error("fault 2")));
+       setTimeout(() => void Promise.reject(null));
+       setTimeout(() => queueMicrotask(() => { throw new Error("fault 3"); }));
+     });`,
   );
   await using relay = await RelayProcess.start({ BUN_OPTIONS: `--preload ${faults}` });
+  relay.signal("SIGUSR2");
   const logged = () => relay.lines.filter(({ level }) => level === 50);
   await until("all to be logged", () => logged().length === 5);
   for (const fault of ["fault 1", "fault 2", "fault 3"]) expect(relay.output).toContain(fault);
