@@ -60,6 +60,7 @@ test("the binary serves with workers in a root that nobody can write to, as a us
   const env = { BATON_WORKERS: "2", BATON_SHUTDOWN_MS: "100" };
   await using relay = await RelayProcess.start(env, { binary: BINARY, through });
   const client = await Client.open(await relay.register());
+  await client.settled();
   await relay.publish("tech", "hi");
   expect(await client.next()).toBe("hi");
   client.drop();

@@ -57,6 +57,7 @@ test("a relay with workers and a file calls nothing, and opens no kind of socket
   };
   await using relay = await RelayProcess.start(env, { through });
   const client = await Client.open(await relay.register());
+  await client.settled();
   await relay.publish("tech", "m");
   expect(await client.next()).toBe("m");
   const [supervisor = 0] = await childrenOf(relay.pid);
