@@ -1,33 +1,10 @@
 // The stream of figures, and what happened between two of them. The console is a client of the relay like any other: it is
 // registered with the topic of the figures, and connects with format=json.
 import { messageOf, register } from "./api";
+import { type AllFigures, FIGURES_TOPIC, type NodeFigures } from "./node-figures";
 
-const TOPIC = "$baton";
 const USER = "$console";
 const AGAIN_MS = 1_500;
-
-/** As src/edge/operator/figures.ts sends them. */
-interface NodeFigures {
-  readonly node: string;
-  readonly open: Readonly<Record<string, number>>;
-  readonly deliveries: number;
-  readonly publications: number;
-  readonly departures: { readonly bounds: readonly number[]; readonly counts: readonly number[] };
-  readonly refusals: Readonly<Record<string, number>>;
-  readonly slowConsumers: number;
-  readonly slow: readonly { readonly user: string; protocol: string; agoMs: number }[];
-  readonly topics: number;
-  readonly users: number;
-  readonly cpuMs: number;
-  readonly memoryBytes: number;
-}
-
-interface AllFigures {
-  /** In ms of Unix time. */
-  readonly at: number;
-  readonly silent: number;
-  readonly nodes: readonly NodeFigures[];
-}
 
 /** One node in the second before. */
 export interface NodeSecond {
@@ -70,19 +47,19 @@ export function follow(listener: Listener): void {
   const connect = async () => {
     let address: string;
     try {
-      address = (await register(USER, [TOPIC])).ws;
+      address = (await register(USER, [FIGURES_TOPIC])).ws;
     } catch (error) {
       again(messageOf(error));
       return;
     }
     const socket = new WebSocket(`${address}?format=json`);
     socket.onopen = () => {
-      socket.send(JSON.stringify({ topics: [TOPIC] }));
+      socket.send(JSON.stringify({ topics: [FIGURES_TOPIC] }));
       listener.onState("live", "");
     };
     socket.onmessage = ({ data: frame }) => {
       const { topic, data } = JSON.parse(frame);
-      if (topic !== TOPIC) return;
+      if (topic !== FIGURES_TOPIC) return;
       if (before !== undefined && data.at > before.at) listener.onSecond(difference(before, data));
       before = data;
     };

@@ -1,35 +1,14 @@
 // The stream of figures: once a second, all that each node counts goes to the connections in FIGURES_TOPIC, as a publication
 // without a position. It costs nothing while nobody is in the topic. Its name begins with "$", so that only clients get there
 // whom a backend, which has the key, registers with it.
+import { type AllFigures, FIGURES_TOPIC, type NodeFigures } from "../../console/node-figures";
 import type { Log } from "../../log";
 import type { Relay } from "../../relay/relay";
-
-/** Where the figures are published. */
-const FIGURES_TOPIC = "$baton";
 
 const PERIOD_MS = 1_000;
 
 /** Ends of slow consumers in the figures of one node. */
 const SLOW_MAX = 20;
-
-/** What one node counts; counts only grow, so that two of them tell how much it was in between. */
-interface NodeFigures {
-  readonly node: string;
-  /** Open connections, and deliveries, by protocol. */
-  readonly open: Readonly<Record<string, number>>;
-  readonly deliveries: number;
-  readonly publications: number;
-  /** Upper bounds in seconds, and how many publications left within each of them (and the one before not). */
-  readonly departures: { readonly bounds: readonly number[]; readonly counts: readonly number[] };
-  readonly refusals: Readonly<Record<string, number>>;
-  readonly slowConsumers: number;
-  /** The newest first. */
-  readonly slow: readonly { readonly user: string; protocol: string; agoMs: number }[];
-  readonly topics: number;
-  readonly users: number;
-  readonly cpuMs: number;
-  readonly memoryBytes: number;
-}
 
 export class Figures {
   readonly #relay: Relay;
@@ -58,8 +37,8 @@ export class Figures {
     try {
       const { answers, silent } = await cluster.survey<NodeFigures | null>("figures", {});
       const nodes = [this.#read(), ...answers.filter((answer) => answer !== null)];
-      const data = JSON.stringify({ at: Date.now(), silent, nodes });
-      waves.deliver({ topic: FIGURES_TOPIC, data, json: true });
+      const figures: AllFigures = { at: Date.now(), silent, nodes };
+      waves.deliver({ topic: FIGURES_TOPIC, data: JSON.stringify(figures), json: true });
     } catch (error) {
       this.#log.debug({ err: error }, "the figures of other nodes cannot be had");
     } finally {

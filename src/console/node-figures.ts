@@ -1,0 +1,32 @@
+// What the relay sends to the console once a second: edge/operator/figures.ts makes it, figures.ts here reads it.
+
+/** Where it is published. */
+export const FIGURES_TOPIC = "$baton";
+
+/** What one node counts; counts only grow, so that two of them tell how much it was in between. */
+export interface NodeFigures {
+  readonly node: string;
+  /** Open connections by protocol. */
+  readonly open: Readonly<Record<string, number>>;
+  readonly deliveries: number;
+  readonly publications: number;
+  /** Upper bounds in seconds, and how many publications left within each of them (and the one before not). */
+  readonly departures: { readonly bounds: readonly number[]; readonly counts: readonly number[] };
+  readonly refusals: Readonly<Record<string, number>>;
+  readonly slowConsumers: number;
+  /** The newest first. */
+  readonly slow: readonly { readonly user: string; protocol: string; agoMs: number }[];
+  readonly topics: number;
+  readonly users: number;
+  readonly cpuMs: number;
+  readonly memoryBytes: number;
+}
+
+/** Those of all nodes. */
+export interface AllFigures {
+  /** In ms of Unix time. */
+  readonly at: number;
+  /** How many nodes did not answer. */
+  readonly silent: number;
+  readonly nodes: readonly NodeFigures[];
+}
