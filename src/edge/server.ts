@@ -33,7 +33,7 @@ import { checkLength } from "./http/body";
 import { isLines } from "./http/content-type";
 import { HTTP_IDLE_S, hasBody, KeepAlive } from "./http/keep-alive";
 import type { OpenRequests } from "./http/open-requests";
-import { isEventSource, isPublish, isSessionSocket, socketPath } from "./http/paths";
+import { isEventSource, isProbe, isPublish, isSessionSocket, socketPath } from "./http/paths";
 import { internal, orThrow, refuse } from "./http/refusal";
 import { type ListenerSettings, Listeners } from "./listeners/listeners";
 import { routes } from "./routes";
@@ -158,9 +158,6 @@ interface Doors {
   readonly publish: (request: Request) => Response | Promise<Response>;
 }
 
-/** What orchestrators ask. To refuse them, because others flood the relay from the same address, would have it killed. */
-const PROBE_PATH = /^[^/]*(?:\/\/[^/]*)?\/health\/(?:live|ready)(?:\?|$)/;
-
 /** In front of all doors: no address may send more than its share. */
 function limited(
   doors: Doors,
@@ -170,7 +167,8 @@ function limited(
   if (!addressLimits.areRequestsLimited) return doors;
   const check = (request: Request): Response | undefined => {
     const refusal = addressLimits.checkRequest(request);
-    if (refusal === undefined || PROBE_PATH.test(request.url)) return undefined;
+    // To refuse orchestrators, because others flood the relay from the same address, would have it killed.
+    if (refusal === undefined || isProbe(request.url)) return undefined;
     tally.refused(refusal);
     const { headers, url } = request;
     const later = isEventSource(url) ? streams.reconnectAnswer(request) : undefined;

@@ -43,12 +43,9 @@ export function centrifugeClient(events: ClientEvents, token: () => string): Try
         else if (line !== "") receive(JSON.parse(line), topics, positions, events);
       }
     };
-    socket.onclose = ({ code, reason }) => {
-      const hint = code === BAD_REQUEST && token() === "" ? ": this relay wants a token" : "";
-      events.onNote(`closed with ${code} ${reason}${hint}`, "bad");
-      events.onState("off");
-    };
-    return hangUpOf(socket);
+    return hangUpOf(socket, events, (code) =>
+      code === BAD_REQUEST && token() === "" ? ": this relay wants a token" : "",
+    );
   });
 }
 

@@ -83,8 +83,16 @@ export function tryClient(
   };
 }
 
-/** Ends a socket of a client that does not want to know of it. */
-export function hangUpOf(socket: WebSocket): () => void {
+/** Tells of the end of a socket, with what its code hints at; gives what ends it when the client does not want to know of that. */
+export function hangUpOf(
+  socket: WebSocket,
+  events: ClientEvents,
+  hintOf: (code: number) => string = () => "",
+): () => void {
+  socket.onclose = ({ code, reason }) => {
+    events.onNote(`closed with ${code} ${reason}${hintOf(code)}`, "bad");
+    events.onState("off");
+  };
   return () => {
     socket.onclose = null;
     socket.onmessage = null;

@@ -59,9 +59,5 @@ async function open(
     socket.send(JSON.stringify(first()));
   };
   socket.onmessage = ({ data }) => onFrame(data);
-  socket.onclose = ({ code, reason }) => {
-    events.onNote(`closed with ${code} ${reason}`, "bad");
-    events.onState("off");
-  };
-  return hangUpOf(socket);
+  return hangUpOf(socket, events);
 }

@@ -7,6 +7,8 @@ const SESSION_SOCKET = /^[^/]*\/\/[^/]*\/connection\/websocket(?:\?|$)/;
 /** Without a Host, a URL is a path alone. */
 const EVENT_SOURCE = /^(?:[^/]*\/\/[^/]*)?\/(?:sse\/|connection\/sse)/;
 
+const PROBE = /^[^/]*(?:\/\/[^/]*)?\/health\/(?:live|ready)(?:\?|$)/;
+
 /** A usual handshake of a registered client: /ws/<32 characters>, perhaps with ?format=… and nothing else. */
 const SOCKET = /^[^/]*\/\/[^/]*\/ws\/([^/?]{32})(?:\?format=([a-z]{1,16}))?$/;
 
@@ -16,6 +18,11 @@ export function isPublish(url: string): boolean {
 
 export function isEventSource(url: string): boolean {
   return EVENT_SOURCE.test(url);
+}
+
+/** Whether it is what orchestrators ask. */
+export function isProbe(url: string): boolean {
+  return PROBE.test(url);
 }
 
 /** Whether it is where Centrifuge clients open sockets. */
