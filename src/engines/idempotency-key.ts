@@ -19,7 +19,9 @@ function hashOf(name: string): string {
  * Tells publications apart without keeping them: 64 bits of wyhash. The lengths say where each text ends. JSON.stringify would take
  * half of what remembering a key costs.
  */
-export function fingerprint({ data, json, user, except }: Publication): bigint | number {
+export function fingerprint({ data, json, user, except, event }: Publication): bigint | number {
   const lengths = `${json === true} ${user?.length} ${except?.length}`;
-  return Bun.hash(`${lengths} ${user ?? ""}${except ?? ""}${data}`);
+  const texts = `${lengths} ${user ?? ""}${except ?? ""}${data}`;
+  // Without an event it stays what older versions have kept.
+  return Bun.hash(event === undefined ? texts : `${event.length} ${event}${texts}`);
 }

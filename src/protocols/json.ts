@@ -23,11 +23,12 @@ export const json: ResumableProtocol = withSizes({
   encodeError: (refusal) => JSON.stringify(errorBody(refusal)),
 });
 
-/** Topic, data and, where the topic keeps history, the position. The bytes of JSON data stay unchanged. */
-export function envelope({ topic, data, json, offset, epoch }: Publication): string {
+/** Topic, the event if it has one, data and, where the topic keeps history, the position. The bytes of JSON data stay unchanged. */
+export function envelope({ topic, event, data, json, offset, epoch }: Publication): string {
   const payload = json === true ? data : JSON.stringify(data);
   const position = offset === undefined ? "" : `,"offset":${offset},"epoch":"${epoch}"`;
-  return `{"topic":${JSON.stringify(topic)},"data":${payload}${position}}`;
+  const name = event === undefined ? "" : `,"event":${JSON.stringify(event)}`;
+  return `{"topic":${JSON.stringify(topic)}${name},"data":${payload}${position}}`;
 }
 
 /**

@@ -51,6 +51,25 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       for (const other of others) expect(other).toEqual(first as string[]);
     });
 
+    test("the name of an event reaches the clients of the JSON protocol on all nodes, and stays in the history", async () => {
+      const events = [undefined, "order-shipped", "App\\Events\\Ünïcode 😀"];
+      const clients = await Promise.all(
+        [1, 2, 3].map(async (user) => {
+          const id = await relay.register(user, [topic]);
+          const client = await relay.open(`/ws/${id}?format=json`);
+          await client.settled();
+          return client;
+        }),
+      );
+      for (const event of events) await publish("m", { event });
+      for (const client of clients) {
+        const frames = (await client.take(3)).map((frame) => JSON.parse(frame));
+        expect(frames.map(({ event }) => event)).toEqual(events);
+      }
+      const { json } = await relay.call("GET", `/topics/${topic}/history`);
+      expect(json.publications.map(({ event }: { event?: string }) => event)).toEqual(events);
+    });
+
     test("messages of one publisher arrive in the order in which it sent them", async () => {
       const clients = await Promise.all([1, 2, 3].map((user) => relay.connect(user, [topic])));
       const sent = Array.from({ length: 50 }, (_, i) => String(i));

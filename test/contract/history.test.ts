@@ -44,13 +44,21 @@ for (const name of Object.keys(ENGINES)) {
     });
 
     test("history has publications to one user among the others, with all they carry", async () => {
-      const publication = { topic: "a", data: "[1.0]", json: true, user: "1", except: "x" };
+      const publication = {
+        topic: "a",
+        data: "[1.0]",
+        json: true,
+        user: "1",
+        except: "x",
+        event: "order\u2028 é",
+      };
       await publish("a", 1);
       await engine.publish(publication);
       const { publications } = await engine.history("a", { since: 1, limit: 10, size: 1e6 });
       expect(publications).toEqual([
         { ...publication, offset: 2, epoch: publications[0]?.epoch as string },
       ]);
+      expect(delivered[1]).toEqual(publications[0] as Publication);
     });
 
     test.each([false, true])(

@@ -31,6 +31,13 @@ describe("a publication", () => {
     );
   });
 
+  test("has the name of its event, if it has one", () => {
+    const named = { topic: "a", data: "hi", event: 'order "x"', offset: 7, epoch: "abcdefgh" };
+    expect(envelope(named)).toBe(
+      '{"topic":"a","event":"order \\"x\\"","data":"hi","offset":7,"epoch":"abcdefgh"}',
+    );
+  });
+
   test("does not reveal whom it is for", () => {
     const frame = envelope({ topic: "a", data: "hi", user: "7", except: "someone" });
     expect(frame).toBe('{"topic":"a","data":"hi"}');

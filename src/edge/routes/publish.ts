@@ -183,6 +183,7 @@ export function publishRoute({ publish, security }: RouteOptions) {
           "invalid_topic",
           "invalid_user",
           "invalid_message",
+          "invalid_event",
           "invalid_idempotency_key",
           "idempotency_conflict",
           "too_many_key_publications",

@@ -2,6 +2,7 @@
 // relay/text/checks.ts checks the bounds that JSON Schema cannot express: bytes of UTF-8, and well-formed Unicode.
 import { Kind, type TSchema, Type, TypeRegistry } from "@sinclair/typebox";
 import {
+  EVENT_CHARACTERS_MAX,
   IDEMPOTENCY_KEY_BYTES_MAX,
   TOPIC_BYTES_MAX,
   toUser,
@@ -67,6 +68,24 @@ export const RegisterAnswer = Type.Object({
   }),
 });
 
+// The bounds are for the page only, so that relay/text/checks.ts counts characters and refuses a bad name with the right code.
+TypeRegistry.Set("Described", (_, value) => typeof value === "string");
+const Described = (schema: { maxLength: number; description: string; examples: string[] }) =>
+  Type.Unsafe<string>({
+    ...schema,
+    [Kind]: "Described",
+    type: "string",
+    minLength: 1,
+    pattern: NO_CONTROL,
+  });
+
+const EventName = Described({
+  maxLength: EVENT_CHARACTERS_MAX,
+  description:
+    "What kind of message it is. Clients of the JSON protocol have it in the envelope, Pusher clients as the name of the event.",
+  examples: ["order-shipped"],
+});
+
 export const PublishBody = Type.Object(
   {
     topic: TopicName,
@@ -82,6 +101,7 @@ export const PublishBody = Type.Object(
         examples: [{ price: 1.5 }],
       }),
     ),
+    event: Type.Optional(EventName),
     user_id: Type.Optional(UserId),
     except: Type.Optional(
       Type.String({
@@ -142,17 +162,6 @@ export const PublishAnswers = Type.Union([
   Type.Array(Type.Union([PublishAnswer, PublishError])),
 ]);
 
-// The bounds are for the page only, so that relay/text/checks.ts refuses a bad name with the right code.
-TypeRegistry.Set("Described", (_, value) => typeof value === "string");
-const Described = (schema: { maxLength: number; description: string; examples: string[] }) =>
-  Type.Unsafe<string>({
-    ...schema,
-    [Kind]: "Described",
-    type: "string",
-    minLength: 1,
-    pattern: NO_CONTROL,
-  });
-
 export const TopicParameter = Type.Object({
   topic: Described({
     maxLength: TOPIC_BYTES_MAX,
@@ -168,6 +177,7 @@ export const HistoryAnswer = Type.Object({
   publications: Type.Array(
     Type.Object({
       offset: Offset,
+      event: Type.Optional(EventName),
       data: Type.Unknown({ description: "The message as a JSON string, or the JSON data." }),
       user_id: Type.Optional(
         Type.String({ description: "Set when the publication was for this user alone." }),

@@ -111,7 +111,8 @@ function presenceRoute({ relay, requireKey, security }: RouteOptions) {
 }
 
 /** A publication as the answer has it; the bytes of JSON data stay unchanged. */
-function publicationJson({ data, json, user, offset }: Publication): string {
+function publicationJson({ event, data, json, user, offset }: Publication): string {
   const to = user === undefined ? "" : `,"user_id":${JSON.stringify(user)}`;
-  return `{"offset":${offset},"data":${json === true ? data : JSON.stringify(data)}${to}}`;
+  const name = event === undefined ? "" : `,"event":${JSON.stringify(event)}`;
+  return `{"offset":${offset}${name},"data":${json === true ? data : JSON.stringify(data)}${to}}`;
 }

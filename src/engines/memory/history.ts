@@ -99,8 +99,8 @@ class TopicHistory {
 }
 
 /** A character of text takes at most two bytes. */
-function cost({ data, tags = "" }: Publication): number {
-  return PUBLICATION_BYTES + 2 * (data.length + tags.length);
+function cost({ data, tags = "", event = "" }: Publication): number {
+  return PUBLICATION_BYTES + 2 * (data.length + tags.length + event.length);
 }
 
 export class Histories {

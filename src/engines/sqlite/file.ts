@@ -31,7 +31,7 @@ const SPARE_PAGES = 256;
 const SPARE_SHARE = 1 / 8;
 
 /**
- * publications: `about` is JSON of what few have (user, except, info, tags); `size` is what is counted against the bound.
+ * publications: `about` is JSON of what few have (user, except, info, tags, event); `size` is what is counted against the bound.
  * answers: rows are in the order of their expiry, and the last row of a name is the one that counts. `print` is a fingerprint.
  */
 const SCHEMA = `

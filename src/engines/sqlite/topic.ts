@@ -50,7 +50,7 @@ export type PublicationRow = [
 ];
 
 /** What few publications have; a row keeps it as JSON. */
-type Extras = Pick<Publication, "user" | "info" | "tags" | "except">;
+type Extras = Pick<Publication, "user" | "info" | "tags" | "except" | "event">;
 
 const COLUMNS = "id, name, epoch, top, first, bytes";
 const ROWS = "FROM publications WHERE topic = ?1";
@@ -81,15 +81,20 @@ export const SQL = {
 } as const;
 
 /** What stands of a publication in its row, and how many bytes of the file that takes. */
-export function rowOf({ data, json, user, info, tags, except }: Publication): {
+export function rowOf({ data, json, user, info, tags, except, event }: Publication): {
   readonly json: 0 | 1 | null;
   readonly about: string | null;
   readonly data: string;
   readonly size: number;
 } {
   const hasExtras =
-    user !== undefined || info !== undefined || tags !== undefined || except !== undefined;
-  const about = hasExtras ? JSON.stringify({ user, info, tags, except } satisfies Extras) : null;
+    user !== undefined ||
+    info !== undefined ||
+    tags !== undefined ||
+    except !== undefined ||
+    event !== undefined;
+  const extras = { user, info, tags, except, event } satisfies Extras;
+  const about = hasExtras ? JSON.stringify(extras) : null;
   const text = Buffer.byteLength(data) + (about === null ? 0 : Buffer.byteLength(about));
   return {
     json: json === undefined ? null : json ? 1 : 0,

@@ -64,6 +64,10 @@ export const ERRORS = {
     status: 422,
     means: "The message is not well-formed Unicode, or its data is nested too deeply.",
   },
+  invalid_event: {
+    status: 422,
+    means: "The name of an event is empty, longer than 200 characters, or has control characters.",
+  },
   invalid_idempotency_key: {
     status: 422,
     means:

@@ -34,6 +34,8 @@ export interface Publication {
   readonly info?: ClientInfo | undefined;
   /** JSON text of an object whose values are texts, for the receivers. */
   readonly tags?: string | undefined;
+  /** What kind of message it is, for receivers whose protocol names its messages. */
+  readonly event?: string | undefined;
   /** The id of a connection that does not get it live. */
   readonly except?: string | undefined;
   /** 1, 2, 3… in its topic. The engine sets it, and `epoch`, where the topic keeps history. */

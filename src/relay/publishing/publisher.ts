@@ -9,7 +9,14 @@ import type { Publication, Published } from "../contracts/publication";
 import type { Tally } from "../contracts/tally";
 import type { TopicRules } from "../contracts/topic-rules";
 import type { Connections } from "../state/connections";
-import { checkData, checkIdempotencyKey, checkMessage, checkTopic, toUser } from "../text/checks";
+import {
+  checkData,
+  checkEvent,
+  checkIdempotencyKey,
+  checkMessage,
+  checkTopic,
+  toUser,
+} from "../text/checks";
 
 /** What a publisher asks for: either `message` or `data`. */
 export interface PublishCommand {
@@ -24,6 +31,8 @@ export interface PublishCommand {
   readonly idempotency_key?: string | undefined;
   /** JSON text of an object whose values are texts, for the receivers. */
   readonly tags?: string | undefined;
+  /** What kind of message it is, for receivers whose protocol names its messages. */
+  readonly event?: string | undefined;
 }
 
 /** About what a publication takes besides its data while the engine works on it. */
@@ -123,7 +132,7 @@ export function toPublication(
   command: PublishCommand,
   messageBytes: number,
 ): Publication | Refusal {
-  const { topic, message, data, user_id, except, idempotency_key, tags } = command;
+  const { topic, message, data, user_id, except, idempotency_key, tags, event } = command;
   if ((message === undefined) === (data === undefined)) {
     return new Refusal("invalid_body", "Give either message (text) or data (any JSON).");
   }
@@ -131,11 +140,19 @@ export function toPublication(
     checkTopic(topic) ??
     (message === undefined ? undefined : checkMessage(message, messageBytes)) ??
     (data === undefined ? undefined : checkData(data, messageBytes)) ??
-    (idempotency_key === undefined ? undefined : checkIdempotencyKey(idempotency_key));
+    (idempotency_key === undefined ? undefined : checkIdempotencyKey(idempotency_key)) ??
+    (event === undefined ? undefined : checkEvent(event));
   if (refusal !== undefined) return refusal;
   const user = user_id === undefined ? undefined : toUser(user_id);
   if (user instanceof Refusal) return user;
-  if (message !== undefined) return { topic, data: message, user, except };
-  const publication = { topic, data: data as string, json: true, user, except };
-  return tags === undefined ? publication : { ...publication, tags };
+  const publication =
+    message === undefined
+      ? { topic, data: data as string, json: true, user, except }
+      : { topic, data: message, user, except };
+  if (tags === undefined && event === undefined) return publication;
+  return {
+    ...publication,
+    ...(tags !== undefined && { tags }),
+    ...(event !== undefined && { event }),
+  };
 }

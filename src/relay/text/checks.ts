@@ -12,6 +12,9 @@ export const USER_CHARACTERS_MAX = 128;
 /** The longest idempotency key, in UTF-8. Keys are often made of titles or URLs. */
 export const IDEMPOTENCY_KEY_BYTES_MAX = 1_024;
 
+/** The longest name of an event, in code points. */
+export const EVENT_CHARACTERS_MAX = 200;
+
 // C0, DEL and C1 are invisible; in a log or on a terminal they can forge a line or move the cursor. Names and keys must not
 // contain them; blanks are visible enough, and a name that consists of them is as good as any other.
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
@@ -26,6 +29,14 @@ export function fitsBytes(text: string, max: number): boolean {
   if (max > scratch.length) return encoder.encode(text).length <= max;
   const { read, written } = encoder.encodeInto(text, scratch);
   return read === text.length && written <= max;
+}
+
+/**
+ * Whether `text` has at most `max` code points. One takes one or two UTF-16 units, so they need counting only where the
+ * length leaves it open.
+ */
+function fitsCharacters(text: string, max: number): boolean {
+  return text.length <= max || (text.length <= 2 * max && [...text].length <= max);
 }
 
 /** Refuses (`invalid_topic`) a text that cannot be a topic name. */
@@ -77,11 +88,7 @@ export function toUser(value: number | string): string | Refusal {
     );
   }
   if (value === "") return new Refusal("invalid_user", "A user_id must not be empty.");
-  // A code point takes one or two UTF-16 units, so code points need counting only where the length leaves it open.
-  if (
-    value.length > USER_CHARACTERS_MAX &&
-    (value.length > 2 * USER_CHARACTERS_MAX || [...value].length > USER_CHARACTERS_MAX)
-  ) {
+  if (!fitsCharacters(value, USER_CHARACTERS_MAX)) {
     return new Refusal(
       "invalid_user",
       `A user_id must have at most ${USER_CHARACTERS_MAX} characters.`,
@@ -134,6 +141,20 @@ export function tooDeep(): Refusal {
   return new Refusal(
     "invalid_message",
     `JSON data must be nested at most ${DATA_DEPTH_MAX} levels deep.`,
+  );
+}
+
+/** Refuses (`invalid_event`) a text that cannot be the name of an event. */
+export function checkEvent(name: string): Refusal | undefined {
+  const isName =
+    name !== "" &&
+    fitsCharacters(name, EVENT_CHARACTERS_MAX) &&
+    !CONTROL.test(name) &&
+    name.isWellFormed();
+  if (isName) return undefined;
+  return new Refusal(
+    "invalid_event",
+    `The name of an event must have 1 to ${EVENT_CHARACTERS_MAX} characters, without control characters or lone surrogates, such as order-shipped.`,
   );
 }
 

@@ -117,6 +117,25 @@ describe("POST /publish with except", () => {
   });
 });
 
+describe("POST /publish with event", () => {
+  test.each([
+    ["is empty", ""],
+    ["has more than 200 characters", "é".repeat(201)],
+    ["has a control character", "a\nb"],
+    ["has a lone surrogate", "a\ud800"],
+  ])("refuses a name that %s", async (_, event) => {
+    const answer = await relay.post("/publish", { topic: "t", message: "m", event });
+    expect([answer.status, answer.json.error.code]).toEqual([422, "invalid_event"]);
+  });
+
+  test("takes a name of 200 characters, and changes nothing for plain clients", async () => {
+    const client = await relay.connect(9, ["named"]);
+    const body = { topic: "named", message: "m", event: "😀".repeat(200) };
+    expect((await relay.post("/publish", body)).json.delivered).toBe(1);
+    expect(await client.next()).toBe("m");
+  });
+});
+
 describe("POST /publish with an array", () => {
   test("answers each item in its place, and a bad item does not affect the others", async () => {
     const client = await relay.connect(1, ["batch"]);

@@ -90,7 +90,7 @@ test("a long key in a long topic takes no more than a short one", () => {
   expect(one).not.toBe(two as string);
 });
 
-test("a publication is told from another by its data, its form, its user and its exception", () => {
+test("a publication is told from another by its data, its form, its user, its exception and its event", () => {
   const { keys, recall } = cache();
   const first = { ...publication, data: "1", json: true, user: "u", except: "x" };
   keys.remember(nameOf(first, "key"), first, { delivered: 0, offset: 7 });
@@ -101,6 +101,7 @@ test("a publication is told from another by its data, its form, its user and its
     { user: "v" },
     { user: undefined },
     { except: "y" },
+    { event: "order" },
     { user: "ux", except: "" },
     { except: "x1", data: "" },
   ];

@@ -16,6 +16,7 @@ const publication = fc
       info: fc.record({ user: text, client: text, conn_info: fc.constant('{"a":[1.0]}') }),
       tags: fc.constant('{"a":"b"}'),
       except: text,
+      event: text,
     },
     { requiredKeys: ["topic", "data"] },
   )

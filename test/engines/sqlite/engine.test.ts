@@ -30,6 +30,7 @@ describe("after a restart", () => {
       user: "1",
       except: "x",
       tags: "{}",
+      event: "order",
       info,
     };
     const first = (await engine.publish(rich, "key")) as Published;

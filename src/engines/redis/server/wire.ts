@@ -8,11 +8,12 @@ export interface ReceivedPublication {
   readonly publish: number;
 }
 
-/** What is kept of a publication: [data, json, user, info, tags, except]; fields that are not set are left out at the end. */
+/** What is kept of a publication: [data, json, user, info, tags, except, event]; fields that are not set are left out at
+ * the end. Nodes ignore what newer ones add there. */
 type Body = [string, 0 | 1, ...unknown[]];
 
-export function bodyOf({ data, json, user, info, tags, except }: Publication): string {
-  const body: Body = [data, json === true ? 1 : 0, user, info, tags, except];
+export function bodyOf({ data, json, user, info, tags, except, event }: Publication): string {
+  const body: Body = [data, json === true ? 1 : 0, user, info, tags, except, event];
   while (body.at(-1) === undefined) body.pop();
   return JSON.stringify(body);
 }
@@ -24,7 +25,7 @@ export function publicationOf(
   epoch: string,
   text: string,
 ): Publication {
-  const [data, json, user, info, tags, except] = JSON.parse(text) as Body;
+  const [data, json, user, info, tags, except, event] = JSON.parse(text) as Body;
   if (typeof data !== "string" || !/^\d{0,16}$/.test(offset)) throw new Error("not a publication");
   return {
     topic,
@@ -34,6 +35,7 @@ export function publicationOf(
     ...(info !== undefined && info !== null && { info: info as Publication["info"] & object }),
     ...(typeof tags === "string" && { tags }),
     ...(typeof except === "string" && { except }),
+    ...(typeof event === "string" && { event }),
     ...(offset !== "" && { offset: Number(offset), epoch }),
   };
 }
