@@ -30,7 +30,7 @@ const FLOORS: Record<string, readonly string[]> = {
   ],
   src: [
     "baton.ts",
-    "cli main.ts",
+    "cli main.ts library",
     "workers",
     "node.ts",
     "edge protocols engines settings metrics",
