@@ -63,7 +63,7 @@ describe("files of the house", () => {
 
   test("whatever is public in a class of src is read outside of it, by src or bench", async () => {
     expectNone("no unused members", await unusedMembers(code));
-  }, 30_000);
+  }, 120_000);
 
   test("nothing is left open in the code", () => {
     for (const { path, text } of code.filter((file) => !file.path.startsWith("test/"))) {

@@ -43,7 +43,7 @@ describe("the start of the process", () => {
       expect(second.output).toBe("");
     }
     expect((await fetch(`${first.url}/health`)).status).toBe(200);
-  }, 20_000);
+  }, 120_000);
 
   test.each([
     [{ PORT: "abc" }, /^baton: PORT="abc" is not allowed: .*\n$/],
@@ -105,7 +105,7 @@ test("G20: with the memory engine every start has an epoch of its own", async ()
     epochs.add(epoch);
   }
   expect(epochs.size).toBe(2);
-}, 20_000);
+}, 120_000);
 
 describe("SIGHUP, with one process,", () => {
   /** A relay with a topics file in which presence is asked for or not, and whether it is now. */
@@ -129,7 +129,7 @@ describe("SIGHUP, with one process,", () => {
     await relay.publish("tech", "still here");
     expect(await client.next()).toBe("still here");
     expect(relay.loggedErrors).toEqual([]);
-  }, 20_000);
+  }, 120_000);
 
   test("changes nothing when the topics file is wrong, and the log says what is", async () => {
     using folder = new Folder();
@@ -150,7 +150,7 @@ describe("SIGHUP, with one process,", () => {
     writeFileSync(file, '{"t": {"presence": true}}');
     relay.signal("SIGHUP");
     await until("the new rule", hasPresence);
-  }, 20_000);
+  }, 120_000);
 
   test("ends the relay when it comes because its terminal was closed", async () => {
     let output = "";
@@ -163,12 +163,12 @@ describe("SIGHUP, with one process,", () => {
         },
       },
     });
-    await until("the relay to listen", () => output.includes("Baton listens on"), 15_000);
+    await until("the relay to listen", () => output.includes("Baton listens on"));
     child.kill("SIGHUP");
     await until("the answer", () => output.includes("have been read again"));
     child.terminal?.close();
     expect(await child.exited).toBe(0);
-  }, 20_000);
+  }, 120_000);
 
   test("takes a renewed certificate, keeps the old one when the files are wrong, and connections stay", async () => {
     using folder = new Folder();
@@ -205,7 +205,7 @@ describe("SIGHUP, with one process,", () => {
     await until("an answer", () => relay.output.includes("have been read again"));
     relay.signal("SIGHUP");
     await until("another", () => relay.output.split("have been read again").length === 3);
-  }, 20_000);
+  }, 120_000);
 });
 
 describe("F1: a shutdown", () => {
@@ -274,7 +274,7 @@ describe("F1: a shutdown", () => {
       expect(await relay.exited).toBe(1);
       await Promise.all([client.closed, late.closed]);
     },
-    30_000,
+    120_000,
   );
 
   test("F1: after the shutdown delay the connections are closed", async () => {
@@ -284,7 +284,7 @@ describe("F1: a shutdown", () => {
     relay.signal("SIGTERM");
     expect(await client.closed).toEqual({ code: 1001, reason: "shutting down" });
     expect(await relay.exited).toBe(0);
-  }, 30_000);
+  }, 120_000);
 
   test("F1: without connections a shutdown ends at once, also with a long window", async () => {
     await using relay = await RelayProcess.start({ BATON_SHUTDOWN_MS: "600000" });

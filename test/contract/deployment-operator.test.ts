@@ -32,7 +32,7 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
         BATON_API_KEYS: "k",
         BATON_BACKPRESSURE_BYTES: "65536",
       });
-    }, 20_000);
+    }, 120_000);
     afterAll(async () => {
       await deployment[Symbol.asyncDispose]();
       folder[Symbol.dispose]();
@@ -137,7 +137,7 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
         await client.next();
         const { findings } = await expectEverywhere(last, "recovered");
         expect(findings.map(({ code }: Finding) => code)).toEqual(["recovered", "slow_consumer"]);
-      }, 30_000);
+      }, 120_000);
 
       test("sent, when it was, and that more cannot be known", async () => {
         const { client } = await json();

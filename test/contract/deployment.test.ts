@@ -27,7 +27,7 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
 
     beforeAll(async () => {
       deployment = await deploy({ BATON_TOPICS_FILE: join(folder, "topics.json") });
-    }, 20_000);
+    }, 120_000);
     afterAll(() => deployment[Symbol.asyncDispose]());
     beforeEach(() => {
       relay = new Caller(deployment);

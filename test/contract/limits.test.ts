@@ -15,7 +15,7 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
     let caller: Caller;
     beforeAll(async () => {
       small = await deploy(LIMITS);
-    }, 20_000);
+    }, 120_000);
     afterAll(() => small[Symbol.asyncDispose]());
     beforeEach(() => {
       caller = new Caller(small);
@@ -71,7 +71,7 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       expect(await connected()).toBe(false);
       await opened[0]?.close();
       await until("room for another connection", connected);
-    }, 30_000);
+    }, 120_000);
 
     test("on all connections counts those of all workers of a machine, until they close", async () => {
       const most = 12 * small.urls.length;

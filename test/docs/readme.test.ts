@@ -14,7 +14,7 @@ test("the first command of README.md starts a relay, and SIGTERM ends it", async
   expect([health.status, await health.text()]).toEqual([200, "ok"]);
   process.kill("SIGTERM");
   expect(await process.exited).toBe(0);
-}, 30_000);
+}, 120_000);
 
 test("the script of README.md registers a client, connects it and prints the message", async () => {
   await using relay = await startRelay();
@@ -24,7 +24,7 @@ test("the script of README.md registers a client, connects it and prints the mes
   expect(printed).toContain("received: hi\n");
   expect(printed).toContain('{"delivered":1,');
   expect(relay.counts.registrations).toBe(0);
-}, 30_000);
+}, 120_000);
 
 test("the client of README.md is the one that docs/clients.md explains", () => {
   const name = "resuming-client.js";

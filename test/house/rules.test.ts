@@ -191,4 +191,4 @@ test("a public member that no other class reads is found, though another has its
   } finally {
     rmSync(root, { recursive: true });
   }
-}, 30_000);
+}, 120_000);

@@ -34,7 +34,7 @@ test("with workers, each scrape is the sum of all of them, and keeps what a work
   expect(found.value('baton_connections_opened_total{protocol="plain"}')).toBeGreaterThanOrEqual(
     12,
   );
-}, 60_000);
+}, 120_000);
 
 test("a replacement of all workers loses no count", async () => {
   await using relay = await RelayWithWorkers.start({ BATON_METRICS_LISTEN: "127.0.0.1:0" });
@@ -46,7 +46,7 @@ test("a replacement of all workers loses no count", async () => {
   relay.process.signal("SIGHUP");
   await relay.untilReplaced(before);
   expect((await Scrape.of(open)).value("baton_publications_total")).toBe(20);
-}, 60_000);
+}, 120_000);
 
 const REPORT: Report = [
   {

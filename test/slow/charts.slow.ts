@@ -81,7 +81,7 @@ beforeAll(async () => {
   // As root, which CI is, Chromium starts only without its sandbox.
   browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
   page = await browser.newPage({ viewport: { width: 1_000, height: 1_500 } });
-}, 60_000);
+});
 afterAll(async () => {
   await browser?.close();
 });

@@ -39,7 +39,7 @@ class Listener implements AsyncDisposable {
   /** Publishes until somebody gets it: then the program is there. */
   async isThere(relay: TestRelay, topic: string): Promise<void> {
     const look = async () => (await relay.publish(topic, "there")) === 1;
-    await this.#python.until("it to be subscribed", look, 15_000);
+    await this.#python.until("it to be subscribed", look);
     await this.gets("there");
     this.lines.length = 0;
   }
@@ -47,7 +47,7 @@ class Listener implements AsyncDisposable {
   /** Waits for a line that ends so. */
   gets(end: string): Promise<void> {
     const holds = () => this.lines.some((line) => line.endsWith(end));
-    return this.#python.until(`a line with ${end} among ${this.lines}`, holds, 15_000);
+    return this.#python.until(`a line with ${end} among ${this.lines}`, holds);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -146,7 +146,7 @@ except httpx.HTTPStatusError as error:
   const lines: string[] = [];
   const env = { RELAY_URL: `http://127.0.0.1:${before.port}`, RELAY_KEY: key };
   await using python = new PythonProgram([path], (line) => lines.push(line), env);
-  await python.until("its last line", () => lines.length === 4, 15_000);
+  await python.until("its last line", () => lines.length === 4);
   expect(lines[0]).toStartWith("ws://");
   expect(lines.slice(1)).toEqual([expect.stringContaining("'offset': 1"), "2", "422"]);
   expect(asked).toBe(4);
@@ -170,7 +170,7 @@ lines.close()
   const lines: string[] = [];
   const env = { RELAY_URL: relay.url, RELAY_KEY: key };
   await using python = new PythonProgram([path], (line) => lines.push(line), env);
-  await python.until("its last line", () => lines.length === 3, 15_000);
+  await python.until("its last line", () => lines.length === 3);
   expect(lines).toEqual(["1", "2", "2"]);
 });
 
@@ -184,7 +184,7 @@ test("the tokens of tokens.py open a connection and a private topic", async () =
   const lines: string[] = [];
   const env = { BATON_TOKEN_SECRET: SECRET };
   await using python = new PythonProgram([path], (line) => lines.push(line), env);
-  await python.until("two tokens", () => lines.length === 2, 15_000);
+  await python.until("two tokens", () => lines.length === 2);
   const [token = "", topicToken] = lines;
   const session = await SessionClient.connect(relay, { token });
   const { subscribe } = await session.ask("subscribe", { channel: "$orders", token: topicToken });

@@ -270,5 +270,5 @@ describe("the time of a call grows with the work, not with its square", () => {
     const tenth = await timeOf(broadcast(100));
     const whole = await timeOf(broadcast(1_000));
     expect(whole).toBeLessThan(TIMES_MAX * tenth);
-  }, 30_000);
+  }, 120_000);
 });

@@ -55,7 +55,7 @@ describe("a connection to Redis", () => {
     await until("the server to cut it", async () => (await listening()) < before);
     proxy.heal();
     proxy.cutAll();
-    await until("all to arrive", () => one.delivered.length >= 300, 8_000);
+    await until("all to arrive", () => one.delivered.length >= 300);
     expect(one.texts).toEqual(texts);
   });
 

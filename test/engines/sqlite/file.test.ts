@@ -26,7 +26,7 @@ test("G13: a start waits for a file that the last process still has, as long as 
   Bun.spawn(["sh", "-c", `sleep 0.2; kill -9 ${before.pid}`]);
   const engine = await store.start();
   expect(await engine.publish({ topic: "a", data: "2" })).toMatchObject({ offset: 2 });
-}, 20_000);
+}, 120_000);
 
 describe("a file that cannot be used", () => {
   /** The message of a start that fails and leaves the file as it is. */

@@ -73,7 +73,7 @@ test.each([50, 900, 1_500, 20_000])(
     expect(statSync(store.path).size).toBeLessThan(2 * bound);
     expect(statSync(`${store.path}-wal`).size).toBeLessThan(9 * 2 ** 20);
   },
-  60_000,
+  120_000,
 );
 
 test("the file returns free space to the system", async () => {

@@ -273,7 +273,7 @@ test("after any steps of several clients every publication has reached exactly t
     }),
     { numRuns: 500 },
   );
-}, 60_000);
+}, 120_000);
 
 test("two different names, well-formed or not, are never the same topic", () => {
   const name = fc.string({ unit: "binary", minLength: 1, maxLength: 3 });

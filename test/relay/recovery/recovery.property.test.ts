@@ -218,7 +218,7 @@ describe("what clients recover and what they receive live is what was published,
       ),
       { numRuns: 400 },
     );
-  }, 60_000);
+  }, 120_000);
 
   test("with an engine that answers later, in any order, or fails", async () => {
     await fc.assert(
@@ -264,7 +264,7 @@ describe("what clients recover and what they receive live is what was published,
       ),
       { numRuns: 400 },
     );
-  }, 60_000);
+  }, 120_000);
 });
 
 test("the reply for a topic that the connection already has gives its top, however old the page of history is", async () => {

@@ -32,7 +32,7 @@ async function threeAttempts(relay: TestRelay, options: Partial<Options>): Promi
   const began = performance.now();
   client.connect();
   // Its pauses are random, and together may be many seconds.
-  await until("three attempts", () => attempts === 3 || isDisconnected, 20_000);
+  await until("three attempts", () => attempts === 3 || isDisconnected);
   expect(isDisconnected).toBe(false);
   return performance.now() - began;
 }
@@ -51,13 +51,13 @@ describe("over http_stream, a client of an older SDK comes back only after pause
   test("while tokens cannot be checked", async () => {
     await using relay = await startRelay(NO_KEYS);
     expect(await threeAttempts(relay, { token: FOREIGN })).toBeGreaterThan(450);
-  }, 25_000);
+  }, 120_000);
 
   test("while each of its tokens has expired", async () => {
     await using relay = await startRelay({ BATON_TOKEN_SECRET: SECRET });
     const getToken = () => token({ sub: "ann", exp: inSeconds(-60) });
     expect(await threeAttempts(relay, { getToken })).toBeGreaterThan(450);
-  }, 25_000);
+  }, 120_000);
 });
 
 test("while tokens cannot be checked, a stream is refused with 503 and Retry-After, and an EventSource is told when to try again", async () => {

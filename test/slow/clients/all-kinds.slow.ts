@@ -91,4 +91,4 @@ test("a publication reaches a client of each kind once", async () => {
     ["room", "last", 2],
   ]);
   expect([await plain.rest(), await json.rest()]).toEqual([[], []]);
-}, 20_000);
+});

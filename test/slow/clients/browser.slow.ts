@@ -90,7 +90,7 @@ beforeAll(async () => {
     hostname: "127.0.0.1",
     fetch: () => new Response(PAGE, { headers }),
   });
-}, 60_000);
+});
 afterAll(async () => {
   await browser?.close();
   await site?.stop(true);
@@ -130,6 +130,10 @@ async function publish(relay: RelayProcess, topic: string, message: string): Pro
 
 const isOpen = (page: Page) => async () => (await recordOf(page)).opened.length > 0;
 
+/** Resolves when it has had so many connections. */
+const untilOpened = (page: Page, count: number) =>
+  until(`${count} connections`, async () => (await recordOf(page)).opened.length >= count);
+
 /** Publishes m0, m1… to both topics in turn, at this rate. */
 async function publishAll(relay: RelayProcess, count: number, perSecond: number): Promise<void> {
   const begun = performance.now();
@@ -145,7 +149,7 @@ async function expectAll(page: Page, count: number, note: string): Promise<void>
   const all = Array.from({ length: count }, (_, i) => `m${i}`);
   const arrived = async () => Object.values((await recordOf(page)).received).flat().length >= count;
   // What is missing after that is shown below.
-  await until("all messages to arrive", arrived, 20_000).catch(() => {});
+  await until("all messages to arrive", arrived).catch(() => {});
   const { received, notices, faults } = await recordOf(page);
   for (const [i, topic] of TOPICS.entries()) {
     expect(received[topic], note).toEqual(all.filter((_, k) => k % 2 === i));
@@ -162,16 +166,17 @@ describe("the browser's EventSource", () => {
     await until("it to be open", isOpen(page));
     network.cutEach(50, 1_500);
     await publishAll(relay, 300, 15);
+    await untilOpened(page, 5);
     network.keepAll();
     await expectAll(page, 300, `seed ${network.seed}`);
-    const { opened, lost, state } = await recordOf(page);
-    expect(state).toBe(1);
-    expect(opened.length).toBeGreaterThan(4);
+    // The last cut may have come after the last message.
+    await until("it to be open again", async () => (await recordOf(page)).state === 1);
+    const { opened, lost } = await recordOf(page);
     // It waits as long as the relay has told it, from 1 to 2 s, before it reconnects; by default Chromium waits 3 s.
     const pauses = opened.slice(1).map((at) => at - Math.max(...lost.filter((end) => end < at)));
     expect(Math.min(...pauses)).toBeGreaterThan(950);
     expect(Math.min(...pauses)).toBeLessThan(2_900);
-  }, 90_000);
+  });
 
   test("receives an event without a name when the relay has not kept all that it missed, then what is live", async () => {
     await using relay = await RelayProcess.start({ BATON_HISTORY_SIZE: "10" });
@@ -181,7 +186,7 @@ describe("the browser's EventSource", () => {
     await until("it to be open", isOpen(page));
     network.cutAll();
     for (let i = 0; i < 20; i++) await publish(relay, TOPICS[0] as string, `m${i}`);
-    await until("the notice", async () => (await recordOf(page)).notices.length > 0, 10_000);
+    await until("the notice", async () => (await recordOf(page)).notices.length > 0);
     const { received, notices } = await recordOf(page);
     expect(received[TOPICS[0] as string]).toEqual([]);
     const { topics } = JSON.parse(notices[0] as string);
@@ -191,7 +196,7 @@ describe("the browser's EventSource", () => {
     const arrived = async () =>
       (await recordOf(page)).received[TOPICS[0] as string]?.[0] === "live";
     await until("the live message", arrived);
-  }, 30_000);
+  });
 
   test("whose id another one has claimed does not reconnect to claim it back", async () => {
     await using relay = await RelayProcess.start();
@@ -202,12 +207,12 @@ describe("the browser's EventSource", () => {
     await until("the second to be open", isOpen(newer));
     await until("the first to be ended", async () => (await recordOf(older)).lost.length > 0);
     const begun = performance.now();
-    await until("5 s to pass", () => performance.now() - begun > 5_000, 10_000);
+    await until("5 s to pass", () => performance.now() - begun > 5_000);
     expect((await recordOf(older)).opened).toHaveLength(1);
     expect((await recordOf(newer)).opened).toHaveLength(1);
     expect((await recordOf(newer)).lost).toEqual([]);
     expect(await publish(relay, TOPICS[0] as string, "m")).toBe(1);
-  }, 30_000);
+  });
 
   test("stops when its registration is deleted", async () => {
     await using relay = await RelayProcess.start();
@@ -215,9 +220,9 @@ describe("the browser's EventSource", () => {
     const page = await open("openEventSource", sse);
     await until("it to be open", isOpen(page));
     await fetch(sse.replace("/sse/", "/register/"), { method: "DELETE" });
-    await until("it to stop", async () => (await recordOf(page)).state === 2, 10_000);
+    await until("it to stop", async () => (await recordOf(page)).state === 2);
     expect((await recordOf(page)).opened).toHaveLength(1);
-  }, 30_000);
+  });
 
   test("reconnects while a relay shuts down and until another one starts, and stops at the 404 of that one", async () => {
     // Longer than they wait before they reconnect, so that some reconnect while the relay is still there.
@@ -242,13 +247,13 @@ describe("the browser's EventSource", () => {
     // The next relay has a memory of its own and knows none of the ids.
     await using next = await RelayProcess.start({ PORT: new URL(relay.url).port });
     const haveStopped = async () => (await states()).every((state) => state === 2);
-    await until("all to stop", haveStopped, 30_000);
+    await until("all to stop", haveStopped);
     expect(await publish(next, TOPICS[0] as string, "after")).toBe(0);
     for (const page of five) {
       const { received, notices } = await recordOf(page);
       expect([received[TOPICS[0] as string], notices]).toEqual([["before"], []]);
     }
-  }, 90_000);
+  });
 });
 
 describe("the browser's WebSocket", () => {
@@ -260,8 +265,8 @@ describe("the browser's WebSocket", () => {
     await until("it to be open", isOpen(page));
     network.cutEach(20, 800);
     await publishAll(relay, 300, 30);
+    await untilOpened(page, 11);
     network.keepAll();
     await expectAll(page, 300, `seed ${network.seed}`);
-    expect((await recordOf(page)).opened.length).toBeGreaterThan(10);
-  }, 60_000);
+  });
 });

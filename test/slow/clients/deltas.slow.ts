@@ -50,7 +50,7 @@ interface DeltaClients extends AsyncDisposable {
   subscriptions(client: number): number;
   /** What must not happen to any of them. */
   faults(): unknown[];
-  until(what: string, isMet: () => boolean, deadlineMs: number): Promise<void>;
+  until(what: string, isMet: () => boolean): Promise<void>;
 }
 
 /** Clients in a program of their own. */
@@ -82,8 +82,8 @@ class ProgramClients implements DeltaClients {
     );
   }
 
-  until(what: string, isMet: () => boolean, deadlineMs: number): Promise<void> {
-    return this.#program.until(what, isMet, deadlineMs);
+  until(what: string, isMet: () => boolean): Promise<void> {
+    return this.#program.until(what, isMet);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -142,8 +142,8 @@ class ScriptClients implements DeltaClients {
     return this.#faults;
   }
 
-  until(what: string, isMet: () => boolean, deadlineMs: number): Promise<void> {
-    return until(what, isMet, deadlineMs);
+  until(what: string, isMet: () => boolean): Promise<void> {
+    return until(what, isMet);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -171,7 +171,7 @@ test.each(KINDS)(
     await using clients = open(network.through(relay.url));
     const all = Array.from({ length: CLIENTS }, (_, i) => i);
     const areSubscribed = () => all.every((i) => clients.subscriptions(i) > 0);
-    await clients.until("all to be subscribed", areSubscribed, 20_000);
+    await clients.until("all to be subscribed", areSubscribed);
 
     const document = new Document(network.random);
     const published: string[] = [];
@@ -184,10 +184,10 @@ test.each(KINDS)(
     const haveAll = () => all.every((i) => clients.count(i) >= published.length);
 
     await publish();
-    await clients.until("the first document, whole", haveAll, 20_000);
+    await clients.until("the first document, whole", haveAll);
     const before = network.bytesToClients;
     for (let i = 0; i < COUNTED; i++) await publish();
-    await clients.until("the documents", haveAll, 20_000);
+    await clients.until("the documents", haveAll);
     const whole = CLIENTS * COUNTED * Buffer.byteLength(published[0] as string);
     expect(whole).toBeGreaterThan(CLIENTS * COUNTED * 90_000);
     expect((network.bytesToClients - before) / whole).toBeLessThan(0.02);
@@ -197,10 +197,10 @@ test.each(KINDS)(
       if (i % 2 === 0) network.cutOne();
       await answer;
       const hasOne = () => all.some((client) => clients.count(client) >= published.length);
-      await clients.until("a client to have the document", hasOne, 20_000);
+      await clients.until("a client to have the document", hasOne);
     }
     // What is missing after that is shown below, client by client.
-    await clients.until("all to have everything", haveAll, 20_000).catch(() => {});
+    await clients.until("all to have everything", haveAll).catch(() => {});
     for (const i of all) {
       const name = `client ${i}, seed ${network.seed}`;
       const received = clients.received(i);
@@ -211,5 +211,4 @@ test.each(KINDS)(
     expect(clients.faults()).toEqual([]);
     expect(relay.loggedErrors).toEqual([]);
   },
-  60_000,
 );

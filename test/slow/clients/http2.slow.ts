@@ -16,7 +16,7 @@ beforeAll(async () => {
   // As root, which CI is, Chromium starts only without its sandbox. It does not know the tests' authority.
   const args = ["--no-sandbox", "--ignore-certificate-errors"];
   browser = await chromium.launch({ executablePath, args });
-}, 60_000);
+});
 afterAll(() => browser?.close());
 
 /** Runs in a tab: it records the events of one stream. */
@@ -58,40 +58,40 @@ test("over HTTP/2 each of seven tabs gets every publication, and a WebSocket ope
   await using relay = await startRelay({ ...withTls(), BATON_HTTP2: "1" });
   const tabs = await openTabs(relay, TABS);
   for (const tab of tabs) await openStream(relay, tab);
-  await until("all streams", () => relay.counts.connections === TABS, 20_000);
+  await until("all streams", () => relay.counts.connections === TABS);
   const url = await relay.register("the user");
   const [tab] = tabs as [Page];
   expect(await tab.evaluate(`openSocket(${JSON.stringify(url)})`)).toBe("open");
   expect(relay.counts.connections).toBe(TABS + 1);
   for (const message of ["1", "2", "3"]) await relay.publish("news", message);
   for (const one of tabs) {
-    await until("the events", async () => (await receivedBy(one)).length === 3, 20_000);
+    await until("the events", async () => (await receivedBy(one)).length === 3);
     expect(await receivedBy(one)).toEqual(["1", "2", "3"]);
   }
   await tab.close();
-  await until("the closed tab to be noticed", () => relay.counts.connections === TABS - 1, 20_000);
+  await until("the closed tab to be noticed", () => relay.counts.connections === TABS - 1);
   await tabs[1]?.context().close();
-}, 60_000);
+});
 
 test("over HTTP/1.1 the seventh tab waits until another one closes", async () => {
   await using relay = await startRelay(withTls());
   const tabs = await openTabs(relay, TABS);
   const seventh = tabs.at(-1) as Page;
   for (const tab of tabs.slice(0, -1)) await openStream(relay, tab);
-  await until("six streams", () => relay.counts.connections === TABS - 1, 20_000);
+  await until("six streams", () => relay.counts.connections === TABS - 1);
   await openStream(relay, seventh);
   // The seventh has been asked to connect; what is published now arrives in all the others.
   await relay.publish("news", "for six");
   for (const one of tabs.slice(0, -1)) {
-    await until("the event", async () => (await receivedBy(one)).length === 1, 20_000);
+    await until("the event", async () => (await receivedBy(one)).length === 1);
   }
   expect(relay.counts.connections).toBe(TABS - 1);
   await tabs[0]?.close();
-  await until("the seventh stream", () => relay.counts.connections === TABS - 1, 20_000);
+  await until("the seventh stream", () => relay.counts.connections === TABS - 1);
   const hasReceived = async () => {
     await relay.publish("news", "for the seventh");
     return (await receivedBy(seventh)).length > 0;
   };
-  await until("the seventh to receive", hasReceived, 20_000);
+  await until("the seventh to receive", hasReceived);
   await seventh.context().close();
-}, 60_000);
+});

@@ -33,7 +33,7 @@ async function outcomesOfEveryMethod(relay: TestRelay): Promise<object> {
     [join(import.meta.dir, "../../python/backend.py"), `${relay.url}/api`, KEY],
     (line) => outcomes.set(...(JSON.parse(line) as [string, unknown])),
   );
-  await python.until("the outcome of the last method", () => outcomes.has("async"), 20_000);
+  await python.until("the outcome of the last method", () => outcomes.has("async"));
   return Object.fromEntries(outcomes);
 }
 

@@ -25,11 +25,11 @@ test("H4: a quiet stream lives longer than the 10 s after which Bun ends a respo
   });
   const begun = performance.now();
   // The first comment comes within BATON_PING_MS.
-  await until("26 s to pass", () => performance.now() - begun > 26_000, 30_000);
+  await until("26 s to pass", () => performance.now() - begun > 26_000);
   expect([end, stream.comments.length]).toEqual([undefined, 1]);
   expect(await relay.publish("quiet", "m")).toBe(1);
   expect((await stream.next()).data).toBe("m");
-}, 40_000);
+});
 
 test("a stream that has ended leaves no TCP connection, whether its peer reads or stalls", async () => {
   // The connections of this test's own requests are not to count for long.
@@ -52,13 +52,13 @@ test("a stream that has ended leaves no TCP connection, whether its peer reads o
   }
   expect(openFiles(relay.pid)).toBeGreaterThanOrEqual(before + 16);
   // One of them may belong to this test's own requests.
-  await until("the connections to be closed", () => openFiles(relay.pid) <= before + 1, 30_000);
+  await until("the connections to be closed", () => openFiles(relay.pid) <= before + 1);
   for (const [i, raw] of raws.entries()) {
     if (i % 2 === 1) raw.resume();
     const { whole } = eventsIn(await raw.untilClosed());
     expect(whole).toBe(i % 2 === 0);
   }
-}, 60_000);
+});
 
 test("D5: 100 streams that stall at once cost the limit each, and 10 that read get everything", async () => {
   const LIMIT = 1_048_576;
@@ -93,4 +93,4 @@ test("D5: 100 streams that stall at once cost the limit each, and 10 that read g
   expect(relay.lines.filter(({ msg }) => msg === "slow consumer closed")).toHaveLength(100);
   expect(relay.lines.filter(({ level }) => level > 40)).toEqual([]);
   for (const raw of stalled) raw.drop();
-}, 60_000);
+});

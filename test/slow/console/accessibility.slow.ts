@@ -24,7 +24,7 @@ beforeAll(async () => {
     await caller.connect(`user ${i} with a rather long name`, names.slice(i, i + 100));
   }
   await caller.post("/publish", { topic: "topic 0", data: { n: 1 } });
-}, 60_000);
+});
 afterAll(async () => {
   await browser?.close();
   await caller?.[Symbol.asyncDispose]();
@@ -69,7 +69,7 @@ describe.each([
       expect(await page.evaluate("document.documentElement.scrollWidth"), view).toBe(options.width);
     }
     await page.close();
-  }, 60_000);
+  });
 
   test("axe-core finds nothing in the page that asks for the key", async () => {
     const page = await browser.newPage({
@@ -110,7 +110,7 @@ test("with the keyboard alone one finds a topic and publishes to it", async () =
   await page.keyboard.press("Enter");
   expect(await client.next()).toBe("by hand");
   await page.close();
-}, 60_000);
+});
 
 test("a list of 300 topics is shown a page at a time, each of them once", async () => {
   const page = await openConsole(browser, relay.url, "topics");
@@ -130,4 +130,4 @@ test("a list of 300 topics is shown a page at a time, each of them once", async 
   expect(new Set(seen).size).toBe(TOPICS);
   expect(seen).toHaveLength(TOPICS);
   await page.close();
-}, 60_000);
+});

@@ -73,4 +73,4 @@ test("the binary serves with workers in a root that nobody can write to, as a us
   process.kill(inside, "SIGTERM");
   expect(await relay.exited).toBe(0);
   expect(await health(relay.url)).toBe(1);
-}, 120_000);
+});

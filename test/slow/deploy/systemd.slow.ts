@@ -7,7 +7,6 @@ import { ROOT } from "../../support/docs/pages";
 import { Folder } from "../../support/machine/folder";
 import { childrenOf } from "../../support/machine/processes";
 import { RelayProcess } from "../../support/relay/relay-process";
-import { LONG_MS } from "../../support/relay/relay-with-workers";
 import { until } from "../../support/wait";
 
 const UNIT = readFileSync(join(ROOT, "docs/deploy/baton.service"), "utf8");
@@ -62,10 +61,8 @@ test("a relay with workers and a file calls nothing, and opens no kind of socket
   expect(await client.next()).toBe("m");
   const [supervisor = 0] = await childrenOf(relay.pid);
   process.kill(supervisor, "SIGHUP");
-  await until(
-    "the workers to be replaced",
-    () => relay.output.includes("all workers have been replaced"),
-    LONG_MS,
+  await until("the workers to be replaced", () =>
+    relay.output.includes("all workers have been replaced"),
   );
   process.kill(supervisor, "SIGTERM");
   expect(await relay.exited).toBe(0);
@@ -82,4 +79,4 @@ test("a relay with workers and a file calls nothing, and opens no kind of socket
   const [, listed = ""] = /^RestrictAddressFamilies=(.*)$/m.exec(UNIT) ?? [];
   expect(families).toContain("AF_INET");
   expect([...families].filter((family) => !listed.split(" ").includes(family))).toEqual([]);
-}, 120_000);
+});

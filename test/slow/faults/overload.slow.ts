@@ -36,7 +36,7 @@ describe("E1: a relay that may open 200 files", () => {
       client?.drop();
       return client !== undefined;
     });
-  }, 30_000);
+  });
 
   test("serves the connections that it has while idle ones occupy its last file, and everybody when they close", async () => {
     await using relay = await start();
@@ -61,7 +61,7 @@ describe("E1: a relay that may open 200 files", () => {
       return other !== undefined;
     });
     expect(relay.loggedErrors).toEqual([]);
-  }, 30_000);
+  });
 
   test("lets a client in within 20 s while quiet connections that have had an answer occupy all files", async () => {
     await using relay = await start();
@@ -78,9 +78,9 @@ describe("E1: a relay that may open 200 files", () => {
       client?.drop();
       return client !== undefined;
     };
-    await until("a client to connect", connects, 20_000);
+    await until("a client to connect", connects);
     for (const raw of raws) raw.drop();
-  }, 40_000);
+  });
 });
 
 test.each([
@@ -126,7 +126,7 @@ test.each([
     expect([...statuses.keys()].every((status) => status === 200 || status === 429)).toBe(true);
     acknowledged.sort((a, b) => a.offset - b.offset);
     expect(acknowledged.map(({ offset }) => offset)).toEqual(acknowledged.map((_, i) => i + 1));
-    await until("all publications to arrive", () => client.count >= acknowledged.length, 30_000);
+    await until("all publications to arrive", () => client.count >= acknowledged.length);
     expect(client.received.get("t")?.join()).toBe(
       acknowledged.map(({ message }) => message).join(),
     );
@@ -137,5 +137,4 @@ test.each([
       `${acknowledged.length} acknowledged, ${statuses.get(429)} of ${32 * 25} refused, ${growthKb} KB`,
     );
   },
-  120_000,
 );

@@ -46,7 +46,7 @@ test("A19: a thousand half requests are cut off within 20 seconds, and others ar
   expect(await bystander.next()).toBe("meanwhile");
   await Promise.all(raws.map((raw) => raw.untilClosed()));
   expect(performance.now() - begun).toBeLessThan(25_000);
-}, 60_000);
+});
 
 test("A19: a request that comes one byte at a time is cut off", async () => {
   const raws = await Promise.all(Array.from({ length: 50 }, () => RawSocket.open(relay.port)));
@@ -54,17 +54,13 @@ test("A19: a request that comes one byte at a time is cut off", async () => {
   let open = raws.length;
   for (const raw of raws) raw.closed.then(() => open--);
   let sent = 0;
-  await until(
-    "the slow requests to be cut off",
-    async () => {
-      for (const raw of raws) raw.write(text[sent] ?? " ");
-      sent++;
-      await Bun.sleep(2_000);
-      return open === 0;
-    },
-    100_000,
-  );
-}, 120_000);
+  await until("the slow requests to be cut off", async () => {
+    for (const raw of raws) raw.write(text[sent] ?? " ");
+    sent++;
+    await Bun.sleep(2_000);
+    return open === 0;
+  });
+});
 
 test("C12: registrations that nobody uses stop at the limit with 429 and cost bounded memory", async () => {
   await start({ BATON_REGISTRATION_TTL_MS: "15000" });
@@ -80,8 +76,8 @@ test("C12: registrations that nobody uses stop at the limit with 429 and cost bo
   }
   expect(memoryKb(relay.pid) - before).toBeLessThan(200_000);
   const registerAgain = async () => (await relay.post("/register", { user_id: 1 })).status === 200;
-  await until("registrations to expire", registerAgain, 30_000);
-}, 120_000);
+  await until("registrations to expire", registerAgain);
+});
 
 test("E2: 5,000 connections that open and close in a storm, a thousand at a time, leave nothing behind", async () => {
   const before = memoryKb(relay.pid);
@@ -102,7 +98,7 @@ test("E2: 5,000 connections that open and close in a storm, a thousand at a time
     await until("all connections to be gone", areGone);
   }
   expect(memoryKb(relay.pid) - before).toBeLessThan(150_000);
-}, 120_000);
+});
 
 test("E2: connections stop at the limit with 503 and Retry-After, and the others stay", async () => {
   await start({ BATON_CONNECTIONS_MAX: "50" });
@@ -154,7 +150,7 @@ describe("with BATON_KEEP_ALIVE_MS=20000", () => {
     });
     const expected = Object.keys(requests).map((name) => [name, "HTTP/1.1 200 OK"]);
     expect(await Promise.all(raws)).toEqual(expected);
-  }, 60_000);
+  });
 
   test("A19: half of a later request is cut off: its body after 10 s, its head when the connection would be closed", async () => {
     await start({ BATON_KEEP_ALIVE_MS: String(KEPT_MS) });
@@ -173,5 +169,5 @@ describe("with BATON_KEEP_ALIVE_MS=20000", () => {
     ]);
     expect(body).toBeLessThan(14_000);
     expect(head).toBeLessThan(KEPT_MS + 10_000);
-  }, 70_000);
+  });
 });

@@ -30,7 +30,7 @@ beforeAll(() => {
   folder = new Folder();
   build(REVISION, folder.path);
   binary = join(folder.path, "baton");
-}, 60_000);
+});
 afterAll(() => folder[Symbol.dispose]());
 
 /** The labels of baton_build_info. */
@@ -108,7 +108,7 @@ test("a stream of the binary resumes after it was killed, from SQLite", async ()
   for (let i = 0; i < 3; i++) received.push((await stream.next()).data);
   expect(received).toEqual(["missed 1", "missed 2", "live"]);
   stream.close();
-}, 20_000);
+});
 
 test("SIGHUP replaces the workers of the binary by those of the file that is now in its place", async () => {
   const installed = join(folder.path, "installed");
@@ -130,25 +130,21 @@ test("SIGHUP replaces the workers of the binary by those of the file that is now
   const [worker = 0] = await relay.workers();
   const { stdout } = Bun.spawnSync(["grep", "-c", NEWER, `/proc/${worker}/exe`]);
   expect(Number(stdout.toString())).toBeGreaterThan(0);
-}, 60_000);
+});
 
 describe("in place of the source, the binary passes", () => {
   test.each([
     ["the contract of deployments", "./test/contract/deployment.test.ts"],
     ["the tests of a process", "./test/main.test.ts"],
     ["what systemd is told", "./test/workers/system/systemd.test.ts"],
-  ])(
-    "%s",
-    async (_, file) => {
-      const child = Bun.spawn([process.execPath, "test", file], {
-        cwd: ROOT,
-        env: { ...process.env, RELAY_BINARY: binary },
-        stdout: "ignore",
-        stderr: "pipe",
-      });
-      const output = await new Response(child.stderr).text();
-      expect(await child.exited, output.replaceAll(/^\(pass\).*\n/gm, "")).toBe(0);
-    },
-    120_000,
-  );
+  ])("%s", async (_, file) => {
+    const child = Bun.spawn([process.execPath, "test", file], {
+      cwd: ROOT,
+      env: { ...process.env, RELAY_BINARY: binary },
+      stdout: "ignore",
+      stderr: "pipe",
+    });
+    const output = await new Response(child.stderr).text();
+    expect(await child.exited, output.replaceAll(/^\(pass\).*\n/gm, "")).toBe(0);
+  });
 });

@@ -8,8 +8,6 @@ import { freePort } from "../../support/machine/free-port";
 import { until } from "../../support/wait";
 
 const ROOT = join(import.meta.dir, "../../..");
-const LONG_MS = 60_000;
-
 let folder: Folder;
 /** With Bun on it, and what npm needs. */
 let path: string;
@@ -39,7 +37,7 @@ beforeAll(() => {
   const install = ["npm", "install", "--no-audit", "--no-fund", `./baton-${version}.tgz`];
   const installed = run(install, folder.path);
   expect(installed.code, installed.stderr).toBe(0);
-}, 180_000);
+});
 afterAll(() => folder[Symbol.dispose]());
 
 test("the package has src and nothing of tests or benches", () => {
@@ -71,20 +69,19 @@ test.each(["1", "2"])(
       ...options,
       env: { ...env, BATON_WORKERS: workers },
     });
-    await until("the relay to be ready", () => baton(["health"], { PORT }).code === 0, LONG_MS);
+    await until("the relay to be ready", () => baton(["health"], { PORT }).code === 0);
     const subscriber = Bun.spawn([program, "subscribe", "t", "--count", "1"], { ...options, env });
     const hasEnded = () => {
       baton(["publish", "t", "hi"], { PORT });
       return subscriber.exitCode === 0;
     };
-    await until("the subscriber to have one", hasEnded, LONG_MS);
+    await until("the subscriber to have one", hasEnded);
     const [line = ""] = (await new Response(subscriber.stdout).text()).split("\n");
     expect(JSON.parse(line)).toMatchObject({ topic: "t", data: "hi" });
     // The command has become Bun: the signal reaches the relay.
     relay.kill("SIGTERM");
     expect(await relay.exited).toBe(0);
   },
-  LONG_MS,
 );
 
 test.each(["SIGTERM", "SIGKILL"] as const)(
@@ -98,11 +95,10 @@ test.each(["SIGTERM", "SIGKILL"] as const)(
     });
     const serves = async () =>
       (await fetch(`http://127.0.0.1:${PORT}/health`).catch(() => undefined))?.status === 200;
-    await until("the relay to be ready", serves, LONG_MS);
+    await until("the relay to be ready", serves);
     npx.kill(signal);
-    await until("the relay to end", async () => !(await serves()), LONG_MS);
+    await until("the relay to end", async () => !(await serves()));
   },
-  LONG_MS,
 );
 
 test("without Bun, the command says how to get it", () => {

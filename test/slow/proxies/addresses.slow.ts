@@ -61,5 +61,5 @@ describe.each<[ProxyName, string]>([
       await until("its line in the log", () => closed().length > index);
       expect(closed().at(-1)?.address, `X-Forwarded-For: ${forwarded}`).toBe(CLIENT);
     }
-  }, 30_000);
+  });
 });

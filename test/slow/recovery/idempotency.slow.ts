@@ -39,7 +39,7 @@ describe("an idempotency key", () => {
     expect((await relay.history("a")).publications).toHaveLength(20);
     await until("the client to have everything", () => client.count === 20);
     await client.stop();
-  }, 30_000);
+  });
 
   test("makes retries safe when connections are cut at random and answers are lost", async () => {
     await using relay = await RelayProcess.start({ BATON_HISTORY_SIZE: "1000" });
@@ -63,7 +63,7 @@ describe("an idempotency key", () => {
     const expected = Array.from({ length: 300 }, (_, i) => `m${i}`);
     expect(publications.map(({ data }) => data)).toEqual(expected);
     expect(attempts, `seed ${network.seed}`).toBeGreaterThan(350);
-  }, 60_000);
+  });
 
   test("gives the first answer to a retry after the reply was lost", async () => {
     await using relay = await RelayProcess.start();

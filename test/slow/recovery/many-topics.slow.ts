@@ -26,13 +26,13 @@ describe("E5: a flood of topics", () => {
     // At 150,000 topics a second most of it is garbage.
     expect(memory.growthKb).toBeLessThan(500_000);
     const isSmall = () => memoryKb(relay.pid) - memory.beforeKb < (3 * HISTORY_BYTES) / 1_024;
-    await until("the garbage to be gone", isSmall, 40_000);
+    await until("the garbage to be gone", isSmall);
     await until("the bystander to have everything", () => bystander.count === 300);
     expect(bystander.received.get("a")).toEqual(Array.from({ length: 300 }, (_, i) => `m${i}`));
     expect((await relay.history("a")).publications).toHaveLength(100);
     await bystander.stop();
     expect(relay.loggedErrors).toEqual([]);
-  }, 100_000);
+  });
 
   test("that are only subscribed to evicts no history of other topics", async () => {
     await using relay = await RelayProcess.start({ BATON_HISTORY_BYTES: "1000000" });
@@ -50,7 +50,7 @@ describe("E5: a flood of topics", () => {
     expect(memory.growthKb).toBeLessThan(100_000);
     await client.stop();
     expect(relay.loggedErrors).toEqual([]);
-  }, 60_000);
+  });
 });
 
 /** Has two sockets subscribe to 1,200 times 128 new topics; one of them claims a position in each. */

@@ -51,7 +51,6 @@ describe("over 200 interruptions with a history of 50", () => {
       await client.stop();
       expect(relay.loggedErrors).toEqual([]);
     },
-    60_000,
   );
 });
 

@@ -7,7 +7,6 @@ import { Folder } from "../../support/machine/folder";
 import { isAlive, memoryKb } from "../../support/machine/processes";
 import {
   expectAllReceived,
-  LONG_MS,
   RelayWithWorkers,
   RetryingPublisher,
 } from "../../support/relay/relay-with-workers";
@@ -45,7 +44,7 @@ describe("workers that are killed, or whose supervisor is", () => {
       expect(workers).toHaveLength(3);
       for (const pid of workers.slice(0, stopped)) process.kill(pid, "SIGSTOP");
       relay.process.signal("SIGKILL");
-      await until("the workers to end", () => !workers.some(isAlive), LONG_MS);
+      await until("the workers to end", () => !workers.some(isAlive));
       await using next = await RelayWithWorkers.start({ PORT: String(relay.process.port) });
       expect((await next.caller.post("/register", { user_id: 1 })).status).toBe(200);
     },
@@ -77,7 +76,7 @@ describe("workers that do not answer", () => {
       (_, i) => new RetryingPublisher(relay, `t${i}`, padding),
     );
     const publisher = new RetryingPublisher(relay, "t", padding);
-    await until("some publications", () => publisher.count > 20, LONG_MS);
+    await until("some publications", () => publisher.count > 20);
     const workers = await relay.workers();
     process.kill(workers[0] as number, "SIGSTOP");
     await Bun.sleep(2_000);
@@ -99,7 +98,7 @@ describe("workers that do not answer", () => {
         await Bun.sleep(500);
         return performance.now() - begunAt - clock.now() > 15_000;
       };
-      await until("the worker to starve", hasStarved, LONG_MS);
+      await until("the worker to starve", hasStarved);
     } finally {
       for (const loop of loops) loop.kill("SIGKILL");
     }
@@ -127,7 +126,7 @@ describe("workers that do not answer", () => {
     await Promise.all(publishers);
     // Twice the 64 MiB that may be unacknowledged, since they are copied on their way, and what publishing costs anyway.
     expect(growthKb).toBeLessThan(350_000);
-    await until("all clients to be back", () => clients.every(({ ready }) => ready), LONG_MS);
+    await until("all clients to be back", () => clients.every(({ ready }) => ready));
     await Promise.all(clients.map((client) => client.stop()));
   });
 });
@@ -160,11 +159,11 @@ describe("workers that die as soon as they start", () => {
     writeFileSync(rules, "no JSON");
     const [victim = 0] = await relay.workers();
     process.kill(victim, "SIGKILL");
-    await until("some deaths", () => deathsIn(relay) >= 5, LONG_MS);
+    await until("some deaths", () => deathsIn(relay) >= 5);
     expect((await relay.caller.post("/register", { user_id: 1 })).status).toBe(200);
     writeFileSync(rules, "{}");
     await relay.untilReplaced([victim]);
-    await until("all workers to serve", () => relay.listeners === 3, LONG_MS);
+    await until("all workers to serve", () => relay.listeners === 3);
   });
 });
 

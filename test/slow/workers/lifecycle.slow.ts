@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { isAlive } from "../../support/machine/processes";
 import { RelayProcess } from "../../support/relay/relay-process";
-import { LONG_MS, RelayWithWorkers } from "../../support/relay/relay-with-workers";
+import { RelayWithWorkers } from "../../support/relay/relay-with-workers";
 import { until } from "../../support/wait";
 
 describe("a relay with workers", () => {
@@ -28,7 +28,7 @@ describe("a relay with workers", () => {
       expect(code).toBe(1);
       expect(line).toContain("is in use");
       const listens = ({ output }: RelayProcess) => output.includes("Baton listens on");
-      await until("the other relay to listen", () => both.some(listens), LONG_MS);
+      await until("the other relay to listen", () => both.some(listens));
       expect(both.filter(listens)).toHaveLength(1);
     }
   });

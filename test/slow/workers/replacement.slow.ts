@@ -5,7 +5,6 @@ import { join } from "node:path";
 import { Folder } from "../../support/machine/folder";
 import {
   expectAllReceived,
-  LONG_MS,
   RelayWithWorkers,
   RetryingPublisher,
 } from "../../support/relay/relay-with-workers";
@@ -91,7 +90,7 @@ describe("SIGHUP", () => {
     relay.process.signal("SIGHUP");
     const failure = "SIGHUP: the workers could not be replaced: BATON_TOPICS_FILE";
     const hasFailed = () => relay.logged.some((line) => line.startsWith(failure));
-    await until("the replacement to fail", hasFailed, LONG_MS);
+    await until("the replacement to fail", hasFailed);
     expect(await relay.workers()).toEqual(workers);
     expect(relay.logged).not.toContain("all workers have been replaced");
     writeFileSync(rules, "{}");
@@ -119,7 +118,7 @@ describe("SIGHUP", () => {
     relay.process.signal("SIGHUP");
     const failure = "BATON_HISTORY_BYTES has changed, which only a restart takes up.";
     const hasFailed = () => relay.logged.some((line) => line.endsWith(failure));
-    await until("the replacement to fail", hasFailed, LONG_MS);
+    await until("the replacement to fail", hasFailed);
     expect(await relay.workers()).toEqual(workers);
     writeFileSync(config, "");
     relay.process.signal("SIGHUP");
@@ -128,40 +127,34 @@ describe("SIGHUP", () => {
     expect(await statusOf("first-key-0123456789")).toBe(401);
   });
 
-  test(
-    "a configuration that has lost its keys opens no worker, neither with SIGHUP nor when one has died",
-    async () => {
-      using folder = new Folder();
-      const config = join(folder.path, "baton.toml");
-      const keys = 'BATON_API_KEYS = ["first-key-0123456789"]';
-      writeFileSync(config, keys);
-      await using relay = await RelayWithWorkers.start({ BATON_CONFIG: config });
-      const headers = { "x-api-key": "first-key-0123456789" };
-      const statusOf = async (given = {}) =>
-        (await relay.caller.call("GET", "/topics/t/history", undefined, given)).status;
-      const workers = await relay.workers();
-      writeFileSync(config, "");
-      relay.process.signal("SIGHUP");
-      const isLogged = (text: string) => relay.logged.some((line) => line.includes(text));
-      await until("SIGHUP to be refused", () => isLogged("but not removed: restart it"), LONG_MS);
-      expect(await relay.workers()).toEqual(workers);
-      process.kill(workers[0] as number, "SIGKILL");
-      // The next one ends as soon as it starts.
-      const deaths = () =>
-        relay.logged.filter((line) => line.startsWith("a worker has died")).length;
-      await until("another worker to be refused", () => deaths() >= 2, LONG_MS);
-      expect(relay.process.errors).toContain("its settings have other guards than the relay has");
-      for (let i = 0; i < 20; i++) expect(await statusOf()).toBe(401);
-      writeFileSync(config, keys);
-      await until(
-        "its place to be filled",
-        async () => (await relay.workers()).length === workers.length,
-        LONG_MS,
-      );
-      for (let i = 0; i < 20; i++) expect(await statusOf(headers)).toBe(200);
-    },
-    LONG_MS,
-  );
+  test("a configuration that has lost its keys opens no worker, neither with SIGHUP nor when one has died", async () => {
+    using folder = new Folder();
+    const config = join(folder.path, "baton.toml");
+    const keys = 'BATON_API_KEYS = ["first-key-0123456789"]';
+    writeFileSync(config, keys);
+    await using relay = await RelayWithWorkers.start({ BATON_CONFIG: config });
+    const headers = { "x-api-key": "first-key-0123456789" };
+    const statusOf = async (given = {}) =>
+      (await relay.caller.call("GET", "/topics/t/history", undefined, given)).status;
+    const workers = await relay.workers();
+    writeFileSync(config, "");
+    relay.process.signal("SIGHUP");
+    const isLogged = (text: string) => relay.logged.some((line) => line.includes(text));
+    await until("SIGHUP to be refused", () => isLogged("but not removed: restart it"));
+    expect(await relay.workers()).toEqual(workers);
+    process.kill(workers[0] as number, "SIGKILL");
+    // The next one ends as soon as it starts.
+    const deaths = () => relay.logged.filter((line) => line.startsWith("a worker has died")).length;
+    await until("another worker to be refused", () => deaths() >= 2);
+    expect(relay.process.errors).toContain("its settings have other guards than the relay has");
+    for (let i = 0; i < 20; i++) expect(await statusOf()).toBe(401);
+    writeFileSync(config, keys);
+    await until(
+      "its place to be filled",
+      async () => (await relay.workers()).length === workers.length,
+    );
+    for (let i = 0; i < 20; i++) expect(await statusOf(headers)).toBe(200);
+  });
 
   test.each(["memory", "sqlite:"])("the engine %s takes up new rules", async (engine) => {
     using folder = new Folder();

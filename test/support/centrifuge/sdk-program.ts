@@ -79,14 +79,14 @@ export class SdkProgram implements AsyncDisposable {
     return find() as SdkEvent;
   }
 
-  until(what: string, isMet: () => boolean, deadlineMs?: number): Promise<void> {
-    return this.#program.until(what, isMet, deadlineMs);
+  until(what: string, isMet: () => boolean): Promise<void> {
+    return this.#program.until(what, isMet);
   }
 
   /** Calls the SDK and resolves with its answer: `value`, or the `code` of an error. One call at a time. */
   async call(client: number, call: string, fields: object = {}): Promise<SdkEvent> {
     this.#program.write(JSON.stringify({ client, call, ...fields }));
-    await this.until(`the answer to ${call}`, () => this.#answers.length > 0, 10_000);
+    await this.until(`the answer to ${call}`, () => this.#answers.length > 0);
     return this.#answers.shift() as SdkEvent;
   }
 

@@ -14,9 +14,6 @@ const KINDS = {
   stream: ResumingStream,
 };
 
-const READY_MS = 30_000;
-const ARRIVAL_MS = 20_000;
-
 export class Fleet {
   readonly #topics: readonly string[];
   readonly #clients = new Map<string, ResumingClient>();
@@ -38,7 +35,7 @@ export class Fleet {
         fleet.#clients.set(user, new Kind({ ...options, register: () => relay.register(user) }));
       }
     }
-    await until("all clients to be subscribed", () => fleet.every(({ ready }) => ready), READY_MS);
+    await until("all clients to be subscribed", () => fleet.every(({ ready }) => ready));
     return fleet;
   }
 
@@ -62,7 +59,7 @@ export class Fleet {
     const countOf = (user: string) => forAll + (forUser.get(user)?.length ?? 0);
     const haveAll = () => [...this.#clients].every(([user, { count }]) => count >= countOf(user));
     // What is missing after that is shown below, client by client.
-    await until("all clients to have everything", haveAll, ARRIVAL_MS).catch(() => {});
+    await until("all clients to have everything", haveAll).catch(() => {});
     for (const [user, client] of this.#clients) {
       const own = published.filter(({ user_id }) => user_id === undefined || user_id === user);
       this.#compare(client, own, `${user} ${note}`);

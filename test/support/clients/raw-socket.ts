@@ -119,7 +119,7 @@ export class RawSocket {
 
   /** Resolves with everything that arrives until the other end closes. */
   async untilClosed(): Promise<string> {
-    await within("the other end to close", this.closed, 20_000);
+    await within("the other end to close", this.closed);
     return this.received;
   }
 

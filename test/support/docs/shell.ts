@@ -5,9 +5,6 @@ import { Folder } from "../machine/folder";
 import { until } from "../wait";
 import { ROOT } from "./pages";
 
-/** A process may start slowly on a busy machine. */
-const START_MS = 15_000;
-
 /** A folder for PATH with these commands, and the command line of Baton. Another version of Bun fails, because nothing downloads it. */
 function commands(): Folder {
   const folder = new Folder();
@@ -81,7 +78,7 @@ export class Shell implements AsyncDisposable {
       if (script.process.exitCode === null) return url() !== undefined;
       throw new Error(`the relay ended: ${script.errors}`);
     };
-    await until("the relay to listen", listens, START_MS);
+    await until("the relay to listen", listens);
     return { process: script.process, url: url() as string };
   }
 

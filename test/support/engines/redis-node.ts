@@ -8,8 +8,6 @@ import { until } from "../wait";
 
 /** Shorter than in production, so that what the engine checks once in several sweeps is found soon. */
 const SWEEP_MS = 50;
-const HEALTH_MS = 8_000;
-const DELIVERY_MS = 8_000;
 
 export class RedisNode implements AsyncDisposable {
   static #nodes = 0;
@@ -90,17 +88,17 @@ export class RedisNode implements AsyncDisposable {
   }
 
   untilHealthy(): Promise<void> {
-    return until("the node to be healthy", () => this.engine.healthy(), HEALTH_MS);
+    return until("the node to be healthy", () => this.engine.healthy());
   }
 
   untilUnhealthy(): Promise<void> {
-    return until("the node to notice that Redis is away", () => !this.engine.healthy(), HEALTH_MS);
+    return until("the node to notice that Redis is away", () => !this.engine.healthy());
   }
 
   /** Resolves when these texts were delivered, and nothing else. */
   async untilDelivered(...texts: readonly string[]): Promise<void> {
     const all = JSON.stringify(texts);
-    await until(all, () => JSON.stringify(this.texts) === all, DELIVERY_MS).catch(() => {
+    await until(all, () => JSON.stringify(this.texts) === all).catch(() => {
       throw new Error(`${JSON.stringify(this.texts)} was delivered in place of ${all}`);
     });
   }

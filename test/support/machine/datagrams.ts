@@ -35,14 +35,10 @@ export class DatagramSocket implements Disposable {
 
   async next(): Promise<string> {
     let datagram: string | undefined;
-    await until(
-      "a datagram",
-      () => {
-        datagram = this.take();
-        return datagram !== undefined;
-      },
-      20_000,
-    );
+    await until("a datagram", () => {
+      datagram = this.take();
+      return datagram !== undefined;
+    });
     return datagram as string;
   }
 

@@ -35,7 +35,7 @@ export class LineProgram implements AsyncDisposable {
   }
 
   /** Resolves when the condition is met; rejects with the errors of the program if it has ended. */
-  async until(what: string, isMet: () => boolean | Promise<boolean>, deadlineMs?: number) {
+  async until(what: string, isMet: () => boolean | Promise<boolean>) {
     const check = async () => {
       if (await isMet()) return true;
       if (this.#child.exitCode === null) return false;
@@ -43,7 +43,7 @@ export class LineProgram implements AsyncDisposable {
       if (await isMet()) return true;
       throw new Error(`The program ended before ${what}: ${this.errors}`);
     };
-    await until(what, check, deadlineMs);
+    await until(what, check);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

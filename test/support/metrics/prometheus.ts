@@ -5,8 +5,6 @@ import { join } from "node:path";
 import { freePort } from "../machine/free-port";
 import { until } from "../wait";
 
-const START_MS = 30_000;
-
 interface QueryAnswer {
   readonly status: string;
   readonly error?: string;
@@ -49,7 +47,7 @@ scrape_configs:
       { stdout: "ignore", stderr: "ignore" },
     );
     const prometheus = new Prometheus(`http://${address}`, child, folder);
-    await until("Prometheus to be ready", () => prometheus.#isReady(), START_MS);
+    await until("Prometheus to be ready", () => prometheus.#isReady());
     return prometheus;
   }
 

@@ -89,7 +89,7 @@ export class Clients implements Disposable {
       await publish(this.#url, THERE);
       return this.#there.size === this.received.size;
     };
-    return until("all clients to subscribe", areThere, 20_000);
+    return until("all clients to subscribe", areThere);
   }
 
   /** Begins the list of a client; messages that only ask whether it is there do not count. */

@@ -8,7 +8,6 @@ import { freePort } from "../machine/free-port";
 import { until } from "../wait";
 
 const PAGE = "docs/proxies.md";
-const START_MS = 20_000;
 
 /** Caddy and Envoy come from PyPI; Debian keeps servers in a folder that is not in everybody's PATH. */
 const PATH = [join(ROOT, ".venv/bin"), process.env.PATH, "/usr/sbin"].join(delimiter);
@@ -162,7 +161,7 @@ export class ReverseProxy implements AsyncDisposable {
       }
       return (await fetch(`${proxy.url}/health`).catch(() => undefined))?.status === 200;
     };
-    await until(`${name} to serve`, isHealthy, START_MS);
+    await until(`${name} to serve`, isHealthy);
     return proxy;
   }
 

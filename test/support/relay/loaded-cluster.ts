@@ -15,7 +15,6 @@ import { seeded } from "../machine/seeded-random";
 import { until } from "../wait";
 import { RelayProcess } from "./relay-process";
 
-const LONG_MS = 30_000;
 const PUBLISHERS = 4;
 const NODES = [0, 1] as const;
 /** No publish may take longer than this, whatever happens to Redis. */
@@ -96,7 +95,7 @@ export class LoadedCluster implements AsyncDisposable {
       }
     }
     const areReady = () => this.#resumingClients.every(({ ready }) => ready);
-    await until("all clients to be subscribed", areReady, LONG_MS);
+    await until("all clients to be subscribed", areReady);
     this.#publishers = Array.from({ length: PUBLISHERS }, (_, i) => this.#publish(i));
   }
 
@@ -251,7 +250,7 @@ export class LoadedCluster implements AsyncDisposable {
           ({ status }) => status === 200,
           () => false,
         );
-      await until("the nodes to be healthy", isHealthy, LONG_MS);
+      await until("the nodes to be healthy", isHealthy);
     }
   }
 
@@ -286,7 +285,7 @@ export class LoadedCluster implements AsyncDisposable {
     };
     // What is missing after that is shown by the check of its journal.
     const areComplete = () => this.journals.every(isComplete);
-    await until("all publications to arrive", areComplete, LONG_MS).catch(() => {});
+    await until("all publications to arrive", areComplete).catch(() => {});
     for (const journal of this.journals) {
       journal.check(histories.get(journal.topic)?.top as Position);
     }

@@ -2,9 +2,6 @@
 import { join } from "node:path";
 import { until } from "../wait";
 
-/** Several processes may start at once on a busy machine. */
-const START_MS = 15_000;
-
 const SOURCE = join(import.meta.dir, "../../../src");
 
 /** Of pino. */
@@ -79,7 +76,7 @@ export class RelayProcess implements AsyncDisposable {
       if (relay.#child.exitCode !== null) throw new Error(`it ended: ${relay.errors}`);
       return relay.output.includes("Baton listens on");
     };
-    await until("the relay to listen", listens, START_MS);
+    await until("the relay to listen", listens);
     return relay;
   }
 

@@ -6,7 +6,6 @@ import { until } from "../wait";
 import { Caller } from "./deployments";
 import { type ProcessOptions, RelayProcess } from "./relay-process";
 
-export const LONG_MS = 60_000;
 /** How long a client or a publisher waits before it tries again. */
 const RETRY_MS = 20;
 
@@ -57,7 +56,7 @@ export class RelayWithWorkers implements AsyncDisposable {
       const now = await this.workers();
       return now.length === 3 && !now.some((pid) => gone.includes(pid));
     };
-    return until("three other workers", areReplaced, LONG_MS);
+    return until("three other workers", areReplaced);
   }
 
   /** Connects so many clients to topic t, which reconnect and register again by themselves. */
@@ -67,7 +66,7 @@ export class RelayWithWorkers implements AsyncDisposable {
       (_, user) => new ResumingSocket({ topics: ["t"], register: () => this.#register(user) }),
     );
     const areReady = () => clients.every(({ ready }) => ready);
-    await until("all clients to be subscribed", areReady, LONG_MS);
+    await until("all clients to be subscribed", areReady);
     return clients;
   }
 
@@ -110,7 +109,7 @@ export class RetryingPublisher {
   /** Resolves when so many more have been published. */
   async untilMore(count: number): Promise<void> {
     const goal = this.count + count;
-    await until(`${count} more publications`, () => this.count > goal, LONG_MS);
+    await until(`${count} more publications`, () => this.count > goal);
   }
 
   /** Resolves with all messages that were published. */
@@ -146,7 +145,7 @@ export async function expectAllReceived(
 ): Promise<void> {
   const haveAll = () => clients.every(({ count }) => count >= published.length);
   // What is missing after that is shown below.
-  await until("all clients to have everything", haveAll, LONG_MS).catch(() => {});
+  await until("all clients to have everything", haveAll).catch(() => {});
   for (const client of clients) {
     expect(client.faults).toEqual([]);
     expect(client.lost).toEqual([]);

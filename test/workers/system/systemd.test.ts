@@ -37,7 +37,7 @@ describe.each([1, 2])("a relay with %i processes", (workers) => {
       expect(await relay.exited).toBe(0);
       expect(systemd.take()).toBeUndefined();
     },
-    60_000,
+    120_000,
   );
 });
 

@@ -100,7 +100,7 @@ describe("an open stream", () => {
     await until(
       "all streams to have everything",
       () => raws.every((raw) => last.test(raw.received.slice(-200))),
-      20_000,
+      120_000,
     );
     for (const raw of raws) {
       const { events, faults } = eventsIn(raw.received);
@@ -110,7 +110,7 @@ describe("an open stream", () => {
     await until("all streams to be gone", () => own.counts.connections === 0);
     expect(own.counts).toEqual({ connections: 0, registrations: 1_000, topics: 0 });
     expect(own.log).toEqual([]);
-  }, 60_000);
+  }, 120_000);
 });
 
 describe("a shutdown", () => {

@@ -162,7 +162,7 @@ describe("a stream that reconnects", () => {
       offset += count - 50; // as if the last 50 had been lost on the way
       await leaveStream(relay, stream, url);
     }
-  }, 20_000);
+  }, 120_000);
 });
 
 describe("a stream that cannot recover", () => {

@@ -120,7 +120,7 @@ describe("the topics of a stream", () => {
       const back = await EventStream.open(url, { lastEventId, headers });
       expect(await back.takeTexts(1)).toEqual(["topic 0: m"]);
     },
-    20_000,
+    120_000,
   );
 });
 
