@@ -6,6 +6,7 @@ import { tokenVerifier } from "./edge/access/tokens";
 import { OpenRequests } from "./edge/http/open-requests";
 import type { Listeners } from "./edge/listeners/listeners";
 import { Figures } from "./edge/operator/figures";
+import { PusherApps } from "./edge/pusher/apps";
 import { serve } from "./edge/server";
 import { closeConnections } from "./edge/shutdown";
 import { Sockets } from "./edge/transports/sockets";
@@ -57,6 +58,7 @@ export async function start(
 ): Promise<RunningNode> {
   const access = await accessOf(settings, log);
   const apiKeys = new ApiKeys(settings.apiKeys, () => new KeyLimits(settings));
+  const pusherApps = new PusherApps(settings.pusherApps, settings);
   const rules = topicRulesOf(settings);
   const node = newId();
   const make = () =>
@@ -80,6 +82,7 @@ export async function start(
   const listeners = await Promise.try(serve, {
     settings,
     apiKeys,
+    pusherApps,
     relay,
     sockets,
     socketFormats: SOCKET_FORMATS,
@@ -100,7 +103,8 @@ export async function start(
   });
   const figures = new Figures(relay, node, log);
   const reloads = new Reloads(settings);
-  registerReloads(reloads, { listeners, apiKeys, access, rules, engine, relay, settings, log });
+  const reloaded = { listeners, apiKeys, pusherApps, access, rules, engine, relay, settings, log };
+  registerReloads(reloads, reloaded);
   const running = { relay, engine, listeners, streams, openRequests, metrics, figures, reloads };
   return new RunningNode(settings, running);
 }
@@ -108,6 +112,7 @@ export async function start(
 interface ReloadedParts {
   readonly listeners: Listeners;
   readonly apiKeys: ApiKeys;
+  readonly pusherApps: PusherApps;
   readonly access: { tokens: Access["tokens"] };
   readonly rules: TopicRules;
   readonly engine: Engine;
@@ -119,13 +124,18 @@ interface ReloadedParts {
 /** What takes new settings while the node runs. */
 function registerReloads(
   reloads: Reloads,
-  { listeners, apiKeys, access, rules, engine, relay, settings, log }: ReloadedParts,
+  { listeners, apiKeys, pusherApps, access, rules, engine, relay, settings, log }: ReloadedParts,
 ): void {
   let known = settings;
   reloads.register(
     ({ apiKeys: keys }) =>
       () =>
         apiKeys.replace(keys),
+  );
+  reloads.register(
+    ({ pusherApps: apps }) =>
+      () =>
+        pusherApps.replace(apps),
   );
   reloads.register(async (next) => {
     // The keys that were fetched from an address are kept unless something about tokens has changed.

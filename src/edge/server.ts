@@ -36,6 +36,7 @@ import type { OpenRequests } from "./http/open-requests";
 import { isEventSource, isProbe, isPublish, isSessionSocket, socketPath } from "./http/paths";
 import { internal, orThrow, refuse } from "./http/refusal";
 import { type ListenerSettings, Listeners } from "./listeners/listeners";
+import type { PusherApps } from "./pusher/apps";
 import { routes } from "./routes";
 import { KEY } from "./routes/openapi";
 import type {
@@ -57,6 +58,7 @@ const REQUESTS_FREE = 128;
 interface ServerOptions {
   readonly settings: Settings;
   readonly apiKeys: ApiKeys;
+  readonly pusherApps: PusherApps;
   readonly relay: Relay;
   readonly sockets: Sockets;
   readonly socketFormats: SocketFormats;

@@ -60,6 +60,7 @@ export function checkTogether(settings: Settings): void {
 /** Sentences for the log about what is allowed but may be unwise. */
 export function warnings(settings: Settings): string[] {
   const { host, apiKeys, origins, tokenSecret, tokenPublicKey, tokenJwksUrl } = settings;
+  const { pusherApps } = settings;
   const found: string[] = [];
   if (apiKeys.length === 0) {
     if (settings.commandKey !== "") {
@@ -73,6 +74,10 @@ export function warnings(settings: Settings): string[] {
       found.push(
         "clients need tokens, but without BATON_API_KEYS anyone who reaches this address (through a proxy, for example) can publish and read",
       );
+    } else if (pusherApps.length > 0) {
+      found.push(
+        "requests of Pusher backends are signed, but without BATON_API_KEYS anyone who reaches this address (through a proxy, for example) can publish and read on the relay's own routes",
+      );
     }
   }
   if (apiKeys.some(({ key }) => key.length < KEY_CHARACTERS_MIN)) {
@@ -83,6 +88,11 @@ export function warnings(settings: Settings): string[] {
   if (tokenSecret !== "" && Buffer.byteLength(tokenSecret) < SECRET_BYTES_MIN) {
     found.push(
       `BATON_TOKEN_SECRET has fewer than ${SECRET_BYTES_MIN} bytes, so it is easy to guess`,
+    );
+  }
+  if (pusherApps.some(({ secret }) => secret.length < KEY_CHARACTERS_MIN)) {
+    found.push(
+      `the secret of a Pusher app has fewer than ${KEY_CHARACTERS_MIN} characters, so it is easy to guess from a single signature`,
     );
   }
   if (origins.includes("null")) {

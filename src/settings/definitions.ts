@@ -22,6 +22,7 @@ import {
   text,
   whole,
 } from "./kinds";
+import { PUSHER } from "./pusher";
 import { CONFIG_FILE } from "./sources/config-file";
 import { type Certificate, TLS } from "./sources/tls";
 import { TOKENS } from "./tokens";
@@ -298,6 +299,7 @@ export const SETTING_GROUPS: Readonly<Record<string, Readonly<Record<string, Set
     "Addresses and access": ACCESS,
     TLS,
     "Tokens of clients": TOKENS,
+    "Pusher protocol": PUSHER,
     "Connections and registrations": CONNECTIONS,
     "Limits against floods": CLIENT_LIMITS,
     Topics: TOPICS,
@@ -313,6 +315,7 @@ export const SETTINGS = {
   ...ACCESS,
   ...TLS,
   ...TOKENS,
+  ...PUSHER,
   ...CONNECTIONS,
   ...CLIENT_LIMITS,
   ...TOPICS,

@@ -7,6 +7,7 @@ import { SettingError } from "./kinds";
 /** The settings that a relay takes up when it reads them again, on SIGHUP. The others wait for a restart. */
 export const RELOADED: ReadonlySet<keyof SettingValues> = new Set([
   "apiKeys",
+  "pusherApps",
   "tlsCert",
   "tlsKey",
   "tokenSecret",
@@ -87,6 +88,8 @@ const GUARDS: Readonly<Record<string, (settings: Settings) => boolean>> = {
   TLS: ({ certificate }) => certificate !== undefined,
   "The key for tokens": ({ tokenSecret, tokenPublicKey, tokenJwksUrl }) =>
     tokenSecret + tokenPublicKey + tokenJwksUrl !== "",
+  // They close topics, which nobody is taken out of, and have routes, which are made at the start.
+  BATON_PUSHER_APPS: ({ pusherApps }) => pusherApps.length > 0,
 };
 
 /** Throws SettingError where a guard comes or goes: clients that are connected were let in by what was there, or by its absence. */

@@ -24,7 +24,7 @@ const FLOORS: Record<string, readonly string[]> = {
   "src/edge": [
     "server.ts shutdown.ts",
     "routes",
-    "centrifugo-api operator",
+    "centrifugo-api operator pusher",
     "http transports",
     "access listeners",
   ],

@@ -1,0 +1,150 @@
+// The signatures of the Pusher protocol: HMAC-SHA256 with the secret of an app, in hex. A backend signs its requests, and what its
+// clients may do. Nothing that was signed may be read in another way than it was meant: where two readings have the same text, both
+// are refused.
+import { createHash, createHmac, timingSafeEqual } from "node:crypto";
+import { pathOf, searchOf } from "../access/address";
+
+/** What an app is known by. */
+interface SigningApp {
+  readonly key: string;
+  readonly secret: string;
+}
+
+/** How far the clock of a backend may differ; a captured request can be sent again for as long. */
+const CLOCK_SKEW_S = 600;
+
+const VERSION = "1.0";
+
+const HEX_SHA256 = /^[\da-f]{64}$/;
+const HEX_MD5 = /^[\da-f]{32}$/;
+
+/** The query of a request by lower-case names, decoded, with what signs it. */
+type SignedQuery = ReadonlyMap<string, string>;
+
+/** The parameters of a URL, or the reason why nobody can have signed them, as a sentence. */
+export function signedQuery(url: string): SignedQuery | string {
+  const found = new Map<string, string>();
+  for (const pair of searchOf(url).split("&")) {
+    if (pair === "") continue;
+    const end = pair.indexOf("=");
+    const name = decoded(end < 0 ? pair : pair.slice(0, end))?.toLowerCase();
+    const value = decoded(end < 0 ? "" : pair.slice(end + 1));
+    if (name === undefined || value === undefined) {
+      return "The query is not percent-encoded UTF-8 (RFC 3986, section 2.5).";
+    }
+    // In the text that is signed, this could be the name of another parameter, or the end of the query.
+    if (!/^\w{1,64}$/.test(name) || /[&\n]/.test(value)) {
+      return "The query has a parameter that cannot be signed: names have letters, digits and _ only, and values no & and no line break.";
+    }
+    if (found.has(name)) return `The query has ${name} twice.`;
+    found.set(name, value);
+  }
+  return found;
+}
+
+function decoded(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text.replaceAll("+", " "));
+  } catch {
+    return undefined;
+  }
+}
+
+interface SignedRequest {
+  readonly method: string;
+  readonly url: string;
+  readonly query: SignedQuery;
+  readonly body: Uint8Array;
+}
+
+/** Why a request does not count as signed by this app at this time (Unix seconds), as a sentence; undefined when it does. */
+export function requestProblem(
+  { key, secret }: SigningApp,
+  { method, url, query, body }: SignedRequest,
+  nowS: number,
+): string | undefined {
+  if (query.get("auth_key") !== key) return "auth_key is not the key of this app.";
+  if (query.get("auth_version") !== VERSION) return `auth_version must be ${VERSION}.`;
+  const timestamp = query.get("auth_timestamp") ?? "";
+  if (!/^\d{1,12}$/.test(timestamp)) return "auth_timestamp must be the time in seconds.";
+  if (Math.abs(nowS - Number(timestamp)) > CLOCK_SKEW_S) {
+    return `auth_timestamp is more than ${CLOCK_SKEW_S} s from the relay's clock: set the clock of the backend, and sign each request anew.`;
+  }
+  const digest = query.get("body_md5");
+  if (digest === undefined && body.length > 0) {
+    return "body_md5, the MD5 of the body in hex, is missing.";
+  }
+  if (digest !== undefined && !isMd5(digest, body)) return "body_md5 is not the MD5 of the body.";
+  const signature = query.get("auth_signature") ?? "";
+  const isSigned = pathForms(url).some((path) =>
+    isSignature(secret, `${method}\n${path}\n${signedText(query)}`, signature),
+  );
+  return isSigned
+    ? undefined
+    : "auth_signature is not that of this request: it must be made of the method, the path and all parameters as they are sent, with the secret of this app.";
+}
+
+/** Some libraries sign the path as they send it, and some before they encode it. */
+function pathForms(url: string): readonly string[] {
+  const path = pathOf(url);
+  if (!path.includes("%")) return [path];
+  // guard.ts has checked that it can be decoded.
+  const plain = decodeURIComponent(path);
+  // A line break would let a part of the path pass for the query.
+  return plain.includes("\n") ? [path] : [path, plain];
+}
+
+/** Values count as they were before encoding, because libraries encode them differently, and in the order of their names. */
+function signedText(query: SignedQuery): string {
+  const pairs: string[] = [];
+  for (const name of [...query.keys()].sort()) {
+    if (name !== "auth_signature") pairs.push(`${name}=${query.get(name)}`);
+  }
+  return pairs.join("&");
+}
+
+function isMd5(given: string, body: Uint8Array): boolean {
+  if (!HEX_MD5.test(given)) return false;
+  return timingSafeEqual(Buffer.from(given, "hex"), createHash("md5").update(body).digest());
+}
+
+/** What a backend signs so that a client may subscribe; undefined where the name could pass for another one with data. */
+export function channelText(
+  socketId: string,
+  channel: string,
+  channelData?: string,
+): string | undefined {
+  if (channel.includes(":")) return undefined;
+  const data = channelData === undefined ? "" : `:${channelData}`;
+  return `${socketId}:${channel}${data}`;
+}
+
+/** What a backend signs so that a client is this user. */
+export function userText(socketId: string, userData: string): string {
+  return `${socketId}::user::${userData}`;
+}
+
+/** Whether `auth`, as the client sends it (`key:signature`), is this app's for a text. In constant time. */
+export function isAuthorized(
+  { key, secret }: SigningApp,
+  text: string | undefined,
+  auth: string,
+): boolean {
+  if (text === undefined || !auth.startsWith(`${key}:`)) return false;
+  return isSignature(secret, text, auth.slice(key.length + 1));
+}
+
+/** In constant time: otherwise a signature could be guessed letter by letter. */
+function isSignature(secret: string, text: string, given: string): boolean {
+  if (!HEX_SHA256.test(given)) return false;
+  return timingSafeEqual(Buffer.from(given, "hex"), digestOf(secret, text));
+}
+
+/** The signature of a text, in hex. */
+export function sign(secret: string, text: string | Uint8Array): string {
+  return digestOf(secret, text).toString("hex");
+}
+
+function digestOf(secret: string, text: string | Uint8Array): Buffer {
+  return createHmac("sha256", secret).update(text).digest();
+}
