@@ -34,7 +34,8 @@ beforeAll(() => {
   writeFileSync(join(folder.path, "package.json"), '{"private": true}');
   // A program that has settings of its own in files must not change what Baton does.
   writeFileSync(join(folder.path, ".env"), "BATON_API_KEYS=a-key-of-another-program\n");
-  const install = ["npm", "install", "--no-audit", "--no-fund", `./baton-${version}.tgz`];
+  const quiet = ["--no-audit", "--no-fund", "--prefer-offline"];
+  const install = ["npm", "install", ...quiet, `./baton-${version}.tgz`];
   const installed = run(install, folder.path);
   expect(installed.code, installed.stderr).toBe(0);
 });
