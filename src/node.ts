@@ -6,7 +6,7 @@ import { tokenVerifier } from "./edge/access/tokens";
 import { OpenRequests } from "./edge/http/open-requests";
 import type { Listeners } from "./edge/listeners/listeners";
 import { Figures } from "./edge/operator/figures";
-import { PusherApps } from "./edge/pusher/apps";
+import { CLOSED_PREFIXES, PusherApps } from "./edge/pusher/apps";
 import { serve } from "./edge/server";
 import { closeConnections } from "./edge/shutdown";
 import { Sockets } from "./edge/transports/sockets";
@@ -300,7 +300,8 @@ async function accessOf(
 ): Promise<Access & { tokens: Access["tokens"] }> {
   const tokens = await tokenVerifier(settings, log);
   const isOpen = tokens === undefined && settings.apiKeys.length === 0;
-  return { tokens, isOpen, anonymous: settings.anonymous };
+  const closedPrefixes = settings.pusherApps.length > 0 ? CLOSED_PREFIXES : [];
+  return { tokens, isOpen, anonymous: settings.anonymous, closedPrefixes };
 }
 
 /** 128 random bits, because anyone who knows the id can connect with it. */

@@ -46,4 +46,6 @@ export interface Access {
   readonly isOpen: boolean;
   /** Whether a client without a token may connect, as the anonymous user. */
   readonly anonymous: boolean;
+  /** How the names of topics begin that are for clients with a token or registration for just this topic, even where the relay is open. */
+  readonly closedPrefixes: readonly string[];
 }

@@ -1,5 +1,6 @@
 // Who may do what: tokens say who a client is, and rules say what clients may do with topics. Marks in a topic's name
-// narrow that: "$" is for clients with a token for just this topic, "#" precedes a list of the users it is for.
+// narrow that: "$" and the prefixes that the relay closes are for clients with a token for just this topic, "#" precedes a list of
+// the users it is for.
 import { Refusal, tokenExpired } from "../contracts/errors";
 import type { Maybe } from "../contracts/maybe";
 import type { Access, RelayOptions } from "../contracts/options";
@@ -8,7 +9,7 @@ import type { Action, TopicRules } from "../contracts/topic-rules";
 import type { Connection } from "../state/connection";
 import { checkTopic } from "../text/checks";
 
-/** Why a client may not subscribe: the mark "$" or "#" in the topic's name, or its rule. */
+/** Why a client may not subscribe: the topic's name is private, has "#" in it, or its rule. */
 export type Obstacle = "private" | "other_users" | "rule";
 
 export class Permissions {
@@ -45,14 +46,15 @@ export class Permissions {
           ? this.checkRegistered(connection, [topic]) !== undefined
           : this.check(connection, "subscribe", topic) !== undefined;
     if (!refused) return undefined;
-    if (isPrivate(topic)) return "private";
-    return isMarked(topic) ? "other_users" : "rule";
+    if (this.#isPrivate(topic)) return "private";
+    return this.#isMarked(topic) ? "other_users" : "rule";
   }
 
   #userMay(user: string, topic: string): "subscribe" | "nothing" {
-    if (this.#access.isOpen || isNamed(user, topic)) return "subscribe";
+    if (this.#access.isOpen) return this.#isClosed(topic) ? "nothing" : "subscribe";
+    if (this.#isNamed(user, topic)) return "subscribe";
     const denies = this.#rules.of(topic).allow.subscribe?.includes("client") === false;
-    return isMarked(topic) || denies ? "nothing" : "subscribe";
+    return this.#isMarked(topic) || denies ? "nothing" : "subscribe";
   }
 
   /** What a token for one topic allows. */
@@ -62,15 +64,19 @@ export class Permissions {
 
   /** Refuses (`permission_denied`) what no rule allows the client of a session. */
   check(connection: Connection, action: Action, topic: string): Refusal | undefined {
-    if (this.#access.isOpen) return undefined;
-    const { user } = connection;
     const isSubscribed = () => connection.session?.topics.has(topic) === true;
+    if (this.#access.isOpen) {
+      return this.#isClosed(topic) && !isSubscribed() ? denied(topic) : undefined;
+    }
+    const { user } = connection;
     if (action === "subscribe") {
-      if (!isMarked(topic)) return this.#allows(user, action, topic, isSubscribed);
-      return isNamed(user, topic) ? undefined : denied(topic);
+      if (!this.#isMarked(topic)) return this.#allows(user, action, topic, isSubscribed);
+      return this.#isNamed(user, topic) ? undefined : denied(topic);
     }
     // A rule holds for a prefix that the topics of many users share, so what the marks of a name say holds too.
-    if (isMarked(topic) && !isNamed(user, topic) && !isSubscribed()) return denied(topic);
+    if (this.#isMarked(topic) && !this.#isNamed(user, topic) && !isSubscribed()) {
+      return denied(topic);
+    }
     return this.#allows(user, action, topic, isSubscribed);
   }
 
@@ -95,14 +101,39 @@ export class Permissions {
     { user, initialTopics }: Connection,
     topics: Iterable<string>,
   ): Refusal | undefined {
-    if (this.#access.isOpen) return undefined;
+    const { isOpen, closedPrefixes } = this.#access;
+    if (isOpen && closedPrefixes.length === 0) return undefined;
     for (const topic of topics) {
       if (initialTopics?.includes(topic) === true) continue;
-      if (isNamed(user, topic)) continue;
+      if (isOpen) {
+        if (this.#isClosed(topic)) return denied(topic);
+        continue;
+      }
+      if (this.#isNamed(user, topic)) continue;
       const allowed = this.#rules.of(topic).allow.subscribe;
-      if (isMarked(topic) || allowed?.includes("client") === false) return denied(topic);
+      if (this.#isMarked(topic) || allowed?.includes("client") === false) return denied(topic);
     }
     return undefined;
+  }
+
+  /** Whether the name begins as those that are closed even where the relay is open. */
+  #isClosed(topic: string): boolean {
+    for (const prefix of this.#access.closedPrefixes) if (topic.startsWith(prefix)) return true;
+    return false;
+  }
+
+  #isPrivate(topic: string): boolean {
+    return topic.startsWith("$") || this.#isClosed(topic);
+  }
+
+  /** Whether the name says that the topic is not for everyone. */
+  #isMarked(topic: string): boolean {
+    return this.#isPrivate(topic) || topic.includes("#");
+  }
+
+  /** Whether the name says that the topic is for this user. */
+  #isNamed(user: string, topic: string): boolean {
+    return !this.#isPrivate(topic) && names(user, topic);
   }
 }
 
@@ -133,22 +164,13 @@ function denied(topic: string): Refusal {
  */
 export function personalTopic(user: string): string | undefined {
   const topic = `#${user}`;
-  const isItsOwn = isNamed(user, topic) && usersOf(topic)?.length === 1;
+  const isItsOwn = names(user, topic) && usersOf(topic)?.length === 1;
   return isItsOwn && checkTopic(topic) === undefined ? topic : undefined;
 }
 
-function isPrivate(topic: string): boolean {
-  return topic.startsWith("$");
-}
-
-/** Whether the name says that the topic is not for everyone. */
-function isMarked(topic: string): boolean {
-  return isPrivate(topic) || topic.includes("#");
-}
-
-/** Whether the name says that the topic is for this user. */
-function isNamed(user: string, topic: string): boolean {
-  return !isPrivate(topic) && user !== "" && usersOf(topic)?.includes(user) === true;
+/** Whether the users in the name of a topic have this one among them. */
+function names(user: string, topic: string): boolean {
+  return user !== "" && usersOf(topic)?.includes(user) === true;
 }
 
 /** The users after the last "#"; undefined when the topic is not limited to users. */

@@ -44,7 +44,7 @@ const RULES = new TopicRules({ historySize: 100, historyTtlMs: 300_000 });
 /** The other options of a relay where everybody may do everything. */
 export const OPEN = {
   tally: new Tally(Buffer.byteLength),
-  access: { tokens: undefined, isOpen: true, anonymous: false },
+  access: { tokens: undefined, isOpen: true, anonymous: false, closedPrefixes: [] },
   rules: RULES,
   personalTopics: false,
   after: () => () => {},
