@@ -4,10 +4,9 @@ import { ApiKeys } from "./edge/access/keys";
 import { KeyLimits } from "./edge/access/limits/key-limits";
 import { tokenVerifier } from "./edge/access/tokens";
 import { OpenRequests } from "./edge/http/open-requests";
-import type { Listeners } from "./edge/listeners/listeners";
 import { Figures } from "./edge/operator/figures";
 import { CLOSED_PREFIXES, PusherApps } from "./edge/pusher/apps";
-import { serve } from "./edge/server";
+import { type NodeServer, type ServerOptions, serve } from "./edge/server";
 import { closeConnections } from "./edge/shutdown";
 import { Sockets } from "./edge/transports/sockets";
 import { Streams } from "./edge/transports/streams";
@@ -15,13 +14,13 @@ import { type EngineRow, engineRow } from "./engines";
 import type { EngineOptions } from "./engines/options";
 import { type Log, throttledLog } from "./log";
 import { MeteredEngine } from "./metrics/metered-engine";
-import { ProcessMetrics } from "./metrics/process-metrics";
+import { metricsOptions, ProcessMetrics } from "./metrics/process-metrics";
 import { SESSION_PROTOCOLS, SOCKET_FORMATS, STREAM_FORMATS } from "./protocols";
 import { errorOf } from "./protocols/centrifuge/codes";
 import { infoJson, publicationJson } from "./protocols/centrifuge/json";
 import { SWEEP_MS_MAX } from "./relay/connecting/heartbeat";
 import type { Engine, EngineEvents, LocalEngine } from "./relay/contracts/engine";
-import type { Access, RelayOptions } from "./relay/contracts/options";
+import type { Access, CheckDeclared, RelayOptions } from "./relay/contracts/options";
 import { Tally } from "./relay/contracts/tally";
 import { TopicRules } from "./relay/contracts/topic-rules";
 import type { Transports } from "./relay/contracts/transport";
@@ -29,7 +28,7 @@ import { Relay } from "./relay/relay";
 import type { Settings } from "./settings/definitions";
 import { changedSettings, Reloads } from "./settings/reloads";
 import { openFiles } from "./settings/sources/open-files";
-import { revision, version } from "./version";
+import { version } from "./version";
 
 /** How long the last close frames may take to leave, after the shutdown window. */
 const FLUSH_MS = 1_000;
@@ -37,7 +36,16 @@ const FLUSH_MS = 1_000;
 /** The engine did not start. The message is the one line that the user sees. */
 export class EngineFailure extends Error {}
 
-/** What a worker gets from its supervisor. */
+/** The server of an app that Baton is a part of. */
+interface Host {
+  /** What the paths begin with that are Baton's. */
+  readonly prefix: string;
+  readonly isTls: boolean;
+  /** Begins to serve what the options say. */
+  readonly serve: (options: ServerOptions) => NodeServer;
+}
+
+/** What a worker gets from its supervisor, and the library has of an app. */
 interface NodeParts {
   readonly engine?: Engine;
   /** The name of the machine, for workers that each have an engine of their own. */
@@ -46,6 +54,10 @@ interface NodeParts {
   readonly shared?: boolean;
   /** Whether some of them do not listen yet. */
   readonly isStarting?: () => boolean;
+  /** Where an app of somebody else's listens, in place of the node. */
+  readonly host?: Host;
+  /** Where topics are declared: refuses publications that are not as they say. */
+  readonly checkDeclared?: CheckDeclared | undefined;
   /** Resolves with the metrics of all processes, where this is one of several. Rejects with EngineUnavailable. */
   readonly allMetrics?: () => Promise<string>;
 }
@@ -54,8 +66,10 @@ interface NodeParts {
 export async function start(
   settings: Settings,
   log: Log,
-  { engine: given, machine, shared = false, isStarting, allMetrics }: NodeParts = {},
+  parts: NodeParts = {},
 ): Promise<RunningNode> {
+  const { machine, shared = false, host, allMetrics } = parts;
+  const { prefix = "", isTls = settings.certificate !== undefined } = host ?? {};
   const access = await accessOf(settings, log);
   const apiKeys = new ApiKeys(settings.apiKeys, () => new KeyLimits(settings));
   const pusherApps = new PusherApps(settings.pusherApps, settings);
@@ -63,23 +77,22 @@ export async function start(
   const node = newId();
   const make = () =>
     rowOf(settings).make(engineOptions(settings, log, { rules, node, machine }), settings.engine);
-  const engine = new MeteredEngine(given ?? make());
-  const sockets = new Sockets(settings, log);
-  const streams = new Streams({ backpressureBytes: settings.backpressureBytes, log });
+  const engine = new MeteredEngine(parts.engine ?? make());
+  const sockets = new Sockets({ ...settings, isTls }, log);
+  const streams = new Streams({ ...settings, log });
   const openRequests = new OpenRequests(settings);
   const transports = { socket: sockets, stream: streams };
   const relay = new Relay(
-    relayOptions(settings, log, { access, rules, node, engine, transports, isStarting }),
+    relayOptions(settings, log, { ...parts, access, rules, node, engine, transports }),
   );
-  const described = metricsOptions(settings, engine);
   const metrics = new ProcessMetrics({
-    ...described,
+    ...metricsOptions(settings, engine),
     node: { relay, engine, certificate: () => listeners.certificate },
     all: allMetrics,
   });
   await startEngine(engine, eventsOf(relay));
   if (!shared) metrics.listen(settings.metricsListen, log);
-  const listeners = await Promise.try(serve, {
+  const listeners = await Promise.try(host?.serve ?? serve, {
     settings,
     apiKeys,
     pusherApps,
@@ -93,6 +106,8 @@ export async function start(
     apiFormat: { errorOf, publicationJson, infoJson },
     node,
     shared,
+    prefix,
+    isTls,
     openFiles,
     metrics: metrics.respond,
     log,
@@ -110,7 +125,7 @@ export async function start(
 }
 
 interface ReloadedParts {
-  readonly listeners: Listeners;
+  readonly listeners: NodeServer;
   readonly apiKeys: ApiKeys;
   readonly pusherApps: PusherApps;
   readonly access: { tokens: Access["tokens"] };
@@ -172,7 +187,7 @@ function eventsOf(relay: Relay): EngineEvents {
 interface RunningParts {
   readonly relay: Relay;
   readonly engine: Engine;
-  readonly listeners: Listeners;
+  readonly listeners: NodeServer;
   readonly streams: Streams;
   readonly openRequests: OpenRequests;
   readonly metrics: ProcessMetrics;
@@ -190,7 +205,7 @@ export class RunningNode {
   /** What takes new settings while the node runs. */
   readonly reloads: Reloads;
   readonly #engine: Engine;
-  readonly #listeners: Listeners;
+  readonly #listeners: NodeServer;
   readonly #streams: Streams;
   readonly #figures: Figures;
   readonly #shutdownMs: number;
@@ -265,10 +280,11 @@ function relayOptions(
     readonly node: string;
     readonly engine: Engine;
     readonly transports: Transports;
-    readonly isStarting: (() => boolean) | undefined;
+    readonly isStarting?: (() => boolean) | undefined;
+    readonly checkDeclared?: CheckDeclared | undefined;
   },
 ): RelayOptions {
-  const { access, rules, node, engine, transports, isStarting } = parts;
+  const { access, rules, node, engine, transports, isStarting, checkDeclared } = parts;
   return {
     limits: { ...settings, connectionsMax: settings.processConnectionsMax },
     defaultTopics: [...new Set(settings.defaultTopics)],
@@ -285,6 +301,7 @@ function relayOptions(
     tally: new Tally(Buffer.byteLength),
     access,
     rules,
+    checkDeclared,
     personalTopics: settings.personalTopics,
     version,
     node,
@@ -313,20 +330,6 @@ function newId(): string {
 function newEpoch(): string {
   const letters = getRandomValues(new Uint8Array(8)).map((byte) => 0x61 + (byte % 26));
   return String.fromCharCode(...letters);
-}
-
-/** What the metrics of every process say of it; `engine` is the one that it has itself. */
-export function metricsOptions(
-  { connectionsMax, historyBytes }: Settings,
-  engine: Pick<Engine, "historyBytes"> | undefined,
-) {
-  return {
-    version,
-    revision,
-    connectionsMax,
-    historyBytesMax: historyBytes,
-    historyBytes: () => engine?.historyBytes,
-  };
 }
 
 /** The engine that all workers share, which their supervisor runs; undefined where each worker has its own. */

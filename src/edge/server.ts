@@ -14,7 +14,7 @@
 // | any other without one                             | 6. `backendApp`                                           |
 //
 // CORS headers cost a third of a publish, and whoever sends no Origin does not need them: hence two apps.
-import type { Server } from "bun";
+import type { Server, WebSocketHandler } from "bun";
 import type { Log } from "../log";
 import { EngineUnavailable } from "../relay/contracts/engine";
 import { engineUnavailable, type Refusal } from "../relay/contracts/errors";
@@ -55,7 +55,7 @@ const NO_BODY_LIMIT_BYTES = 2 ** 40;
 /** At least so many requests are answered in a turn of the event loop whatever they cost: clients that send a few at once get all answers. */
 const REQUESTS_FREE = 128;
 
-interface ServerOptions {
+export interface ServerOptions {
   readonly settings: Settings;
   readonly apiKeys: ApiKeys;
   readonly pusherApps: PusherApps;
@@ -66,6 +66,10 @@ interface ServerOptions {
   readonly streamFormats: StreamFormats;
   readonly openRequests: OpenRequests;
   readonly sessionProtocols: SessionProtocols;
+  /** What all paths begin with, in a server that serves others too; "" in one of Baton's own. */
+  readonly prefix: string;
+  /** Whether the server speaks TLS. */
+  readonly isTls: boolean;
   readonly apiFormat: ApiFormat;
   /** The name of this relay process, for requests that belong to one of its streams. */
   readonly node: string;
@@ -78,8 +82,50 @@ interface ServerOptions {
   readonly log: Log;
 }
 
+/** What a server serves, whoever starts it. */
+export interface Front extends Doors {
+  readonly websocket: WebSocketHandler<Connection>;
+  /** The answer to a request that has failed through a fault of ours. */
+  readonly error: (error: Error) => Response;
+  /** To be called before the first request, with the server that it comes from. */
+  readonly attach: (server: Server<Connection>) => void;
+}
+
+/** What node.ts needs of whatever listens. */
+export type NodeServer = Pick<
+  Listeners,
+  "url" | "certificate" | "isBusy" | "renew" | "stopListening" | "stop"
+>;
+
 /** Starts to listen. When the address cannot be used, throws Bun's error with its `code`. */
-export function serve(options: ServerOptions): Listeners {
+export function serve(options: ServerOptions): NodeServer {
+  const { settings } = options;
+  const { any, publish, websocket, error, attach } = front(options, () => listeners.url);
+  // Not Elysia's listen(): it sets reusePort, so that a second Baton would silently start on the same port.
+  const common = {
+    hostname: settings.host,
+    development: false,
+    idleTimeout: HTTP_IDLE_S,
+    maxRequestBodySize: NO_BODY_LIMIT_BYTES,
+    routes: { "/publish": { POST: publish } },
+    fetch: any,
+    error,
+    websocket,
+  };
+  const listen = ({ port, reusePort, certificate }: ListenerSettings): Server<Connection> =>
+    Bun.serve<Connection>({
+      ...common,
+      port,
+      reusePort,
+      ...tlsOf(certificate),
+      ...(settings.http2 && { http2: true }),
+    });
+  const listeners: Listeners = new Listeners({ ...listeningOptions(options), listen, attach });
+  return listeners;
+}
+
+/** `listening` is where the server listens, such as http://127.0.0.1:8000. */
+export function front(options: ServerOptions, listening: () => string): Front {
   const { settings, relay, sockets, log } = options;
   const connectionsOpen = (): number => relay.connections.open;
   const keepAlive = new KeepAlive({ ...settings, connectionsOpen, openFiles: options.openFiles });
@@ -91,38 +137,23 @@ export function serve(options: ServerOptions): Listeners {
     hasKey: options.apiKeys.has,
     log,
   });
-  const parts = { keepAlive, addressLimits, listening: () => listeners.url };
+  const parts = { keepAlive, addressLimits, listening };
   const { any, publish } = limited(router(options, parts), options, addressLimits);
-  // Not Elysia's listen(): it sets reusePort, so that a second Baton would silently start on the same port.
-  const common = {
-    hostname: settings.host,
-    development: false,
-    idleTimeout: HTTP_IDLE_S,
-    maxRequestBodySize: NO_BODY_LIMIT_BYTES,
-    routes: { "/publish": { POST: inTurns(publish, share) } },
-    fetch: inTurns(any, share),
-    error(error: Error) {
+  return {
+    any: inTurns(any, share),
+    publish: inTurns(publish, share),
+    error(error) {
       log.error({ err: error }, "a request failed");
       return refuse(relay.tally.refused(internal()));
     },
     websocket: sockets.handlers(relay),
+    attach(server) {
+      keepAlive.attach(server);
+      addresses.attach(server);
+      sockets.attach(server);
+      options.streams.attach(server, relay, addressLimits);
+    },
   };
-  const listen = ({ port, reusePort, certificate }: ListenerSettings): Server<Connection> =>
-    Bun.serve<Connection>({
-      ...common,
-      port,
-      reusePort,
-      ...tlsOf(certificate),
-      ...(settings.http2 && { http2: true }),
-    });
-  const attach = (server: Server<Connection>): void => {
-    keepAlive.attach(server);
-    addresses.attach(server);
-    sockets.attach(server);
-    options.streams.attach(server, relay, addressLimits);
-  };
-  const listeners: Listeners = new Listeners({ ...listeningOptions(options), listen, attach });
-  return listeners;
 }
 
 function tlsOf(certificate: ListenerSettings["certificate"]) {
@@ -249,7 +280,7 @@ function routeOptionsOf(
   options: ServerOptions,
   { keepAlive, addressLimits }: RouterParts,
 ): Omit<RouteOptions, "listeningUrl"> {
-  const { settings, apiKeys, sockets, openRequests, ...handedOn } = options;
+  const { settings, apiKeys, sockets, openRequests, isTls, ...handedOn } = options;
   const { relay, sessionProtocols, log } = handedOn;
   const { bodyBytes, frameBytes, pingMs, publicUrl } = settings;
   return {
@@ -274,7 +305,7 @@ function routeOptionsOf(
     }),
     security: settings.apiKeys.length > 0 ? KEY : [],
     publicUrl,
-    scheme: settings.certificate === undefined ? "http" : "https",
+    scheme: isTls ? "https" : "http",
     hasConsole: settings.hasConsole,
     bodyBytes,
     frameBytes,

@@ -31,7 +31,10 @@ export type DataOf<Declared extends Topics, Name extends string> = Name extends 
 
 type Pattern<Declared extends Topics> = keyof Declared["schemas"] & string;
 
-type NameOf<Name extends string> = Name extends `${infer Prefix}*` ? `${Prefix}${string}` : Name;
+/** The names that a declared one stands for. */
+export type NameOf<Name extends string> = Name extends `${infer Prefix}*`
+  ? `${Prefix}${string}`
+  : Name;
 
 /** The patterns that fit a name. */
 type PatternOf<Declared extends Topics, Name extends string> = {
@@ -49,7 +52,8 @@ type NarrowerPattern<Patterns extends string, Than extends string> = {
   [One in Patterns]: One extends Than ? never : NameOf<One> extends NameOf<Than> ? One : never;
 }[Patterns];
 
-type DataIn<Schema extends TopicSchema> = (Schema & { params: [] })["static"];
+/** The data that a schema describes. */
+export type DataIn<Schema extends TopicSchema> = (Schema & { params: [] })["static"];
 
 /**
  * Declares topics, once for whoever publishes and whoever subscribes:

@@ -1,5 +1,7 @@
 // The metrics of one process: what it reports, and how it answers whoever asks for the metrics of the relay.
 import type { Log } from "../log";
+import type { Engine } from "../relay/contracts/engine";
+import { revision, version } from "../version";
 import { MetricsListener } from "./listener";
 import { LoopDelay } from "./loop-delay";
 import { metricsResponse, type Report, reportOf, textOf } from "./report";
@@ -50,4 +52,18 @@ export class ProcessMetrics {
   #make(): Promise<string> {
     return this.#options.all?.() ?? textOf([this.report()]);
   }
+}
+
+/** What the metrics of every process say of it; `engine` is the one that it has itself. */
+export function metricsOptions(
+  { connectionsMax, historyBytes }: { connectionsMax: number; historyBytes: number },
+  engine: Pick<Engine, "historyBytes"> | undefined,
+) {
+  return {
+    version,
+    revision,
+    connectionsMax,
+    historyBytesMax: historyBytes,
+    historyBytes: () => engine?.historyBytes,
+  };
 }

@@ -2,8 +2,8 @@
 // and replaces all of them on request. It takes no connection itself.
 import { availableParallelism } from "node:os";
 import type { Log } from "../log";
-import { ProcessMetrics } from "../metrics/process-metrics";
-import { metricsOptions, sharedEngine, startEngine, topicRulesOf } from "../node";
+import { metricsOptions, ProcessMetrics } from "../metrics/process-metrics";
+import { sharedEngine, startEngine, topicRulesOf } from "../node";
 import type { LocalEngine } from "../relay/contracts/engine";
 import type { TopicRules } from "../relay/contracts/topic-rules";
 import { SETTINGS, type Settings, type SettingValues } from "../settings/definitions";

@@ -96,13 +96,17 @@ export function checkLength(
 
 /** Says what is wrong with a body, what is allowed there, and what a good body looks like. */
 export function wrongShape(error: ValueError | undefined, example: string): Refusal {
-  const field = fieldName(error?.path ?? "");
-  const problem = problemOf(error);
-  const description: unknown = error?.value === undefined ? undefined : error.schema.description;
-  const allowed = typeof description === "string" ? ` ${description}` : "";
   const named: unknown = error?.value === undefined ? undefined : error.schema["x-error"];
   const code = typeof named === "string" && named in ERRORS ? (named as ErrorCode) : "invalid_body";
-  return new Refusal(code, `${field}: ${problem}.${allowed} Send JSON like ${example}.`);
+  return new Refusal(code, `${shapeProblem(error, "body")} Send JSON like ${example}.`);
+}
+
+/** Where a value of another shape is wrong, and what is allowed there; `whole` is what the value is called. */
+export function shapeProblem(error: ValueError | undefined, whole: string): string {
+  const field = fieldName(error?.path ?? "", whole);
+  const description: unknown = error?.value === undefined ? undefined : error.schema.description;
+  const allowed = typeof description === "string" ? ` ${description}` : "";
+  return `${field}: ${problemOf(error)}.${allowed}`;
 }
 
 /** What TypeBox says, but for the two sentences that nobody who does not know it would understand. */
@@ -166,7 +170,7 @@ export function bodyTooLarge(bodyBytes: number, setting: SizeSetting): Refusal {
 }
 
 // A path like /user_id comes from the schema or from the sender, so anything but a plain name stays out of the answer.
-function fieldName(path: string): string {
+function fieldName(path: string, whole: string): string {
   const name = path.slice(1).replaceAll("/", ".");
-  return /^[\w.]{1,64}$/.test(name) ? name : "body";
+  return /^[\w.]{1,64}$/.test(name) ? name : whole;
 }

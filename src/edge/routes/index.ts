@@ -44,7 +44,7 @@ export function routes(options: RouteOptions) {
       return refuse(tally.refused(internal()));
     })
     .use(corsOrigins === undefined ? optionsRoutes(relay, known) : corsHeaders(corsOrigins))
-    .use(openapiPage())
+    .use(openapiPage(options.prefix))
     .use(healthRoutes(options))
     .use(metricsRoute(options))
     .use(registerRoutes(options))

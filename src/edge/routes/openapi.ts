@@ -75,8 +75,8 @@ function jsonOf(text: string): Response {
   return new Response(text, { headers: { "content-type": "application/json;charset=utf-8" } });
 }
 
-/** The page, its document of the routes, and the two files of Swagger UI. */
-export function openapiPage() {
+/** The page, its document of the routes, and the two files of Swagger UI. All paths of the server begin with the prefix. */
+export function openapiPage(prefix: string) {
   // The document is the same for everybody, and describing all routes takes a millisecond or two.
   let document: string | undefined;
   const app = new Elysia()
@@ -110,11 +110,12 @@ export function openapiPage() {
       provider: "swagger-ui",
       swagger: {
         version,
-        theme: "/openapi/swagger-ui.css",
-        cdn: "/openapi/swagger-ui-bundle.js",
+        theme: `${prefix}/openapi/swagger-ui.css`,
+        cdn: `${prefix}/openapi/swagger-ui-bundle.js`,
       },
       documentation: {
         info: { title: "Baton", version, description: INTRODUCTION },
+        ...(prefix !== "" && { servers: [{ url: prefix }] }),
         tags: [{ name: "relay", description: "The message relay" }],
         components: {
           securitySchemes: {

@@ -42,6 +42,8 @@ export interface RouteOptions {
   readonly pingMs: number;
   /** Without a trailing slash. When it is empty, the request's Host takes its place. */
   readonly publicUrl: string;
+  /** What the paths of the server begin with that are the relay's; "" where all are. */
+  readonly prefix: string;
   /** What the relay itself speaks. */
   readonly scheme: "http" | "https";
   /** Where the server listens, such as http://127.0.0.1:8000: for a request without a Host. */

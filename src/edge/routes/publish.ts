@@ -181,6 +181,8 @@ export function publishRoute({ publish, security }: RouteOptions) {
           "message_too_large",
           "batch_too_large",
           "invalid_topic",
+          "undeclared_topic",
+          "invalid_data",
           "invalid_user",
           "invalid_message",
           "invalid_event",

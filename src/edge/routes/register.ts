@@ -12,7 +12,7 @@ export function registerRoutes(options: RouteOptions) {
 }
 
 function registerRoute(options: RouteOptions) {
-  const { relay, requireKey, security, bodyBytes, publicUrl, scheme, listeningUrl, log } = options;
+  const { relay, requireKey, security, bodyBytes, publicUrl, scheme, log } = options;
   const warnOfTls = publicUrl === "" && scheme === "http" ? tlsWarning(log) : () => {};
   const readRegister = bodyReader(RegisterBody, '{"user_id":1}', bodyBytes);
   return (app: Elysia) =>
@@ -22,8 +22,7 @@ function registerRoute(options: RouteOptions) {
         const { user_id, topics } = await readRegister(request);
         const { id } = orThrow(await relay.admission.register(user_id, topics));
         warnOfTls(request.headers);
-        const base = publicUrl || hostUrl(request, scheme) || listeningUrl();
-        return { url: `ws${base.slice(4)}/ws/${id}`, sse: `${base}/sse/${id}` };
+        return addressesOf(id, options, request);
       },
       {
         parse: "none",
@@ -80,6 +79,19 @@ function unregisterRoute({ relay, requireKey, security }: RouteOptions) {
       },
     );
 }
+
+/** Where the client of a registration connects: at an address made of the request's Host, where no other one is set. */
+export function addressesOf(
+  id: string,
+  { publicUrl, scheme, listeningUrl, prefix }: AddressOptions,
+  request?: Request,
+): { url: string; sse: string } {
+  const ownUrl = () => ((request && hostUrl(request, scheme)) || listeningUrl()) + prefix;
+  const base = publicUrl || ownUrl();
+  return { url: `ws${base.slice(4)}/ws/${id}`, sse: `${base}/sse/${id}` };
+}
+
+type AddressOptions = Pick<RouteOptions, "publicUrl" | "scheme" | "listeningUrl" | "prefix">;
 
 /** The address that the client has used, or undefined where it did not say (HTTP/1.0, or an empty Host). */
 function hostUrl({ headers }: Request, scheme: RouteOptions["scheme"]): string | undefined {

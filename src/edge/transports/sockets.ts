@@ -38,12 +38,26 @@ const INVALID_HANDSHAKE = "The WebSocket handshake is not valid (RFC 6455, secti
 interface SocketLimits {
   readonly frameBytes: number;
   readonly backpressureBytes: number;
-  /** Set where the sockets speak TLS. */
-  readonly certificate?: object | undefined;
+  /** Whether the sockets speak TLS. */
+  readonly isTls: boolean;
 }
 
 /** More than can wait for a socket before it is found. */
 const NEVER_DROPPED_BYTES = 2 ** 31 - 1;
+
+/** What Bun's sockets are limited to, which is the same for all of a server. */
+export function socketLimits({ frameBytes, backpressureBytes, isTls }: SocketLimits) {
+  return {
+    maxPayloadLength: frameBytes,
+    backpressureLimit: isTls ? NEVER_DROPPED_BYTES : backpressureBytes,
+    // Otherwise Bun would drop what does not fit and keep the socket, which leaves a silent gap.
+    closeOnBackpressureLimit: true,
+    // Each send would re-arm it, so it is off, and relay/connecting/heartbeat.ts finds dead peers.
+    idleTimeout: 0,
+    sendPings: false,
+    perMessageDeflate: false,
+  };
+}
 
 /** Each socket carries its connection as its data, so that no map between the two is needed. */
 export class Sockets implements Transport {
@@ -84,7 +98,7 @@ export class Sockets implements Transport {
       this.#congested = true;
       setImmediate(() => setImmediate(() => (this.#congested = false)));
     }
-    if (sent !== undefined && sent <= 0 && this.#limits.certificate !== undefined) {
+    if (sent !== undefined && sent <= 0 && this.#limits.isTls) {
       this.#uncheckedBytes += frame.length;
       if (this.#uncheckedBytes < this.#limits.backpressureBytes / 4) return;
       this.#uncheckedBytes = 0;
@@ -193,7 +207,7 @@ export class Sockets implements Transport {
 
   handlers(relay: Relay): WebSocketHandler<Connection> {
     this.#relay = relay;
-    const { frameBytes, backpressureBytes, certificate } = this.#limits;
+    const { backpressureBytes } = this.#limits;
     const notes = { log: this.#log, tally: relay.tally };
     const turns = new FrameTurns({
       bytesMax: backpressureBytes,
@@ -201,14 +215,7 @@ export class Sockets implements Transport {
       overflow: (ws) => relay.connections.end(ws.data, "too_many_frames"),
     });
     return {
-      maxPayloadLength: frameBytes,
-      backpressureLimit: certificate === undefined ? backpressureBytes : NEVER_DROPPED_BYTES,
-      // Otherwise Bun would drop what does not fit and keep the socket, which leaves a silent gap.
-      closeOnBackpressureLimit: true,
-      // Each send would re-arm it, so it is off, and relay/connecting/heartbeat.ts finds dead peers.
-      idleTimeout: 0,
-      sendPings: false,
-      perMessageDeflate: false,
+      ...socketLimits(this.#limits),
       open: (ws) =>
         this.#guarded(ws, () => {
           relay.open(ws.data, ws);

@@ -32,6 +32,7 @@ const TOO_MANY = { code: 111, message: "too many requests", temporary: true } as
 const ERRORS: Partial<Record<ErrorCode, { code: number; message: string; temporary?: true }>> = {
   unauthorized: { code: 101, message: "unauthorized" },
   unknown_topic: { code: 102, message: "unknown channel" },
+  undeclared_topic: { code: 102, message: "unknown channel" },
   permission_denied: { code: 103, message: "permission denied" },
   missing_scope: { code: 103, message: "permission denied" },
   already_subscribed: { code: 105, message: "already subscribed" },
@@ -43,6 +44,7 @@ const ERRORS: Partial<Record<ErrorCode, { code: number; message: string; tempora
   malformed_json: { code: 107, message: "bad request: data must be JSON in UTF-8" },
   idempotency_conflict: { code: 107, message: "bad request" },
   invalid_message: { code: 107, message: "bad request" },
+  invalid_data: { code: 107, message: "bad request" },
   message_too_large: { code: 106, message: "limit exceeded" },
   not_available: { code: 108, message: "not available" },
   not_found: { code: 104, message: "method not found" },
@@ -59,7 +61,23 @@ const ERRORS: Partial<Record<ErrorCode, { code: number; message: string; tempora
 };
 const INTERNAL = { code: 100, message: "internal server error", temporary: true } as const;
 
+interface ProtocolError {
+  readonly code: number;
+  readonly message: string;
+  readonly temporary?: true;
+}
+
 /** The error of the protocol for a refusal; the server API answers with it too. */
-export function errorOf({ code }: Refusal): { code: number; message: string; temporary?: true } {
+export function errorOf({ code }: Refusal): ProtocolError {
   return ERRORS[code] ?? INTERNAL;
+}
+
+/** What the application has declared is known to its programmers alone, so these are told what is wrong. */
+const EXPLAINED: ReadonlySet<ErrorCode> = new Set(["undeclared_topic", "invalid_data"]);
+
+/** The error as a client gets it. */
+export function clientError(refusal: Refusal): ProtocolError {
+  const error = errorOf(refusal);
+  if (!EXPLAINED.has(refusal.code)) return error;
+  return { ...error, message: `${error.message}: ${refusal.message}` };
 }

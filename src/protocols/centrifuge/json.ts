@@ -6,7 +6,7 @@ import type { SessionProtocol } from "../../relay/contracts/protocol";
 import type { ClientInfo, Publication } from "../../relay/contracts/publication";
 import type { TransportName } from "../../relay/contracts/transport";
 import { oneLine, payloadOf } from "../../relay/text/payload";
-import { CLOSES, errorOf } from "./codes";
+import { CLOSES, clientError } from "./codes";
 import { decodeCommands } from "./json-commands";
 import { expiry, pingSeconds, subscribeFields } from "./results";
 
@@ -91,7 +91,7 @@ function replyLine(reply: Reply): string {
     case "refreshedTopic":
       return `{"id":${id},"sub_refresh":${JSON.stringify(expiry(reply.ttl))}}`;
     case "refused":
-      return `{"id":${id},"error":${JSON.stringify(errorOf(reply.refusal))}}`;
+      return `{"id":${id},"error":${JSON.stringify(clientError(reply.refusal))}}`;
   }
 }
 

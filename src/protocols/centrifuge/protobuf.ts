@@ -6,7 +6,7 @@ import type { SessionProtocol } from "../../relay/contracts/protocol";
 import type { ClientInfo, Publication } from "../../relay/contracts/publication";
 import type { Frame, TransportName } from "../../relay/contracts/transport";
 import { payloadOf } from "../../relay/text/payload";
-import { CLOSES, errorOf } from "./codes";
+import { CLOSES, clientError } from "./codes";
 import { decodeProtobuf } from "./protobuf-commands";
 import { ProtobufWriter } from "./protobuf-writer";
 import { expiry, pingSeconds, subscribeFields } from "./results";
@@ -174,7 +174,7 @@ function writeResult(reply: Reply): void {
       writeExpiry(1, reply.ttl);
       return;
     case "refused": {
-      const { code, message, temporary } = errorOf(reply.refusal);
+      const { code, message, temporary } = clientError(reply.refusal);
       if (temporary) writer.flag(3);
       writer.text(2, message);
       writer.number(1, code);

@@ -55,6 +55,16 @@ export const ERRORS = {
     status: 422,
     means: "A topic name is empty, too long, or has characters that are not allowed.",
   },
+  undeclared_topic: {
+    status: 422,
+    means:
+      "The application that Baton is a part of has declared its topics, and this is none of them.",
+  },
+  invalid_data: {
+    status: 422,
+    means:
+      "The data is not what the application that Baton is a part of has declared for this topic.",
+  },
   invalid_user: {
     status: 422,
     means:

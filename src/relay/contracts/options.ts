@@ -1,6 +1,8 @@
 // What the relay needs from outside. It has no network, clock, randomness or I/O of its own: all of that is handed in.
 import type { Engine } from "./engine";
+import type { Refusal } from "./errors";
 import type { Limits } from "./limits";
+import type { Publication } from "./publication";
 import type { Tally } from "./tally";
 import type { TokenVerifier } from "./tokens";
 import type { TopicRules } from "./topic-rules";
@@ -26,6 +28,8 @@ export interface RelayOptions {
   readonly after: (ms: number, work: () => void) => () => void;
   readonly access: Access;
   readonly rules: TopicRules;
+  /** Where topics are declared: refuses (`undeclared_topic`, `invalid_data`) a publication that is not as they say. */
+  readonly checkDeclared?: CheckDeclared | undefined;
   /** Whether each known user of a session has a topic of its own, "#" followed by the user. */
   readonly personalTopics: boolean;
   /** Baton's version, as clients of sessions are told. */
@@ -37,6 +41,8 @@ export interface RelayOptions {
   /** Whether other nodes that share the port do not serve yet. */
   readonly isStarting?: (() => boolean) | undefined;
 }
+
+export type CheckDeclared = (publication: Publication) => Refusal | undefined;
 
 /** Who may connect and act without the backend's doing. */
 export interface Access {

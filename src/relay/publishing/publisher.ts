@@ -4,7 +4,7 @@ import type { Engine } from "../contracts/engine";
 import { Refusal, shuttingDown } from "../contracts/errors";
 import type { Limits } from "../contracts/limits";
 import type { Maybe } from "../contracts/maybe";
-import type { RelayOptions } from "../contracts/options";
+import type { CheckDeclared, RelayOptions } from "../contracts/options";
 import type { Publication, Published } from "../contracts/publication";
 import type { Tally } from "../contracts/tally";
 import type { TopicRules } from "../contracts/topic-rules";
@@ -42,18 +42,26 @@ export class Publisher {
   readonly #engine: Engine;
   readonly #limits: Limits;
   readonly #rules: TopicRules;
+  readonly #checkDeclared: CheckDeclared | undefined;
   readonly #connections: Connections;
   readonly #tally: Tally;
   /** Publications that the engine has not answered, at two bytes for each character. */
   #pendingBytes = 0;
 
   constructor(
-    { engine, limits, rules, tally }: Pick<RelayOptions, "engine" | "limits" | "rules" | "tally">,
+    {
+      engine,
+      limits,
+      rules,
+      tally,
+      checkDeclared,
+    }: Pick<RelayOptions, "engine" | "limits" | "rules" | "tally" | "checkDeclared">,
     connections: Connections,
   ) {
     this.#engine = engine;
     this.#limits = limits;
     this.#rules = rules;
+    this.#checkDeclared = checkDeclared;
     this.#connections = connections;
     this.#tally = tally;
   }
@@ -93,8 +101,13 @@ export class Publisher {
     );
   }
 
-  /** Hands a checked publication to the engine. Refuses `too_many_publications`. Rejects if the engine fails. */
+  /**
+   * Hands a publication whose texts were checked to the engine: all publications come by here. Refuses `undeclared_topic`,
+   * `invalid_data`, `too_many_publications`. Rejects if the engine fails.
+   */
   submit(publication: Publication, idempotencyKey?: string): Maybe<Published | Refusal> {
+    const refusal = this.#checkDeclared?.(publication);
+    if (refusal !== undefined) return refusal;
     if (!this.hasRoom) return this.#tooMany();
     const published = this.#engine.publish(publication, idempotencyKey);
     if (!(published instanceof Promise)) {

@@ -54,7 +54,7 @@ export function fileVariable(variable: string): string {
 }
 
 /** What each type is, as the end of the sentence "It must be …". */
-const TYPES: Readonly<Record<InFile, string>> = {
+export const TYPES: Readonly<Record<InFile, string>> = {
   integer: "an integer, such as 8000",
   boolean: "true or false",
   list: 'a list of strings, such as ["a", "b"], none of which is empty or - or has a comma',
@@ -62,8 +62,8 @@ const TYPES: Readonly<Record<InFile, string>> = {
   "integer or string": 'an integer, or a string such as "auto"',
 };
 
-/** The text that the variable would have; undefined for a value of another type. */
-function textOf(value: unknown, type: InFile): string | undefined {
+/** The text that the variable of a setting would have; undefined for a value of another type. */
+export function textOf(value: unknown, type: InFile): string | undefined {
   switch (type) {
     case "integer":
       return Number.isSafeInteger(value) ? String(value) : undefined;

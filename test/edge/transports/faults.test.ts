@@ -74,6 +74,7 @@ function routesOver(publish: () => Published | Promise<Published>) {
     apiFormat: { errorOf, publicationJson, infoJson },
     node: "node",
     ...SETTINGS,
+    prefix: "",
     socketFormats: SOCKET_FORMATS,
     streams: new Streams({ backpressureBytes: 1_000, log }),
     streamFormats: STREAM_FORMATS,

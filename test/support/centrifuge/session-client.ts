@@ -2,7 +2,6 @@
 // their ids, and keeps pushes in order.
 
 import { Client, type Closed } from "../clients/client";
-import type { TestRelay } from "../relay/test-relay";
 import { decodeReplies, encodeCommands } from "./protobuf";
 
 // biome-ignore lint/suspicious/noExplicitAny: tests look into frames of any shape
@@ -29,7 +28,7 @@ export class SessionClient {
 
   /** Connects a session and subscribes it to these topics. */
   static async connect(
-    relay: TestRelay,
+    relay: { readonly url: string },
     { token = "", topics = [], form = "json" }: SessionOptions = {},
   ): Promise<SessionClient> {
     const url = `${relay.url.replace("http", "ws")}/connection/websocket`;

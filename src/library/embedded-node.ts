@@ -1,0 +1,170 @@
+// The relay that an app embeds, from `listen` to `stop`, and what the app calls of it. All calls are those that the routes make too.
+
+import { addressesOf } from "../edge/routes/register";
+import { createLog, type Log } from "../log";
+import { type RunningNode, start } from "../node";
+import { disconnectReason } from "../relay/backend";
+import { EngineUnavailable } from "../relay/contracts/engine";
+import { engineUnavailable, Refusal } from "../relay/contracts/errors";
+import type { CheckDeclared } from "../relay/contracts/options";
+import { toUser } from "../relay/text/checks";
+import { warnings } from "../settings/checks";
+import type { Settings } from "../settings/definitions";
+import type { Addresses, Publish, User } from "./answers";
+import type { Counts, OpenConnection, PublishOptions } from "./contract";
+import type { HostServer } from "./host/host-server";
+import { orThrow, RelayError } from "./relay-error";
+
+interface EmbeddedNodeOptions {
+  readonly settings: Settings;
+  readonly checkDeclared: CheckDeclared | undefined;
+  readonly log: ((line: string) => void) | undefined;
+}
+
+export class EmbeddedNode {
+  readonly #settings: Settings;
+  readonly #checkDeclared: CheckDeclared | undefined;
+  readonly #log: Log;
+  readonly #ready = Promise.withResolvers<void>();
+  #host: HostServer | undefined;
+  #starting: Promise<RunningNode> | undefined;
+  #running: RunningNode | undefined;
+
+  constructor({ settings, checkDeclared, log }: EmbeddedNodeOptions) {
+    this.#settings = settings;
+    this.#checkDeclared = checkDeclared;
+    const level = log === undefined ? "silent" : settings.logLevel;
+    this.#log = createLog(level, { write: (line) => log?.(line) });
+  }
+
+  get ready(): Promise<void> {
+    return this.#ready.promise;
+  }
+
+  get hasStarted(): boolean {
+    return this.#starting !== undefined;
+  }
+
+  /** The server listens. Where the relay cannot start, `ready` rejects, which ends the process if nobody handles it. */
+  start(host: HostServer): void {
+    this.#host = host;
+    const settings = this.#settings;
+    this.#starting = start(settings, this.#log, { host, checkDeclared: this.#checkDeclared });
+    this.#starting.then(
+      (running) => {
+        this.#running = running;
+        for (const warning of warnings(settings)) this.#log.warn(warning);
+        this.#ready.resolve();
+      },
+      (error) => {
+        host.fail(error);
+        this.#ready.reject(error);
+      },
+    );
+  }
+
+  /** Closes the connections, over the setting shutdownMs or at once. */
+  async stop(pace: "paced" | "at once"): Promise<void> {
+    const running = await this.#starting?.catch(() => undefined);
+    if (running === undefined) return;
+    if (pace === "paced") await running.shutdown();
+    else await running.stop();
+  }
+
+  async publish(topic: string, data: unknown, options: PublishOptions = {}): Promise<Publish> {
+    const json: string | undefined = JSON.stringify(data);
+    if (json === undefined) {
+      throw new RelayError(
+        new Refusal("invalid_message", "The data is nothing that JSON has, such as undefined."),
+      );
+    }
+    const { user, except, event, idempotencyKey } = options;
+    return this.#call(({ publisher }) =>
+      publisher.publish({
+        topic,
+        data: json,
+        user_id: user,
+        except,
+        event,
+        idempotency_key: idempotencyKey,
+      }),
+    );
+  }
+
+  async register({
+    user,
+    topics,
+    request,
+  }: {
+    user: User;
+    topics?: readonly string[] | undefined;
+    request?: Request | undefined;
+  }): Promise<Addresses> {
+    const { id } = await this.#call(({ admission }) => admission.register(user, topics));
+    const { prefix, isTls, url } = this.#host as HostServer;
+    const scheme = isTls ? "https" : "http";
+    const { publicUrl } = this.#settings;
+    return addressesOf(id, { publicUrl, scheme, prefix, listeningUrl: () => url }, request);
+  }
+
+  async unregister(address: string): Promise<boolean> {
+    const [path = ""] = address.split("?", 1);
+    const id = path.slice(path.lastIndexOf("/") + 1);
+    return this.#call(({ admission }) => admission.unregister(id));
+  }
+
+  async disconnect(
+    userId: User,
+    { code, reason }: { code?: number; reason?: string } = {},
+  ): Promise<number> {
+    const close = orThrow(disconnectReason(code, reason));
+    const user = orThrow(toUser(userId));
+    return this.#call(({ backend }) => backend.disconnect({ user }, close));
+  }
+
+  async connections(userId: User): Promise<readonly OpenConnection[]> {
+    const user = orThrow(toUser(userId));
+    const found = await this.#call(({ backend }) => backend.connections({ user }));
+    return found.map(({ id, protocol, topics, ageMs, waitingBytes }) => ({
+      id,
+      protocol,
+      topics,
+      ageMs,
+      waitingBytes,
+    }));
+  }
+
+  async presence(topic: string): Promise<readonly { client: string; user: string }[]> {
+    const found = await this.#call(({ backend }) => backend.presence(topic));
+    return found.map(({ client, user }) => ({ client, user }));
+  }
+
+  counts(): Counts {
+    const relay = this.#running?.relay;
+    if (relay === undefined) return { connections: 0, registrations: 0, topics: 0, users: 0 };
+    return { ...relay.counts, users: relay.connections.users };
+  }
+
+  /** Calls the relay as soon as it serves. Throws RelayError. */
+  async #call<Value>(
+    call: (relay: RunningNode["relay"]) => Value | Refusal | Promise<Value | Refusal>,
+  ): Promise<Value> {
+    const running = this.#running ?? (await this.#started());
+    try {
+      const answer = call(running.relay);
+      const value = answer instanceof Promise ? await answer : answer;
+      if (value instanceof Refusal) throw new RelayError(running.relay.tally.refused(value));
+      return value;
+    } catch (error) {
+      if (!(error instanceof EngineUnavailable)) throw error;
+      throw new RelayError(running.relay.tally.refused(engineUnavailable()));
+    }
+  }
+
+  #started(): Promise<RunningNode> {
+    if (this.#starting !== undefined) return this.#starting;
+    throw new RelayError(
+      new Refusal("starting", "The relay starts when the app that uses it listens: call listen()."),
+    );
+  }
+}

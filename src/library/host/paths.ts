@@ -1,0 +1,57 @@
+// The paths of Baton's routes in the server of another app. Bun's own router hands their requests to Baton, past the app.
+
+/** As Bun's router takes them: `:name` stands for one part. A test compares them with the routes. */
+export const PATHS: readonly string[] = [
+  "/api",
+  "/api/:method",
+  "/connection/:transport",
+  "/connections/:id",
+  "/emulation",
+  "/explain",
+  "/health",
+  "/health/:check",
+  "/metrics",
+  "/openapi",
+  "/openapi/:file",
+  "/publish",
+  "/register",
+  "/register/:id",
+  "/sse/:id",
+  "/topics",
+  "/topics/:topic/:part",
+  "/users",
+  "/users/:user/connections",
+  "/ws/:id",
+];
+
+/** Those of the console, where it is there. */
+export const CONSOLE_PATHS: readonly string[] = ["/console", "/console/:file"];
+
+/** A route of the app. */
+interface OwnRoute {
+  readonly method: string;
+  readonly path: string;
+}
+
+/**
+ * The first route of the app whose requests would all reach Baton instead, and Baton's path; undefined where there is none. A route of
+ * the app that is wider, such as /*, keeps what Baton has no path for.
+ */
+export function clash(
+  own: readonly OwnRoute[],
+  paths: readonly string[],
+): { readonly route: OwnRoute; readonly path: string } | undefined {
+  for (const route of own) {
+    const path = paths.find((one) => isWithin(route.path, one));
+    if (path !== undefined) return { route, path };
+  }
+  return undefined;
+}
+
+/** Whether one path stands for nothing that the other one does not stand for. */
+function isWithin(path: string, other: string): boolean {
+  const parts = path.split("/");
+  const others = other.split("/");
+  if (parts.length !== others.length || path.includes("*")) return false;
+  return others.every((part, i) => part.startsWith(":") || part === parts[i]);
+}
