@@ -1,5 +1,6 @@
 // A node: engine, relay and server in one process, wired together.
 import { getRandomValues } from "node:crypto";
+import type { SupervisorUsage } from "./console/node-figures";
 import { ApiKeys } from "./edge/access/keys";
 import { KeyLimits } from "./edge/access/limits/key-limits";
 import { tokenVerifier } from "./edge/access/tokens";
@@ -60,6 +61,8 @@ interface NodeParts {
   readonly checkDeclared?: CheckDeclared | undefined;
   /** Resolves with the metrics of all processes, where this is one of several. Rejects with EngineUnavailable. */
   readonly allMetrics?: () => Promise<string>;
+  /** What the supervisor has said last of itself. */
+  readonly supervisorUsage?: () => SupervisorUsage | undefined;
 }
 
 /** Starts a node in this process. Throws EngineFailure, and what Bun throws when it cannot listen on the address. */
@@ -68,7 +71,7 @@ export async function start(
   log: Log,
   parts: NodeParts = {},
 ): Promise<RunningNode> {
-  const { machine, shared = false, host, allMetrics } = parts;
+  const { machine, shared = false, host, allMetrics, supervisorUsage } = parts;
   const { prefix = "", isTls = settings.certificate !== undefined } = host ?? {};
   const access = await accessOf(settings, log);
   const apiKeys = new ApiKeys(settings.apiKeys, () => new KeyLimits(settings));
@@ -116,7 +119,7 @@ export async function start(
     await engine.close();
     throw error;
   });
-  const figures = new Figures(relay, node, log);
+  const figures = new Figures({ relay, node, log, supervisorUsage });
   const reloads = new Reloads(settings);
   const reloaded = { listeners, apiKeys, pusherApps, access, rules, engine, relay, settings, log };
   registerReloads(reloads, reloaded);

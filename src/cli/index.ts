@@ -3,6 +3,7 @@ import { Argument, Command, CommanderError, InvalidArgumentError } from "command
 import type { Settings } from "../settings/definitions";
 import { SettingError } from "../settings/kinds";
 import { revision, version } from "../version";
+import { BENCH_MAX, type BenchFlags, bench, SIZE_MIN } from "./bench/bench";
 import { type CheckFlags, check } from "./check";
 import { completionScript, completions, SHELLS, type Shell } from "./completion";
 import { type ExplainFlags, explain } from "./explain";
@@ -13,6 +14,8 @@ import { type PublishFlags, publishLines, publishOne } from "./publish";
 import { type RelayFlags, RemoteRelay } from "./remote-relay";
 import { type SubscribeFlags, subscribe } from "./subscribe";
 import { type TokenFlags, token } from "./token";
+
+const COUNT_MAX = Number.MAX_SAFE_INTEGER;
 
 /** What commands need of the process. */
 export interface CommandParts {
@@ -107,6 +110,7 @@ function program({ settings, serve }: CommandParts): Command {
     .description("ask a relay whether it is ready: exit code 0 or 1, for health checks")
     .addHelpText("after", examples("baton health", "baton health --url http://10.0.0.5:8000"))
     .action((flags: RelayFlags) => health(relay(flags)));
+  addBench(baton, relay);
   addCompletion(baton);
   return baton;
 }
@@ -159,7 +163,7 @@ function addSubscribe(baton: Command, relay: RelayOf): void {
     .argument("<topics...>", "the topics")
     .option("--user <user>", "receive also what is published to this user", "command-line")
     .option("--since <epoch:offset>", "print first what came after this position of the topic")
-    .option("--count <n>", "end after so many publications", wholeNumber)
+    .option("--count <n>", "end after so many publications", wholeNumber(1, COUNT_MAX))
     .addHelpText(
       "after",
       examples(
@@ -190,6 +194,25 @@ function addExplain(baton: Command, relay: RelayOf): void {
     });
 }
 
+function addBench(baton: Command, relay: RelayOf): void {
+  const upTo = (max: number) => wholeNumber(1, max);
+  calling(baton.command("bench"))
+    .description(
+      "put a load on a relay: clients in a topic of their own, publications at a steady rate; print what was received, and after how long",
+    )
+    .option("--clients <n>", "how many clients connect", upTo(BENCH_MAX.clients), 100)
+    .option("--rate <n>", "publications a second", upTo(BENCH_MAX.rate), 100)
+    .option("--seconds <n>", "how long to publish", upTo(BENCH_MAX.seconds), 10)
+    .option("--size <bytes>", "bytes of a message", wholeNumber(SIZE_MIN, BENCH_MAX.size), 64)
+    .option("--prefix <prefix>", "what the name of the topic begins with", "")
+    .option("--json", "print a JSON object")
+    .addHelpText(
+      "after",
+      examples("baton bench", "baton bench --clients 5000 --rate 20 --seconds 60"),
+    )
+    .action((flags: BenchFlags & RelayFlags) => bench(relay(flags), flags));
+}
+
 function addCompletion(baton: Command): void {
   baton
     .command("completion")
@@ -215,9 +238,13 @@ function calling(command: Command): Command {
     );
 }
 
-function wholeNumber(text: string): number {
-  if (/^[1-9]\d{0,14}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError("It must be a whole number, 1 or more.");
+function wholeNumber(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^\d{1,15}$/.test(text) && value >= min && value <= max) return value;
+    const range = max === COUNT_MAX ? `, ${min} or more` : ` from ${min} to ${max}`;
+    throw new InvalidArgumentError(`It must be a whole number${range}.`);
+  };
 }
 
 function examples(...lines: readonly string[]): string {

@@ -6,10 +6,12 @@ import { type AllFigures, FIGURES_TOPIC, type NodeFigures } from "./node-figures
 const USER = "$console";
 const AGAIN_MS = 1_500;
 
-/** One node in the second before. */
-export interface NodeSecond {
-  readonly node: string;
-  readonly connections: number;
+/** One process in the second before. */
+export interface ProcessSecond {
+  /** What it is, and the beginning of its name. */
+  readonly title: string;
+  /** Undefined for a supervisor, which takes none. */
+  readonly connections: number | undefined;
   /** Of one core. */
   readonly cpuPercent: number;
   readonly memoryBytes: number;
@@ -29,7 +31,7 @@ export interface Second {
   readonly p99Ms: number | undefined;
   readonly refusals: Readonly<Record<string, number>>;
   readonly slow: readonly { readonly user: string; readonly protocol: string; readonly at: Date }[];
-  readonly nodes: readonly NodeSecond[];
+  readonly processes: readonly ProcessSecond[];
 }
 
 interface Listener {
@@ -96,13 +98,32 @@ function difference(before: AllFigures, after: AllFigures): Second {
     p99Ms: quantile(departures, 0.99),
     refusals: Object.fromEntries(Object.entries(refusals).filter(([, value]) => value > 0)),
     slow: pairs.flatMap(({ was, now }) => slowSince(was, now, after.at)),
-    nodes: pairs.map(({ was, now }) => ({
-      node: now.node,
-      connections: Object.values(now.open).reduce((sum, value) => sum + value, 0),
-      cpuPercent: (now.cpuMs - was.cpuMs) / seconds / 10,
-      memoryBytes: now.memoryBytes,
-    })),
+    processes: [
+      ...pairs.map(({ was, now }) => ({
+        title: titleOf("process", now.node),
+        connections: Object.values(now.open).reduce((sum, value) => sum + value, 0),
+        cpuPercent: (now.cpuMs - was.cpuMs) / seconds / 10,
+        memoryBytes: now.memoryBytes,
+      })),
+      ...supervisorsIn(after),
+    ],
   };
+}
+
+/** One for each machine: all of its workers say the same of it. */
+function supervisorsIn({ nodes }: AllFigures): ProcessSecond[] {
+  const found = nodes.flatMap(({ supervisor }) => supervisor ?? []);
+  const byMachine = new Map(found.map((supervisor) => [supervisor.machine, supervisor]));
+  return Array.from(byMachine.values(), ({ machine, cpuPercent, memoryBytes }) => ({
+    title: titleOf("supervisor", machine),
+    connections: undefined,
+    cpuPercent,
+    memoryBytes,
+  }));
+}
+
+function titleOf(kind: "process" | "supervisor", name: string): string {
+  return `${kind} ${name.slice(0, 6)}`;
 }
 
 /** The newest ends of slow consumers, as many as were counted since. */

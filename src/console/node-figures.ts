@@ -3,6 +3,15 @@
 /** Where it is published. */
 export const FIGURES_TOPIC = "$baton";
 
+/** What a process that starts workers, and takes no connections itself, has taken in the second before. */
+export interface SupervisorUsage {
+  /** The name of its machine, which all of its workers know. */
+  readonly machine: string;
+  /** Of one core. */
+  readonly cpuPercent: number;
+  readonly memoryBytes: number;
+}
+
 /** What one node counts; counts only grow, so that two of them tell how much it was in between. */
 export interface NodeFigures {
   readonly node: string;
@@ -20,6 +29,8 @@ export interface NodeFigures {
   readonly users: number;
   readonly cpuMs: number;
   readonly memoryBytes: number;
+  /** The process that has started it, where it is a worker; each of the workers says the same. */
+  readonly supervisor?: SupervisorUsage | undefined;
 }
 
 /** Those of all nodes. */

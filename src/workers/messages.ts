@@ -1,5 +1,6 @@
 // Every message between a supervisor and its workers: calls to the engine and their answers, what the engine has for its
 // nodes, and the orders that start and end a worker. All of them travel as JSON over a pipe, in the order in which they are sent.
+import type { SupervisorUsage } from "../console/node-figures";
 import type { Report } from "../metrics/report";
 import type { AfterRelease, HistoryRange, Registration } from "../relay/contracts/engine";
 import type { ErrorCode } from "../relay/contracts/errors";
@@ -7,7 +8,7 @@ import type { Publication } from "../relay/contracts/publication";
 
 /**
  * After this much silence the other side counts as out of reach. Each side receives something at least once a second: the
- * supervisor sends the engine's state or a ping, and the pipe acknowledges it.
+ * supervisor sends a ping, and the pipe acknowledges it.
  */
 export const SILENCE_MS = 5_000;
 
@@ -65,13 +66,16 @@ export interface Order {
   readonly order: "serve" | "announce shutdown" | "stop listening" | "retire" | "shutdown";
 }
 
-/** Asks for nothing but the pipe's acknowledgement, which shows that the worker's loop runs. */
+/**
+ * Sent to each worker once a second. The pipe's acknowledgement shows that the worker's loop runs. Supervisors of older versions
+ * say nothing of themselves.
+ */
 export interface Ping {
-  readonly ping: true;
+  readonly ping: SupervisorUsage | true;
 }
 
 /** Asks a worker for its report. */
-interface ReportRequest {
+export interface ReportRequest {
   readonly reportWanted: true;
 }
 

@@ -13,10 +13,11 @@ import { EngineServer } from "./engine-server";
 import { SILENCE_MS } from "./messages";
 import { reservePort } from "./port";
 import { type SpawnOptions, spawnWorker } from "./spawn";
+import { Usage } from "./usage";
 import { WorkerHandle } from "./worker-handle";
 import { WorkerMetrics } from "./worker-metrics";
 
-/** How often each worker is sent the engine's state or a ping, and checked for a sign of life. */
+/** How often each worker is sent the engine's state and a ping, and checked for a sign of life. */
 const TICK_MS = 1_000;
 
 /** A worker that dies within this time of its start has crashed early, and another one starts only after a pause. */
@@ -73,6 +74,7 @@ export class Supervisor {
   /** Those of the engine. */
   readonly #rules: TopicRules;
   readonly #machine = crypto.randomUUID();
+  readonly #usage = new Usage(this.#machine);
   /** All processes that have not exited. */
   readonly #workers = new Set<WorkerHandle>();
   /** Those of them that are to replace others, and do not count before all of them are ready. */
@@ -295,8 +297,9 @@ export class Supervisor {
     const wasPaused = now - this.#tickedAt > SILENCE_MS / 2;
     this.#tickedAt = now;
     this.#engineServer?.sweep();
+    const usage = this.#usage.read();
     for (const worker of this.#workers) {
-      if (this.#engineServer === undefined) worker.ping();
+      worker.ping(usage);
       // Paused itself, the supervisor has received nothing from anybody.
       if (wasPaused) worker.forgiveSilence();
       worker.check();

@@ -1,5 +1,6 @@
 // A worker process as its supervisor sees it, from its start to its exit: what it is sent, the state that it is in, and when
 // it is killed. A worker that is stuck must be killed, since the kernel goes on giving it connections.
+import type { SupervisorUsage } from "../console/node-figures";
 import type { Log } from "../log";
 import type { Report } from "../metrics/report";
 import type { EngineServer, WorkerLink } from "./engine-server";
@@ -137,9 +138,9 @@ export class WorkerHandle {
     return this.#exited.promise;
   }
 
-  /** To be sent where nothing else goes to the worker every second, so that it shows a sign of life. */
-  ping(): void {
-    this.#pipe.push({ ping: true } satisfies Ping);
+  /** Has it show a sign of life. To be called about once a second, with what the supervisor takes itself. */
+  ping(usage: SupervisorUsage): void {
+    this.#pipe.push({ ping: usage } satisfies Ping);
   }
 
   /** Its silence since the last check does not count. */

@@ -1,11 +1,20 @@
 // A worker: one node among several that share a port. Its supervisor has the engine, unless every node reaches the engine's
 // store by itself, and orders the worker to end.
+import type { SupervisorUsage } from "../console/node-figures";
 import type { Log } from "../log";
+import type { Report } from "../metrics/report";
 import { type RunningNode, sharesEngine, start } from "../node";
 import { EngineUnavailable } from "../relay/contracts/engine";
 import type { Settings } from "../settings/definitions";
 import { EngineClient } from "./engine-client";
-import type { FromSupervisor, FromWorker, MetricsAnswer, Order } from "./messages";
+import type {
+  FromSupervisor,
+  FromWorker,
+  MetricsAnswer,
+  Order,
+  Ping,
+  ReportRequest,
+} from "./messages";
 import { Pipe } from "./pipe";
 import type { ParentProcess, WorkerArguments } from "./spawn";
 
@@ -15,35 +24,47 @@ const FLUSH_MS = 1_000;
 /** How long the supervisor may take to answer with the metrics of all processes: it waits for each of them. */
 const METRICS_MS = 5_000;
 
-/** Asks the supervisor for the metrics of all processes. */
-class MetricsClient {
-  readonly #ask: () => void;
+/** What the processes of the relay tell each other about themselves: this worker's report, the metrics of all, the supervisor's usage. */
+class ReportClient {
+  readonly #send: (message: FromWorker) => void;
+  readonly #own: () => Report | undefined;
   /** Whether the supervisor has asked for a report: one of an older version, which began this worker, knows of none. */
-  hasBegun = false;
+  #hasBegun = false;
   readonly #begun = Promise.withResolvers<void>();
   #answer: PromiseWithResolvers<string> | undefined;
+  /** What the supervisor has said last of itself. */
+  supervisorUsage: SupervisorUsage | undefined;
 
-  constructor(ask: () => void) {
-    this.#ask = ask;
+  constructor(send: (message: FromWorker) => void, own: () => Report | undefined) {
+    this.#send = send;
+    this.#own = own;
   }
 
-  begin(): void {
-    this.hasBegun = true;
-    this.#begun.resolve();
+  /** Takes what is about reports; returns whether the message was. */
+  receive(message: FromSupervisor): message is ReportRequest | MetricsAnswer | Ping {
+    if ("reportWanted" in message) {
+      this.#hasBegun = true;
+      this.#begun.resolve();
+      this.report();
+    } else if ("metrics" in message) this.#answer?.resolve(message.metrics);
+    else if (!("ping" in message)) return false;
+    else if (message.ping !== true) this.supervisorUsage = message.ping;
+    return true;
+  }
+
+  report(): void {
+    const report = this.#own();
+    if (report !== undefined && this.#hasBegun) this.#send({ report });
   }
 
   /** Rejects with EngineUnavailable. To be called again only when it has settled. */
   text(): Promise<string> {
     const answer = Promise.withResolvers<string>();
     this.#answer = answer;
-    this.#begun.promise.then(this.#ask);
+    this.#begun.promise.then(() => this.#send({ metricsWanted: true }));
     const silent = new EngineUnavailable("the supervisor does not answer");
     const timer = setTimeout(() => answer.reject(silent), METRICS_MS);
     return answer.promise.finally(() => clearTimeout(timer));
-  }
-
-  receive({ metrics }: MetricsAnswer): void {
-    this.#answer?.resolve(metrics);
   }
 }
 
@@ -79,11 +100,7 @@ export async function runWorker(
     onMessage: (received) => {
       const message = received as FromSupervisor;
       if ("order" in message) obey(message);
-      else if ("reportWanted" in message) {
-        metrics.begin();
-        sendReport();
-      } else if ("metrics" in message) metrics.receive(message);
-      else if (!("ping" in message)) engine.receive(message);
+      else if (!reports.receive(message)) engine.receive(message);
     },
     onFault: (error) =>
       log.error({ err: error }, "a message of the supervisor could not be obeyed"),
@@ -97,10 +114,7 @@ export async function runWorker(
     else end.after(order === "retire" ? node?.retire() : node?.shutdown(), "ended");
   };
   const send = (message: FromWorker): void => pipe.push(message);
-  const sendReport = (): void => {
-    if (node !== undefined && metrics.hasBegun) send({ report: node.metrics.report() });
-  };
-  const metrics = new MetricsClient(() => send({ metricsWanted: true }));
+  const reports = new ReportClient(send, () => node?.metrics.report());
   const engine = new EngineClient({
     send,
     isFull: () => pipe.isFull,
@@ -115,14 +129,15 @@ export async function runWorker(
   node = await start(settings, log, {
     shared: true,
     isStarting: () => isStarting,
-    allMetrics: () => metrics.text(),
+    allMetrics: () => reports.text(),
+    supervisorUsage: () => reports.supervisorUsage,
     ...(sharesEngine(settings) ? { engine } : machine !== undefined && { machine }),
   });
   announced.promise.then(() => node?.announceShutdown());
   send({ listensAt: node.url });
   const how = await end.promise;
   // The supervisor must learn which registrations the closed connections have released, and what was counted.
-  sendReport();
+  reports.report();
   await flushed(pipe);
   return how;
 }

@@ -199,6 +199,21 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
         data.nodes.reduce((total, { publications }) => total + publications, 0);
       const third = await figures();
       expect(sum(third) - sum(first)).toBe(1);
+      const supervisors = ({ data }: { data: { nodes: { supervisor?: { machine: string } }[] } }) =>
+        data.nodes.flatMap(({ supervisor }) => supervisor?.machine ?? []);
+      if (!name.includes("workers")) {
+        expect(supervisors(third)).toEqual([]);
+        return;
+      }
+      // Each worker says what its supervisor takes, once it has been told.
+      let latest = third;
+      await until("all workers to say it", async () => {
+        if (supervisors(latest).length === nodesHere) return true;
+        latest = await figures();
+        return false;
+      });
+      const machines = new Set(supervisors(latest));
+      expect(machines.size).toBe(name.startsWith("two") ? 2 : 1);
     });
   });
 }

@@ -20,3 +20,15 @@ test("the commands of docs/command-line.md publish and print what it shows", asy
   const { epoch } = JSON.parse(lines()[0] ?? "");
   expect(lines()).toEqual(shown.map((line) => line.replace("kqzvbmwe", epoch)));
 });
+
+test("the load of docs/command-line.md prints what it shows, with other times", async () => {
+  await using relay = await startRelay();
+  await using shell = new Shell();
+  const printed = await shell.run(example(PAGE, "bench.sh"), { BATON_URL: relay.url });
+  const withoutTimes = (text: string) =>
+    text
+      .trim()
+      .replace(/-[\da-f]{8}/, "-NAME")
+      .replace(/[\d.]+(?= (?:ms|a second))/g, "N");
+  expect(withoutTimes(printed)).toBe(withoutTimes(example(PAGE, "bench.txt")));
+});

@@ -37,6 +37,7 @@ const FLOORS: Record<string, readonly string[]> = {
     "relay log.ts version.ts console",
   ],
   "src/edge/access": ["*", "limits"],
+  "src/cli": ["index.ts", "bench", "*"],
   "src/console": ["app.ts", "views", "clients", "*"],
   "src/engines": ["index.ts", "redis sqlite", "memory", "*"],
   "src/engines/redis": ["engine.ts", "*", "publishing", "following", "server"],

@@ -2,7 +2,7 @@
 import { Chart } from "../charts";
 import { fill, h, table } from "../dom";
 import { type EventLog, eventLog } from "../event-log";
-import type { NodeSecond, Second } from "../figures";
+import type { ProcessSecond, Second } from "../figures";
 import { bytes, count, kindOf, milliseconds } from "../text";
 import type { View } from "./view";
 
@@ -40,7 +40,7 @@ export function overview(): Overview {
     element,
     onSecond(second) {
       add(second);
-      fill(processes, processTable(second.nodes), silentText(second.silent));
+      fill(processes, processTable(second.processes), silentText(second.silent));
       noteRefusals(second, log);
       if (log.element.textContent !== "") quiet.remove();
     },
@@ -55,16 +55,16 @@ function figureCharts() {
   const cpu = new Chart("CPU of each process", percent);
   const memory = new Chart("Memory of each process", megabytes);
   const add = (second: Second) => {
-    const { at, nodes, p50Ms, p99Ms } = second;
+    const { at, processes, p50Ms, p99Ms } = second;
     const kinds = Object.entries(second.open).map(([protocol, open]) => [kindOf(protocol), open]);
     connections.add(at, Object.fromEntries(kinds), count(second.connections));
     publications.add(at, { all: second.publications }, count(second.publications));
     deliveries.add(at, { all: second.deliveries }, count(second.deliveries));
     const now = p99Ms === undefined ? "–" : `p99 ${milliseconds(p99Ms)}`;
     departure.add(at, { median: p50Ms, p99: p99Ms }, now);
-    const cpus = nodes.map((one) => [nameOf(one), one.cpuPercent] as const);
+    const cpus = processes.map((one) => [one.title, one.cpuPercent] as const);
     cpu.add(at, Object.fromEntries(cpus), percent(sumOf(cpus)));
-    const memories = nodes.map((one) => [nameOf(one), one.memoryBytes / MEGABYTE] as const);
+    const memories = processes.map((one) => [one.title, one.memoryBytes / MEGABYTE] as const);
     memory.add(at, Object.fromEntries(memories), megabytes(sumOf(memories)));
   };
   return { charts: [connections, publications, deliveries, departure, cpu, memory], add };
@@ -72,10 +72,6 @@ function figureCharts() {
 
 function sumOf(values: readonly (readonly [string, number])[]): number {
   return values.reduce((sum, [, value]) => sum + value, 0);
-}
-
-function nameOf({ node }: NodeSecond): string {
-  return `process ${node.slice(0, 6)}`;
 }
 
 function noteRefusals({ at, refusals, slow }: Second, log: EventLog): void {
@@ -96,7 +92,7 @@ function percent(value: number): string {
   return `${count(value)}%`;
 }
 
-function processTable(nodes: readonly NodeSecond[]): HTMLElement {
+function processTable(processes: readonly ProcessSecond[]): HTMLElement {
   const columns = [
     { title: "Process" },
     { title: "Connections", isNumber: true },
@@ -106,9 +102,9 @@ function processTable(nodes: readonly NodeSecond[]): HTMLElement {
   return table(
     "Processes",
     columns,
-    nodes.map((one) => [
-      nameOf(one),
-      count(one.connections),
+    processes.map((one) => [
+      one.title,
+      one.connections === undefined ? "–" : count(one.connections),
       percent(one.cpuPercent),
       bytes(one.memoryBytes),
     ]),

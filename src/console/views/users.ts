@@ -180,7 +180,10 @@ function connectionTable(
         "Disconnect",
       ),
     ]);
-  return table("Connections", columns, rows, "No open connections.");
+  const shown = table("Connections", columns, rows, "No open connections.");
+  if (connections.length <= CONNECTIONS_SHOWN) return shown;
+  const rest = `The first ${CONNECTIONS_SHOWN} of ${count(connections.length)} connections.`;
+  return h("div", { class: "stack" }, shown, h("p", { class: "quiet" }, rest));
 }
 
 function topicsText(topics: readonly string[]): string {

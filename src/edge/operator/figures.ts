@@ -1,7 +1,12 @@
 // The stream of figures: once a second, all that each node counts goes to the connections in FIGURES_TOPIC, as a publication
 // without a position. It costs nothing while nobody is in the topic. Its name begins with "$", so that only clients get there
 // whom a backend, which has the key, registers with it.
-import { type AllFigures, FIGURES_TOPIC, type NodeFigures } from "../../console/node-figures";
+import {
+  type AllFigures,
+  FIGURES_TOPIC,
+  type NodeFigures,
+  type SupervisorUsage,
+} from "../../console/node-figures";
 import type { Log } from "../../log";
 import type { Relay } from "../../relay/relay";
 
@@ -10,17 +15,28 @@ const PERIOD_MS = 1_000;
 /** Ends of slow consumers in the figures of one node. */
 const SLOW_MAX = 20;
 
+interface FiguresOptions {
+  readonly relay: Relay;
+  /** The name of this node. */
+  readonly node: string;
+  readonly log: Log;
+  /** What the supervisor takes, where this is one of its workers. */
+  readonly supervisorUsage: (() => SupervisorUsage | undefined) | undefined;
+}
+
 export class Figures {
   readonly #relay: Relay;
   readonly #node: string;
   readonly #log: Log;
+  readonly #supervisorUsage: FiguresOptions["supervisorUsage"];
   readonly #timer: ReturnType<typeof setInterval>;
   #isAsking = false;
 
-  constructor(relay: Relay, node: string, log: Log) {
+  constructor({ relay, node, log, supervisorUsage }: FiguresOptions) {
     this.#relay = relay;
     this.#node = node;
     this.#log = log;
+    this.#supervisorUsage = supervisorUsage;
     relay.cluster.handle("figures", () => this.#read());
     this.#timer = setInterval(() => this.#publish(), PERIOD_MS);
     this.#timer.unref();
@@ -63,6 +79,7 @@ export class Figures {
       users: connections.users,
       cpuMs: (user + system) / 1_000,
       memoryBytes: process.memoryUsage.rss(),
+      supervisor: this.#supervisorUsage?.(),
     };
   }
 

@@ -75,7 +75,7 @@ test("opens with a right key alone, which stays in this tab and out of the addre
   expect(await page.evaluate("sessionStorage.length")).toBe(0);
 });
 
-test("the overview shows connections, rates and both workers, and refusals and slow consumers as they happen", async () => {
+test("the overview shows connections, rates, both workers and their supervisor, and refusals and slow consumers as they happen", async () => {
   const clients = await Promise.all([1, 2, 3].map((user) => caller.connect(user, ["news:a"])));
   await open("overview");
   const chart = (title: string) =>
@@ -91,7 +91,17 @@ test("the overview shows connections, rates and both workers, and refusals and s
     /p99 [\d.,]+ ms$/.test((await chart("Time to departure")) ?? ""),
   );
   const processes = await rowsOf(page, "Processes");
-  expect(processes.map(([name]) => name?.replace(/ \w+$/, ""))).toEqual(["process", "process"]);
+  expect(processes.map(([name]) => name?.replace(/ \w+$/, ""))).toEqual([
+    "process",
+    "process",
+    "supervisor",
+  ]);
+  const [, connections, cpu, memory] = processes.pop() ?? [];
+  expect([connections, cpu, memory]).toEqual([
+    "–",
+    expect.stringMatching(/^[\d.]+%$/),
+    expect.stringMatching(/^[\d.]+ MB$/),
+  ]);
   expect(processes.reduce((sum, [, count]) => sum + Number(count), 0)).toBe(4);
   await caller.post("/publish", { topic: "" });
   await see("refused 1 × invalid_topic");
@@ -266,12 +276,13 @@ test("try it: a client of each kind connects, gets what is published, and all bu
 test("it finds its way back when the worker that it is connected to is replaced", async () => {
   await open("overview");
   const names = async () => (await rowsOf(page, "Processes")).map(([name]) => name);
-  await until("both workers", async () => (await names()).length === 2);
+  await until("both workers and their supervisor", async () => (await names()).length === 3);
   const before = await names();
   relay.signal("SIGHUP");
   await until("two other workers", async () => {
     const now = await names();
-    return now.length === 2 && now.every((name) => !before.includes(name));
+    // The supervisor stays.
+    return now.length === 3 && now.filter((name) => before.includes(name)).length === 1;
   });
   faults.splice(0);
 });
