@@ -11,13 +11,21 @@ import { TopicsSinceFrame, topicsDecoder } from "./topics-frame";
 const EXPECTED =
   'Send a text frame like {"topics":["a","b"],"since":{"a":{"offset":5,"epoch":"abcdefgh"}}}; since is optional.';
 
+/** Browsers answer the relay's own pings by themselves and tell no page of them, so a page asks with this whether it is connected. */
+const PING = "{}";
+
+const PING_COMMAND = { kind: "ping" } as const;
+
+const decodeTopics = topicsDecoder(TopicsSinceFrame, EXPECTED);
+
 export const json: ResumableProtocol = withSizes({
   kind: "topics",
   canResume: true,
   name: "json",
   transport: "socket",
   closes: CLOSES,
-  decode: topicsDecoder(TopicsSinceFrame, EXPECTED),
+  decode: (frame) => (frame === PING ? PING_COMMAND : decodeTopics(frame)),
+  pong: PING,
   encodePublication: envelope,
   encodeSubscribed: subscribedBody,
   encodeError: (refusal) => JSON.stringify(errorBody(refusal)),

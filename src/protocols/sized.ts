@@ -56,7 +56,8 @@ function sized(
     maxBytes,
     decode(frame) {
       const command = protocol.decode(frame);
-      return command instanceof Refusal ? command : (checkReply(command, maxBytes) ?? command);
+      if (command instanceof Refusal || command.kind === "ping") return command;
+      return checkReply(command, maxBytes) ?? command;
     },
     encodePublication(publication) {
       const { frame, bytes } = whole(publication);

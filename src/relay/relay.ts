@@ -244,6 +244,10 @@ export class Relay {
       this.connections.send(connection, protocol.encodeError(this.tally.refused(command)));
       return;
     }
+    if (command.kind === "ping") {
+      this.connections.send(connection, protocol.pong ?? "");
+      return;
+    }
     const names = new Set(command.topics);
     const refusal = this.checkTopics(connection, names);
     if (refusal !== undefined) {

@@ -9,6 +9,7 @@ import { lineAt, nameOf, ROOT, type SourceFile, type Violation, walk } from "./c
 const FOR_OTHERS: Record<string, string> = {
   "src/edge/pusher/apps.ts: PusherApps.byId": "routes ask for it once they are there",
   "src/edge/pusher/apps.ts: PusherApps.byKey": "sockets ask for it once they are there",
+  "src/client/client.ts: ResumingClient.on": "its users are the programs of others",
   "src/relay/relay.ts: Relay.counts": "tests see by it that nothing of a closed connection is left",
 };
 

@@ -153,7 +153,7 @@ describe("a command", () => {
     ["", "malformed_json"],
     ['{"topics":["a"]', "malformed_json"],
     ["[]", "invalid_frame"],
-    ["{}", "invalid_frame"],
+    ["{} ", "invalid_frame"],
     ['{"since":{}}', "invalid_frame"],
     ['{"topics":["a"],"since":[]}', "invalid_frame"],
     ['{"topics":["a"],"since":null}', "invalid_frame"],
@@ -169,6 +169,12 @@ describe("a command", () => {
     expect(refusal).toBeInstanceOf(Refusal);
     expect(refusal.code as string).toBe(code);
     expect(refusal.message).toContain('"since"');
+  });
+
+  test("may be a ping, an empty object, which is answered by the same", () => {
+    for (const protocol of [json, ...(json.sizes ?? [])]) {
+      expect([protocol.decode("{}"), protocol.pong]).toEqual([{ kind: "ping" }, "{}"]);
+    }
   });
 
   test("in a binary frame is refused", () => {

@@ -29,7 +29,7 @@ the topic keeps no history. The client may say which positions it has,
 \`{"topics":["a","b"],"since":{"a":{"offset":5,"epoch":"abcdefgh"}}}\`. The reply is
 \`{"topics":{"a":{"offset":7,"epoch":"abcdefgh","recovered":true},"b":{"offset":2,"epoch":"hgfedcba"}}}\`; after it come the
 publications that the client missed, then live ones. With \`"recovered":false\` it gets none of those it missed, and should
-reload its state.
+reload its state. The frame \`{}\` is answered with \`{}\`, for pages that ask whether they are connected.
 
 **With max_bytes** as well, a publication whose frame is larger comes as
 \`{"topic":"a","data":null,"too_large":40053,"offset":8,"epoch":"abcdefgh"}\`, where too_large is the size of that frame. It

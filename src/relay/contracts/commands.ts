@@ -11,6 +11,11 @@ export interface TopicsCommand {
   readonly since: ReadonlyMap<string, Position>;
 }
 
+/** Asks whether the relay is still there. Its answer is the protocol's `pong`. */
+export interface PingCommand {
+  readonly kind: "ping";
+}
+
 /** Where the client of a session wants to resume in a topic. */
 export interface Resumption {
   /** Undefined: it only wants to know the topic's top. */

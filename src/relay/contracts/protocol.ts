@@ -1,6 +1,13 @@
 // What the relay asks of a protocol: pure functions between frames and commands.
 // test/contract/protocol.test.ts says the same in tests, for every protocol.
-import type { Push, Reply, SessionCommand, SubscribeResult, TopicsCommand } from "./commands";
+import type {
+  PingCommand,
+  Push,
+  Reply,
+  SessionCommand,
+  SubscribeResult,
+  TopicsCommand,
+} from "./commands";
 import type { CloseName, Refusal } from "./errors";
 import type { Position, Publication } from "./publication";
 import type { Frame, TransportName } from "./transport";
@@ -24,7 +31,9 @@ interface CommonProtocol extends PublicationEncoder {
 interface TopicsProtocol extends CommonProtocol {
   readonly kind: "topics";
   /** One inbound frame. Never throws. Cost: the length of the frame. */
-  decode(frame: string | Uint8Array): TopicsCommand | Refusal;
+  decode(frame: string | Uint8Array): TopicsCommand | PingCommand | Refusal;
+  /** The answer to a ping; only protocols with such a command have it. */
+  readonly pong?: string;
   encodePublication(publication: Publication): string;
   encodeError(refusal: Refusal): string;
 }

@@ -41,7 +41,7 @@ beforeAll(() => {
 });
 afterAll(() => folder[Symbol.dispose]());
 
-test("the package has src and nothing of tests or benches", () => {
+test("the package has src and the client as JavaScript, and nothing of tests or benches", () => {
   const { stdout } = run(["tar", "tzf", `baton-${version}.tgz`], folder.path);
   const others = stdout
     .trim()
@@ -50,6 +50,9 @@ test("the package has src and nothing of tests or benches", () => {
   expect(others.toSorted()).toEqual([
     "package/LICENSE",
     "package/README.md",
+    "package/dist/npm/client/client.d.ts",
+    "package/dist/npm/client/client.js",
+    "package/dist/npm/library/topics.d.ts",
     "package/package.json",
   ]);
 });

@@ -1,0 +1,335 @@
+// The client of baton/client against servers, callers and moments that are not kind to it.
+import { afterEach, beforeEach, describe, expect, spyOn, test } from "bun:test";
+import { ClientTimers } from "../support/library-client/client-timers";
+import { RecordedClient } from "../support/library-client/recorded-client";
+import { reply, ScriptedRelay } from "../support/library-client/scripted-relay";
+import { startRelay } from "../support/relay/test-relay";
+import { until } from "../support/wait";
+
+let timers: ClientTimers;
+let logged: ReturnType<typeof spyOn<typeof console, "error">>;
+beforeEach(() => {
+  timers = new ClientTimers();
+  logged = spyOn(console, "error").mockImplementation(() => {});
+});
+afterEach(() => {
+  timers[Symbol.dispose]();
+  logged.mockRestore();
+});
+
+/** What browsers do when they have a network again. */
+const comeOnline = () => (globalThis as unknown as EventTarget).dispatchEvent(new Event("online"));
+
+/** The pauses of 8 failures in a row, with half of what is possible. */
+const GROWING = [500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000, 15_000];
+
+describe("pauses grow to half a minute at most", () => {
+  test.each([
+    ["0", 0, 0],
+    ["1", 1, 30_000],
+  ])("and are random: between 0 and that, here with %s", async (_, random, last) => {
+    timers[Symbol.dispose]();
+    timers = new ClientTimers(random);
+    using _client = new RecordedClient(() => Promise.reject(new Error("no address")));
+    await until("8 failures", () => timers.pauses.length >= 8);
+    expect(timers.pauses[0]).toBe(random * 1_000);
+    expect(timers.pauses[7]).toBe(last);
+  });
+
+  test("when addresses cannot be had, or are none", async () => {
+    const answers = [new Error("no backend"), "<html>", "", undefined, null, "http:", 7, "ws://"];
+    const given = answers.values();
+    using client = new RecordedClient(async () => {
+      const { value, done } = given.next();
+      if (value instanceof Error || done) throw value;
+      return value as string;
+    });
+    await until("8 failures", () => timers.pauses.length >= 8);
+    expect(timers.pauses.slice(0, 8)).toEqual(GROWING);
+    expect(client.states.slice(0, 8)).toEqual(Array(8).fill("connecting address"));
+    expect(logged.mock.calls[0]?.[0]).toContain("no backend");
+  });
+
+  test("when the address throws at once, and the caller hears of it only after connect() has returned", async () => {
+    let hasReturned = false;
+    const seen: boolean[] = [];
+    using client = new RecordedClient(() => {
+      throw new Error("no backend");
+    });
+    client.onState = () => seen.push(hasReturned);
+    hasReturned = true;
+    await until("8 failures", () => timers.pauses.length >= 8);
+    expect(seen).not.toContain(false);
+  });
+
+  test("when connections are accepted and closed at once, also after a reply", async () => {
+    for (const isPolite of [false, true]) {
+      timers.pauses.length = 0;
+      await using server = new ScriptedRelay({
+        open: (socket) => void (isPolite || socket.terminate()),
+        frame(socket, frame) {
+          reply(socket, frame);
+          if (JSON.parse(frame).since) socket.close(1001);
+        },
+      });
+      using client = new RecordedClient(server.address);
+      client.follow("a");
+      await until("8 failures", () => timers.pauses.length >= 8);
+      expect(timers.pauses.slice(0, 8)).toEqual(GROWING);
+    }
+  });
+
+  test("and begin again once a connection has stood for 5 seconds", async () => {
+    let laterMs = 0;
+    const realNow = performance.now.bind(performance);
+    using _now = spyOn(performance, "now").mockImplementation(() => realNow() + laterMs);
+    await using server = new ScriptedRelay({ frame: reply });
+    let refuses = true;
+    using client = new RecordedClient(() => {
+      if (refuses) throw new Error("no backend");
+      return server.address();
+    });
+    await until("4 failures", () => timers.pauses.length >= 4);
+    refuses = false;
+    for (const [stoodMs, isFirst] of [
+      [4_000, false],
+      [5_001, true],
+    ] as const) {
+      await client.untilOpen();
+      const failures = timers.pauses.length;
+      laterMs += stoodMs;
+      server.dropAll();
+      await until("the end", () => timers.pauses.length > failures);
+      expect(timers.pauses[failures] === 500).toBe(isFirst);
+      await client.untilOpen();
+    }
+  });
+});
+
+describe("a server that", () => {
+  test.each(["{", "null", "7", '{"topics":null,"topic":1}', '{"topics":{"a":null}}', "\0"])(
+    "sends %j is left, without harm to the program, or ignored",
+    async (garbage) => {
+      let sends = true;
+      await using server = new ScriptedRelay({
+        frame(socket, frame) {
+          if (sends) socket.send(garbage);
+          sends = false;
+          reply(socket, frame);
+          if (JSON.parse(frame).since) socket.send('{"topic":"a","data":1}');
+        },
+      });
+      using client = new RecordedClient(server.address);
+      client.follow("a");
+      expect(await client.take(1)).toEqual(["a: 1"]);
+      expect(server.connections).toBeLessThanOrEqual(2);
+    },
+  );
+
+  test("sends bytes is left, and tried again later", async () => {
+    await using server = new ScriptedRelay({
+      open: (socket) => void (socket.data === 1 && socket.sendBinary(new Uint8Array(9))),
+      frame: reply,
+    });
+    using client = new RecordedClient(server.address);
+    await client.untilOpen();
+    expect(client.states).toEqual(["connecting invalid_frame", "open"]);
+  });
+
+  test("never answers is left after two checks", async () => {
+    await using server = new ScriptedRelay({});
+    using client = new RecordedClient(server.address);
+    await until("its command", () => server.frames.length === 2);
+    timers.check();
+    expect(client.states).toEqual([]);
+    timers.check();
+    expect(client.states).toEqual(["connecting 1006"]);
+    await until("another connection", () => server.connections === 2);
+  });
+
+  test("falls silent is asked, and left if it does not answer", async () => {
+    let answers = true;
+    await using server = new ScriptedRelay({
+      frame(socket, frame) {
+        if (frame !== "{}") reply(socket, frame);
+        else if (answers) socket.send("{}");
+      },
+    });
+    using client = new RecordedClient(server.address);
+    await client.untilOpen();
+    const ask = async () => {
+      const asked = server.frames.length;
+      timers.check();
+      timers.check();
+      await until("the ping", () => server.frames.length > asked);
+      expect(server.frames.at(-1)).toBe("{}");
+    };
+    for (let i = 0; i < 5; i++) {
+      await ask();
+      await server.settled();
+    }
+    expect(client.states).toEqual(["open"]);
+    answers = false;
+    await ask();
+    timers.check();
+    expect(client.states).toEqual(["open", "connecting 1006"]);
+    await until("another connection", () => server.connections === 2);
+  });
+
+  test("refuses its topics is asked again later, and the sentence is logged", async () => {
+    await using relay = await startRelay({ BATON_CONNECTION_TOPICS_MAX: "1" });
+    using client = new RecordedClient(() => relay.register(1));
+    const leave = client.follow("a");
+    client.follow("b");
+    await client.untilState("connecting too_many_topics");
+    expect(logged.mock.calls[0]?.[0]).toContain("baton: ");
+    leave();
+    await client.untilOpen();
+    await relay.publish("b", "hi");
+    expect(await client.take(1)).toEqual(['b: "hi"']);
+  });
+});
+
+describe("an address that", () => {
+  test("never comes is given up after two checks, and of no use when it comes later", async () => {
+    await using server = new ScriptedRelay({ frame: reply });
+    const late = Promise.withResolvers<string>();
+    let asked = 0;
+    using client = new RecordedClient(() => (++asked === 1 ? late.promise : server.address()));
+    await until("it to be asked for", () => asked === 1);
+    timers.check();
+    timers.check();
+    await client.untilOpen();
+    late.resolve("ws://127.0.0.1:1/late");
+    server.dropAll();
+    await until("another connection", () => server.connections === 2);
+    await client.untilOpen();
+    expect([asked, client.states]).toEqual([
+      2,
+      ["connecting 1006", "open", "connecting 1006", "open"],
+    ]);
+  });
+
+  test("comes after close() opens nothing", async () => {
+    await using server = new ScriptedRelay({ frame: reply });
+    const late = Promise.withResolvers<string>();
+    const client = new RecordedClient(() => late.promise);
+    client.client.close();
+    late.resolve(server.address());
+    await late.promise;
+    expect([client.states, timers.running, server.connections]).toEqual([["closed"], 0, 0]);
+  });
+});
+
+describe("a handler", () => {
+  test("that throws costs nothing: other handlers and messages go on, and the error is logged", async () => {
+    await using relay = await startRelay();
+    using client = new RecordedClient(() => relay.register(1));
+    client.client.on("a", () => {
+      throw new Error("of the caller");
+    });
+    client.follow("a");
+    client.onState = () => {
+      throw new Error("of the caller");
+    };
+    await client.untilOpen();
+    await relay.publishMany("a", 2);
+    expect(await client.take(2)).toEqual(['a: "m1"', 'a: "m2"']);
+    expect(logged).toHaveBeenCalledTimes(3);
+  });
+
+  test("that closes the client is the last one called", async () => {
+    await using relay = await startRelay();
+    const client = new RecordedClient(() => relay.register(1));
+    client.client.on("a", () => client.client.close());
+    client.follow("a");
+    await client.untilOpen();
+    await relay.publishMany("a", 3);
+    await until("the relay to know", () => relay.counts.connections === 0);
+    expect([client.states, client.untaken]).toEqual([["open", "closed"], []]);
+  });
+
+  test("may change the topics, its own too, at each message", async () => {
+    await using relay = await startRelay();
+    using client = new RecordedClient(() => relay.register(1));
+    let calls = 0;
+    const follow = (): void => {
+      const leave = client.client.on("a", () => {
+        calls++;
+        leave();
+        follow();
+        client.follow(`topic ${calls}`);
+      });
+    };
+    follow();
+    client.follow("b");
+    await client.untilOpen();
+    for (let i = 0; i < 20; i++) {
+      const before = calls;
+      await until("it", async () => (await relay.publish("a", "x")) === 1 && calls > before);
+    }
+    await relay.publish("b", "end");
+    expect(await client.take(1)).toEqual(['b: "end"']);
+    expect(client.lost).toEqual([]);
+  });
+});
+
+test("a message that comes twice, or late, is handed on once", async () => {
+  const message = (offset: number, epoch = "e") =>
+    JSON.stringify({ topic: "a", data: offset, offset, epoch });
+  await using server = new ScriptedRelay({
+    frame(socket, frame) {
+      socket.send(message(9));
+      if (JSON.parse(frame).since === undefined) return reply(socket, frame);
+      socket.send('{"topics":{"a":{"offset":3,"epoch":"e"}}}');
+      for (const offset of [3, 4, 4, 2, 7, 4]) socket.send(message(offset));
+      socket.send(message(1, "f"));
+      socket.send('{"topic":"b","data":"not asked for"}');
+      socket.send(message(2, "f"));
+    },
+  });
+  using client = new RecordedClient(server.address);
+  client.follow("a");
+  expect(await client.take(4)).toEqual(["a: 4", "a: 7", "a: 1", "a: 2"]);
+});
+
+test("a burst of 100,000 messages arrives in order", async () => {
+  const count = 100_000;
+  await using server = new ScriptedRelay({
+    frame(socket, frame) {
+      if (JSON.parse(frame).since === undefined) return reply(socket, frame);
+      socket.send('{"topics":{"a":{"offset":0,"epoch":"e"}}}');
+      for (let i = 1; i <= count; i++)
+        socket.send(`{"topic":"a","data":${i},"offset":${i},"epoch":"e"}`);
+    },
+  });
+  using client = new RecordedClient(server.address);
+  let last = 0;
+  let isInOrder = true;
+  client.client.on("a", (data) => {
+    isInOrder &&= data === last + 1;
+    last = data as number;
+  });
+  await until("all", () => last === count);
+  expect(isInOrder).toBe(true);
+});
+
+test("a network that is there again is tried soon, and a connection that seems open is asked", async () => {
+  await using server = new ScriptedRelay({
+    frame(socket, frame) {
+      if (frame === "{}") socket.send(frame);
+      else reply(socket, frame);
+    },
+  });
+  using client = new RecordedClient(server.address);
+  await client.untilOpen();
+  comeOnline();
+  await until("the ping", () => server.frames.at(-1) === "{}");
+  const goOn = timers.hold();
+  server.dropAll();
+  await client.untilState("connecting 1006");
+  for (let i = 0; i < 3; i++) comeOnline();
+  goOn();
+  await client.untilOpen();
+  expect([timers.pauses, server.connections]).toEqual([[500, 500, 500, 500], 2]);
+});
