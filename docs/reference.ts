@@ -1,5 +1,5 @@
 // Writes docs/reference.md from the tables in the code (settings, error codes and close codes), and the table of series in
-// docs/metrics.md. Run `bun run reference` after a change to one of them; tests fail while a page is not what this makes.
+// docs/metrics.md, and by options.ts the options of the library. Run `bun run reference` after a change to one of them; tests fail while a page is not what this makes.
 
 import { join } from "node:path";
 import { SERIES } from "../src/metrics/series";
@@ -17,6 +17,7 @@ import { SETTING_GROUPS, SETTINGS } from "../src/settings/definitions";
 import type { Setting } from "../src/settings/kinds";
 import { RELOADED } from "../src/settings/reloads";
 import { fileVariable } from "../src/settings/sources/config-file";
+import { OPTIONS_FILE, relaySettingsFile } from "./options";
 
 const PAGE = join(import.meta.dir, "reference.md");
 const METRICS_PAGE = join(import.meta.dir, "metrics.md");
@@ -154,5 +155,6 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
 
 if (import.meta.main) {
   await Bun.write(PAGE, reference());
+  await Bun.write(OPTIONS_FILE, relaySettingsFile());
   await Bun.write(METRICS_PAGE, metricsPage(await Bun.file(METRICS_PAGE).text()));
 }

@@ -1,6 +1,7 @@
 // docs/reference.md is what the tables in the code say.
 import { expect, test } from "bun:test";
 import { join } from "node:path";
+import { OPTIONS_FILE, relaySettingsFile } from "../docs/options";
 import { reference } from "../docs/reference";
 import { CLOSES, ERRORS } from "../src/relay/contracts/errors";
 import { SETTINGS } from "../src/settings/definitions";
@@ -9,6 +10,10 @@ const page = await Bun.file(join(import.meta.dir, "../docs/reference.md")).text(
 
 test("docs/reference.md is what `bun run reference` makes of the tables in the code", () => {
   expect(page).toBe(reference());
+});
+
+test("the options of the library are what `bun run reference` makes of the table of settings", async () => {
+  expect(await Bun.file(OPTIONS_FILE).text()).toBe(relaySettingsFile());
 });
 
 test("docs/reference.md has every setting, every error code and every close code, each on one line", () => {

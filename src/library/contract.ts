@@ -2,7 +2,20 @@
 // whichever version of Elysia the application has.
 import type { Addresses, Publish, User } from "./answers";
 import type { HttpRoutes } from "./http-routes";
+import type { RelaySettings } from "./relay-settings";
 import type { DataOf, TopicName, Topics } from "./topics";
+
+/** What `baton()` takes: the settings of the relay, and what only a relay in another app has. */
+export interface BatonOptions<Declared extends Topics> extends RelaySettings {
+  /** What may be published to which topics. Without it, anything to any. */
+  readonly topics?: Declared | undefined;
+  /** What the paths of Baton's routes begin with, such as "/relay". */
+  readonly prefix?: string | undefined;
+  /** The environment, where that has settings of Baton's. What an option says counts more. */
+  readonly env?: Readonly<Record<string, string | undefined>> | undefined;
+  /** Gets the lines of Baton's log, in JSON. Without it there is none. */
+  readonly log?: ((line: string) => void) | undefined;
+}
 
 export interface PublishOptions {
   /** Only this user's connections get it. */

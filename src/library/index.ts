@@ -1,9 +1,15 @@
 // What `import … from "baton"` gives.
 export type { Addresses, Publish, User } from "./answers";
-export type { Counts, EmbeddedRelay, OpenConnection, PublishOptions } from "./contract";
+export type {
+  BatonOptions,
+  Counts,
+  EmbeddedRelay,
+  OpenConnection,
+  PublishOptions,
+} from "./contract";
 export { baton } from "./plugin";
 export { RelayError } from "./relay-error";
-export type { BatonOptions, RelaySettings } from "./settings";
+export type { RelaySettings } from "./relay-settings";
 export {
   type AnyTopics,
   type DataOf,

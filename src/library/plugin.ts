@@ -6,12 +6,12 @@ import { websocket as elysiaSockets } from "elysia/ws";
 import { socketLimits } from "../edge/transports/sockets";
 import type { Settings } from "../settings/definitions";
 import { SettingError } from "../settings/kinds";
-import type { EmbeddedRelay } from "./contract";
+import type { BatonOptions, EmbeddedRelay } from "./contract";
 import { declaredCheck } from "./declared-topics";
 import { EmbeddedNode } from "./embedded-node";
 import { HostServer } from "./host/host-server";
 import { CONSOLE_PATHS, clash, PATHS } from "./host/paths";
-import { type BatonOptions, relaySettings } from "./settings";
+import { relaySettings } from "./settings";
 import type { AnyTopics, Topics } from "./topics";
 
 /**

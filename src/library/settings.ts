@@ -7,10 +7,11 @@ import { type Env, type Setting, SettingError } from "../settings/kinds";
 import { readSettings } from "../settings/read";
 import { closest } from "../settings/sources/closest";
 import { TYPES, textOf } from "../settings/sources/config-file";
+import type { BatonOptions } from "./contract";
 import type { Topics } from "./topics";
 
 /** The app says where to listen and how; workers are processes; the rest is for commands and files of their own. */
-const NOT_OFFERED = [
+export const NOT_OFFERED = [
   "host",
   "port",
   "tlsCert",
@@ -23,22 +24,6 @@ const NOT_OFFERED = [
 ] as const;
 
 type Offered = Exclude<keyof SettingValues, (typeof NOT_OFFERED)[number]>;
-
-/** A list is one of texts, as commas would separate them in the environment. */
-type Given<Value> = Value extends number | boolean | string ? Value : readonly string[];
-
-export type RelaySettings = { readonly [Name in Offered]?: Given<SettingValues[Name]> };
-
-export interface BatonOptions<Declared extends Topics> extends RelaySettings {
-  /** What may be published to which topics. Without it, anything to any. */
-  readonly topics?: Declared | undefined;
-  /** What the paths of Baton's routes begin with, such as "/relay". */
-  readonly prefix?: string | undefined;
-  /** The environment, where that has settings of Baton's. What an option says counts more. */
-  readonly env?: Env | undefined;
-  /** Gets the lines of Baton's log, in JSON. Without it there is none. */
-  readonly log?: ((line: string) => void) | undefined;
-}
 
 const OPTIONS = ["topics", "prefix", "env", "log"];
 
