@@ -93,7 +93,7 @@ export async function start(
     node: { relay, engine, certificate: () => listeners.certificate },
     all: allMetrics,
   });
-  await startEngine(engine, eventsOf(relay));
+  await startEngine(engine, relay.events);
   if (!shared) metrics.listen(settings.metricsListen, log);
   const listeners = await Promise.try(host?.serve ?? serve, {
     settings,
@@ -175,16 +175,6 @@ function registerReloads(
   reloads.register(({ certificate }) => () => {
     if (certificate !== undefined) listeners.renew(certificate);
   });
-}
-
-/** What the engine calls. */
-function eventsOf(relay: Relay): EngineEvents {
-  return {
-    deliver: (publication) => relay.waves.deliver(publication),
-    historyReset: (topic) => relay.historyReset(topic),
-    registrationRevoked: (id, term) => relay.admission.registrationRevoked(id, term),
-    messageReceived: (message) => relay.cluster.receive(message),
-  };
 }
 
 interface RunningParts {

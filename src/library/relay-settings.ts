@@ -64,6 +64,10 @@ export interface RelaySettings {
   readonly clientPublicationsMax?: number | undefined;
   /** How much one connection may send in a second, in all of its frames; beyond that it is closed. Reading 64 MiB takes about a third of a core, and no client has so much to say. 0 sets no limit. Allowed: a whole number of bytes from 0 to 1099511627776. Default: 67108864. */
   readonly connectionBytesMax?: number | undefined;
+  /** How many users can be members of one topic at once, over all nodes. Each who comes is sent the list of all, and all are told of each, so a thousand who come at once cost a hundred times as much as a hundred. Allowed: a whole number of members from 1 to 100000. Default: 100. */
+  readonly membersMax?: number | undefined;
+  /** How much a member of a topic may say of itself. Each who comes is sent this of every member. Allowed: a whole number of bytes from 0 to 1048576. Default: 1024. */
+  readonly memberInfoBytes?: number | undefined;
   /** How many topics may have subscribers at once, in each process. Each takes 1 to 2 KB. 0 sets no limit. Allowed: a whole number of topics from 0 to 1000000000. Default: 1000000. */
   readonly topicsMax?: number | undefined;
   /** How many subscriptions all connections may have together, in each process. Each takes about 0.2 KB. 0 sets no limit. Allowed: a whole number of subscriptions from 0 to 1000000000. Default: 10000000. */

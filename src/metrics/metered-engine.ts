@@ -4,6 +4,7 @@ import type {
   Claimed,
   Engine,
   EngineEvents,
+  Groups,
   HistoryPage,
   HistoryRange,
   PreviousOwner,
@@ -49,10 +50,22 @@ export class MeteredEngine implements Engine, Registrations {
     claim_registration: new CallTally(),
     own_registration: new CallTally(),
     remove_registration: new CallTally(),
+    enter_group: new CallTally(),
+    read_group: new CallTally(),
   };
+
+  readonly groups: Groups;
 
   constructor(engine: Engine) {
     this.#engine = engine;
+    const { groups } = engine;
+    this.groups = {
+      enter: (group, member, membersMax) =>
+        this.#call("enter_group", () => groups.enter(group, member, membersMax)),
+      leave: (group, name) => groups.leave(group, name),
+      state: (group) => this.#call("read_group", () => groups.state(group)),
+      size: (group) => this.#call("read_group", () => groups.size(group)),
+    };
   }
 
   get registrations(): Registrations {

@@ -1,4 +1,6 @@
 // What the backend asks about connections and does to them: by user, by client, or both, on all nodes.
+
+import type { Member } from "./contracts/commands";
 import type { Engine } from "./contracts/engine";
 import { notAvailable, Refusal } from "./contracts/errors";
 import type { Maybe } from "./contracts/maybe";
@@ -198,6 +200,16 @@ export class Backend {
   /** How many are in a topic. Refuses `invalid_topic`, `not_available`. Constant cost where there is one node. */
   async presenceCounts(topic: string): Promise<PresenceCounts | Refusal> {
     return this.#checkPresence(topic) ?? this.#topics.presence.counts(topic);
+  }
+
+  /** The users who are members of a topic. Refuses `invalid_topic`. Cost: the members. */
+  members(topic: string): Maybe<readonly Member[] | Refusal> {
+    return checkTopic(topic) ?? this.#topics.members.in(topic);
+  }
+
+  /** How many users are members of a topic. Refuses `invalid_topic`. */
+  memberCount(topic: string): Maybe<number | Refusal> {
+    return checkTopic(topic) ?? this.#topics.members.count(topic);
   }
 
   /** A part of a topic's history, at most about 4 MiB of it; see `readHistory`. Refuses `invalid_topic`. */

@@ -4,7 +4,7 @@ import { Backend } from "./backend";
 import { Admission } from "./connecting/admission";
 import { Heartbeat } from "./connecting/heartbeat";
 import { RateLimit } from "./connecting/rate-limit";
-import type { Engine } from "./contracts/engine";
+import type { Engine, EngineEvents } from "./contracts/engine";
 import { CLOSES, engineUnavailable, Refusal, shuttingDown } from "./contracts/errors";
 import type { RelayOptions } from "./contracts/options";
 import type { Position } from "./contracts/publication";
@@ -50,6 +50,17 @@ export class Relay {
   readonly #rateLimit: RateLimit;
   readonly #delivery: Delivery;
   #announcedShutdown = false;
+  /** What the engine calls. */
+  readonly events: EngineEvents = {
+    deliver: (publication) => this.waves.deliver(publication),
+    historyReset: (topic) => this.#recovery.historyReset(topic),
+    registrationRevoked: (id, term) => this.admission.registrationRevoked(id, term),
+    messageReceived: (message) => this.cluster.receive(message),
+    groupChanged: (change) => this.#topics.members.groupChanged(change),
+    groupsUnsure: () => this.#topics.members.groupsUnsure(),
+    // Nobody is told of it yet.
+    memberAbsent: () => {},
+  };
   /** What the relay has counted. */
   readonly tally: Tally;
   /** The open connections: finding, sending, ending. */
@@ -103,6 +114,7 @@ export class Relay {
       rateLimit: this.#rateLimit,
       permissions: this.#permissions,
       presence: this.#topics.presence,
+      members: this.#topics.members,
       recovery: this.#recovery,
       publisher: this.publisher,
     });
@@ -303,11 +315,6 @@ export class Relay {
   drained(connection: Connection): void {
     this.#heartbeat.progressed(connection, this.#options.now());
     this.#recovery.drained(connection);
-  }
-
-  /** The engine has lost what was published in a topic, or its history has started afresh; see EngineEvents. */
-  historyReset(topic: string): void {
-    this.#recovery.historyReset(topic);
   }
 
   /** The rules of topics have changed. The engine must know already. */

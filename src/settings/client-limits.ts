@@ -81,6 +81,24 @@ export const CLIENT_LIMITS = {
     description:
       "How much one connection may send in a second, in all of its frames; beyond that it is closed. Reading 64 MiB takes about a third of a core, and no client has so much to say. 0 sets no limit.",
   }),
+  membersMax: whole({
+    variable: "BATON_MEMBERS_MAX",
+    default: 100,
+    min: 1,
+    max: 100_000,
+    unit: "members",
+    description:
+      "How many users can be members of one topic at once, over all nodes. Each who comes is sent the list of all, and all are told of each, so a thousand who come at once cost a hundred times as much as a hundred.",
+  }),
+  memberInfoBytes: whole({
+    variable: "BATON_MEMBER_INFO_BYTES",
+    default: 1_024,
+    min: 0,
+    max: 1_048_576,
+    unit: "bytes",
+    description:
+      "How much a member of a topic may say of itself. Each who comes is sent this of every member.",
+  }),
   topicsMax: whole({
     variable: "BATON_TOPICS_MAX",
     default: 1_000_000,

@@ -20,7 +20,8 @@ type Unit =
   | "registrations"
   | "requests"
   | "subscriptions"
-  | "topics";
+  | "topics"
+  | "members";
 
 /** What every setting declares. */
 interface Declaration {

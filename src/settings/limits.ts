@@ -111,6 +111,12 @@ function messageWarnings(settings: Settings): string[] {
       `BATON_HISTORY_BYTES is ${historyBytes}, which is too little for one message of BATON_MESSAGE_BYTES: no client could recover it`,
     );
   }
+  const { membersMax, memberInfoBytes } = settings;
+  if (membersMax * memberInfoBytes > backpressureBytes) {
+    found.push(
+      `BATON_MEMBERS_MAX and BATON_MEMBER_INFO_BYTES allow a list of ${membersMax * memberInfoBytes} bytes, which is more than may wait for a client (BATON_BACKPRESSURE_BYTES): while it reads one, it is closed as slow when more comes`,
+    );
+  }
   if (pendingBytes < 2 * messageBytes) {
     found.push(
       `BATON_PENDING_BYTES is ${pendingBytes}, so that publishers wait for each single message of BATON_MESSAGE_BYTES`,

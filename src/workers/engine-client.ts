@@ -6,6 +6,9 @@ import {
   type Engine,
   type EngineEvents,
   EngineUnavailable,
+  type Entered,
+  type GroupState,
+  type Groups,
   type HistoryPage,
   type HistoryRange,
   type PreviousOwner,
@@ -57,6 +60,7 @@ interface PendingPublishes {
 
 export class EngineClient implements Engine {
   readonly registrations: Registrations;
+  readonly groups: Groups;
   readonly #options: EngineClientOptions;
   /** By number; the oldest come first. */
   readonly #calls = new Map<number, PendingCall>();
@@ -83,6 +87,13 @@ export class EngineClient implements Engine {
         this.#call({ do: "own", id, user, address: address || undefined }),
       release: (...release) => options.send({ release }),
       remove: (id) => this.#call<PreviousOwner | undefined>({ do: "remove", id }),
+    };
+    this.groups = {
+      enter: (group, member, membersMax) =>
+        this.#call<Entered | "full">({ do: "enter", group, member, membersMax }),
+      leave: (...leave) => options.send({ leave }),
+      state: (group) => this.#call<GroupState>({ do: "groupState", group }),
+      size: (group) => this.#call<number>({ do: "groupSize", group }),
     };
   }
 
@@ -138,6 +149,8 @@ export class EngineClient implements Engine {
     else if ("state" in message) this.#learn(message.state);
     else if ("historyReset" in message) this.#events?.historyReset(message.historyReset);
     else if ("nodeMessage" in message) this.#events?.messageReceived(message.nodeMessage);
+    else if ("groupChanged" in message) this.#events?.groupChanged(message.groupChanged);
+    else if ("memberAbsent" in message) this.#events?.memberAbsent(...message.memberAbsent);
     else this.#settle(message);
   }
 

@@ -3,6 +3,7 @@
 import {
   type EngineEvents,
   EngineUnavailable,
+  type Groups,
   type LocalEngine,
   type Registrations,
 } from "../relay/contracts/engine";
@@ -22,12 +23,17 @@ export class WorkerLink {
   readonly name: string;
   readonly pipe: Pipe;
   readonly registrations: Registrations;
+  readonly groups: Groups;
   readonly topics = new Set<string>();
 
-  constructor(name: string, pipe: Pipe, registrations: Registrations) {
+  constructor(name: string, pipe: Pipe, engine: LocalEngine) {
     this.name = name;
     this.pipe = pipe;
-    this.registrations = registrations;
+    this.registrations = engine.registrationsOf(name);
+    this.groups = engine.groupsOf(name, {
+      groupChanged: (change) => this.send({ groupChanged: change }),
+      memberAbsent: (group, member) => this.send({ memberAbsent: [group, member] }),
+    });
   }
 
   send(message: FromEngine): void {
@@ -72,17 +78,24 @@ export class EngineServer {
     messageReceived: (message) => {
       for (const worker of this.#workers) worker.send({ nodeMessage: message });
     },
+    // The supervisor has no members of its own, and a shared engine misses no change.
+    groupChanged: () => {},
+    groupsUnsure: () => {},
+    // The newest is not about to be replaced.
+    memberAbsent: (group, name) => {
+      [...this.#workers].at(-1)?.send({ memberAbsent: [group, name] });
+    },
   };
 
   /** Serves a worker over this pipe until `disconnect`. */
   connect(name: string, pipe: Pipe): WorkerLink {
-    const worker = new WorkerLink(name, pipe, this.#engine.registrationsOf(name));
+    const worker = new WorkerLink(name, pipe, this.#engine);
     this.#workers.add(worker);
     worker.send({ state: this.#state() });
     return worker;
   }
 
-  /** The worker has ended: the registrations that it owned wait for their clients again. */
+  /** The worker has ended: the registrations that it owned wait for their clients again, and its members leave. */
   disconnect(worker: WorkerLink): void {
     if (!this.#workers.delete(worker)) return;
     for (const topic of worker.topics) this.#unfollow(worker, topic);
@@ -118,6 +131,8 @@ export class EngineServer {
       this.#unfollow(worker, message.unfollow);
     } else if ("release" in message) {
       worker.registrations.release(...message.release);
+    } else if ("leave" in message) {
+      worker.groups.leave(...message.leave);
     } else this.#answer(worker, message.number, message.call);
   }
 
@@ -146,7 +161,7 @@ export class EngineServer {
 
   #perform(worker: WorkerLink, call: EngineCall): Maybe<unknown> {
     const engine = this.#engine;
-    const { registrations } = worker;
+    const { registrations, groups } = worker;
     switch (call.do) {
       case "publish":
         return this.#publish(call);
@@ -167,6 +182,12 @@ export class EngineServer {
         return registrations.own(call.id, call.user, call.address);
       case "remove":
         return registrations.remove(call.id);
+      case "enter":
+        return groups.enter(call.group, call.member, call.membersMax);
+      case "groupState":
+        return groups.state(call.group);
+      case "groupSize":
+        return groups.size(call.group);
     }
   }
 

@@ -2,7 +2,13 @@
 // nodes, and the orders that start and end a worker. All of them travel as JSON over a pipe, in the order in which they are sent.
 import type { SupervisorUsage } from "../console/node-figures";
 import type { Report } from "../metrics/report";
-import type { AfterRelease, HistoryRange, Registration } from "../relay/contracts/engine";
+import type {
+  AfterRelease,
+  GroupChange,
+  GroupMember,
+  HistoryRange,
+  Registration,
+} from "../relay/contracts/engine";
 import type { ErrorCode } from "../relay/contracts/errors";
 import type { Publication } from "../relay/contracts/publication";
 
@@ -26,14 +32,23 @@ export type EngineCall =
       readonly user: string;
       readonly address?: string | undefined;
     }
-  | { readonly do: "remove"; readonly id: string };
+  | { readonly do: "remove"; readonly id: string }
+  | {
+      readonly do: "enter";
+      readonly group: string;
+      readonly member: GroupMember;
+      readonly membersMax: number;
+    }
+  | { readonly do: "groupState"; readonly group: string }
+  | { readonly do: "groupSize"; readonly group: string };
 
 /** What a worker sends to the shared engine. Only calls are answered. */
 export type ToEngine =
   | { readonly call: EngineCall; readonly number: number }
   | { readonly follow: string }
   | { readonly unfollow: string }
-  | { readonly release: readonly [id: string, term: number, next: AfterRelease] };
+  | { readonly release: readonly [id: string, term: number, next: AfterRelease] }
+  | { readonly leave: readonly [group: string, name: string] };
 
 /** The answer to the call of this number. */
 export type EngineAnswer =
@@ -50,6 +65,8 @@ export type FromEngine =
   | { readonly historyReset: string }
   /** A message that another worker has sent to all nodes. */
   | { readonly nodeMessage: string }
+  | { readonly groupChanged: GroupChange }
+  | { readonly memberAbsent: readonly [group: string, name: string] }
   | { readonly state: EngineState };
 
 export interface EngineState {

@@ -3,6 +3,8 @@
 import {
   type EngineEvents,
   EngineUnavailable,
+  type GroupEvents,
+  type Groups,
   type HistoryPage,
   type HistoryRange,
   type LocalEngine,
@@ -12,6 +14,7 @@ import type { Refusal } from "../../relay/contracts/errors";
 import type { Publication, Published } from "../../relay/contracts/publication";
 import { nameOf } from "../idempotency-key";
 import type { EngineOptions } from "../options";
+import { MemoryGroups } from "./groups";
 import { Histories } from "./history";
 import { IdempotencyCache } from "./idempotency";
 import { MemoryRegistrations } from "./registrations";
@@ -19,9 +22,11 @@ import { MemoryRegistrations } from "./registrations";
 /** Healthy from `start` to `close`. */
 export class MemoryEngine implements LocalEngine {
   readonly registrations: Registrations;
+  readonly groups: Groups;
   readonly #histories: Histories;
   readonly #idempotency: IdempotencyCache;
   readonly #registrations: MemoryRegistrations;
+  readonly #groups: MemoryGroups;
   #events: EngineEvents | undefined;
 
   constructor(options: EngineOptions) {
@@ -35,6 +40,11 @@ export class MemoryEngine implements LocalEngine {
     });
     this.#registrations = new MemoryRegistrations(options);
     this.registrations = this.#registrations.of("");
+    this.#groups = new MemoryGroups(options);
+    this.groups = this.#groups.of("", {
+      groupChanged: (change) => this.#events?.groupChanged(change),
+      memberAbsent: (group, name) => this.#events?.memberAbsent(group, name),
+    });
   }
 
   get historyBytes(): number {
@@ -74,8 +84,13 @@ export class MemoryEngine implements LocalEngine {
     return this.#registrations.of(node);
   }
 
+  groupsOf(node: string, events: GroupEvents): Groups {
+    return this.#groups.of(node, events);
+  }
+
   releaseAll(node: string): void {
     this.#registrations.releaseAll(node);
+    this.#groups.releaseAll(node);
   }
 
   follow(): void {}
@@ -94,6 +109,7 @@ export class MemoryEngine implements LocalEngine {
     this.#histories.expire();
     this.#idempotency.expire();
     this.#registrations.expire();
+    this.#groups.expire();
   }
 
   healthy(): boolean {

@@ -4,6 +4,7 @@ import {
   type Engine,
   type EngineEvents,
   EngineUnavailable,
+  type Groups,
   type HistoryPage,
   type HistoryRange,
   type Registrations,
@@ -12,6 +13,8 @@ import type { Refusal } from "../../relay/contracts/errors";
 import type { Publication, Published } from "../../relay/contracts/publication";
 import type { TopicRules } from "../../relay/contracts/topic-rules";
 import type { EngineOptions } from "../options";
+import { SENDER } from "./groups/group-scripts";
+import { RedisGroups } from "./groups/groups";
 import { RedisRegistrations } from "./registrations";
 import { isFinal } from "./server/error-answers";
 import { Keys } from "./server/keys";
@@ -24,13 +27,15 @@ const REGISTRATIONS_NAME = "registrations";
 /** Healthy while all its servers can be reached and take publications. */
 export class RedisEngine implements Engine {
   readonly registrations: Registrations;
+  readonly groups: Groups;
   readonly #node: string;
   readonly #warn: (sentence: string) => void;
   readonly #keys: Keys;
   readonly #shards: ShardMap<Shard>;
-  /** The server that has the registrations, and carries messages between nodes. */
+  /** The server that has the registrations and groups, and carries messages between nodes. */
   readonly #homeShard: Shard;
   readonly #registrations: RedisRegistrations;
+  readonly #groups: RedisGroups;
   #events: EngineEvents | undefined;
   /** Warnings that wait until the start has succeeded; undefined after that. */
   #heldWarnings: string[] | undefined = [];
@@ -58,7 +63,9 @@ export class RedisEngine implements Engine {
         onPublication: (publication) => this.#events?.deliver(publication) ?? 0,
         historyReset: (topic) => this.#events?.historyReset(topic),
         onUp: () => {
-          if (url === homeUrl) this.#registrations.reconnected();
+          if (url !== homeUrl) return;
+          this.#registrations.reconnected();
+          this.#groups.reconnected();
         },
       });
     this.#shards = new ShardMap(urls, shard);
@@ -71,6 +78,18 @@ export class RedisEngine implements Engine {
       revoked: (id, term) => this.#events?.registrationRevoked(id, term),
     });
     this.registrations = this.#registrations;
+    this.#groups = new RedisGroups({
+      ...options,
+      keys,
+      link: this.#homeShard.link,
+      clock: this.#homeShard.clock,
+      events: {
+        groupChanged: (change) => this.#events?.groupChanged(change),
+        groupsUnsure: () => this.#events?.groupsUnsure(),
+        memberAbsent: (group, name) => this.#events?.memberAbsent(group, name),
+      },
+    });
+    this.groups = this.#groups;
   }
 
   /** Resolves whether or not the servers can be reached. When that is hopeless, rejects with an Error of one sentence. */
@@ -125,7 +144,9 @@ export class RedisEngine implements Engine {
 
   sweep(): void {
     for (const shard of this.#shards.all) shard.maintain();
-    if (this.#homeShard.link.isUp) this.#registrations.renew();
+    if (!this.#homeShard.link.isUp) return;
+    this.#registrations.renew();
+    this.#groups.renew();
   }
 
   healthy(): boolean {
@@ -136,6 +157,7 @@ export class RedisEngine implements Engine {
     if (this.#events === undefined) return;
     // Publishes that were accepted are still delivered.
     await Promise.all(this.#shards.all.map((shard) => shard.settled()));
+    await this.#groups.close();
     await this.#registrations.close();
     this.#stop();
   }
@@ -147,6 +169,10 @@ export class RedisEngine implements Engine {
 
   #onNodeMessage(text: string): void {
     const end = text.indexOf("\n");
+    if (end === SENDER.length && text.startsWith(SENDER)) {
+      this.#groups.receive(text.slice(end + 1));
+      return;
+    }
     // Every message has a sender, but for those that only count the nodes.
     if (end > 0 && text.slice(0, end) !== this.#node)
       this.#events?.messageReceived(text.slice(end + 1));

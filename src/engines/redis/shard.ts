@@ -9,6 +9,7 @@ import { fingerprint, nameOf } from "../idempotency-key";
 import { IdempotencyWindow } from "../idempotency-window";
 import type { EngineOptions } from "../options";
 import { FollowedTopics, type FollowedTopicsOptions } from "./following/followed-topics";
+import { GROUP_SCRIPTS } from "./groups/group-scripts";
 import { DeliveryCounts } from "./publishing/delivery-counts";
 import { PublishBatches } from "./publishing/publish-batches";
 import { PUBLISH_SCRIPTS } from "./publishing/publish-script";
@@ -254,6 +255,7 @@ export class Shard {
       ...TOPIC_SCRIPTS,
       ...SERVER_SCRIPTS,
       ...REGISTRATION_SCRIPTS,
+      ...GROUP_SCRIPTS,
       ...PROBE_SCRIPTS,
     });
     await Promise.all(all.map(({ text }) => link.call("EVAL", [text, "0"])));

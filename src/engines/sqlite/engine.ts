@@ -4,6 +4,8 @@ import { SQLiteError } from "bun:sqlite";
 import {
   type EngineEvents,
   EngineUnavailable,
+  type GroupEvents,
+  type Groups,
   type HistoryPage,
   type HistoryRange,
   type LocalEngine,
@@ -12,6 +14,7 @@ import {
 import { Refusal } from "../../relay/contracts/errors";
 import type { Publication, Published } from "../../relay/contracts/publication";
 import { nameOf } from "../idempotency-key";
+import { MemoryGroups } from "../memory/groups";
 import { IdempotencyCache } from "../memory/idempotency";
 import type { EngineOptions } from "../options";
 import { SqliteFile } from "./file";
@@ -51,7 +54,9 @@ interface Opened {
 /** Healthy from `start` to `close`, except between a write that has failed and the next one that succeeds. */
 export class SqliteEngine implements LocalEngine {
   readonly registrations: Registrations;
+  readonly groups: Groups;
   readonly #registrations: SqliteRegistrations;
+  readonly #groups: MemoryGroups;
   readonly #options: EngineOptions;
   readonly #path: string;
   readonly #wallClock: () => number;
@@ -76,6 +81,11 @@ export class SqliteEngine implements LocalEngine {
     });
     this.#registrations = new SqliteRegistrations(options, (work) => this.#write(work));
     this.registrations = this.#registrations.of("");
+    this.#groups = new MemoryGroups(options);
+    this.groups = this.#groups.of("", {
+      groupChanged: (change) => this.#events?.groupChanged(change),
+      memberAbsent: (group, name) => this.#events?.memberAbsent(group, name),
+    });
   }
 
   /** Rejects with an Error of one sentence when the file cannot be used. */
@@ -146,8 +156,13 @@ export class SqliteEngine implements LocalEngine {
     return this.#registrations.of(node);
   }
 
+  groupsOf(node: string, events: GroupEvents): Groups {
+    return this.#groups.of(node, events);
+  }
+
   releaseAll(node: string): void {
     this.#registrations.releaseAll(node);
+    this.#groups.releaseAll(node);
   }
 
   follow(): void {}
@@ -166,6 +181,7 @@ export class SqliteEngine implements LocalEngine {
   sweep(): void {
     this.#idempotency.expire();
     this.#registrations.expire();
+    this.#groups.expire();
     if (this.#opened === undefined) return;
     const { file, topics, idempotency } = this.#opened;
     try {

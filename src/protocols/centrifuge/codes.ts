@@ -36,6 +36,8 @@ const ERRORS: Partial<Record<ErrorCode, { code: number; message: string; tempora
   permission_denied: { code: 103, message: "permission denied" },
   missing_scope: { code: 103, message: "permission denied" },
   already_subscribed: { code: 105, message: "already subscribed" },
+  member_too_large: { code: 106, message: "limit exceeded" },
+  too_many_members: { code: 106, message: "limit exceeded" },
   too_many_topics: { code: 106, message: "limit exceeded" },
   invalid_topic: { code: 107, message: "bad request" },
   invalid_body: { code: 107, message: "bad request" },

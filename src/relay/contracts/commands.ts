@@ -99,6 +99,21 @@ export interface SubscribeResult {
   readonly missed?: readonly Publication[];
 }
 
+/** One of those who are in a topic, as its other members see it. */
+export interface Member {
+  /** Not empty. */
+  readonly user: string;
+  /** JSON text. */
+  readonly info?: string | undefined;
+}
+
+/** The members of a topic over all nodes, by user; each with its JSON text. */
+export interface MemberView {
+  readonly members: ReadonlyMap<string, string | undefined>;
+  /** What `encode` makes of them, which is done once until they change: all who subscribe in one turn share it. */
+  encoded(encode: (members: ReadonlyMap<string, string | undefined>) => string): string;
+}
+
 /** Seconds until a token expires; undefined means that it never does. */
 type Ttl = number | undefined;
 
@@ -108,6 +123,8 @@ export interface Subscribed extends SubscribeResult {
   readonly form?: SubscriptionForm;
   /** JSON text for the subscriber, from its token. */
   readonly data?: string | undefined;
+  /** Where the client is a member of the topic: who else is, and itself. */
+  readonly members?: MemberView | undefined;
 }
 
 export type Reply =
@@ -136,6 +153,14 @@ export type Reply =
   | { readonly kind: "refreshed"; readonly id: number; readonly ttl: Ttl; readonly client: string }
   | { readonly kind: "refreshedTopic"; readonly id: number; readonly ttl: Ttl }
   | { readonly kind: "refused"; readonly id: number; readonly refusal: Refusal };
+
+/** A user has become a member of a topic, or is one no longer. */
+export interface MemberPush {
+  readonly kind: "memberAdded" | "memberRemoved";
+  readonly topic: string;
+  /** Without its info when it was removed. */
+  readonly member: Member;
+}
 
 /** What a session is sent without having asked for it. */
 export type Push =

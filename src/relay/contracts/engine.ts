@@ -1,5 +1,6 @@
 // What the relay asks of an engine. test/contract/engine.test.ts says the same in tests, for every engine.
 import type { Refusal } from "./errors";
+import type { Maybe } from "./maybe";
 import type { Position, Publication, Published } from "./publication";
 import type { TopicRules } from "./topic-rules";
 
@@ -23,7 +24,19 @@ export interface EngineEvents {
   registrationRevoked(id: string, term: number | undefined): void;
   /** A message that another node sent to all nodes. */
   messageReceived(message: string): void;
+  /** The next change of a listed group in which this node has a member. */
+  groupChanged(change: GroupChange): void;
+  /** Changes of groups may have been missed: the state of each group that matters here is to be read again. */
+  groupsUnsure(): void;
+  /**
+   * A member has been in a group on no node for `ABSENCE_MS`. Called on one node only, whether or not it had the member;
+   * as `Entered.isNew` says it of one node only that somebody has come.
+   */
+  memberAbsent(group: string, name: string): void;
 }
+
+/** What an engine calls about groups. */
+export type GroupEvents = Pick<EngineEvents, "groupChanged" | "memberAbsent">;
 
 /** What an engine throws or rejects with when it cannot do its work now. Anything else is a fault of ours. */
 export class EngineUnavailable extends Error {}
@@ -110,8 +123,60 @@ export interface Registrations {
   remove(id: string): PreviousOwner | undefined | Promise<PreviousOwner | undefined>;
 }
 
+/** Groups whose names begin like this are listed: the nodes that have a member in one are told each of its changes. */
+export const LISTED = "listed:";
+
+/** Whoever was in a group and is in it again within this time was never absent. */
+export const ABSENCE_MS = 3_000;
+
+/** Something that is in a group on at least one node. */
+export interface GroupMember {
+  readonly name: string;
+  /** What goes with it; that of the node that had it first. */
+  readonly info?: string | undefined;
+}
+
+/** Who is in a group after so many changes. */
+export interface GroupState {
+  readonly version: number;
+  readonly members: readonly GroupMember[];
+}
+
+export interface GroupChange extends GroupMember {
+  readonly group: string;
+  /** One more than that of the change before. */
+  readonly version: number;
+  readonly change: "came" | "went";
+}
+
+export interface Entered {
+  /** The group's version after it: a state of at least this version has the member. */
+  readonly version: number;
+  /** It was in the group on no node, and had been absent. */
+  readonly isNew: boolean;
+}
+
+/**
+ * What is in which group over all nodes, for as long as at least one node says so. The engine decides what comes first and
+ * goes last, and numbers the changes of each group. When a node dies, its members have left.
+ */
+export interface Groups {
+  /**
+   * This node has the member, from now until it calls `leave`, unless the group is full: it has `membersMax` others. May reject with
+   * EngineUnavailable.
+   */
+  enter(group: string, member: GroupMember, membersMax: number): Maybe<Entered | "full">;
+  /** This node has the member no longer. */
+  leave(group: string, name: string): void;
+  /** May reject with EngineUnavailable. */
+  state(group: string): Maybe<GroupState>;
+  /** How many members a group has. May reject with EngineUnavailable. */
+  size(group: string): Maybe<number>;
+}
+
 export interface Engine {
   readonly registrations: Registrations;
+  readonly groups: Groups;
   /** How much all histories take; undefined where that is another server's affair. */
   readonly historyBytes?: number | undefined;
   /** Called once, before anything else. */
@@ -160,6 +225,8 @@ export interface Engine {
 /** An engine in one process that several nodes can share. */
 export interface LocalEngine extends Engine {
   registrationsOf(node: string): Registrations;
-  /** A node has died: the registrations that it owned wait again. */
+  /** The groups as a node sees them, which is told what it must know by `events`. */
+  groupsOf(node: string, events: GroupEvents): Groups;
+  /** A node has died: the registrations that it owned wait again, and its members have left their groups. */
   releaseAll(node: string): void;
 }

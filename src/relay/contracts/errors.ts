@@ -29,14 +29,12 @@ export const ERRORS = {
   no_history: { status: 404, means: "The topic keeps no history." },
   not_available: { status: 404, means: "The relay or this topic does not offer this feature." },
   method_not_allowed: { status: 405, means: "The route exists, but not for this method." },
+  too_many_members: { status: 403, means: "The topic has BATON_MEMBERS_MAX members already." },
   idempotency_conflict: {
     status: 409,
     means: "The idempotency key was already used in this topic for another publication.",
   },
-  already_subscribed: {
-    status: 409,
-    means: "The connection is already subscribed to this topic.",
-  },
+  already_subscribed: { status: 409, means: "The connection has this topic already." },
   unrecoverable_position: {
     status: 409,
     means:
@@ -44,6 +42,7 @@ export const ERRORS = {
   },
   body_too_large: { status: 413, means: "The body is larger than BATON_BODY_BYTES." },
   message_too_large: { status: 413, means: "The message is larger than BATON_MESSAGE_BYTES." },
+  member_too_large: { status: 413, means: "A member's info exceeds BATON_MEMBER_INFO_BYTES." },
   batch_too_large: { status: 413, means: "The body has more than 1,000 publications or commands." },
   unsupported_media_type: {
     status: 415,

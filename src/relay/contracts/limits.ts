@@ -9,6 +9,9 @@ export interface Limits {
   /** Connections that one address may have open; 0: any number. */
   readonly addressConnectionsMax: number;
   readonly connectionTopicsMax: number;
+  /** Members of one topic over all nodes, and what each may say of itself. */
+  readonly membersMax: number;
+  readonly memberInfoBytes: number;
   /** Topics that have a subscriber in this process; 0: any number. */
   readonly topicsMax: number;
   /** Subscriptions of all connections of this process; 0: any number. */

@@ -1,6 +1,7 @@
 // What the relay asks of a protocol: pure functions between frames and commands.
 // test/contract/protocol.test.ts says the same in tests, for every protocol.
 import type {
+  MemberPush,
   PingCommand,
   Push,
   Reply,
@@ -90,6 +91,8 @@ export interface SessionProtocol extends CommonProtocol {
   decode(frame: string | Uint8Array): readonly SessionCommand[];
   encodeReply(reply: Reply): Frame;
   encodePush(push: Push): Frame;
+  /** Only protocols that have it are told of members. */
+  encodeMember?(push: MemberPush): Frame;
   readonly deltas?: DeltaProtocol;
   /** The frame that says why a connection ends; undefined where the transport's own close says it. */
   encodeDisconnect(code: number, reason: string): Frame | undefined;

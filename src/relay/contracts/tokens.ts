@@ -1,5 +1,7 @@
 // What tokens say about clients, and what checks them.
 
+import type { Member } from "./commands";
+
 /** The topics that the relay subscribes a connection to because its token names them, with JSON texts. */
 export type TokenTopics = ReadonlyMap<string, { readonly info?: string; readonly data?: string }>;
 
@@ -23,6 +25,8 @@ export interface TopicClaims {
   readonly info?: string | undefined;
   /** JSON text for the subscriber. */
   readonly data?: string | undefined;
+  /** The client becomes a member of the topic: who is counted by user, whatever the number of connections. */
+  readonly member?: Member | undefined;
 }
 
 export type TokenProblem = "invalid" | "expired";

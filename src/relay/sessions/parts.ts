@@ -4,6 +4,7 @@ import type { RelayOptions } from "../contracts/options";
 import type { Publisher } from "../publishing/publisher";
 import type { Recovery } from "../recovery/recovery";
 import type { Connections } from "../state/connections";
+import type { Members } from "../topics/members";
 import type { Permissions } from "../topics/permissions";
 import type { Presence } from "../topics/presence";
 import type { Replies } from "./replies";
@@ -14,6 +15,7 @@ export interface RelayParts {
   readonly rateLimit: RateLimit;
   readonly permissions: Permissions;
   readonly presence: Presence;
+  readonly members: Members;
   readonly recovery: Recovery;
   readonly publisher: Publisher;
 }

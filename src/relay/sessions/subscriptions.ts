@@ -1,5 +1,5 @@
 // The topics of sessions: subscribing with or without a token, unsubscribing, and what the backend does for a client.
-import type { CommandOf, SubscribeResult } from "../contracts/commands";
+import type { CommandOf, Member, SubscribeResult } from "../contracts/commands";
 import { EngineUnavailable } from "../contracts/engine";
 import { engineUnavailable, Refusal } from "../contracts/errors";
 import type { Limits } from "../contracts/limits";
@@ -11,7 +11,9 @@ import type { Recovery } from "../recovery/recovery";
 import type { Connection } from "../state/connection";
 import type { Connections } from "../state/connections";
 import { expiryOf, type Session } from "../state/session";
+import type { Subscriptions } from "../state/subscriptions";
 import { checkTopic } from "../text/checks";
+import type { Members, Membership } from "../topics/members";
 import { type Permissions, problemOf } from "../topics/permissions";
 import type { SessionParts } from "./parts";
 import { encodeReply, type Replies } from "./replies";
@@ -36,9 +38,11 @@ export class SessionSubscriptions {
   readonly #connections: Connections;
   readonly #permissions: Permissions;
   readonly #recovery: Recovery;
+  readonly #members: Members;
   readonly #replies: Replies;
 
-  constructor({ options, connections, permissions, recovery, replies }: SessionParts) {
+  constructor(parts: SessionParts) {
+    const { options, connections, permissions, recovery, members, replies } = parts;
     const { limits, rules, now } = options;
     this.#limits = limits;
     this.#rules = rules;
@@ -46,6 +50,7 @@ export class SessionSubscriptions {
     this.#connections = connections;
     this.#permissions = permissions;
     this.#recovery = recovery;
+    this.#members = members;
     this.#replies = replies;
   }
 
@@ -75,8 +80,9 @@ export class SessionSubscriptions {
     claims: TopicClaims | TokenProblem,
     connection: Connection,
     session: Session,
-    { id, topic, resumption, form: asked }: CommandOf<"subscribe">,
+    command: CommandOf<"subscribe">,
   ): Maybe<void> {
+    const { id, topic } = command;
     const { subscriptions } = connection;
     if (connection.session !== session || subscriptions === undefined) return undefined;
     const problem = problemOf(claims, connection, topic);
@@ -89,8 +95,44 @@ export class SessionSubscriptions {
       return undefined;
     }
 
-    const { ttl, info, data } = claims as TopicClaims;
+    const { ttl, info, data, member } = claims as TopicClaims;
     session.topics.set(topic, { info, expiresAt: expiryOf(ttl, this.#now()), isFromToken: false });
+    if (member === undefined) return this.#start(connection, subscriptions, command, { ttl, data });
+    return this.#enter(connection, topic, member).then((membership) => {
+      if (membership === undefined || connection.session !== session) return undefined;
+      if (membership instanceof Refusal) {
+        this.#replies.refuse(connection, id, membership);
+        return undefined;
+      }
+      return this.#start(connection, subscriptions, command, { ttl, data, membership });
+    });
+  }
+
+  /** Undefined when the connection has left the topic meanwhile, or has ended. */
+  async #enter(
+    connection: Connection,
+    topic: string,
+    member: Member,
+  ): Promise<Membership | Refusal | undefined> {
+    const isIn = () => connection.session?.topics.has(topic) === true;
+    try {
+      const entered = await this.#members.enter(connection, topic, member);
+      if (entered instanceof Refusal) connection.session?.topics.delete(topic);
+      else if (!isIn() || !this.#members.holds(connection, entered)) return undefined;
+      return entered;
+    } catch (error) {
+      connection.session?.topics.delete(topic);
+      throw error;
+    }
+  }
+
+  /** Reads where the subscription starts, and answers the command when that is known. */
+  #start(
+    connection: Connection,
+    subscriptions: Subscriptions,
+    { id, topic, resumption, form: asked }: CommandOf<"subscribe">,
+    { ttl, data, membership }: Pick<TopicClaims, "ttl" | "data"> & { membership?: Membership },
+  ): Maybe<void> {
     const since = new Map(resumption.since && [[topic, resumption.since]]);
     const attempt = this.#recovery.read(connection, subscriptions, [topic], since);
     return then(attempt, (read) => {
@@ -102,12 +144,14 @@ export class SessionSubscriptions {
       const refusal =
         result === undefined ? engineUnavailable() : checkRecovered(result, resumption);
       if (result === undefined || refusal !== undefined) {
-        session.topics.delete(topic);
+        connection.session?.topics.delete(topic);
+        this.#members.leave(connection, topic);
         this.#recovery.abandon(read);
         this.#replies.refuse(connection, id, refusal as Refusal);
         return;
       }
-      const subscribed = { ...result, ttl, data, form };
+      const members = membership && this.#members.listFor(connection, membership);
+      const subscribed = { ...result, ttl, data, form, members };
       this.#recovery.commit(read, encodeReply(connection, { kind: "subscribed", id, subscribed }));
     });
   }
@@ -122,6 +166,7 @@ export class SessionSubscriptions {
     const { session, subscriptions } = connection;
     if (subscriptions === undefined || session?.topics.has(topic) !== true) return false;
     this.#recovery.unsubscribe(connection, subscriptions, topic);
+    this.#members.leave(connection, topic);
     session.topics.delete(topic);
     return true;
   }

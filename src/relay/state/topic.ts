@@ -1,6 +1,6 @@
 // A topic that connections of this node are subscribed or subscribing to, and its fan-out: nothing here may run
 // JavaScript for each subscriber.
-import type { Push, SubscriptionForm } from "../contracts/commands";
+import type { MemberPush, Push, SubscriptionForm } from "../contracts/commands";
 import type { Protocol, PublicationEncoder } from "../contracts/protocol";
 import type { Position, Publication } from "../contracts/publication";
 import type { ProtocolTally, Tally } from "../contracts/tally";
@@ -148,6 +148,15 @@ export class Topic {
       transport.fanOut(nativeTopic, protocol.encodePush(push));
     }
     this.#deltas?.fanOutPush(push);
+  }
+
+  /** Native fan-out to all subscribers whose protocol knows members. */
+  fanOutMember(push: MemberPush): void {
+    for (const { size, protocol, transport, nativeTopic } of this.#audiences) {
+      if (size === 0 || protocol.kind !== "session") continue;
+      const frame = protocol.encodeMember?.(push);
+      if (frame !== undefined) transport.fanOut(nativeTopic, frame);
+    }
   }
 
   #audience(protocol: Protocol): Audience {

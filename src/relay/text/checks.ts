@@ -1,5 +1,6 @@
 // Checks which texts may be a topic name, a user, a message or a key. A text that passes is well-formed Unicode, always:
 // Bun's native topics are UTF-8, in which every lone surrogate becomes U+FFFD, so two users' topics could become one.
+import type { Member } from "../contracts/commands";
 import { Refusal } from "../contracts/errors";
 import { isDeeper } from "./json";
 
@@ -104,6 +105,20 @@ export function toUser(value: number | string): string | Refusal {
     );
   }
   return value;
+}
+
+/** Refuses (`invalid_user`, `member_too_large`, `invalid_message`) who cannot be a member of a topic. Its info must be valid JSON. */
+export function checkMember({ user, info }: Member, infoBytesMax: number): Refusal | undefined {
+  const checked = toUser(user);
+  if (checked instanceof Refusal) return checked;
+  if (info === undefined) return undefined;
+  if (!fitsBytes(info, infoBytesMax)) {
+    return new Refusal(
+      "member_too_large",
+      `What a member says of itself must have at most ${infoBytesMax} bytes (BATON_MEMBER_INFO_BYTES).`,
+    );
+  }
+  return checkData(info, infoBytesMax);
 }
 
 /** Refuses (`message_too_large`, `invalid_message`) a text that could not be delivered byte for byte. */

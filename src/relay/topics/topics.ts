@@ -1,6 +1,6 @@
 // The topics that connections of this node are subscribed or subscribing to.
 // A topic lives exactly as long as it has a subscriber or a follower here, and the engine follows it as long.
-import type { Push, SubscriptionForm } from "../contracts/commands";
+import type { MemberPush, Push, SubscriptionForm } from "../contracts/commands";
 import { Refusal } from "../contracts/errors";
 import type { RelayOptions } from "../contracts/options";
 import type { Cluster } from "../state/cluster";
@@ -9,6 +9,7 @@ import type { Connections } from "../state/connections";
 import type { DeltaBases } from "../state/delta-audiences";
 import { Topic } from "../state/topic";
 import type { Waves } from "../state/waves";
+import { Members } from "./members";
 import { Presence } from "./presence";
 
 type JoinLeave = Extract<Push, { kind: "join" | "leave" }>;
@@ -26,6 +27,8 @@ export class Topics {
   readonly #bases: DeltaBases = { bytes: 0 };
   /** Who is in those topics whose rule asks for it. */
   readonly presence: Presence;
+  /** Users who are in topics, over all nodes. */
+  readonly members: Members;
 
   constructor(options: RelayOptions, connections: Connections, cluster: Cluster, waves: Waves) {
     this.#options = options;
@@ -37,6 +40,7 @@ export class Topics {
     this.presence = new Presence(options, connections, cluster);
     cluster.handle("push", (push: JoinLeave) => this.#fanOutPush(push));
     connections.onEnd((connection) => this.#unsubscribeAll(connection));
+    this.members = new Members(options, connections, (push) => this.#fanOutMember(push));
   }
 
   get size(): number {
@@ -124,6 +128,7 @@ export class Topics {
     connection.topics.push(topic);
     this.#subscriptions++;
     topic.subscribe(connection, form);
+    this.members.subscribed(connection, topic.name);
     if (!topic.hasPresence) return;
     const info = this.presence.joined(connection, topic);
     if (topic.rule.joinLeave) {
@@ -180,6 +185,11 @@ export class Topics {
   #fanOutPush(push: JoinLeave): void {
     this.#waves.flush(push.topic);
     this.#topics.get(push.topic)?.fanOutPush(push);
+  }
+
+  #fanOutMember(push: MemberPush): void {
+    this.#waves.flush(push.topic);
+    this.#topics.get(push.topic)?.fanOutMember(push);
   }
 
   #getOrCreate(name: string): Topic {

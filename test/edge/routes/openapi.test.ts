@@ -88,6 +88,8 @@ test("the OpenAPI document has every error code with its status, except those of
     "unknown_topic",
     "already_subscribed",
     "too_many_client_publications",
+    "too_many_members",
+    "member_too_large",
   ];
   const anywhere = ["internal", "not_found", "method_not_allowed"];
   const unsaid = Object.keys(ERRORS).filter((code) => !said.has(code));

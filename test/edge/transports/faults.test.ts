@@ -37,13 +37,19 @@ const SETTINGS = {
 
 const NO_KEYS = new ApiKeys([], () => new KeyLimits({ keyRequestsMax: 0, keyPublicationsMax: 0 }));
 
+/** What an engine has that is of no account here. */
+const EMPTY = {
+  registrations: new MemoryEngine(engineOptions()).registrations,
+  groups: new MemoryEngine(engineOptions()).groups,
+  follow() {},
+  unfollow() {},
+};
+
 /** The routes over an engine that runs this function at every publish. */
 function routesOver(publish: () => Published | Promise<Published>) {
   const lines: string[] = [];
   const engine: Engine = {
-    registrations: new MemoryEngine(engineOptions()).registrations,
-    follow() {},
-    unfollow() {},
+    ...EMPTY,
     sendToNodes: () => 0,
     start() {},
     publish,

@@ -227,7 +227,7 @@ describe("a publication that waits is delivered before", () => {
     const crowd = new Crowd();
     await crowd.sendTwo();
     crowd.publish("3");
-    crowd.relay.historyReset("tech");
+    crowd.relay.events.historyReset("tech");
     expect(crowd.received).toEqual(["1", "2", "3"]);
     await nextTurn();
     expect(crowd.subscribers[0]?.socket.closedWith).toMatchObject({ code: 4010 });

@@ -5,6 +5,7 @@ import {
   type Engine,
   type EngineEvents,
   EngineUnavailable,
+  type Groups,
   type HistoryPage,
   type HistoryRange,
   type Registrations,
@@ -25,6 +26,10 @@ export class AsyncEngine implements Engine {
   constructor(options: EngineOptions, wait: Wait) {
     this.#kept = new MemoryEngine(options);
     this.#wait = wait;
+  }
+
+  get groups(): Groups {
+    return this.#kept.groups;
   }
 
   get registrations(): Registrations {

@@ -1,6 +1,7 @@
 // A node over Redis that has an engine and no relay: it records what the engine reports, in order.
 import type { EngineOptions } from "../../../src/engines/options";
 import { RedisEngine } from "../../../src/engines/redis/engine";
+import type { EngineEvents, GroupChange } from "../../../src/relay/contracts/engine";
 import { Refusal } from "../../../src/relay/contracts/errors";
 import type { Publication, Published } from "../../../src/relay/contracts/publication";
 import { engineOptions } from "../relay/simulation";
@@ -18,14 +19,22 @@ export class RedisNode implements AsyncDisposable {
   readonly revoked: [id: string, term: number | undefined][] = [];
   /** Messages of other nodes. */
   readonly messages: string[] = [];
+  /** Changes of groups, and "unsure" where some may have been missed. */
+  readonly changes: (GroupChange | "unsure")[] = [];
+  readonly absences: (readonly [group: string, name: string])[] = [];
   readonly warnings: string[] = [];
   #sweeping: ReturnType<typeof setInterval> | undefined;
+
+  /** Its name among all nodes. */
+  readonly name: string;
 
   private constructor(urls: string, options: Partial<EngineOptions>) {
     const name = RedisNode.#nodes++;
     let epochs = 0;
+    this.name = `node${name}`;
     this.engine = new RedisEngine(
       engineOptions({
+        node: this.name,
         now: () => performance.now(),
         newEpoch: () => `${name}e${++epochs}`,
         warn: (sentence) => this.warnings.push(sentence),
@@ -36,13 +45,21 @@ export class RedisNode implements AsyncDisposable {
   }
 
   /** Starts a node; nodes with the same prefix are one relay. */
-  static async start(urls: string, options: Partial<EngineOptions> = {}): Promise<RedisNode> {
+  static async start(
+    urls: string,
+    options: Partial<EngineOptions> = {},
+    events: Partial<EngineEvents> = {},
+  ): Promise<RedisNode> {
     const node = new RedisNode(urls, options);
     await node.engine.start({
       deliver: (publication) => node.delivered.push(publication),
       historyReset: () => node.delivered.push("lost"),
       registrationRevoked: (id, term) => node.revoked.push([id, term]),
       messageReceived: (message) => node.messages.push(message),
+      groupChanged: (change) => node.changes.push(change),
+      groupsUnsure: () => node.changes.push("unsure"),
+      memberAbsent: (...absence) => node.absences.push(absence),
+      ...events,
     });
     node.#sweeping = setInterval(() => node.engine.sweep(), SWEEP_MS);
     return node;
@@ -101,6 +118,11 @@ export class RedisNode implements AsyncDisposable {
     await until(all, () => JSON.stringify(this.texts) === all).catch(() => {
       throw new Error(`${JSON.stringify(this.texts)} was delivered in place of ${all}`);
     });
+  }
+
+  /** From now on it does nothing of its own accord, as if its process had stopped. */
+  stall(): void {
+    clearInterval(this.#sweeping);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -24,6 +24,8 @@ export const LIMITS: AllLimits = {
   addressConnectionsMax: 0,
   userConnectionsMax: 100,
   connectionTopicsMax: 128,
+  membersMax: 100,
+  memberInfoBytes: 1_024,
   topicsMax: 0,
   subscriptionsMax: 0,
   connectionBytesMax: 0,
@@ -61,6 +63,9 @@ export const NOBODY: EngineEvents = {
   historyReset() {},
   registrationRevoked() {},
   messageReceived() {},
+  groupChanged() {},
+  groupsUnsure() {},
+  memberAbsent() {},
 };
 
 /** The options of an engine in tests: a history of 100 and the epochs e1, e2… */

@@ -1,5 +1,5 @@
 // The names of Baton's keys and channels in Redis. All begin with one prefix, so that several relays can share a server. The
-// scripts for registrations make the names of a user's and of a machine's key themselves.
+// scripts for registrations and groups make the names of some keys themselves.
 
 /**
  * How many bits the shared epoch has for topics that took it as their own (topic-scripts.ts). After 10,000 topics, one new topic in
@@ -23,6 +23,10 @@ export class Keys {
   readonly waiting: string;
   /** The term of the last claim. */
   readonly lastTerm: string;
+  /** Where members of groups may be: nodes that are connected. */
+  readonly places: string;
+  /** Members of groups that have just left, by when. */
+  readonly absences: string;
   /** The channel to which every node is subscribed. */
   readonly allNodes: string;
   /** On a server without registrations, the channel to which every node is subscribed. */
@@ -43,6 +47,8 @@ export class Keys {
     this.idempotencyKeys = `${prefix}answers`;
     this.waiting = `${prefix}waiting`;
     this.lastTerm = `${prefix}terms`;
+    this.places = `${prefix}places`;
+    this.absences = `${prefix}absences`;
     this.allNodes = `${prefix}everybody`;
     this.silence = `${prefix}quiet`;
     this.packs = `${prefix}packs`;

@@ -1,0 +1,228 @@
+// Groups over Redis. What the members of this node do goes there in order, one call at a time; what the members of all nodes do
+// comes back over the channel of all nodes. A place is this node for as long as it is connected: after a lost connection it has
+// another one, says there again what it has, and clears the old one, so that members who stayed were never away.
+import type {
+  EngineEvents,
+  Entered,
+  GroupMember,
+  GroupState,
+  Groups,
+} from "../../../relay/contracts/engine";
+import type { EngineOptions } from "../../options";
+import type { ServerClock } from "../server/clock";
+import type { Keys } from "../server/keys";
+import type { RedisLink } from "../server/link";
+import { GroupCalls, type GroupStep, type StepOutcome } from "./group-scripts";
+
+/** How many steps one call takes. */
+const STEPS_MAX = 250;
+
+/** In how many calls of `renew` every member is said again, for a server that has lost it unnoticed. */
+const RENEW_ALL_CALLS = 60;
+
+/**
+ * After a lost connection, how long this node gives the others to say again what they have. A server that has lost its data
+ * would else make all members leave and come back.
+ */
+const SETTLE_MS = 2_000;
+
+interface RedisGroupsOptions extends Pick<EngineOptions, "node" | "now"> {
+  readonly keys: Keys;
+  readonly link: RedisLink;
+  readonly clock: ServerClock;
+  readonly events: Pick<EngineEvents, "groupChanged" | "groupsUnsure" | "memberAbsent">;
+}
+
+/** A step that was not answered yet. */
+interface PendingStep extends GroupStep {
+  readonly resolve: (outcome: StepOutcome) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** A change of a listed group, as the script writes it: an empty info is none, and without one the member went. */
+type Change = [group: string, version: string, name: string, info: string | false];
+
+export class RedisGroups implements Groups {
+  readonly #options: RedisGroupsOptions;
+  readonly #calls: GroupCalls;
+  /** What this node has, by group and member. */
+  readonly #members = new Map<string, Map<string, GroupMember>>();
+  #queue: PendingStep[] = [];
+  #isCalling = false;
+  #places = 0;
+  /** Where renewing stands. */
+  #renewing: Iterator<readonly [string, GroupMember]> = this.#all();
+  #size = 0;
+  /** A step has failed though the server can be reached: what it knows of this node may be wrong. */
+  #isUnsure = false;
+  /** Until then changes are not handed on. */
+  #settledAt: number | undefined;
+
+  constructor(options: RedisGroupsOptions) {
+    this.#options = options;
+    this.#calls = new GroupCalls(options);
+  }
+
+  async enter(group: string, member: GroupMember, membersMax: number): Promise<Entered | "full"> {
+    const members = this.#members.get(group) ?? new Map<string, GroupMember>();
+    this.#members.set(group, members);
+    if (!members.has(member.name)) this.#size++;
+    members.set(member.name, member);
+    let isIn = false;
+    try {
+      const { outcome, version } = await this.#step(group, member, "enter", membersMax);
+      isIn = outcome !== "full";
+      return isIn ? { version, isNew: outcome === "new" } : "full";
+    } finally {
+      if (!isIn && members.get(member.name) === member) this.#forget(group, member.name);
+    }
+  }
+
+  leave(group: string, name: string): void {
+    this.#forget(group, name);
+    // What fails is left behind with the place.
+    this.#step(group, { name }, "leave", 0).catch(() => {});
+  }
+
+  async state(group: string): Promise<GroupState> {
+    const { version, members } = await this.#calls.state(group);
+    return { version, members: members.map(([name, info]) => ({ name, info: info || undefined })) };
+  }
+
+  size(group: string): Promise<number> {
+    return this.#calls.size(group);
+  }
+
+  /** The server can be reached, for the first time or again. */
+  reconnected(): void {
+    if (this.#places === 0) this.#places = 1;
+    else this.#move();
+  }
+
+  /** To be called about once a second while the server can be reached. Cost: a part of what this node has. */
+  renew(): void {
+    const { events, now } = this.#options;
+    if (this.#settledAt !== undefined && this.#settledAt <= now()) {
+      this.#settledAt = undefined;
+      events.groupsUnsure();
+    }
+    if (this.#isUnsure) this.#move();
+    for (let left = Math.ceil(this.#size / RENEW_ALL_CALLS); left > 0; left--) {
+      const { done, value } = this.#renewing.next();
+      if (done === true) {
+        this.#renewing = this.#all();
+        break;
+      }
+      this.#repeat(...value);
+    }
+    const place = this.#place;
+    this.#calls.renew(place).then(
+      ({ isKnown, expired, absent }) => {
+        for (const other of expired) void this.#clear(other);
+        for (const [group, name] of absent) events.memberAbsent(group, name);
+        if (!isKnown && this.#size > 0 && !this.#isCalling && place === this.#place) this.#move();
+      },
+      () => {},
+    );
+  }
+
+  /** A change of a group, or of one that does not concern this node. */
+  receive(text: string): void {
+    if (this.#settledAt !== undefined) return;
+    const [group, version, name, info] = JSON.parse(text) as Change;
+    if (!this.#members.has(group)) return;
+    this.#options.events.groupChanged({
+      group,
+      version: Number(version),
+      name,
+      info: info || undefined,
+      change: info === false ? "went" : "came",
+    });
+  }
+
+  /** Resolves when this node has left all groups, or the server cannot be reached. */
+  async close(): Promise<void> {
+    this.#members.clear();
+    this.#size = 0;
+    await this.#clear(this.#place);
+  }
+
+  get #place(): string {
+    return `${this.#options.node}.${this.#places}`;
+  }
+
+  *#all(): Generator<readonly [string, GroupMember]> {
+    for (const [group, members] of this.#members) {
+      for (const member of members.values()) yield [group, member];
+    }
+  }
+
+  /** Everything that this node has is now in another place, and nothing in the one before. */
+  #move(): void {
+    const before = this.#place;
+    this.#places++;
+    this.#isUnsure = false;
+    this.#settledAt = this.#options.now() + SETTLE_MS;
+    const repeated: Promise<unknown>[] = [];
+    for (const [group, member] of this.#all()) repeated.push(this.#repeat(group, member));
+    void Promise.all(repeated).then((all) => {
+      // Otherwise it expires, or is cleared after the next move.
+      if (all.every((succeeded) => succeeded === true)) void this.#clear(before);
+    });
+  }
+
+  /** Says again what this node has. */
+  #repeat(group: string, member: GroupMember): Promise<boolean> {
+    return this.#step(group, member, "enter", 0).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  async #clear(place: string): Promise<void> {
+    try {
+      while ((await this.#calls.clear(place)) > 0);
+    } catch {
+      // Some node finds that it has expired.
+    }
+  }
+
+  #forget(group: string, name: string): void {
+    const members = this.#members.get(group);
+    if (members?.delete(name) !== true) return;
+    this.#size--;
+    if (members.size === 0) this.#members.delete(group);
+  }
+
+  #step(
+    group: string,
+    { name, info }: GroupMember,
+    does: GroupStep["does"],
+    membersMax: number,
+  ): Promise<StepOutcome> {
+    const { link } = this.#options;
+    if (!link.isUp) return Promise.reject(link.unavailable);
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ group, name, does, info, membersMax, resolve, reject });
+      if (this.#isCalling) return;
+      this.#isCalling = true;
+      queueMicrotask(() => void this.#call());
+    });
+  }
+
+  /** Carries out what waits. What comes meanwhile goes into the next call. */
+  async #call(): Promise<void> {
+    while (this.#queue.length > 0) {
+      const steps = this.#queue.slice(0, STEPS_MAX);
+      this.#queue = this.#queue.slice(STEPS_MAX);
+      try {
+        const outcomes = await this.#calls.change(this.#place, steps);
+        for (const [i, { resolve }] of steps.entries()) resolve(outcomes[i] as StepOutcome);
+      } catch (error) {
+        this.#isUnsure = true;
+        for (const { reject } of [...steps, ...this.#queue.splice(0)]) reject(error);
+      }
+    }
+    this.#isCalling = false;
+  }
+}
