@@ -14,7 +14,7 @@ type Scope = (typeof SCOPES)[number];
 /** For each scope of a key the prefixes of the topics for which it has it, or "any". */
 type Scopes = Partial<Record<Scope, "any" | readonly string[]>>;
 
-interface ApiKey {
+export interface ApiKey {
   readonly key: string;
   readonly scopes: Readonly<Scopes>;
 }

@@ -2,7 +2,7 @@
 import type { Setting } from "./kinds";
 
 /** What clients and server libraries of the Pusher protocol know the relay by. */
-interface PusherApp {
+export interface PusherApp {
   readonly id: string;
   /** Not a secret: every client has it. */
   readonly key: string;

@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { version } from "../../../package.json";
 import { Folder } from "../../support/machine/folder";
 import { freePort } from "../../support/machine/free-port";
+import { packInto } from "../../support/machine/npm-package";
 import { until } from "../../support/wait";
 
-const ROOT = join(import.meta.dir, "../../..");
 let folder: Folder;
 /** With Bun on it, and what npm needs. */
 let path: string;
@@ -29,19 +29,18 @@ beforeAll(() => {
   mkdirSync(join(folder.path, "bin"));
   symlinkSync(process.execPath, join(folder.path, "bin/bun"));
   path = `${join(folder.path, "bin")}:${process.env.PATH}`;
-  const packed = run(["npm", "pack", "--json", "--pack-destination", folder.path], ROOT);
-  expect([packed.code, packed.stderr]).toEqual([0, expect.any(String)]);
+  const file = packInto(folder.path, { ...process.env, PATH: path });
   writeFileSync(join(folder.path, "package.json"), '{"private": true}');
   // A program that has settings of its own in files must not change what Baton does.
   writeFileSync(join(folder.path, ".env"), "BATON_API_KEYS=a-key-of-another-program\n");
   const quiet = ["--no-audit", "--no-fund", "--prefer-offline"];
-  const install = ["npm", "install", ...quiet, `./baton-${version}.tgz`];
+  const install = ["npm", "install", ...quiet, `./${file}`];
   const installed = run(install, folder.path);
   expect(installed.code, installed.stderr).toBe(0);
 });
 afterAll(() => folder[Symbol.dispose]());
 
-test("the package has src and the client as JavaScript, and nothing of tests or benches", () => {
+test("the package has src, the client as JavaScript and declarations, and nothing of tests or benches", () => {
   const { stdout } = run(["tar", "tzf", `baton-${version}.tgz`], folder.path);
   const others = stdout
     .trim()
@@ -52,7 +51,15 @@ test("the package has src and the client as JavaScript, and nothing of tests or 
     "package/README.md",
     "package/dist/npm/client/client.d.ts",
     "package/dist/npm/client/client.js",
+    "package/dist/npm/library/answers.d.ts",
+    "package/dist/npm/library/contract.d.ts",
+    "package/dist/npm/library/http-routes.d.ts",
+    "package/dist/npm/library/index.d.ts",
+    "package/dist/npm/library/plugin.d.ts",
+    "package/dist/npm/library/relay-error.d.ts",
+    "package/dist/npm/library/relay-settings.d.ts",
     "package/dist/npm/library/topics.d.ts",
+    "package/dist/npm/relay/contracts/errors.d.ts",
     "package/package.json",
   ]);
 });
