@@ -34,7 +34,9 @@ async function busyRelay(relay: RelayWithWorkers): Promise<string> {
   await caller.post("/publish", { topic: "t", message: "m" });
   for (const client of clients) await client.next();
   await caller.post("/publish", { topic: "", message: "m" });
-  return /open at (\S+)\./.exec(relay.logged.join("\n"))?.[1] ?? "";
+  const address = () => /open at (\S+)\./.exec(relay.logged.join("\n"))?.[1];
+  await until("the address of the metrics", () => address() !== undefined);
+  return address() as string;
 }
 
 test("promtool finds nothing wrong with the metrics of a relay", async () => {

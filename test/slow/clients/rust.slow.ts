@@ -27,8 +27,8 @@ for (const form of ["json", "protobuf"] as const) {
       await program.until("all clients to be subscribed", areSubscribed);
       network.cutEach(20, 800);
       await publishAtRate(relay, randomMessages(900, { topics: TOPICS, random }), PER_SECOND);
-      network.keepAll();
-      await program.until("all to be connected again", () => isEachSubscribed(program));
+      await network.untilCut(100);
+      await allReceive(program, relay);
       for (let i = 0; i < 20; i++) {
         await relay.post("/publish", { topic: "a", message: `last ${i}` });
       }
@@ -44,18 +44,23 @@ for (const form of ["json", "protobuf"] as const) {
         }
         expect(program.of(client, "disconnected"), name).toEqual([]);
       }
-      expect(network.cuts).toBeGreaterThan(100);
       expect(relay.loggedErrors).toEqual([]);
     },
   );
 }
 
-/** Whether each client has subscribed to every topic since it last began to connect. */
-function isEachSubscribed(program: SdkProgram): boolean {
-  return CLIENTS.every((_, i) => {
-    const events = program.events.filter(({ client }) => client === i);
-    const since = events.slice(events.findLastIndex(({ event }) => event === "connecting") + 1);
-    return since.filter(({ event }) => event === "subscribed").length === TOPICS.length;
+/**
+ * Publishes until each client has received something of every topic. Its events do not say so: the SDK may report a subscription
+ * only when the next connection has begun.
+ */
+async function allReceive(program: SdkProgram, relay: RelayProcess): Promise<void> {
+  const has = (client: number, topic: string) =>
+    program
+      .of(client, "publication")
+      .some((one) => one.topic === topic && one.data === "connected again");
+  await program.until("all to be connected again", async () => {
+    for (const topic of TOPICS) await relay.publish(topic, "connected again");
+    return TOPICS.every((topic) => CLIENTS.every((_, i) => has(i, topic)));
   });
 }
 

@@ -52,7 +52,7 @@ async function publishWhileCutting(relay: RelayProcess, network: TcpProxy): Prom
   const messages = randomMessages(MESSAGES, { topics: TOPICS, random: network.random });
   network.cutEach(20, 800);
   await publishAtRate(relay, messages, PER_SECOND);
-  network.keepAll();
+  await network.untilCut(100);
   return messages;
 }
 
@@ -89,7 +89,6 @@ test.each([
       }
       client.disconnect();
     }
-    expect(network.cuts).toBeGreaterThan(100);
     expect(relay.loggedErrors).toEqual([]);
   },
 );
@@ -109,7 +108,6 @@ test.each(SDKS.filter(([name]) => canRun(name)))(
     const haveAll = () => clients.every((_, i) => program.of(i, "publication").length >= MESSAGES);
     await program.until("all clients to have everything", haveAll).catch(() => {});
     for (const i of clients.keys()) expectAll(program, i, messages, network.seed);
-    expect(network.cuts).toBeGreaterThan(100);
     expect(relay.loggedErrors).toEqual([]);
   },
 );

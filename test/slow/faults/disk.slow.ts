@@ -152,8 +152,7 @@ describe("G18: a start is refused with one line", () => {
     for (const file of ["baton.db", "other.db"]) {
       const env = { BATON_ENGINE: `sqlite:${disk.path}/${file}` };
       const second = new RelayProcess(env, { through: disk.inside });
-      expect(await second.exited).toBe(1);
-      await until("the line", () => second.errors.endsWith("\n"));
+      expect(await second.ended()).toBe(1);
       expect(second.errors).toBe(
         `baton: ${disk.path}/${file} cannot be written: this user needs write access to the file and its folder.\n`,
       );
@@ -164,8 +163,7 @@ describe("G18: a start is refused with one line", () => {
     disk.fill();
     const env = { BATON_ENGINE: `sqlite:${disk.path}/baton.db` };
     const full = new RelayProcess(env, { through: disk.inside });
-    expect(await full.exited).toBe(1);
-    await until("the line", () => full.errors.endsWith("\n"));
+    expect(await full.ended()).toBe(1);
     expect(full.errors).toBe(
       `baton: ${disk.path}/baton.db cannot be written: the disk is full. Free some space.\n`,
     );

@@ -138,7 +138,7 @@ describe("in place of the source, the binary passes", () => {
     ["the tests of a process", "./test/main.test.ts"],
     ["what systemd is told", "./test/workers/system/systemd.test.ts"],
   ])("%s", async (_, file) => {
-    const child = Bun.spawn([process.execPath, "test", file], {
+    const child = Bun.spawn([process.execPath, "test", "--timeout", "120000", file], {
       cwd: ROOT,
       env: { ...process.env, RELAY_BINARY: binary },
       stdout: "ignore",

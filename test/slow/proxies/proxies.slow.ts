@@ -21,7 +21,8 @@ const NAMES = Object.keys(CONFIGURATIONS) as ProxyName[];
 /** Those that miss nothing when their connection is lost. */
 const RESUMING = { json: 1, stream: 1, websocket: 1, http_stream: 1, sse: 1 };
 
-const LATE_MS = 1_000;
+/** Less than the time between two pings of the relay, which push out what a proxy holds back. */
+const LATE_MS = 15_000;
 
 const startProxy = (name: ProxyName, relay: RelayProcess): Promise<ReverseProxy> =>
   ReverseProxy.start(name, CONFIGURATIONS[name], relay.port);

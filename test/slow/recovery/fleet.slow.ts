@@ -18,9 +18,8 @@ describe("resuming clients receive every publication once and in order", () => {
     const messages = randomMessages(1_500, { topics: TOPICS, users: fleet.users, random });
     network.cutEach(20, 800);
     await publishAtRate(relay, messages, 300);
-    network.keepAll();
+    await network.untilCut(1_000);
     await fleet.expectAll(messages, `seed ${network.seed}`);
-    expect(network.cuts).toBeGreaterThan(1_000);
     expect(relay.loggedErrors).toEqual([]);
   });
 
@@ -33,9 +32,8 @@ describe("resuming clients receive every publication once and in order", () => {
     // As if each connection lasted about five minutes of that hour.
     network.cutEach(200, 10_000);
     await publishAtRate(relay, messages, 20);
-    network.keepAll();
+    await network.untilCut(8_000);
     await fleet.expectAll(messages, `seed ${network.seed}`);
-    expect(network.cuts).toBeGreaterThan(8_000);
     expect(relay.loggedErrors).toEqual([]);
   });
 
@@ -78,7 +76,8 @@ describe("resuming clients receive every publication once and in order", () => {
     await publishAtRate(relay, messages.slice(0, 500), 1_000);
     // The sockets alone: what the kernel accepts for the streams looks like life.
     const closedForNoPong = () => relay.lines.filter(({ code }) => code === 4012).length;
-    await until("the relay to close the sockets", () => closedForNoPong() >= 20);
+    // With the ping and pong of the defaults it would take 35 s.
+    await until("the relay to close the sockets", () => closedForNoPong() >= 20, 20_000);
     network.bytesPerSecond = 60_000;
     network.heal();
     network.cutAll();

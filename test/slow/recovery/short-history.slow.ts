@@ -26,11 +26,15 @@ describe("over 200 interruptions with a history of 50", () => {
       };
 
       for (let round = 0; round < ROUNDS; round++) {
-        const before = { received: received().length, losses: client.lost.length, published };
+        const { connectionsLost, lost } = client;
+        const before = { received: received().length, losses: lost.length, published };
         const missed = missedInRound(round);
         client.drop();
         await publishMore(missed);
-        await until("the client to be back", () => client.connectionsLost > round && client.ready);
+        await until(
+          "the client to be back",
+          () => client.connectionsLost > connectionsLost && client.ready,
+        );
         await publishMore(1);
         await until("the live one", () => received().at(-1) === String(published - 1));
         const since = received().slice(before.received).map(Number);

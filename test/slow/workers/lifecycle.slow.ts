@@ -11,7 +11,7 @@ describe("a relay with workers", () => {
     const PORT = String(relay.process.port);
     for (const BATON_WORKERS of ["1", "2"]) {
       await using second = new RelayProcess({ PORT, BATON_WORKERS });
-      expect(await second.exited).toBe(1);
+      expect(await second.ended()).toBe(1);
       expect(second.errors).toContain("is in use");
     }
     expect((await fetch(`${relay.process.url}/health`)).status).toBe(200);
@@ -23,7 +23,7 @@ describe("a relay with workers", () => {
       await using first = new RelayProcess(env);
       await using second = new RelayProcess(env);
       const both = [first, second];
-      const ends = both.map(async (relay) => [await relay.exited, relay.errors] as const);
+      const ends = both.map(async (relay) => [await relay.ended(), relay.errors] as const);
       const [code, line] = await Promise.race(ends);
       expect(code).toBe(1);
       expect(line).toContain("is in use");
@@ -43,7 +43,7 @@ describe("a relay with workers", () => {
     relay.process.signal("SIGTERM");
     for (const { closed } of clients) expect((await closed).code).toBe(1001);
     expect(await relay.process.exited).toBe(0);
-    expect(workers.some(isAlive)).toBe(false);
+    await until("the workers to end", () => !workers.some(isAlive));
   });
 
   test("F1: ends at once at a second SIGTERM", async () => {

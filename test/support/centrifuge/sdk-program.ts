@@ -79,7 +79,7 @@ export class SdkProgram implements AsyncDisposable {
     return find() as SdkEvent;
   }
 
-  until(what: string, isMet: () => boolean): Promise<void> {
+  until(what: string, isMet: () => boolean | Promise<boolean>): Promise<void> {
     return this.#program.until(what, isMet);
   }
 

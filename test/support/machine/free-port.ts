@@ -1,7 +1,27 @@
 // A port that nobody listens on, for a server that must have the same address each time it starts.
+import { readFileSync } from "node:fs";
 
-/** Returns a port that was free a moment ago. */
+/** Below the ports that the kernel gives to connections and to servers on port 0: it must not give this one to another test meanwhile. */
+const FIRST = 10_000;
+const LAST = Math.max(20_000, lowestOfTheKernel() - 1);
+
+/** Each process begins elsewhere, so that two that run tests at once do not take the same ones. */
+let next = FIRST + ((process.pid * 101) % (LAST - FIRST));
+
+/** Returns a port that is free, and that this function does not return again. */
 export function freePort(): number {
-  using server = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
-  return server.port;
+  for (;;) {
+    const port = next;
+    next = next < LAST ? next + 1 : FIRST;
+    try {
+      using server = Bun.listen({ hostname: "127.0.0.1", port, socket: { data() {} } });
+      return server.port;
+    } catch {
+      // Somebody has it.
+    }
+  }
+}
+
+function lowestOfTheKernel(): number {
+  return Number.parseInt(readFileSync("/proc/sys/net/ipv4/ip_local_port_range", "utf8"), 10);
 }

@@ -1,6 +1,7 @@
 // A TCP proxy in front of a relay, or of a Redis server, that does to connections what networks do: it cuts them at random,
 // also in the middle of frames and handshakes, stalls them, slows them down, and suddenly leads to another server.
 import net from "node:net";
+import { until } from "../wait";
 import { seeded } from "./seeded-random";
 
 /** How long a slow connection waits between two pieces. */
@@ -72,6 +73,12 @@ export class TcpProxy implements AsyncDisposable {
   keepAll(): void {
     this.#cutAfterMs = undefined;
     for (const link of this.#links) link.cutAfter(undefined);
+  }
+
+  /** Resolves when it has cut so many connections, however long that takes; from then on none is cut. */
+  async untilCut(count: number): Promise<void> {
+    await until(`${count} connections to be cut`, () => this.cuts >= count);
+    this.keepAll();
   }
 
   cutOne(): void {

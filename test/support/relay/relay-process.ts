@@ -1,6 +1,6 @@
 // A relay as its users run it: a process of its own, with signals and an exit code.
 import { join } from "node:path";
-import { until } from "../wait";
+import { until, within } from "../wait";
 
 const SOURCE = join(import.meta.dir, "../../../src");
 
@@ -34,6 +34,7 @@ interface TopicHistory {
 
 export class RelayProcess implements AsyncDisposable {
   readonly #child: Bun.Subprocess<"ignore", "pipe", "pipe">;
+  readonly #read: Promise<unknown>;
   output = "";
   errors = "";
 
@@ -58,12 +59,14 @@ export class RelayProcess implements AsyncDisposable {
       const decoder = new TextDecoder();
       for await (const bytes of stream) add(decoder.decode(bytes, { stream: true }));
     };
-    collect(this.#child.stdout, (text) => {
-      this.output += text;
-    });
-    collect(this.#child.stderr, (text) => {
-      this.errors += text;
-    });
+    this.#read = Promise.all([
+      collect(this.#child.stdout, (text) => {
+        this.output += text;
+      }),
+      collect(this.#child.stderr, (text) => {
+        this.errors += text;
+      }),
+    ]);
   }
 
   /** Resolves with the relay's address when it listens. */
@@ -108,6 +111,12 @@ export class RelayProcess implements AsyncDisposable {
   }
 
   get exited(): Promise<number> {
+    return this.#child.exited;
+  }
+
+  /** Resolves with the exit code when all that it and its workers have printed is read. */
+  async ended(): Promise<number> {
+    await within("the relay to end", this.#read);
     return this.#child.exited;
   }
 
