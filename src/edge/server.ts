@@ -7,6 +7,7 @@
 // | any, with a foreign Origin, a bad Host or path,   | refused here, before any routing                          |
 // |   or a body that is too long                      |                                                           |
 // | any other POST /publish without an Origin         | 1. `publish`: the route's work, without Elysia            |
+// | POST of a Pusher backend, if there are apps       | `pusherApi`: the work of its routes, without Elysia       |
 // | any other POST without an Origin (a backend)      | 2. `backendApp`: the routes without CORS headers          |
 // | upgrade of /connection/websocket                  | 3. `sessionHandshake`: a Centrifuge client's socket       |
 // | upgrade of /ws/<32 characters>, known format      | 4. `handshake`: a registered client's socket              |
@@ -33,9 +34,17 @@ import { checkLength } from "./http/body";
 import { isLines } from "./http/content-type";
 import { HTTP_IDLE_S, hasBody, KeepAlive } from "./http/keep-alive";
 import type { OpenRequests } from "./http/open-requests";
-import { isEventSource, isProbe, isPublish, isSessionSocket, socketPath } from "./http/paths";
+import {
+  isEventSource,
+  isProbe,
+  isPublish,
+  isPusherApi,
+  isSessionSocket,
+  socketPath,
+} from "./http/paths";
 import { internal, orThrow, refuse } from "./http/refusal";
 import { type ListenerSettings, Listeners } from "./listeners/listeners";
+import { pusherApi as createPusherApi } from "./pusher/api";
 import type { PusherApps } from "./pusher/apps";
 import { routes } from "./routes";
 import { KEY } from "./routes/openapi";
@@ -232,7 +241,7 @@ function router(options: ServerOptions, parts: RouterParts): Doors {
   const origins = allowedOrigins(settings.origins, settings.publicUrl);
   const checkOrigin = originCheck(origins);
   const routeOptions = { ...routeOptionsOf(options, parts), listeningUrl: parts.listening };
-  const { publish, sessionHandshake, handshake } = routeOptions;
+  const { publish, sessionHandshake, handshake, pusherApi } = routeOptions;
   const backendApp = routes(routeOptions).compile();
   const pageApp = routes({ ...routeOptions, corsOrigins: origins }).compile();
 
@@ -248,6 +257,9 @@ function router(options: ServerOptions, parts: RouterParts): Doors {
     const isFromPage = headers.has("origin");
     if (method === "POST" && !isFromPage) {
       if (isPublish(url)) return publish(request);
+      if (pusherApi !== undefined && isPusherApi(url)) {
+        return keepAlive.extendAfter(request, pusherApi(request));
+      }
       return keepAlive.extendAfter(request, backendApp.fetch(request));
     }
     if (method !== "POST" && headers.has("upgrade")) {
@@ -280,7 +292,7 @@ function routeOptionsOf(
   options: ServerOptions,
   { keepAlive, addressLimits }: RouterParts,
 ): Omit<RouteOptions, "listeningUrl"> {
-  const { settings, apiKeys, sockets, openRequests, isTls, ...handedOn } = options;
+  const { settings, apiKeys, pusherApps, sockets, openRequests, isTls, ...handedOn } = options;
   const { relay, sessionProtocols, log } = handedOn;
   const { bodyBytes, frameBytes, pingMs, publicUrl } = settings;
   return {
@@ -303,6 +315,10 @@ function routeOptionsOf(
       keepAlive,
       openRequests,
     }),
+    pusherApi:
+      settings.pusherApps.length === 0
+        ? undefined
+        : createPusherApi({ relay, apps: pusherApps, bodyBytes, log }),
     security: settings.apiKeys.length > 0 ? KEY : [],
     publicUrl,
     scheme: isTls ? "https" : "http",

@@ -140,6 +140,7 @@ export class Backend {
       this.#refresh(who, ttl),
     );
     cluster.handle("topic sizes", () => this.#topics.sizes());
+    cluster.handle("subscriber counts", (topics: readonly string[]) => this.#countsHere(topics));
     cluster.handle("node", () => this.#view());
   }
 
@@ -235,6 +236,21 @@ export class Backend {
     const sizes = new Map(this.#topics.sizes());
     for (const [name, size] of others.flat()) sizes.set(name, (sizes.get(name) ?? 0) + size);
     return sizes;
+  }
+
+  /** How many subscribers each of these topics has, in their order. Cost: the topics that are named. */
+  async subscriberCounts(topics: readonly string[]): Promise<readonly number[]> {
+    // A node of an older version has no answer.
+    const others = await this.#cluster.request<readonly number[] | null>(
+      "subscriber counts",
+      topics,
+    );
+    const here = this.#countsHere(topics);
+    return here.map((count, i) => others.reduce((sum, other) => sum + (other?.[i] ?? 0), count));
+  }
+
+  #countsHere(topics: readonly string[]): readonly number[] {
+    return topics.map((topic) => this.#topics.get(topic)?.subscribers ?? 0);
   }
 
   #view(): NodeView {

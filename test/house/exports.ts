@@ -6,9 +6,7 @@ import { lineAt, nameOf, type SourceFile, type Violation } from "./code";
 const FOR_TESTS: Record<string, string> = {
   "src/edge/pusher/signatures.ts: channelText": "what it signs is tested before sockets need it",
   "src/edge/pusher/signatures.ts: isAuthorized": "it is tested before sockets need it",
-  "src/edge/pusher/signatures.ts: requestProblem": "it is tested before routes need it",
   "src/edge/pusher/signatures.ts: sign": "a test signs what no library would",
-  "src/edge/pusher/signatures.ts: signedQuery": "it is tested before routes need it",
   "src/edge/pusher/signatures.ts: userText": "what it signs is tested before sockets need it",
   "src/settings/api-keys.ts: ApiKey": "the declarations of the package are made of named types",
   "src/settings/pusher.ts: PusherApp": "the same",

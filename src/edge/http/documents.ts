@@ -8,9 +8,15 @@ import { ERRORS, type ErrorCode } from "../../relay/contracts/errors";
  */
 export const MEDIA_TYPE = "x-media-type";
 
-/** Gives the answers of a document the media types that their schemas name. */
-export function setMediaTypes({ paths = {} }: ApiDescription): void {
+/** The key of a route's other parameters, where its path has some: the plug-in would put those in their place. */
+export const MORE_PARAMETERS = "x-parameters";
+
+/** Says what the plug-in cannot: gives answers the media types that their schemas name, and routes all their parameters. */
+export function completeDocument({ paths = {} }: ApiDescription): void {
   for (const operation of Object.values(paths).flatMap((path) => Object.values(path))) {
+    const { [MORE_PARAMETERS]: more } = operation;
+    if (more !== undefined) operation.parameters = [...(operation.parameters ?? []), ...more];
+    delete operation[MORE_PARAMETERS];
     for (const answer of Object.values(operation.responses ?? {})) {
       const [content] = Object.values(answer.content ?? {});
       if (content === undefined || !(MEDIA_TYPE in content.schema)) continue;
@@ -25,7 +31,14 @@ export function setMediaTypes({ paths = {} }: ApiDescription): void {
 export interface ApiDescription {
   readonly paths?: Record<
     string,
-    Record<string, { readonly responses?: Record<string, AnAnswer> }>
+    Record<
+      string,
+      {
+        readonly responses?: Record<string, AnAnswer>;
+        parameters?: readonly object[];
+        [MORE_PARAMETERS]?: readonly object[];
+      }
+    >
   >;
 }
 
@@ -62,9 +75,20 @@ export function queryDocument(properties: Record<string, TSchema>) {
 
 /** A route's error answers by status, from the codes that it may give. Every route may also refuse the page's origin. */
 export function errorAnswers(...codes: ErrorCode[]): Record<number, TSchema> {
+  const isWithKey = codes.includes("unauthorized");
+  return errorAnswersBy(
+    (code) => ERRORS[code].status,
+    isWithKey ? [...codes, "too_many_key_requests"] : codes,
+  );
+}
+
+/** The same, for routes that answer with other statuses than the table's. */
+export function errorAnswersBy(
+  statusOf: (code: ErrorCode) => number,
+  codes: readonly ErrorCode[],
+): Record<number, TSchema> {
   const all: ErrorCode[] = ["forbidden_origin", "too_many_requests", ...codes];
-  if (codes.includes("unauthorized")) all.push("too_many_key_requests");
-  const byStatus = Map.groupBy(all, (code) => ERRORS[code].status as number);
+  const byStatus = Map.groupBy(all, statusOf);
   return Object.fromEntries([...byStatus].map(([status, group]) => [status, errorSchema(group)]));
 }
 

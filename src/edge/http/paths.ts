@@ -12,6 +12,10 @@ const PROBE = /^[^/]*(?:\/\/[^/]*)?\/health\/(?:live|ready)(?:\?|$)/;
 /** A usual handshake of a registered client: /ws/<32 characters>, perhaps with ?format=… and nothing else. */
 const SOCKET = /^[^/]*\/\/[^/]*\/ws\/([^/?]{32})(?:\?format=([a-z]{1,16}))?$/;
 
+/** What backends of the Pusher protocol send. */
+const PUSHER_API =
+  /^[^/]*\/\/[^/]*\/(?:apps\/[^/?]+\/(?:batch_)?events|(?:apps\/[^/?]+\/)?users\/[^?]+\/terminate_connections)(?:\?|$)/;
+
 export function isPublish(url: string): boolean {
   return PUBLISH.test(url);
 }
@@ -28,6 +32,11 @@ export function isProbe(url: string): boolean {
 /** Whether it is where Centrifuge clients open sockets. */
 export function isSessionSocket(url: string): boolean {
   return SESSION_SOCKET.test(url);
+}
+
+/** Whether it may be a request of a backend of the Pusher protocol. */
+export function isPusherApi(url: string): boolean {
+  return PUSHER_API.test(url);
 }
 
 /** The parts of the path of a registered client's socket. */

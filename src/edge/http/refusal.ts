@@ -27,8 +27,11 @@ export type BeforeHandle = (context: {
 const RETRY_AFTER_S: Readonly<Record<number, string>> = { 429: "5", 503: "5" };
 
 /** The answer to a refused request: status and body from the error table, and the headers that the status requires. */
-export function refuse(refusal: Refusal, headers: Record<string, string> = {}): Response {
-  const { status } = ERRORS[refusal.code];
+export function refuse(
+  refusal: Refusal,
+  headers: Record<string, string> = {},
+  status: number = ERRORS[refusal.code].status,
+): Response {
   const retryAfter = refusal.retryS?.toString() ?? RETRY_AFTER_S[status];
   return Response.json(errorBody(refusal), {
     status,

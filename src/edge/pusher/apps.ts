@@ -12,7 +12,7 @@ export const CLOSED_PREFIXES: readonly string[] = ["private-", "presence-"];
 type AppSettings = Settings["pusherApps"][number];
 
 /** One app, as long as its id, key and secret stay the same. */
-class PusherApp {
+export class PusherApp {
   readonly id: string;
   readonly key: string;
   readonly secret: string;

@@ -19,7 +19,7 @@ const HEX_SHA256 = /^[\da-f]{64}$/;
 const HEX_MD5 = /^[\da-f]{32}$/;
 
 /** The query of a request by lower-case names, decoded, with what signs it. */
-type SignedQuery = ReadonlyMap<string, string>;
+export type SignedQuery = ReadonlyMap<string, string>;
 
 /** The parameters of a URL, or the reason why nobody can have signed them, as a sentence. */
 export function signedQuery(url: string): SignedQuery | string {
@@ -54,13 +54,15 @@ interface SignedRequest {
   readonly method: string;
   readonly url: string;
   readonly query: SignedQuery;
-  readonly body: Uint8Array;
 }
 
-/** Why a request does not count as signed by this app at this time (Unix seconds), as a sentence; undefined when it does. */
+/**
+ * Why a request does not count as signed by this app at this time (Unix seconds), as a sentence; undefined when it does. What is signed
+ * of its body is `body_md5`, so that nobody reads one for a request without a signature: see bodyProblem.
+ */
 export function requestProblem(
   { key, secret }: SigningApp,
-  { method, url, query, body }: SignedRequest,
+  { method, url, query }: SignedRequest,
   nowS: number,
 ): string | undefined {
   if (query.get("auth_key") !== key) return "auth_key is not the key of this app.";
@@ -70,11 +72,6 @@ export function requestProblem(
   if (Math.abs(nowS - Number(timestamp)) > CLOCK_SKEW_S) {
     return `auth_timestamp is more than ${CLOCK_SKEW_S} s from the relay's clock: set the clock of the backend, and sign each request anew.`;
   }
-  const digest = query.get("body_md5");
-  if (digest === undefined && body.length > 0) {
-    return "body_md5, the MD5 of the body in hex, is missing.";
-  }
-  if (digest !== undefined && !isMd5(digest, body)) return "body_md5 is not the MD5 of the body.";
   const signature = query.get("auth_signature") ?? "";
   const isSigned = pathForms(url).some((path) =>
     isSignature(secret, `${method}\n${path}\n${signedText(query)}`, signature),
@@ -82,6 +79,15 @@ export function requestProblem(
   return isSigned
     ? undefined
     : "auth_signature is not that of this request: it must be made of the method, the path and all parameters as they are sent, with the secret of this app.";
+}
+
+/** Why this is not the body of a request whose query is signed, as a sentence; undefined when it is. */
+export function bodyProblem(query: SignedQuery, body: Uint8Array): string | undefined {
+  const digest = query.get("body_md5");
+  if (digest === undefined) {
+    return body.length > 0 ? "body_md5, the MD5 of the body in hex, is missing." : undefined;
+  }
+  return isMd5(digest, body) ? undefined : "body_md5 is not the MD5 of the body.";
 }
 
 /** Some libraries sign the path as they send it, and some before they encode it. */

@@ -3,7 +3,7 @@ import type { Elysia } from "elysia";
 import { Refusal } from "../../relay/contracts/errors";
 import type { Protocol, ResumableProtocol } from "../../relay/contracts/protocol";
 import type { FirstTopics } from "../../relay/relay";
-import { errorAnswers } from "../http/documents";
+import { errorAnswers, MORE_PARAMETERS } from "../http/documents";
 import {
   boundedOf,
   choiceOf,
@@ -43,7 +43,7 @@ function socketRoute({ handshake, socketFormats, pingMs }: RouteOptions) {
           tags: ["relay"],
           summary: "Connect with a WebSocket",
           description: SOCKET_TEXT,
-          parameters: SocketQuery.parameters,
+          [MORE_PARAMETERS]: SocketQuery.parameters,
         },
         response: {
           101: Switching,
@@ -115,7 +115,7 @@ function streamRoute({ relay, streams, streamFormats, pingMs }: RouteOptions) {
           tags: ["relay"],
           summary: "Connect with EventSource (Server-Sent Events)",
           description: STREAM_TEXT,
-          parameters: StreamQuery.parameters,
+          [MORE_PARAMETERS]: StreamQuery.parameters,
         },
         response: { 200: EventStream, ...STREAM_ERRORS },
       },

@@ -15,6 +15,7 @@ import { internal, Refused, refuse } from "../http/refusal";
 import { consoleRoutes } from "../operator/console";
 import { explainRoute } from "../operator/explain";
 import { listRoutes } from "../operator/lists";
+import { pusherRoutes } from "../pusher/routes";
 import { centrifugeRoutes } from "./centrifuge";
 import { connectRoutes } from "./connect";
 import { openapiPage } from "./openapi";
@@ -56,6 +57,7 @@ export function routes(options: RouteOptions) {
     .use(listRoutes(options))
     .use(explainRoute(options))
     .use(centrifugoApi(options));
+  if (options.pusherApi !== undefined) app.use(pusherRoutes(options.pusherApi));
   if (options.hasConsole) app.use(consoleRoutes());
   known.push(...app.routes);
   return app;

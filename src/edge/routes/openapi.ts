@@ -6,7 +6,7 @@ import swaggerStyle from "swagger-ui-dist/swagger-ui.css" with { type: "file" };
 import swaggerScript from "swagger-ui-dist/swagger-ui-bundle.js" with { type: "file" };
 import { CLOSES } from "../../relay/contracts/errors";
 import { version } from "../../version";
-import { type ApiDescription, setMediaTypes } from "../http/documents";
+import { type ApiDescription, completeDocument } from "../http/documents";
 
 /** The `security` of a guarded route: either header is accepted. */
 export const KEY: Record<string, string[]>[] = [{ apiKey: [] }, { authorization: [] }];
@@ -85,7 +85,7 @@ export function openapiPage(prefix: string) {
     )
     .onAfterHandle(({ path, responseValue }) => {
       if (path !== DOCUMENT || responseValue instanceof Response) return;
-      setMediaTypes(responseValue as ApiDescription);
+      completeDocument(responseValue as ApiDescription);
       document = JSON.stringify(responseValue);
       return jsonOf(document);
     });

@@ -5,6 +5,7 @@ import type { Relay } from "../../relay/relay";
 import type { Grants, Scope } from "../access/keys";
 import type { ApiFormat } from "../centrifugo-api/methods";
 import type { BeforeHandle } from "../http/refusal";
+import type { PusherApi } from "../pusher/api";
 import type { Handshake, SessionHandshake } from "../transports/sockets";
 import type { Streams } from "../transports/streams";
 
@@ -30,6 +31,8 @@ export interface RouteOptions {
   readonly grantsOf: (request: Request) => Grants;
   /** Answers a POST to /publish. */
   readonly publish: (request: Request) => Promise<Response>;
+  /** Answers backends of the Pusher protocol; undefined where the relay does not speak it. */
+  readonly pusherApi: PusherApi | undefined;
   /** The `security` of guarded routes in the OpenAPI document. */
   readonly security: Record<string, string[]>[];
   /** The origins that CORS headers allow. Without them, answers have no CORS headers. */

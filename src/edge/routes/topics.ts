@@ -1,7 +1,7 @@
 // What a backend can read of a topic: GET /topics/:topic/history and GET /topics/:topic/presence.
 import type { Elysia } from "elysia";
 import type { Publication } from "../../relay/contracts/publication";
-import { errorAnswers } from "../http/documents";
+import { errorAnswers, MORE_PARAMETERS } from "../http/documents";
 import { flagOf, query, textOf, wholeOf } from "../http/query";
 import { orThrow } from "../http/refusal";
 import type { RouteOptions } from "./options";
@@ -51,7 +51,7 @@ function historyRoute({ relay, requireKey, security }: RouteOptions) {
         detail: {
           tags: ["relay"],
           summary: "Read a topic's history",
-          parameters: HistoryQuery.parameters,
+          [MORE_PARAMETERS]: HistoryQuery.parameters,
           description:
             "Gives the publications after the offset `since`, oldest first, or with `reverse` those before it, newest first. Publications to single users are among them, with their user_id.",
           security,
@@ -103,7 +103,7 @@ function presenceRoute({ relay, requireKey, security }: RouteOptions) {
           summary: "List the clients in a topic",
           description:
             "Available where the topic's rule has presence (BATON_TOPICS_FILE). Clients of all protocols count, and all anonymous clients count as one user.",
-          parameters: PresenceQuery.parameters,
+          [MORE_PARAMETERS]: PresenceQuery.parameters,
           security,
         },
       },

@@ -3,7 +3,7 @@ import type { Elysia } from "elysia";
 import { type ConnectionView, type DisconnectReason, disconnectReason } from "../../relay/backend";
 import { Refusal } from "../../relay/contracts/errors";
 import { toUser } from "../../relay/text/checks";
-import { errorAnswers } from "../http/documents";
+import { errorAnswers, MORE_PARAMETERS } from "../http/documents";
 import { query, textOf, wholeOf } from "../http/query";
 import { orThrow, Refused } from "../http/refusal";
 import type { RouteOptions } from "./options";
@@ -75,7 +75,7 @@ function disconnectUserRoute({ relay, requireKey, security }: RouteOptions) {
           summary: "Close all of a user's connections",
           description:
             "The registrations of these connections end with them. Registrations that no client has used yet stay.",
-          parameters: CloseQuery.parameters,
+          [MORE_PARAMETERS]: CloseQuery.parameters,
           security,
         },
       },
@@ -110,7 +110,7 @@ function disconnectConnectionRoute({ relay, requireKey, security }: RouteOptions
           tags: ["relay"],
           summary: "Close one connection",
           description: "Its registration ends with it.",
-          parameters: CloseQuery.parameters,
+          [MORE_PARAMETERS]: CloseQuery.parameters,
           security,
         },
       },

@@ -9,6 +9,7 @@ export const ERRORS = {
   },
   malformed_json: { status: 400, means: "The body or frame is not valid JSON in UTF-8." },
   unauthorized: { status: 401, means: "The API key is missing or wrong." },
+  invalid_signature: { status: 401, means: "No app of BATON_PUSHER_APPS has signed the request." },
   token_expired: { status: 401, means: "The token has expired; the client needs a new one." },
   permission_denied: {
     status: 403,

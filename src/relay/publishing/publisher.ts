@@ -101,6 +101,18 @@ export class Publisher {
     );
   }
 
+  /** Publishes each of these in their order or, where one of them is refused before, none of them. */
+  publishEach(commands: readonly PublishCommand[]): Maybe<Published | Refusal>[] | Refusal {
+    if (this.#connections.isShuttingDown) return shuttingDown();
+    const publications: Publication[] = [];
+    for (const command of commands) {
+      const publication = toPublication(command, this.#limits.messageBytes);
+      if (publication instanceof Refusal) return publication;
+      publications.push(publication);
+    }
+    return publications.map((one, i) => this.submit(one, commands[i]?.idempotency_key));
+  }
+
   /**
    * Hands a publication whose texts were checked to the engine: all publications come by here. Refuses `undeclared_topic`,
    * `invalid_data`, `too_many_publications`. Rejects if the engine fails.

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import {
+  bodyProblem,
   channelText,
   isAuthorized,
   requestProblem,
@@ -24,7 +25,7 @@ function problemOf({ method, path, body = "", at }: Call, app = APP): string | u
   const url = `http://127.0.0.1:8000${path}`;
   const query = signedQuery(url);
   if (typeof query === "string") return query;
-  return requestProblem(app, { method, url, query, body: Buffer.from(body) }, at);
+  return requestProblem(app, { method, url, query }, at) ?? bodyProblem(query, Buffer.from(body));
 }
 
 /** A call as the libraries sign it, but for what `change` does to its parameters. */

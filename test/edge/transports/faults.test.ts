@@ -45,6 +45,12 @@ const EMPTY = {
   unfollow() {},
 };
 
+const NO_SOCKETS = {
+  handshake: () => undefined,
+  sessionHandshake: () => undefined,
+  pusherApi: undefined,
+};
+
 /** The routes over an engine that runs this function at every publish. */
 function routesOver(publish: () => Published | Promise<Published>) {
   const lines: string[] = [];
@@ -74,8 +80,6 @@ function routesOver(publish: () => Published | Promise<Published>) {
   const app = routes({
     relay,
     log,
-    handshake: () => undefined,
-    sessionHandshake: () => undefined,
     sessionProtocols: SESSION_PROTOCOLS,
     apiFormat: { errorOf, publicationJson, infoJson },
     node: "node",
@@ -96,6 +100,7 @@ function routesOver(publish: () => Published | Promise<Published>) {
     }),
     security: [],
     publicUrl: "",
+    ...NO_SOCKETS,
     listeningUrl: () => "http://127.0.0.1:8000",
   });
   const post = async () => {

@@ -1,0 +1,67 @@
+// What Pusher backends ask about channels, over all workers and nodes: who is there, and how many.
+import type { Backend } from "../../relay/backend";
+import { Refusal } from "../../relay/contracts/errors";
+import { isPresence, topicOf } from "./names";
+
+/** What to say about each channel. */
+export interface Attributes {
+  readonly users: boolean;
+  readonly subscriptions: boolean;
+}
+
+const NAMES = ["user_count", "subscription_count"];
+
+/** The attributes in a list. Refuses (`invalid_query`) others, and `user_count` where not all channels have users. */
+export function attributesOf(info: string, channels: readonly string[]): Attributes | Refusal {
+  const names = info === "" ? [] : info.split(",").map((name) => name.trim());
+  const unknown = names.find((name) => !NAMES.includes(name));
+  if (unknown !== undefined) {
+    return new Refusal(
+      "invalid_query",
+      `info must be ${NAMES.join(" or ")}, or both with a comma in between.`,
+    );
+  }
+  const users = names.includes("user_count");
+  return users && !channels.every(isPresence)
+    ? noUsers()
+    : { users, subscriptions: names.includes("subscription_count") };
+}
+
+function noUsers(): Refusal {
+  return new Refusal(
+    "invalid_query",
+    "Only presence channels know their users: ask for user_count of channels that begin with presence-.",
+  );
+}
+
+interface Counts {
+  readonly user_count?: number;
+  readonly subscription_count?: number;
+}
+
+/** What is asked about each of these topics, in their order; their names have been checked. Rejects with EngineUnavailable. */
+export async function countsOf(
+  backend: Backend,
+  topics: readonly string[],
+  { users, subscriptions }: Attributes,
+  sizes?: readonly number[],
+): Promise<readonly Counts[]> {
+  const [subscribers, members] = await Promise.all([
+    subscriptions ? (sizes ?? backend.subscriberCounts(topics)) : undefined,
+    users ? Promise.all(topics.map((topic) => backend.memberCount(topic))) : undefined,
+  ]);
+  return topics.map((_, i) => ({
+    ...(members !== undefined && { user_count: Number(members[i]) }),
+    ...(subscribers !== undefined && { subscription_count: subscribers[i] }),
+  }));
+}
+
+/** Refuses (`invalid_topic`, `invalid_query`). Rejects with EngineUnavailable. */
+export async function channelUsers(backend: Backend, channel: string) {
+  if (!isPresence(channel)) return noUsers();
+  const topic = topicOf(channel);
+  if (topic instanceof Refusal) return topic;
+  const members = await backend.members(topic);
+  if (members instanceof Refusal) return members;
+  return { users: members.map(({ user }) => ({ id: user })) };
+}
