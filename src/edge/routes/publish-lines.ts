@@ -8,6 +8,7 @@ import type { Relay } from "../../relay/relay";
 import { tooDeep } from "../../relay/text/checks";
 import { isFarTooDeep, rawMembers } from "../../relay/text/json";
 import type { Grants } from "../access/keys";
+import { AnswerLines } from "../http/answer-lines";
 import { checkNotEncoded } from "../http/content-type";
 import type { KeepAlive } from "../http/keep-alive";
 import { type Line, Lines, notJson } from "../http/lines";
@@ -109,9 +110,8 @@ class LinePublisher implements OpenRequest {
   #answers = 0;
   /** The first answer, which is the answer to the request where there is no other. */
   #first: Maybe<Answer> | undefined;
-  /** The epoch of the last answer, and its JSON. */
-  #epoch = "";
-  #epochJson = '""';
+  /** Those that can leave. */
+  readonly #ready = new AnswerLines();
   /** The chunk that was read last may have more lines. */
   #hasLines = false;
   /** The last turn had its share of lines. */
@@ -263,32 +263,39 @@ class LinePublisher implements OpenRequest {
       // The publisher is not silent as long as the relay does not read.
       this.readAt = performance.now();
     }
-    let text = "";
     /** All answers from the first one on that comes later. */
-    let late: Maybe<string>[] | undefined;
+    let late: Maybe<Answer>[] | undefined;
+    const lateNumbers: number[] = [];
     for (let taken = 0; this.#hasRoom && !this.#isInterrupted; taken++) {
       const line = this.#lines.take() ?? (this.#isComplete ? this.#lines.takeLast() : undefined);
       this.#hasLines = line !== undefined;
       if (line === undefined) break;
       this.lineBegunAt = undefined;
-      const answer = line === "" ? "" : this.#publish(line);
-      if (late !== undefined) late.push(answer);
-      else if (answer instanceof Promise) late = [answer];
-      else text += answer;
       this.#isInterrupted = taken === LINES_PER_TURN;
+      if (line === "") continue;
+      const { number } = this.#lines;
+      const answer = this.#publish(line);
+      if (late === undefined && !(answer instanceof Promise)) {
+        this.#answer(answer, number);
+        continue;
+      }
+      late ??= [];
+      late.push(answer);
+      lateNumbers.push(number);
     }
     if (this.#lines.isIncomplete) this.lineBegunAt ??= this.readAt;
-    if (late !== undefined) text += (await Promise.all(late)).join("");
-    return text === "" ? undefined : text;
+    if (late !== undefined) {
+      const answers = await Promise.all(late);
+      for (const [i, answer] of answers.entries()) this.#answer(answer, lateNumbers[i] as number);
+    }
+    return this.#ready.take() || undefined;
   }
 
-  #publish(line: Line): Maybe<string> {
-    const { number } = this.#lines;
+  #publish(line: Line): Maybe<Answer> {
     this.#body.grants.limits.countPublications(1);
     const answer = line instanceof Refusal ? line : this.#options.publish(this.#requestOf(line));
     if (this.#answers++ === 0) this.#first = answer;
-    if (answer instanceof Promise) return answer.then((late) => this.#textOf(late, number));
-    return this.#textOf(answer, number);
+    return answer;
   }
 
   #requestOf(line: string): PublishRequest {
@@ -305,23 +312,13 @@ class LinePublisher implements OpenRequest {
     return granted(request, this.#body.grants);
   }
 
-  #textOf(answer: Answer, line: number): string {
-    if (!(answer instanceof Refusal)) return this.#publishedText(answer);
+  #answer(answer: Answer, line: number): void {
+    if (!(answer instanceof Refusal)) {
+      this.#ready.addPublished(answer);
+      return;
+    }
     this.#options.relay.tally.refused(answer);
     if (answer.code === "shutting_down") this.#isEnding = true;
-    return `${JSON.stringify({ ...errorBody(answer), line })}\n`;
-  }
-
-  /** Most answers have the epoch of the one before, so that three texts are put together more cheaply than by JSON.stringify. */
-  #publishedText(answer: Published): string {
-    const { delivered, scope, offset, epoch } = answer;
-    if (scope !== undefined || offset === undefined || epoch === undefined) {
-      return `${JSON.stringify(answer)}\n`;
-    }
-    if (epoch !== this.#epoch) {
-      this.#epoch = epoch;
-      this.#epochJson = JSON.stringify(epoch);
-    }
-    return `{"delivered":${delivered},"offset":${offset},"epoch":${this.#epochJson}}\n`;
+    this.#ready.addText(`${JSON.stringify({ ...errorBody(answer), line })}\n`);
   }
 }
