@@ -7,6 +7,7 @@ import { tokenVerifier } from "./edge/access/tokens";
 import { OpenRequests } from "./edge/http/open-requests";
 import { Figures } from "./edge/operator/figures";
 import { CLOSED_PREFIXES, PusherApps } from "./edge/pusher/apps";
+import { Webhooks } from "./edge/pusher/webhooks";
 import { type NodeServer, type ServerOptions, serve } from "./edge/server";
 import { closeConnections } from "./edge/shutdown";
 import { Sockets } from "./edge/transports/sockets";
@@ -21,7 +22,7 @@ import { errorOf } from "./protocols/centrifuge/codes";
 import { infoJson, publicationJson } from "./protocols/centrifuge/json";
 import { SWEEP_MS_MAX } from "./relay/connecting/heartbeat";
 import type { Engine, EngineEvents, LocalEngine } from "./relay/contracts/engine";
-import type { Access, CheckDeclared, RelayOptions } from "./relay/contracts/options";
+import type { Access, CheckDeclared, RelayOptions, Witness } from "./relay/contracts/options";
 import { Tally } from "./relay/contracts/tally";
 import { TopicRules } from "./relay/contracts/topic-rules";
 import type { Transports } from "./relay/contracts/transport";
@@ -76,6 +77,7 @@ export async function start(
   const access = await accessOf(settings, log);
   const apiKeys = new ApiKeys(settings.apiKeys, () => new KeyLimits(settings));
   const pusherApps = new PusherApps(settings.pusherApps, settings);
+  const webhooks = new Webhooks(settings, pusherApps, log);
   const rules = topicRulesOf(settings);
   const node = newId();
   const make = () =>
@@ -85,12 +87,11 @@ export async function start(
   const streams = new Streams({ ...settings, log });
   const openRequests = new OpenRequests(settings);
   const transports = { socket: sockets, stream: streams };
-  const relay = new Relay(
-    relayOptions(settings, log, { ...parts, access, rules, node, engine, transports }),
-  );
+  const made = { access, rules, node, engine, transports, witness: webhooks.witness };
+  const relay = new Relay(relayOptions(settings, log, { ...parts, ...made }));
   const metrics = new ProcessMetrics({
     ...metricsOptions(settings, engine),
-    node: { relay, engine, certificate: () => listeners.certificate },
+    node: { relay, engine, webhooks, certificate: () => listeners.certificate },
     all: allMetrics,
   });
   await startEngine(engine, relay.events);
@@ -124,7 +125,7 @@ export async function start(
   const reloaded = { listeners, apiKeys, pusherApps, access, rules, engine, relay, settings, log };
   registerReloads(reloads, reloaded);
   const running = { relay, engine, listeners, streams, openRequests, metrics, figures, reloads };
-  return new RunningNode(settings, running);
+  return new RunningNode(settings, { ...running, webhooks });
 }
 
 interface ReloadedParts {
@@ -185,6 +186,7 @@ interface RunningParts {
   readonly openRequests: OpenRequests;
   readonly metrics: ProcessMetrics;
   readonly figures: Figures;
+  readonly webhooks: Webhooks;
   readonly reloads: Reloads;
 }
 
@@ -201,12 +203,23 @@ export class RunningNode {
   readonly #listeners: NodeServer;
   readonly #streams: Streams;
   readonly #figures: Figures;
+  readonly #webhooks: Webhooks;
   readonly #shutdownMs: number;
   readonly #sweeping: Timer;
 
   constructor(
     { pingMs, pongMs, registrationTtlMs, shutdownMs }: Settings,
-    { relay, engine, listeners, streams, openRequests, metrics, figures, reloads }: RunningParts,
+    {
+      relay,
+      engine,
+      listeners,
+      streams,
+      openRequests,
+      metrics,
+      figures,
+      webhooks,
+      reloads,
+    }: RunningParts,
   ) {
     this.url = listeners.url;
     this.relay = relay;
@@ -214,6 +227,7 @@ export class RunningNode {
     this.#listeners = listeners;
     this.#streams = streams;
     this.#figures = figures;
+    this.#webhooks = webhooks;
     this.openRequests = openRequests;
     this.metrics = metrics;
     this.reloads = reloads;
@@ -259,6 +273,7 @@ export class RunningNode {
     this.#figures.stop();
     await this.metrics.stop();
     await this.#engine.close();
+    await this.#webhooks.stop();
     this.relay.waves.flushAll();
     await this.#listeners.stop();
   }
@@ -275,14 +290,13 @@ function relayOptions(
     readonly transports: Transports;
     readonly isStarting?: (() => boolean) | undefined;
     readonly checkDeclared?: CheckDeclared | undefined;
+    readonly witness: Witness | undefined;
   },
 ): RelayOptions {
-  const { access, rules, node, engine, transports, isStarting, checkDeclared } = parts;
   return {
+    ...parts,
     limits: { ...settings, connectionsMax: settings.processConnectionsMax },
     defaultTopics: [...new Set(settings.defaultTopics)],
-    engine,
-    transports,
     now: () => performance.now(),
     newId,
     random: Math.random,
@@ -292,13 +306,8 @@ function relayOptions(
       return () => clearTimeout(timer);
     },
     tally: new Tally(Buffer.byteLength),
-    access,
-    rules,
-    checkDeclared,
     personalTopics: settings.personalTopics,
     version,
-    node,
-    isStarting,
     onDeliveryFault: throttledLog(log, "a publication could not be delivered"),
   };
 }

@@ -26,6 +26,12 @@ export interface RelaySettings {
   readonly personalTopics?: boolean | undefined;
   /** The apps of the Pusher protocol, as id:key:secret. Clients open /app/<key>, and backends sign their requests to /apps/<id> with the secret. Ids have digits only, and keys letters, digits and -._~ only. All apps have the same topics, so several of them let you replace a secret without an interruption, and are no wall between tenants. Once there is one, topics whose names begin with private- or presence- need a signature of the backend, or a token or registration that names them. If it is not set, the relay does not speak the Pusher protocol. Allowed: a comma-separated list of at most 1000 apps, each as id:key:secret, such as 1:app-key:app-secret. Not set by default. */
   readonly pusherApps?: readonly string[] | undefined;
+  /** Where webhooks of the Pusher protocol are sent, signed with the secret of the first app. Each is tried for 5 minutes, with growing pauses, and no redirect is followed. If it is not set, nobody is told. Allowed: a comma-separated list of at most 10 URLs that begin with http:// or https://. Not set by default. */
+  readonly pusherWebhooks?: readonly string[] | undefined;
+  /** What webhooks are sent for. A channel is vacated, and a member removed, when none has come back for 3 s. Allowed: a comma-separated list of channel_occupied, channel_vacated, member_added, member_removed, client_event. Default: channel_occupied,channel_vacated,member_added,member_removed,client_event. */
+  readonly pusherWebhookEvents?: readonly string[] | undefined;
+  /** 1 allows webhooks to addresses of this machine and of private networks. Otherwise those are refused, whatever a name means at the time. Allowed: 0 or 1. Default: 0. */
+  readonly webhooksPrivate?: boolean | undefined;
   /** How long a registration waits for its client to connect. The default leaves time for a slow page to load. Allowed: a whole number of milliseconds from 1 to 2147483647. Default: 60000. */
   readonly registrationTtlMs?: number | undefined;
   /** How many registrations may wait for their clients at once. Each takes about 0.3 KB. Allowed: a whole number of registrations from 1 to 10000000. Default: 100000. */

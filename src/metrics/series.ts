@@ -24,6 +24,9 @@ interface MeteredNode {
   readonly relay: Relay;
   readonly engine: MeteredEngine;
   /** Undefined without TLS. */
+  readonly webhooks: {
+    readonly figures: Readonly<Record<"waiting" | "sent" | "givenUp", number>>;
+  };
   readonly certificate: () => { readonly expiresAt: number } | undefined;
 }
 
@@ -211,6 +214,26 @@ export const SERIES: Readonly<Record<string, Series>> = {
     "counter",
     "Calls to the engine that failed, because its store was out of reach or did not answer in time.",
     ({ errors }) => errors,
+  ),
+  baton_webhook_events_waiting: series(
+    "gauge",
+    { help: "Events that receivers of webhooks have not taken yet, added up over the receivers." },
+    ({ node }) => (node === undefined ? [] : [[ALONE, node.webhooks.figures.waiting]]),
+  ),
+  baton_webhook_events_total: series(
+    "counter",
+    {
+      help: "Events that a receiver of webhooks has taken (sent), or will never be told of because it did not take them in time or too many waited (given_up).",
+      labels: ["outcome"],
+    },
+    ({ node }) => {
+      if (node === undefined) return [];
+      const { sent, givenUp } = node.webhooks.figures;
+      return [
+        [{ outcome: "sent" }, sent],
+        [{ outcome: "given_up" }, givenUp],
+      ];
+    },
   ),
   baton_event_loop_delay_seconds: series(
     "histogram",

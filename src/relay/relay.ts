@@ -58,8 +58,7 @@ export class Relay {
     messageReceived: (message) => this.cluster.receive(message),
     groupChanged: (change) => this.#topics.members.groupChanged(change),
     groupsUnsure: () => this.#topics.members.groupsUnsure(),
-    // Nobody is told of it yet.
-    memberAbsent: () => {},
+    memberAbsent: (group, name) => this.#topics.memberAbsent(group, name),
   };
   /** What the relay has counted. */
   readonly tally: Tally;

@@ -54,6 +54,11 @@ export function checkTogether(settings: Settings): void {
       "BATON_HTTP2=1 needs BATON_TLS_CERT and BATON_TLS_KEY: browsers speak HTTP/2 over TLS only.",
     );
   }
+  if (settings.pusherWebhooks.length > 0 && settings.pusherApps.length === 0) {
+    throw new SettingError(
+      "BATON_PUSHER_WEBHOOKS needs BATON_PUSHER_APPS: webhooks are signed with the secret of an app.",
+    );
+  }
   checkLimits(settings);
 }
 

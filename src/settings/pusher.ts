@@ -1,5 +1,5 @@
 // The settings of the Pusher protocol, of the table in definitions.ts: without apps, the relay does not speak it.
-import type { Setting } from "./kinds";
+import { flag, isWebUrl, list, type Setting } from "./kinds";
 
 /** What clients and server libraries of the Pusher protocol know the relay by. */
 export interface PusherApp {
@@ -38,7 +38,49 @@ const PUSHER_APPS: Setting<readonly PusherApp[]> = {
   },
 };
 
-export const PUSHER = { pusherApps: PUSHER_APPS };
+/** What a webhook can be sent for. */
+const WEBHOOK_EVENTS: readonly string[] = [
+  "channel_occupied",
+  "channel_vacated",
+  "member_added",
+  "member_removed",
+  "client_event",
+];
+
+const WEBHOOKS_MAX = 10;
+
+const WEBHOOKS: Setting<readonly string[]> = {
+  ...list({
+    variable: "BATON_PUSHER_WEBHOOKS",
+    default: "",
+    allowed: `a comma-separated list of at most ${WEBHOOKS_MAX} URLs that begin with http:// or https://`,
+    accepts: isWebUrl,
+    description:
+      "Where webhooks of the Pusher protocol are sent, signed with the secret of the first app. Each is tried for 5 minutes, with growing pauses, and no redirect is followed. If it is not set, nobody is told.",
+  }),
+  parse(text) {
+    const urls = text === "" ? [] : text.split(",").map((url) => url.trim());
+    return urls.length <= WEBHOOKS_MAX && urls.every(isWebUrl) ? urls : undefined;
+  },
+};
+
+export const PUSHER = {
+  pusherApps: PUSHER_APPS,
+  pusherWebhooks: WEBHOOKS,
+  pusherWebhookEvents: list({
+    variable: "BATON_PUSHER_WEBHOOK_EVENTS",
+    default: WEBHOOK_EVENTS.join(","),
+    allowed: `a comma-separated list of ${WEBHOOK_EVENTS.join(", ")}`,
+    accepts: (name) => WEBHOOK_EVENTS.includes(name),
+    description:
+      "What webhooks are sent for. A channel is vacated, and a member removed, when none has come back for 3 s.",
+  }),
+  webhooksPrivate: flag({
+    variable: "BATON_WEBHOOKS_PRIVATE",
+    description:
+      "1 allows webhooks to addresses of this machine and of private networks. Otherwise those are refused, whatever a name means at the time.",
+  }),
+};
 
 /** The apps in a text, or what is wrong with it, which shows no part of a secret. */
 function appsOf(text: string): readonly PusherApp[] | string {

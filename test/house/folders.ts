@@ -25,7 +25,7 @@ const FLOORS: Record<string, readonly string[]> = {
     "server.ts shutdown.ts",
     "routes",
     "centrifugo-api operator pusher",
-    "http transports",
+    "http transports hooks",
     "access listeners",
   ],
   src: [

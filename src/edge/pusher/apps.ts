@@ -47,6 +47,11 @@ export class PusherApps {
     );
   }
 
+  /** The app that speaks for all; undefined where there is none. */
+  get first(): PusherApp | undefined {
+    return this.#apps[0];
+  }
+
   byId(id: string): PusherApp | undefined {
     return this.#apps.find((app) => app.id === id);
   }

@@ -88,7 +88,7 @@ export class MemoryGroups {
       if (!present.nodes.has(node)) addTo(group, present, node);
       return { version: group.version, isNew: false };
     }
-    if (group.members.size >= membersMax) return "full";
+    if (membersMax > 0 && group.members.size >= membersMax) return "full";
     this.#groups.set(name, group);
     const added = { name: member.name, info: member.info, nodes: new Set<string>() };
     group.members.set(member.name, added);

@@ -162,7 +162,8 @@ export interface Entered {
  */
 export interface Groups {
   /**
-   * This node has the member, from now until it calls `leave`, unless the group is full: it has `membersMax` others. May reject with
+   * This node has the member, from now until it calls `leave`, unless the group is full: it has `membersMax` others, where that is
+   * not 0. May reject with
    * EngineUnavailable.
    */
   enter(group: string, member: GroupMember, membersMax: number): Maybe<Entered | "full">;

@@ -1,4 +1,6 @@
 // What the relay needs from outside. It has no network, clock, randomness or I/O of its own: all of that is handed in.
+
+import type { Member } from "./commands";
 import type { Engine } from "./engine";
 import type { Refusal } from "./errors";
 import type { Limits } from "./limits";
@@ -38,11 +40,28 @@ export interface RelayOptions {
   readonly node: string;
   /** A publication could not be delivered, through a fault of ours: its topic's connections resume, and the rest goes on. */
   readonly onDeliveryFault: (error: unknown) => void;
+  /** Undefined where nobody wants to know what happens: then what it costs to find out is not done. */
+  readonly witness?: Witness | undefined;
   /** Whether other nodes that share the port do not serve yet. */
   readonly isStarting?: (() => boolean) | undefined;
 }
 
 export type CheckDeclared = (publication: Publication) => Refusal | undefined;
+
+/** Is told what happens in the relay, of all its nodes together: each on one node only. */
+export type Witness = (happened: RelayEvent) => void;
+
+export type RelayEvent =
+  /** A topic has its first subscriber, or has had none for a moment. */
+  | { readonly kind: "occupied" | "vacated"; readonly topic: string }
+  /** A user has become a member of a topic, or has been none for a moment. */
+  | {
+      readonly kind: "memberAdded" | "memberRemoved";
+      readonly topic: string;
+      readonly user: Member["user"];
+    }
+  /** A client has published. */
+  | { readonly kind: "published"; readonly publication: Publication; readonly client: string };
 
 /** Who may connect and act without the backend's doing. */
 export interface Access {

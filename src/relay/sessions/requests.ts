@@ -32,6 +32,7 @@ export class SessionRequests {
   readonly #presence: Presence;
   readonly #publisher: Publisher;
   readonly #replies: Replies;
+  readonly #witness: RelayOptions["witness"];
 
   constructor({ options, rateLimit, permissions, presence, publisher, replies }: SessionParts) {
     const { limits, rules, engine, later } = options;
@@ -44,6 +45,7 @@ export class SessionRequests {
     this.#presence = presence;
     this.#publisher = publisher;
     this.#replies = replies;
+    this.#witness = options.witness;
   }
 
   publish(connection: Connection, { id, topic, data }: CommandOf<"publish">): Maybe<void> {
@@ -58,12 +60,14 @@ export class SessionRequests {
       this.#replies.refuse(connection, id, refusal as Refusal);
       return undefined;
     }
-    const info = infoOf(connection, topic);
-    return then(this.#publisher.submit({ ...publication, info }), (answer) => {
+    const published = { ...publication, info: infoOf(connection, topic) };
+    return then(this.#publisher.submit(published), (answer) => {
       if (answer instanceof Refusal) {
         this.#replies.refuse(connection, id, answer);
         return;
       }
+      const client = connection.publicId || connection.id;
+      this.#witness?.({ kind: "published", publication: published, client });
       chargeForReceivers(connection, answer.delivered);
       this.#replies.reply(connection, { kind: "done", id, of: "publish" });
     });

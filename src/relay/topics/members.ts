@@ -44,7 +44,7 @@ export interface Membership {
   readonly missed: MemberPush[];
 }
 
-interface MembersOptions extends Pick<RelayOptions, "later" | "after"> {
+interface MembersOptions extends Pick<RelayOptions, "later" | "after" | "witness"> {
   readonly engine: Pick<Engine, "groups">;
   readonly limits: Pick<RelayOptions["limits"], "membersMax" | "memberInfoBytes">;
 }
@@ -54,6 +54,7 @@ export class Members {
   readonly #limits: MembersOptions["limits"];
   readonly #later: RelayOptions["later"];
   readonly #after: RelayOptions["after"];
+  readonly #witness: RelayOptions["witness"];
   readonly #connections: Pick<Connections, "send">;
   /** Native fan-out to the members of a topic that are here. */
   readonly #fanOut: (push: MemberPush) => void;
@@ -63,7 +64,7 @@ export class Members {
   #turn: Promise<void> | undefined;
 
   constructor(
-    { engine, limits, later, after }: MembersOptions,
+    { engine, limits, later, after, witness }: MembersOptions,
     connections: Pick<Connections, "send" | "onEnd">,
     fanOut: (push: MemberPush) => void,
   ) {
@@ -71,6 +72,7 @@ export class Members {
     this.#limits = limits;
     this.#later = later;
     this.#after = after;
+    this.#witness = witness;
     this.#connections = connections;
     this.#fanOut = fanOut;
     connections.onEnd((connection) => this.#leaveAll(connection));
@@ -159,6 +161,12 @@ export class Members {
     this.#wake(group);
   }
 
+  /** A member of a group has been absent for a moment. */
+  memberAbsent(group: string, user: string): void {
+    if (!group.startsWith(LISTED)) return;
+    this.#witness?.({ kind: "memberRemoved", topic: group.slice(LISTED.length), user });
+  }
+
   /** The engine may have missed changes. */
   groupsUnsure(): void {
     for (const group of this.#byTopic.values()) this.#read(group);
@@ -185,6 +193,7 @@ export class Members {
     if (group.reads === 0) this.#read(group);
     const answer = await entering;
     if (answer === "full") return tooManyMembers(membersMax);
+    if (answer.isNew) this.#witness?.({ kind: "memberAdded", topic: group.topic, user });
     if (group.list.version < answer.version) await this.#reached(group, answer.version);
     await this.#endOfTurn();
     return undefined;

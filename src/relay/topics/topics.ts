@@ -10,6 +10,7 @@ import type { DeltaBases } from "../state/delta-audiences";
 import { Topic } from "../state/topic";
 import type { Waves } from "../state/waves";
 import { Members } from "./members";
+import { Occupancy } from "./occupancy";
 import { Presence } from "./presence";
 
 type JoinLeave = Extract<Push, { kind: "join" | "leave" }>;
@@ -29,6 +30,8 @@ export class Topics {
   readonly presence: Presence;
   /** Users who are in topics, over all nodes. */
   readonly members: Members;
+  /** Which topics have subscribers, over all nodes. */
+  readonly #occupancy: Occupancy;
 
   constructor(options: RelayOptions, connections: Connections, cluster: Cluster, waves: Waves) {
     this.#options = options;
@@ -40,11 +43,18 @@ export class Topics {
     this.presence = new Presence(options, connections, cluster);
     cluster.handle("push", (push: JoinLeave) => this.#fanOutPush(push));
     connections.onEnd((connection) => this.#unsubscribeAll(connection));
+    this.#occupancy = new Occupancy(options);
     this.members = new Members(options, connections, (push) => this.#fanOutMember(push));
   }
 
   get size(): number {
     return this.#topics.size;
+  }
+
+  /** See EngineEvents. */
+  memberAbsent(group: string, name: string): void {
+    this.members.memberAbsent(group, name);
+    this.#occupancy.memberAbsent(group, name);
   }
 
   /** Each topic with the number of its subscribers. */
@@ -128,6 +138,7 @@ export class Topics {
     connection.topics.push(topic);
     this.#subscriptions++;
     topic.subscribe(connection, form);
+    this.#occupancy.subscribed(topic);
     this.members.subscribed(connection, topic.name);
     if (!topic.hasPresence) return;
     const info = this.presence.joined(connection, topic);
@@ -166,6 +177,7 @@ export class Topics {
 
   #left(topic: Topic, connection: Connection): void {
     topic.unsubscribe(connection);
+    this.#occupancy.unsubscribed(topic);
     this.#subscriptions--;
     if (topic.hasPresence) {
       const info = this.presence.left(connection, topic);

@@ -3,6 +3,7 @@
 import { MemoryEngine } from "../../../src/engines/memory/engine";
 import type { Member, MemberPush } from "../../../src/relay/contracts/commands";
 import { Refusal } from "../../../src/relay/contracts/errors";
+import type { RelayEvent } from "../../../src/relay/contracts/options";
 import type { Protocol } from "../../../src/relay/contracts/protocol";
 import { Connection } from "../../../src/relay/state/connection";
 import { Members, type Membership } from "../../../src/relay/topics/members";
@@ -53,6 +54,7 @@ export class MemberNode {
   readonly toClient: FromEngine[] = [];
   /** Changes of groups, which over Redis come on a connection of their own. */
   readonly changes: FromEngine[] = [];
+  readonly happened: RelayEvent[] = [];
   readonly #server: EngineServer;
   readonly #topic: string;
   #later: (() => void)[] = [];
@@ -80,6 +82,7 @@ export class MemberNode {
       {
         engine: this.client,
         limits: { membersMax, memberInfoBytes: 1_024 },
+        witness: (happened) => this.happened.push(happened),
         later: (work) => this.#later.push(work),
         after: (_, work) => {
           this.#timers.push(work);
@@ -108,7 +111,7 @@ export class MemberNode {
       historyReset() {},
       registrationRevoked() {},
       messageReceived() {},
-      memberAbsent() {},
+      memberAbsent: (group, name) => this.members.memberAbsent(group, name),
       groupsUnsure() {},
       groupChanged: (change) => this.members.groupChanged(change),
     });
@@ -172,8 +175,8 @@ export class MemberNode {
   }
 }
 
-export function memberServer(): EngineServer {
-  const engine = new MemoryEngine(engineOptions());
+export function memberServer(now = () => 0): EngineServer {
+  const engine = new MemoryEngine(engineOptions({ now }));
   const server = new EngineServer(engine);
   engine.start(server.events);
   return server;

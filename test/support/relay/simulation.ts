@@ -5,6 +5,7 @@ import { plain } from "../../../src/protocols/plain";
 import type { Engine, EngineEvents } from "../../../src/relay/contracts/engine";
 import { Refusal } from "../../../src/relay/contracts/errors";
 import type { Limits } from "../../../src/relay/contracts/limits";
+import type { RelayEvent } from "../../../src/relay/contracts/options";
 import type { Protocol } from "../../../src/relay/contracts/protocol";
 import type { Publication } from "../../../src/relay/contracts/publication";
 import { Tally } from "../../../src/relay/contracts/tally";
@@ -135,6 +136,8 @@ export class Simulation implements Transport {
   /** Called with each publication just before it is delivered. */
   onDeliver: (publication: Publication) => void = () => {};
   onDeliveryFault: (error: unknown) => void = OPEN.onDeliveryFault;
+  /** What the relay has told its witness. */
+  readonly happened: RelayEvent[] = [];
   #ids = 0;
   #timers: { readonly at: number; readonly work: () => void }[] = [];
 
@@ -160,6 +163,7 @@ export class Simulation implements Transport {
       tally: new Tally(Buffer.byteLength),
       rules,
       onDeliveryFault: (error) => this.onDeliveryFault(error),
+      witness: (happened) => this.happened.push(happened),
       after: (ms, work) => {
         const timer = { at: this.now + ms, work };
         this.#timers.push(timer);
@@ -169,7 +173,7 @@ export class Simulation implements Transport {
       },
     });
     engine.start({
-      ...NOBODY,
+      ...this.relay.events,
       deliver: (publication) => {
         this.onDeliver(publication);
         return this.relay.waves.deliver(publication);

@@ -1,0 +1,263 @@
+// Webhooks over a network and a clock of the test: what is sent when, what is tried again, and what is given up.
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { HookSender } from "../../../src/edge/hooks/sender";
+import { createLog } from "../../../src/log";
+
+/** What the receiver was sent, and how it answers next. */
+interface Call {
+  readonly url: string;
+  readonly events: readonly string[];
+  readonly at: number;
+  readonly init: RequestInit;
+}
+
+class World {
+  now = 0;
+  readonly calls: Call[] = [];
+  readonly lines: string[] = [];
+  answer: () => Response | Promise<Response> = () => new Response("ok");
+  #timers: { readonly at: number; readonly work: () => void }[] = [];
+  readonly sender: HookSender;
+  #requests = 0;
+
+  constructor(url = "http://receiver.test/hooks?a=1", addresses: "any" | "public" = "any") {
+    this.sender = new HookSender({
+      receiver: {
+        url,
+        request: (events) => ({
+          body: `[${events.join(",")}]`,
+          headers: { "content-type": "application/json", "x-request": String(++this.#requests) },
+        }),
+      },
+      addresses,
+      log: createLog("info", { write: (line) => void this.lines.push(JSON.parse(line).msg) }),
+      now: () => this.now,
+      after: (ms, work) => this.#timers.push({ at: this.now + ms, work }),
+      random: () => 0,
+      fetch: async (target, init) => {
+        const events = JSON.parse(String(init.body)) as string[];
+        this.calls.push({ url: target, events, at: this.now, init });
+        return this.answer();
+      },
+    });
+  }
+
+  /** Rings the next timer, if it is due by then, and so on. */
+  async pass(ms: number): Promise<void> {
+    const end = this.now + ms;
+    for (;;) {
+      await new Promise(setImmediate);
+      const next = this.#timers.toSorted((a, b) => a.at - b.at)[0];
+      if (next === undefined || next.at > end) break;
+      this.#timers = this.#timers.filter((timer) => timer !== next);
+      this.now = Math.max(this.now, next.at);
+      next.work();
+    }
+    this.now = end;
+  }
+
+  push(...names: readonly string[]): void {
+    for (const name of names) this.sender.push(JSON.stringify(name));
+  }
+
+  get told(): string[] {
+    return this.calls.flatMap(({ events }) => events);
+  }
+}
+
+describe("a sender of webhooks", () => {
+  let world: World;
+
+  beforeEach(() => {
+    world = new World();
+  });
+
+  test("tells events that happen together in one request, in their order", async () => {
+    world.push("a", "b", "c");
+    await world.pass(100);
+    world.push("d");
+    await world.pass(100);
+    expect(world.calls.map(({ events }) => events)).toEqual([["a", "b", "c"], ["d"]]);
+    expect(world.sender).toMatchObject({ sent: 4, givenUp: 0, waiting: 0 });
+  });
+
+  test("puts at most 100 events and a million characters into one request", async () => {
+    world.push(...Array.from({ length: 250 }, (_, i) => String(i)));
+    await world.pass(100);
+    expect(world.calls.map(({ events }) => events.length)).toEqual([100, 100, 50]);
+    world.push(...Array.from({ length: 3 }, () => "x".repeat(600_000)));
+    await world.pass(100);
+    expect(world.calls.slice(3).map(({ events }) => events.length)).toEqual([1, 1, 1]);
+  });
+
+  test("tries again after growing pauses, each time with a new request, and keeps the order", async () => {
+    world.answer = () => new Response("", { status: 500 });
+    world.push("a");
+    await world.pass(20);
+    world.push("b");
+    await world.pass(16_000);
+    const pauses = world.calls.map(({ at }, i) => at - (world.calls[i - 1]?.at ?? 0));
+    expect(pauses).toEqual([10, 1_000, 2_000, 4_000, 8_000]);
+    world.answer = () => new Response("ok");
+    await world.pass(20_000);
+    expect(world.calls.at(-1)?.events).toEqual(["a", "b"]);
+    const requests = world.calls.map(({ init }) => new Headers(init.headers).get("x-request"));
+    expect(requests).toEqual(["1", "2", "3", "4", "5", "6"]);
+    expect(world.sender).toMatchObject({ sent: 2, givenUp: 0 });
+  });
+
+  test("never pauses for more than a minute and a fifth, and begins again with a second after a success", async () => {
+    world.answer = () => new Response("", { status: 503 });
+    world.push("a");
+    await world.pass(200_000);
+    const pauses = world.calls.map(({ at }, i) => at - (world.calls[i - 1]?.at ?? 0));
+    expect(Math.max(...pauses)).toBe(60_000);
+    world.answer = () => new Response("ok");
+    await world.pass(60_000);
+    world.answer = () => new Response("", { status: 503 });
+    world.push("b");
+    await world.pass(1_020);
+    expect((world.calls.at(-1)?.at ?? 0) - (world.calls.at(-2)?.at ?? 0)).toBe(1_000);
+  });
+
+  test("gives up what happened more than 5 minutes ago, says so, and goes on with what came later", async () => {
+    world.answer = () => new Response("", { status: 500 });
+    world.push("old");
+    await world.pass(200_000);
+    world.push("newer");
+    await world.pass(200_000);
+    expect(world.sender).toMatchObject({ givenUp: 1, waiting: 1 });
+    world.answer = () => new Response("ok");
+    await world.pass(100_000);
+    expect(world.calls.at(-1)?.events).toEqual(["newer"]);
+    expect(world.sender).toMatchObject({ sent: 1, givenUp: 1, waiting: 0 });
+    expect(world.lines).toEqual([
+      "http://receiver.test does not take webhooks, which are tried again: it answered with status 500",
+      "http://receiver.test was not told of 1 events: it answered with status 500",
+    ]);
+  });
+
+  test("tries every event at least once, however long others took", async () => {
+    world.answer = () => new Promise(() => {});
+    world.push("a");
+    await world.pass(10);
+    world.push("b");
+    await world.pass(400_000);
+    expect(world.told).toEqual(["a"]);
+    expect(world.sender.waiting).toBe(2);
+  });
+
+  test("keeps 10,000 events at most, and gives up the newest", async () => {
+    world.answer = () => new Response("", { status: 500 });
+    world.push(...Array.from({ length: 10_005 }, (_, i) => String(i)));
+    expect(world.sender).toMatchObject({ waiting: 10_000, givenUp: 5 });
+    world.answer = () => new Response("ok");
+    await world.pass(1_000);
+    expect(world.told.at(-1)).toBe("9999");
+    expect(world.lines).toEqual(["http://receiver.test was not told of 1 events: too many wait"]);
+  });
+
+  test("keeps 16 million characters at most", async () => {
+    world.answer = () => new Response("", { status: 500 });
+    world.push(...Array.from({ length: 20 }, () => "x".repeat(1_000_000)));
+    expect(world.sender).toMatchObject({ waiting: 16, givenUp: 4 });
+  });
+
+  test("follows no redirect, and takes no answer but 2xx for a success", async () => {
+    for (const status of [301, 302, 307, 308, 400, 404]) {
+      world = new World();
+      world.answer = () =>
+        new Response(null, { status, headers: { location: "http://other.test" } });
+      world.push("a");
+      await world.pass(500);
+      expect(world.calls).toHaveLength(1);
+      expect(world.calls[0]?.init.redirect).toBe("manual");
+      expect(world.sender).toMatchObject({ sent: 0, waiting: 1 });
+    }
+    world = new World();
+    world.answer = () => new Response(null, { status: 204 });
+    world.push("a");
+    await world.pass(500);
+    expect(world.sender.sent).toBe(1);
+  });
+
+  test("waits for an answer for 4 s", async () => {
+    world.push("a");
+    await world.pass(100);
+    expect(world.calls[0]?.init.signal).toBeInstanceOf(AbortSignal);
+  });
+
+  test("that is stopped tries once more what waits, and takes nothing new", async () => {
+    world.answer = () => new Response("", { status: 500 });
+    world.push("a");
+    await world.pass(100);
+    world.answer = () => new Response("ok");
+    await world.sender.stop();
+    world.push("b");
+    expect(world.told).toEqual(["a", "a"]);
+    expect(world.sender).toMatchObject({ sent: 1, givenUp: 1, waiting: 0 });
+  });
+
+  test("that is stopped gives up what its receiver still does not take", async () => {
+    world.answer = () => Promise.reject(new Error("refused"));
+    world.push("a", "b");
+    await world.sender.stop();
+    expect(world.sender).toMatchObject({ sent: 0, givenUp: 2, waiting: 0 });
+  });
+});
+
+describe("addresses that webhooks are sent to", () => {
+  const worlds: World[] = [];
+  const send = async (url: string) => {
+    const world = new World(url, "public");
+    worlds.push(world);
+    world.push("a");
+    await world.pass(100);
+    return world.calls.map((call) => call.url);
+  };
+
+  afterEach(async () => {
+    for (const { sender } of worlds.splice(0)) await sender.stop();
+  });
+
+  test.each([
+    "http://127.0.0.1:9/",
+    "http://10.1.2.3/",
+    "http://172.31.0.1/",
+    "http://192.168.1.1/",
+    "http://169.254.169.254/",
+    "http://100.64.0.1/",
+    "http://0.0.0.0/",
+    "http://255.255.255.255/",
+    "http://2130706433/",
+    "http://0x7f.1/",
+    "http://[::1]/",
+    "http://[::ffff:127.0.0.1]/",
+    "http://[::ffff:a01:203]/",
+    "http://[64:ff9b::7f00:1]/",
+    "http://[fe80::1]/",
+    "http://[fd00::1]/",
+    "https://192.168.1.1/",
+  ])("%s is not called", async (url) => {
+    expect(await send(url)).toEqual([]);
+  });
+
+  test.each([
+    ["http://192.0.2.7:81/a?b=c", "http://192.0.2.7:81/a?b=c"],
+    ["https://[2001:db8::7]/a", "https://[2001:db8::7]/a"],
+  ])("%s is called", async (url, called) => {
+    expect(await send(url)).toEqual([called]);
+  });
+
+  test("a name that means this machine is not called", async () => {
+    const world = new World("http://localhost:9/", "public");
+    worlds.push(world);
+    world.push("a");
+    const { promise, resolve } = Promise.withResolvers<void>();
+    setTimeout(resolve, 0);
+    await promise;
+    await world.sender.stop();
+    expect(world.calls).toEqual([]);
+    expect(world.lines.at(-1)).toContain("not told");
+  });
+});

@@ -1,0 +1,130 @@
+// Members of a topic on two nodes that share an engine: lists, limits and what the witness is told.
+import { beforeEach, describe, expect, test } from "bun:test";
+import { ABSENCE_MS } from "../../../src/relay/contracts/engine";
+import { Refusal } from "../../../src/relay/contracts/errors";
+import { MemberNode, memberServer, Observer } from "../../support/relay/member-nodes";
+
+const TOPIC = "room";
+
+describe("members of a topic", () => {
+  let now: number;
+  let server: ReturnType<typeof memberServer>;
+  let one: MemberNode;
+  let two: MemberNode;
+
+  beforeEach(() => {
+    now = 0;
+    server = memberServer(() => now);
+    one = new MemberNode(server, "one", TOPIC, 3);
+    two = new MemberNode(server, "two", TOPIC, 3);
+  });
+
+  const settle = async () => {
+    do for (const node of [one, two]) await node.work(1_000, 1_000);
+    while (!one.isIdle || !two.isIdle);
+  };
+  const enter = async (node: MemberNode, user: string, info?: string) => {
+    const observer = new Observer(crypto.randomUUID(), { user, info });
+    node.enter(observer);
+    await settle();
+    if (observer.state === "listed") node.subscribe(observer);
+    return observer;
+  };
+  const tryToEnter = (member: Observer["member"]) => {
+    const { connection } = new Observer("c", member);
+    return one.members.enter(connection, TOPIC, member);
+  };
+
+  test("all who come in one turn of the event loop share one list and one encoding of it", async () => {
+    const observers = ["a", "b", "c"].map((user) => new Observer(user, { user }));
+    for (const observer of observers) one.enter(observer);
+    await settle();
+    let encodings = 0;
+    const encode = (members: ReadonlyMap<string, unknown>) => {
+      encodings++;
+      return [...members.keys()].join();
+    };
+    for (const { connection, membership } of observers) {
+      if (membership === undefined) throw new Error("no member");
+      expect(one.members.listFor(connection, membership)?.encoded(encode)).toBe("a,b,c");
+    }
+    expect(encodings).toBe(1);
+  });
+
+  test("the encoding of a list is made again once it has changed", async () => {
+    const { connection, membership } = await enter(one, "a");
+    if (membership === undefined) throw new Error("no member");
+    const encode = (members: ReadonlyMap<string, unknown>) => [...members.keys()].join();
+    expect(one.members.listFor(connection, membership)?.encoded(encode)).toBe("a");
+    await enter(two, "b");
+    expect(one.members.listFor(connection, membership)?.encoded(encode)).toBe("a,b");
+  });
+
+  test("who comes is told to the others with their info, and who goes without", async () => {
+    const a = await enter(one, "a");
+    const b = await enter(two, "b", '{"n":1}');
+    expect([...a.list]).toEqual([
+      ["a", undefined],
+      ["b", '{"n":1}'],
+    ]);
+    two.end(b);
+    await settle();
+    expect([...a.list.keys()]).toEqual(["a"]);
+    expect([...a.faults, ...b.faults]).toEqual([]);
+  });
+
+  test("a topic takes as many users as it may have, however many connections each has", async () => {
+    for (const user of ["a", "b", "c", "a"]) {
+      expect((await enter(one, user)).state).toBe("subscribed");
+    }
+    const refused = tryToEnter({ user: "d" });
+    await settle();
+    expect((await refused) as Refusal).toMatchObject({ code: "too_many_members" });
+    expect((await enter(two, "b")).state).toBe("subscribed");
+  });
+
+  test("a member needs a user, and may say only so much of itself, in JSON that all clients can read", async () => {
+    const codeOf = async (member: Observer["member"]) =>
+      ((await tryToEnter(member)) as Refusal).code;
+    expect(await codeOf({ user: "" })).toBe("invalid_user");
+    expect(await codeOf({ user: "x".repeat(129) })).toBe("invalid_user");
+    expect(await codeOf({ user: "a", info: `"${"ä".repeat(512)}"` })).toBe("member_too_large");
+    expect(await codeOf({ user: "a", info: "[".repeat(200) + "]".repeat(200) })).toBe(
+      "invalid_message",
+    );
+  });
+
+  test("a connection that enters again as the same user was never away", async () => {
+    const a = await enter(one, "a");
+    const b = await enter(two, "b");
+    const again = one.members.enter(a.connection, TOPIC, a.member);
+    await settle();
+    expect(await again).not.toBeInstanceOf(Refusal);
+    expect(b.faults).toEqual([]);
+    expect(b.list.has("a")).toBe(true);
+  });
+
+  test("the witness is told once over all nodes who has come, and who has stayed away for a moment", async () => {
+    const told = () =>
+      [one, two].flatMap(({ happened }) =>
+        happened.map((one) => `${one.kind} ${"user" in one ? one.user : ""}`),
+      );
+    const first = await enter(one, "a");
+    await enter(two, "b");
+    const second = await enter(two, "a");
+    one.end(first);
+    two.end(second);
+    await settle();
+    await enter(one, "a");
+    now += ABSENCE_MS;
+    server.sweep();
+    await settle();
+    expect(told().toSorted()).toEqual(["memberAdded a", "memberAdded b"]);
+    server.disconnect(one.link);
+    now += ABSENCE_MS;
+    server.sweep();
+    one = new MemberNode(server, "three", TOPIC, 3);
+    await settle();
+    expect(told()).toContain("memberRemoved a");
+  });
+});
