@@ -104,6 +104,8 @@ class ResumingClient<Declared extends Topics> implements Client<Declared> {
   #quiet = 0;
   /** Commands that the relay has not replied to. */
   #unanswered = 0;
+  /** What the last command was about: a topic that is left and subscribed to again meanwhile waits for the next one. */
+  #asked: ReadonlyMap<string, Subscription> = this.#subscriptions;
   /** Whether the topics have changed since the last command. */
   #hasChanged = false;
   #pause: ReturnType<typeof setTimeout> | undefined;
@@ -251,11 +253,12 @@ class ResumingClient<Declared extends Topics> implements Client<Declared> {
   #choose(): void {
     this.#hasChanged = false;
     this.#unanswered++;
-    const since = [...this.#subscriptions].map(([topic, { position }]) => [
+    this.#asked = new Map(this.#subscriptions);
+    const since = [...this.#asked].map(([topic, { position }]) => [
       topic,
       position && { offset: position.offset, epoch: position.epoch },
     ]);
-    const topics = [...this.#subscriptions.keys()];
+    const topics = [...this.#asked.keys()];
     this.#socket?.send(JSON.stringify({ topics, since: Object.fromEntries(since) }));
   }
 
@@ -279,7 +282,7 @@ class ResumingClient<Declared extends Topics> implements Client<Declared> {
   ): void {
     if (--this.#unanswered > 0) return;
     for (const [topic, { offset, epoch, recovered }] of Object.entries(topics)) {
-      const subscription = this.#subscriptions.get(topic);
+      const subscription = this.#asked.get(topic);
       if (!subscription) continue;
       const { listeners, attempt: last } = subscription;
       subscription.attempt = attempt;

@@ -293,6 +293,29 @@ test("a message that comes twice, or late, is handed on once", async () => {
   expect(await client.take(4)).toEqual(["a: 4", "a: 7", "a: 1", "a: 2"]);
 });
 
+test("a topic that is left and subscribed to again before the reply begins with the next reply", async () => {
+  const replies: ((position: string) => void)[] = [];
+  await using server = new ScriptedRelay({
+    frame(socket, frame) {
+      if (JSON.parse(frame).since === undefined) reply(socket, frame);
+      else replies.push((position) => socket.send(`{"topics":{"a":${position}}}`));
+    },
+  });
+  using client = new RecordedClient(server.address);
+  const leave = client.follow("a", { offset: 1, epoch: "e" });
+  await until("the command", () => replies.length === 1);
+  leave();
+  client.follow("a");
+  replies[0]?.('{"offset":3,"epoch":"e","recovered":true}');
+  await until("the next command", () => replies.length === 2);
+  expect(server.frames.at(-1)).toBe('{"topics":["a"],"since":{}}');
+  replies[1]?.('{"offset":3,"epoch":"e"}');
+  await server.settled();
+  server.dropAll();
+  await until("another command", () => replies.length === 3);
+  expect(server.frames.at(-1)).toBe('{"topics":["a"],"since":{"a":{"offset":3,"epoch":"e"}}}');
+});
+
 test("a burst of 100,000 messages arrives in order", async () => {
   const count = 100_000;
   await using server = new ScriptedRelay({

@@ -1,9 +1,13 @@
 // What a newcomer does first works word by word as README.md says it.
-import { expect, test } from "bun:test";
+import { expect, spyOn, test } from "bun:test";
+import { join } from "node:path";
 import { SETTINGS } from "../../src/settings/definitions";
 import { example, readPage } from "../support/docs/pages";
+import { RecordingApp, runExample } from "../support/docs/recording-app";
 import { Shell } from "../support/docs/shell";
+import { Folder } from "../support/machine/folder";
 import { startRelay } from "../support/relay/test-relay";
+import { until } from "../support/wait";
 
 const PAGE = "README.md";
 
@@ -26,9 +30,38 @@ test("the script of README.md registers a client, connects it and prints the mes
   expect(relay.counts.registrations).toBe(0);
 }, 120_000);
 
-test("the client of README.md is the one that docs/clients.md explains", () => {
-  const name = "resuming-client.js";
-  expect(example(PAGE, name)).toBe(example("docs/clients.md", name));
+test("the client of README.md, with the relay's own /client.js, loses nothing over a lost connection, and is told of a gap", async () => {
+  // It stays away for 0.2 s, while more is published than the relay keeps.
+  using _random = spyOn(Math, "random").mockReturnValue(0.2);
+  await using relay = await startRelay();
+  using app = new RecordingApp();
+  using folder = new Folder();
+  await Bun.write(join(folder.path, "client.js"), (await relay.request("GET", "/client.js")).text);
+  const { connect } = await import(join(folder.path, "client.js"));
+  const fetch = async () => new Response(await relay.register(1));
+  const show = (data: unknown) => app.onMessage("news", data);
+  const states: string[] = [];
+  const given = {
+    connect,
+    fetch,
+    show,
+    reload: () => app.onLost("news"),
+    showState: (state: string) => states.push(state),
+  };
+  const client = runExample(example(PAGE, "resuming-client.js"), given, "relay");
+  const dropAll = () => {
+    const { connections } = relay.running.relay;
+    for (const connection of [...connections.all()]) connections.end(connection, "slow_consumer");
+  };
+  await until("it to be open", () => states.includes("open"));
+  dropAll();
+  await relay.publish("news", "missed");
+  expect(await app.take(1)).toEqual(['news: "missed"']);
+  dropAll();
+  await relay.post("/publish", Array(101).fill({ topic: "news", message: "too many" }));
+  await app.untilLost();
+  client.close();
+  expect(states).toEqual(["open", "connecting", "open", "connecting", "open", "closed"]);
 });
 
 test("the settings in README.md have the defaults that it says", () => {

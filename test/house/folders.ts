@@ -24,7 +24,7 @@ const FLOORS: Record<string, readonly string[]> = {
   "src/edge": [
     "server.ts shutdown.ts",
     "routes",
-    "centrifugo-api operator pusher",
+    "centrifugo-api operator pages pusher",
     "http transports hooks",
     "access listeners",
   ],

@@ -12,9 +12,10 @@ import { centrifugoApi } from "../centrifugo-api/routes";
 import { errorAnswers } from "../http/documents";
 import { LIVE_PATH, ok, unavailable } from "../http/health";
 import { internal, Refused, refuse } from "../http/refusal";
-import { consoleRoutes } from "../operator/console";
 import { explainRoute } from "../operator/explain";
 import { listRoutes } from "../operator/lists";
+import { clientScriptRoute } from "../pages/client-script";
+import { consoleRoutes } from "../pages/console";
 import { pusherRoutes } from "../pusher/routes";
 import { centrifugeRoutes } from "./centrifuge";
 import { connectRoutes } from "./connect";
@@ -46,6 +47,7 @@ export function routes(options: RouteOptions) {
     })
     .use(corsOrigins === undefined ? optionsRoutes(relay, known) : corsHeaders(corsOrigins))
     .use(openapiPage(options.prefix))
+    .use(clientScriptRoute())
     .use(healthRoutes(options))
     .use(metricsRoute(options))
     .use(registerRoutes(options))

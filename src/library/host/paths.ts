@@ -4,6 +4,7 @@
 export const PATHS: readonly string[] = [
   "/api",
   "/api/:method",
+  "/client.js",
   "/connection/:transport",
   "/connections/:id",
   "/emulation",
