@@ -1,0 +1,88 @@
+// Groups over Redis when something goes wrong: a node that others took for dead, a server that has lost its data, one that refuses.
+import { describe, expect, test } from "bun:test";
+import { RedisNode } from "../../../support/engines/redis-node";
+import { RedisServer } from "../../../support/engines/redis-server";
+import { until } from "../../../support/wait";
+
+const GROUP = "listed:room";
+
+const enter = async ({ engine }: RedisNode, name: string) => {
+  expect(await engine.groups.enter(GROUP, { name }, 100)).not.toBe("full");
+};
+const names = async ({ engine }: RedisNode) =>
+  (await engine.groups.state(GROUP)).members.map(({ name }) => name).toSorted();
+const untilIn = (node: RedisNode, ...expected: string[]) =>
+  until(`${expected} to be in`, async () => String(await names(node)) === String(expected));
+const told = ({ changes }: RedisNode) =>
+  changes.map((one) => (one === "unsure" ? one : `${one.change} ${one.name}`));
+
+/** Two nodes of one relay, and the names of their keys. */
+async function pair() {
+  const server = await RedisServer.shared();
+  const prefix = crypto.randomUUID();
+  const one = await RedisNode.start(server.url, { prefix });
+  const two = await RedisNode.start(server.url, { prefix });
+  const close = async () => {
+    await one[Symbol.asyncDispose]();
+    await two[Symbol.asyncDispose]();
+  };
+  return { server, prefix, one, two, [Symbol.asyncDispose]: close };
+}
+
+describe("groups over Redis", () => {
+  test("a node that others took for dead says again what it has", async () => {
+    await using relay = await pair();
+    const { server, prefix, one, two } = relay;
+    await enter(one, "a");
+    await enter(two, "b");
+    // The other one finds that its place has expired before it renews it.
+    one.stall();
+    await server.command("DEL", `${prefix}:place:${one.name}.1`);
+    await until("a to have gone", () => told(two).includes("went a"));
+    one.engine.sweep();
+    await untilIn(two, "a", "b");
+    await until("a to have come", () => told(two).at(-1) === "came a");
+    expect(told(two).filter((event) => event === "went a")).toHaveLength(1);
+  });
+
+  test("what a server has lost comes back from all nodes", async () => {
+    await using relay = await pair();
+    const { server, prefix, one, two } = relay;
+    await enter(one, "a");
+    await enter(two, "a");
+    await enter(two, "b");
+    const keys = (await server.command("KEYS", `${prefix}:*`)) as string[];
+    await server.command("DEL", ...keys.filter((key) => /:(group|places|members|place)/.test(key)));
+    await untilIn(one, "a", "b");
+    two.engine.groups.leave(GROUP, "a");
+    two.engine.groups.leave(GROUP, "b");
+    await untilIn(one, "a");
+  });
+
+  test("a node that ends leaves nothing behind", async () => {
+    const server = await RedisServer.shared();
+    const prefix = crypto.randomUUID();
+    const node = await RedisNode.start(server.url, { prefix });
+    const members = Array.from({ length: 600 }, (_, i) => `m${i}`);
+    await Promise.all(members.map((name) => node.engine.groups.enter(GROUP, { name }, 0)));
+    await node[Symbol.asyncDispose]();
+    const left = (await server.command("KEYS", `${prefix}:*`)) as string[];
+    expect(left.filter((key) => /:(group:|members:|places)/.test(key))).toEqual([]);
+  });
+
+  test("a member whose entering a server refused is in no group, and may enter when it takes writes again", async () => {
+    await using server = await RedisServer.start();
+    await using node = await RedisNode.start(server.url);
+    await enter(node, "a");
+    await server.command("CONFIG", "SET", "min-replicas-to-write", "1");
+    const refused = await Promise.resolve(
+      node.engine.groups.enter(GROUP, { name: "b" }, 100),
+    ).catch((error: Error) => error.message);
+    expect(refused).toContain("NOREPLICAS");
+    node.engine.groups.leave(GROUP, "a");
+    await server.command("CONFIG", "SET", "min-replicas-to-write", "0");
+    await enter(node, "c");
+    // What was not carried out is left behind with the place.
+    await untilIn(node, "c");
+  });
+});
