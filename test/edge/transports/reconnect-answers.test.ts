@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { EngineUnavailable } from "../../../src/relay/contracts/engine";
 import { EventStream } from "../../support/clients/event-stream";
 import { startRelay, type TestRelay } from "../../support/relay/test-relay";
+import { until } from "../../support/wait";
 
 const CONNECT = encodeURIComponent('{"id":1,"connect":{}}');
 
@@ -80,11 +81,13 @@ describe("a refusal that will pass is not final for an EventSource", () => {
     relay.running.relay.beginShutdown();
     const begun = performance.now();
     const stream = await EventStream.open(url);
+    const openedAt = performance.now();
     const [retry = 0] = stream.retries;
     expect(retry).toBeWithin(1_000, 2_001);
-    expect(performance.now() - begun).toBeLessThan(900);
     expect(await stream.closed).toBe("ended");
     expect(performance.now() - begun).toBeGreaterThan(retry - 50);
+    // It has the retry time at once, and not only when it ends.
+    expect(performance.now() - openedAt).toBeGreaterThan(retry / 2);
     expect([stream.rest(), stream.lastEventId]).toEqual([[], ""]);
   });
 
@@ -95,9 +98,9 @@ describe("a refusal that will pass is not final for an EventSource", () => {
     const streams = await Promise.all(Array.from({ length: 100 }, () => EventStream.open(url)));
     let open = streams.length;
     for (const { closed } of streams) void closed.then(() => open--);
-    await Bun.sleep(0);
     await EventStream.open(url);
-    expect(open).toBeLessThanOrEqual(64);
+    // No answer ends by itself within a second.
+    await until("the others to end", () => open <= 64, 500);
     expect(open).toBeGreaterThan(0);
     const begun = performance.now();
     await relay.running.shutdown();

@@ -68,7 +68,8 @@ describe("a relay whose Redis is away", () => {
     const [first = "", second = ""] = await json.take(2);
     expect(JSON.parse(first)).toMatchObject({ data: "1" });
     expect(JSON.parse(second)).toMatchObject({ error: { code: "engine_unavailable" } });
-    expect(performance.now() - began).toBeLessThan(1_000);
+    // Each call would wait 2.5 s for an answer of Redis.
+    expect(performance.now() - began).toBeLessThan(2_500);
     await server.run();
     await untilHealth(relay, 200);
     await persist(relay, "2");

@@ -93,7 +93,7 @@ describe("a file that cannot be used", () => {
     const first = await store.start();
     await first.publish({ topic: "a", data: "1" });
     const second = new RelayProcess({ BATON_ENGINE: `sqlite:${store.path}` });
-    expect(await second.exited).toBe(1);
+    expect(await second.ended()).toBe(1);
     expect(second.errors).toMatch(/^baton: .*baton\.db is in use.*\n$/);
     expect(await first.publish({ topic: "a", data: "2" })).toMatchObject({ offset: 2 });
   });

@@ -179,7 +179,7 @@ describe("a socket that ends", () => {
 });
 
 test("D6, H1: a client that does not answer pings is closed with 4012, though messages are being sent to it", async () => {
-  await using brisk = await startRelay({ BATON_PING_MS: "60", BATON_PONG_MS: "60" });
+  await using brisk = await startRelay({ BATON_PING_MS: "60", BATON_PONG_MS: "1000" });
   const mute = await RawSocket.upgrade(await brisk.register());
   const alive = await brisk.connect();
   let isClosed = false;

@@ -49,7 +49,7 @@ describe("the registration of a client that can resume", () => {
   });
 
   test("stays valid for BATON_REGISTRATION_TTL_MS after a lost connection, and no longer", async () => {
-    await using short = await startRelay({ BATON_REGISTRATION_TTL_MS: "50" });
+    await using short = await startRelay({ BATON_REGISTRATION_TTL_MS: "500" });
     const url = await short.register();
     (await short.open(`${url}?format=json`)).drop();
     await until(

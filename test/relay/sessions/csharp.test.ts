@@ -16,7 +16,7 @@ beforeAll(async () => {
   const all = { allow_subscribe: ["client"], allow_publish: ["client"] };
   relay = await startRelayWithTokens({
     BATON_PING_MS: "100",
-    BATON_PONG_MS: "1000",
+    BATON_PONG_MS: "10000",
     BATON_TOPICS_FILE: topicsFile({
       room: { ...all, join_leave: true },
       "board:": { ...all, delta: true },

@@ -132,7 +132,7 @@ test.each([
 });
 
 test("a client that answers pings with the byte 0 stays, and one that does not is closed with 3012", async () => {
-  await using quick = await startRelay({ BATON_PING_MS: "100", BATON_PONG_MS: "150" });
+  await using quick = await startRelay({ BATON_PING_MS: "100", BATON_PONG_MS: "1500" });
   const url = `${quick.url.replace("http", "ws")}/connection/websocket?format=protobuf`;
   const clients = await Promise.all(
     [1, 2].map(() => Client.open(url, {}, (bytes) => bytes.toHex())),
@@ -153,7 +153,7 @@ test("a client that answers pings with the byte 0 stays, and one that does not i
 });
 
 test("a session of an SDK that could not be run here, byte for byte as the sources for Dart and Swift write and read it", async () => {
-  await using quick = await startRelay({ BATON_PING_MS: "100", BATON_PONG_MS: "1000" });
+  await using quick = await startRelay({ BATON_PING_MS: "100", BATON_PONG_MS: "10000" });
   const url = `${quick.url.replace("http", "ws")}/connection/websocket`;
   const client = await Client.open(url, { protocols: [BINARY] }, (frame) => frame.toHex());
   /** One command in a frame, behind its length. */

@@ -91,7 +91,11 @@ export class RedisServer implements AsyncDisposable {
       ],
       { stdin: "ignore", stdout: "ignore", stderr: "ignore" },
     );
-    await until("Redis to answer", () => this.#answers());
+    const child = this.#child;
+    await until("Redis to answer", () => {
+      if (child.exitCode !== null) throw new Error(`redis-server has ended with ${child.exitCode}`);
+      return this.#answers();
+    });
   }
 
   signal(name: NodeJS.Signals): void {

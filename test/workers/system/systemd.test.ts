@@ -5,6 +5,7 @@ import { Systemd } from "../../../src/workers/system/systemd";
 import { DatagramSocket, monotonicUs } from "../../support/machine/datagrams";
 import { Folder } from "../../support/machine/folder";
 import { RelayProcess } from "../../support/relay/relay-process";
+import { until } from "../../support/wait";
 
 const SETTINGS = { BATON_SHUTDOWN_DELAY_MS: "10", BATON_SHUTDOWN_MS: "50" };
 
@@ -59,7 +60,7 @@ test.concurrent.each([
 ])("a relay serves also where systemd cannot be told: %s", async (_, address) => {
   await using relay = await RelayProcess.start({ NOTIFY_SOCKET: address });
   expect((await fetch(`${relay.url}/health/ready`)).status).toBe(200);
-  expect(relay.output).toContain("systemd could not be told");
+  await until("the warning", () => relay.output.includes("systemd could not be told"));
   relay.signal("SIGTERM");
   expect(await relay.exited).toBe(0);
 });
