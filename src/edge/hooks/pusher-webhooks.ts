@@ -4,8 +4,7 @@ import { createHmac } from "node:crypto";
 import type { Log } from "../../log";
 import type { RelayEvent, Witness } from "../../relay/contracts/options";
 import type { Settings } from "../../settings/definitions";
-import { HookSender } from "../hooks/sender";
-import type { PusherApps } from "./apps";
+import { HookSender } from "./sender";
 
 /** The topics of users, which no backend knows as channels. */
 const PERSONAL = "#";
@@ -15,6 +14,12 @@ const CLIENT_EVENT = "client-";
 
 const PRESENCE = "presence-";
 
+/** Who signs. */
+interface SigningApp {
+  readonly key: string;
+  readonly secret: string;
+}
+
 type WebhookSettings = Pick<Settings, "pusherWebhooks" | "pusherWebhookEvents" | "webhooksPrivate">;
 
 export class Webhooks {
@@ -23,7 +28,7 @@ export class Webhooks {
 
   constructor(
     { pusherWebhooks, pusherWebhookEvents, webhooksPrivate }: WebhookSettings,
-    apps: Pick<PusherApps, "first">,
+    apps: { readonly first: SigningApp | undefined },
     log: Log,
   ) {
     this.#events = new Set(pusherWebhookEvents);
@@ -98,7 +103,7 @@ function clientEvent({
 }
 
 /** Made for each attempt: some libraries refuse what was signed more than five minutes ago. */
-function requestOf(events: readonly string[], app: PusherApps["first"]) {
+function requestOf(events: readonly string[], app: SigningApp | undefined) {
   const body = `{"time_ms":${Date.now()},"events":[${events.join(",")}]}`;
   return {
     body,
