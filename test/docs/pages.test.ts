@@ -32,6 +32,7 @@ test("there is a guide for each subject", () => {
     "clients",
     "command-line",
     "console",
+    "library",
     "metrics",
     "operations",
     "performance",

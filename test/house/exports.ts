@@ -23,6 +23,7 @@ const ENTRIES = new Set(["src/library/index.ts", "src/client/client.ts"]);
 /** Which files count as users of a file: src must not export for the tests. */
 function usersOf(path: string): RegExp {
   if (path.startsWith("src/")) return /^(src|bench|docs)\//;
+  if (path.startsWith("docs/")) return /^(docs|test)\//;
   return path.startsWith("bench/") ? /^bench\// : /^test\//;
 }
 

@@ -1,10 +1,10 @@
 // The examples of docs/clients.md for the client library run as they stand, and compile.
 import { expect, spyOn, test } from "bun:test";
-import { connect } from "../../src/client/client";
-import { example } from "../support/docs/pages";
-import { RecordingApp, runExample } from "../support/docs/recording-app";
-import { startRelay } from "../support/relay/test-relay";
-import { until } from "../support/wait";
+import { connect } from "../../../src/client/client";
+import { example } from "../../support/docs/pages";
+import { RecordingApp, runExample } from "../../support/docs/recording-app";
+import { startRelay } from "../../support/relay/test-relay";
+import { until } from "../../support/wait";
 
 const PAGE = "docs/clients.md";
 

@@ -1,0 +1,5 @@
+// main.ts: the program.
+
+import { app } from "./shop";
+
+app.listen(3000);
