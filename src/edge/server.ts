@@ -147,8 +147,9 @@ export function front(options: ServerOptions, listening: () => string): Front {
     log,
   });
   const parts = { keepAlive, addressLimits, listening };
-  const { any, publish } = limited(router(options, parts), options, addressLimits);
+  const { paths, any, publish } = limited(router(options, parts), options, addressLimits);
   return {
+    paths,
     any: inTurns(any, share),
     publish: inTurns(publish, share),
     error(error) {
@@ -194,6 +195,8 @@ function nextTurn(): Promise<void> {
 }
 
 interface Doors {
+  /** The paths of all routes, as Elysia writes them. */
+  readonly paths: readonly string[];
   /** Of all requests. An answer is undefined when the request has become a socket, as Bun wants it. */
   readonly any: (request: Request) => Answer | Promise<Answer>;
   /** Of those of POST /publish. */
@@ -220,6 +223,7 @@ function limited(
     return later;
   };
   return {
+    ...doors,
     any: (request) => check(request) ?? doors.any(request),
     publish: (request) => check(request) ?? doors.publish(request),
   };
@@ -276,6 +280,7 @@ function router(options: ServerOptions, parts: RouterParts): Doors {
   // A POST does not become a socket.
   const anyPost = any as Doors["publish"];
   return {
+    paths: backendApp.routes.map(({ path }) => path),
     any,
     publish: (request) => (isPlain(request.headers, bodyBytes) ? publish : anyPost)(request),
   };

@@ -10,7 +10,7 @@ import type { BatonOptions, EmbeddedRelay } from "./contract";
 import { declaredCheck } from "./declared-topics";
 import { EmbeddedNode } from "./embedded-node";
 import { HostServer } from "./host/host-server";
-import { CONSOLE_PATHS, clash, PATHS } from "./host/paths";
+import { clash, pathsOf } from "./host/paths";
 import { relaySettings } from "./settings";
 import type { AnyTopics, Topics } from "./topics";
 
@@ -118,11 +118,11 @@ function serveOptions(
   app: AnyElysia,
   given: ServeOptions,
   host: HostServer,
-  { hasConsole, frameBytes, backpressureBytes }: Settings,
+  settings: Settings,
 ): ServeOptions {
   const { serve = {}, websocket } = app.config;
-  const paths = hasConsole ? [...PATHS, ...CONSOLE_PATHS] : PATHS;
-  const routes = host.routes(paths);
+  const { frameBytes, backpressureBytes } = settings;
+  const routes = host.routes(pathsOf(settings));
   checkClash(app, Object.keys(routes));
   const asked = { ...websocket, ...given.websocket } as WebSocketHandler<unknown>;
   for (const [name, option] of Object.entries(SOCKET_LIMITS)) {

@@ -3,9 +3,8 @@ import { describe, expect, test } from "bun:test";
 import { cors } from "@elysiajs/cors";
 import { type AnyElysia, Elysia, t } from "elysia";
 import { baton, topics } from "../../src/library";
-import { CONSOLE_PATHS, clash, PATHS } from "../../src/library/host/paths";
+import { unreachable } from "../../src/library/host/paths";
 import { EmbeddingApp } from "../support/library/embedding-app";
-import { startRelay } from "../support/relay/test-relay";
 
 /** Of options that no TypeScript would let pass. */
 const unchecked = (options: object) => () => baton(options as never);
@@ -160,14 +159,19 @@ test("the log goes where the app says, and nowhere else", async () => {
   expect(lines.some((line) => line.includes('"code":1000'))).toBe(true);
 });
 
-test("the list of Baton's paths has all of its routes", async () => {
-  await using relay = await startRelay();
-  const { paths } = (await relay.request("GET", "/openapi/json")).json;
-  const own = Object.keys(paths).map((path) => ({
-    method: "GET",
-    path: path.replaceAll(/\{(\w+)\}/g, ":$1"),
-  }));
-  expect(own.length).toBeGreaterThan(20);
-  const missing = own.filter((route) => clash([route], [...PATHS, ...CONSOLE_PATHS]) === undefined);
-  expect(missing).toEqual([]);
+test.each([
+  ["with all that it can have", { pusherApps: ["1:key:secret"], insecure: true }],
+  ["with nothing but what is always there", { console: "off" }],
+] as const)("a relay %s has a path for each of its routes", async (_, options) => {
+  const relay = baton(options);
+  await using running = new EmbeddingApp(new Elysia().use(relay));
+  // It does not start otherwise.
+  await relay.ready;
+  const { paths } = JSON.parse(await running.get("/openapi/json"));
+  expect(Object.keys(paths).length).toBeGreaterThan(20);
+});
+
+test("what only the server of a relay of its own has is left to the app", () => {
+  expect(unreachable(["/", "/*", "/health"], ["/health"])).toBeUndefined();
+  expect(unreachable(["/health", "/health/live"], ["/health"])).toBe("/health/live");
 });

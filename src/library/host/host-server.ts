@@ -3,6 +3,7 @@
 import type { Server, ServerWebSocket, WebSocketHandler } from "bun";
 import { type Front, front, type NodeServer, type ServerOptions } from "../../edge/server";
 import { Connection } from "../../relay/state/connection";
+import { pathsOf, unreachable } from "./paths";
 
 type Answer = Response | undefined;
 
@@ -41,6 +42,8 @@ export class HostServer implements NodeServer {
   /** Begins to answer. */
   readonly serve = (options: ServerOptions): NodeServer => {
     this.#front = front(options, () => this.url);
+    const missing = unreachable(this.#front.paths, pathsOf(options.settings));
+    if (missing !== undefined) throw new Error(`no path of the library leads to ${missing}`);
     this.#front.attach(this.#server as Server<Connection>);
     this.#started.resolve(this.#front);
     return this;

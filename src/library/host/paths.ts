@@ -1,7 +1,8 @@
 // The paths of Baton's routes in the server of another app. Bun's own router hands their requests to Baton, past the app.
+import type { Settings } from "../../settings/definitions";
 
-/** As Bun's router takes them: `:name` stands for one part. A test compares them with the routes. */
-export const PATHS: readonly string[] = [
+/** As Bun's router takes them: `:name` stands for one part. */
+const ALWAYS: readonly string[] = [
   "/api",
   "/api/:method",
   "/client.js",
@@ -21,12 +22,34 @@ export const PATHS: readonly string[] = [
   "/topics",
   "/topics/:topic/:part",
   "/users",
-  "/users/:user/connections",
+  "/users/:user/:part",
   "/ws/:id",
 ];
 
-/** Those of the console, where it is there. */
-export const CONSOLE_PATHS: readonly string[] = ["/console", "/console/:file"];
+const CONSOLE: readonly string[] = ["/console", "/console/:file"];
+
+const PUSHER: readonly string[] = [
+  "/app/:key",
+  "/apps/:id/:part",
+  "/apps/:id/channels/:channel",
+  "/apps/:id/channels/:channel/users",
+  "/apps/:id/users/:user/:part",
+];
+
+/** The paths of a relay with these settings. */
+export function pathsOf({ hasConsole, pusherApps }: Settings): string[] {
+  return [...ALWAYS, ...(hasConsole ? CONSOLE : []), ...(pusherApps.length > 0 ? PUSHER : [])];
+}
+
+/** The first route of Baton's that is in none of its paths. Those at "/" and "/*" are only for a server of its own. */
+export function unreachable(
+  routes: readonly string[],
+  paths: readonly string[],
+): string | undefined {
+  return routes.find(
+    (route) => route !== "/" && route !== "/*" && !paths.some((path) => isWithin(route, path)),
+  );
+}
 
 /** A route of the app. */
 interface OwnRoute {
