@@ -47,6 +47,10 @@ export class RedisGroups implements Groups {
   readonly #calls: GroupCalls;
   /** What this node has, by group and member. */
   readonly #members = new Map<string, Map<string, GroupMember>>();
+  /** The newest version of each of these groups that the node was told of, by a state or a change. */
+  readonly #versions = new Map<string, number>();
+  /** Groups that had a newer version at the last call of `renew`. What does not come until the next one was missed. */
+  #behind = new Map<string, number>();
   #queue: PendingStep[] = [];
   #isCalling = false;
   #places = 0;
@@ -86,6 +90,7 @@ export class RedisGroups implements Groups {
 
   async state(group: string): Promise<GroupState> {
     const { version, members } = await this.#calls.state(group);
+    this.#toldOf(group, version);
     return { version, members: members.map(([name, info]) => ({ name, info: info || undefined })) };
   }
 
@@ -107,6 +112,7 @@ export class RedisGroups implements Groups {
       events.groupsUnsure();
     }
     if (this.#isUnsure) this.#move();
+    this.#findMissed();
     for (let left = Math.ceil(this.#size / RENEW_ALL_CALLS); left > 0; left--) {
       const { done, value } = this.#renewing.next();
       if (done === true) {
@@ -129,11 +135,13 @@ export class RedisGroups implements Groups {
   /** A change of a group, or of one that does not concern this node. */
   receive(text: string): void {
     if (this.#settledAt !== undefined) return;
-    const [group, version, name, info] = JSON.parse(text) as Change;
+    const [group, versionText, name, info] = JSON.parse(text) as Change;
     if (!this.#members.has(group)) return;
+    const version = Number(versionText);
+    this.#toldOf(group, version);
     this.#options.events.groupChanged({
       group,
-      version: Number(version),
+      version,
       name,
       info: info || undefined,
       change: info === false ? "went" : "came",
@@ -174,9 +182,31 @@ export class RedisGroups implements Groups {
   /** Says again what this node has. */
   #repeat(group: string, member: GroupMember): Promise<boolean> {
     return this.#step(group, member, "enter", 0).then(
-      () => true,
+      ({ version }) => {
+        this.#behind.set(group, version);
+        return true;
+      },
       () => false,
     );
+  }
+
+  #toldOf(group: string, version: number): void {
+    if (version > (this.#versions.get(group) ?? 0) && this.#members.has(group)) {
+      this.#versions.set(group, version);
+    }
+  }
+
+  /** A change that was lost on its way is found within a minute, if none came after it. */
+  #findMissed(): void {
+    const behind = this.#behind;
+    this.#behind = new Map();
+    for (const [group, version] of behind) {
+      const told = this.#versions.get(group);
+      if (told === undefined || told >= version) continue;
+      this.#versions.set(group, version);
+      this.#options.events.groupsUnsure();
+      return;
+    }
   }
 
   async #clear(place: string): Promise<void> {
@@ -191,7 +221,9 @@ export class RedisGroups implements Groups {
     const members = this.#members.get(group);
     if (members?.delete(name) !== true) return;
     this.#size--;
-    if (members.size === 0) this.#members.delete(group);
+    if (members.size > 0) return;
+    this.#members.delete(group);
+    this.#versions.delete(group);
   }
 
   #step(

@@ -59,6 +59,16 @@ describe("groups over Redis", () => {
     await untilIn(one, "a");
   });
 
+  test("a change that a node was not told of is found", async () => {
+    await using relay = await pair();
+    const { server, prefix, one, two } = relay;
+    await enter(one, "a");
+    await enter(two, "b");
+    const { version } = await one.engine.groups.state(GROUP);
+    await server.command("HSET", `${prefix}:group:${GROUP}`, "", String(version + 7));
+    await until("the node to be told to read", () => one.changes.includes("unsure"));
+  });
+
   test("a node that ends leaves nothing behind", async () => {
     const server = await RedisServer.shared();
     const prefix = crypto.randomUUID();
