@@ -5,6 +5,7 @@ import { Elysia, t } from "elysia";
 import { baton, topics } from "../../src/library";
 import { SessionClient } from "../support/centrifuge/session-client";
 import { EmbeddingApp } from "../support/library/embedding-app";
+import { APP, signedPath } from "../support/pusher/backend";
 
 const TOPICS = topics({
   orders: t.Object({ id: t.Integer(), note: t.Optional(t.String({ description: "For people." })) }),
@@ -19,7 +20,8 @@ const WRONG_ID = 'The topic "orders" takes other data: id: Expected integer.';
 let running: EmbeddingApp;
 
 beforeAll(() => {
-  const relay = baton({ topics: TOPICS, insecure: true });
+  const pusherApps = [`${APP.id}:${APP.key}:${APP.secret}`];
+  const relay = baton({ topics: TOPICS, insecure: true, pusherApps });
   running = new EmbeddingApp(new Elysia().use(relay));
 });
 afterAll(() => running[Symbol.asyncDispose]());
@@ -111,6 +113,34 @@ describe("Centrifugo's API", () => {
     ["batch", { commands: [{ publish: wrong }] }, { replies: [{ error }] }],
   ])("refuses it by %s %j", async (method, body, answer) => {
     expect((await running.post(`/api/${method}`, body)).json).toMatchObject(answer);
+  });
+});
+
+describe("the API of Pusher", () => {
+  const eventOf = (channel: string, data: object) => ({
+    name: "changed",
+    channel,
+    data: JSON.stringify(data),
+  });
+  const post = async (path: string, value: object) => {
+    const body = JSON.stringify(value);
+    return running.post(signedPath({ path: `/apps/${APP.id}/${path}`, body }), value);
+  };
+
+  test("takes what is declared, and refuses the rest", async () => {
+    expect((await post("events", eventOf("orders", { id: 1 }))).status).toBe(200);
+    expect(await post("events", eventOf("orders", { id: "1" }))).toMatchObject({
+      status: 400,
+      json: { error: { code: "invalid_data", message: WRONG_ID } },
+    });
+  });
+
+  test("refuses a batch as a whole", async () => {
+    const before = (await publish({ topic: "orders", data: { id: 1 } })).json.offset;
+    const batch = [eventOf("orders", { id: 1 }), eventOf("order", { id: 1 })];
+    expect((await post("batch_events", { batch })).json.error.code).toBe("undeclared_topic");
+    const after = (await publish({ topic: "orders", data: { id: 1 } })).json.offset;
+    expect(after).toBe(before + 1);
   });
 });
 

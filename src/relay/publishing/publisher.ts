@@ -108,6 +108,8 @@ export class Publisher {
     for (const command of commands) {
       const publication = toPublication(command, this.#limits.messageBytes);
       if (publication instanceof Refusal) return publication;
+      const refusal = this.#checkDeclared?.(publication);
+      if (refusal !== undefined) return refusal;
       publications.push(publication);
     }
     return publications.map((one, i) => this.submit(one, commands[i]?.idempotency_key));
