@@ -8,7 +8,7 @@ import { TcpProxy } from "../../support/machine/tcp-proxy";
 import { until } from "../../support/wait";
 
 // Some tests wait until a node notices that its server is silent, which takes 2.5 s.
-setDefaultTimeout(20_000);
+setDefaultTimeout(120_000);
 
 describe("a Redis server that is started again without some of its data", () => {
   test("G3: after Redis restarts without data, the history is reset before anything else, and a new epoch begins", async () => {

@@ -9,7 +9,7 @@ import { TcpProxy } from "../../support/machine/tcp-proxy";
 import { until } from "../../support/wait";
 
 // Some tests wait until a node notices that its server is silent, which takes 2.5 s.
-setDefaultTimeout(20_000);
+setDefaultTimeout(120_000);
 
 const numbers = (first: number, last: number) =>
   Array.from({ length: last - first + 1 }, (_, i) => String(first + i));

@@ -13,7 +13,7 @@ import { RedisNode } from "../../support/engines/redis-node";
 import { RedisServer } from "../../support/engines/redis-server";
 import { until } from "../../support/wait";
 
-setDefaultTimeout(20_000);
+setDefaultTimeout(120_000);
 
 /** Commands that are sent outside scripts. */
 const DIRECT = ["ping", "select", "info", "time", "eval", "evalsha", "subscribe", "unsubscribe"];

@@ -7,7 +7,7 @@ import { RedisServer } from "../../support/engines/redis-server";
 import { TcpProxy } from "../../support/machine/tcp-proxy";
 import { until } from "../../support/wait";
 
-setDefaultTimeout(20_000);
+setDefaultTimeout(120_000);
 
 /** A claimed registration of this user. */
 async function claim({ engine }: RedisNode, id: string, user?: string): Promise<Claimed> {

@@ -5,7 +5,7 @@ import { RedisServer } from "../../support/engines/redis-server";
 import { startRelay, type TestRelay } from "../../support/relay/test-relay";
 import { until } from "../../support/wait";
 
-setDefaultTimeout(20_000);
+setDefaultTimeout(120_000);
 
 const untilHealth = (relay: TestRelay, status: number) =>
   until(`health to be ${status}`, async () => {

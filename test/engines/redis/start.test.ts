@@ -7,7 +7,7 @@ import { RelayProcess } from "../../support/relay/relay-process";
 import { until } from "../../support/wait";
 
 // Several processes start one after the other, on a machine that may be busy.
-setDefaultTimeout(20_000);
+setDefaultTimeout(120_000);
 
 /** A server that answers HELLO, and INFO with this. */
 function impostor(info: string | undefined): { url: string } & Disposable {

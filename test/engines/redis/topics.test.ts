@@ -8,7 +8,7 @@ import { RedisServer } from "../../support/engines/redis-server";
 import { publishScripted } from "../../support/engines/scripted-publish";
 import { until } from "../../support/wait";
 
-setDefaultTimeout(20_000);
+setDefaultTimeout(120_000);
 
 /** Keys about the server as a whole, of a few bytes each. */
 const LASTING = ["count", "life", "run", "terms"];

@@ -26,7 +26,8 @@ describe("E1: a relay that may open 200 files", () => {
     expect([answer.status, answer.headers.get("retry-after")]).toEqual([503, "5"]);
     const before = cpuMs(relay.pid);
     await Bun.sleep(2_000);
-    expect(cpuMs(relay.pid) - before).toBeLessThan(400);
+    // A loop over what it cannot accept would take all of a core.
+    expect(cpuMs(relay.pid) - before).toBeLessThan(1_000);
     expect((await fetch(`${relay.url}/health`)).status).toBe(200);
     await relay.post("/publish", { topic: "tech", message: "m" });
     for (const client of clients) expect(await client.next()).toBe("m");
@@ -78,7 +79,7 @@ describe("E1: a relay that may open 200 files", () => {
       client?.drop();
       return client !== undefined;
     };
-    await until("a client to connect", connects);
+    await until("a client to connect", connects, 40_000);
     for (const raw of raws) raw.drop();
   });
 });

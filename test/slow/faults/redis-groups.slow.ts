@@ -5,7 +5,6 @@ import { RedisServer } from "../../support/engines/redis-server";
 import { until } from "../../support/wait";
 
 const GROUP = "listed:room";
-const PATIENCE_MS = 60_000;
 
 for (const durable of [true, false]) {
   test(`nobody goes when Redis restarts ${durable ? "with its data" : "and has lost its data"}`, async () => {
@@ -24,16 +23,12 @@ for (const durable of [true, false]) {
     await two.untilHealthy();
     await two.engine.groups.enter(GROUP, { name: "d" }, 100);
     for (const node of [one, two]) {
-      await until(
-        "the node to be told to read",
-        () => node.changes.includes("unsure"),
-        PATIENCE_MS,
-      );
+      await until("the node to be told to read", () => node.changes.includes("unsure"));
     }
     const names = async () =>
       (await one.engine.groups.state(GROUP)).members.map(({ name }) => name).toSorted();
     // What could not be said while Redis was away is true all the same.
-    await until("a and d to be in", async () => String(await names()) === "a,d", PATIENCE_MS);
+    await until("a and d to be in", async () => String(await names()) === "a,d");
     const gone = one.changes.flatMap((one) =>
       one !== "unsure" && one.change === "went" ? [one.name] : [],
     );

@@ -9,7 +9,7 @@ import { RedisServer } from "../../../support/engines/redis-server";
 import { publishScripted } from "../../../support/engines/scripted-publish";
 import { until } from "../../../support/wait";
 
-setDefaultTimeout(20_000);
+setDefaultTimeout(120_000);
 
 const texts = (count: number, name = "") => Array.from({ length: count }, (_, i) => `${name}${i}`);
 
