@@ -1,0 +1,110 @@
+// The Pusher libraries of backends in other languages, as they come from their registries, against a relay of two workers. The library
+// for Node is what the fast tests use.
+import { expect, test } from "bun:test";
+import { APPS } from "../../support/pusher/backend";
+import { backendPrograms, canRun, LANGUAGE_NAMES } from "../../support/pusher/backend-programs";
+import { Caller } from "../../support/relay/deployments";
+import { RelayProcess } from "../../support/relay/relay-process";
+import { within } from "../../support/wait";
+
+const outcomesOf = backendPrograms();
+
+const MANY = Array.from({ length: 100 }, (_, i) => `many-${i}`);
+
+/** How each library writes {"t":"é<&>/💥"}, which must arrive as it is. */
+const WRITTEN: Record<string, string> = {
+  Python: '{"t": "é<&>/💥"}',
+  Go: '{"t":"é\\u003c\\u0026\\u003e/💥"}',
+  Java: '{"t":"é<&>/💥"}',
+  PHP: '{"t":"\\u00e9<&>\\/\\ud83d\\udca5"}',
+};
+
+const PUBLISHED = { trigger: {}, text: {}, many: {}, batch: {}, except: {} };
+const ASKED = {
+  channels: { channels: { news: { subscription_count: 2 } } },
+  nobody: { channels: {} },
+  channel: { occupied: true, subscription_count: 2 },
+  users: { users: [] },
+};
+const refusedInGo = (status: number) => expect.stringContaining(`Status Code: ${status} - `);
+const refusedInPhp = (status: number) => ["Pusher\\ApiErrorException", status];
+const inJava = (answers: object) =>
+  Object.fromEntries(
+    Object.entries(answers).map(([call, answer]) => [call, { status: "SUCCESS", answer }]),
+  );
+
+/** What each call answers, or how the library says that it was refused. */
+const OUTCOMES: Record<string, Record<string, unknown>> = {
+  Python: {
+    ...PUBLISHED,
+    ...ASKED,
+    user: {},
+    terminate: {},
+    "users of a public channel": "PusherBadRequest",
+    "a wrong secret": "PusherBadAuth",
+    "a long channel": "ValueError",
+  },
+  Go: {
+    trigger: null,
+    text: null,
+    many: null,
+    batch: { batch: null },
+    except: null,
+    user: null,
+    ...ASKED,
+    // It knows no other count of a list.
+    channels: { channels: { news: { user_count: 0 } } },
+    channel: { Name: "news", ...ASKED.channel },
+    "users of a public channel": refusedInGo(400),
+    "a wrong secret": refusedInGo(401),
+    "a long name": refusedInGo(400),
+  },
+  Java: {
+    ...inJava({ ...PUBLISHED, ...ASKED }),
+    "users of a public channel": { status: "CLIENT_ERROR" },
+    "a wrong secret": { status: "AUTHENTICATION_ERROR" },
+    "a long name": { status: "CLIENT_ERROR" },
+    "a long channel": { status: "CLIENT_ERROR" },
+    // What it says of every status that it does not know.
+    "a large event": { status: "UNKNOWN_ERROR" },
+  },
+  PHP: {
+    ...PUBLISHED,
+    ...ASKED,
+    nobody: { channels: [] },
+    user: {},
+    terminate: {},
+    "users of a public channel": refusedInPhp(400),
+    "a wrong secret": refusedInPhp(401),
+    "a long name": refusedInPhp(400),
+    "a long channel": refusedInPhp(400),
+    "a large event": refusedInPhp(413),
+  },
+};
+
+for (const name of LANGUAGE_NAMES) {
+  test.skipIf(!canRun(name))(
+    `the library for ${name} publishes, asks and disconnects, and says what is refused in its own words`,
+    async () => {
+      await using relay = await RelayProcess.start({ ...APPS, BATON_WORKERS: "2" });
+      const { url } = relay;
+      await using caller = new Caller({ urls: [url], async [Symbol.asyncDispose]() {} });
+      const news = [await caller.connect("a", ["news"]), await caller.connect("b", ["news"])];
+      const many = await caller.connect("a", MANY);
+      const batch = await caller.connect("a", ["batch"]);
+      const user = await caller.connect("42", ["#42"]);
+      const outcomes = await outcomesOf(name, url);
+      for (const client of news)
+        expect(await client.take(3)).toEqual([WRITTEN[name] as string, "hi", "m"]);
+      expect(await many.take(100)).toEqual(Array(100).fill("m"));
+      expect(await batch.take(10)).toEqual(Array.from({ length: 10 }, (_, i) => String(i)));
+      if ("user" in outcomes) expect(await user.next()).toBe("m");
+      if ("terminate" in outcomes) {
+        expect((await within("the end of the user's connection", user.closed)).code).toBe(3503);
+      }
+      for (const client of [...news, many, batch]) expect(await client.rest()).toEqual([]);
+      expect(outcomes).toEqual(OUTCOMES[name] ?? {});
+      expect(relay.loggedErrors).toEqual([]);
+    },
+  );
+}
