@@ -30,7 +30,7 @@ import { ClientAddresses } from "./access/limits/client-addresses";
 import { allowedOrigins, originCheck } from "./access/origins";
 import { TurnShare } from "./access/turn-share";
 import type { ApiFormat } from "./centrifugo-api/methods";
-import { checkLength } from "./http/body";
+import { type BodyReader, checkLength, readBytes, readUntimed } from "./http/body";
 import { isLines } from "./http/content-type";
 import { HTTP_IDLE_S, hasBody, KeepAlive } from "./http/keep-alive";
 import type { OpenRequests } from "./http/open-requests";
@@ -109,7 +109,10 @@ export type NodeServer = Pick<
 /** Starts to listen. When the address cannot be used, throws Bun's error with its `code`. */
 export function serve(options: ServerOptions): NodeServer {
   const { settings } = options;
-  const { any, publish, websocket, error, attach } = front(options, () => listeners.url);
+  // Over HTTP/1.1 Bun ends a connection whose request takes longer than HTTP_IDLE_S.
+  const readBody = settings.http2 ? readBytes : readUntimed;
+  const served = front(options, () => listeners.url, readBody);
+  const { any, publish, websocket, error, attach } = served;
   // Not Elysia's listen(): it sets reusePort, so that a second Baton would silently start on the same port.
   const common = {
     hostname: settings.host,
@@ -133,8 +136,15 @@ export function serve(options: ServerOptions): NodeServer {
   return listeners;
 }
 
-/** `listening` is where the server listens, such as http://127.0.0.1:8000. */
-export function front(options: ServerOptions, listening: () => string): Front {
+/**
+ * `listening` is where the server listens, such as http://127.0.0.1:8000. `readBody` reads what backends publish: within a time of its
+ * own, unless the server is known to bound it.
+ */
+export function front(
+  options: ServerOptions,
+  listening: () => string,
+  readBody: BodyReader = readBytes,
+): Front {
   const { settings, relay, sockets, log } = options;
   const connectionsOpen = (): number => relay.connections.open;
   const keepAlive = new KeepAlive({ ...settings, connectionsOpen, openFiles: options.openFiles });
@@ -146,7 +156,7 @@ export function front(options: ServerOptions, listening: () => string): Front {
     hasKey: options.apiKeys.has,
     log,
   });
-  const parts = { keepAlive, addressLimits, listening };
+  const parts = { keepAlive, addressLimits, listening, readBody };
   const { paths, any, publish } = limited(router(options, parts), options, addressLimits);
   return {
     paths,
@@ -234,6 +244,7 @@ interface RouterParts {
   readonly keepAlive: KeepAlive;
   readonly addressLimits: AddressLimits;
   readonly listening: () => string;
+  readonly readBody: BodyReader;
 }
 
 /** The table above. */
@@ -295,7 +306,7 @@ function isPlain(headers: Headers, bodyBytes: number): boolean {
 
 function routeOptionsOf(
   options: ServerOptions,
-  { keepAlive, addressLimits }: RouterParts,
+  { keepAlive, addressLimits, readBody }: RouterParts,
 ): Omit<RouteOptions, "listeningUrl"> {
   const { settings, apiKeys, pusherApps, sockets, openRequests, isTls, ...handedOn } = options;
   const { relay, sessionProtocols, log } = handedOn;
@@ -319,6 +330,7 @@ function routeOptionsOf(
       bodyBytes,
       keepAlive,
       openRequests,
+      readBody,
     }),
     pusherApi:
       settings.pusherApps.length === 0

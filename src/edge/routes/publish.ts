@@ -7,7 +7,7 @@ import type { Maybe } from "../../relay/contracts/maybe";
 import type { Published } from "../../relay/contracts/publication";
 import type { Relay } from "../../relay/relay";
 import type { ApiKeys } from "../access/keys";
-import { readBytes } from "../http/body";
+import type { BodyReader } from "../http/body";
 import { checkJsonType, isLines } from "../http/content-type";
 import { BODY_ERRORS, bodyDocument, errorAnswers } from "../http/documents";
 import type { KeepAlive } from "../http/keep-alive";
@@ -23,6 +23,7 @@ type PublishAnswerOptions = Pick<RouteOptions, "relay" | "log" | "bodyBytes"> & 
   readonly grantsOf: ApiKeys["of"];
   readonly keepAlive: Pick<KeepAlive, "extend" | "suspend" | "resume" | "isConnected">;
   readonly openRequests: OpenRequests;
+  readonly readBody: BodyReader;
 };
 
 type Answer = Published | Refusal;
@@ -39,6 +40,7 @@ export function publishAnswer({
   bodyBytes,
   keepAlive,
   openRequests,
+  readBody,
 }: PublishAnswerOptions): RouteOptions["publish"] {
   const { tally } = relay;
   const publish = publishIn(relay, log);
@@ -61,7 +63,7 @@ export function publishAnswer({
     try {
       const otherType = checkJsonType(type);
       if (otherType !== undefined) return refuse(tally.refused(otherType));
-      const body = await readBytes(request, bodyBytes);
+      const body = await readBody(request, bodyBytes);
       const commands = publishRequests(body, headerKey(headers));
       keepAlive.extend(request);
       const over = grants.limits.countPublications(Array.isArray(commands) ? commands.length : 1);

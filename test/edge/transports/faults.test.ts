@@ -3,6 +3,7 @@
 import { describe, expect, test } from "bun:test";
 import { ApiKeys, type Grants } from "../../../src/edge/access/keys";
 import { KeyLimits } from "../../../src/edge/access/limits/key-limits";
+import { readBytes } from "../../../src/edge/http/body";
 import { OpenRequests } from "../../../src/edge/http/open-requests";
 import { routes } from "../../../src/edge/routes";
 import { publishAnswer } from "../../../src/edge/routes/publish";
@@ -97,6 +98,7 @@ function routesOver(publish: () => Published | Promise<Published>) {
       bodyBytes: 1_000,
       keepAlive: { extend() {}, suspend() {}, resume() {}, isConnected: () => true },
       openRequests: new OpenRequests({ publishStreamsMax: 1, publishIdleMs: 1_000 }),
+      readBody: readBytes,
     }),
     security: [],
     publicUrl: "",
