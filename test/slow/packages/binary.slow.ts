@@ -58,6 +58,16 @@ test("the binary serves the page of the API with its style and script", async ()
   }
 });
 
+test("the binary serves the client as a module, the same as from source", async () => {
+  await using relay = await RelayProcess.start({}, { binary });
+  await using source = await RelayProcess.start();
+  const [ofBinary, ofSource] = await Promise.all(
+    [relay, source].map(async ({ url }) => (await fetch(`${url}/client.js`)).text()),
+  );
+  expect(ofBinary).toBe(ofSource);
+  expect(ofBinary).toMatch(/export\s*\{\w+ as connect\}/);
+});
+
 test("the binary serves the console with its style, script and icon", async () => {
   await using relay = await RelayProcess.start({}, { binary });
   const page = await (await fetch(`${relay.url}/console`)).text();

@@ -29,6 +29,11 @@ export class LineProgram implements AsyncDisposable {
     this.#read = Promise.all([readLines(), readErrors()]);
   }
 
+  /** Null while it runs. */
+  get exitCode(): number | null {
+    return this.#child.exitCode;
+  }
+
   write(line: string): void {
     this.#child.stdin.write(`${line}\n`);
     this.#child.stdin.flush();
