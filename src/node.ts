@@ -1,8 +1,8 @@
 // A node: engine, relay and server in one process, wired together.
-import { getRandomValues } from "node:crypto";
 import type { SupervisorUsage } from "./console/node-figures";
 import { ApiKeys } from "./edge/access/keys";
 import { KeyLimits } from "./edge/access/limits/key-limits";
+import { newEpoch, newId } from "./edge/access/random-ids";
 import { tokenVerifier } from "./edge/access/tokens";
 import { Webhooks } from "./edge/hooks/pusher-webhooks";
 import { OpenRequests } from "./edge/http/open-requests";
@@ -17,9 +17,10 @@ import type { EngineOptions } from "./engines/options";
 import { type Log, throttledLog } from "./log";
 import { MeteredEngine } from "./metrics/metered-engine";
 import { metricsOptions, ProcessMetrics } from "./metrics/process-metrics";
-import { SESSION_PROTOCOLS, SOCKET_FORMATS, STREAM_FORMATS } from "./protocols";
+import { pusherFormat, SESSION_PROTOCOLS, SOCKET_FORMATS, STREAM_FORMATS } from "./protocols";
 import { errorOf } from "./protocols/centrifuge/codes";
 import { infoJson, publicationJson } from "./protocols/centrifuge/json";
+import { withPusherRules } from "./protocols/pusher/topic-rules";
 import { SWEEP_MS_MAX } from "./relay/connecting/heartbeat";
 import type { Engine, EngineEvents, LocalEngine } from "./relay/contracts/engine";
 import type { Access, CheckDeclared, RelayOptions, Witness } from "./relay/contracts/options";
@@ -99,7 +100,7 @@ export async function start(
   const listeners = await Promise.try(host?.serve ?? serve, {
     settings,
     apiKeys,
-    pusherApps,
+    pusher: { apps: pusherApps, format: pusherFormat(settings) },
     relay,
     sockets,
     socketFormats: SOCKET_FORMATS,
@@ -323,17 +324,6 @@ async function accessOf(
   return { tokens, isOpen, anonymous: settings.anonymous, closedPrefixes };
 }
 
-/** 128 random bits, because anyone who knows the id can connect with it. */
-function newId(): string {
-  return Buffer.from(getRandomValues(new Uint8Array(16))).toString("hex");
-}
-
-/** 8 random letters, so that no epoch of a topic is taken for another one. */
-function newEpoch(): string {
-  const letters = getRandomValues(new Uint8Array(8)).map((byte) => 0x61 + (byte % 26));
-  return String.fromCharCode(...letters);
-}
-
 /** The engine that all workers share, which their supervisor runs; undefined where each worker has its own. */
 export function sharedEngine(
   settings: Settings,
@@ -392,7 +382,7 @@ function engineOptions(
 }
 
 export function topicRulesOf(settings: Settings): TopicRules {
-  const { historySize, historyTtlMs, topicRules, knownPrefixesOnly } = settings;
-  const known = knownPrefixesOnly ? "named" : "all";
-  return new TopicRules({ historySize, historyTtlMs }, topicRules, known);
+  const { historySize, historyTtlMs, topicRules, knownPrefixesOnly, pusherApps } = settings;
+  const rules = pusherApps.length === 0 ? topicRules : withPusherRules(topicRules, { historySize });
+  return new TopicRules({ historySize, historyTtlMs }, rules, knownPrefixesOnly ? "named" : "all");
 }

@@ -1,5 +1,5 @@
 // The listening server. It is a small router of its own in front of two Elysia apps that have the same routes, because
-// the first five doors are the busy ones and Elysia's way to a handler and back was a quarter to a third of their cost:
+// the first six doors are the busy ones and Elysia's way to a handler and back was a quarter to a third of their cost:
 //
 // | request                                           | door                                                      |
 // | ------------------------------------------------- | --------------------------------------------------------- |
@@ -10,9 +10,10 @@
 // | POST of a Pusher backend, if there are apps       | `pusherApi`: the work of its routes, without Elysia       |
 // | any other POST without an Origin (a backend)      | 2. `backendApp`: the routes without CORS headers          |
 // | upgrade of /connection/websocket                  | 3. `sessionHandshake`: a Centrifuge client's socket       |
-// | upgrade of /ws/<32 characters>, known format      | 4. `handshake`: a registered client's socket              |
-// | any other with an Origin (a page)                 | 5. `pageApp`: the routes with CORS headers                |
-// | any other without one                             | 6. `backendApp`                                           |
+// | upgrade of /app/…, if there are apps              | 4. `openPusher`: a Pusher client's socket                 |
+// | upgrade of /ws/<32 characters>, known format      | 5. `handshake`: a registered client's socket              |
+// | any other with an Origin (a page)                 | 6. `pageApp`: the routes with CORS headers                |
+// | any other without one                             | 7. `backendApp`                                           |
 //
 // CORS headers cost a third of a publish, and whoever sends no Origin does not need them: hence two apps.
 import type { Server, WebSocketHandler } from "bun";
@@ -39,6 +40,7 @@ import {
   isProbe,
   isPublish,
   isPusherApi,
+  isPusherSocket,
   isSessionSocket,
   socketPath,
 } from "./http/paths";
@@ -46,6 +48,8 @@ import { internal, orThrow, refuse } from "./http/refusal";
 import { type ListenerSettings, Listeners } from "./listeners/listeners";
 import { pusherApi as createPusherApi } from "./pusher/api";
 import type { PusherApps } from "./pusher/apps";
+import type { PusherFormat } from "./pusher/format";
+import { pusherHandshake } from "./pusher/handshake";
 import { routes } from "./routes";
 import { KEY } from "./routes/openapi";
 import type {
@@ -67,7 +71,7 @@ const REQUESTS_FREE = 128;
 export interface ServerOptions {
   readonly settings: Settings;
   readonly apiKeys: ApiKeys;
-  readonly pusherApps: PusherApps;
+  readonly pusher: { readonly apps: PusherApps; readonly format: PusherFormat };
   readonly relay: Relay;
   readonly sockets: Sockets;
   readonly socketFormats: SocketFormats;
@@ -256,7 +260,7 @@ function router(options: ServerOptions, parts: RouterParts): Doors {
   const origins = allowedOrigins(settings.origins, settings.publicUrl);
   const checkOrigin = originCheck(origins);
   const routeOptions = { ...routeOptionsOf(options, parts), listeningUrl: parts.listening };
-  const { publish, sessionHandshake, handshake, pusherApi } = routeOptions;
+  const { publish, sessionHandshake, handshake, pusherApi, openPusher } = routeOptions;
   const backendApp = routes(routeOptions).compile();
   const pageApp = routes({ ...routeOptions, corsOrigins: origins }).compile();
 
@@ -279,6 +283,9 @@ function router(options: ServerOptions, parts: RouterParts): Doors {
     }
     if (method !== "POST" && headers.has("upgrade")) {
       if (isSessionSocket(url)) return upgraded(sessionHandshake(request), tally);
+      if (openPusher !== undefined && isPusherSocket(url)) {
+        return upgraded(openPusher(request), tally);
+      }
       const { id, format } = socketPath(url);
       const protocol = Object.hasOwn(socketFormats, format) ? socketFormats[format] : undefined;
       if (id !== undefined && protocol !== undefined) {
@@ -308,9 +315,10 @@ function routeOptionsOf(
   options: ServerOptions,
   { keepAlive, addressLimits, readBody }: RouterParts,
 ): Omit<RouteOptions, "listeningUrl"> {
-  const { settings, apiKeys, pusherApps, sockets, openRequests, isTls, ...handedOn } = options;
+  const { settings, apiKeys, sockets, openRequests, isTls, pusher, ...handedOn } = options;
   const { relay, sessionProtocols, log } = handedOn;
   const { bodyBytes, frameBytes, pingMs, publicUrl } = settings;
+  const hasApps = settings.pusherApps.length > 0;
   return {
     ...handedOn,
     handshake: sockets.handshake(relay, addressLimits),
@@ -318,6 +326,15 @@ function routeOptionsOf(
       text: sessionProtocols.text.socket,
       binary: sessionProtocols.binary.socket,
     }),
+    openPusher: hasApps
+      ? pusherHandshake({
+          ...pusher,
+          relay,
+          sockets,
+          addressLimits,
+          clientEventsMax: settings.pusherClientEventsMax,
+        })
+      : undefined,
     requireKey:
       (scope) =>
       ({ request, params }) =>
@@ -332,10 +349,7 @@ function routeOptionsOf(
       openRequests,
       readBody,
     }),
-    pusherApi:
-      settings.pusherApps.length === 0
-        ? undefined
-        : createPusherApi({ relay, apps: pusherApps, bodyBytes, log }),
+    pusherApi: hasApps ? createPusherApi({ relay, apps: pusher.apps, bodyBytes, log }) : undefined,
     security: settings.apiKeys.length > 0 ? KEY : [],
     publicUrl,
     scheme: isTls ? "https" : "http",

@@ -32,6 +32,10 @@ export interface RelaySettings {
   readonly pusherWebhookEvents?: readonly string[] | undefined;
   /** 1 allows webhooks to addresses of this machine and of private networks. Otherwise those are refused, whatever a name means at the time. Allowed: 0 or 1. Default: 0. */
   readonly webhooksPrivate?: boolean | undefined;
+  /** After how long a silence pusher-js asks whether the relay is alive, in whole seconds. It counts what it receives, but not the relay's own pings, and takes 120 seconds at most. Idle clients send one frame in each such time. Allowed: a whole number of milliseconds from 1000 to 2147483647. Default: 120000. */
+  readonly pusherActivityMs?: number | undefined;
+  /** How many events of its own one Pusher client may send in a second; each goes to everybody in its channel. Beyond that each is answered with an error. 0 sets no limit. Allowed: a whole number of events from 0 to 10000000. Default: 10. */
+  readonly pusherClientEventsMax?: number | undefined;
   /** How long a registration waits for its client to connect. The default leaves time for a slow page to load. Allowed: a whole number of milliseconds from 1 to 2147483647. Default: 60000. */
   readonly registrationTtlMs?: number | undefined;
   /** How many registrations may wait for their clients at once. Each takes about 0.3 KB. Allowed: a whole number of registrations from 1 to 10000000. Default: 100000. */

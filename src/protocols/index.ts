@@ -5,6 +5,9 @@ import { centrifugeProtobuf, centrifugeProtobufStream } from "./centrifuge/proto
 import { decodeEmulation } from "./centrifuge/protobuf-commands";
 import { json } from "./json";
 import { plain } from "./plain";
+import { kindOf } from "./pusher/channels";
+import { NO_SUCH_APP, OTHER_VERSION } from "./pusher/codes";
+import { pusherProtocol } from "./pusher/protocol";
 import { sse, sseJson } from "./sse";
 
 /** Those of GET /ws/:id, by the value of `format`; "" when it is not given. */
@@ -19,6 +22,13 @@ export const SESSION_PROTOCOLS = {
   binary: { socket: centrifugeProtobuf, stream: centrifugeProtobufStream, decodeEmulation },
 };
 
+/** The Pusher protocol of a relay whose clients ask whether it is alive after so much silence, in whole seconds. */
+export function pusherFormat({ pusherActivityMs }: { readonly pusherActivityMs: number }) {
+  const activityS = Math.ceil(pusherActivityMs / 1_000);
+  const codes = { noSuchApp: NO_SUCH_APP, otherVersion: OTHER_VERSION };
+  return { protocol: pusherProtocol(activityS), kindOf, codes };
+}
+
 export const PROTOCOLS: readonly Protocol[] = [
   ...Object.values(SOCKET_FORMATS),
   ...Object.values(STREAM_FORMATS),
@@ -27,4 +37,5 @@ export const PROTOCOLS: readonly Protocol[] = [
   ...Object.values(SESSION_PROTOCOLS.text),
   SESSION_PROTOCOLS.binary.socket,
   SESSION_PROTOCOLS.binary.stream,
+  pusherProtocol(120),
 ];

@@ -10,6 +10,7 @@ export type Env = Readonly<Record<string, string | undefined>>;
 
 /** What a number counts; it stands in what is allowed: "a whole number of bytes from 1 to 10". */
 type Unit =
+  | "events"
   | "attempts"
   | "bytes"
   | "milliseconds"

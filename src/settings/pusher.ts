@@ -1,5 +1,5 @@
 // The settings of the Pusher protocol, of the table in definitions.ts: without apps, the relay does not speak it.
-import { flag, isWebUrl, list, type Setting } from "./kinds";
+import { flag, INT32_MAX, isWebUrl, list, type Setting, whole } from "./kinds";
 
 /** What clients and server libraries of the Pusher protocol know the relay by. */
 export interface PusherApp {
@@ -79,6 +79,24 @@ export const PUSHER = {
     variable: "BATON_WEBHOOKS_PRIVATE",
     description:
       "1 allows webhooks to addresses of this machine and of private networks. Otherwise those are refused, whatever a name means at the time.",
+  }),
+  pusherActivityMs: whole({
+    variable: "BATON_PUSHER_ACTIVITY_MS",
+    default: 120_000,
+    min: 1_000,
+    max: INT32_MAX,
+    unit: "milliseconds",
+    description:
+      "After how long a silence pusher-js asks whether the relay is alive, in whole seconds. It counts what it receives, but not the relay's own pings, and takes 120 seconds at most. Idle clients send one frame in each such time.",
+  }),
+  pusherClientEventsMax: whole({
+    variable: "BATON_PUSHER_CLIENT_EVENTS_MAX",
+    default: 10,
+    min: 0,
+    max: 10_000_000,
+    unit: "events",
+    description:
+      "How many events of its own one Pusher client may send in a second; each goes to everybody in its channel. Beyond that each is answered with an error. 0 sets no limit.",
   }),
 };
 

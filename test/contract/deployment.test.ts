@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { decodeReplies, encodeCommands, encodeEmulation } from "../support/centrifuge/protobuf";
+import { PUSHER_ENV, PusherClient } from "../support/pusher/socket-client";
 import { Caller, DEPLOYMENTS, type Deployment } from "../support/relay/deployments";
 import { until } from "../support/wait";
 
@@ -26,7 +27,8 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
     let topics = 0;
 
     beforeAll(async () => {
-      deployment = await deploy({ BATON_TOPICS_FILE: join(folder, "topics.json") });
+      const BATON_TOPICS_FILE = join(folder, "topics.json");
+      deployment = await deploy({ BATON_TOPICS_FILE, ...PUSHER_ENV });
     }, 120_000);
     afterAll(() => deployment[Symbol.asyncDispose]());
     beforeEach(() => {
@@ -55,9 +57,9 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       const events = [undefined, "order-shipped", "App\\Events\\Ünïcode 😀"];
       const clients = await Promise.all(
         [1, 2, 3].map(async (user) => {
-          const id = await relay.register(user, [topic]);
-          const client = await relay.open(`/ws/${id}?format=json`);
-          await client.settled();
+          const client = await relay.open(`/ws/${await relay.register(user)}?format=json`);
+          client.send({ topics: [topic] });
+          await client.next();
           return client;
         }),
       );
@@ -256,6 +258,55 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       for (const { closed } of clients) {
         expect(await closed).toEqual({ code: 4123, reason: "bye" });
       }
+    });
+
+    test("Pusher clients on all nodes get what is published on any, and not what excepts their socket_id", async () => {
+      const clients = await Promise.all(
+        Array.from({ length: 8 }, () => PusherClient.open(relay.url)),
+      );
+      for (const client of clients) await client.subscribed(topic);
+      const sent = Array.from({ length: 24 }, (_, i) => String(i));
+      for (const [i, message] of sent.entries()) {
+        await publish(message, { except: clients[i % 8]?.socketId });
+      }
+      for (const [i, client] of clients.entries()) {
+        const got = (await client.take(21)).map(({ data }) => data);
+        expect(got).toEqual(sent.filter((_, at) => at % 8 !== i));
+      }
+      await Promise.all(clients.map((client) => client.close()));
+    });
+
+    test("an event of a Pusher client reaches the others of its channel on all nodes", async () => {
+      const clients = await Promise.all(
+        Array.from({ length: 8 }, () => PusherClient.open(relay.url)),
+      );
+      for (const client of clients) await client.subscribed(`private-${topic}`);
+      for (const client of clients) {
+        client.send("client-hello", client.socketId, `private-${topic}`);
+        for (const other of clients) {
+          if (other !== client) expect((await other.next()).data).toBe(client.socketId);
+        }
+      }
+      for (const client of clients) expect(await client.rest()).toEqual([]);
+      await Promise.all(clients.map((client) => client.close()));
+    });
+
+    test("a Pusher client on any node begins with the last event of a cache channel, and may be disconnected as a user", async () => {
+      const channel = `cache-${topic}`;
+      await publish("first", { topic: channel });
+      await publish("last", { topic: channel });
+      const clients = await Promise.all(
+        Array.from({ length: 4 }, () => PusherClient.open(relay.url)),
+      );
+      for (const client of clients) {
+        await client.subscribed(channel);
+        expect((await client.next()).data).toBe("last");
+        client.signIn({ id: topic });
+        expect((await client.next()).event).toBe("pusher:signin_success");
+      }
+      const { json } = await relay.call("DELETE", `/users/${topic}/connections`);
+      expect(json).toEqual({ disconnected: 4 });
+      for (const client of clients) expect((await client.closed).code).toBe(4009);
     });
 
     test("commands of a stream reach their session, whichever node accepts them", async () => {

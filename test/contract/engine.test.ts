@@ -269,6 +269,21 @@ for (const name of Object.keys(ENGINES)) {
         expect(await registrations.claim("c1")).toMatchObject({ code: "unknown_connection" });
         expect(await registrations.claim("r2")).toMatchObject({ id: "r2" });
       });
+
+      test("a connection whose client says later who it is takes a place of its user then, and no other place", async () => {
+        engine = await create(engineOptions({ userConnectionsMax: 1, connectionsMax: 2 }));
+        await engine.start(NOBODY);
+        const { registrations } = engine;
+        for (const id of ["1.2", "3.4"]) expect(await registrations.own(id, "")).toBeUndefined();
+        expect(await registrations.own("1.2", "u")).toBeUndefined();
+        const crowded = { code: "too_many_user_connections" };
+        expect(await registrations.own("3.4", "u")).toMatchObject(crowded);
+        registrations.release("1.2", 0, "end");
+        expect(await registrations.own("3.4", "u")).toBeUndefined();
+        expect(await registrations.own("5.6", "u")).toMatchObject(crowded);
+        registrations.release("3.4", 0, "end");
+        expect(await registrations.own("5.6", "u")).toBeUndefined();
+      });
     });
   });
 }

@@ -3,8 +3,10 @@ import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import manifest from "../../package.json";
+import { pusherFormat } from "../../src/protocols";
 import { errorOf } from "../../src/protocols/centrifuge/codes";
 import { centrifuge } from "../../src/protocols/centrifuge/json";
+import { EVENT_REFUSED, NO_SUCH_APP, OTHER_VERSION } from "../../src/protocols/pusher/codes";
 import { CLOSES, ERRORS, type ErrorCode, Refusal } from "../../src/relay/contracts/errors";
 import { VARIABLES } from "../../src/settings/read";
 import {
@@ -38,6 +40,7 @@ test("there is a guide for each subject", () => {
     "performance",
     "proxies",
     "publishing",
+    "pusher",
   ];
   expect(names).toEqual(["README", ...subjects]);
 });
@@ -88,7 +91,7 @@ describe.each([...GUIDES])("%s", (page) => {
 
   test("names fields, errors and methods that are in the code", () => {
     // In code spans: words with an underscore, such as `user_id` or `unknown_topic`. Settings of other programs aside.
-    const namesOthers = ["docs/centrifugo.md", "docs/proxies.md"].includes(page);
+    const namesOthers = ["docs/centrifugo.md", "docs/proxies.md", "docs/pusher.md"].includes(page);
     const known = namesOthers ? readPage(page) : sources;
     for (const [, name = ""] of prose.matchAll(/`"?([a-z]+(?:_[a-z]+)+)"?(?:: [^`]*)?`/g)) {
       expect(known.includes(name), `${page}: ${name}`).toBe(true);
@@ -99,6 +102,12 @@ describe.each([...GUIDES])("%s", (page) => {
     const sent = [...Object.values(CLOSES), ...Object.values(centrifuge.closes ?? {})];
     const codes = new Set<number>(sent.map(({ code }) => code));
     for (const end of [3000, 3499, 3500, 3999, 4000, 4499, 4500, 4999]) codes.add(end);
+    if (page === "docs/pusher.md") {
+      const closes = Object.values(pusherFormat({ pusherActivityMs: 1_000 }).protocol.closes).map(
+        ({ code }) => code,
+      );
+      for (const code of [...closes, NO_SUCH_APP, OTHER_VERSION, EVENT_REFUSED]) codes.add(code);
+    }
     if (page === "docs/performance.md") return;
     for (const [code] of prose.matchAll(/(?<![\d.,:])[34]\d{3}(?![\d.,]?\d)/g)) {
       expect([...codes], `${page}: ${code}`).toContain(Number(code));

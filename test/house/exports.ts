@@ -4,10 +4,7 @@ import { lineAt, nameOf, type SourceFile, type Violation } from "./code";
 
 /** What src exports though nothing there imports it: "file: name" with the reason why a test or a tool cannot do without. */
 const FOR_TESTS: Record<string, string> = {
-  "src/edge/pusher/signatures.ts: channelText": "what it signs is tested before sockets need it",
-  "src/edge/pusher/signatures.ts: isAuthorized": "it is tested before sockets need it",
   "src/edge/pusher/signatures.ts: sign": "a test signs what no library would",
-  "src/edge/pusher/signatures.ts: userText": "what it signs is tested before sockets need it",
   "src/settings/api-keys.ts: ApiKey": "the declarations of the package are made of named types",
   "src/settings/pusher.ts: PusherApp": "the same",
   "src/engines/redis/server/keys.ts: EPOCH_TAKEN_BITS": "a test takes two topics that share a bit",

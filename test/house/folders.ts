@@ -42,7 +42,7 @@ const FLOORS: Record<string, readonly string[]> = {
   "src/engines": ["index.ts", "redis sqlite", "memory", "*"],
   "src/engines/redis": ["engine.ts", "*", "publishing", "following groups", "server"],
   "src/library": ["*", "host"],
-  "src/protocols": ["index.ts", "centrifuge", "*"],
+  "src/protocols": ["index.ts", "centrifuge pusher", "*"],
   "src/settings": ["*", "sources", "kinds.ts"],
   "src/workers": ["*", "system"],
   "src/relay": [

@@ -7,7 +7,6 @@ import { lineAt, nameOf, ROOT, type SourceFile, type Violation, walk } from "./c
 
 /** What others than src, bench and docs read: "file: Class.member" with the reason why it must stay. */
 const FOR_OTHERS: Record<string, string> = {
-  "src/relay/topics/member-list.ts: MemberList.encoded": "the first protocol with members needs it",
   "src/client/client.ts: ResumingClient.on": "its users are the programs of others",
   "src/relay/relay.ts: Relay.counts": "tests see by it that nothing of a closed connection is left",
 };

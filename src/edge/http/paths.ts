@@ -9,6 +9,8 @@ const EVENT_SOURCE = /^(?:[^/]*\/\/[^/]*)?\/(?:sse\/|connection\/sse)/;
 
 const PROBE = /^[^/]*(?:\/\/[^/]*)?\/health\/(?:live|ready)(?:\?|$)/;
 
+const PUSHER_SOCKET = /^[^/]*\/\/[^/]*\/app\//;
+
 /** A usual handshake of a registered client: /ws/<32 characters>, perhaps with ?format=… and nothing else. */
 const SOCKET = /^[^/]*\/\/[^/]*\/ws\/([^/?]{32})(?:\?format=([a-z]{1,16}))?$/;
 
@@ -37,6 +39,11 @@ export function isSessionSocket(url: string): boolean {
 /** Whether it may be a request of a backend of the Pusher protocol. */
 export function isPusherApi(url: string): boolean {
   return PUSHER_API.test(url);
+}
+
+/** Whether it is where Pusher clients open sockets, if the relay speaks their protocol. */
+export function isPusherSocket(url: string): boolean {
+  return PUSHER_SOCKET.test(url);
 }
 
 /** The parts of the path of a registered client's socket. */

@@ -17,6 +17,7 @@ import { listRoutes } from "../operator/lists";
 import { clientScriptRoute } from "../pages/client-script";
 import { consoleRoutes } from "../pages/console";
 import { pusherRoutes } from "../pusher/routes";
+import { pusherSocketRoute } from "../pusher/socket-route";
 import { centrifugeRoutes } from "./centrifuge";
 import { connectRoutes } from "./connect";
 import { openapiPage } from "./openapi";
@@ -60,6 +61,7 @@ export function routes(options: RouteOptions) {
     .use(explainRoute(options))
     .use(centrifugoApi(options));
   if (options.pusherApi !== undefined) app.use(pusherRoutes(options.pusherApi));
+  if (options.openPusher !== undefined) app.use(pusherSocketRoute(options.openPusher));
   if (options.hasConsole) app.use(consoleRoutes());
   known.push(...app.routes);
   return app;

@@ -6,6 +6,7 @@ import type { Grants, Scope } from "../access/keys";
 import type { ApiFormat } from "../centrifugo-api/methods";
 import type { BeforeHandle } from "../http/refusal";
 import type { PusherApi } from "../pusher/api";
+import type { PusherHandshake } from "../pusher/handshake";
 import type { Handshake, SessionHandshake } from "../transports/sockets";
 import type { Streams } from "../transports/streams";
 
@@ -19,6 +20,8 @@ export interface RouteOptions {
   readonly log: Log;
   readonly handshake: Handshake;
   readonly sessionHandshake: SessionHandshake;
+  /** Undefined where the relay does not speak the Pusher protocol. */
+  readonly openPusher: PusherHandshake | undefined;
   readonly sessionProtocols: SessionProtocols;
   /** The name of this relay process, for requests that belong to one of its streams. */
   readonly node: string;

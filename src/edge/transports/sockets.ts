@@ -183,26 +183,37 @@ export class Sockets implements Transport {
     protocols: Readonly<Record<"text" | "binary", Protocol>>,
   ): SessionHandshake {
     return (request) => {
-      const refusal = checkHandshake(request);
-      if (refusal !== undefined) return refusal;
-      const address = addressLimits.attempt(request);
-      if (address instanceof Refusal) return address;
-      const offered = request.headers.get(SUBPROTOCOL_HEADER);
-      const agreed = agreedSubprotocol(offered);
+      const agreed = agreedSubprotocol(request.headers.get(SUBPROTOCOL_HEADER));
       const form = asksForBinary(request.url)
         ? "binary"
         : SUBPROTOCOLS[agreed ?? "centrifuge-json"];
-      const connection = relay.admission.admitSession(protocols[form], address);
-      if (connection instanceof Refusal) {
-        addressLimits.noteConnect(address, connection);
-        return connection;
-      }
-      // Bun agrees to the first subprotocol of the request, whatever that is.
-      if (agreed === undefined) request.headers.delete(SUBPROTOCOL_HEADER);
-      else if (agreed !== offered) request.headers.set(SUBPROTOCOL_HEADER, agreed);
-      if (this.#upgrade(request, connection)) return undefined;
-      return new Refusal("bad_request", INVALID_HANDSHAKE);
+      const admit = (address: string) => relay.admission.admitSession(protocols[form], address);
+      return this.openSession(request, addressLimits, admit, agreed);
     };
+  }
+
+  /** Upgrades a request of a client that has no registration, once its address may and `admit` has made its connection. */
+  openSession(
+    request: Request,
+    addressLimits: AddressLimits,
+    admit: (address: string) => Connection | Refusal,
+    agreedSubprotocol?: string,
+  ): Refusal | undefined {
+    const { headers } = request;
+    const refusal = checkHandshake(request);
+    if (refusal !== undefined) return refusal;
+    const address = addressLimits.attempt(request);
+    if (address instanceof Refusal) return address;
+    const connection = admit(address);
+    if (connection instanceof Refusal) {
+      addressLimits.noteConnect(address, connection);
+      return connection;
+    }
+    // Bun agrees to the first subprotocol of the request, whatever that is.
+    if (agreedSubprotocol === undefined) headers.delete(SUBPROTOCOL_HEADER);
+    else headers.set(SUBPROTOCOL_HEADER, agreedSubprotocol);
+    if (this.#upgrade(request, connection)) return undefined;
+    return new Refusal("bad_request", INVALID_HANDSHAKE);
   }
 
   handlers(relay: Relay): WebSocketHandler<Connection> {

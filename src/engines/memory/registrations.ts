@@ -152,6 +152,14 @@ export class MemoryRegistrations {
   }
 
   #ownUnregistered(id: string, user: string, node: string, address = ""): Refusal | undefined {
+    const owned = this.#owned.get(id);
+    if (owned?.node === node && !owned.isRegistered) {
+      const refusal = owned.user === user ? undefined : this.#checkUser(user);
+      if (refusal !== undefined) return refusal;
+      this.#disown(owned);
+      this.#own({ ...owned, user });
+      return undefined;
+    }
     const refusal =
       this.#checkUser(user) ?? this.#checkConnections() ?? this.#checkAddress(address);
     if (refusal !== undefined) return refusal;

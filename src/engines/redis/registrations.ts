@@ -159,7 +159,9 @@ export class RedisRegistrations implements Registrations {
     const { link } = this.#options;
     const wasUp = link.isUp;
     if (this.#releases.get(id)?.term === undefined) this.#releases.delete(id);
-    this.#claimsUnderWay++;
+    // One that it owns already takes no more room.
+    const added = this.#owned.has(id) ? 0 : 1;
+    this.#claimsUnderWay += added;
     try {
       return await call();
     } catch (error) {
@@ -168,7 +170,7 @@ export class RedisRegistrations implements Registrations {
       if (isAnswerLost && !isKnown) this.#release(id, { term: undefined, next, isUnderWay: false });
       throw error;
     } finally {
-      this.#claimsUnderWay--;
+      this.#claimsUnderWay -= added;
     }
   }
 

@@ -1,11 +1,13 @@
 // Who may connect: registrations, and the connections that use them. What all nodes know of registrations is the
 // engine's.
+
 import type { Claimed, Registration, Registrations } from "../contracts/engine";
 import { Refusal, shuttingDown } from "../contracts/errors";
 import type { Limits } from "../contracts/limits";
 import { type Maybe, then } from "../contracts/maybe";
 import type { RelayOptions } from "../contracts/options";
 import type { Protocol } from "../contracts/protocol";
+import type { Authority } from "../contracts/tokens";
 import type { Cluster } from "../state/cluster";
 import { Connection } from "../state/connection";
 import type { Connections } from "../state/connections";
@@ -121,6 +123,24 @@ export class Admission {
     const isClaimed = claims.delete(id, term);
     if ((this.#connections.byId(id)?.term ?? 0) > term) return "replaced";
     return isClaimed ? undefined : claims.whyEnded(id);
+  }
+
+  /**
+   * A connection with this id for a client that an authority decides about. `address` is "" where nothing depends on it. Refuses
+   * `too_many_connections`, `too_many_address_connections`. In a shutdown too the connection opens, but its client is told nothing:
+   * those who come back at once would come back to a process that still refuses them, and stay away for longer.
+   */
+  admitTo(
+    authority: Authority,
+    id: string,
+    protocol: Protocol,
+    address = "",
+  ): Connection | Refusal {
+    const refusal = this.#connections.checkRoom(address);
+    if (refusal !== undefined) return refusal;
+    const connection = new Connection({ id, user: "", term: 0 }, protocol, address, authority);
+    connection.publicId = id;
+    return connection;
   }
 
   /**

@@ -57,8 +57,9 @@ export class Heartbeat {
     const { protocol, socket } = connection;
     connection.awaitingPong = true;
     connection.heartbeatAt = now + this.#pongMs;
-    if (protocol.kind === "session") socket?.send(protocol.ping);
-    else socket?.ping();
+    const frame = protocol.kind === "session" ? protocol.ping : undefined;
+    if (frame === undefined) socket?.ping();
+    else socket?.send(frame);
   }
 
   #intervalOf(connection: Connection): number {

@@ -78,11 +78,15 @@ export class RateLimit {
   }
 
   /** Counts a publication; refuses (`too_many_client_publications`) one too many. */
-  countPublication({ session }: Connection): Refusal | undefined {
-    if (session === undefined || session.published++ < this.#publicationsMax) return undefined;
+  countPublication({ session, authority }: Connection): Refusal | undefined {
+    const ownMax = authority?.publicationsMax || Number.POSITIVE_INFINITY;
+    const max = Math.min(ownMax, this.#publicationsMax);
+    if (session === undefined || session.published++ < max) return undefined;
     return new Refusal(
       "too_many_client_publications",
-      `A client may send at most ${this.#publicationsMax} publications in a second (BATON_CLIENT_PUBLICATIONS_MAX).`,
+      max === this.#publicationsMax
+        ? `A client may send at most ${max} publications in a second (BATON_CLIENT_PUBLICATIONS_MAX).`
+        : `This client may send at most ${max} publications in a second.`,
     );
   }
 

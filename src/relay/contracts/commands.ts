@@ -1,4 +1,5 @@
 // The commands of clients, the replies to them and the pushes: what protocols decode for the relay and encode for it.
+
 import type { HistoryPage } from "./engine";
 import type { Refusal } from "./errors";
 import type { ClientInfo, Position, Publication } from "./publication";
@@ -27,6 +28,13 @@ export interface Resumption {
 /** How a subscription gets its publications: each whole, or as patches where that is smaller. */
 export type SubscriptionForm = "plain" | "deltas";
 
+/** What a client shows in place of a token: a signature of its backend, and the text that the backend has signed with it. */
+export interface Proof {
+  readonly signature: string;
+  /** Undefined where nothing was signed but what the relay knows. */
+  readonly text: string | undefined;
+}
+
 /** The commands of a session: its client says who it is, and gets a reply to each command with the id that it gave. */
 export type SessionCommand =
   | {
@@ -44,6 +52,10 @@ export type SessionCommand =
       readonly resumption: Resumption;
       /** Whether the client takes patches. */
       readonly form: SubscriptionForm;
+      /** What it shows in place of a token, where an authority decides. */
+      readonly proof?: Proof;
+      /** Whether it wants the newest publication of a backend behind the reply, so that it has something to begin with. */
+      readonly wantsNewest?: boolean;
     }
   | { readonly kind: "unsubscribe"; readonly id: number; readonly topic: string }
   | {
@@ -52,7 +64,14 @@ export type SessionCommand =
       readonly topic: string;
       /** JSON text; undefined when there is none. */
       readonly data: string | undefined;
+      readonly event?: string;
+      /** Whether the client itself gets it too; by default it does. */
+      readonly isEchoed?: boolean;
     }
+  /** The client says who it is, after it has connected without that. */
+  | { readonly kind: "identify"; readonly id: number; readonly proof: Proof }
+  /** The client asks whether the relay is alive. */
+  | { readonly kind: "ping" }
   | { readonly kind: "presence"; readonly id: number; readonly topic: string }
   | { readonly kind: "presenceCounts"; readonly id: number; readonly topic: string }
   | {
@@ -76,7 +95,13 @@ export type SessionCommand =
   | { readonly kind: "send" }
   | { readonly kind: "pong" }
   /** A command that the protocol itself refuses. */
-  | { readonly kind: "refused"; readonly id: number; readonly refusal: Refusal }
+  | {
+      readonly kind: "refused";
+      readonly id: number;
+      readonly refusal: Refusal;
+      readonly of?: AnsweredKind;
+      readonly topic?: string;
+    }
   /** Something that no client may send; it ends the connection. */
   | { readonly kind: "violation" };
 
@@ -85,6 +110,9 @@ export type CommandOf<Kind extends SessionCommand["kind"]> = Extract<
   SessionCommand,
   { kind: Kind }
 >;
+
+/** The kinds of commands that a reply may be to. */
+type AnsweredKind = Extract<SessionCommand, { readonly id: number }>["kind"];
 
 /** What became of one topic of a command: where its subscription starts. */
 export interface SubscribeResult {
@@ -152,7 +180,14 @@ export type Reply =
   | { readonly kind: "history"; readonly id: number; readonly page: HistoryPage }
   | { readonly kind: "refreshed"; readonly id: number; readonly ttl: Ttl; readonly client: string }
   | { readonly kind: "refreshedTopic"; readonly id: number; readonly ttl: Ttl }
-  | { readonly kind: "refused"; readonly id: number; readonly refusal: Refusal };
+  | {
+      readonly kind: "refused";
+      readonly id: number;
+      readonly refusal: Refusal;
+      /** To which kind of command, about which topic: for protocols whose commands have no ids. */
+      readonly of?: AnsweredKind | undefined;
+      readonly topic?: string | undefined;
+    };
 
 /** A user has become a member of a topic, or is one no longer. */
 export interface MemberPush {

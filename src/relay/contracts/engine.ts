@@ -107,7 +107,8 @@ export interface Registrations {
   claim(id: string, address?: string): Claimed | Refusal | Promise<Claimed | Refusal>;
   /**
    * This node has a connection without a registration, whose client has said who it is. Refuses
-   * `too_many_user_connections`, `too_many_connections` and what `claim` does of addresses.
+   * `too_many_user_connections`, `too_many_connections` and what `claim` does of addresses. For one that it owns so already, this
+   * only says who its user is now.
    */
   own(
     id: string,

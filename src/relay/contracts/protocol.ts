@@ -85,14 +85,24 @@ export interface DeltaProtocol extends PublicationEncoder {
 export interface SessionProtocol extends CommonProtocol {
   readonly kind: "session";
   readonly canResume: true;
-  /** The frame that asks whether the peer is alive; its answer is a `pong` command. */
-  readonly ping: Frame;
+  /** The frame that asks whether the peer is alive; its answer is a `pong` command. Undefined where the transport asks. */
+  readonly ping: Frame | undefined;
+  /** The answer to a `ping` command, where clients have one. */
+  readonly pong?: Frame;
   /** One inbound frame. Never throws. Cost: the length of the frame. */
   decode(frame: string | Uint8Array): readonly SessionCommand[];
+  /** Empty where the protocol has no such reply. */
   encodeReply(reply: Reply): Frame;
+  /** Empty where the protocol has no such push. */
   encodePush(push: Push): Frame;
   /** Only protocols that have it are told of members. */
   encodeMember?(push: MemberPush): Frame;
+  /** The reply to an `identify` command; `text` is what was signed. */
+  encodeIdentified?(text: string): Frame;
+  /** What follows the reply to a subscription that wants the newest publication; undefined: there is none. */
+  encodeNewest?(topic: string, newest: Publication | undefined): Frame;
+  /** The close code that tells its clients what this one of the backend tells those of other protocols. */
+  disconnectCode?(code: number): number;
   readonly deltas?: DeltaProtocol;
   /** The frame that says why a connection ends; undefined where the transport's own close says it. */
   encodeDisconnect(code: number, reason: string): Frame | undefined;

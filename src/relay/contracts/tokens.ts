@@ -1,6 +1,6 @@
-// What tokens say about clients, and what checks them.
-
-import type { Member } from "./commands";
+// What says who clients are and what they may do: tokens, or signatures of their backend, and what checks them.
+import type { Member, Proof } from "./commands";
+import type { Refusal } from "./errors";
 
 /** The topics that the relay subscribes a connection to because its token names them, with JSON texts. */
 export type TokenTopics = ReadonlyMap<string, { readonly info?: string; readonly data?: string }>;
@@ -38,4 +38,36 @@ export class KeysUnavailable extends Error {}
 export interface TokenVerifier {
   connection(token: string): Promise<ConnectionClaims | TokenProblem>;
   topic(token: string): Promise<TopicClaims | TokenProblem>;
+}
+
+/** The client of a connection, as far as its authority needs to know it. */
+export interface AuthorityClient {
+  readonly id: string;
+  /** "" while it has not said who it is. */
+  readonly user: string;
+  readonly session: { readonly info: string | undefined } | undefined;
+}
+
+/** As what a client may have a topic: as a member, or like everybody. */
+export interface TopicGrant {
+  readonly member?: Member | undefined;
+}
+
+/** Who a client is. */
+interface UserGrant {
+  readonly user: string;
+  /** JSON text that others can see. */
+  readonly info: string | undefined;
+}
+
+/** What decides for some connections in place of tokens and rules: it checks what the backend of their clients has signed. */
+export interface Authority {
+  /** Why no client of it may stay: a close code and a reason. */
+  readonly closed?: { readonly code: number; readonly reason: string } | undefined;
+  /** How many publications a client may send in a second; 0: any number. */
+  readonly publicationsMax: number;
+  /** Refuses `permission_denied`; undefined where the topic needs no proof. */
+  topic(client: AuthorityClient, topic: string, proof: Proof): TopicGrant | Refusal | undefined;
+  /** Refuses `permission_denied`, `invalid_user`. */
+  user(client: AuthorityClient, proof: Proof): UserGrant | Refusal;
 }

@@ -31,7 +31,7 @@ import { HistoryReader, type Since } from "./history-reader";
 import { ReplyBudget } from "./reply-budget";
 
 /** An attempt of a connection to subscribe to topics: begun by `read`, ended by `commit` or `abandon`. */
-interface Attempt {
+export interface Attempt {
   readonly connection: Connection;
   readonly subscriptions: Subscriptions;
   /** Each occurs once. */
@@ -188,11 +188,14 @@ export class Recovery {
     this.#connections.journal.resumed({ user, topic, isRecovered, from, to: top });
   }
 
-  /** Last act: sends the reply, what was missed and what the tails have beyond it, and subscribes natively. */
-  commit({ connection, subscriptions, steps }: Attempt, reply: Frame): void {
+  /**
+   * Last act: sends the reply and what follows it, what was missed and what the tails have beyond it, and subscribes natively.
+   */
+  commit({ connection, subscriptions, steps }: Attempt, reply: Frame, next?: Frame): void {
     this.#deferred.delete(connection);
     chargeForFrame(connection, reply.length);
     if (!this.#connections.send(connection, reply)) return;
+    if (next !== undefined && !this.#connections.send(connection, next)) return;
     for (const [subscription, page] of steps) {
       if (connection.subscriptions !== subscriptions) return;
       this.#catchUp.step(connection, subscriptions, subscription, page);

@@ -16,6 +16,9 @@ import type { SessionParts } from "./parts";
 import { encodeReply, type Replies } from "./replies";
 import type { SessionSubscriptions } from "./subscriptions";
 
+/** What is known of a client before it says who it is. */
+const NOBODY: ConnectionClaims = { user: "", ttl: undefined, topics: new Map() };
+
 export class Authentication {
   readonly #options: RelayOptions;
   readonly #connections: Connections;
@@ -38,19 +41,31 @@ export class Authentication {
 
   /** The first command of a session. The promise, if there is one, is of the reply. */
   connect(connection: Connection, session: Session, command: CommandOf<"connect">): Maybe<void> {
-    return then(this.#permissions.connectionClaims(command.token), (claims) => {
+    const claims =
+      connection.authority === undefined
+        ? this.#permissions.connectionClaims(command.token)
+        : NOBODY;
+    return then(claims, (claims) => {
       if (connection.session !== session) return undefined;
       if (claims === undefined) this.#connections.end(connection, "violation");
       else if (claims === "invalid") this.#connections.end(connection, "invalid_token");
-      else if (claims === "expired") this.#refuse(connection, session, command.id, tokenExpired());
+      else if (claims === "expired") this.#refuse(connection, session, command, tokenExpired());
       else return this.#connectWith(claims, connection, session, command);
       return undefined;
     });
   }
 
-  #refuse(connection: Connection, session: Session, id: number, refusal: Refusal): void {
+  #refuse(
+    connection: Connection,
+    session: Session,
+    command: CommandOf<"connect">,
+    refusal: Refusal,
+  ): void {
     session.state = "refused";
-    this.#replies.refuse(connection, id, refusal);
+    // The client of an authority has sent no command, and comes back by itself.
+    if (connection.authority !== undefined)
+      this.#connections.end(connection, "too_many_connections");
+    else this.#replies.refuse(connection, command, refusal);
   }
 
   #connectWith(
@@ -62,7 +77,7 @@ export class Authentication {
     const { engine } = this.#options;
     const unknown = this.#checkKnown(claims);
     if (unknown !== undefined) {
-      this.#refuse(connection, session, command.id, unknown);
+      this.#refuse(connection, session, command, unknown);
       return undefined;
     }
     const { id, address } = connection;
@@ -74,7 +89,7 @@ export class Authentication {
         return this.#open(claims, connection, session, command);
       } else if (refusal.code !== "too_many_user_connections") {
         // There is no room on all nodes together. That will pass, and the close code would be final for an SDK.
-        this.#refuse(connection, session, command.id, refusal);
+        this.#refuse(connection, session, command, refusal);
       } else this.#connections.end(connection, "too_many_connections");
       return undefined;
     });
@@ -103,7 +118,7 @@ export class Authentication {
     if (full !== undefined) {
       connection.user = "";
       this.#options.engine.registrations.release(connection.id, 0, "end");
-      this.#refuse(connection, session, command.id, full);
+      this.#refuse(connection, session, command, full);
       return undefined;
     }
     session.state = "connected";
@@ -120,6 +135,7 @@ export class Authentication {
       const inToken = claims.topics.get(name);
       session.topics.set(name, {
         info: inToken?.info,
+        member: undefined,
         expiresAt: Number.POSITIVE_INFINITY,
         isFromToken: inToken !== undefined,
       });
@@ -177,12 +193,36 @@ export class Authentication {
     return names;
   }
 
+  /** The client says who it is, once, after it has connected as nobody. */
+  identify(connection: Connection, session: Session, command: CommandOf<"identify">): Maybe<void> {
+    const { id, user, address, authority } = connection;
+    const granted = authority?.user(connection, command.proof);
+    const isOther = granted instanceof Refusal || (user !== "" && user !== granted?.user);
+    if (granted === undefined || granted instanceof Refusal || isOther) {
+      this.#connections.end(connection, "invalid_token");
+      return undefined;
+    }
+    const { registrations } = this.#options.engine;
+    const owned = user === "" ? registrations.own(id, granted.user, address) : undefined;
+    return then(owned, (refusal) => {
+      if (connection.session !== session) {
+        // It has ended meanwhile.
+        if (refusal === undefined) registrations.release(id, 0, "end");
+      } else if (refusal !== undefined) this.#replies.refuse(connection, command, refusal);
+      else {
+        session.info = granted.info;
+        if (connection.user === "") this.#connections.identified(connection, granted.user);
+        const { protocol } = connection;
+        const text = command.proof.text ?? "";
+        const reply = protocol.kind === "session" ? protocol.encodeIdentified?.(text) : undefined;
+        this.#replies.send(connection, reply ?? "");
+      }
+    });
+  }
+
   /** A new token for the connection. */
-  refresh(
-    connection: Connection,
-    session: Session,
-    { id, token }: CommandOf<"refresh">,
-  ): Maybe<void> {
+  refresh(connection: Connection, session: Session, command: CommandOf<"refresh">): Maybe<void> {
+    const { id, token } = command;
     const client = connection.id;
     if (this.#permissions.isOpen) {
       this.#replies.reply(connection, { kind: "refreshed", id, ttl: undefined, client });
@@ -193,7 +233,7 @@ export class Authentication {
       if (claims === "expired") this.#connections.end(connection, "expired");
       else if (claims === undefined || claims === "invalid" || claims.user !== connection.user) {
         this.#connections.end(connection, "invalid_token");
-      } else return this.#refreshWith(claims, connection, session, id);
+      } else return this.#refreshWith(claims, connection, session, command);
       return undefined;
     });
   }
@@ -203,11 +243,12 @@ export class Authentication {
     claims: ConnectionClaims,
     connection: Connection,
     session: Session,
-    id: number,
+    command: CommandOf<"refresh">,
   ): Maybe<void> {
+    const { id } = command;
     const unknown = this.#checkKnown(claims);
     if (unknown !== undefined) {
-      this.#replies.refuse(connection, id, unknown);
+      this.#replies.refuse(connection, command, unknown);
       return undefined;
     }
     const { ttl, info, topics } = claims;
@@ -226,10 +267,10 @@ export class Authentication {
     session: Session,
     command: CommandOf<"refreshTopic">,
   ): Maybe<void> {
-    const { id, token } = command;
+    const { token } = command;
     if (this.#permissions.isOpen || token === "") {
       const refusal = new Refusal("invalid_body", "A token for the topic is required.");
-      this.#replies.refuse(connection, id, refusal);
+      this.#replies.refuse(connection, command, refusal);
       return undefined;
     }
     return then(this.#permissions.topicClaims(token), (claims) => {
@@ -242,8 +283,9 @@ export class Authentication {
     claims: TopicClaims | TokenProblem,
     connection: Connection,
     session: Session,
-    { id, topic: named }: CommandOf<"refreshTopic">,
+    command: CommandOf<"refreshTopic">,
   ): void {
+    const { id, topic: named } = command;
     if (claims === "expired") {
       // An error would end the subscription in the SDK for good. After this close it asks for new tokens.
       this.#connections.end(connection, "subscription_expired");
@@ -254,7 +296,7 @@ export class Authentication {
     const subscription = session.topics.get(topic);
     if (subscription === undefined && claims !== "invalid") {
       const refusal = new Refusal("permission_denied", "The connection does not have this topic.");
-      this.#replies.refuse(connection, id, refusal);
+      this.#replies.refuse(connection, command, refusal);
     } else if (claims === "invalid" || problemOf(claims, connection, topic) !== undefined) {
       this.#connections.end(connection, "invalid_token");
     } else if (subscription !== undefined) {

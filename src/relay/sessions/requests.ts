@@ -48,8 +48,10 @@ export class SessionRequests {
     this.#witness = options.witness;
   }
 
-  publish(connection: Connection, { id, topic, data }: CommandOf<"publish">): Maybe<void> {
-    const publication = toPublication({ topic, data }, this.#limits.messageBytes);
+  publish(connection: Connection, command: CommandOf<"publish">): Maybe<void> {
+    const { id, topic, data, event, isEchoed } = command;
+    const except = isEchoed === false ? connection.id : undefined;
+    const publication = toPublication({ topic, data, event, except }, this.#limits.messageBytes);
     const refusal =
       publication instanceof Refusal
         ? publication
@@ -57,13 +59,13 @@ export class SessionRequests {
           this.#permissions.check(connection, "publish", topic) ??
           this.#rateLimit.countPublication(connection));
     if (refusal !== undefined || publication instanceof Refusal) {
-      this.#replies.refuse(connection, id, refusal as Refusal);
+      this.#replies.refuse(connection, command, refusal as Refusal);
       return undefined;
     }
     const published = { ...publication, info: infoOf(connection, topic) };
     return then(this.#publisher.submit(published), (answer) => {
       if (answer instanceof Refusal) {
-        this.#replies.refuse(connection, id, answer);
+        this.#replies.refuse(connection, command, answer);
         return;
       }
       const client = connection.publicId || connection.id;
@@ -75,14 +77,15 @@ export class SessionRequests {
 
   async presence(
     connection: Connection,
-    { kind, id, topic }: CommandOf<"presence" | "presenceCounts">,
+    command: CommandOf<"presence" | "presenceCounts">,
   ): Promise<void> {
+    const { kind, id, topic } = command;
     const refusal =
       checkTopic(topic) ??
       this.#rules.check(topic) ??
       (this.#rules.of(topic).presence ? undefined : notAvailable()) ??
       this.#permissions.check(connection, "presence", topic);
-    if (refusal !== undefined) this.#replies.refuse(connection, id, refusal);
+    if (refusal !== undefined) this.#replies.refuse(connection, command, refusal);
     else if (kind === "presence") {
       const clients = await this.#presence.clients(topic);
       this.#replies.reply(connection, { kind, id, clients });
@@ -101,11 +104,11 @@ export class SessionRequests {
       this.#permissions.check(connection, "history", topic) ??
       checkDirection({ since, reverse });
     if (refusal !== undefined) {
-      this.#replies.refuse(connection, id, refusal);
+      this.#replies.refuse(connection, command, refusal);
       return undefined;
     }
     return then(this.#readOwn(connection, command, since?.offset), (found) => {
-      if (found instanceof Refusal) this.#replies.refuse(connection, id, found);
+      if (found instanceof Refusal) this.#replies.refuse(connection, command, found);
       else this.#replies.reply(connection, { kind: "history", id, page: found });
     });
   }

@@ -12,7 +12,7 @@ import {
 import { COMMANDS_MAX } from "../contracts/limits";
 import type { Maybe } from "../contracts/maybe";
 import type { RelayOptions } from "../contracts/options";
-import { KeysUnavailable } from "../contracts/tokens";
+import { type Authority, KeysUnavailable } from "../contracts/tokens";
 import type { Connection } from "../state/connection";
 import type { Connections } from "../state/connections";
 import { expiryOf, type Session } from "../state/session";
@@ -34,6 +34,9 @@ const COMMANDS_PER_TURN_MAX = 64;
 
 /** What the answers to them may have, about, before the others wait for the next turn: so much takes a few ms. */
 const ANSWER_BYTES_PER_TURN_MAX = 1_048_576;
+
+/** What stands for the connect command of a client that sends none. */
+const CONNECT = { kind: "connect", id: 0, token: "", topics: new Map() } as const;
 
 export class Sessions {
   readonly #options: RelayOptions;
@@ -82,6 +85,14 @@ export class Sessions {
       published: 0,
       queuedSize: 0,
     };
+    if (connection.authority !== undefined) this.#admit(connection, connection.authority);
+  }
+
+  /** The client of an authority is told that it is connected before it says anything. */
+  #admit(connection: Connection, { closed }: Authority): void {
+    if (closed !== undefined) this.#connections.disconnect(connection, closed.code, closed.reason);
+    // In a shutdown it is told nothing, and comes back when the process has ended.
+    else if (!this.#connections.isShuttingDown) this.receive(connection, [CONNECT], 0);
   }
 
   /**
@@ -208,7 +219,9 @@ export class Sessions {
           ? keysUnavailable()
           : undefined;
     if (passing !== undefined && "id" in command) {
-      this.#replies.refuse(connection, command.id, passing);
+      // The client of an authority has sent no connect command. It is told nothing, and comes back a while later.
+      const isSilent = command.kind === "connect" && connection.authority !== undefined;
+      if (!isSilent) this.#replies.refuse(connection, command, passing);
       this.#settle(connection, passing);
       return;
     }
@@ -220,6 +233,9 @@ export class Sessions {
   #do(connection: Connection, session: Session, command: SessionCommand): Maybe<void> {
     if (command.kind === "pong" || session.state === "refused") return undefined;
     const isFirst = session.state === "opened";
+    // It waits without an answer; see #admit.
+    if (isFirst && command.kind !== "connect" && connection.authority !== undefined)
+      return undefined;
     if (command.kind === "violation" || isFirst !== (command.kind === "connect")) {
       this.#connections.end(connection, "violation");
       return undefined;
@@ -227,6 +243,13 @@ export class Sessions {
     switch (command.kind) {
       case "connect":
         return this.#authentication.connect(connection, session, command);
+      case "identify":
+        return this.#authentication.identify(connection, session, command);
+      case "ping":
+        if (connection.protocol.kind === "session") {
+          this.#replies.send(connection, connection.protocol.pong ?? "");
+        }
+        return undefined;
       case "refresh":
         return this.#authentication.refresh(connection, session, command);
       case "refreshTopic":
@@ -245,10 +268,10 @@ export class Sessions {
       case "history":
         return this.#requests.history(connection, command);
       case "call":
-        this.#replies.refuse(connection, command.id, notAvailable());
+        this.#replies.refuse(connection, command, notAvailable());
         return undefined;
       case "refused":
-        this.#replies.refuse(connection, command.id, command.refusal);
+        this.#replies.refuse(connection, command, command.refusal);
         return undefined;
       case "send":
         this.#connections.end(connection, "not_available");

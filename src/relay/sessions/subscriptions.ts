@@ -1,18 +1,20 @@
 // The topics of sessions: subscribing with or without a token, unsubscribing, and what the backend does for a client.
 import type { CommandOf, Member, SubscribeResult } from "../contracts/commands";
-import { EngineUnavailable } from "../contracts/engine";
+import { type Engine, EngineUnavailable } from "../contracts/engine";
 import { engineUnavailable, Refusal } from "../contracts/errors";
 import type { Limits } from "../contracts/limits";
 import { type Maybe, then } from "../contracts/maybe";
-import type { Position } from "../contracts/publication";
+import type { Position, Publication } from "../contracts/publication";
 import type { TokenProblem, TokenTopics, TopicClaims } from "../contracts/tokens";
 import type { TopicRules } from "../contracts/topic-rules";
-import type { Recovery } from "../recovery/recovery";
+import type { Frame } from "../contracts/transport";
+import type { Attempt, Recovery } from "../recovery/recovery";
 import type { Connection } from "../state/connection";
 import type { Connections } from "../state/connections";
 import { expiryOf, type Session } from "../state/session";
 import type { Subscriptions } from "../state/subscriptions";
 import { checkTopic } from "../text/checks";
+import { newestOfBackend } from "../topics/history";
 import type { Members, Membership } from "../topics/members";
 import { type Permissions, problemOf } from "../topics/permissions";
 import type { SessionParts } from "./parts";
@@ -31,7 +33,15 @@ export interface ServerSubscription {
   readonly since?: Position | undefined;
 }
 
+/** What the claims say that matters to a client's reply. */
+type StartClaims = Pick<TopicClaims, "ttl" | "data"> & {
+  readonly membership?: Membership | undefined;
+};
+
+const NO_PROOF = { signature: "", text: undefined };
+
 export class SessionSubscriptions {
+  readonly #engine: Engine;
   readonly #limits: Limits;
   readonly #rules: TopicRules;
   readonly #now: () => number;
@@ -43,7 +53,8 @@ export class SessionSubscriptions {
 
   constructor(parts: SessionParts) {
     const { options, connections, permissions, recovery, members, replies } = parts;
-    const { limits, rules, now } = options;
+    const { engine, limits, rules, now } = options;
+    this.#engine = engine;
     this.#limits = limits;
     this.#rules = rules;
     this.#now = now;
@@ -60,48 +71,71 @@ export class SessionSubscriptions {
     session: Session,
     command: CommandOf<"subscribe">,
   ): Maybe<void> {
-    const { id, topic, token } = command;
-    const hasToken = !this.#permissions.isOpen && token !== "";
+    const { topic } = command;
+    // Clients of an authority may ask again, and are answered as the first time.
+    const hasItAlready = connection.authority !== undefined && session.topics.has(topic);
     const refusal =
-      this.#checkName(topic) ??
-      this.#checkRoom(session, topic) ??
-      (hasToken ? undefined : this.#permissions.check(connection, "subscribe", topic));
+      this.#checkName(topic) ?? (hasItAlready ? undefined : this.#checkRoom(session, topic));
     if (refusal !== undefined) {
-      this.#replies.refuse(connection, id, refusal);
+      this.#replies.refuse(connection, command, refusal);
       return undefined;
     }
-    const claims = hasToken
-      ? this.#permissions.topicClaims(token)
-      : { user: connection.user, topic, ttl: undefined };
-    return then(claims, (found) => this.#subscribeWith(found, connection, session, command));
+    return then<TopicClaims | TokenProblem | Refusal, void>(
+      this.#claimsOf(connection, command),
+      (found) => {
+        if (found instanceof Refusal) this.#replies.refuse(connection, command, found);
+        else return this.#subscribeWith(found, connection, session, command);
+        return undefined;
+      },
+    );
+  }
+
+  /** What the client may have the topic as, by its authority, its token or the rules. */
+  #claimsOf(
+    connection: Connection,
+    { topic, token, proof = NO_PROOF }: CommandOf<"subscribe">,
+  ): Maybe<TopicClaims | TokenProblem | Refusal> {
+    const { user, authority } = connection;
+    const claims = { user, topic, ttl: undefined };
+    const granted = authority?.topic(connection, topic, proof);
+    if (granted !== undefined)
+      return granted instanceof Refusal ? granted : { ...claims, ...granted };
+    const hasToken = authority === undefined && !this.#permissions.isOpen && token !== "";
+    if (hasToken) return this.#permissions.topicClaims(token);
+    return this.#permissions.check(connection, "subscribe", topic) ?? claims;
   }
 
   #subscribeWith(
-    claims: TopicClaims | TokenProblem,
+    found: TopicClaims | TokenProblem,
     connection: Connection,
     session: Session,
     command: CommandOf<"subscribe">,
   ): Maybe<void> {
-    const { id, topic } = command;
+    const { topic } = command;
     const { subscriptions } = connection;
     if (connection.session !== session || subscriptions === undefined) return undefined;
-    const problem = problemOf(claims, connection, topic);
+    const problem = problemOf(found, connection, topic);
     if (problem === "mismatch") this.#connections.end(connection, "invalid_token");
-    else if (problem !== undefined) this.#replies.refuse(connection, id, problem);
+    else if (problem !== undefined) this.#replies.refuse(connection, command, problem);
     if (problem !== undefined) return undefined;
-    const full = this.#recovery.checkRoom(connection, new Set([topic]));
-    if (full !== undefined) {
-      this.#replies.refuse(connection, id, full);
+    const { ttl, info, data, member } = found as TopicClaims;
+    const had = session.topics.get(topic);
+    const refusal =
+      this.#recovery.checkRoom(connection, new Set([topic])) ??
+      (had === undefined || had.member === member?.user ? undefined : alreadySubscribed());
+    if (refusal !== undefined) {
+      this.#replies.refuse(connection, command, refusal);
       return undefined;
     }
-
-    const { ttl, info, data, member } = claims as TopicClaims;
-    session.topics.set(topic, { info, expiresAt: expiryOf(ttl, this.#now()), isFromToken: false });
+    if (had === undefined) {
+      const expiresAt = expiryOf(ttl, this.#now());
+      session.topics.set(topic, { info, member: member?.user, expiresAt, isFromToken: false });
+    }
     if (member === undefined) return this.#start(connection, subscriptions, command, { ttl, data });
     return this.#enter(connection, topic, member).then((membership) => {
       if (membership === undefined || connection.session !== session) return undefined;
       if (membership instanceof Refusal) {
-        this.#replies.refuse(connection, id, membership);
+        this.#replies.refuse(connection, command, membership);
         return undefined;
       }
       return this.#start(connection, subscriptions, command, { ttl, data, membership });
@@ -117,11 +151,11 @@ export class SessionSubscriptions {
     const isIn = () => connection.session?.topics.has(topic) === true;
     try {
       const entered = await this.#members.enter(connection, topic, member);
-      if (entered instanceof Refusal) connection.session?.topics.delete(topic);
+      if (entered instanceof Refusal) this.unsubscribe(connection, topic);
       else if (!isIn() || !this.#members.holds(connection, entered)) return undefined;
       return entered;
     } catch (error) {
-      connection.session?.topics.delete(topic);
+      this.unsubscribe(connection, topic);
       throw error;
     }
   }
@@ -130,30 +164,59 @@ export class SessionSubscriptions {
   #start(
     connection: Connection,
     subscriptions: Subscriptions,
-    { id, topic, resumption, form: asked }: CommandOf<"subscribe">,
-    { ttl, data, membership }: Pick<TopicClaims, "ttl" | "data"> & { membership?: Membership },
+    command: CommandOf<"subscribe">,
+    claims: StartClaims,
   ): Maybe<void> {
+    const { topic, resumption, wantsNewest } = command;
     const since = new Map(resumption.since && [[topic, resumption.since]]);
     const attempt = this.#recovery.read(connection, subscriptions, [topic], since);
     return then(attempt, (read) => {
-      if (read === undefined) return;
-      const form = this.#rules.of(topic).delta ? asked : "plain";
-      for (const subscription of read.begun) subscription.form = form;
-      const [result] =
-        read.pages === undefined ? [] : this.#recovery.plan(read, this.#recovery.replyBytes);
-      const refusal =
-        result === undefined ? engineUnavailable() : checkRecovered(result, resumption);
-      if (result === undefined || refusal !== undefined) {
-        connection.session?.topics.delete(topic);
-        this.#members.leave(connection, topic);
-        this.#recovery.abandon(read);
-        this.#replies.refuse(connection, id, refusal as Refusal);
-        return;
-      }
-      const members = membership && this.#members.listFor(connection, membership);
-      const subscribed = { ...result, ttl, data, form, members };
-      this.#recovery.commit(read, encodeReply(connection, { kind: "subscribed", id, subscribed }));
+      if (read === undefined) return undefined;
+      const top = read.pages?.[0]?.top;
+      // Who has the topic already may have been sent newer ones.
+      const isFollowed = wantsNewest === true && read.begun.length > 0;
+      const newest =
+        isFollowed && top !== undefined ? newestOfBackend(this.#engine, topic, top) : undefined;
+      return then<Publication | undefined, void>(newest, (found) => {
+        if (connection.subscriptions !== subscriptions) return;
+        const { protocol } = connection;
+        const next =
+          isFollowed && protocol.kind === "session"
+            ? protocol.encodeNewest?.(topic, found)
+            : undefined;
+        this.#answer(read, command, claims, next);
+      });
     });
+  }
+
+  /** `next` follows the reply. */
+  #answer(
+    read: Attempt,
+    command: CommandOf<"subscribe">,
+    { ttl, data, membership }: StartClaims,
+    next: Frame | undefined,
+  ): void {
+    const { connection, begun, pages } = read;
+    const { id, topic, resumption, form: asked } = command;
+    const form = this.#rules.of(topic).delta ? asked : "plain";
+    for (const subscription of begun) subscription.form = form;
+    const [result] =
+      pages === undefined ? [] : this.#recovery.plan(read, this.#recovery.replyBytes);
+    const refusal = result === undefined ? engineUnavailable() : checkRecovered(result, resumption);
+    if (result === undefined || refusal !== undefined) {
+      this.#recovery.abandon(read);
+      this.unsubscribe(connection, topic);
+      this.#replies.refuse(connection, command, refusal as Refusal);
+      return;
+    }
+    const members = membership && this.#members.listFor(connection, membership);
+    const subscribed = { ...result, ttl, data, form, members };
+    const reply = encodeReply(connection, { kind: "subscribed", id, subscribed });
+    this.#recovery.commit(read, reply, next);
+    // It had the topic already, so nothing is fanned out without it.
+    if (begun.length === 0 && membership !== undefined) {
+      this.#members.subscribed(connection, topic);
+    }
   }
 
   /** Refuses a topic that a session may not subscribe to without a token for it. */
@@ -175,8 +238,8 @@ export class SessionSubscriptions {
   unsubscribeByServer(connection: Connection, topic: string, code: number, reason: string): void {
     const { protocol } = connection;
     if (!this.unsubscribe(connection, topic) || protocol.kind !== "session") return;
-    const push = { kind: "unsubscribed", topic, code, reason } as const;
-    this.#connections.send(connection, protocol.encodePush(push));
+    const push = protocol.encodePush({ kind: "unsubscribed", topic, code, reason });
+    if (push.length > 0) this.#connections.send(connection, push);
   }
 
   /**
@@ -194,7 +257,8 @@ export class SessionSubscriptions {
       this.#checkRoom(session, topic) ??
       this.#recovery.checkRoom(connection, new Set([topic]));
     if (refusal !== undefined) return refusal;
-    session.topics.set(topic, { info, expiresAt: expiryOf(ttl, this.#now()), isFromToken: false });
+    const expiresAt = expiryOf(ttl, this.#now());
+    session.topics.set(topic, { info, member: undefined, expiresAt, isFromToken: false });
     const positions = new Map(since && [[topic, since]]);
     const attempt = this.#recovery.read(connection, subscriptions, [topic], positions);
     return then(attempt, (read) => {
@@ -257,7 +321,7 @@ export class SessionSubscriptions {
 
   #checkRoom(session: Session, topic: string): Refusal | undefined {
     if (session.topics.has(topic)) {
-      return new Refusal("already_subscribed", "The connection already has this topic.");
+      return alreadySubscribed();
     }
     const { connectionTopicsMax } = this.#limits;
     if (session.topics.size < connectionTopicsMax) return undefined;
@@ -280,4 +344,8 @@ function checkRecovered(
     "unrecoverable_position",
     "History no longer holds everything after this position.",
   );
+}
+
+function alreadySubscribed(): Refusal {
+  return new Refusal("already_subscribed", "The connection already has this topic.");
 }

@@ -1,7 +1,9 @@
 // One open socket or stream, and the client at its other end. Kept small: a node has tens of thousands of them.
+
 import type { Claimed } from "../contracts/engine";
 import type { Protocol } from "../contracts/protocol";
 import type { ClientInfo } from "../contracts/publication";
+import type { Authority } from "../contracts/tokens";
 import type { Socket } from "../contracts/transport";
 import type { Session } from "./session";
 import type { Subscriptions } from "./subscriptions";
@@ -32,6 +34,8 @@ export class Connection {
   /** Where its protocol can resume: what it has of its topics, and topics that it is still subscribing to. */
   subscriptions: Subscriptions | undefined = undefined;
   session: Session | undefined = undefined;
+  /** What decides in place of tokens and rules what its client may do. */
+  readonly authority: Authority | undefined;
   /** When the next ping is due or, while `awaitingPong`, when the pong is overdue; in ms of the relay's clock. */
   heartbeatAt = 0;
   awaitingPong = false;
@@ -46,7 +50,9 @@ export class Connection {
     { id, user, topics, term }: Omit<Claimed, "wasRemote">,
     protocol: Protocol,
     address = "",
+    authority?: Authority,
   ) {
+    this.authority = authority;
     this.id = id;
     this.address = address;
     this.user = user;
@@ -80,10 +86,11 @@ export function chargeForReceivers(connection: Connection, receivers: number): v
 /** Who is at this connection, as others in the topic see it. */
 export function infoOf(connection: Connection, topic: string): ClientInfo {
   const { user, session } = connection;
+  const inTopic = session?.topics.get(topic);
   return {
     client: connection.publicId,
-    user,
+    user: inTopic?.member ?? user,
     connectionInfo: session?.info,
-    topicInfo: session?.topics.get(topic)?.info,
+    topicInfo: inTopic?.info,
   };
 }

@@ -151,11 +151,21 @@ export class Connections {
     if (!this.#unidentified.delete(connection)) this.#countOpened(connection);
     this.#connections.set(connection.id, connection);
     for (const listener of this.#addListeners) listener(connection);
+    this.#addToUser(connection);
+  }
+
+  #addToUser(connection: Connection): void {
     // The anonymous user has no list: nothing is ever sent to it, and it may have very many connections.
     if (connection.user === "") return;
     const siblings = this.#users.get(connection.user);
     if (siblings === undefined) this.#users.set(connection.user, [connection]);
     else siblings.push(connection);
+  }
+
+  /** The client of an open connection says now who it is. */
+  identified(connection: Connection, user: string): void {
+    connection.user = user;
+    this.#addToUser(connection);
   }
 
   #countOpened({ protocol, address }: Connection): void {
@@ -195,7 +205,9 @@ export class Connections {
 
   /** Ends a connection and its registration for the backend's reason. */
   disconnect(connection: Connection, code: number, reason: string): void {
-    this.#end(connection, { why: "disconnected", next: "end", code, reason });
+    const { protocol } = connection;
+    const own = protocol.kind === "session" ? protocol.disconnectCode?.(code) : undefined;
+    this.#end(connection, { why: "disconnected", next: "end", code: own ?? code, reason });
   }
 
   /** The peer has closed the socket, and the registration ends with it. */

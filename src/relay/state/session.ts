@@ -5,6 +5,8 @@ import type { SessionCommand } from "../contracts/commands";
 interface SessionTopic {
   /** JSON text that others can see, from the token for the topic. */
   info: string | undefined;
+  /** Who the client is in the topic, where that is not its user. */
+  member: string | undefined;
   /** When its token expires, in ms of the relay's clock. */
   expiresAt: number;
   /** The token of the connection names it, so a newer token that does not takes it away. */

@@ -145,7 +145,8 @@ export class Topic {
   fanOutPush(push: Push): void {
     for (const { size, protocol, transport, nativeTopic } of this.#audiences) {
       if (size === 0 || protocol.kind !== "session") continue;
-      transport.fanOut(nativeTopic, protocol.encodePush(push));
+      const frame = protocol.encodePush(push);
+      if (frame.length > 0) transport.fanOut(nativeTopic, frame);
     }
     this.#deltas?.fanOutPush(push);
   }

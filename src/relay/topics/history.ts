@@ -51,6 +51,30 @@ export function readHistory(
   });
 }
 
+/** How many publications are looked at for the newest one of a backend, when clients have published behind it. */
+const LOOKED_AT_MAX = 100;
+
+/**
+ * The newest publication of a backend to everybody, up to `top`, which the topic has reached; undefined where there is none.
+ * Rejects if the engine fails.
+ */
+export function newestOfBackend(
+  engine: Engine,
+  topic: string,
+  top: Position,
+  limit = 1,
+): Maybe<Publication | undefined> {
+  const range = { since: top.offset + 1, limit, reverse: true, size: HISTORY_SIZE_MAX };
+  return then<HistoryPage, Publication | undefined>(engine.history(topic, range), (page) => {
+    if (page.top?.epoch !== top.epoch) return undefined;
+    const found = page.publications.find(
+      ({ info, user }) => info === undefined && user === undefined,
+    );
+    const isBehind = found === undefined && page.publications.length > 0 && limit < LOOKED_AT_MAX;
+    return isBehind ? newestOfBackend(engine, topic, top, LOOKED_AT_MAX) : found;
+  });
+}
+
 /** Refuses (`invalid_body`) to read backwards from the beginning, as the reference server does. */
 export function checkDirection({
   since,

@@ -64,11 +64,16 @@ export class Permissions {
 
   /** Refuses (`permission_denied`) what no rule allows the client of a session. */
   check(connection: Connection, action: Action, topic: string): Refusal | undefined {
+    const { user, authority } = connection;
     const isSubscribed = () => connection.session?.topics.has(topic) === true;
+    if (authority !== undefined) {
+      // An open relay does not open what needs a proof.
+      if (action === "subscribe") return this.#checkUnmarked(user, topic);
+      return action === "publish" && isSubscribed() ? undefined : denied(topic);
+    }
     if (this.#access.isOpen) {
       return this.#isClosed(topic) && !isSubscribed() ? denied(topic) : undefined;
     }
-    const { user } = connection;
     if (action === "subscribe") {
       if (!this.#isMarked(topic)) return this.#allows(user, action, topic, isSubscribed);
       return this.#isNamed(user, topic) ? undefined : denied(topic);
@@ -109,11 +114,17 @@ export class Permissions {
         if (this.#isClosed(topic)) return denied(topic);
         continue;
       }
-      if (this.#isNamed(user, topic)) continue;
-      const allowed = this.#rules.of(topic).allow.subscribe;
-      if (this.#isMarked(topic) || allowed?.includes("client") === false) return denied(topic);
+      const refusal = this.#checkUnmarked(user, topic);
+      if (refusal !== undefined) return refusal;
     }
     return undefined;
+  }
+
+  #checkUnmarked(user: string, topic: string): Refusal | undefined {
+    if (this.#isNamed(user, topic)) return undefined;
+    const allowed = this.#rules.of(topic).allow.subscribe;
+    const isRefused = this.#isMarked(topic) || allowed?.includes("client") === false;
+    return isRefused ? denied(topic) : undefined;
   }
 
   /** Whether the name begins as those that are closed even where the relay is open. */

@@ -50,6 +50,7 @@ const NO_SOCKETS = {
   handshake: () => undefined,
   sessionHandshake: () => undefined,
   pusherApi: undefined,
+  openPusher: undefined,
 };
 
 /** The routes over an engine that runs this function at every publish. */

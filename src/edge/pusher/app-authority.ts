@@ -1,0 +1,106 @@
+// What the clients of an app may do: their backend signs it with the app's secret, for one connection and one channel. Only what was
+// signed counts, with the bytes that came.
+import type { Proof } from "../../relay/contracts/commands";
+import { Refusal } from "../../relay/contracts/errors";
+import type { Authority, AuthorityClient, TopicGrant } from "../../relay/contracts/tokens";
+import { fitsBytes, toUser } from "../../relay/text/checks";
+import { rawMember } from "../../relay/text/json";
+import { personalTopic } from "../../relay/topics/permissions";
+import type { PusherApps } from "./apps";
+import type { PusherFormat } from "./format";
+import { channelText, isAuthorized, userText } from "./signatures";
+
+/** What a backend says about a user. */
+const USER_BYTES_MAX = 10_240;
+
+const NOT_SIGNED =
+  "The signature (auth) is not that of this app for this connection, this channel and its channel_data.";
+
+interface AppAuthorityOptions {
+  readonly apps: Pick<PusherApps, "byKey">;
+  readonly kindOf: PusherFormat["kindOf"];
+  readonly publicationsMax: number;
+}
+
+export class AppAuthority implements Authority {
+  readonly #key: string;
+  readonly #options: AppAuthorityOptions;
+
+  /** `key` is that of the app. */
+  constructor(key: string, options: AppAuthorityOptions) {
+    this.#key = key;
+    this.#options = options;
+  }
+
+  get publicationsMax(): number {
+    return this.#options.publicationsMax;
+  }
+
+  topic(client: AuthorityClient, topic: string, proof: Proof): TopicGrant | Refusal | undefined {
+    const kind = this.#options.kindOf(topic);
+    if (topic.startsWith("#")) {
+      const isOwn = topic === personalTopic(client.user);
+      return isOwn
+        ? {}
+        : denied("Only the user whose channel this is may have it, once signed in.");
+    }
+    if (kind === "public") return undefined;
+    const { signature, text } = proof;
+    const isSigned = this.#isSigned(channelText(client.id, topic, text), signature);
+    if (kind !== "presence") {
+      // Some backends sign data that mean nothing here, and some add it unsigned.
+      const isWithoutData = () => this.#isSigned(channelText(client.id, topic), signature);
+      return isSigned || isWithoutData() ? {} : denied(NOT_SIGNED);
+    }
+    if (!isSigned) return denied(NOT_SIGNED);
+    if (text !== undefined) return memberOf(text);
+    if (client.user !== "") return { member: { user: client.user, info: client.session?.info } };
+    return denied("Without channel_data, a presence channel is for clients that have signed in.");
+  }
+
+  user(client: AuthorityClient, { signature, text = "" }: Proof) {
+    if (!this.#isSigned(userText(client.id, text), signature)) return denied(NOT_SIGNED);
+    if (!fitsBytes(text, USER_BYTES_MAX)) {
+      return denied(`user_data must have at most ${USER_BYTES_MAX} bytes.`);
+    }
+    const id = objectOf(text)?.id;
+    const user = typeof id === "string" ? toUser(id) : denied("user_data must have an id, a text.");
+    return user instanceof Refusal ? user : { user, info: rawMember(text, "user_info") };
+  }
+
+  /** The app may have another secret by now, or be gone. */
+  #isSigned(text: string | undefined, signature: string): boolean {
+    const app = this.#options.apps.byKey(this.#key);
+    return app !== undefined && isAuthorized(app, text, signature);
+  }
+}
+
+/** For a client that must not connect at all. */
+export function closedAuthority(code: number, reason: string): Authority {
+  const refuse = () => denied(reason);
+  return { closed: { code, reason }, publicationsMax: 0, topic: refuse, user: refuse };
+}
+
+/** Who a client is in a channel, as its backend has signed. */
+function memberOf(text: string): TopicGrant | Refusal {
+  const id = objectOf(text)?.user_id;
+  const isId = typeof id === "string" || typeof id === "number";
+  const user = isId ? toUser(id) : denied("channel_data must have a user_id.");
+  if (user instanceof Refusal) return user;
+  return { member: { user, info: rawMember(text, "user_info") } };
+}
+
+/** Undefined for anything but JSON text of an object. */
+function objectOf(text: string): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
+    return isObject ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function denied(message: string): Refusal {
+  return new Refusal("permission_denied", message);
+}

@@ -1,0 +1,8 @@
+// What the edge needs to know of the Pusher protocol's format; src/protocols/pusher says it.
+import type { SessionProtocol } from "../../relay/contracts/protocol";
+
+export interface PusherFormat {
+  readonly protocol: SessionProtocol;
+  kindOf(topic: string): "public" | "private" | "encrypted" | "presence";
+  readonly codes: { readonly noSuchApp: number; readonly otherVersion: number };
+}

@@ -1,0 +1,89 @@
+// Pusher clients that sign in as a user.
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { authOf, PUSHER_ENV, PusherClient } from "../../support/pusher/socket-client";
+import { startRelay, type TestRelay } from "../../support/relay/test-relay";
+import { until } from "../../support/wait";
+
+let relay: TestRelay;
+beforeAll(async () => {
+  relay = await startRelay(PUSHER_ENV);
+});
+afterAll(() => relay[Symbol.asyncDispose]());
+
+const connect = () => PusherClient.open(relay.url);
+
+const publish = (topic: string, message: string, more = {}) =>
+  relay.post("/publish", { topic, message, ...more });
+
+describe("signing in", () => {
+  test("opens the user's own channel and no other", async () => {
+    const client = await connect();
+    client.subscribe("#server-to-user-u1");
+    expect((await client.next()).event).toBe("pusher:subscription_error");
+    client.signIn({ id: "u1", n: "é" });
+    expect(await client.next()).toEqual({
+      event: "pusher:signin_success",
+      data: JSON.stringify({ user_data: '{"id":"u1","n":"é"}' }),
+    });
+    await client.subscribed("#server-to-user-u1");
+    for (const other of ["u2", "u1,u2", "", "u2#u1"]) {
+      client.subscribe(`#server-to-user-${other}`);
+      expect([other, (await client.next()).event]).toEqual([other, "pusher:subscription_error"]);
+    }
+    client.subscribe("#u1");
+    expect((await client.next()).event).toBe("pusher:error");
+    await publish("#u1", "for you", { event: "hello" });
+    expect(await client.next()).toEqual({
+      event: "hello",
+      channel: "#server-to-user-u1",
+      data: "for you",
+    });
+    await client.subscribed("chat#u1,u2");
+    await publish("chat#u1,u2", "for two");
+    expect((await client.next()).data).toBe("for two");
+  });
+
+  test("makes the client one of the user's connections, and ends with 4009 when the backend disconnects the user", async () => {
+    const client = await connect();
+    client.signIn({ id: "u3" });
+    await client.next();
+    await client.subscribed("news");
+    await publish("news", "for one", { user_id: "u3" });
+    expect((await client.next()).data).toBe("for one");
+    const { json } = await relay.request("GET", "/users/u3/connections");
+    expect(json.connections).toMatchObject([{ id: client.socketId, protocol: "pusher" }]);
+    await relay.request("DELETE", "/users/u3/connections");
+    expect((await client.next()).data.code).toBe(4009);
+    expect((await client.closed).code).toBe(4009);
+    await until(
+      "the connection to be gone",
+      () => relay.running.relay.connections.byId(client.socketId) === undefined,
+    );
+  });
+
+  test.each([
+    [
+      "a signature for another connection",
+      (id: string) => `${id}1::user::{"id":"u1"}`,
+      '{"id":"u1"}',
+    ],
+    ["an id that is a number", (id: string) => `${id}::user::{"id":1}`, '{"id":1}'],
+    ["an empty id", (id: string) => `${id}::user::{"id":""}`, '{"id":""}'],
+    ["data that are not JSON", (id: string) => `${id}::user::x`, "x"],
+  ])("with %s ends the connection with 4009", async (_, text, user_data) => {
+    const client = await connect();
+    client.send("pusher:signin", { auth: authOf(text(client.socketId)), user_data });
+    expect((await client.next()).data.code).toBe(4009);
+    expect((await client.closed).code).toBe(4009);
+  });
+
+  test("as somebody else ends the connection, and again as the same user is answered", async () => {
+    const client = await connect();
+    for (let i = 0; i < 2; i++) {
+      client.signIn({ id: "u4" });
+      expect((await client.next()).event).toBe("pusher:signin_success");
+    }
+    client.signIn({ id: "u5" });
+    expect((await client.next()).data.code).toBe(4009);
+  });
+});
