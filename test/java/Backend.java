@@ -45,6 +45,9 @@ public class Backend {
     print("channel", pusher.get("/channels/news", count));
     print("users", pusher.get("/channels/presence-room/users"));
     print("users of a public channel", pusher.get("/channels/news/users"));
+    String signature = System.getenv("WEBHOOK_SIGNATURE");
+    Object validity = pusher.validateWebhookSignature(args[3], signature, System.getenv("WEBHOOK_BODY"));
+    System.out.println(new JSONArray(List.of("webhook", validity.toString())));
     print("a wrong secret", client(args, "wrong").trigger("news", "e", "m"));
     print("a long name", pusher.trigger("news", "x".repeat(201), "m"));
     print("a long channel", pusher.trigger("x".repeat(256), "e", "m"));

@@ -45,6 +45,8 @@ run('channel', fn () => $pusher->getChannelInfo('news', ['info' => 'subscription
 run('users', fn () => $pusher->getPresenceUsers('presence-room'));
 run('users of a public channel', fn () => $pusher->getPresenceUsers('news'));
 run('terminate', fn () => $pusher->terminateUserConnections('42'));
+$headers = ['X-Pusher-Key' => $key, 'X-Pusher-Signature' => getenv('WEBHOOK_SIGNATURE')];
+run('webhook', fn () => $pusher->webhook($headers, getenv('WEBHOOK_BODY'))->get_events()[0]->name);
 run('a wrong secret', fn () => client($options, $key, 'wrong', $app)->trigger('news', 'e', 'm'));
 run('a long name', fn () => $pusher->trigger('news', str_repeat('x', 201), 'm'));
 run('a long channel', fn () => $pusher->trigger(str_repeat('x', 256), 'e', 'm'));

@@ -1,6 +1,7 @@
 # A backend with the Pusher library for Python, for tests. Arguments: host, port, app id, key, secret. Prints what each call
-# answered, or how it failed, as a line of JSON: [call, outcome].
+# answered, or how it failed, as a line of JSON: [call, outcome]. WEBHOOK_SIGNATURE and WEBHOOK_BODY are those of a webhook.
 import json
+import os
 import sys
 
 from pusher import Pusher
@@ -21,6 +22,12 @@ def run(name: str, call) -> None:
 
 
 pusher = client(secret)
+
+
+def verified(signature: str, body: str) -> str:
+    return pusher.validate_webhook(key, signature, body)["events"][0]["name"]
+
+
 data = {"t": "é<&>/💥"}
 many = [f"many-{i}" for i in range(100)]
 batch = [{"channel": "batch", "name": f"e{i}", "data": str(i)} for i in range(10)]
@@ -37,5 +44,6 @@ run("channel", lambda: pusher.channel_info("news", ["subscription_count"]))
 run("users", lambda: pusher.users_info("presence-room"))
 run("users of a public channel", lambda: pusher.users_info("news"))
 run("terminate", lambda: pusher.terminate_user_connections("42"))
+run("webhook", lambda: verified(os.environ["WEBHOOK_SIGNATURE"], os.environ["WEBHOOK_BODY"]))
 run("a wrong secret", lambda: client("wrong").trigger("news", "e", "m"))
 run("a long channel", lambda: pusher.trigger("x" * 201, "e", "m"))

@@ -94,10 +94,12 @@ function clientEvent({
   client,
 }: Extract<RelayEvent, { kind: "published" }>): WebhookEvent | undefined {
   if (event?.startsWith(CLIENT_EVENT) !== true) return undefined;
+  // Some clients send JSON in a text, others as it is: backends get one text in both cases.
+  const text: string = data.startsWith('"') ? JSON.parse(data) : data;
   return {
     name: "client_event",
     channel: topic,
-    ...{ event, data, socket_id: client },
+    ...{ event, data: text, socket_id: client },
     ...(topic.startsWith(PRESENCE) && { user_id: info?.user }),
   };
 }

@@ -5,6 +5,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 
@@ -49,6 +50,14 @@ func main() {
 	run("channel", func() (any, error) { return p.Channel("news", pusher.ChannelParams{Info: &count}) })
 	run("users", func() (any, error) { return p.GetChannelUsers("presence-room") })
 	run("users of a public channel", func() (any, error) { return p.GetChannelUsers("news") })
+	run("webhook", func() (any, error) {
+		header := http.Header{"X-Pusher-Key": {key}, "X-Pusher-Signature": {os.Getenv("WEBHOOK_SIGNATURE")}}
+		webhook, err := p.Webhook(header, []byte(os.Getenv("WEBHOOK_BODY")))
+		if err != nil {
+			return nil, err
+		}
+		return webhook.Events[0].Name, nil
+	})
 	run("a wrong secret", func() (any, error) { return done(client("wrong").Trigger("news", "e", "m")) })
 	run("a long name", func() (any, error) { return done(p.Trigger("news", strings.Repeat("x", 201), "m")) })
 }

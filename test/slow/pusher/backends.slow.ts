@@ -1,11 +1,12 @@
 // The Pusher libraries of backends in other languages, as they come from their registries, against a relay of two workers. The library
-// for Node is what the fast tests use.
+// for Node is what the fast tests use. Each verifies a webhook too.
 import { expect, test } from "bun:test";
 import { APPS } from "../../support/pusher/backend";
 import { backendPrograms, canRun, LANGUAGE_NAMES } from "../../support/pusher/backend-programs";
+import { type SignedWebhook, WebhookReceiver } from "../../support/pusher/webhook-receiver";
 import { Caller } from "../../support/relay/deployments";
 import { RelayProcess } from "../../support/relay/relay-process";
-import { within } from "../../support/wait";
+import { until, within } from "../../support/wait";
 
 const outcomesOf = backendPrograms();
 
@@ -40,6 +41,7 @@ const OUTCOMES: Record<string, Record<string, unknown>> = {
     ...ASKED,
     user: {},
     terminate: {},
+    webhook: "channel_occupied",
     "users of a public channel": "PusherBadRequest",
     "a wrong secret": "PusherBadAuth",
     "a long channel": "ValueError",
@@ -55,12 +57,14 @@ const OUTCOMES: Record<string, Record<string, unknown>> = {
     // It knows no other count of a list.
     channels: { channels: { news: { user_count: 0 } } },
     channel: { Name: "news", ...ASKED.channel },
+    webhook: "channel_occupied",
     "users of a public channel": refusedInGo(400),
     "a wrong secret": refusedInGo(401),
     "a long name": refusedInGo(400),
   },
   Java: {
     ...inJava({ ...PUBLISHED, ...ASKED }),
+    webhook: "VALID",
     "users of a public channel": { status: "CLIENT_ERROR" },
     "a wrong secret": { status: "AUTHENTICATION_ERROR" },
     "a long name": { status: "CLIENT_ERROR" },
@@ -74,6 +78,7 @@ const OUTCOMES: Record<string, Record<string, unknown>> = {
     nobody: { channels: [] },
     user: {},
     terminate: {},
+    webhook: "channel_occupied",
     "users of a public channel": refusedInPhp(400),
     "a wrong secret": refusedInPhp(401),
     "a long name": refusedInPhp(400),
@@ -86,14 +91,16 @@ for (const name of LANGUAGE_NAMES) {
   test.skipIf(!canRun(name))(
     `the library for ${name} publishes, asks and disconnects, and says what is refused in its own words`,
     async () => {
-      await using relay = await RelayProcess.start({ ...APPS, BATON_WORKERS: "2" });
+      await using backend = new WebhookReceiver();
+      await using relay = await RelayProcess.start({ ...APPS, ...backend.env, BATON_WORKERS: "2" });
       const { url } = relay;
       await using caller = new Caller({ urls: [url], async [Symbol.asyncDispose]() {} });
       const news = [await caller.connect("a", ["news"]), await caller.connect("b", ["news"])];
       const many = await caller.connect("a", MANY);
       const batch = await caller.connect("a", ["batch"]);
       const user = await caller.connect("42", ["#42"]);
-      const outcomes = await outcomesOf(name, url);
+      await until("a webhook", () => backend.last !== undefined);
+      const outcomes = await outcomesOf(name, url, backend.last as SignedWebhook);
       for (const client of news)
         expect(await client.take(3)).toEqual([WRITTEN[name] as string, "hi", "m"]);
       expect(await many.take(100)).toEqual(Array(100).fill("m"));

@@ -5,6 +5,7 @@ import { ROOT } from "../docs/pages";
 import { Folder } from "../machine/folder";
 import { pythonCommand } from "../machine/python-program";
 import { APP } from "./backend";
+import type { SignedWebhook } from "./webhook-receiver";
 
 /**
  * No registry has the library for PHP. Where this variable names its folder, and Debian's php-cli, php-curl, php-guzzlehttp-guzzle
@@ -60,8 +61,12 @@ export function canRun(name: string): boolean {
   return LANGUAGES[name]?.tools.every((tool) => Bun.which(tool) !== null) === true;
 }
 
-/** Builds the programs before the tests of a file. Returns what runs one of them against a relay, and gives the outcome of each call. */
-export function backendPrograms(): (name: string, url: string) => Promise<Record<string, unknown>> {
+/** Builds the programs before the tests of a file. Returns what runs one of them against a relay, with a webhook of it, and gives the outcome of each call. */
+export function backendPrograms(): (
+  name: string,
+  url: string,
+  webhook: SignedWebhook,
+) => Promise<Record<string, unknown>> {
   const folder = new Folder();
   const commands = new Map<string, Awaited<ReturnType<Language["build"]>>>();
   beforeAll(async () => {
@@ -70,17 +75,26 @@ export function backendPrograms(): (name: string, url: string) => Promise<Record
     }
   }, 300_000);
   afterAll(() => folder[Symbol.dispose]());
-  return async (name, url) => {
+  return async (name, url, { signature, body }) => {
     const { hostname, port } = new URL(url);
     const command = commands.get(name)?.([hostname, port, APP.id, APP.key, APP.secret]);
-    const lines = (await run(command ?? [], ROOT)).trim().split("\n");
+    const lines = (
+      await run(command ?? [], ROOT, { WEBHOOK_SIGNATURE: signature, WEBHOOK_BODY: body })
+    )
+      .trim()
+      .split("\n");
     return Object.fromEntries(lines.map((line) => JSON.parse(line)));
   };
 }
 
 /** Resolves with what the command prints. */
-async function run(command: readonly string[], cwd: string): Promise<string> {
-  const child = Bun.spawn([...command], { cwd, stdout: "pipe", stderr: "pipe" });
+async function run(
+  command: readonly string[],
+  cwd: string,
+  variables: Readonly<Record<string, string>> = {},
+): Promise<string> {
+  const env = { ...process.env, ...variables };
+  const child = Bun.spawn([...command], { cwd, env, stdout: "pipe", stderr: "pipe" });
   const outputs = [child.stdout, child.stderr].map((output) => new Response(output).text());
   const [printed = "", errors = ""] = await Promise.all(outputs);
   if ((await child.exited) !== 0) throw new Error(`${command.join(" ")}: ${printed}\n${errors}`);
