@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { join } from "node:path";
 import { RawSocket } from "../support/clients/raw-socket";
 import { Folder } from "../support/machine/folder";
+import { APP, APPS, call } from "../support/pusher/backend";
 import { Caller, DEPLOYMENTS, type Deployment } from "../support/relay/deployments";
 import { until } from "../support/wait";
 
@@ -30,6 +31,7 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       deployment = await deploy({
         BATON_TOPICS_FILE: file,
         BATON_API_KEYS: "k",
+        ...APPS,
         BATON_BACKPRESSURE_BYTES: "65536",
       });
     }, 120_000);
@@ -43,6 +45,27 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       user = `u${tests}`;
     });
     afterEach(() => relay[Symbol.asyncDispose]());
+
+    test("a Pusher backend is told the same numbers everywhere, and its events reach everybody in order", async () => {
+      const channel = `channel-${user}`;
+      const clients = [];
+      for (let i = 0; i < 3; i++) clients.push(await relay.connect(user, [channel]));
+      const path = `/apps/${APP.id}/channels`;
+      const query = { info: "subscription_count" };
+      for (let i = 0; i < 5; i++) {
+        const one = await call(relay.url, { method: "GET", path: `${path}/${channel}`, query });
+        expect(one.json).toEqual({ occupied: true, subscription_count: 3 });
+        const all = { ...query, filter_by_prefix: channel };
+        const list = await call(relay.url, { method: "GET", path, query: all });
+        expect(list.json).toEqual({ channels: { [channel]: { subscription_count: 3 } } });
+      }
+      const batch = Array.from({ length: 50 }, (_, i) => ({ channel, name: "e", data: `${i}` }));
+      const body = JSON.stringify({ batch });
+      const events = { path: `/apps/${APP.id}/batch_events`, body };
+      expect(await call(relay.url, events)).toEqual({ status: 200, json: {} });
+      const sent = batch.map(({ data }) => data);
+      for (const client of clients) expect(await client.take(50)).toEqual(sent);
+    });
 
     const publish = async (more = {}) => {
       const answer = await relay.post("/publish", { topic, message: "m", ...more });

@@ -127,7 +127,7 @@ describe.each([...GUIDES])("%s", (page) => {
 });
 
 test("the pages name routes that the relay has", async () => {
-  await using relay = await startRelay();
+  await using relay = await startRelay({ BATON_PUSHER_APPS: "1:key:secret" });
   const { paths } = (await relay.request("GET", "/openapi/json")).json as {
     paths: Record<string, Record<string, unknown>>;
   };
