@@ -67,6 +67,29 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       for (const client of clients) expect(await client.take(50)).toEqual(sent);
     });
 
+    test("an event leaves out the Pusher client that it names, wherever that client is", async () => {
+      const channel = `channel-${user}`;
+      const connect = async () => {
+        const client = await relay.open(`/app/${APP.key}?protocol=7`);
+        const { data } = JSON.parse(await client.next());
+        client.send({ event: "pusher:subscribe", data: { channel } });
+        expect(JSON.parse(await client.next()).event).toEndWith("subscription_succeeded");
+        return { client, id: JSON.parse(data).socket_id as string };
+      };
+      const clients = [await connect(), await connect(), await connect()];
+      const trigger = async (name: string, more: object = {}) => {
+        const body = JSON.stringify({ name, data: "{}", channels: [channel], ...more });
+        expect((await call(relay.url, { body })).status).toBe(200);
+      };
+      for (const { id } of clients) await trigger(`not for ${id}`, { socket_id: id });
+      await trigger("for all");
+      for (const { client, id } of clients) {
+        const others = clients.filter((one) => one.id !== id).map((one) => `not for ${one.id}`);
+        const events = (await client.take(3)).map((frame) => JSON.parse(frame).event);
+        expect(events).toEqual([...others, "for all"]);
+      }
+    });
+
     const publish = async (more = {}) => {
       const answer = await relay.post("/publish", { topic, message: "m", ...more });
       expect(answer.status, answer.text).toBe(200);
