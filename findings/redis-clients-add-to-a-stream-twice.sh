@@ -3,9 +3,8 @@
 # redis 6.3.1 (npm), Jedis 8.0.2 (Maven), redigo 1.9.3 (Go) and Bun 1.4.4's RedisClient next to them. Debian's redis-server.
 # Guess: XADD is not idempotent, so a client whose connection ends before there is an answer reports an error: it cannot know whether the entry was added.
 # Seen: the first five send the command again by themselves, on a new connection, and return the second answer as if nothing had been. The stream has the
-# entry twice, with two ids, so that no reader can tell it from two events; PUBLISH, RPUSH and INCR go the same way. A failover or a restart
-# doubles whatever was on its way. The others report an error. Options turn it off: autoResendUnfulfilledCommands: false, retry=None,
-# MaxRetries: -1, and for Lettuce autoReconnect(false).
+# entry twice, with two ids, so that no reader can tell it from two events (RPUSH, seen by hand, goes the same way). A failover or a restart doubles
+# whatever was on its way, and no log says so. The others report an error.
 # Needs Node, npm, Go, Java 17, Maven, python3 with venv, redis-server and the registries. Exits with 1 if the behaviour has changed.
 set -euo pipefail
 dir=$(mktemp -d); cd "$dir"; redis=; proxy=
