@@ -101,42 +101,47 @@ test("the app embeds a relay, whose client receives what it publishes, and has s
   expect(output.split("\n")).toEqual(["received 7", "answered own hi", "422 invalid_data", ""]);
 });
 
-test.each([
-  ["preserve", false],
-  ["nodenext", true],
-] as const)(
-  "with its own TypeScript the app compiles, but not what is not declared (module: %s, skipLibCheck: %p)",
-  async (module, skipLibCheck) => {
-    const wrong = [
-      `import { baton } from "baton"; import { api, client, relay } from "./app.${module === "nodenext" ? "js" : "ts"}";`,
-      ...WRONG,
-    ];
-    await Bun.write(join(folder.path, "wrong.ts"), wrong.join("\n"));
-    const compilerOptions = {
-      module,
-      skipLibCheck,
-      target: "esnext",
-      noEmit: true,
-      strict: true,
-      exactOptionalPropertyTypes: true,
-      noImplicitOverride: true,
-      noPropertyAccessFromIndexSignature: true,
-      noUncheckedIndexedAccess: true,
-      noUnusedLocals: true,
-      noUnusedParameters: true,
-      ...(module === "preserve" && { allowImportingTsExtensions: true }),
-    };
-    const config = { compilerOptions, files: ["app.ts", "wrong.ts"] };
-    await Bun.write(join(folder.path, "tsconfig.json"), JSON.stringify(config));
-    const { stdout } = Bun.spawnSync([process.execPath, "x", "--no-install", "tsc", "-p", "."], {
-      cwd: folder.path,
-    });
-    const lines = stdout.toString().split("\n");
-    // Elysia's own declarations do not pass without skipLibCheck.
-    const found = lines.filter((line) => /^(?:app|wrong|node_modules\/baton\/).*error/.test(line));
-    const places = found.map((line) => /^[^(]+\(\d+/.exec(line)?.[0]);
-    expect([...new Set(places)], found.join("\n")).toEqual(
-      WRONG.map((_, i) => `wrong.ts(${i + 2}`),
-    );
-  },
-);
+/** What the app's own TypeScript says of these files. */
+async function compile(files: readonly string[], options: object): Promise<string[]> {
+  const compilerOptions = {
+    module: "nodenext",
+    target: "esnext",
+    noEmit: true,
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noImplicitOverride: true,
+    noPropertyAccessFromIndexSignature: true,
+    noUncheckedIndexedAccess: true,
+    noUnusedLocals: true,
+    noUnusedParameters: true,
+    ...options,
+  };
+  const config = { compilerOptions, files };
+  await Bun.write(join(folder.path, "tsconfig.json"), JSON.stringify(config));
+  const tsc = [process.execPath, "x", "--no-install", "tsc", "-p", "."];
+  const { stdout } = Bun.spawnSync(tsc, { cwd: folder.path });
+  return stdout
+    .toString()
+    .split("\n")
+    .filter((line) => line.includes("error"));
+}
+
+test("the app compiles with its own TypeScript, but not what is not declared", async () => {
+  const imports = 'import { baton } from "baton"; import { api, client, relay } from "./app.js";';
+  await Bun.write(join(folder.path, "wrong.ts"), [imports, ...WRONG].join("\n"));
+  const found = await compile(["app.ts", "wrong.ts"], { skipLibCheck: true });
+  const places = found.map((line) => /^[^(]+\(\d+/.exec(line)?.[0]);
+  expect([...new Set(places)], found.join("\n")).toEqual(WRONG.map((_, i) => `wrong.ts(${i + 2}`));
+});
+
+test("the package's declarations are whole without those of Elysia and Bun", async () => {
+  const code = `
+    import { baton, topics } from "baton";
+    import { connect } from "baton/client";
+    export const relay = baton({ prefix: "/relay", topics: topics({}) });
+    export const client = connect(async () => (await relay.register({ user: 1 })).url);
+  `;
+  await Bun.write(join(folder.path, "declarations.ts"), code);
+  const options = { skipLibCheck: false, types: [], lib: ["esnext", "dom"] };
+  expect(await compile(["declarations.ts"], options)).toEqual([]);
+});
