@@ -28,7 +28,7 @@ export interface RelaySettings {
   readonly pusherApps?: readonly string[] | undefined;
   /** Where webhooks of the Pusher protocol are sent, signed with the secret of the first app. Each is tried for 5 minutes, with growing pauses, and no redirect is followed. If it is not set, nobody is told. Allowed: a comma-separated list of at most 10 URLs that begin with http:// or https://. Not set by default. */
   readonly pusherWebhooks?: readonly string[] | undefined;
-  /** What webhooks are sent for. A channel is vacated, and a member removed, when none has come back for 3 s. Allowed: a comma-separated list of channel_occupied, channel_vacated, member_added, member_removed, client_event. Default: channel_occupied,channel_vacated,member_added,member_removed,client_event. */
+  /** What webhooks are sent for. A channel is vacated, and a member removed, when none has come back for 3 s. Allowed: a comma-separated list of channel_occupied, channel_vacated, member_added, member_removed, client_event, cache_miss. Default: channel_occupied,channel_vacated,member_added,member_removed,client_event,cache_miss. */
   readonly pusherWebhookEvents?: readonly string[] | undefined;
   /** 1 allows webhooks to addresses of this machine and of private networks. Otherwise those are refused, whatever a name means at the time. Allowed: 0 or 1. Default: 0. */
   readonly webhooksPrivate?: boolean | undefined;

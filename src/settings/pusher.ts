@@ -45,6 +45,7 @@ const WEBHOOK_EVENTS: readonly string[] = [
   "member_added",
   "member_removed",
   "client_event",
+  "cache_miss",
 ];
 
 const WEBHOOKS_MAX = 10;

@@ -309,6 +309,20 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       for (const client of clients) expect((await client.closed).code).toBe(4009);
     });
 
+    test("members of a Pusher channel are users, told once over all nodes when they come and when they go", async () => {
+      const channel = `presence-${topic}`;
+      const watcher = await PusherClient.open(relay.url);
+      await watcher.subscribed(channel, { user_id: "w" });
+      const tabs = await Promise.all(Array.from({ length: 6 }, () => PusherClient.open(relay.url)));
+      const lists = await Promise.all(tabs.map((tab) => tab.subscribed(channel, { user_id: "u" })));
+      for (const { presence } of lists) expect(presence.ids.toSorted()).toEqual(["u", "w"]);
+      for (const tab of tabs) await tab.close();
+      const told = (await watcher.take(2)).map(({ event }) => event);
+      expect(told.map((event) => event.split("_").at(-1))).toEqual(["added", "removed"]);
+      expect(await watcher.rest()).toEqual([]);
+      await watcher.close();
+    });
+
     test("commands of a stream reach their session, whichever node accepts them", async () => {
       const first = '{"id":1,"connect":{}}';
       const response = await fetch(`${relay.url}/connection/http_stream`, {

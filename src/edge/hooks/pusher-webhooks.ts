@@ -81,6 +81,8 @@ function eventOf(happened: RelayEvent): WebhookEvent | undefined {
     case "occupied":
     case "vacated":
       return { name: `channel_${kind}`, channel };
+    case "missed":
+      return { name: "cache_miss", channel, ...{ event: "pusher:cache_miss" } };
     case "memberAdded":
     case "memberRemoved": {
       const name = kind === "memberAdded" ? "member_added" : "member_removed";

@@ -60,6 +60,8 @@ export type RelayEvent =
       readonly topic: string;
       readonly user: Member["user"];
     }
+  /** A client was to begin with the newest publication of a topic, and there is none. */
+  | { readonly kind: "missed"; readonly topic: string }
   /** A client has published. */
   | { readonly kind: "published"; readonly publication: Publication; readonly client: string };
 

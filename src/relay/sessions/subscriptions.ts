@@ -4,6 +4,7 @@ import { type Engine, EngineUnavailable } from "../contracts/engine";
 import { engineUnavailable, Refusal } from "../contracts/errors";
 import type { Limits } from "../contracts/limits";
 import { type Maybe, then } from "../contracts/maybe";
+import type { RelayOptions } from "../contracts/options";
 import type { Position, Publication } from "../contracts/publication";
 import type { TokenProblem, TokenTopics, TopicClaims } from "../contracts/tokens";
 import type { TopicRules } from "../contracts/topic-rules";
@@ -50,6 +51,7 @@ export class SessionSubscriptions {
   readonly #recovery: Recovery;
   readonly #members: Members;
   readonly #replies: Replies;
+  readonly #witness: RelayOptions["witness"];
 
   constructor(parts: SessionParts) {
     const { options, connections, permissions, recovery, members, replies } = parts;
@@ -63,6 +65,7 @@ export class SessionSubscriptions {
     this.#recovery = recovery;
     this.#members = members;
     this.#replies = replies;
+    this.#witness = options.witness;
   }
 
   /** A client's subscribe command. The promise, if there is one, is of the reply. */
@@ -179,6 +182,7 @@ export class SessionSubscriptions {
         isFollowed && top !== undefined ? newestOfBackend(this.#engine, topic, top) : undefined;
       return then<Publication | undefined, void>(newest, (found) => {
         if (connection.subscriptions !== subscriptions) return;
+        if (isFollowed && found === undefined) this.#witness?.({ kind: "missed", topic });
         const { protocol } = connection;
         const next =
           isFollowed && protocol.kind === "session"

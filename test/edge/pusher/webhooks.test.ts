@@ -1,86 +1,118 @@
 // Webhooks as the library for Node verifies and reads them.
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { createServer, type Server } from "node:http";
 import Pusher from "pusher";
+import { example } from "../../support/docs/pages";
+import { freePort } from "../../support/machine/free-port";
+import { APP, PUSHER_ENV, PusherClient } from "../../support/pusher/socket-client";
+import { WebhookReceiver } from "../../support/pusher/webhook-receiver";
 import { startRelay, type TestRelay } from "../../support/relay/test-relay";
 import { until } from "../../support/wait";
 
-const APP = { appId: "1", key: "app-key", secret: "a-secret-of-the-app", host: "127.0.0.1" };
-
-interface Received {
-  readonly headers: Record<string, string>;
-  readonly rawBody: string;
-}
-
 describe("webhooks of the Pusher protocol", () => {
   let relay: TestRelay;
-  let received: Received[];
-  let receiver: ReturnType<typeof Bun.serve>;
+  let backend: WebhookReceiver;
 
-  const start = (env: Record<string, string> = {}) =>
-    startRelay({
-      BATON_PUSHER_APPS: `${APP.appId}:${APP.key}:${APP.secret},2:other-key:another-secret-of-an-app`,
-      BATON_PUSHER_WEBHOOKS: receiver.url.href,
-      BATON_WEBHOOKS_PRIVATE: "1",
+  const start = async (env: Record<string, string> = {}) => {
+    relay = await startRelay({
+      ...PUSHER_ENV,
+      ...backend.env,
       BATON_DEFAULT_TOPICS: "first",
       ...env,
     });
-  /** Waits for so many events, each verified. */
-  const events = async (count: number) => {
-    const pusher = new Pusher(APP);
-    const read = () =>
-      received.flatMap((request) => {
-        const webhook = pusher.webhook(request);
-        if (!webhook.isValid()) throw new Error(`not valid: ${JSON.stringify(request)}`);
-        expect(Math.abs(webhook.getTime().getTime() - Date.now())).toBeLessThan(60_000);
-        return webhook.getEvents();
-      });
-    await until(`${count} events`, () => read().length >= count);
-    return read();
+  };
+  /** Waits for so many events with one of these names. */
+  const events = async (count: number, ...names: string[]) => {
+    const found = () => backend.events.filter(({ name = "" }) => names.includes(name));
+    await until(`${count} events`, () => found().length >= count);
+    expect(backend.invalid).toEqual([]);
+    return found();
   };
 
   beforeEach(() => {
-    received = [];
-    receiver = Bun.serve({
-      hostname: "127.0.0.1",
-      port: 0,
-      async fetch(request) {
-        const headers = Object.fromEntries(request.headers);
-        received.push({ headers, rawBody: await request.text() });
-        return new Response();
-      },
-    });
+    backend = new WebhookReceiver(APP);
   });
 
   afterEach(async () => {
     await relay[Symbol.asyncDispose]();
-    await receiver.stop(true);
+    await backend[Symbol.asyncDispose]();
   });
 
   test("a channel that gets its first subscriber is occupied, whatever that speaks", async () => {
-    relay = await start();
+    await start();
     await relay.connect(1, ["news", "orders-ü"]);
     await relay.connect(2, ["news"]);
-    const occupied = await events(3);
-    expect(new Set(occupied.map(({ name }) => name))).toEqual(new Set(["channel_occupied"]));
+    await (await PusherClient.open(relay.url)).subscribed("cache-a");
+    const occupied = await events(4, "channel_occupied");
     const channels = occupied.map(({ channel }) => channel);
-    expect(channels.toSorted()).toEqual(["first", "news", "orders-ü"]);
+    expect(channels.toSorted()).toEqual(["cache-a", "first", "news", "orders-ü"]);
+    expect(await events(1, "cache_miss")).toEqual([
+      { name: "cache_miss", channel: "cache-a", event: "pusher:cache_miss" },
+    ]);
+  });
+
+  test("a user who becomes a member is told once, however many connections it has", async () => {
+    await start();
+    const channel = "presence-a";
+    for (const user_id of ["u", "u", "v"]) {
+      await (await PusherClient.open(relay.url)).subscribed(channel, { user_id });
+    }
+    expect(await events(2, "member_added")).toEqual([
+      { name: "member_added", channel, user_id: "u" },
+      { name: "member_added", channel, user_id: "v" },
+    ]);
+  });
+
+  test("an event of a client has its data as text, its connection and, in presence channels, its user", async () => {
+    await start();
+    const client = await PusherClient.open(relay.url);
+    await client.subscribed("private-a");
+    await client.subscribed("presence-a", { user_id: "u" });
+    client.send("client-typing", { n: 1 }, "private-a");
+    client.send("client-typing", "text", "presence-a");
+    const sent = { name: "client_event", event: "client-typing", socket_id: client.socketId };
+    expect(await events(2, "client_event")).toEqual([
+      { ...sent, channel: "private-a", data: '{"n":1}' },
+      { ...sent, channel: "presence-a", data: "text", user_id: "u" },
+    ]);
   });
 
   test("only the events that are wanted are sent, and what waits is in the metrics", async () => {
-    relay = await start({ BATON_PUSHER_WEBHOOK_EVENTS: "client_event" });
+    await start({ BATON_PUSHER_WEBHOOK_EVENTS: "client_event" });
     await relay.connect(1, ["news"]);
     const { text } = await relay.request("GET", "/metrics");
     expect(text).toContain("baton_webhook_events_waiting 0");
     expect(text).toContain('baton_webhook_events_total{outcome="sent"} 0');
-    expect(received).toEqual([]);
+    expect(backend.events).toEqual([]);
   });
 
   test("addresses of this machine are refused unless a setting allows them", async () => {
-    relay = await start({ BATON_WEBHOOKS_PRIVATE: "0" });
+    await start({ BATON_WEBHOOKS_PRIVATE: "0" });
     await relay.connect(1, ["news"]);
-    await until("a warning", () =>
-      relay.log.some((line) => line.includes("BATON_WEBHOOKS_PRIVATE")),
-    );
-    expect(received).toEqual([]);
+    const isRefused = () => relay.log.some((line) => line.includes("BATON_WEBHOOKS_PRIVATE"));
+    await until("a warning", isRefused);
+    expect(backend.events).toEqual([]);
+  });
+
+  test("the program of docs/pusher.md prints what happens", async () => {
+    const port = String(freePort());
+    const program = example("docs/pusher.md", "webhooks.js").replace(/^import .*$/gm, "");
+    const lines: string[] = [];
+    const servers: Server[] = [];
+    const create = (...given: Parameters<typeof createServer>) => {
+      const server = createServer(...given);
+      servers.push(server);
+      return server;
+    };
+    const run = new Function("createServer", "Pusher", "console", program.replace("9000", port));
+    run(create, Pusher, { log: (...words: string[]) => lines.push(words.join(" ")) });
+    await start({
+      BATON_PUSHER_APPS: "1:app-key:a-long-random-secret",
+      BATON_PUSHER_WEBHOOKS: `http://127.0.0.1:${port}/`,
+    });
+    await relay.connect(1, ["news"]);
+    await until("the lines", () => lines.length === 2);
+    expect(lines.toSorted()).toEqual(["channel_occupied first", "channel_occupied news"]);
+    for (const server of servers) server.close();
   });
 });
