@@ -2,8 +2,9 @@
 # Debian's mosquitto (2.0.11 when seen), with two lines of configuration; the clients are mqtt 5.16.0 (npm), MQTT 5, QoS 1, no session kept.
 # Guess: when one of two workers of a shared subscription dies over its messages, and its session ends, the other one gets what was not acknowledged, as
 # MQTT 5.0 (section 4.8.2) says that a server should see to.
-# Seen: mosquitto drops all that it had sent to that worker and that was not acknowledged. The publisher has its acknowledgements, the other worker goes on with every second message, and nothing is logged. With a session that outlives the connection
-# (clean: false, sessionExpiryInterval: 60) they wait for the worker that died, and go to it when it is back.
+# Seen: mosquitto drops all that it had sent to that worker and that was not acknowledged. The publisher has its acknowledgements, and the other
+# worker goes on with every second message. With a session that outlives the connection (clean: false, sessionExpiryInterval: 60) they wait for
+# the worker that died, and go to it when it is back.
 # Needs Node, npm, python3, mosquitto and the registries. Exits with 1 if the behaviour has changed.
 set -euo pipefail
 dir=$(mktemp -d); cd "$dir"; broker=

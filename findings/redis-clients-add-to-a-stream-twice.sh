@@ -4,7 +4,7 @@
 # Guess: XADD is not idempotent, so a client whose connection ends before there is an answer reports an error: it cannot know whether the entry was added.
 # Seen: the first five send the command again by themselves, on a new connection, and return the second answer as if nothing had been. The stream has the
 # entry twice, with two ids, so that no reader can tell it from two events (RPUSH, seen by hand, goes the same way). A failover or a restart doubles
-# whatever was on its way, and no log says so. The others report an error.
+# whatever was on its way. The others report an error.
 # Needs Node, npm, Go, Java 17, Maven, python3 with venv, redis-server and the registries. Exits with 1 if the behaviour has changed.
 set -euo pipefail
 dir=$(mktemp -d); cd "$dir"; redis=; proxy=
