@@ -2,8 +2,11 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Elysia } from "elysia";
+import { baton } from "../../../src/library";
 import { Client } from "../clients/client";
 import { RedisServer } from "../engines/redis-server";
+import { EmbeddingApp } from "../library/embedding-app";
 import { RelayProcess } from "./relay-process";
 
 export interface Deployment extends AsyncDisposable {
@@ -35,6 +38,18 @@ export const DEPLOYMENTS: Readonly<Record<string, (env: Env) => Promise<Deployme
     const node = { ...env, ...first, BATON_ENGINE, BATON_WORKERS: "2" };
     return processes([node, node]);
   },
+  "two nodes over Redis, one of them in an app": async (env) => {
+    const node = { ...env, ...(await sharedRedis()) };
+    const app = await appWithNode(node);
+    const { urls, ...own } = await processes([node]);
+    return {
+      urls: [...urls, app.url],
+      async [Symbol.asyncDispose]() {
+        await own[Symbol.asyncDispose]();
+        await app[Symbol.asyncDispose]();
+      },
+    };
+  },
   "four workers": (env) => processes([{ ...env, BATON_WORKERS: "4" }]),
 };
 
@@ -58,6 +73,18 @@ async function processes(envs: readonly Env[], folder?: string): Promise<Deploym
       if (folder !== undefined) rmSync(folder, { recursive: true });
     },
   };
+}
+
+/** An app in the process of the tests, whose HTTP API is open as that of a relay on loopback is. */
+async function appWithNode(env: Env): Promise<EmbeddingApp> {
+  const hasKeys = env.BATON_API_KEYS !== undefined;
+  const relay = baton({
+    env: { ...env, BATON_SHUTDOWN_MS: "50" },
+    ...(!hasKeys && { insecure: true }),
+  });
+  const app = new EmbeddingApp(new Elysia().use(relay));
+  await relay.ready;
+  return app;
 }
 
 /** Makes each call on the next node, and there on whichever worker accepts it. */
