@@ -8,7 +8,7 @@ const STEP_MS_MAX = 500;
 const STEPS = 500;
 
 /**
- * Closes every connection with 1001, evenly over `windowMs`. Resolves when the last one has been sent its close. `random`
+ * Closes every connection with 1001, evenly over `windowMs`, and at its end those that have not said who they are. Resolves when the last one has been sent its close. `random`
  * gives numbers from 0 to 1. Cost: one step every 20 to 500 ms, about 500 of them.
  */
 export async function closeConnections(
@@ -28,6 +28,10 @@ export async function closeConnections(
       if (connection !== undefined) relay.connections.end(connection, "shutdown");
     }
     if (rest.length > 0) await Bun.sleep(stepMs);
+  }
+  // Last, because some of them came during the shutdown to wait for its end; see Admission.admitTo.
+  for (const connection of [...relay.connections.unidentified()]) {
+    relay.connections.end(connection, "shutdown");
   }
 }
 
