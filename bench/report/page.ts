@@ -1,6 +1,6 @@
 // The figures in docs/performance.md: each place between `<!-- figures: NAME -->` and `<!-- /figures -->` is filled from a result.
 // What stands around them is written by hand and has no figures of a result, so that it stays true when they are renewed.
-import { CENTRIFUGE_FORMS, CONTROL, targetNamed } from "../targets";
+import { CONTROL, OTHER_WIRES, targetNamed, withForms } from "../targets";
 import { chartsOf } from "./chart";
 import { CHARTS } from "./charts";
 import { type Panel, type Results, readable } from "./results";
@@ -59,7 +59,7 @@ const SECTIONS: Readonly<Record<string, Section>> = {
     rowsAre: "figures",
   },
   wires: {
-    targets: ["baton-json", ...CENTRIFUGE_FORMS, CONTROL],
+    targets: [...OTHER_WIRES, CONTROL],
     figures: [[CPU_FOR_EACH, "fan-out-wires", "cpu"]],
     rowsAre: "targets",
   },
@@ -116,7 +116,7 @@ const SECTIONS: Readonly<Record<string, Section>> = {
     rowsAre: "targets",
   },
   forms: {
-    targets: ["baton", ...CENTRIFUGE_FORMS, CONTROL],
+    targets: [...withForms(["baton"]), CONTROL],
     figures: [
       ["CPU to open one, µs", "open", "whole"],
       ["memory of an idle one, KB", "idle-memory", "rss"],

@@ -3,7 +3,7 @@
 import { MESSAGE_BYTES } from "../load/message";
 import type { Scenario } from "../run/scenario";
 import { runTarget } from "../run/target-run";
-import { CENTRIFUGE_FORMS, CONTROL, withWaves } from "../targets";
+import { CONTROL, OTHER_WIRES, withWaves } from "../targets";
 
 const LENGTHS = [MESSAGE_BYTES, 128, 400];
 const IN_FLIGHT = [1, 16, 64];
@@ -63,7 +63,7 @@ export const fanOutWires: Scenario = {
     `Fan-out to ${subscribers.toLocaleString("en")} connections over other protocols, 16 in flight`,
   isInQuick: true,
   targets: (asked) => [
-    ...(asked.includes("baton") ? ["baton-json", ...CENTRIFUGE_FORMS] : []),
+    ...(asked.includes("baton") ? OTHER_WIRES : []),
     ...asked.filter((name) => name === CONTROL),
   ],
 };

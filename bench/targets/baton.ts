@@ -111,6 +111,29 @@ export const batonProtobuf: Target = {
   },
 };
 
+/** The Pusher protocol, in a public channel. */
+export const batonPusher: Target = {
+  name: "baton-pusher",
+  title: "Baton, Pusher protocol",
+  command: baton.command,
+  env: { ...baton.env, BATON_PUSHER_APPS: "1:app-key:a-secret-that-nobody-in-the-bench-uses" },
+  wire: {
+    before: `{"event":"message","channel":"${TOPIC}","data":"`,
+    after: [2, 2],
+    openWithUpgrade: false,
+    read: (text) => {
+      if (text.startsWith('{"event":"pusher:connection_established"')) {
+        return { answer: `{"event":"pusher:subscribe","data":{"channel":"${TOPIC}"}}` };
+      }
+      if (text.startsWith('{"event":"pusher_internal:subscription_succeeded"')) {
+        return { opened: true };
+      }
+      throw new Error(`an unexpected text: ${text.slice(0, 100)}`);
+    },
+  },
+  path: () => "/app/app-key?protocol=7&client=js&version=8.6.0",
+};
+
 /** Several worker processes that share the port. */
 function withWorkers(count: number): Target {
   return {

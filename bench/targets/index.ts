@@ -5,6 +5,7 @@ import {
   batonFourWorkers,
   batonJson,
   batonProtobuf,
+  batonPusher,
   batonRedis,
   batonSqlite,
   batonSse,
@@ -29,6 +30,7 @@ const VARIANTS: readonly Target[] = [
   batonJson,
   batonCentrifuge,
   batonProtobuf,
+  batonPusher,
   batonSse,
   batonTwoWorkers,
   batonFourWorkers,
@@ -48,11 +50,15 @@ export function targetNamed(name: string): Target {
 }
 
 /** Both forms of the Centrifuge protocol. */
-export const CENTRIFUGE_FORMS = [batonCentrifuge.name, batonProtobuf.name];
+const CENTRIFUGE_FORMS = [batonCentrifuge.name, batonProtobuf.name];
 
-/** The names of targets, with the two forms of the Centrifuge protocol after Baton's own. */
+/** Baton's WebSocket protocols besides the plain one. */
+export const OTHER_WIRES = [batonJson.name, ...CENTRIFUGE_FORMS, batonPusher.name];
+
+/** The names of targets, with Baton's protocols that need no registration after its own. */
 export function withForms(names: readonly string[]): string[] {
-  return names.flatMap((name) => (name === baton.name ? [name, ...CENTRIFUGE_FORMS] : [name]));
+  const forms = [...CENTRIFUGE_FORMS, batonPusher.name];
+  return names.flatMap((name) => (name === baton.name ? [name, ...forms] : [name]));
 }
 
 /** The names of targets, with the control in waves after the control. */
