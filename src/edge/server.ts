@@ -349,7 +349,7 @@ function routeOptionsOf(
       openRequests,
       readBody,
     }),
-    pusherApi: hasApps ? createPusherApi({ relay, apps: pusher.apps, bodyBytes, log }) : undefined,
+    pusherApi: hasApps ? createPusherApi({ ...pusher, relay, bodyBytes, log }) : undefined,
     security: settings.apiKeys.length > 0 ? KEY : [],
     publicUrl,
     scheme: isTls ? "https" : "http",

@@ -14,8 +14,9 @@ import { readBytes } from "../http/body";
 import { Refused, refuse } from "../http/refusal";
 import type { PusherApp, PusherApps } from "./apps";
 import { type Event, eventOf, eventsOf } from "./events";
+import type { PusherFormat } from "./format";
 import { type Attributes, attributesOf, channelUsers, countsOf } from "./info";
-import { channelOf, topicOf } from "./names";
+import { ChannelNames } from "./names";
 import { bodyProblem, requestProblem, type SignedQuery, signedQuery } from "./signatures";
 
 /** The answer to a request of a backend. Rejects only when the relay itself is at fault. */
@@ -24,6 +25,7 @@ export type PusherApi = (request: Request) => Promise<Response>;
 interface PusherApiOptions {
   readonly relay: Relay;
   readonly apps: PusherApps;
+  readonly format: PusherFormat;
   readonly bodyBytes: number;
   readonly log: Log;
 }
@@ -48,9 +50,9 @@ interface Route {
 }
 
 export function pusherApi(options: PusherApiOptions): PusherApi {
-  const { relay, apps, bodyBytes, log } = options;
+  const { relay, apps, format, bodyBytes, log } = options;
   const { tally } = relay;
-  const routes = routesOf(relay);
+  const routes = routesOf(relay, new ChannelNames(format));
   const logUnavailable = throttledLog(log, "the engine did not serve a Pusher backend");
   const refused = (refusal: Refusal): Response =>
     refuse(tally.refused(refusal), {}, statusOf(refusal.code));
@@ -118,13 +120,13 @@ function notSigned(problem: string): Refusal {
   );
 }
 
-function routesOf(relay: Relay): readonly Route[] {
+function routesOf(relay: Relay, names: ChannelNames): readonly Route[] {
   return [
-    { method: "POST", path: pathOfApp("events"), run: publishIn(relay) },
-    { method: "POST", path: pathOfApp("batch_events"), run: publishBatchIn(relay) },
-    { method: "GET", path: pathOfApp("channels"), run: listIn(relay) },
-    { method: "GET", path: pathOfApp("channels/(?<name>[^/]+)"), run: showIn(relay) },
-    { method: "GET", path: pathOfApp("channels/(?<name>[^/]+)/users"), run: usersIn(relay) },
+    { method: "POST", path: pathOfApp("events"), run: publishIn(relay, names) },
+    { method: "POST", path: pathOfApp("batch_events"), run: publishBatchIn(relay, names) },
+    { method: "GET", path: pathOfApp("channels"), run: listIn(relay, names) },
+    { method: "GET", path: pathOfApp("channels/(?<name>[^/]+)"), run: showIn(relay, names) },
+    { method: "GET", path: pathOfApp("channels/(?<name>[^/]+)/users"), run: usersIn(relay, names) },
     { method: "POST", path: pathOfApp(TERMINATE), run: terminateIn(relay) },
     { method: "POST", path: new RegExp(`^/${TERMINATE}$`), run: terminateIn(relay) },
   ];
@@ -137,9 +139,9 @@ function pathOfApp(rest: string): RegExp {
   return new RegExp(`^/apps/(?<app>[^/]+)/${rest}$`);
 }
 
-function publishIn({ publisher, backend }: Relay): Run {
+function publishIn({ publisher, backend }: Relay, channelNames: ChannelNames): Run {
   return async ({ app: { limits }, body }) => {
-    const event = eventOf(body);
+    const event = eventOf(body, channelNames);
     if (event instanceof Refusal) return event;
     const { channels, topics, command, attributes } = event;
     const over = limits.countPublications(topics.length);
@@ -157,11 +159,11 @@ function publishIn({ publisher, backend }: Relay): Run {
   };
 }
 
-function publishBatchIn({ publisher, backend }: Relay): Run {
+function publishBatchIn({ publisher, backend }: Relay, channelNames: ChannelNames): Run {
   const infoOf = async ({ topics, attributes }: Event) =>
     attributes === undefined ? {} : (await countsOf(backend, topics, attributes))[0];
   return async ({ app: { limits }, body }) => {
-    const events = eventsOf(body);
+    const events = eventsOf(body, channelNames);
     if (events instanceof Refusal) return events;
     const over = events.length > 0 ? limits.countPublications(events.length) : undefined;
     if (over !== undefined) return over;
@@ -191,13 +193,13 @@ function byName<Value>(names: readonly string[], values: readonly Value[]): Reco
 }
 
 /** The channels that have subscribers. */
-function listIn({ backend }: Relay): Run {
+function listIn({ backend }: Relay, channelNames: ChannelNames): Run {
   return async ({ query }) => {
     const prefix = query.get("filter_by_prefix") ?? "";
     const attributes = attributesOf(query.get("info") ?? "", [prefix]);
     if (attributes instanceof Refusal) return attributes;
     const rows = [...(await backend.topicSizes())]
-      .map(([topic, size]) => ({ topic, channel: channelOf(topic), size }))
+      .map(([topic, size]) => ({ topic, channel: channelNames.channelOf(topic), size }))
       .filter(({ channel, size }) => size > 0 && channel.startsWith(prefix));
     const topics = rows.map(({ topic }) => topic);
     const sizes = rows.map(({ size }) => size);
@@ -207,10 +209,10 @@ function listIn({ backend }: Relay): Run {
   };
 }
 
-function showIn({ backend }: Relay): Run {
+function showIn({ backend }: Relay, channelNames: ChannelNames): Run {
   return async ({ query, name }) => {
     const asked = attributesOf(query.get("info") ?? "", [name]);
-    const topic = topicOf(name);
+    const topic = channelNames.topicOf(name);
     if (asked instanceof Refusal) return asked;
     if (topic instanceof Refusal) return topic;
     const [size = 0] = await backend.subscriberCounts([topic]);
@@ -219,9 +221,9 @@ function showIn({ backend }: Relay): Run {
   };
 }
 
-function usersIn({ backend }: Relay): Run {
+function usersIn({ backend }: Relay, channelNames: ChannelNames): Run {
   return async ({ name }) => {
-    const users = await channelUsers(backend, name);
+    const users = await channelUsers(backend, channelNames, name);
     return users instanceof Refusal ? users : JSON.stringify(users);
   };
 }

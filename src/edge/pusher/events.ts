@@ -8,7 +8,7 @@ import { checkData } from "../../relay/text/checks";
 import { isFarTooDeep } from "../../relay/text/json";
 import { parseJson, wrongShape } from "../http/body";
 import { type Attributes, attributesOf } from "./info";
-import { topicOf } from "./names";
+import type { ChannelNames } from "./names";
 import { BatchBody, EVENTS_MAX, EventBody } from "./shapes";
 
 const eventShape = TypeCompiler.Compile(EventBody);
@@ -29,7 +29,7 @@ export interface Event {
 }
 
 /** The event of POST /apps/:id/events. Throws Refused when the body is no JSON. */
-export function eventOf(body: Uint8Array): Event | Refusal {
+export function eventOf(body: Uint8Array, channelNames: ChannelNames): Event | Refusal {
   const { value } = parseJson(body);
   if (!eventShape.Check(value)) return wrongShape(eventShape.Errors(value).First(), EVENT);
   const { channel, channels } = value;
@@ -40,11 +40,11 @@ export function eventOf(body: Uint8Array): Event | Refusal {
       `channels: It must name a channel. Send JSON like ${EVENT}.`,
     );
   }
-  return event(value, names.length === 1 ? names : [...new Set(names)]);
+  return event(value, names.length === 1 ? names : [...new Set(names)], channelNames);
 }
 
 /** The events of POST /apps/:id/batch_events. Refuses all of them where one is wrong. Throws Refused when the body is no JSON. */
-export function eventsOf(body: Uint8Array): readonly Event[] | Refusal {
+export function eventsOf(body: Uint8Array, channelNames: ChannelNames): readonly Event[] | Refusal {
   const { value } = parseJson(body);
   if (!batchShape.Check(value)) return wrongShape(batchShape.Errors(value).First(), BATCH);
   if (value.batch.length > EVENTS_MAX) {
@@ -52,7 +52,7 @@ export function eventsOf(body: Uint8Array): readonly Event[] | Refusal {
   }
   const events: Event[] = [];
   for (const item of value.batch) {
-    const one = event(item, [item.channel]);
+    const one = event(item, [item.channel], channelNames);
     if (one instanceof Refusal) return one;
     events.push(one);
   }
@@ -67,10 +67,11 @@ type EventFields = Pick<
 function event(
   { name, data, socket_id, info, idempotency_key }: EventFields,
   channels: readonly string[],
+  channelNames: ChannelNames,
 ): Event | Refusal {
   const topics: string[] = [];
   for (const channel of channels) {
-    const topic = topicOf(channel);
+    const topic = channelNames.topicOf(channel);
     if (topic instanceof Refusal) return topic;
     topics.push(topic);
   }

@@ -1,7 +1,7 @@
 // What Pusher backends ask about channels, over all workers and nodes: who is there, and how many.
 import type { Backend } from "../../relay/backend";
 import { Refusal } from "../../relay/contracts/errors";
-import { isPresence, topicOf } from "./names";
+import { type ChannelNames, isPresence } from "./names";
 
 /** What to say about each channel. */
 export interface Attributes {
@@ -57,9 +57,9 @@ export async function countsOf(
 }
 
 /** Refuses (`invalid_topic`, `invalid_query`). Rejects with EngineUnavailable. */
-export async function channelUsers(backend: Backend, channel: string) {
+export async function channelUsers(backend: Backend, names: ChannelNames, channel: string) {
   if (!isPresence(channel)) return noUsers();
-  const topic = topicOf(channel);
+  const topic = names.topicOf(channel);
   if (topic instanceof Refusal) return topic;
   const members = await backend.members(topic);
   if (members instanceof Refusal) return members;

@@ -1,27 +1,34 @@
-// How the channels that backends name are called as topics, and back: by the same name, except for those of users.
+// How the channels that backends name are called as topics, and back: as for clients, but a channel of a user must be that user's alone.
 import { Refusal } from "../../relay/contracts/errors";
 import { checkTopic } from "../../relay/text/checks";
 import { personalTopic } from "../../relay/topics/permissions";
+import type { PusherFormat } from "./format";
 
-const OF_USER = "#server-to-user-";
+export class ChannelNames {
+  readonly #format: PusherFormat;
 
-/** The topic of a channel. Refuses (`invalid_topic`) a name that no channel has. */
-export function topicOf(channel: string): string | Refusal {
-  if (!channel.startsWith("#")) return checkTopic(channel) ?? channel;
-  const user = channel.startsWith(OF_USER) ? channel.slice(OF_USER.length) : "";
-  // A user whose name has a comma or # in it would share the topic with others.
-  return (
-    personalTopic(user) ??
-    new Refusal(
-      "invalid_topic",
-      `A channel whose name begins with # must be ${OF_USER} and a user, whose name has neither a comma nor # in it.`,
-    )
-  );
-}
+  constructor(format: PusherFormat) {
+    this.#format = format;
+  }
 
-/** The channel of a topic. */
-export function channelOf(topic: string): string {
-  return topic.startsWith("#") ? OF_USER + topic.slice(1) : topic;
+  /** The topic of a channel. Refuses (`invalid_topic`) a name that no channel has. */
+  topicOf(channel: string): string | Refusal {
+    if (!channel.startsWith("#")) return checkTopic(channel) ?? channel;
+    const user = this.#format.topicOf(channel)?.slice(1) ?? "";
+    // A user whose name has a comma or # in it would share the topic with others.
+    return (
+      personalTopic(user) ??
+      new Refusal(
+        "invalid_topic",
+        `A channel whose name begins with # must be ${this.channelOf("#")} and a user, whose name has neither a comma nor # in it.`,
+      )
+    );
+  }
+
+  /** The channel of a topic. */
+  channelOf(topic: string): string {
+    return this.#format.channelOf(topic);
+  }
 }
 
 /** Whether a channel shows who is in it. */
