@@ -200,6 +200,10 @@ class ResumingClient<Declared extends Topics> implements Client<Declared> {
     socket.onclose = (event) => {
       if (attempt === this.#attempt) this.#fail(event);
     };
+    // Where a browser calls onclose too, Node 22 only says that it could not connect, and stays in this state.
+    socket.onerror = () => {
+      if (attempt === this.#attempt && !socket.readyState) this.#fail({ code: 1006, reason: "" });
+    };
   }
 
   #fail({ code, reason }: Reason): void {

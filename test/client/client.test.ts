@@ -279,6 +279,36 @@ describe("an address", () => {
     expect(timers.pauses).toEqual([500, 1_000, 2_000]);
   });
 
+  test("where nobody answers is tried again soon, also where only an error says so, as in Node 22", async () => {
+    await using relay = await startRelay();
+    const Real = globalThis.WebSocket;
+    let attempts = 0;
+    /** It stays in the state CONNECTING, and calls no onclose. */
+    class Refused {
+      readonly readyState = 0;
+      onerror: (() => void) | undefined;
+      constructor() {
+        if (++attempts === 2) globalThis.WebSocket = Real;
+        queueMicrotask(() => this.onerror?.());
+      }
+      close(): void {
+        this.onerror?.();
+      }
+    }
+    globalThis.WebSocket = Refused as never;
+    using client = new RegisteredClient(relay);
+    try {
+      await client.untilOpen();
+    } finally {
+      globalThis.WebSocket = Real;
+    }
+    expect([client.states, client.asked]).toEqual([
+      ["connecting 1006", "connecting 1006", "open"],
+      1,
+    ]);
+    expect(timers.pauses).toEqual([500, 1_000]);
+  });
+
   test("may have parameters of its own", async () => {
     await using relay = await startRelay();
     using client = new RegisteredClient(relay, (url) => `${url}?heartbeat=4&format=plain`);
