@@ -69,7 +69,7 @@ export class Permissions {
     if (authority !== undefined) {
       // An open relay does not open what needs a proof.
       if (action === "subscribe") return this.#checkUnmarked(user, topic);
-      return action === "publish" && isSubscribed() ? undefined : denied(topic);
+      return action === "publish" && isSubscribed() ? undefined : notSubscribed(topic);
     }
     if (this.#access.isOpen) {
       return this.#isClosed(topic) && !isSubscribed() ? denied(topic) : undefined;
@@ -166,6 +166,13 @@ function denied(topic: string): Refusal {
   return new Refusal(
     "permission_denied",
     `This client may not do that with the topic ${JSON.stringify(topic)}: BATON_TOPICS_FILE or a token for it would have to allow it.`,
+  );
+}
+
+function notSubscribed(topic: string): Refusal {
+  return new Refusal(
+    "permission_denied",
+    `This client is not subscribed to the topic ${JSON.stringify(topic)}, or not yet: it may send events when its subscribe was answered.`,
   );
 }
 

@@ -5,7 +5,7 @@ import { startRelay } from "../../support/relay/test-relay";
 const KEYS = { BATON_API_KEYS: "a-key-of-the-backend" };
 
 describe("GET /console", () => {
-  test("is a page that loads nothing but the relay's own files, and that no other page can show", async () => {
+  test("I12: is a page that loads nothing but the relay's own files, and that no other page can show", async () => {
     await using relay = await startRelay(KEYS);
     const page = await relay.request("GET", "/console");
     expect([page.status, page.headers.get("content-type")]).toEqual([

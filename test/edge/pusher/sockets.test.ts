@@ -284,6 +284,8 @@ describe("an event of a client", () => {
       client.send(event, {}, channel);
       expect((await client.next()).data.code).toBe(4301);
     }
+    client.send("client-x", {}, "private-not-subscribed");
+    expect((await client.next()).data.message).toContain("subscribe");
     client.send("client-x", "x".repeat(10_241), "private-f");
     expect((await client.next()).data.code).toBe(4301);
     client.send(`client-${"x".repeat(193)}`, "x".repeat(10_240), "private-f");

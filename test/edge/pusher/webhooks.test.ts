@@ -86,7 +86,7 @@ describe("webhooks of the Pusher protocol", () => {
     expect(backend.events).toEqual([]);
   });
 
-  test("addresses of this machine are refused unless a setting allows them", async () => {
+  test("I10: addresses of this machine are refused unless a setting allows them", async () => {
     await start({ BATON_WEBHOOKS_PRIVATE: "0" });
     await relay.connect(1, ["news"]);
     const isRefused = () => relay.log.some((line) => line.includes("BATON_WEBHOOKS_PRIVATE"));
