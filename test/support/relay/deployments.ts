@@ -140,10 +140,12 @@ export class Caller implements AsyncDisposable {
     return client;
   }
 
-  /** Connects a client with these topics. */
+  /** Connects a client with these topics, and resolves when what any worker publishes to them reaches it. */
   async connect(user: number | string, topics: readonly string[]): Promise<Client> {
     const client = await this.open(`/ws/${await this.register(user, topics)}`);
     await client.settled();
+    // Its worker answers this only after it has told its supervisor which topics it follows. A pong may be faster than that.
+    await this.call("GET", `/users/${user}/connections`);
     return client;
   }
 
