@@ -18,8 +18,8 @@ export interface BatonOptions<Declared extends Topics> extends RelaySettings {
 }
 
 export interface PublishOptions {
-  /** Only this user's connections get it. */
-  readonly user?: User | undefined;
+  /** Only this user's connections get it. Without it, all get it; undefined is refused. */
+  readonly user?: User;
   /** The id of a connection that does not get it live. */
   readonly except?: string | undefined;
   /** What kind of message it is, for clients whose format has a place for that. */

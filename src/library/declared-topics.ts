@@ -17,6 +17,9 @@ type Check = (data: unknown) => Refusal | undefined;
 
 /** The check of what these topics declare. Throws SettingError where one cannot be declared so. */
 export function declaredCheck({ schemas }: Topics): CheckDeclared {
+  if (typeof schemas !== "object") {
+    throw new SettingError("baton(): topics must be what topics({ … }) returns.");
+  }
   const exact = new Map<string, Check>();
   const prefixes: { readonly prefix: string; readonly check: Check }[] = [];
   for (const [name, schema] of Object.entries(schemas)) {

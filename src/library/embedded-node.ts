@@ -79,6 +79,15 @@ export class EmbeddedNode {
       );
     }
     const { user, except, event, idempotencyKey } = options;
+    // As where a session has no user: what is meant for one must not reach all.
+    if (user === undefined && "user" in options) {
+      throw new RelayError(
+        new Refusal(
+          "invalid_user",
+          "The user is undefined. To publish to all, leave the option out.",
+        ),
+      );
+    }
     return this.#call(({ publisher }) =>
       publisher.publish({
         topic,

@@ -67,6 +67,13 @@ function embed(app: AnyElysia, place: Place): void {
   if (EMBEDDED in adapter) {
     throw new SettingError("baton(): this app has a relay already. Two of them need an app each.");
   }
+  // What `group` and `guard` hand over, and an app that another one uses, ask that one for the server.
+  if (Object.hasOwn(app, "getServer")) throw usedByPart();
+  if (app.server !== null) {
+    throw new SettingError(
+      "baton(): the app listens already. Use the relay before listen(); after plugins that are loaded later, await app.modules first.",
+    );
+  }
   if (adapter.name !== "bun") {
     throw new SettingError("baton(): the app must run on Bun, with Elysia's own adapter.");
   }
@@ -92,10 +99,14 @@ function embed(app: AnyElysia, place: Place): void {
     const server = started.server as Server<unknown> | null;
     if (host !== undefined && server !== null) return node.start(host.attach(server));
     server?.stop(true);
-    throw new SettingError(
-      "baton(): the relay is used by a part of the app that listens. Use it on that app itself: new Elysia().use(relay).listen(3000).",
-    );
+    throw usedByPart();
   });
+}
+
+function usedByPart(): SettingError {
+  return new SettingError(
+    "baton(): the relay is used by a part of the app that listens. Use it on that app itself: new Elysia().use(relay).listen(3000).",
+  );
 }
 
 type Adapter = AnyElysia["~adapter"];

@@ -102,6 +102,9 @@ test("a refused call rejects with the code of the error table", async () => {
     "413 message_too_large",
   );
   expect(await codeOf(relay.register({ user: "" }))).toBe("422 invalid_user");
+  const unchecked = { user: undefined } as unknown as { user: number };
+  expect(await codeOf(relay.register(unchecked))).toBe("422 invalid_user");
+  expect(await codeOf(relay.publish("orders", { id: 1 }, unchecked))).toBe("422 invalid_user");
   expect(await codeOf(relay.presence("orders"))).toBe("404 not_available");
 });
 

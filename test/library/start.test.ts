@@ -22,6 +22,7 @@ describe("baton() refuses", () => {
     [{ env: { BATON_WORKERS: "2" } }, "BATON_WORKERS is set"],
     [{ env: { BATON_PING_MS: "x" } }, 'BATON_PING_MS="x" is not allowed'],
     [{ prefix: "relay/" }, 'prefix="relay/" is not allowed'],
+    [{ topics: { a: t.String() } }, "topics must be what topics({ … }) returns"],
     [{ topics: topics({ "a*b": t.String() }) }, 'The topic "a*b" cannot be declared so: a * may'],
     [{ topics: topics({ "": t.String() }) }, "A topic name must not be empty"],
     [{ topics: topics({ a: t.Date() }) }, "JSON has no Date or Uint8Array"],
@@ -70,6 +71,19 @@ describe("listen() refuses", () => {
   test("an app of which only a part uses the relay", () => {
     const part = new Elysia().use(baton());
     expect(listening(new Elysia().use(part))).toThrow("Use it on that app itself");
+    const parts: ((part: AnyElysia) => AnyElysia)[] = [
+      (relay) => new Elysia().group("/part", (group) => group.use(relay)),
+      (relay) => new Elysia().guard({}, (guarded) => guarded.use(relay)),
+    ];
+    for (const using of parts) {
+      const relay = baton() as unknown as AnyElysia;
+      expect(() => using(relay)).toThrow("Use it on that app itself");
+    }
+  });
+
+  test("to begin with a relay that comes later", async () => {
+    await using running = new EmbeddingApp(new Elysia());
+    expect(() => running.app.use(baton())).toThrow("Use the relay before listen()");
   });
 
   test("a port that another app with a relay has", async () => {

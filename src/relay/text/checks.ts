@@ -88,6 +88,10 @@ export function toUser(value: number | string): string | Refusal {
       "A user_id that is a number must be a whole number from 0 to 9007199254740991. Send larger ones as text.",
     );
   }
+  // An app that embeds a relay may be written without types.
+  if (typeof value !== "string") {
+    return new Refusal("invalid_user", "A user_id must be a whole number or a text.");
+  }
   if (value === "") return new Refusal("invalid_user", "A user_id must not be empty.");
   if (!fitsCharacters(value, USER_CHARACTERS_MAX)) {
     return new Refusal(
