@@ -4,6 +4,7 @@ import { createLog } from "../../src/log";
 import { start } from "../../src/node";
 import { readSettings } from "../../src/settings/read";
 import { reservePort } from "../../src/workers/port";
+import { freePort } from "../support/machine/free-port";
 
 const SETTINGS = readSettings({ PORT: "0" });
 
@@ -18,6 +19,17 @@ test("what reaches the port before any worker listens is refused with 503, Retry
   expect([live.status, await live.text()]).toEqual([200, "ok"]);
   await port.leave();
   expect(fetch(`http://127.0.0.1:${port.number}/health`)).rejects.toThrow();
+});
+
+test("F6: of several relays that reserve one port in the same moment, one has it", async () => {
+  const port = freePort();
+  const settings = { ...SETTINGS, port };
+  const attempts = await Promise.allSettled([1, 2, 3].map(() => reservePort(settings)));
+  const reserved = attempts.flatMap((attempt) =>
+    attempt.status === "fulfilled" ? [attempt.value] : [],
+  );
+  for (const { leave } of reserved) await leave();
+  expect(reserved.map(({ number }) => number)).toEqual([port]);
 });
 
 test("GET /health waits a moment for the other workers, then gets 503, and 200 once all of them serve", async () => {
