@@ -3,6 +3,7 @@ import { call, messageOf } from "../api";
 import { centrifugeClient } from "../clients/centrifuge";
 import type { ClientEvents, TryClient } from "../clients/client";
 import { eventSourceClient } from "../clients/event-source";
+import { pusherClient } from "../clients/pusher";
 import { jsonClient, plainClient } from "../clients/sockets";
 import { field, fill, h } from "../dom";
 import { eventLog } from "../event-log";
@@ -34,20 +35,23 @@ export function tryIt(): View {
     autocomplete: "off",
   });
   const token = h("input", { autocomplete: "off", spellcheck: "false" });
+  const appKey = h("input", { autocomplete: "off", spellcheck: "false" });
   const names = () =>
     topics.value
       .split(",")
       .map((name) => name.trim())
       .filter((name) => name !== "");
   const start = (client: TryClient) => client.start(user.value.trim(), names());
+  const pusher = card((events) => pusherClient(events, () => appKey.value.trim()), start, sent);
   const cards = [
     card((events) => plainClient(events), start, sent),
     card((events) => jsonClient(events), start, sent),
     card((events) => eventSourceClient(events), start, sent),
     card((events) => centrifugeClient(events, () => token.value.trim()), start, sent),
+    pusher,
   ];
   const connectAll = () => {
-    for (const { client } of cards) start(client);
+    for (const one of cards) if (one !== pusher || appKey.value.trim() !== "") start(one.client);
   };
   const element = h(
     "div",
@@ -58,7 +62,7 @@ export function tryIt(): View {
       { class: "lead" },
       "Clients of each kind, in this page. Pull the plug of one, publish, and see it recover when it comes back after four seconds.",
     ),
-    connectForm({ topics, user, token }, connectAll),
+    connectForm({ topics, user, token, appKey }, connectAll),
     publishCard(() => names()[0] ?? "", sent),
     h("div", { class: "columns" }, ...cards.map((one) => one.element)),
   );
@@ -66,7 +70,12 @@ export function tryIt(): View {
 }
 
 function connectForm(
-  { topics, user, token }: Readonly<Record<"topics" | "user" | "token", HTMLInputElement>>,
+  {
+    topics,
+    user,
+    token,
+    appKey,
+  }: Readonly<Record<"topics" | "user" | "token" | "appKey", HTMLInputElement>>,
   onConnect: () => void,
 ): HTMLElement {
   const submit = (event: Event) => {
@@ -82,12 +91,13 @@ function connectForm(
       field("Topics, separated by commas", topics),
       field("As the user", user),
       field("Token for the Centrifuge client", token),
+      field("App key for the Pusher client", appKey),
       h("button", { class: "main" }, "Connect all"),
     ),
     h(
       "p",
       { class: "quiet" },
-      "The token says who the Centrifuge client is. An open relay needs none, nor does one with BATON_ANONYMOUS=1.",
+      "The token says who the Centrifuge client is. An open relay needs none, nor does one with BATON_ANONYMOUS=1. The app key is that of an app in BATON_PUSHER_APPS; without one, there are no Pusher clients.",
     ),
   );
 }

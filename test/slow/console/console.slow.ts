@@ -22,6 +22,7 @@ beforeAll(async () => {
     BATON_API_KEYS: KEY,
     BATON_WORKERS: "2",
     BATON_ANONYMOUS: "1",
+    BATON_PUSHER_APPS: "1:app-key:app-secret",
     BATON_BACKPRESSURE_BYTES: "65536",
     BATON_SHUTDOWN_MS: "50",
     BATON_TOPICS_FILE: topicsFile({
@@ -244,11 +245,14 @@ describe("why a message did not arrive, the console says alone:", () => {
   });
 });
 
-test("try it: a client of each kind connects, gets what is published, and all but the plain one recover", async () => {
+test("try it: a client of each kind connects, gets what is published, and all whose protocol has positions recover", async () => {
   await open("try");
+  await page.getByLabel("App key for the Pusher client").fill("app-key");
   await page.getByRole("button", { name: "Connect all" }).click();
   const card = (name: string) => page.getByRole("region", { name, exact: true });
-  const kinds = ["Plain WebSocket", "WebSocket with JSON", "EventSource", "Centrifuge client"];
+  const losing = ["Plain WebSocket", "Pusher client"];
+  const resuming = ["WebSocket with JSON", "EventSource", "Centrifuge client"];
+  const kinds = [...losing, ...resuming];
   const isConnected = async (name: string) =>
     (await card(name).getByRole("status").textContent()) === "connected";
   const areConnected = async () => (await Promise.all(kinds.map(isConnected))).every(Boolean);
@@ -273,11 +277,23 @@ test("try it: a client of each kind connects, gets what is published, and all bu
   for (const name of kinds) await card(name).getByRole("button", { name: "Pull the plug" }).click();
   await send("missed");
   await until("all to be back", areConnected);
-  for (const name of kinds.slice(1)) {
+  for (const name of resuming) {
     await until(`what ${name} missed`, () => has(name, "try: missed"));
   }
-  expect(await has("Plain WebSocket", "missed")).toBe(false);
+  for (const name of losing) expect(await has(name, "missed")).toBe(false);
   expect(await has("WebSocket with JSON", "everything that it missed follows")).toBe(true);
+});
+
+test("try it: a Pusher client without the key of an app, and one with a wrong key, say what is missing", async () => {
+  await open("try");
+  const card = page.getByRole("region", { name: "Pusher client", exact: true });
+  await page.getByRole("button", { name: "Connect all" }).click();
+  expect(await card.getByRole("status").textContent()).toBe("not connected");
+  await card.getByRole("button", { name: "Connect", exact: true }).click();
+  await see("It needs the key of an app that BATON_PUSHER_APPS names.");
+  await page.getByLabel("App key for the Pusher client").fill("wrong");
+  await card.getByRole("button", { name: "Connect", exact: true }).click();
+  await see(/closed with 4001/);
 });
 
 test("it finds its way back when the worker that it is connected to is replaced", async () => {
