@@ -1,7 +1,7 @@
 // The keys of the backend and what each of them opens, of the table in definitions.ts: key, key:read, key:publish@news:+read.
 // A key that opens less than it should is found at the first call, and one that opens more never: so nothing here is guessed.
 import { checkTopic } from "../relay/text/checks";
-import type { Setting } from "./kinds";
+import { readBy, type Setting } from "./kinds";
 
 /** What keys can open, in the order in which people are told. */
 const SCOPES = ["publish", "read", "register", "manage", "metrics"] as const;
@@ -36,14 +36,7 @@ export const API_KEYS: Setting<readonly ApiKey[]> = {
   default: "",
   allowed: `a comma-separated list of at most ${KEYS_MAX} keys without spaces, each alone or with its scopes: key:publish+read`,
   description: `The keys of your backend. Once there is one, registering, unregistering, publishing, history, presence, users, metrics and /api require a key. Several keys let you replace one without an interruption. A key alone opens all of that, and one with scopes only what they name. ${ABOUT_SCOPES}. If it is not set, all of that is open, which is allowed on loopback only.`,
-  parse(text) {
-    const keys = keysOf(text);
-    return typeof keys === "string" ? undefined : keys;
-  },
-  problem(text) {
-    const keys = keysOf(text);
-    return typeof keys === "string" ? keys : "";
-  },
+  ...readBy(keysOf),
 };
 
 /** The keys in a text, or what is wrong with it, which shows no part of a key. */

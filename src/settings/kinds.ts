@@ -53,6 +53,22 @@ export interface Setting<Value> extends Declaration {
   parse(text: string): Value | undefined;
 }
 
+/** How a setting is read by a function that gives the value, or what is wrong with a text. */
+export function readBy<Value extends object>(
+  read: (text: string) => Value | string,
+): Required<Pick<Setting<Value>, "parse" | "problem">> {
+  return {
+    parse(text) {
+      const found = read(text);
+      return typeof found === "string" ? undefined : found;
+    },
+    problem(text) {
+      const found = read(text);
+      return typeof found === "string" ? found : "";
+    },
+  };
+}
+
 /** The longest delay that setTimeout accepts, and enough for any count or size that uses it as its bound. */
 export const INT32_MAX = 2 ** 31 - 1;
 

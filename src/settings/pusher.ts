@@ -1,5 +1,5 @@
 // The settings of the Pusher protocol, of the table in definitions.ts: without apps, the relay does not speak it.
-import { flag, INT32_MAX, isWebUrl, list, type Setting, whole } from "./kinds";
+import { flag, INT32_MAX, isWebUrl, list, readBy, type Setting, whole } from "./kinds";
 
 /** What clients and server libraries of the Pusher protocol know the relay by. */
 export interface PusherApp {
@@ -28,14 +28,7 @@ const PUSHER_APPS: Setting<readonly PusherApp[]> = {
   default: "",
   allowed: `a comma-separated list of at most ${APPS_MAX} apps, each as ${FORM}`,
   description: `The apps of the Pusher protocol, as id:key:secret. Clients open /app/<key>, and backends sign their requests to /apps/<id> with the secret. Ids have digits only, and keys letters, digits and -._~ only. All apps have the same topics, so several of them let you replace a secret without an interruption, and are no wall between tenants. Once there is one, topics whose names begin with private- or presence- need a signature of the backend, or a token or registration that names them. If it is not set, the relay does not speak the Pusher protocol.`,
-  parse(text) {
-    const apps = appsOf(text);
-    return typeof apps === "string" ? undefined : apps;
-  },
-  problem(text) {
-    const apps = appsOf(text);
-    return typeof apps === "string" ? apps : "";
-  },
+  ...readBy(appsOf),
 };
 
 /** What a webhook can be sent for. */

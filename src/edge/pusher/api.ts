@@ -196,7 +196,7 @@ function byName<Value>(names: readonly string[], values: readonly Value[]): Reco
 function listIn({ backend }: Relay, channelNames: ChannelNames): Run {
   return async ({ query }) => {
     const prefix = query.get("filter_by_prefix") ?? "";
-    const attributes = attributesOf(query.get("info") ?? "", [prefix]);
+    const attributes = attributesOf(query.get("info") ?? "", [prefix], channelNames);
     if (attributes instanceof Refusal) return attributes;
     const rows = [...(await backend.topicSizes())]
       .map(([topic, size]) => ({ topic, channel: channelNames.channelOf(topic), size }))
@@ -211,7 +211,7 @@ function listIn({ backend }: Relay, channelNames: ChannelNames): Run {
 
 function showIn({ backend }: Relay, channelNames: ChannelNames): Run {
   return async ({ query, name }) => {
-    const asked = attributesOf(query.get("info") ?? "", [name]);
+    const asked = attributesOf(query.get("info") ?? "", [name], channelNames);
     const topic = channelNames.topicOf(name);
     if (asked instanceof Refusal) return asked;
     if (topic instanceof Refusal) return topic;

@@ -3,12 +3,6 @@
 import type { Settings } from "../../settings/definitions";
 import { KeyLimits } from "../access/limits/key-limits";
 
-/**
- * How the channels begin that need a signature of the backend. Where there are apps, clients of other protocols need a token or a
- * registration that names such a topic: otherwise whoever reaches the relay could read it by another wire.
- */
-export const CLOSED_PREFIXES: readonly string[] = ["private-", "presence-"];
-
 type AppSettings = Settings["pusherApps"][number];
 
 /** One app, as long as its id, key and secret stay the same. */

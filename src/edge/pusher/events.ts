@@ -75,7 +75,8 @@ function event(
     if (topic instanceof Refusal) return topic;
     topics.push(topic);
   }
-  const attributes = typeof info === "string" ? attributesOf(info, channels) : undefined;
+  const attributes =
+    typeof info === "string" ? attributesOf(info, channels, channelNames) : undefined;
   if (attributes instanceof Refusal) return attributes;
   const command = {
     ...(isJsonData(data) ? { data } : { message: data }),

@@ -1,7 +1,7 @@
 // What Pusher backends ask about channels, over all workers and nodes: who is there, and how many.
 import type { Backend } from "../../relay/backend";
 import { Refusal } from "../../relay/contracts/errors";
-import { type ChannelNames, isPresence } from "./names";
+import type { ChannelNames } from "./names";
 
 /** What to say about each channel. */
 export interface Attributes {
@@ -12,7 +12,11 @@ export interface Attributes {
 const NAMES = ["user_count", "subscription_count"];
 
 /** The attributes in a list. Refuses (`invalid_query`) others, and `user_count` where not all channels have users. */
-export function attributesOf(info: string, channels: readonly string[]): Attributes | Refusal {
+export function attributesOf(
+  info: string,
+  channels: readonly string[],
+  channelNames: ChannelNames,
+): Attributes | Refusal {
   const names = info === "" ? [] : info.split(",").map((name) => name.trim());
   const unknown = names.find((name) => !NAMES.includes(name));
   if (unknown !== undefined) {
@@ -22,7 +26,7 @@ export function attributesOf(info: string, channels: readonly string[]): Attribu
     );
   }
   const users = names.includes("user_count");
-  return users && !channels.every(isPresence)
+  return users && !channels.every((channel) => channelNames.isPresence(channel))
     ? noUsers()
     : { users, subscriptions: names.includes("subscription_count") };
 }
@@ -58,7 +62,7 @@ export async function countsOf(
 
 /** Refuses (`invalid_topic`, `invalid_query`). Rejects with EngineUnavailable. */
 export async function channelUsers(backend: Backend, names: ChannelNames, channel: string) {
-  if (!isPresence(channel)) return noUsers();
+  if (!names.isPresence(channel)) return noUsers();
   const topic = names.topicOf(channel);
   if (topic instanceof Refusal) return topic;
   const members = await backend.members(topic);

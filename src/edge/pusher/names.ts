@@ -29,9 +29,9 @@ export class ChannelNames {
   channelOf(topic: string): string {
     return this.#format.channelOf(topic);
   }
-}
 
-/** Whether a channel shows who is in it. */
-export function isPresence(channel: string): boolean {
-  return channel.startsWith("presence-");
+  /** Whether a channel shows who is in it. */
+  isPresence(channel: string): boolean {
+    return this.#format.kindOf(channel) === "presence";
+  }
 }

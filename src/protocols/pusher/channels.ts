@@ -12,6 +12,14 @@ const KINDS = {
 /** "encrypted": as private, but the relay sees ciphertext only, so that it cannot pass on what clients say. */
 type ChannelKind = (typeof KINDS)[keyof typeof KINDS] | "public";
 
+export const PRESENCE_PREFIX = "presence-" satisfies keyof typeof KINDS;
+
+/**
+ * How the channels begin that need a signature of the backend. Where there are apps, clients of other protocols need a token or a
+ * registration that names such a topic: otherwise whoever reaches the relay could read it by another wire.
+ */
+export const CLOSED_PREFIXES: readonly string[] = Object.keys(KINDS);
+
 /** Channels that show each new subscriber their last event. */
 export const CACHE_PREFIXES = [
   "cache-",

@@ -9,7 +9,7 @@ import type {
 } from "../../relay/contracts/commands";
 import { ERRORS } from "../../relay/contracts/errors";
 import type { Publication } from "../../relay/contracts/publication";
-import { channelOf } from "./channels";
+import { channelOf, kindOf } from "./channels";
 import { EVENT_REFUSED } from "./codes";
 
 /** The name of what was published without one. */
@@ -28,7 +28,7 @@ export function encodePublication({ topic, event = NAMELESS, data, info }: Publi
   if (info === undefined || !event.startsWith("client-")) {
     return frame(event, JSON.stringify(data), channel);
   }
-  const sender = topic.startsWith("presence-") ? `,"user_id":${JSON.stringify(info.user)}` : "";
+  const sender = kindOf(topic) === "presence" ? `,"user_id":${JSON.stringify(info.user)}` : "";
   return `${frame(event, data, channel).slice(0, -1)}${sender}}`;
 }
 

@@ -1,8 +1,6 @@
 // What the names of the Pusher protocol say about a topic, as rules: who is in it is known, and its last event is kept.
 import type { RulesByPrefix, TopicRule } from "../../relay/contracts/topic-rules";
-import { CACHE_PREFIXES, isCache } from "./channels";
-
-const PRESENCE = "presence-";
+import { CACHE_PREFIXES, isCache, kindOf, PRESENCE_PREFIX } from "./channels";
 
 /** How long the last event of a cache channel is kept: as on Pusher. */
 const CACHE_TTL_MS = 1_800_000;
@@ -19,14 +17,14 @@ export function withPusherRules(
   { historySize }: Pick<TopicRule, "historySize">,
 ): RulesByPrefix {
   const cache = { historySize: Math.max(historySize, CACHE_SIZE_MIN), historyTtlMs: CACHE_TTL_MS };
-  const prefixes = new Set([PRESENCE, ...CACHE_PREFIXES, ...Object.keys(rules)]);
+  const prefixes = new Set([PRESENCE_PREFIX, ...CACHE_PREFIXES, ...Object.keys(rules)]);
   const entries = [...prefixes].map((prefix) => {
     const nearest = nearestOf(rules, prefix);
     const given = rules[nearest];
     const isGiven = !isCache(prefix) || isCache(nearest);
     const history = isCache(prefix) ? cache : {};
     const rule = isGiven ? { ...history, ...given } : { ...given, ...history };
-    const isPresence = prefix.startsWith(PRESENCE);
+    const isPresence = kindOf(prefix) === "presence";
     return [prefix, isPresence ? { ...rule, presence: true } : rule] as const;
   });
   return Object.fromEntries(entries);

@@ -163,14 +163,14 @@ export function tooDeep(): Refusal {
   );
 }
 
+/** Whether a text has something in it, without control characters and lone surrogates. Cost: its length, so check that first. */
+function isLegible(text: string): boolean {
+  return text !== "" && !CONTROL.test(text) && text.isWellFormed();
+}
+
 /** Refuses (`invalid_event`) a text that cannot be the name of an event. */
 export function checkEvent(name: string): Refusal | undefined {
-  const isName =
-    name !== "" &&
-    fitsCharacters(name, EVENT_CHARACTERS_MAX) &&
-    !CONTROL.test(name) &&
-    name.isWellFormed();
-  if (isName) return undefined;
+  if (fitsCharacters(name, EVENT_CHARACTERS_MAX) && isLegible(name)) return undefined;
   return new Refusal(
     "invalid_event",
     `The name of an event must have 1 to ${EVENT_CHARACTERS_MAX} characters, without control characters or lone surrogates, such as order-shipped.`,
@@ -179,12 +179,7 @@ export function checkEvent(name: string): Refusal | undefined {
 
 /** Refuses (`invalid_idempotency_key`) a text that cannot be a key. */
 export function checkIdempotencyKey(key: string): Refusal | undefined {
-  const isKey =
-    key !== "" &&
-    fitsBytes(key, IDEMPOTENCY_KEY_BYTES_MAX) &&
-    !CONTROL.test(key) &&
-    key.isWellFormed();
-  if (isKey) return undefined;
+  if (fitsBytes(key, IDEMPOTENCY_KEY_BYTES_MAX) && isLegible(key)) return undefined;
   return new Refusal(
     "invalid_idempotency_key",
     `An idempotency key must be a text of 1 to ${IDEMPOTENCY_KEY_BYTES_MAX} bytes in UTF-8, without control characters or lone surrogates, such as a UUID.`,

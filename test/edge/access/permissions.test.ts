@@ -1,7 +1,12 @@
 // What clients may do with tokens, with marks in topic names, and with rules (docs/access.md).
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { SECRET } from "../../support/centrifuge/sdk";
-import { base64url, connect, signed } from "../../support/centrifuge/signed-tokens";
+import {
+  base64url,
+  connect,
+  outcomes as outcomesOf,
+  signed,
+} from "../../support/centrifuge/signed-tokens";
 import { startRelay, type TestRelay } from "../../support/relay/test-relay";
 import { topicsFile } from "../../support/relay/topics-file";
 import { within } from "../../support/wait";
@@ -86,25 +91,14 @@ describe("marks in the name of a topic", () => {
   });
   afterAll(() => relay[Symbol.asyncDispose]());
 
-  const outcomes = async (token: string, channel: string, first: object[] = []) => {
-    const { client } = await connect(relay, token);
-    const commands = [
+  const outcomes = (token: string, channel: string, first: object[] = []) =>
+    outcomesOf(relay, token, [
       ...first,
       { publish: { channel, data: 1 } },
       { history: { channel, limit: 1 } },
       { presence: { channel } },
       { presence_stats: { channel } },
-    ];
-    const lines = commands.map((command, i) => JSON.stringify({ id: i + 2, ...command }));
-    client.send(lines.join("\n"));
-    const codes: unknown[] = [];
-    while (codes.length < commands.length) {
-      const reply = JSON.parse(await client.next());
-      if (reply.id !== undefined) codes.push(reply.error?.code ?? "done");
-    }
-    client.drop();
-    return codes;
-  };
+    ]);
   const allowed = Array(4).fill("done");
   const denied = Array(4).fill(103);
 

@@ -1,7 +1,7 @@
 // With an app of the Pusher protocol, the names of its private and presence channels are closed to every other kind of client.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { SECRET } from "../../support/centrifuge/sdk";
-import { connect, signed } from "../../support/centrifuge/signed-tokens";
+import { connect, outcomes, signed } from "../../support/centrifuge/signed-tokens";
 import { EventStream } from "../../support/clients/event-stream";
 import { startRelay, type TestRelay } from "../../support/relay/test-relay";
 import { topicsFile } from "../../support/relay/topics-file";
@@ -42,19 +42,6 @@ const RELAYS = {
     BATON_ANONYMOUS: "1",
   },
 };
-
-/** What a Centrifuge client is answered to each of these commands. */
-async function outcomes(relay: TestRelay, token: string, commands: readonly object[]) {
-  const { client } = await connect(relay, token);
-  client.send(commands.map((one, i) => JSON.stringify({ id: i + 2, ...one })).join("\n"));
-  const codes: unknown[] = [];
-  while (codes.length < commands.length) {
-    const reply = JSON.parse(await client.next());
-    if (reply.id !== undefined) codes.push(reply.error?.code ?? "done");
-  }
-  client.drop();
-  return codes;
-}
 
 const uses = (channel: string): object[] => [
   { subscribe: { channel } },

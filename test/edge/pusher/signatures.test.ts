@@ -10,6 +10,7 @@ import {
   signedQuery,
   userText,
 } from "../../../src/edge/pusher/signatures";
+import { signedPath } from "../../support/pusher/backend";
 
 const APP = { id: "42", key: "app-key", secret: "an app's secret: 0123456789" };
 
@@ -28,7 +29,7 @@ function problemOf({ method, path, body = "", at }: Call, app = APP): string | u
   return requestProblem(app, { method, url, query }, at) ?? bodyProblem(query, Buffer.from(body));
 }
 
-/** A call as the libraries sign it, but for what `change` does to its parameters. */
+/** A call as the libraries sign it, but for what `parameters` change. */
 function signed({
   method = "POST",
   path = "/apps/42/events",
@@ -42,18 +43,12 @@ function signed({
   at?: number;
   parameters?: Record<string, string>;
 }): Call {
-  const all: Record<string, string> = {
-    auth_key: APP.key,
-    auth_timestamp: String(at),
-    auth_version: "1.0",
-    ...(body !== "" && { body_md5: createHash("md5").update(body).digest("hex") }),
-    ...parameters,
+  return {
+    method,
+    path: signedPath({ method, path, body, at, query: parameters, app: APP }),
+    body,
+    at,
   };
-  const names = Object.keys(all).sort();
-  const text = names.map((name) => `${name}=${all[name]}`).join("&");
-  const signature = sign(APP.secret, `${method}\n${path}\n${text}`);
-  const query = names.map((name) => `${name}=${encodeURIComponent(all[name] as string)}`).join("&");
-  return { method, path: `${path}?${query}&auth_signature=${signature}`, body, at };
 }
 
 const BY_LIBRARIES: Record<string, Call> = {

@@ -28,6 +28,23 @@ export function base64url(text: string): string {
   return Buffer.from(text).toString("base64url");
 }
 
+/** What a Centrifuge client with this token is answered to each of these commands: "done", or the code of the error. */
+export async function outcomes(
+  relay: TestRelay,
+  token: string,
+  commands: readonly object[],
+): Promise<unknown[]> {
+  const { client } = await connect(relay, token);
+  client.send(commands.map((one, i) => JSON.stringify({ id: i + 2, ...one })).join("\n"));
+  const codes: unknown[] = [];
+  while (codes.length < commands.length) {
+    const reply = JSON.parse(await client.next());
+    if (reply.id !== undefined) codes.push(reply.error?.code ?? "done");
+  }
+  client.drop();
+  return codes;
+}
+
 /** Connects with a token. `first` is the first reply or the close, and `code` the code of that close. */
 export async function connect(relay: TestRelay, token: string) {
   const client = await Client.open(`${relay.url.replace("http", "ws")}/connection/websocket`);
