@@ -4,7 +4,6 @@ import { ApiKeys } from "./edge/access/keys";
 import { KeyLimits } from "./edge/access/limits/key-limits";
 import { newEpoch, newId } from "./edge/access/random-ids";
 import { tokenVerifier } from "./edge/access/tokens";
-import { Webhooks } from "./edge/hooks/pusher-webhooks";
 import { OpenRequests } from "./edge/http/open-requests";
 import { Figures } from "./edge/operator/figures";
 import { PusherApps } from "./edge/pusher/apps";
@@ -12,6 +11,7 @@ import { type NodeServer, type ServerOptions, serve } from "./edge/server";
 import { closeConnections } from "./edge/shutdown";
 import { Sockets } from "./edge/transports/sockets";
 import { Streams } from "./edge/transports/streams";
+import { Webhooks } from "./edge/webhooks";
 import { type EngineRow, engineRow } from "./engines";
 import type { EngineOptions } from "./engines/options";
 import { type Log, throttledLog } from "./log";
@@ -27,7 +27,7 @@ import type { Engine, EngineEvents, LocalEngine } from "./relay/contracts/engine
 import type { Access, CheckDeclared, RelayOptions, Witness } from "./relay/contracts/options";
 import { Tally } from "./relay/contracts/tally";
 import { TopicRules } from "./relay/contracts/topic-rules";
-import type { Transports } from "./relay/contracts/transport";
+import type { Transport } from "./relay/contracts/transport";
 import { Relay } from "./relay/relay";
 import type { Settings } from "./settings/definitions";
 import { changedSettings, Reloads } from "./settings/reloads";
@@ -79,7 +79,8 @@ export async function start(
   const access = await accessOf(settings, log);
   const apiKeys = new ApiKeys(settings.apiKeys, () => new KeyLimits(settings));
   const pusherApps = new PusherApps(settings.pusherApps, settings);
-  const webhooks = new Webhooks(settings, pusherApps, log);
+  const pusher = { apps: pusherApps, format: pusherFormat(settings) };
+  const webhooks = new Webhooks(settings, { ...pusher, log });
   const rules = topicRulesOf(settings);
   const node = newId();
   const make = () =>
@@ -88,8 +89,7 @@ export async function start(
   const sockets = new Sockets({ ...settings, isTls }, log);
   const streams = new Streams({ ...settings, log });
   const openRequests = new OpenRequests(settings);
-  const transports = { socket: sockets, stream: streams };
-  const made = { access, rules, node, engine, transports, witness: webhooks.witness };
+  const made = { access, rules, node, engine, sockets, streams, witness: webhooks.witness };
   const relay = new Relay(relayOptions(settings, log, { ...parts, ...made }));
   const metrics = new ProcessMetrics({
     ...metricsOptions(settings, engine),
@@ -101,7 +101,7 @@ export async function start(
   const listeners = await Promise.try(host?.serve ?? serve, {
     settings,
     apiKeys,
-    pusher: { apps: pusherApps, format: pusherFormat(settings) },
+    pusher,
     relay,
     sockets,
     socketFormats: SOCKET_FORMATS,
@@ -124,8 +124,8 @@ export async function start(
   });
   const figures = new Figures({ relay, node, log, supervisorUsage });
   const reloads = new Reloads(settings);
-  const reloaded = { listeners, apiKeys, pusherApps, access, rules, engine, relay, settings, log };
-  registerReloads(reloads, reloaded);
+  const kept = { listeners, apiKeys, pusherApps, webhooks, access, rules, engine, relay };
+  registerReloads(reloads, { ...kept, settings, log });
   const running = { relay, engine, listeners, streams, openRequests, metrics, figures, reloads };
   return new RunningNode(settings, { ...running, webhooks });
 }
@@ -134,6 +134,7 @@ interface ReloadedParts {
   readonly listeners: NodeServer;
   readonly apiKeys: ApiKeys;
   readonly pusherApps: PusherApps;
+  readonly webhooks: Webhooks;
   readonly access: { tokens: Access["tokens"] };
   readonly rules: TopicRules;
   readonly engine: Engine;
@@ -143,21 +144,12 @@ interface ReloadedParts {
 }
 
 /** What takes new settings while the node runs. */
-function registerReloads(
-  reloads: Reloads,
-  { listeners, apiKeys, pusherApps, access, rules, engine, relay, settings, log }: ReloadedParts,
-): void {
-  let known = settings;
-  reloads.register(
-    ({ apiKeys: keys }) =>
-      () =>
-        apiKeys.replace(keys),
-  );
-  reloads.register(
-    ({ pusherApps: apps }) =>
-      () =>
-        pusherApps.replace(apps),
-  );
+function registerReloads(reloads: Reloads, parts: ReloadedParts): void {
+  const { listeners, access, rules, engine, relay, log } = parts;
+  let known = parts.settings;
+  reloads.register((next) => () => parts.apiKeys.replace(next.apiKeys));
+  reloads.register((next) => () => parts.pusherApps.replace(next.pusherApps));
+  reloads.register((next) => () => parts.webhooks.renewKeys(next));
   reloads.register(async (next) => {
     // The keys that were fetched from an address are kept unless something about tokens has changed.
     const haveChanged = changedSettings(known, next).some((name) => name.startsWith("token"));
@@ -289,7 +281,8 @@ function relayOptions(
     readonly rules: TopicRules;
     readonly node: string;
     readonly engine: Engine;
-    readonly transports: Transports;
+    readonly sockets: Transport;
+    readonly streams: Transport;
     readonly isStarting?: (() => boolean) | undefined;
     readonly checkDeclared?: CheckDeclared | undefined;
     readonly witness: Witness | undefined;
@@ -297,6 +290,7 @@ function relayOptions(
 ): RelayOptions {
   return {
     ...parts,
+    transports: { socket: parts.sockets, stream: parts.streams },
     limits: { ...settings, connectionsMax: settings.processConnectionsMax },
     defaultTopics: [...new Set(settings.defaultTopics)],
     now: () => performance.now(),

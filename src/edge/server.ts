@@ -48,8 +48,8 @@ import { internal, orThrow, refuse } from "./http/refusal";
 import { type ListenerSettings, Listeners } from "./listeners/listeners";
 import { pusherApi as createPusherApi } from "./pusher/api";
 import type { PusherApps } from "./pusher/apps";
-import type { PusherFormat } from "./pusher/format";
 import { pusherHandshake } from "./pusher/handshake";
+import type { PusherFormat } from "./pusher/names";
 import { routes } from "./routes";
 import { KEY } from "./routes/openapi";
 import type {

@@ -6,6 +6,7 @@ import { API_KEYS } from "./api-keys";
 import { CLIENT_LIMITS } from "./client-limits";
 import { COMMAND_LINE, CONSOLE } from "./console";
 import { HISTORY } from "./history";
+import { type SignedReceiver, WEBHOOKS } from "./hooks/webhooks";
 import {
   choice,
   FRAME_BYTES_MAX,
@@ -299,6 +300,7 @@ export const SETTING_GROUPS: Readonly<Record<string, Readonly<Record<string, Set
     "Addresses and access": ACCESS,
     TLS,
     "Tokens of clients": TOKENS,
+    Webhooks: WEBHOOKS,
     "Pusher protocol": PUSHER,
     "Connections and registrations": CONNECTIONS,
     "Limits against floods": CLIENT_LIMITS,
@@ -315,6 +317,7 @@ export const SETTINGS = {
   ...ACCESS,
   ...TLS,
   ...TOKENS,
+  ...WEBHOOKS,
   ...PUSHER,
   ...CONNECTIONS,
   ...CLIENT_LIMITS,
@@ -345,6 +348,8 @@ export interface Settings extends SettingValues {
   readonly hasConsole: boolean;
   /** The rules in the file that BATON_TOPICS_FILE names. */
   readonly topicRules: RulesByPrefix;
+  /** Those of BATON_WEBHOOKS, with what their requests are signed with. */
+  readonly webhookReceivers: readonly SignedReceiver[];
   /** What the files of BATON_TLS_CERT and BATON_TLS_KEY hold. */
   readonly certificate: Certificate | undefined;
 }

@@ -3,6 +3,7 @@
 
 import { checkTogether, connectionLimits, hasConsole } from "./checks";
 import { SETTINGS, type Settings, type SettingValues } from "./definitions";
+import { signedReceivers } from "./hooks/webhooks";
 import { type Env, type Setting, SettingError } from "./kinds";
 import { defaultFrameBytes } from "./limits";
 import { CONFIG, fileVariable, readConfigFile } from "./sources/config-file";
@@ -46,6 +47,7 @@ export function readSettings(env: Env, descriptors = descriptorLimit()): Setting
     bodyBytes: values.bodyBytes || Math.max(1_048_576, 6 * values.messageBytes + 4_096),
     frameBytes: values.frameBytes || defaultFrameBytes(values),
     topicRules: values.topicsFile === "" ? {} : readTopicsFile(values.topicsFile),
+    webhookReceivers: signedReceivers(values.webhooks, values.webhookSecrets),
     certificate: readCertificate(values.tlsCert, values.tlsKey),
     unknownVariables: Object.keys(env).filter((key) => /^BATON_/.test(key) && !VARIABLES.has(key)),
   };

@@ -8,6 +8,7 @@ import { SettingError } from "./kinds";
 export const RELOADED: ReadonlySet<keyof SettingValues> = new Set([
   "apiKeys",
   "pusherApps",
+  "webhookSecrets",
   "tlsCert",
   "tlsKey",
   "tokenSecret",

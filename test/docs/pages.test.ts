@@ -34,6 +34,7 @@ test("there is a guide for each subject", () => {
     "clients",
     "command-line",
     "console",
+    "hooks",
     "library",
     "metrics",
     "operations",

@@ -22,7 +22,7 @@ const FLOORS: Record<string, readonly string[]> = {
   bench: ["*", "scale", "report", "scenarios", "run", "load", "measure targets"],
   "bench/targets": ["servers", "*"],
   "src/edge": [
-    "server.ts shutdown.ts",
+    "server.ts shutdown.ts webhooks.ts",
     "routes",
     "centrifugo-api operator pages pusher",
     "http transports hooks",
@@ -43,7 +43,7 @@ const FLOORS: Record<string, readonly string[]> = {
   "src/engines/redis": ["engine.ts", "*", "publishing", "following groups", "server"],
   "src/library": ["*", "host"],
   "src/protocols": ["index.ts", "centrifuge pusher", "*"],
-  "src/settings": ["*", "sources", "kinds.ts"],
+  "src/settings": ["*", "sources hooks", "kinds.ts"],
   "src/workers": ["*", "system"],
   "src/relay": [
     "relay.ts",

@@ -2,6 +2,7 @@
 // old. Events that wait are bounded in number and size; they do not outlive the process.
 import type { Log } from "../../log";
 import { publicAddressOf } from "./public-address";
+import type { HookReceiver } from "./receiver";
 
 /** How long a receiver may take to answer. */
 const TIMEOUT_MS = 4_000;
@@ -22,17 +23,8 @@ const WAITING_CHARACTERS_MAX = 16_777_216;
 /** How long the first event waits for others that happen with it. */
 const GATHER_MS = 10;
 
-interface Receiver {
-  readonly url: string;
-  /** The request that tells these events, which are JSON texts. Called for each attempt, so that each has its own time and signature. */
-  request(events: readonly string[]): {
-    readonly headers: Readonly<Record<string, string>>;
-    readonly body: string;
-  };
-}
-
 interface HookSenderOptions {
-  readonly receiver: Receiver;
+  readonly receiver: HookReceiver;
   /** Whether it may have an address of this machine or of a private network. */
   readonly addresses: "any" | "public";
   readonly log: Log;
@@ -49,7 +41,7 @@ interface WaitingEvent {
 }
 
 export class HookSender {
-  readonly #receiver: Receiver;
+  readonly receiver: HookReceiver;
   readonly #url: URL;
   readonly #addresses: HookSenderOptions["addresses"];
   readonly #log: Log;
@@ -67,7 +59,7 @@ export class HookSender {
   givenUp = 0;
 
   constructor(options: HookSenderOptions) {
-    this.#receiver = options.receiver;
+    this.receiver = options.receiver;
     this.#url = new URL(options.receiver.url);
     this.#addresses = options.addresses;
     this.#log = options.log;
@@ -113,17 +105,20 @@ export class HookSender {
   }
 
   async #send(): Promise<void> {
+    let batch: readonly WaitingEvent[] = [];
     while (this.#waiting.length > 0 && !this.#isStopped) {
-      const batch = this.#batch();
+      // What has failed is tried again as it was, so that its receiver can tell that it is the same.
+      if (batch.length === 0) batch = this.#batch();
       const problem = await this.#attempt(batch);
       if (this.#isStopped) return;
       if (problem === undefined) {
         this.#pauseMs = 0;
         this.sent += batch.length;
         this.#done(batch);
+        batch = [];
         continue;
       }
-      this.#dropOld(batch, problem);
+      batch = this.#dropOld(batch, problem);
       this.#pauseMs = Math.min(PAUSE_MAX_MS, Math.max(PAUSE_MS, 2 * this.#pauseMs));
       const pauseMs = this.#pauseMs * (1 + this.#random() / 5);
       await new Promise<void>((resolve) => this.#after(pauseMs, resolve));
@@ -147,8 +142,8 @@ export class HookSender {
     this.#waiting = this.#waiting.slice(batch.length);
   }
 
-  /** The first events of a batch that failed are as old as may be. */
-  #dropOld(batch: readonly WaitingEvent[], problem: string): void {
+  /** Gives up the first events of a batch that failed, if they are as old as may be. Answers what is left of it. */
+  #dropOld(batch: readonly WaitingEvent[], problem: string): readonly WaitingEvent[] {
     const oldest = this.#now() - AGE_MAX_MS;
     const old = batch.filter(({ happenedAt }) => happenedAt <= oldest);
     this.#done(old);
@@ -158,6 +153,7 @@ export class HookSender {
         `${this.#url.origin} does not take webhooks, which are tried again: ${problem}`,
       );
     }
+    return batch.slice(old.length);
   }
 
   #giveUp(count: number, problem: string): void {
@@ -170,7 +166,7 @@ export class HookSender {
   /** Why the receiver did not take them; undefined when it did. */
   async #attempt(batch: readonly WaitingEvent[]): Promise<string | undefined> {
     try {
-      const { headers, body } = this.#receiver.request(batch.map(({ text }) => text));
+      const { headers, body } = this.receiver.requestOf(batch.map(({ text }) => text));
       const target = await this.#target();
       if (target === undefined) {
         return "its address is not public, and BATON_WEBHOOKS_PRIVATE is not set";

@@ -14,8 +14,8 @@ import { readBytes } from "../http/body";
 import { Refused, refuse } from "../http/refusal";
 import type { PusherApp, PusherApps } from "./apps";
 import { type Event, eventOf, eventsOf } from "./events";
-import type { PusherFormat } from "./format";
 import { type Attributes, attributesOf, channelUsers, countsOf } from "./info";
+import type { PusherFormat } from "./names";
 import { ChannelNames } from "./names";
 import { bodyProblem, requestProblem, type SignedQuery, signedQuery } from "./signatures";
 

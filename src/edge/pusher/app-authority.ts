@@ -7,7 +7,7 @@ import { fitsBytes, toUser } from "../../relay/text/checks";
 import { rawMember } from "../../relay/text/json";
 import { personalTopic } from "../../relay/topics/permissions";
 import type { PusherApps } from "./apps";
-import type { PusherFormat } from "./format";
+import type { PusherFormat } from "./names";
 import { channelText, isAuthorized, userText } from "./signatures";
 
 /** What a backend says about a user. */

@@ -9,7 +9,7 @@ import { newSocketId } from "../access/random-ids";
 import type { Sockets } from "../transports/sockets";
 import { AppAuthority, closedAuthority } from "./app-authority";
 import type { PusherApps } from "./apps";
-import type { PusherFormat } from "./format";
+import type { PusherFormat } from "./names";
 
 /** They differ in nothing that the relay has to know. */
 const VERSIONS: readonly (string | null)[] = ["5", "6", "7", null];

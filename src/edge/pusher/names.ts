@@ -1,8 +1,18 @@
 // How the channels that backends name are called as topics, and back: as for clients, but a channel of a user must be that user's alone.
 import { Refusal } from "../../relay/contracts/errors";
+import type { SessionProtocol } from "../../relay/contracts/protocol";
 import { checkTopic } from "../../relay/text/checks";
 import { personalTopic } from "../../relay/topics/permissions";
-import type { PusherFormat } from "./format";
+
+/** What the edge needs to know of the protocol's format; src/protocols/pusher says it. */
+export interface PusherFormat {
+  readonly protocol: SessionProtocol;
+  kindOf(topic: string): "public" | "private" | "encrypted" | "presence";
+  /** The topic of a channel; undefined for a name that no channel has. */
+  topicOf(channel: string): string | undefined;
+  channelOf(topic: string): string;
+  readonly codes: { readonly noSuchApp: number; readonly otherVersion: number };
+}
 
 export class ChannelNames {
   readonly #format: PusherFormat;

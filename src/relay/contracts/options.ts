@@ -49,7 +49,11 @@ export interface RelayOptions {
 export type CheckDeclared = (publication: Publication) => Refusal | undefined;
 
 /** Is told what happens in the relay, of all its nodes together: each on one node only. */
-export type Witness = (happened: RelayEvent) => void;
+export interface Witness {
+  /** Whether it wants to know of these: what it costs to find out is done only then. */
+  wants(kind: RelayEvent["kind"]): boolean;
+  tell(happened: RelayEvent): void;
+}
 
 export type RelayEvent =
   /** A topic has its first subscriber, or has had none for a moment. */
@@ -63,7 +67,15 @@ export type RelayEvent =
   /** A client was to begin with the newest publication of a topic, and there is none. */
   | { readonly kind: "missed"; readonly topic: string }
   /** A client has published. */
-  | { readonly kind: "published"; readonly publication: Publication; readonly client: string };
+  | { readonly kind: "published"; readonly publication: Publication; readonly client: string }
+  /** A client has read too slowly, so that its connection was closed. */
+  | {
+      readonly kind: "slow";
+      readonly user: string;
+      readonly protocol: string;
+      /** Some of the topics that it had. */
+      readonly topics: readonly string[];
+    };
 
 /** Who may connect and act without the backend's doing. */
 export interface Access {

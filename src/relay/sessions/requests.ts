@@ -69,7 +69,7 @@ export class SessionRequests {
         return;
       }
       const client = connection.publicId || connection.id;
-      this.#witness?.({ kind: "published", publication: published, client });
+      this.#witness?.tell({ kind: "published", publication: published, client });
       chargeForReceivers(connection, answer.delivered);
       this.#replies.reply(connection, { kind: "done", id, of: "publish" });
     });

@@ -182,7 +182,7 @@ export class SessionSubscriptions {
         isFollowed && top !== undefined ? newestOfBackend(this.#engine, topic, top) : undefined;
       return then<Publication | undefined, void>(newest, (found) => {
         if (connection.subscriptions !== subscriptions) return;
-        if (isFollowed && found === undefined) this.#witness?.({ kind: "missed", topic });
+        if (isFollowed && found === undefined) this.#witness?.tell({ kind: "missed", topic });
         const { protocol } = connection;
         const next =
           isFollowed && protocol.kind === "session"

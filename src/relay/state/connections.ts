@@ -32,6 +32,7 @@ export class Connections {
   readonly #registrations: Registrations;
   readonly #tally: Tally;
   readonly #waves: Pick<Waves, "flush">;
+  readonly #witness: RelayOptions["witness"];
   /** Those that have said who they are. */
   readonly #connections = new Map<string, Connection>();
   /** By the id that others may know, where that is another one. */
@@ -54,11 +55,17 @@ export class Connections {
   isShuttingDown = false;
 
   constructor(
-    { limits, engine, tally }: Pick<RelayOptions, "limits" | "engine" | "tally">,
+    {
+      limits,
+      engine,
+      tally,
+      witness,
+    }: Pick<RelayOptions, "limits" | "engine" | "tally" | "witness">,
     waves: Pick<Waves, "flush">,
     journal: Journal,
   ) {
     this.#waves = waves;
+    this.#witness = witness;
     this.journal = journal;
     this.#connectionsMax = limits.connectionsMax;
     this.#addressConnectionsMax = limits.addressConnectionsMax || Number.POSITIVE_INFINITY;
@@ -247,15 +254,20 @@ export class Connections {
   }
 
   /** Cost: at most `TOPICS_MAX`. */
-  #note({ user, protocol, topics }: Connection, why: EndName, code: number | undefined): void {
+  #note(connection: Connection, why: EndName, code: number | undefined): void {
+    const { user, topics } = connection;
+    const protocol = connection.protocol.name;
+    const some = topics.slice(0, TOPICS_MAX);
     this.journal.connectionEnded({
       user,
-      protocol: protocol.name,
+      protocol,
       why,
       code,
-      topics: topics.slice(0, TOPICS_MAX).map(({ name, position }) => ({ name, position })),
+      topics: some.map(({ name, position }) => ({ name, position })),
       topicCount: topics.length,
     });
+    if (why !== "slow_consumer") return;
+    this.#witness?.tell({ kind: "slow", user, protocol, topics: some.map(({ name }) => name) });
   }
 
   /** False if the connection is not, or no longer, the one with its id. Cost: the user's connections. */

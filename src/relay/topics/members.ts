@@ -164,7 +164,7 @@ export class Members {
   /** A member of a group has been absent for a moment. */
   memberAbsent(group: string, user: string): void {
     if (!group.startsWith(LISTED)) return;
-    this.#witness?.({ kind: "memberRemoved", topic: group.slice(LISTED.length), user });
+    this.#witness?.tell({ kind: "memberRemoved", topic: group.slice(LISTED.length), user });
   }
 
   /** The engine may have missed changes. */
@@ -193,7 +193,7 @@ export class Members {
     if (group.reads === 0) this.#read(group);
     const answer = await entering;
     if (answer === "full") return tooManyMembers(membersMax);
-    if (answer.isNew) this.#witness?.({ kind: "memberAdded", topic: group.topic, user });
+    if (answer.isNew) this.#witness?.tell({ kind: "memberAdded", topic: group.topic, user });
     if (group.list.version < answer.version) await this.#reached(group, answer.version);
     await this.#endOfTurn();
     return undefined;

@@ -20,7 +20,7 @@ export class Occupancy {
   constructor({ engine, after, witness }: Pick<RelayOptions, "engine" | "after" | "witness">) {
     this.#groups = engine.groups;
     this.#after = after;
-    this.#witness = witness;
+    this.#witness = witness?.wants("occupied") === true ? witness : undefined;
   }
 
   /** The topic has one more subscriber here. */
@@ -38,12 +38,12 @@ export class Occupancy {
 
   /** A member of a group has been absent for a moment. */
   memberAbsent(group: string, topic: string): void {
-    if (group === OCCUPIED) this.#witness?.({ kind: "vacated", topic });
+    if (group === OCCUPIED) this.#witness?.tell({ kind: "vacated", topic });
   }
 
   #enter(topic: string, witness: Witness): void {
     const entered = then(this.#groups.enter(OCCUPIED, { name: topic }, 0), (answer) => {
-      if (answer !== "full" && answer.isNew) witness({ kind: "occupied", topic });
+      if (answer !== "full" && answer.isNew) witness.tell({ kind: "occupied", topic });
     });
     if (!(entered instanceof Promise)) return;
     entered.catch(() => {

@@ -82,7 +82,10 @@ export class MemberNode {
       {
         engine: this.client,
         limits: { membersMax, memberInfoBytes: 1_024 },
-        witness: (happened) => this.happened.push(happened),
+        witness: {
+          wants: () => true,
+          tell: (happened) => void this.happened.push(happened),
+        },
         later: (work) => this.#later.push(work),
         after: (_, work) => {
           this.#timers.push(work);

@@ -163,7 +163,10 @@ export class Simulation implements Transport {
       tally: new Tally(Buffer.byteLength),
       rules,
       onDeliveryFault: (error) => this.onDeliveryFault(error),
-      witness: (happened) => this.happened.push(happened),
+      witness: {
+        wants: () => true,
+        tell: (happened) => void this.happened.push(happened),
+      },
       after: (ms, work) => {
         const timer = { at: this.now + ms, work };
         this.#timers.push(timer);
