@@ -14,6 +14,9 @@ import {
   PONG,
 } from "./frames";
 
+/** pusher-js adds no random part, and then tries again after 15 s. */
+const RETURNS_AFTER_MS = 1_000;
+
 /** `activityS`: after how many seconds without a frame a client asks whether the relay is alive. */
 export function pusherProtocol(activityS: number): SessionProtocol {
   return {
@@ -33,6 +36,7 @@ export function pusherProtocol(activityS: number): SessionProtocol {
     encodeIdentified,
     encodeNewest,
     disconnectCode,
+    returnsAfterMs: RETURNS_AFTER_MS,
     // Some clients do not read close codes, so an error says it first. They come back after all that has none.
     encodeDisconnect: (code, reason) => (code >= 4000 ? errorFrame(code, reason) : undefined),
   };

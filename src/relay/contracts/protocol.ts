@@ -101,6 +101,11 @@ export interface SessionProtocol extends CommonProtocol {
   encodeIdentified?(text: string): Frame;
   /** What follows the reply to a subscription that wants the newest publication; undefined: there is none. */
   encodeNewest?(topic: string, newest: Publication | undefined): Frame;
+  /**
+   * After how many milliseconds its clients come back from a close, where all of them do so alike and, when nobody listens then, stay away
+   * for long.
+   */
+  readonly returnsAfterMs?: number;
   /** The close code that tells its clients what this one of the backend tells those of other protocols. */
   disconnectCode?(code: number): number;
   readonly deltas?: DeltaProtocol;

@@ -183,6 +183,8 @@ export class Sessions {
   expire(): void {
     const now = this.#options.now();
     for (const connection of this.#connections.unidentified()) {
+      // Those that wait for the end of a shutdown would come back after it; see Admission.admitTo.
+      if (this.#connections.isShuttingDown) break;
       if ((connection.session?.deadline ?? 0) <= now) this.#connections.end(connection, "stale");
     }
     for (const connection of this.#connections.all()) {

@@ -48,3 +48,13 @@ test("a wrong key still ends with its error, and other clients are refused", asy
   expect((await within("the close", unknown.closed)).code).toBe(4001);
   await expect(open("/connection/websocket")).rejects.toThrow();
 });
+
+test("none of them is closed shortly before the end of a process, to come back shortly after it, but at the end", async () => {
+  await using larger = await startRelay({ ...PUSHER_ENV, BATON_SHUTDOWN_MS: "200" });
+  for (let i = 0; i < 10; i++) await larger.connect(i);
+  for (let i = 0; i < 10; i++) await PusherClient.open(larger.url);
+  const ends: string[] = [];
+  larger.running.relay.connections.onEnd(({ protocol }) => ends.push(protocol.name));
+  await larger.running.shutdown();
+  expect(ends).toEqual([...Array(10).fill("plain"), ...Array(10).fill("pusher")]);
+});

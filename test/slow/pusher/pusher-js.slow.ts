@@ -2,6 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import Echo from "laravel-echo";
 import Pusher, { type Channel, type PresenceChannel } from "pusher-js";
+import { TcpProxy } from "../../support/machine/tcp-proxy";
 import { APP, authOf, PUSHER_ENV } from "../../support/pusher/socket-client";
 import { RelayProcess } from "../../support/relay/relay-process";
 import { until } from "../../support/wait";
@@ -18,11 +19,11 @@ afterEach(() => {
 });
 
 /** A client whose backend says that it is this user. */
-function connect(user: string, key = APP.key): Pusher {
+function connect(user: string, key = APP.key, port = relay.port): Pusher {
   const client = new Pusher(key, {
     cluster: "",
     wsHost: "127.0.0.1",
-    wsPort: Number(new URL(relay.url).port),
+    wsPort: port,
     forceTLS: false,
     enabledTransports: ["ws"],
     channelAuthorization: {
@@ -183,6 +184,32 @@ test("every client is back at a new worker after a rolling restart, and subscrib
   );
   await until("an event at each", async () => {
     await publish("rolling", "n", 1);
+    return got.every((list) => list.length > 0);
+  });
+});
+
+test("clients that come back while a process shuts down alone are at the next one soon after it has ended", async () => {
+  await using ending = await RelayProcess.start({ ...PUSHER_ENV, BATON_SHUTDOWN_MS: "2000" });
+  await using next = await RelayProcess.start({ ...PUSHER_ENV, BATON_SHUTDOWN_MS: "50" });
+  await using proxy = await TcpProxy.start(ending.url);
+  const port = Number(new URL(proxy.through(ending.url)).port);
+  const moved = Array.from({ length: 20 }, (_, i) => connect(String(i), APP.key, port));
+  const got: unknown[][] = [];
+  for (const client of moved) got.push(eventsOf(await subscribed(client, "moved"), "n"));
+  // It says so after 10 seconds; a client whose handshake is refused tries again after 15.
+  const away: string[] = [];
+  for (const { connection } of moved) connection.bind("unavailable", () => away.push("away"));
+  const before = moved.map((client) => client.connection.socket_id);
+  ending.signal("SIGTERM");
+  expect(await ending.exited).toBe(0);
+  proxy.port = next.port;
+  const isBack = ({ connection }: Pusher, i: number) =>
+    connection.state === "connected" && connection.socket_id !== before[i];
+  await until("all clients to be back", () => moved.every(isBack));
+  expect(away).toEqual([]);
+  const publish = () => next.post("/publish", { topic: "moved", event: "n", data: 1 });
+  await until("an event at each", async () => {
+    await publish();
     return got.every((list) => list.length > 0);
   });
 });
