@@ -21,6 +21,7 @@ import { pusherFormat, SESSION_PROTOCOLS, SOCKET_FORMATS, STREAM_FORMATS } from 
 import { errorOf } from "./protocols/centrifuge/codes";
 import { infoJson, publicationJson } from "./protocols/centrifuge/json";
 import { CLOSED_PREFIXES } from "./protocols/pusher/channels";
+import { withOwnEvents } from "./protocols/pusher/own-events";
 import { withPusherRules } from "./protocols/pusher/topic-rules";
 import { SWEEP_MS_MAX } from "./relay/connecting/heartbeat";
 import type { Engine, EngineEvents, LocalEngine } from "./relay/contracts/engine";
@@ -290,6 +291,8 @@ function relayOptions(
 ): RelayOptions {
   return {
     ...parts,
+    checkDeclared:
+      settings.pusherApps.length === 0 ? parts.checkDeclared : withOwnEvents(parts.checkDeclared),
     transports: { socket: parts.sockets, stream: parts.streams },
     limits: { ...settings, connectionsMax: settings.processConnectionsMax },
     defaultTopics: [...new Set(settings.defaultTopics)],

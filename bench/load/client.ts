@@ -46,7 +46,7 @@ export class LoadClient {
   #opcode = TEXT;
   #port = 0;
   #nodes = 1;
-  /** The newest position in a reply. */
+  /** The newest position in a reply, at which prepared connections start again. */
   #position: string | undefined;
   /** The paths that were prepared last. */
   #paths: string[] = [];
@@ -80,6 +80,8 @@ export class LoadClient {
     this.#opcode = subprotocol === undefined ? TEXT : BINARY;
     this.#port = range.port;
     this.#nodes = target.nodes ?? 1;
+    // New connections have missed nothing.
+    this.#position = undefined;
     const users: number[] = [];
     for (let n = range.from; n < range.to; n++) users.push(userOf(n));
     if (target.registration === undefined) {

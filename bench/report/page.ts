@@ -1,6 +1,6 @@
 // The figures in docs/performance.md: each place between `<!-- figures: NAME -->` and `<!-- /figures -->` is filled from a result.
 // What stands around them is written by hand and has no figures of a result, so that it stays true when they are renewed.
-import { CONTROL, OTHER_WIRES, targetNamed, withForms } from "../targets";
+import { CONTROL, OTHER_WIRES, targetNamed, withWires } from "../targets";
 import { chartsOf } from "./chart";
 import { CHARTS } from "./charts";
 import { type Panel, type Results, readable } from "./results";
@@ -59,8 +59,11 @@ const SECTIONS: Readonly<Record<string, Section>> = {
     rowsAre: "figures",
   },
   wires: {
-    targets: [...OTHER_WIRES, CONTROL],
-    figures: [[CPU_FOR_EACH, "fan-out-wires", "cpu"]],
+    targets: ["baton", ...OTHER_WIRES, CONTROL],
+    figures: [
+      [CPU_FOR_EACH, "fan-out-wires", "cpu"],
+      ["in frames of 160 bytes", "fan-out-frames", "cpu"],
+    ],
     rowsAre: "targets",
   },
   streams: {
@@ -116,7 +119,7 @@ const SECTIONS: Readonly<Record<string, Section>> = {
     rowsAre: "targets",
   },
   forms: {
-    targets: [...withForms(["baton"]), CONTROL],
+    targets: [...withWires(["baton"]), CONTROL],
     figures: [
       ["CPU to open one, µs", "open", "whole"],
       ["memory of an idle one, KB", "idle-memory", "rss"],

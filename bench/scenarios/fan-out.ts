@@ -3,7 +3,8 @@
 import { MESSAGE_BYTES } from "../load/message";
 import type { Scenario } from "../run/scenario";
 import { runTarget } from "../run/target-run";
-import { CONTROL, OTHER_WIRES, withWaves } from "../targets";
+import { CONTROL, OTHER_WIRES, TEXT_WIRES, withWaves } from "../targets";
+import type { Target } from "../targets/target";
 
 const LENGTHS = [MESSAGE_BYTES, 128, 400];
 const IN_FLIGHT = [1, 16, 64];
@@ -12,7 +13,12 @@ const IN_FLIGHT = [1, 16, 64];
 const isInQuick = (bytes: number, inFlight: number) =>
   LENGTHS.indexOf(bytes) === IN_FLIGHT.indexOf(inFlight);
 
-function fanOut(bytes: number, inFlight: number): Scenario {
+/** `bytesOn`: the length of the messages on the wire of a target, where it is not the same on all. */
+function fanOut(
+  bytes: number,
+  inFlight: number,
+  bytesOn: (target: Target) => number = () => bytes,
+): Scenario {
   const isShort = bytes === MESSAGE_BYTES;
   return {
     name: `fan-out-${inFlight}${isShort ? "" : `-${bytes}b`}`,
@@ -33,7 +39,7 @@ function fanOut(bytes: number, inFlight: number): Scenario {
         const { subscribers, seconds } = options;
         await run.open(0, subscribers);
         await run.warmUp();
-        const plan = { inFlight, bytes, receivers: subscribers };
+        const plan = { inFlight, bytes: bytesOn(target), receivers: subscribers };
         await run.publish({ ...plan, seconds: seconds / 2 });
         const phase = yield* run.publishInTurns(plan);
         return {
@@ -64,6 +70,22 @@ export const fanOutWires: Scenario = {
   isInQuick: true,
   targets: (asked) => [
     ...(asked.includes("baton") ? OTHER_WIRES : []),
+    ...asked.filter((name) => name === CONTROL),
+  ],
+};
+
+/** A frame of `fan-out-frames`: the longest envelope, and a message that has 100 bytes in it. */
+const FRAME_BYTES = 160;
+
+/** Those whose frames are text, with messages of such lengths that all frames have as many bytes, the control's too. */
+export const fanOutFrames: Scenario = {
+  ...fanOut(FRAME_BYTES, 16, ({ wire }) => FRAME_BYTES - (wire.envelope ?? 0)),
+  name: "fan-out-frames",
+  title: ({ subscribers }) =>
+    `Fan-out to ${subscribers.toLocaleString("en")} connections in frames of ${FRAME_BYTES} bytes, 16 in flight`,
+  isInQuick: true,
+  targets: (asked) => [
+    ...(asked.includes("baton") ? ["baton", ...TEXT_WIRES] : []),
     ...asked.filter((name) => name === CONTROL),
   ],
 };

@@ -3,7 +3,7 @@
 import { readRssBytes } from "../measure/usage";
 import type { Scenario } from "../run/scenario";
 import { runTarget } from "../run/target-run";
-import { CONTROL, withForms } from "../targets";
+import { CONTROL, withWires } from "../targets";
 
 const FEW = 100;
 const SETTLE_MS = 2_000;
@@ -12,7 +12,7 @@ const QUICK_SETTLE_MS = 200;
 export const idleMemory: Scenario = {
   name: "idle-memory",
   title: ({ connections }) => `Memory of ${connections.toLocaleString("en")} idle connections`,
-  targets: withForms,
+  targets: withWires,
   figures: () => [
     { name: "rss", label: "server memory (RSS) per connection", unit: "KB" },
     { name: "base", label: "RSS before", unit: "MB" },

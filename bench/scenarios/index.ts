@@ -3,7 +3,7 @@
 
 import type { Scenario } from "../run/scenario";
 import { engines } from "./engines";
-import { fanOuts, fanOutWires, streamFanOuts } from "./fan-out";
+import { fanOutFrames, fanOuts, fanOutWires, streamFanOuts } from "./fan-out";
 import { idleMemory, idleStreams } from "./idle-memory";
 import { latency } from "./latency";
 import { nodes } from "./nodes";
@@ -16,6 +16,7 @@ import { workers } from "./workers";
 export const SCENARIOS: readonly Scenario[] = [
   ...fanOuts,
   fanOutWires,
+  fanOutFrames,
   ...streamFanOuts,
   publishCost,
   idleMemory,

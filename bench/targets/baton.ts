@@ -38,6 +38,7 @@ export const batonJson: Target = {
   wire: {
     before: `{"topic":"${TOPIC}","data":"`,
     after: [31, 48],
+    envelope: 60,
     openWithUpgrade: false,
     greeting: (position) =>
       position === undefined
@@ -79,6 +80,7 @@ export const batonCentrifuge: Target = {
   wire: {
     before: `{"push":{"channel":"${TOPIC}","pub":{"data":"`,
     after: [15, 22],
+    envelope: 60,
     openWithUpgrade: false,
     greeting: () => `{"id":1,"connect":{}}\n{"id":2,"subscribe":{"channel":"${TOPIC}"}}`,
     read: (text) => {
@@ -120,6 +122,7 @@ export const batonPusher: Target = {
   wire: {
     before: `{"event":"message","channel":"${TOPIC}","data":"`,
     after: [2, 2],
+    envelope: 46,
     openWithUpgrade: false,
     read: (text) => {
       if (text.startsWith('{"event":"pusher:connection_established"')) {

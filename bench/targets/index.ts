@@ -55,10 +55,18 @@ const CENTRIFUGE_FORMS = [batonCentrifuge.name, batonProtobuf.name];
 /** Baton's WebSocket protocols besides the plain one. */
 export const OTHER_WIRES = [batonJson.name, ...CENTRIFUGE_FORMS, batonPusher.name];
 
+/** Those of them whose frames are text. */
+export const TEXT_WIRES = OTHER_WIRES.filter((name) => name !== batonProtobuf.name);
+
 /** The names of targets, with Baton's protocols that need no registration after its own. */
 export function withForms(names: readonly string[]): string[] {
   const forms = [...CENTRIFUGE_FORMS, batonPusher.name];
   return names.flatMap((name) => (name === baton.name ? [name, ...forms] : [name]));
+}
+
+/** The names of targets, with Baton's other WebSocket protocols after its own. */
+export function withWires(names: readonly string[]): string[] {
+  return names.flatMap((name) => (name === baton.name ? [name, ...OTHER_WIRES] : [name]));
 }
 
 /** The names of targets, with the control in waves after the control. */

@@ -9,6 +9,8 @@ export interface Wire {
    */
   readonly before: string;
   readonly after: readonly [min: number, max: number];
+  /** What a frame has besides the message, in bytes, where offsets have five digits; 0 if not set. */
+  readonly envelope?: number;
   /** What the client offers in the handshake; frames are binary then. The texts here are their bytes in Latin-1. */
   readonly subprotocol?: string;
   /** A text frame may have several messages, each on a line of its own. */

@@ -5,7 +5,7 @@ import { centrifugeProtobuf, centrifugeProtobufStream } from "./centrifuge/proto
 import { decodeEmulation } from "./centrifuge/protobuf-commands";
 import { json } from "./json";
 import { plain } from "./plain";
-import { channelOf, kindOf, topicOf } from "./pusher/channels";
+import { channelOf, isCache, kindOf, topicOf } from "./pusher/channels";
 import { NO_SUCH_APP, OTHER_VERSION } from "./pusher/codes";
 import { pusherProtocol } from "./pusher/protocol";
 import { sse, sseJson } from "./sse";
@@ -26,7 +26,7 @@ export const SESSION_PROTOCOLS = {
 export function pusherFormat({ pusherActivityMs }: { readonly pusherActivityMs: number }) {
   const activityS = Math.ceil(pusherActivityMs / 1_000);
   const codes = { noSuchApp: NO_SUCH_APP, otherVersion: OTHER_VERSION };
-  return { protocol: pusherProtocol(activityS), kindOf, topicOf, channelOf, codes };
+  return { protocol: pusherProtocol(activityS), kindOf, isCache, topicOf, channelOf, codes };
 }
 
 export const PROTOCOLS: readonly Protocol[] = [

@@ -5,7 +5,7 @@ import type { Engine } from "./contracts/engine";
 import { notAvailable, Refusal } from "./contracts/errors";
 import type { Maybe } from "./contracts/maybe";
 import type { RelayOptions } from "./contracts/options";
-import type { ClientInfo } from "./contracts/publication";
+import type { ClientInfo, Publication } from "./contracts/publication";
 import type { TopicRules } from "./contracts/topic-rules";
 import type { Sessions } from "./sessions/sessions";
 import type { ServerSubscription } from "./sessions/subscriptions";
@@ -17,6 +17,7 @@ import {
   HISTORY_SIZE_MAX,
   type HistoryRequest,
   type KeptPage,
+  newestOfBackend,
   readHistory,
 } from "./topics/history";
 import type { PresenceCounts } from "./topics/presence";
@@ -218,6 +219,11 @@ export class Backend {
     const refusal = checkTopic(topic);
     if (refusal !== undefined) return refusal;
     return readHistory(this.#engine, topic, { ...request, size: HISTORY_SIZE_MAX });
+  }
+
+  /** What a new subscriber of a topic could begin with; see `newestOfBackend`. The topic has passed `checkTopic`. */
+  newest(topic: string): Maybe<Publication | undefined> {
+    return newestOfBackend(this.#engine, topic);
   }
 
   /** Removes what a topic's history holds; its epoch and offset stay. Rejects if the engine fails. */

@@ -14,7 +14,7 @@ import { readBytes } from "../http/body";
 import { Refused, refuse } from "../http/refusal";
 import type { PusherApp, PusherApps } from "./apps";
 import { type Event, eventOf, eventsOf } from "./events";
-import { type Attributes, attributesOf, channelUsers, countsOf } from "./info";
+import { attributesOf, attributesOfOne, channelUsers, countsOf } from "./info";
 import type { PusherFormat } from "./names";
 import { ChannelNames } from "./names";
 import { bodyProblem, requestProblem, type SignedQuery, signedQuery } from "./signatures";
@@ -61,8 +61,9 @@ export function pusherApi(options: PusherApiOptions): PusherApi {
     try {
       const { method, url } = request;
       const path = pathOf(url);
+      const asked = method === "HEAD" ? "GET" : method;
       for (const { method: routed, path: pattern, run } of routes) {
-        const match = routed === method ? pattern.exec(path) : null;
+        const match = routed === asked ? pattern.exec(path) : null;
         if (match === null) continue;
         const { app: id, name = "" } = match.groups ?? {};
         const query = signedQuery(url);
@@ -211,13 +212,15 @@ function listIn({ backend }: Relay, channelNames: ChannelNames): Run {
 
 function showIn({ backend }: Relay, channelNames: ChannelNames): Run {
   return async ({ query, name }) => {
-    const asked = attributesOf(query.get("info") ?? "", [name], channelNames);
+    const asked = attributesOfOne(query.get("info") ?? "", name, channelNames);
     const topic = channelNames.topicOf(name);
     if (asked instanceof Refusal) return asked;
     if (topic instanceof Refusal) return topic;
     const [size = 0] = await backend.subscriberCounts([topic]);
-    const [counts] = await countsOf(backend, [topic], asked as Attributes, [size]);
-    return JSON.stringify({ occupied: size > 0, ...counts });
+    const [counts] = await countsOf(backend, [topic], asked, [size]);
+    const newest = asked.cache ? await backend.newest(topic) : undefined;
+    const cache = newest && { cache: { data: newest.data } };
+    return JSON.stringify({ occupied: size > 0, ...counts, ...cache });
   };
 }
 

@@ -7,28 +7,53 @@ import type { ChannelNames } from "./names";
 export interface Attributes {
   readonly users: boolean;
   readonly subscriptions: boolean;
+  /** The last event, which new subscribers are shown. */
+  readonly cache: boolean;
 }
 
+/** What may be asked about many channels, and about one that is named in the path. */
 const NAMES = ["user_count", "subscription_count"];
+const NAMES_OF_ONE = [...NAMES, "cache"];
 
 /** The attributes in a list. Refuses (`invalid_query`) others, and `user_count` where not all channels have users. */
 export function attributesOf(
   info: string,
   channels: readonly string[],
   channelNames: ChannelNames,
+  known: readonly string[] = NAMES,
 ): Attributes | Refusal {
   const names = info === "" ? [] : info.split(",").map((name) => name.trim());
-  const unknown = names.find((name) => !NAMES.includes(name));
+  const unknown = names.find((name) => !known.includes(name));
   if (unknown !== undefined) {
     return new Refusal(
       "invalid_query",
-      `info must be ${NAMES.join(" or ")}, or both with a comma in between.`,
+      `info must be ${known.join(" or ")}, or several of them with commas in between.`,
     );
   }
   const users = names.includes("user_count");
   return users && !channels.every((channel) => channelNames.isPresence(channel))
     ? noUsers()
-    : { users, subscriptions: names.includes("subscription_count") };
+    : {
+        users,
+        subscriptions: names.includes("subscription_count"),
+        cache: names.includes("cache"),
+      };
+}
+
+/** The attributes asked of one channel. Refuses as `attributesOf`, and `cache` of a channel that has none. */
+export function attributesOfOne(
+  info: string,
+  channel: string,
+  channelNames: ChannelNames,
+): Attributes | Refusal {
+  const attributes = attributesOf(info, [channel], channelNames, NAMES_OF_ONE);
+  if (attributes instanceof Refusal || !attributes.cache || channelNames.isCache(channel)) {
+    return attributes;
+  }
+  return new Refusal(
+    "invalid_query",
+    "Only cache channels have a last event: ask for cache of channels such as cache-news or private-cache-news.",
+  );
 }
 
 function noUsers(): Refusal {

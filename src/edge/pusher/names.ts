@@ -8,6 +8,7 @@ import { personalTopic } from "../../relay/topics/permissions";
 export interface PusherFormat {
   readonly protocol: SessionProtocol;
   kindOf(topic: string): "public" | "private" | "encrypted" | "presence";
+  isCache(topic: string): boolean;
   /** The topic of a channel; undefined for a name that no channel has. */
   topicOf(channel: string): string | undefined;
   channelOf(topic: string): string;
@@ -38,6 +39,11 @@ export class ChannelNames {
   /** The channel of a topic. */
   channelOf(topic: string): string {
     return this.#format.channelOf(topic);
+  }
+
+  /** Whether a channel shows its last event to each new subscriber. */
+  isCache(channel: string): boolean {
+    return this.#format.isCache(channel);
   }
 
   /** Whether a channel shows who is in it. */

@@ -108,10 +108,15 @@ const CHANNELS: Document = {
 };
 
 const CHANNEL: Document = {
-  summary: "Say who is in a channel, in numbers",
+  summary: "Say who is in a channel, in numbers, and what new subscribers are shown",
   answer: Shape.ChannelAnswer,
   codes: [...SIGNED, "invalid_query", "invalid_topic"],
-  query: INFO,
+  query: {
+    info: Type.String({
+      description:
+        "user_count, only of presence channels, subscription_count, and cache, only of cache channels: the data of the last event, where there is one.",
+    }),
+  },
   params: { ...Shape.AppParameter, ...Shape.ChannelParameter },
 };
 

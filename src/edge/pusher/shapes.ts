@@ -72,6 +72,7 @@ export const ChannelAnswer = Type.Object({
   occupied: Type.Boolean(),
   user_count: Type.Optional(Count),
   subscription_count: Type.Optional(Count),
+  cache: Type.Optional(Type.Object({ data: Type.String() })),
 });
 export const UsersAnswer = Type.Object({
   users: Type.Array(Type.Object({ id: Type.String() })),

@@ -76,7 +76,8 @@ export const ERRORS = {
   },
   invalid_event: {
     status: 422,
-    means: "The name of an event is empty, longer than 200 characters, or has control characters.",
+    means:
+      "The name of an event is empty, longer than 200 characters, has control characters, or is one that a protocol keeps for the relay's own events.",
   },
   invalid_idempotency_key: {
     status: 422,

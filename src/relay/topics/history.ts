@@ -55,18 +55,18 @@ export function readHistory(
 const LOOKED_AT_MAX = 100;
 
 /**
- * The newest publication of a backend to everybody, up to `top`, which the topic has reached; undefined where there is none.
- * Rejects if the engine fails.
+ * The newest publication of a backend to everybody, up to `top`, which the topic has reached, where that is given; undefined where there is
+ * none. Rejects if the engine fails.
  */
 export function newestOfBackend(
   engine: Engine,
   topic: string,
-  top: Position,
+  top?: Position,
   limit = 1,
 ): Maybe<Publication | undefined> {
-  const range = { since: top.offset + 1, limit, reverse: true, size: HISTORY_SIZE_MAX };
+  const range = { since: top && top.offset + 1, limit, reverse: true, size: HISTORY_SIZE_MAX };
   return then<HistoryPage, Publication | undefined>(engine.history(topic, range), (page) => {
-    if (page.top?.epoch !== top.epoch) return undefined;
+    if (top !== undefined && page.top?.epoch !== top.epoch) return undefined;
     const found = page.publications.find(
       ({ info, user }) => info === undefined && user === undefined,
     );

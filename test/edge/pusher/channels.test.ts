@@ -6,7 +6,7 @@ import { start } from "../../../src/node";
 import { LISTED } from "../../../src/relay/contracts/engine";
 import { readSettings } from "../../../src/settings/read";
 import type { Client } from "../../support/clients/client";
-import { APP, APPS, backendOf, call } from "../../support/pusher/backend";
+import { APP, APPS, backendOf, call, signedPath } from "../../support/pusher/backend";
 import { engineOptions } from "../../support/relay/simulation";
 import { TestRelay } from "../../support/relay/test-relay";
 
@@ -123,8 +123,35 @@ describe("a channel", () => {
     expect(await get("/channels/presence-nobody/users")).toEqual({ users: [] });
   });
 
+  test("says what its new subscribers are shown, where that is an event of a backend", async () => {
+    const backend = backendOf(relay.url);
+    expect(await get("/channels/cache-none", { info: "cache" })).toEqual({ occupied: false });
+    await backend.trigger("private-cache-one", "e", { n: 1 });
+    await backend.trigger("private-cache-one", "e", "hi");
+    const info = "cache,subscription_count";
+    expect(await get("/channels/private-cache-one", { info })).toEqual({
+      occupied: false,
+      subscription_count: 0,
+      cache: { data: "hi" },
+    });
+    expect(await get("/channels/private-cache-one")).toEqual({ occupied: false });
+  });
+
+  test("answers HEAD as GET, without a body", async () => {
+    const asked = { method: "HEAD", path: `/apps/${APP.id}/channels/news` };
+    const statusOf = async (signedAs: string) => {
+      const path = signedPath({ ...asked, method: signedAs });
+      const answer = await fetch(relay.url + path, { method: "HEAD" });
+      return [answer.status, await answer.text()];
+    };
+    expect(await statusOf("HEAD")).toEqual([200, ""]);
+    expect(await statusOf("GET")).toEqual([401, ""]);
+  });
+
   test.each<[string, Record<string, string>]>([
     ["/channels/news/users", {}],
+    ["/channels/news", { info: "cache" }],
+    ["/channels", { info: "cache", filter_by_prefix: "cache-" }],
     ["/channels/news", { info: "user_count" }],
     ["/channels", { info: "user_count" }],
     ["/channels", { info: "user_count", filter_by_prefix: "pres" }],

@@ -132,6 +132,8 @@ describe("an event", () => {
     ["without a name", "invalid_body", { name: undefined }],
     ["with an empty name", "invalid_event", { name: "" }],
     ["with a name of 201 characters", "invalid_event", { name: "x".repeat(201) }],
+    ["with a name of the relay's own events", "invalid_event", { name: "pusher:error" }],
+    ["with an inner name", "invalid_event", { name: "pusher_internal:member_removed" }],
     ["without data", "invalid_body", { data: undefined }],
     ["with an object as data", "invalid_body", { data: {} }],
     ["without channels", "invalid_body", { channels: undefined }],
@@ -185,6 +187,22 @@ describe("an event", () => {
     const body = { name: "e", data: "m", channel: null, socket_id: null, info: null, tags: {} };
     expect((await post({ ...body, channels: [nextName()] })).status).toBe(200);
   });
+});
+
+test("a name of the relay's own events is refused on every way to a channel, where the relay speaks the protocol", async () => {
+  const client = await subscriber("own");
+  const own = { topic: "own", event: "pusher:error", message: "m" };
+  expect(await relay.post("/publish", own)).toMatchObject({
+    status: 422,
+    json: { error: { code: "invalid_event" } },
+  });
+  const batch = [{ name: "pusher:error", channel: "own", data: "m" }];
+  expect((await post({ batch }, "batch_events")).status).toBe(400);
+  expect((await relay.post("/publish", { ...own, event: "pusher" })).status).toBe(200);
+  expect((await client.next()).event).toBe("pusher");
+  await client.expectNothingElse();
+  await using other = await startRelay();
+  expect((await other.post("/publish", own)).status).toBe(200);
 });
 
 describe("a batch", () => {

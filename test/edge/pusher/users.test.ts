@@ -77,6 +77,26 @@ describe("signing in", () => {
     expect((await client.closed).code).toBe(4009);
   });
 
+  test("beyond the user's connections is refused, and the connection goes on without a user", async () => {
+    await using strict = await startRelay({ ...PUSHER_ENV, BATON_USER_CONNECTIONS_MAX: "1" });
+    const [first, second] = [
+      await PusherClient.open(strict.url),
+      await PusherClient.open(strict.url),
+    ];
+    first.signIn({ id: "u6" });
+    expect((await first.next()).event).toBe("pusher:signin_success");
+    second.signIn({ id: "u6" });
+    expect((await second.next()).data.code).toBe(4301);
+    second.subscribe("#server-to-user-u6");
+    expect((await second.next()).event).toBe("pusher:subscription_error");
+    await second.subscribed("news");
+    await first.close();
+    await until("room for the second", async () => {
+      second.signIn({ id: "u6" });
+      return (await second.next()).event === "pusher:signin_success";
+    });
+  });
+
   test("as somebody else ends the connection, and again as the same user is answered", async () => {
     const client = await connect();
     for (let i = 0; i < 2; i++) {

@@ -1,0 +1,22 @@
+// The names of events that are the protocol's own: clients act upon those instead of giving them to the app, so no backend may publish
+// under them.
+import { Refusal } from "../../relay/contracts/errors";
+import type { CheckDeclared } from "../../relay/contracts/options";
+
+const OWN_PREFIXES = ["pusher:", "pusher_internal:"];
+
+/** Refuses (`invalid_event`) what `check` does not, where it has a name that only the relay may use. */
+export function withOwnEvents(check: CheckDeclared | undefined): CheckDeclared {
+  return (publication) => {
+    const { event } = publication;
+    const isOwn = event !== undefined && OWN_PREFIXES.some((prefix) => event.startsWith(prefix));
+    return isOwn ? ownEvent() : check?.(publication);
+  };
+}
+
+function ownEvent(): Refusal {
+  return new Refusal(
+    "invalid_event",
+    `Names of events must not begin with ${OWN_PREFIXES.join(" or ")}: clients of the Pusher protocol take those for the relay's own.`,
+  );
+}
