@@ -363,6 +363,7 @@ function engineOptions(
   return {
     rules,
     historyBytes: settings.historyBytes,
+    storeBytes: settings.storeBytes,
     idempotencyMs: settings.idempotencyMs,
     idempotencyMax: settings.idempotencyMax,
     registrationTtlMs: settings.registrationTtlMs,

@@ -5,6 +5,8 @@ export interface EngineOptions {
   readonly rules: TopicRules;
   /** What the histories of all topics may take, in the memory of this process or in its file. */
   readonly historyBytes: number;
+  /** What records and queues may take together there. */
+  readonly storeBytes: number;
   /** How long an idempotency key is remembered, and how many are at once. */
   readonly idempotencyMs: number;
   readonly idempotencyMax: number;

@@ -14,6 +14,7 @@ import type {
 import type { Refusal } from "../relay/contracts/errors";
 import type { Maybe } from "../relay/contracts/maybe";
 import type { Publication, Published } from "../relay/contracts/publication";
+import type { Queues, Records, RecordsOutcome, SourceRecord } from "../relay/contracts/store";
 import { Histogram, SECONDS } from "../relay/contracts/tally";
 import type { TopicRules } from "../relay/contracts/topic-rules";
 
@@ -52,19 +53,36 @@ export class MeteredEngine implements Engine, Registrations {
     remove_registration: new CallTally(),
     enter_group: new CallTally(),
     read_group: new CallTally(),
+    publish_records: new CallTally(),
+    write_store: new CallTally(),
+    read_store: new CallTally(),
   };
 
   readonly groups: Groups;
+  readonly records: Records;
+  readonly queues: Queues;
 
   constructor(engine: Engine) {
     this.#engine = engine;
-    const { groups } = engine;
+    const { groups, records, queues } = engine;
     this.groups = {
       enter: (group, member, membersMax) =>
         this.#call("enter_group", () => groups.enter(group, member, membersMax)),
       leave: (group, name) => groups.leave(group, name),
       state: (group) => this.#call("read_group", () => groups.state(group)),
       size: (group) => this.#call("read_group", () => groups.size(group)),
+    };
+    this.records = {
+      put: (...put) => this.#call("write_store", () => records.put(...put)),
+      get: (...name) => this.#call("read_store", () => records.get(...name)),
+      list: (set) => this.#call("read_store", () => records.list(set)),
+      remove: (...name) => this.#call("write_store", () => records.remove(...name)),
+    };
+    this.queues = {
+      append: (...entries) => this.#call("write_store", () => queues.append(...entries)),
+      first: (...range) => this.#call("read_store", () => queues.first(...range)),
+      removeUpTo: (...upTo) => this.#call("write_store", () => queues.removeUpTo(...upTo)),
+      size: (queue) => this.#call("read_store", () => queues.size(queue)),
     };
   }
 
@@ -89,6 +107,14 @@ export class MeteredEngine implements Engine, Registrations {
       tally.errors++;
       throw error;
     }
+  }
+
+  publishRecords(partition: string, records: readonly SourceRecord[]): Maybe<RecordsOutcome> {
+    return this.#call("publish_records", () => this.#engine.publishRecords(partition, records));
+  }
+
+  positionOf(partition: string): Maybe<string | undefined> {
+    return this.#call("read_store", () => this.#engine.positionOf(partition));
   }
 
   history(topic: string, range: HistoryRange): Maybe<HistoryPage> {

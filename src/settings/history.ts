@@ -48,6 +48,15 @@ export const HISTORY = {
     description:
       "How much the histories of all topics may take, in memory or in the SQLite file. Beyond that, the histories of the least recently used topics are evicted.",
   }),
+  storeBytes: whole({
+    variable: "BATON_STORE_BYTES",
+    default: 134_217_728,
+    min: 65_536,
+    max: 2 ** 40,
+    unit: "bytes",
+    description:
+      "How much the relay may keep besides histories, in memory or in the SQLite file: what waits to be told or sent, and devices. Beyond that, nothing more is kept until some of it is done or expires; what is kept stays. In Redis, its own maxmemory counts. The default is 128 MiB: about 100,000 devices, or 300,000 events that wait.",
+  }),
   idempotencyMs: whole({
     variable: "BATON_IDEMPOTENCY_MS",
     default: 300_000,

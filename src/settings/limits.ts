@@ -1,6 +1,6 @@
 // Limits that stand next to each other and must fit together. A client that keeps within each of them would otherwise be
 // closed where two of them meet, and for good where its SDK takes the close code as final.
-import { COMMANDS_MAX } from "../relay/contracts/limits";
+import { COMMANDS_MAX } from "../relay/contracts/options";
 import type { Settings, SettingValues } from "./definitions";
 import { FRAME_BYTES_MAX, SettingError } from "./kinds";
 

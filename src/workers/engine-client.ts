@@ -1,6 +1,7 @@
 // A worker's engine when all workers share one: it forwards every call to the supervisor, where workers/engine-server.ts
 // obeys it, and hands on what comes back. Everything goes over one pipe, so it stays in order.
 import { HistoryReads } from "../engines/history-reads";
+import { checkRecords, partsOf } from "../engines/source-records";
 import {
   type Claimed,
   type Engine,
@@ -16,6 +17,14 @@ import {
 } from "../relay/contracts/engine";
 import { Refusal } from "../relay/contracts/errors";
 import type { Publication, Published } from "../relay/contracts/publication";
+import type {
+  NamedValue,
+  QueueEntry,
+  Queues,
+  Records,
+  RecordsOutcome,
+  SourceRecord,
+} from "../relay/contracts/store";
 import {
   type EngineAnswer,
   type EngineCall,
@@ -36,6 +45,9 @@ const DELIVERY_COUNTS_MAX = 4_096;
 
 /** What the histories that are being read may bring: the supervisor reads and writes these characters in a few ms. */
 const READS_CHARACTERS_MAX = 1_048_576;
+
+/** Records of a source that are more than this go to the supervisor in several calls. */
+const RECORDS_CHARACTERS_MAX = 1_048_576;
 
 interface EngineClientOptions {
   readonly send: (message: ToEngine) => void;
@@ -61,6 +73,18 @@ interface PendingPublishes {
 export class EngineClient implements Engine {
   readonly registrations: Registrations;
   readonly groups: Groups;
+  readonly records: Records = {
+    put: (...put) => this.#call<undefined | "full">({ do: "putRecord", put }),
+    get: (set, name) => this.#call<string | undefined>({ do: "getRecord", set, name }),
+    list: (set) => this.#call<readonly NamedValue[]>({ do: "listRecords", set }),
+    remove: (set, name) => this.#call<boolean>({ do: "removeRecord", set, name }),
+  };
+  readonly queues: Queues = {
+    append: (queue, entries, max) => this.#call<number>({ do: "append", queue, entries, max }),
+    first: (queue, limit) => this.#call<readonly QueueEntry[]>({ do: "first", queue, limit }),
+    removeUpTo: (queue, number) => this.#call<undefined>({ do: "removeUpTo", queue, number }),
+    size: (queue) => this.#call<number>({ do: "queueSize", queue }),
+  };
   readonly #options: EngineClientOptions;
   /** By number; the oldest come first. */
   readonly #calls = new Map<number, PendingCall>();
@@ -118,6 +142,24 @@ export class EngineClient implements Engine {
       pending.count--;
       if (pending.count === 0) this.#publishes.delete(topic);
     }
+  }
+
+  /** One call after the other: what a later one publishes would make an earlier one count as published. */
+  async publishRecords(
+    partition: string,
+    records: readonly SourceRecord[],
+  ): Promise<RecordsOutcome> {
+    checkRecords(records);
+    let published = 0;
+    for (const part of partsOf(records, RECORDS_CHARACTERS_MAX)) {
+      const call = { do: "publishRecords", partition, records: part } as const;
+      published += (await this.#call<RecordsOutcome>(call)).published;
+    }
+    return { published, repeated: records.length - published };
+  }
+
+  positionOf(partition: string): Promise<string | undefined> {
+    return this.#call<string | undefined>({ do: "positionOf", partition });
   }
 
   history(topic: string, range: HistoryRange): Promise<HistoryPage> {

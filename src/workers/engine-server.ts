@@ -9,7 +9,8 @@ import {
 } from "../relay/contracts/engine";
 import { Refusal } from "../relay/contracts/errors";
 import { type Maybe, then } from "../relay/contracts/maybe";
-import type { EngineCall, EngineState, FromEngine, ToEngine } from "./messages";
+import type { Publication } from "../relay/contracts/publication";
+import type { EngineCall, EngineState, FromEngine, StoreCall, ToEngine } from "./messages";
 import type { Pipe } from "./pipe";
 
 /**
@@ -164,7 +165,14 @@ export class EngineServer {
     const { registrations, groups } = worker;
     switch (call.do) {
       case "publish":
-        return this.#publish(call);
+        return this.#whenCaughtUp([call.publication], engine.publish(call.publication, call.key));
+      case "publishRecords":
+        return this.#whenCaughtUp(
+          call.records.map(({ publication }) => publication),
+          engine.publishRecords(call.partition, call.records),
+        );
+      case "positionOf":
+        return engine.positionOf(call.partition);
       case "history":
         return engine.history(call.topic, call.range);
       case "forget":
@@ -188,16 +196,43 @@ export class EngineServer {
         return groups.state(call.group);
       case "groupSize":
         return groups.size(call.group);
+      default:
+        return this.#performOnStore(call);
     }
   }
 
-  /** Publishes at once, but answers only when no follower lags far behind, so that publishers are no faster than the slowest. */
-  #publish({ publication, key }: Extract<EngineCall, { do: "publish" }>): Maybe<unknown> {
-    return then<unknown, unknown>(this.#engine.publish(publication, key), (answer) => {
-      const { topic } = publication;
-      if (!this.#isLagging(topic)) return answer;
+  #performOnStore(call: StoreCall): Maybe<unknown> {
+    const { records, queues } = this.#engine;
+    switch (call.do) {
+      case "putRecord":
+        return records.put(...call.put);
+      case "getRecord":
+        return records.get(call.set, call.name);
+      case "listRecords":
+        return records.list(call.set);
+      case "removeRecord":
+        return records.remove(call.set, call.name);
+      case "append":
+        return queues.append(call.queue, call.entries, call.max);
+      case "first":
+        return queues.first(call.queue, call.limit);
+      case "removeUpTo":
+        return queues.removeUpTo(call.queue, call.number);
+      case "queueSize":
+        return queues.size(call.queue);
+    }
+  }
+
+  /**
+   * They are published at once, but answered only when no follower of their topics lags far behind, so that publishers are no faster
+   * than the slowest.
+   */
+  #whenCaughtUp(publications: readonly Publication[], published: Maybe<unknown>): Maybe<unknown> {
+    return then(published, (answer) => {
+      const lagging = publications.find(({ topic }) => this.#isLagging(topic));
+      if (lagging === undefined) return answer;
       const { promise, resolve } = Promise.withResolvers<unknown>();
-      this.#delayed.push({ topic, send: () => resolve(answer) });
+      this.#delayed.push({ topic: lagging.topic, send: () => resolve(answer) });
       return promise;
     });
   }

@@ -11,6 +11,7 @@ import type {
 } from "../relay/contracts/engine";
 import type { ErrorCode } from "../relay/contracts/errors";
 import type { Publication } from "../relay/contracts/publication";
+import type { RecordBounds, SourceRecord } from "../relay/contracts/store";
 
 /**
  * After this much silence the other side counts as out of reach. Each side receives something at least once a second: the
@@ -40,7 +41,33 @@ export type EngineCall =
       readonly membersMax: number;
     }
   | { readonly do: "groupState"; readonly group: string }
-  | { readonly do: "groupSize"; readonly group: string };
+  | { readonly do: "groupSize"; readonly group: string }
+  | {
+      readonly do: "publishRecords";
+      readonly partition: string;
+      readonly records: readonly SourceRecord[];
+    }
+  | { readonly do: "positionOf"; readonly partition: string }
+  | StoreCall;
+
+/** A call about records and queues. */
+export type StoreCall =
+  | {
+      readonly do: "putRecord";
+      readonly put: readonly [set: string, name: string, value: string, bounds: RecordBounds];
+    }
+  | { readonly do: "getRecord"; readonly set: string; readonly name: string }
+  | { readonly do: "listRecords"; readonly set: string }
+  | { readonly do: "removeRecord"; readonly set: string; readonly name: string }
+  | {
+      readonly do: "append";
+      readonly queue: string;
+      readonly entries: readonly string[];
+      readonly max: number;
+    }
+  | { readonly do: "first"; readonly queue: string; readonly limit: number }
+  | { readonly do: "removeUpTo"; readonly queue: string; readonly number: number }
+  | { readonly do: "queueSize"; readonly queue: string };
 
 /** What a worker sends to the shared engine. Only calls are answered. */
 export type ToEngine =

@@ -48,6 +48,7 @@ const OF_SUPERVISOR: ReadonlySet<keyof SettingValues> = new Set([
   "redisPrefix",
   "metricsListen",
   "historyBytes",
+  "storeBytes",
   "idempotencyMs",
   "idempotencyMax",
   "registrationTtlMs",

@@ -40,7 +40,7 @@ const FLOORS: Record<string, readonly string[]> = {
   "src/cli": ["index.ts", "bench", "*"],
   "src/console": ["app.ts", "views", "clients", "*"],
   "src/engines": ["index.ts", "redis sqlite", "memory", "*"],
-  "src/engines/redis": ["engine.ts", "*", "publishing", "following groups", "server"],
+  "src/engines/redis": ["engine.ts", "*", "publishing", "following groups store", "server"],
   "src/library": ["*", "host"],
   "src/protocols": ["index.ts", "centrifuge pusher", "*"],
   "src/settings": ["*", "sources hooks", "kinds.ts"],

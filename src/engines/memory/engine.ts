@@ -10,23 +10,34 @@ import {
   type LocalEngine,
   type Registrations,
 } from "../../relay/contracts/engine";
-import type { Refusal } from "../../relay/contracts/errors";
+import { Refusal } from "../../relay/contracts/errors";
 import type { Publication, Published } from "../../relay/contracts/publication";
+import type { Queues, Records, RecordsOutcome, SourceRecord } from "../../relay/contracts/store";
 import { nameOf } from "../idempotency-key";
 import type { EngineOptions } from "../options";
+import { checkRecords, isAbove, RecordConflicts } from "../source-records";
+import { StoreSize } from "../store-size";
 import { MemoryGroups } from "./groups";
 import { Histories } from "./history";
 import { IdempotencyCache } from "./idempotency";
+import { MemoryQueues } from "./queues";
+import { MemoryRecords } from "./records";
 import { MemoryRegistrations } from "./registrations";
 
 /** Healthy from `start` to `close`. */
 export class MemoryEngine implements LocalEngine {
   readonly registrations: Registrations;
   readonly groups: Groups;
+  readonly records: Records;
+  readonly queues: Queues;
   readonly #histories: Histories;
   readonly #idempotency: IdempotencyCache;
   readonly #registrations: MemoryRegistrations;
   readonly #groups: MemoryGroups;
+  readonly #records: MemoryRecords;
+  /** The last position of each partition. */
+  readonly #positions = new Map<string, string>();
+  readonly #conflicts: RecordConflicts;
   #events: EngineEvents | undefined;
 
   constructor(options: EngineOptions) {
@@ -45,6 +56,11 @@ export class MemoryEngine implements LocalEngine {
       groupChanged: (change) => this.#events?.groupChanged(change),
       memberAbsent: (group, name) => this.#events?.memberAbsent(group, name),
     });
+    const size = new StoreSize(options.storeBytes);
+    this.#records = new MemoryRecords(now, size);
+    this.records = this.#records;
+    this.queues = new MemoryQueues(size);
+    this.#conflicts = new RecordConflicts(options);
   }
 
   get historyBytes(): number {
@@ -62,6 +78,40 @@ export class MemoryEngine implements LocalEngine {
       const answer = this.#idempotency.recall(name, publication);
       if (answer !== undefined) return answer;
     }
+    return this.#accept(events, publication, name);
+  }
+
+  publishRecords(partition: string, records: readonly SourceRecord[]): RecordsOutcome {
+    const events = this.#started();
+    checkRecords(records);
+    let published = 0;
+    let conflicts = 0;
+    for (const { publication, position, key } of records) {
+      let name: string | undefined;
+      if (position !== undefined) {
+        if (!isAbove(position, this.#positions.get(partition))) continue;
+        // Before the delivery, so that a fault there does not publish it twice.
+        this.#positions.set(partition, position);
+      } else if (key !== undefined) {
+        name = nameOf(publication, key);
+        const answer = this.#idempotency.recall(name, publication);
+        if (answer instanceof Refusal) conflicts++;
+        if (answer !== undefined) continue;
+      }
+      this.#accept(events, publication, name);
+      published++;
+    }
+    this.#conflicts.found(partition, conflicts);
+    return { published, repeated: records.length - published };
+  }
+
+  positionOf(partition: string): string | undefined {
+    this.#started();
+    return this.#positions.get(partition);
+  }
+
+  /** Numbers, keeps and delivers a publication that is new. */
+  #accept(events: EngineEvents, publication: Publication, name: string | undefined): Published {
     const numbered = this.#histories.append(publication);
     const { offset, epoch } = numbered;
     const delivered = events.deliver(numbered);
@@ -110,6 +160,7 @@ export class MemoryEngine implements LocalEngine {
     this.#idempotency.expire();
     this.#registrations.expire();
     this.#groups.expire();
+    this.#records.expire();
   }
 
   healthy(): boolean {

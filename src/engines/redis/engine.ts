@@ -11,8 +11,10 @@ import {
 } from "../../relay/contracts/engine";
 import type { Refusal } from "../../relay/contracts/errors";
 import type { Publication, Published } from "../../relay/contracts/publication";
+import type { Queues, Records, RecordsOutcome, SourceRecord } from "../../relay/contracts/store";
 import type { TopicRules } from "../../relay/contracts/topic-rules";
 import type { EngineOptions } from "../options";
+import { checkRecords, isAbove, sumOf } from "../source-records";
 import { SENDER } from "./groups/group-scripts";
 import { RedisGroups } from "./groups/groups";
 import { RedisRegistrations } from "./registrations";
@@ -20,6 +22,8 @@ import { isFinal } from "./server/error-answers";
 import { Keys } from "./server/keys";
 import { Shard } from "./shard";
 import { ShardMap } from "./shard-map";
+import { RedisQueues } from "./store/queues";
+import { RedisRecords } from "./store/records";
 
 /** Which server has the registrations: that of this name. */
 const REGISTRATIONS_NAME = "registrations";
@@ -28,11 +32,13 @@ const REGISTRATIONS_NAME = "registrations";
 export class RedisEngine implements Engine {
   readonly registrations: Registrations;
   readonly groups: Groups;
+  readonly records: Records;
+  readonly queues: Queues;
   readonly #node: string;
   readonly #warn: (sentence: string) => void;
   readonly #keys: Keys;
   readonly #shards: ShardMap<Shard>;
-  /** The server that has the registrations and groups, and carries messages between nodes. */
+  /** The server that has the registrations, groups, records and queues, and carries messages between nodes. */
   readonly #homeShard: Shard;
   readonly #registrations: RedisRegistrations;
   readonly #groups: RedisGroups;
@@ -90,6 +96,9 @@ export class RedisEngine implements Engine {
       },
     });
     this.groups = this.#groups;
+    const { link, clock } = this.#homeShard;
+    this.records = new RedisRecords({ keys, link, clock });
+    this.queues = new RedisQueues({ keys, link, clock });
   }
 
   /** Resolves whether or not the servers can be reached. When that is hopeless, rejects with an Error of one sentence. */
@@ -109,6 +118,36 @@ export class RedisEngine implements Engine {
   publish(publication: Publication, key?: string): Promise<Published | Refusal> {
     if (this.#events === undefined) return Promise.reject(new EngineUnavailable("not started"));
     return this.#shards.of(publication.topic).publish(publication, key);
+  }
+
+  /** Each server has a position of its own, and gets the newest though it may get no record: so the least is that of all. */
+  async publishRecords(
+    partition: string,
+    records: readonly SourceRecord[],
+  ): Promise<RecordsOutcome> {
+    checkRecords(records);
+    if (this.#events === undefined) throw new EngineUnavailable("not started");
+    const shards = records.map(({ publication }) => this.#shards.of(publication.topic));
+    let upTo: string | undefined;
+    for (const { position } of records) {
+      if (position !== undefined && isAbove(position, upTo)) upTo = position;
+    }
+    const outcomes = this.#shards.all.flatMap((shard) => {
+      const its = records.filter((_, i) => shards[i] === shard);
+      if (its.length === 0 && upTo === undefined) return [];
+      return [shard.publishRecords(partition, its, upTo)];
+    });
+    return sumOf(await Promise.all(outcomes));
+  }
+
+  async positionOf(partition: string): Promise<string | undefined> {
+    const all = await Promise.all(this.#shards.all.map((shard) => shard.positionOf(partition)));
+    let least = all[0];
+    for (const position of all) {
+      if (position === undefined || least === undefined) return undefined;
+      if (isAbove(least, position)) least = position;
+    }
+    return least;
   }
 
   history(topic: string, range: HistoryRange): Promise<HistoryPage> {

@@ -3,16 +3,19 @@
 import type { HistoryPage, HistoryRange } from "../../relay/contracts/engine";
 import type { Refusal } from "../../relay/contracts/errors";
 import type { Publication, Published } from "../../relay/contracts/publication";
+import type { RecordsOutcome, SourceRecord } from "../../relay/contracts/store";
 import type { TopicRules } from "../../relay/contracts/topic-rules";
 import { HistoryReads } from "../history-reads";
 import { fingerprint, nameOf } from "../idempotency-key";
 import { IdempotencyWindow } from "../idempotency-window";
 import type { EngineOptions } from "../options";
+import { RecordConflicts } from "../source-records";
 import { FollowedTopics, type FollowedTopicsOptions } from "./following/followed-topics";
 import { GROUP_SCRIPTS } from "./groups/group-scripts";
 import { DeliveryCounts } from "./publishing/delivery-counts";
 import { PublishBatches } from "./publishing/publish-batches";
 import { PUBLISH_SCRIPTS } from "./publishing/publish-script";
+import { RecordBatches } from "./publishing/record-batches";
 import { ServerClock } from "./server/clock";
 import { checkUnsubscribe, runIdOf } from "./server/diagnosis";
 import { isForbidden } from "./server/error-answers";
@@ -26,6 +29,8 @@ import {
   TOPIC_SCRIPTS,
   TopicCalls,
 } from "./server/topic-scripts";
+import { QUEUE_SCRIPTS } from "./store/queues";
+import { RECORD_SCRIPTS } from "./store/records";
 
 /** Errors of a server that is full, cannot write its file, or has too few replicas for a write. */
 const REFUSES_WRITES = /[ -](OOM|MISCONF|NOREPLICAS) /;
@@ -64,12 +69,23 @@ export class Shard {
   readonly #keyed = new Map<string, PublishUnderWay>();
   readonly #window: IdempotencyWindow;
   readonly #batches: PublishBatches;
+  readonly #recordBatches: RecordBatches;
   /** The server's run, "" until it is known, and how many publications this node knows the server to have taken. */
   #runId = "";
   #count = 0;
   /** The server can be reached, but has refused a publication. */
   #refusesWrites = false;
   #hasWarnedOfInfo = false;
+  /** What a call that publishes says when it ends. */
+  readonly #outcomes = {
+    answered: (count: number, forgottenAgeMs: number) => {
+      this.#countIs(count);
+      if (forgottenAgeMs >= 0) this.#window.shortened(forgottenAgeMs);
+    },
+    failed: (error: unknown) => {
+      this.#refusesWrites = this.link.isUp && REFUSES_WRITES.test(String(error));
+    },
+  };
 
   constructor(options: ShardOptions) {
     this.#options = options;
@@ -113,19 +129,14 @@ export class Shard {
       discarded: ({ publish }) => this.#counts.record(publish, 0),
       onCount: (count) => this.#countIs(count),
     });
-    this.#batches = new PublishBatches({
-      ...options,
-      link: this.link,
-      clock: this.clock,
-      followed: this.#followed,
-      counts: this.#counts,
-      answered: (count, forgottenAgeMs) => {
-        this.#countIs(count);
-        if (forgottenAgeMs >= 0) this.#window.shortened(forgottenAgeMs);
-      },
-      failed: (error) => {
-        this.#refusesWrites = this.link.isUp && REFUSES_WRITES.test(String(error));
-      },
+    const { link, clock } = this;
+    const sent = { ...options, ...this.#outcomes, link, clock, followed: this.#followed };
+    this.#batches = new PublishBatches({ ...sent, counts: this.#counts });
+    const conflicts = new RecordConflicts(options);
+    this.#recordBatches = new RecordBatches({
+      ...sent,
+      mayPack: () => this.#batches.mayPack,
+      conflicted: (partition, count) => conflicts.found(partition, count),
     });
   }
 
@@ -168,6 +179,21 @@ export class Shard {
     return answer;
   }
 
+  /** Publishes the records that belong here; from then on all are published up to this position, as far as they belong here. */
+  publishRecords(
+    partition: string,
+    records: readonly SourceRecord[],
+    upTo: string | undefined,
+  ): Promise<RecordsOutcome> {
+    if (!this.link.isUp) return Promise.reject(this.link.unavailable);
+    return this.#recordBatches.publish(partition, records, upTo);
+  }
+
+  async positionOf(partition: string): Promise<string | undefined> {
+    const position = this.#options.keys.position(partition);
+    return (await this.link.call<string | null>("GET", [position])) ?? undefined;
+  }
+
   /** As Engine.history. */
   async history(topic: string, range: HistoryRange): Promise<HistoryPage> {
     if (!this.link.isUp) throw this.link.unavailable;
@@ -194,8 +220,8 @@ export class Shard {
   }
 
   /** Resolves when every publish is answered. */
-  settled(): Promise<void> {
-    return this.#batches.settled();
+  async settled(): Promise<void> {
+    await Promise.all([this.#batches.settled(), this.#recordBatches.settled()]);
   }
 
   #countIs(count: number): void {
@@ -256,6 +282,8 @@ export class Shard {
       ...SERVER_SCRIPTS,
       ...REGISTRATION_SCRIPTS,
       ...GROUP_SCRIPTS,
+      ...RECORD_SCRIPTS,
+      ...QUEUE_SCRIPTS,
       ...PROBE_SCRIPTS,
     });
     await Promise.all(all.map(({ text }) => link.call("EVAL", [text, "0"])));

@@ -13,12 +13,19 @@ import {
 } from "../../relay/contracts/engine";
 import { Refusal } from "../../relay/contracts/errors";
 import type { Publication, Published } from "../../relay/contracts/publication";
+import type { Queues, Records, RecordsOutcome, SourceRecord } from "../../relay/contracts/store";
 import { nameOf } from "../idempotency-key";
 import { MemoryGroups } from "../memory/groups";
 import { IdempotencyCache } from "../memory/idempotency";
 import type { EngineOptions } from "../options";
+import { checkRecords, partsOf, RecordConflicts, sumOf } from "../source-records";
+import { StoreSize } from "../store-size";
 import { SqliteFile } from "./file";
 import { SqliteIdempotency } from "./idempotency";
+import { type Job, RecordsJob } from "./jobs";
+import { SqlitePositions } from "./positions";
+import { SqliteQueues } from "./queues";
+import { SqliteRecords } from "./records";
 import { SqliteRegistrations } from "./registrations";
 import { SqliteTopics } from "./topics";
 import { WallClock } from "./wall-clock";
@@ -27,19 +34,12 @@ import { WallClock } from "./wall-clock";
 const BATCH_JOBS_MAX = 2_000;
 const BATCH_CHARACTERS_MAX = 4_194_304;
 
+/** Records of a source that are more than this go into several transactions. */
+const RECORDS_CHARACTERS_MAX = 1_048_576;
+
 /** The pause after a failed write before the next attempt. It is doubled after each further failure, up to the longest. */
 const RETRY_MS = 1_000;
 const RETRY_MAX_MS = 16_000;
-
-/** Work that waits for the next transaction. */
-interface Job {
-  readonly characters: number;
-  /** Runs within the transaction. */
-  write(): void;
-  /** Runs after its commit. Must not throw. */
-  committed(): void;
-  failed(error: Error): void;
-}
 
 /** An answer whose count is filled in when the publication is delivered. */
 type Uncounted = { -readonly [Name in keyof Published]: Published[Name] };
@@ -49,18 +49,25 @@ interface Opened {
   readonly file: SqliteFile;
   readonly topics: SqliteTopics;
   readonly idempotency: SqliteIdempotency;
+  readonly positions: SqlitePositions;
+  readonly records: SqliteRecords;
+  readonly queues: SqliteQueues;
+  readonly size: StoreSize;
 }
 
 /** Healthy from `start` to `close`, except between a write that has failed and the next one that succeeds. */
 export class SqliteEngine implements LocalEngine {
   readonly registrations: Registrations;
   readonly groups: Groups;
+  readonly records: Records;
+  readonly queues: Queues;
   readonly #registrations: SqliteRegistrations;
   readonly #groups: MemoryGroups;
   readonly #options: EngineOptions;
   readonly #path: string;
   readonly #wallClock: () => number;
   readonly #idempotency: IdempotencyCache;
+  readonly #conflicts: RecordConflicts;
   #opened: Opened | undefined;
   #events: EngineEvents | undefined;
   #queue: Job[] = [];
@@ -86,6 +93,19 @@ export class SqliteEngine implements LocalEngine {
       groupChanged: (change) => this.#events?.groupChanged(change),
       memberAbsent: (group, name) => this.#events?.memberAbsent(group, name),
     });
+    this.#conflicts = new RecordConflicts(options);
+    this.records = {
+      put: (...put) => this.#write(({ records }) => records.put(...put)),
+      get: (...name) => this.#read(({ records }) => records.get(...name)),
+      list: (set) => this.#read(({ records }) => records.list(set)),
+      remove: (...name) => this.#write(({ records }) => records.remove(...name)),
+    };
+    this.queues = {
+      append: (...entries) => this.#write(({ queues }) => queues.append(...entries)),
+      first: (...range) => this.#read(({ queues }) => queues.first(...range)),
+      removeUpTo: (...upTo) => this.#write(({ queues }) => queues.removeUpTo(...upTo)),
+      size: (queue) => this.#read(({ queues }) => queues.size(queue)),
+    };
   }
 
   /** Rejects with an Error of one sentence when the file cannot be used. */
@@ -138,18 +158,35 @@ export class SqliteEngine implements LocalEngine {
     return promise;
   }
 
-  history(topic: string, range: HistoryRange): HistoryPage {
-    const { topics } = this.#running();
-    try {
-      return topics.read(topic, range);
-    } catch (error) {
-      throw isFileError(error) ? unavailable(error) : error;
-    }
+  async publishRecords(
+    partition: string,
+    records: readonly SourceRecord[],
+  ): Promise<RecordsOutcome> {
+    checkRecords(records);
+    const parts = {
+      ...this.#writable(),
+      cache: this.#idempotency,
+      deliver: (publication: Publication) => void this.#events?.deliver(publication),
+      conflicted: (name: string, count: number) => this.#conflicts.found(name, count),
+    };
+    const jobs = partsOf(records, RECORDS_CHARACTERS_MAX).map(
+      (part) => new RecordsJob(parts, partition, part),
+    );
+    // When one fails, so do those after it: no later record may be published without an earlier one.
+    for (const job of jobs) this.#enqueue(job);
+    return sumOf(await Promise.all(jobs.map(({ outcome }) => outcome)));
   }
 
-  async forget(topic: string): Promise<undefined> {
-    const { topics } = this.#writable();
-    await this.#write(() => topics.forget(topic));
+  positionOf(partition: string): string | undefined {
+    return this.#read(({ positions }) => positions.get(partition));
+  }
+
+  history(topic: string, range: HistoryRange): HistoryPage {
+    return this.#read(({ topics }) => topics.read(topic, range));
+  }
+
+  forget(topic: string): Promise<undefined> {
+    return this.#write(({ topics }) => topics.forget(topic));
   }
 
   registrationsOf(node: string): Registrations {
@@ -183,7 +220,7 @@ export class SqliteEngine implements LocalEngine {
     this.#registrations.expire();
     this.#groups.expire();
     if (this.#opened === undefined) return;
-    const { file, topics, idempotency } = this.#opened;
+    const { file, topics, idempotency, records } = this.#opened;
     try {
       if (this.#failure !== undefined) {
         if (this.#options.now() < this.#failure.retryAt) return;
@@ -191,12 +228,12 @@ export class SqliteEngine implements LocalEngine {
         this.#failure = undefined;
       }
       const expired = topics.expired();
-      const isDue =
-        expired.length > 0 || topics.isFull || idempotency.isDue || this.#registrations.isDue;
-      if (isDue) {
+      const isDue = [topics.isFull, idempotency.isDue, this.#registrations.isDue, records.isDue];
+      if (expired.length > 0 || isDue.includes(true)) {
         file.write(() => {
           topics.expire(expired);
           idempotency.expire();
+          records.expire();
           this.#registrations.beforeCommit();
         });
         this.#afterCommit();
@@ -219,13 +256,17 @@ export class SqliteEngine implements LocalEngine {
   }
 
   #open(file: SqliteFile): Opened {
-    const { now, rules, historyBytes, newEpoch } = this.#options;
+    const { now, rules, historyBytes, storeBytes, newEpoch } = this.#options;
     const newest = file.prepare("SELECT max(used) FROM topics").values()[0] as [number | null];
     const clock = new WallClock(now, this.#wallClock(), newest[0] ?? 0);
     const topics = new SqliteTopics(file, clock, { rules, newEpoch, bytesMax: historyBytes });
     const idempotency = new SqliteIdempotency(file, clock, this.#idempotency);
     this.#registrations.open(file);
-    return { file, topics, idempotency };
+    const size = new StoreSize(storeBytes);
+    const records = new SqliteRecords(file, clock, size);
+    const queues = new SqliteQueues(file, size);
+    const positions = new SqlitePositions(file);
+    return { file, topics, idempotency, positions, records, queues, size };
   }
 
   /** Throws unless the file is open. */
@@ -240,11 +281,29 @@ export class SqliteEngine implements LocalEngine {
     return this.#running();
   }
 
+  /** Runs this at once. */
+  #read<Value>(read: (opened: Opened) => Value): Value {
+    const opened = this.#running();
+    try {
+      return read(opened);
+    } catch (error) {
+      throw isFileError(error) ? unavailable(error) : error;
+    }
+  }
+
   /** Runs this within the next transaction. Resolves after its commit; rejects, with nothing done, when that fails. */
-  async #write(write: () => void): Promise<void> {
-    this.#writable();
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.#enqueue({ characters: 0, write, committed: resolve, failed: reject });
+  async #write<Value>(write: (opened: Opened) => Value): Promise<Value> {
+    const opened = this.#writable();
+    const { promise, resolve, reject } = Promise.withResolvers<Value>();
+    let value: Value;
+    this.#enqueue({
+      characters: 0,
+      write: () => {
+        value = write(opened);
+      },
+      committed: () => resolve(value),
+      failed: reject,
+    });
     return promise;
   }
 
@@ -300,6 +359,7 @@ export class SqliteEngine implements LocalEngine {
 
   #afterCommit(): void {
     this.#opened?.topics.afterCommit();
+    this.#opened?.size.commit();
     this.#registrations.afterCommit();
   }
 
@@ -307,6 +367,8 @@ export class SqliteEngine implements LocalEngine {
   #fail(error: unknown): void {
     this.#opened?.topics.afterRollback();
     this.#opened?.idempotency.afterRollback();
+    this.#opened?.queues.afterRollback();
+    this.#opened?.size.rollback();
     if (!isFileError(error)) return;
     const last = this.#failure?.pauseMs;
     const pauseMs = last === undefined ? RETRY_MS : Math.min(2 * last, RETRY_MAX_MS);

@@ -4,8 +4,8 @@ import { Database, type Statement } from "bun:sqlite";
 
 /** Stands in the header of the file, "Batn", so that another program's database is not taken for one of Baton. */
 const APPLICATION_ID = 0x4261_746e;
-/** The version of the schema below. */
-const SCHEMA_VERSION = 1;
+/** The version of the schema below. A file of an earlier one gets what it lacks when it is opened. */
+const SCHEMA_VERSION = 2;
 
 /** How long another process may still have the file when this one starts: as long as a restart overlaps. */
 const BUSY_MAX_MS = 2_000;
@@ -48,7 +48,21 @@ const SCHEMA = `
     expires INTEGER NOT NULL);
   CREATE TABLE registrations (id TEXT PRIMARY KEY, user TEXT NOT NULL, topics TEXT) WITHOUT ROWID;
   CREATE TABLE probe (bytes BLOB);
-  PRAGMA application_id = ${APPLICATION_ID};
+  PRAGMA application_id = ${APPLICATION_ID};`;
+
+/**
+ * What version 2 has more. records and entries: `size` is what is counted against the bound. A number of `entries` is never given
+ * twice.
+ */
+const SCHEMA_2 = `
+  CREATE TABLE positions (partition TEXT PRIMARY KEY, position TEXT NOT NULL) WITHOUT ROWID;
+  CREATE TABLE records (
+    id INTEGER PRIMARY KEY, in_set TEXT NOT NULL, name TEXT NOT NULL, size INTEGER NOT NULL,
+    expires INTEGER NOT NULL, value TEXT NOT NULL, UNIQUE (in_set, name));
+  CREATE INDEX records_expires ON records (expires);
+  CREATE TABLE entries (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, queue TEXT NOT NULL, size INTEGER NOT NULL, entry TEXT NOT NULL);
+  CREATE INDEX entries_queue ON entries (queue);
   PRAGMA user_version = ${SCHEMA_VERSION};`;
 
 export class SqliteFile {
@@ -99,6 +113,11 @@ export class SqliteFile {
     return statement;
   }
 
+  prepareAll<Name extends string>(sql: Readonly<Record<Name, string>>): Record<Name, Statement> {
+    const all = Object.entries<string>(sql).map(([name, text]) => [name, this.prepare(text)]);
+    return Object.fromEntries(all) as Record<Name, Statement>;
+  }
+
   /** Runs this as one transaction. When it throws, nothing was done. */
   write<Value>(work: () => Value): Value {
     this.#begin.run();
@@ -143,10 +162,10 @@ export class SqliteFile {
     if (this.#value("SELECT count(*) FROM sqlite_schema") === 0) {
       database.run("PRAGMA auto_vacuum=INCREMENTAL");
       // This comes before the write-ahead log, so that the file's header names its owner from the beginning.
-      this.write(() => database.run(SCHEMA));
-    } else if (bytes <= CHECKED_BYTES_MAX) {
-      const found = this.#value("PRAGMA quick_check(1)");
-      if (found !== "ok") throw new DamagedFile(String(found).replaceAll("\n", " "));
+      this.write(() => database.run(SCHEMA + SCHEMA_2));
+    } else {
+      if (bytes <= CHECKED_BYTES_MAX) this.#check();
+      this.#upgrade();
     }
     if (this.#value("PRAGMA journal_mode=WAL") !== "wal") {
       throw new Error("its file system does not allow a write-ahead log");
@@ -157,6 +176,19 @@ export class SqliteFile {
     // A negative size is in KiB.
     database.run(`PRAGMA cache_size=-${CACHE_KIB}`);
     this.probe(START_BYTES);
+  }
+
+  #check(): void {
+    const found = this.#value("PRAGMA quick_check(1)");
+    if (found !== "ok") throw new DamagedFile(String(found).replaceAll("\n", " "));
+  }
+
+  /** Brings a file of an earlier version to this one. */
+  #upgrade(): void {
+    if (this.#value("PRAGMA user_version") === SCHEMA_VERSION) return;
+    this.write(() => this.#database.run(SCHEMA_2));
+    // The version must stand in the file itself: what is only in the log says nothing to an older Baton, which reads the header.
+    this.#database.run("PRAGMA wal_checkpoint(TRUNCATE)");
   }
 
   /** The value that a statement returns which is run only once. */

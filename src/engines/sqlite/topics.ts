@@ -71,9 +71,7 @@ export class SqliteTopics {
   constructor(file: SqliteFile, clock: WallClock, options: SqliteTopicsOptions) {
     this.#options = options;
     this.#clock = clock;
-    this.#sql = Object.fromEntries(
-      Object.entries(SQL).map(([name, sql]) => [name, file.prepare(sql)]),
-    ) as Record<keyof typeof SQL, Statement>;
+    this.#sql = file.prepareAll(SQL);
     const kept = this.#first<[string]>(this.#sql.epoch);
     this.#epoch = kept?.[0] ?? options.newEpoch();
     if (kept === undefined) file.write(() => this.#sql.setEpoch.run(this.#epoch));
@@ -187,7 +185,7 @@ export class SqliteTopics {
   }
 
   /** From here on nothing of the topic's publications is read; they are removed later. */
-  forget(name: string): void {
+  forget(name: string): undefined {
     const topic = this.#get(name);
     if (topic === undefined) return;
     topic.first = topic.top + 1;

@@ -1,6 +1,6 @@
 // Decodes what a Centrifuge client sends in JSON: objects, one to a line, become commands.
 import type { SessionCommand } from "../../relay/contracts/commands";
-import { COMMANDS_MAX } from "../../relay/contracts/limits";
+import { COMMANDS_MAX } from "../../relay/contracts/options";
 import { parseJson, rawMember, withoutByteOrderMark } from "../../relay/text/json";
 import { commandOf, METHODS, VIOLATION } from "./commands";
 

@@ -2,7 +2,7 @@
 // are those of the JSON form, so that both forms make the same commands of them.
 import type { SessionCommand } from "../../relay/contracts/commands";
 import { Refusal } from "../../relay/contracts/errors";
-import { COMMANDS_MAX } from "../../relay/contracts/limits";
+import { COMMANDS_MAX } from "../../relay/contracts/options";
 import { parseJson } from "../../relay/text/json";
 import { commandOf, METHODS, VIOLATION } from "./commands";
 import { ProtobufReader, textOf } from "./protobuf-reader";

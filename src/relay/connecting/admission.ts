@@ -3,9 +3,8 @@
 
 import type { Claimed, Registration, Registrations } from "../contracts/engine";
 import { Refusal, shuttingDown } from "../contracts/errors";
-import type { Limits } from "../contracts/limits";
 import { type Maybe, then } from "../contracts/maybe";
-import type { RelayOptions } from "../contracts/options";
+import type { Limits, RelayOptions } from "../contracts/options";
 import type { Protocol } from "../contracts/protocol";
 import type { Authority } from "../contracts/tokens";
 import type { Cluster } from "../state/cluster";

@@ -1,7 +1,7 @@
 // How much each client may ask for in a second: its frames and pings, which end the connection when they are too many or too large,
 // its publications, which are refused then, and what its requests make the relay send, beyond which they wait for the next second.
 import { Refusal } from "../contracts/errors";
-import type { Limits } from "../contracts/limits";
+import type { Limits } from "../contracts/options";
 import type { Connection } from "../state/connection";
 import type { Connections } from "../state/connections";
 

@@ -2,6 +2,7 @@
 import type { Refusal } from "./errors";
 import type { Maybe } from "./maybe";
 import type { Position, Publication, Published } from "./publication";
+import type { Queues, RecordStore, Records } from "./store";
 import type { TopicRules } from "./topic-rules";
 
 /** What an engine calls on its node. */
@@ -176,9 +177,11 @@ export interface Groups {
   size(group: string): Maybe<number>;
 }
 
-export interface Engine {
+export interface Engine extends RecordStore {
   readonly registrations: Registrations;
   readonly groups: Groups;
+  readonly records: Records;
+  readonly queues: Queues;
   /** How much all histories take; undefined where that is another server's affair. */
   readonly historyBytes?: number | undefined;
   /** Called once, before anything else. */

@@ -2,9 +2,8 @@
 // already has more to do than it may.
 import type { Engine } from "../contracts/engine";
 import { Refusal, shuttingDown } from "../contracts/errors";
-import type { Limits } from "../contracts/limits";
 import type { Maybe } from "../contracts/maybe";
-import type { CheckDeclared, RelayOptions } from "../contracts/options";
+import type { CheckDeclared, Limits, RelayOptions } from "../contracts/options";
 import type { Publication, Published } from "../contracts/publication";
 import type { Tally } from "../contracts/tally";
 import type { TopicRules } from "../contracts/topic-rules";

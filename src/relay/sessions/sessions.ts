@@ -9,9 +9,8 @@ import {
   notAvailable,
   type Refusal,
 } from "../contracts/errors";
-import { COMMANDS_MAX } from "../contracts/limits";
 import type { Maybe } from "../contracts/maybe";
-import type { RelayOptions } from "../contracts/options";
+import { COMMANDS_MAX, type RelayOptions } from "../contracts/options";
 import { type Authority, KeysUnavailable } from "../contracts/tokens";
 import type { Connection } from "../state/connection";
 import type { Connections } from "../state/connections";

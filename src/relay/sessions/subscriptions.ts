@@ -2,9 +2,8 @@
 import type { CommandOf, Member, SubscribeResult } from "../contracts/commands";
 import { type Engine, EngineUnavailable } from "../contracts/engine";
 import { engineUnavailable, Refusal } from "../contracts/errors";
-import type { Limits } from "../contracts/limits";
 import { type Maybe, then } from "../contracts/maybe";
-import type { RelayOptions } from "../contracts/options";
+import type { Limits, RelayOptions } from "../contracts/options";
 import type { Position, Publication } from "../contracts/publication";
 import type { TokenProblem, TokenTopics, TopicClaims } from "../contracts/tokens";
 import type { TopicRules } from "../contracts/topic-rules";

@@ -7,7 +7,6 @@ import type { ProtocolTally, Tally } from "../contracts/tally";
 import type { TopicRule } from "../contracts/topic-rules";
 import type { Socket, Transport, Transports } from "../contracts/transport";
 import { DeltaAudiences, type DeltaBases, type DeltaSubscriber } from "./delta-audiences";
-import { Tail } from "./tail";
 
 /** The subscribers of a topic that speak one protocol: all of them get the same bytes. */
 interface Audience {
@@ -16,6 +15,44 @@ interface Audience {
   readonly transport: Transport;
   readonly nativeTopic: string;
   size: number;
+}
+
+/** In characters. Beyond it the tail is dropped, and those who need it read history instead. */
+const TAIL_SIZE_MAX = 1_048_576;
+
+/** About what a publication costs besides its text, in characters. */
+const TAIL_OVERHEAD = 100;
+
+/**
+ * What was delivered to a topic since a connection began to subscribe to it, for those that are still subscribing.
+ * Bounded in size.
+ */
+class Tail {
+  publications: Publication[] = [];
+  #size = 0;
+  /** How often it was lost: an index into it that was noted before means nothing then. */
+  losses = 0;
+
+  fits({ data }: Publication): boolean {
+    return this.#size + data.length + TAIL_OVERHEAD <= TAIL_SIZE_MAX;
+  }
+
+  push(publication: Publication): void {
+    this.publications.push(publication);
+    this.#size += publication.data.length + TAIL_OVERHEAD;
+  }
+
+  /** To be called when nobody needs it any more. */
+  clear(): void {
+    if (this.#size === 0) return;
+    this.publications = [];
+    this.#size = 0;
+  }
+
+  lose(): void {
+    this.clear();
+    this.losses++;
+  }
 }
 
 /** What fan-out needs to know of a connection. */

@@ -39,9 +39,14 @@ const SETTINGS = {
 const NO_KEYS = new ApiKeys([], () => new KeyLimits({ keyRequestsMax: 0, keyPublicationsMax: 0 }));
 
 /** What an engine has that is of no account here. */
+const UNUSED = new MemoryEngine(engineOptions());
 const EMPTY = {
-  registrations: new MemoryEngine(engineOptions()).registrations,
-  groups: new MemoryEngine(engineOptions()).groups,
+  registrations: UNUSED.registrations,
+  groups: UNUSED.groups,
+  records: UNUSED.records,
+  queues: UNUSED.queues,
+  publishRecords: () => ({ published: 0, repeated: 0 }),
+  positionOf: () => undefined,
   follow() {},
   unfollow() {},
 };

@@ -8,6 +8,8 @@ import { PROBE_SCRIPTS } from "../../../src/engines/redis/server/permissions";
 import { REGISTRATION_SCRIPTS } from "../../../src/engines/redis/server/registration-scripts";
 import { SERVER_SCRIPTS } from "../../../src/engines/redis/server/server-scripts";
 import { TOPIC_SCRIPTS } from "../../../src/engines/redis/server/topic-scripts";
+import { QUEUE_SCRIPTS } from "../../../src/engines/redis/store/queues";
+import { RECORD_SCRIPTS } from "../../../src/engines/redis/store/records";
 import { example } from "../../support/docs/pages";
 import { RedisNode } from "../../support/engines/redis-node";
 import { RedisServer } from "../../support/engines/redis-server";
@@ -59,6 +61,18 @@ async function exercise(nodes: Awaited<ReturnType<typeof RedisNode.pair>>): Prom
   expect(await two.engine.registrations.remove("r")).toEqual({ wasRemote: true });
   expect(await one.engine.sendToNodes("x")).toBe(1);
   await until("the revocation", () => one.revoked.length > 0);
+  const { engine } = one;
+  const records = [{ publication: { topic: "u", data: "m" }, position: "1" }];
+  expect(await engine.publishRecords("s/0", records)).toMatchObject({ published: 1 });
+  expect(await engine.positionOf("s/0")).toBe("1");
+  await engine.records.put("set", "name", "value", { ttlMs: 1_000, max: 1 });
+  expect(await engine.records.list("set")).toEqual([{ name: "name", value: "value" }]);
+  expect(await engine.records.get("set", "name")).toBe("value");
+  expect(await engine.records.remove("set", "name")).toBe(true);
+  expect(await engine.queues.append("q", ["e"], 1)).toBe(1);
+  const [first] = await engine.queues.first("q", 1);
+  await engine.queues.removeUpTo("q", first?.number as number);
+  expect(await engine.queues.size("q")).toBe(0);
 }
 
 describe("the ACL of docs/operations.md", () => {
@@ -70,6 +84,8 @@ describe("the ACL of docs/operations.md", () => {
       ...TOPIC_SCRIPTS,
       ...SERVER_SCRIPTS,
       ...REGISTRATION_SCRIPTS,
+      ...RECORD_SCRIPTS,
+      ...QUEUE_SCRIPTS,
     });
     const used = texts.flatMap(({ text }) =>
       [...text.matchAll(/redis\.p?call\('(\w+)'/g)].map(([, name = ""]) => name),

@@ -4,7 +4,7 @@ import { Database } from "bun:sqlite";
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { chmodSync, existsSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { publishMany, SqliteStore } from "../../support/engines/sqlite-store";
+import { offsetsIn, publishMany, SqliteStore } from "../../support/engines/sqlite-store";
 import { RelayProcess } from "../../support/relay/relay-process";
 
 let store: SqliteStore;
@@ -17,6 +17,52 @@ test("G16: each commit is on the disk before it is answered: synchronous=FULL, i
   await store.start();
   expect(store.value("PRAGMA synchronous")).toBe(2);
   expect(store.value("PRAGMA journal_mode")).toBe("wal");
+});
+
+test("a file of the first version is opened with all that it has, gets what it lacks, and is refused by the version before", async () => {
+  const engine = await store.start();
+  await engine.registrations.add({ id: "r", user: "u" });
+  await publishMany(engine, 3);
+  await engine.publish({ topic: "a", data: "keyed" }, "key");
+  engine.close();
+  // The first version had all tables but these.
+  const file = new Database(store.path);
+  for (const table of ["positions", "records", "entries"]) file.run(`DROP TABLE ${table}`);
+  file.run("PRAGMA user_version = 1");
+  file.close();
+  const upgraded = await store.start();
+  // In the file's header, not only in the log beside it: the version before reads that.
+  expect((await Bun.file(store.path).bytes())[63]).toBe(2);
+  expect(offsetsIn(upgraded)).toEqual([1, 2, 3, 4]);
+  expect(await upgraded.publish({ topic: "a", data: "keyed" }, "key")).toMatchObject({ offset: 4 });
+  expect(await upgraded.registrations.claim("r")).toMatchObject({ user: "u" });
+  const records = [{ publication: { topic: "a", data: "5" }, position: "1" }];
+  expect(await upgraded.publishRecords("s/0", records)).toMatchObject({ published: 1 });
+  expect(await upgraded.queues.append("q", ["e"], 10)).toBe(1);
+});
+
+test("what is kept outlives the engine: positions, values with the rest of their time, and queues with their numbers", async () => {
+  const bounds = { ttlMs: 1_000, max: 10 };
+  const engine = await store.start();
+  const records = [{ publication: { topic: "a", data: "m" }, position: "7" }];
+  await engine.publishRecords("s/0", records);
+  await engine.records.put("set", "short", "v", { ...bounds, ttlMs: 100 });
+  for (const name of ["b", "a"]) await engine.records.put("set", name, "v", bounds);
+  await engine.queues.append("q", ["1", "2"], 10);
+  const last = (await engine.queues.first("q", 2))[1]?.number as number;
+  await engine.queues.removeUpTo("q", last);
+  engine.close();
+  [store.now, store.timeOfDay] = [0, store.timeOfDay + 200];
+  const again = await store.start();
+  expect(await again.positionOf("s/0")).toBe("7");
+  expect(await again.publishRecords("s/0", records)).toEqual({ published: 0, repeated: 1 });
+  expect((await again.records.list("set")).map(({ name }) => name)).toEqual(["b", "a"]);
+  await again.queues.append("q", ["3"], 10);
+  expect((await again.queues.first("q", 2))[0]?.number).toBeGreaterThan(last);
+  store.now = 801;
+  again.sweep();
+  expect(await again.records.list("set")).toEqual([]);
+  expect(store.value("SELECT count(*) FROM records")).toBe(0);
 });
 
 test("G13: a start waits for a file that the last process still has, as long as a restart overlaps", async () => {
@@ -70,7 +116,7 @@ describe("a file that cannot be used", () => {
   });
 
   test("G14: a file of a newer version is refused and left as it is", async () => {
-    await overwrite(60, [0, 0, 0, 2]);
+    await overwrite(60, [0, 0, 0, 3]);
     expect(await refusal()).toContain("newer");
   });
 

@@ -12,6 +12,12 @@ import {
 } from "../../../src/relay/contracts/engine";
 import type { Refusal } from "../../../src/relay/contracts/errors";
 import type { Publication, Published } from "../../../src/relay/contracts/publication";
+import type {
+  Queues,
+  Records,
+  RecordsOutcome,
+  SourceRecord,
+} from "../../../src/relay/contracts/store";
 
 /** Resolves when the test wants the step to happen that `what` names. */
 type Wait = (what: string) => Promise<void>;
@@ -32,6 +38,14 @@ export class AsyncEngine implements Engine {
     return this.#kept.groups;
   }
 
+  get records(): Records {
+    return this.#kept.records;
+  }
+
+  get queues(): Queues {
+    return this.#kept.queues;
+  }
+
   get registrations(): Registrations {
     return this.#kept.registrations;
   }
@@ -43,6 +57,18 @@ export class AsyncEngine implements Engine {
   async publish(publication: Publication, key?: string): Promise<Published | Refusal> {
     await this.#wait("publish");
     return this.#kept.publish(publication, key);
+  }
+
+  async publishRecords(
+    partition: string,
+    records: readonly SourceRecord[],
+  ): Promise<RecordsOutcome> {
+    await this.#wait("publish");
+    return this.#kept.publishRecords(partition, records);
+  }
+
+  positionOf(partition: string): string | undefined {
+    return this.#kept.positionOf(partition);
   }
 
   async history(topic: string, range: HistoryRange): Promise<HistoryPage> {

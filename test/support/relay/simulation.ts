@@ -4,8 +4,7 @@ import type { EngineOptions } from "../../../src/engines/options";
 import { plain } from "../../../src/protocols/plain";
 import type { Engine, EngineEvents } from "../../../src/relay/contracts/engine";
 import { Refusal } from "../../../src/relay/contracts/errors";
-import type { Limits } from "../../../src/relay/contracts/limits";
-import type { RelayEvent } from "../../../src/relay/contracts/options";
+import type { Limits, RelayEvent } from "../../../src/relay/contracts/options";
 import type { Protocol } from "../../../src/relay/contracts/protocol";
 import type { Publication } from "../../../src/relay/contracts/publication";
 import { Tally } from "../../../src/relay/contracts/tally";
@@ -82,6 +81,7 @@ export function engineOptions(options: Partial<EngineOptions> = {}): EngineOptio
     addressConnectionsMax,
     rules: RULES,
     historyBytes: 1_000_000,
+    storeBytes: 1_000_000,
     idempotencyMs: 300_000,
     idempotencyMax: 1_000,
     now: () => 0,

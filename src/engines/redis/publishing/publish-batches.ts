@@ -11,14 +11,12 @@ import type { RedisLink } from "../server/link";
 import { bodyOf } from "../server/wire";
 import type { DeliveryCounts } from "./delivery-counts";
 import {
+  BATCH_CHARACTERS_MAX,
   PUBLICATIONS_MAX,
   PublishCalls,
   type TopicAnswer,
   type TopicPublications,
 } from "./publish-script";
-
-/** How much one call carries at most: Redis does nothing else while it handles one. */
-const BATCH_CHARACTERS_MAX = 262_144;
 
 /** An idempotency key, and what was published with it. */
 interface KeyedPublish {

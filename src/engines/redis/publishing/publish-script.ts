@@ -2,11 +2,14 @@
 // What the batch has for one topic is one entry of its stream and one message on its channel, with the publications' bodies as lines.
 import type { Keys } from "../server/keys";
 import type { RedisLink } from "../server/link";
-import { scripts } from "../server/script";
+import { NOT_SET, scripts, textOf } from "../server/script";
 import { COMMON } from "../server/topic-scripts";
 
 /** How many publications a batch has at most: about so many more than its size a history may keep. */
 export const PUBLICATIONS_MAX = 128;
+
+/** How much one call carries at most: Redis does nothing else while it handles one. */
+export const BATCH_CHARACTERS_MAX = 262_144;
 
 /** A history size of 0: the topic keeps no history. */
 const NO_HISTORY = "0";
@@ -25,6 +28,61 @@ const FIRST_KEYS = 3;
 /** Arguments about idempotency keys in general. */
 const KEYS_ARGUMENTS = 3;
 
+/** What the script for records is told about each that has a position, and at its end. */
+const POSITION_ARGUMENTS = 3;
+const LAST_ARGUMENTS = 2;
+
+/** What the script for records has more than that for other publications. */
+interface RecordsLua {
+  /** Sets `lastArgument`: where the arguments end that both scripts have. */
+  readonly ends: string;
+  /** Which publications are not new besides those that are told by their keys. */
+  readonly skip: string;
+  /** A further item of the answer. */
+  readonly answer: string;
+  /** Before anything is written. */
+  readonly check: string;
+  /** After everything is published. */
+  readonly keep: string;
+}
+
+const NO_RECORDS: RecordsLua = {
+  ends: "local lastArgument = #ARGV",
+  skip: "",
+  answer: "",
+  check: "",
+  keep: "",
+};
+
+/**
+ * KEYS ends with the partition's position. ARGV ends with, for each record that has a position, its topic's place, its publication's
+ * in the topic, and its position; then up to which position all is published after this (NOT_SET for none), and how many have
+ * one. The third item of the answer is how many were published. Nothing is published where a topic would fail: the position
+ * would be beyond what was.
+ */
+const RECORDS: RecordsLua = {
+  ends: `local lastArgument = #ARGV - ${LAST_ARGUMENTS} - tonumber(ARGV[#ARGV]) * ${POSITION_ARGUMENTS}`,
+  skip: `
+local last = redis.call('GET', KEYS[#KEYS])
+local newest = last
+local function advance(position)
+  if newest and (#position < #newest or #position == #newest and position <= newest) then return false end
+  newest = position
+  return true
+end
+for a = lastArgument + 1, #ARGV - ${LAST_ARGUMENTS}, ${POSITION_ARGUMENTS} do
+  if not advance(ARGV[a + 2]) then skip(tonumber(ARGV[a]), tonumber(ARGV[a + 1])) end
+end
+if ARGV[#ARGV - 1] ~= '${NOT_SET}' then advance(ARGV[#ARGV - 1]) end`,
+  answer: ", total",
+  check: `
+for topic = 1, topics do
+  local seen = redis.pcall('XRANGE', KEYS[${FIRST_KEYS} + 2 * topic], '+', '+', 'COUNT', 1)
+  if seen.err then return seen end
+end`,
+  keep: "if newest ~= last then redis.call('SET', KEYS[#KEYS], newest) end",
+};
+
 /**
  * Numbers publications, keeps them, and publishes them to the nodes that follow their topics.
  * KEYS: generation, count, shared epoch; for each topic its numbering and its history; with idempotency keys their set.
@@ -37,21 +95,25 @@ const KEYS_ARGUMENTS = 3;
  * The first write is one that a server without memory refuses, since Redis does not stop a script that has begun to write.
  */
 const PUBLISH = `${COMMON}
+--<ends>
 local topics = tonumber(ARGV[2])
 local general = ${FIRST_ARGUMENTS} + topics * ${TOPIC_ARGUMENTS}
 local firstKey = general + ${KEYS_ARGUMENTS} + 1
 local now, known, keyTtl, keysMax, answerName = tonumber(ARGV[1]), KEYS[${FIRST_KEYS + 1} + 2 * topics], unpack(ARGV, general + 1, general + 3)
 local answers, notNew = {}, {}
-for a = firstKey, #ARGV, ${KEY_ARGUMENTS} do
+local function skip(topic, place)
+  notNew[topic] = notNew[topic] or {}
+  notNew[topic][place] = true
+end
+for a = firstKey, lastArgument, ${KEY_ARGUMENTS} do
   local first = redis.call('HMGET', answerName .. ARGV[a + 2], 'print', 'offset', 'epoch')
   local ends = first[1] and redis.call('ZSCORE', known, ARGV[a + 2])
   if ends and tonumber(ends) > now then
-    local topic = tonumber(ARGV[a])
-    notNew[topic] = notNew[topic] or {}
-    notNew[topic][tonumber(ARGV[a + 1])] = true
+    skip(tonumber(ARGV[a]), tonumber(ARGV[a + 1]))
     answers[a] = {first[1] == ARGV[a + 3] and 'again' or 'conflict', first[2], first[3]}
   end
 end
+--<skip>
 local names, bodies, sizes, total = {KEYS[1], KEYS[2]}, {}, {}, 0
 for topic = 1, topics do
   local a, skipped = ${FIRST_ARGUMENTS} + (topic - 1) * ${TOPIC_ARGUMENTS}, notNew[topic]
@@ -70,7 +132,9 @@ end
 local numberings = redis.call('MGET', unpack(names))
 local generation = numberings[1]
 local count = tonumber(numberings[2] or 0) + total
-local result = {count, -1}
+local result = {count, -1--<answer>}
+local first = #result
+--<check>
 local countText = whole(count)
 if total > 0 then redis.call('SET', KEYS[2], countText) end
 for topic = 1, topics do
@@ -108,14 +172,15 @@ for topic = 1, topics do
   result[#result + 1] = offset
   result[#result + 1] = epoch
 end
-if firstKey > #ARGV then return result end
+--<keep>
+if firstKey > lastArgument then return result end
 local before, added = {}, 0
-for a = firstKey, #ARGV, ${KEY_ARGUMENTS} do
+for a = firstKey, lastArgument, ${KEY_ARGUMENTS} do
   local topic, name = tonumber(ARGV[a]), ARGV[a + 2]
   local answer = answers[a]
   if answer then before[topic] = (before[topic] or 0) + 1
   elseif sizes[topic] > 0 then
-    local offset, epoch = result[1 + 2 * topic], result[2 + 2 * topic]
+    local offset, epoch = result[first - 1 + 2 * topic], result[first + 2 * topic]
     if offset ~= '' then offset = whole(tonumber(offset) + tonumber(ARGV[a + 1]) - 1 - (before[topic] or 0)) end
     answer = {'', offset, epoch}
     redis.call('HSET', answerName .. name, 'print', ARGV[a + 3], 'offset', offset, 'epoch', epoch)
@@ -142,7 +207,15 @@ end
 return result
 `;
 
-export const PUBLISH_SCRIPTS = scripts({ PUBLISH });
+/** The script with these parts in their places. */
+function withParts(parts: RecordsLua): string {
+  return PUBLISH.replace(/--<(\w+)>/g, (_, name) => parts[name as keyof RecordsLua]);
+}
+
+export const PUBLISH_SCRIPTS = scripts({
+  PUBLISH: withParts(NO_RECORDS),
+  PUBLISH_RECORDS: withParts(RECORDS),
+});
 
 /** The publications of a batch to one topic. */
 export interface TopicPublications {
@@ -189,6 +262,8 @@ interface KeyAnswer {
   readonly epoch: string;
 }
 
+type Values = readonly (string | number | null)[];
+
 /** How many publications the server has taken, and the age of a key that was forgotten before its time, or -1. */
 interface PublishAnswer {
   readonly count: number;
@@ -197,7 +272,28 @@ interface PublishAnswer {
   readonly topics: readonly TopicAnswer[];
 }
 
-/** Runs the script with its keys and arguments in the order that it expects. */
+/** The records of a source that are published together. */
+export interface RecordsPublish extends PublishOptions {
+  readonly partition: string;
+  /** In the order of the records. */
+  readonly positions: readonly RecordPosition[];
+  /** After this, all is published up to here, wherever it belongs; undefined when it need not be said. */
+  readonly upTo: string | undefined;
+}
+
+interface RecordPosition {
+  /** Which of the topics, and which of its bodies; the first is 0. */
+  readonly topic: number;
+  readonly index: number;
+  readonly position: string;
+}
+
+interface RecordsAnswer extends PublishAnswer {
+  /** How many of the records were new. */
+  readonly published: number;
+}
+
+/** Runs the scripts with their keys and arguments in the order that they expect. All reject with EngineUnavailable. */
 export class PublishCalls {
   readonly #link: RedisLink;
   readonly #keys: Keys;
@@ -207,8 +303,28 @@ export class PublishCalls {
     this.#keys = keys;
   }
 
-  /** Rejects with EngineUnavailable. */
-  async publish({ now, topics, ...idempotency }: PublishOptions): Promise<PublishAnswer> {
+  async publish(options: PublishOptions): Promise<PublishAnswer> {
+    const { keys, args } = this.#argumentsOf(options);
+    const values = await this.#link.run<Values>(PUBLISH_SCRIPTS.PUBLISH, keys, args);
+    return answerOf(options.topics, values, 2);
+  }
+
+  async publishRecords(options: RecordsPublish): Promise<RecordsAnswer> {
+    const { partition, positions, upTo } = options;
+    const { keys, args } = this.#argumentsOf(options);
+    for (const { topic, index, position } of positions) {
+      args.push(String(topic + 1), String(index + 1), position);
+    }
+    args.push(textOf(upTo), String(positions.length));
+    keys.push(this.#keys.position(partition));
+    const values = await this.#link.run<Values>(PUBLISH_SCRIPTS.PUBLISH_RECORDS, keys, args);
+    return { ...answerOf(options.topics, values, 3), published: Number(values[2]) };
+  }
+
+  #argumentsOf({ now, topics, idempotencyMs, idempotencyMax }: PublishOptions): {
+    keys: string[];
+    args: string[];
+  } {
     const names = this.#keys;
     const keys = [names.dataGeneration, names.count, names.sharedEpoch];
     const args = [String(now), String(topics.length)];
@@ -227,7 +343,6 @@ export class PublishCalls {
       );
     }
     if (topics.some((each) => each.keys.length > 0)) {
-      const { idempotencyMs, idempotencyMax } = idempotency;
       keys.push(names.idempotencyKeys);
       args.push(String(idempotencyMs), String(idempotencyMax), names.firstAnswer(""));
     }
@@ -236,25 +351,22 @@ export class PublishCalls {
         args.push(String(i + 1), String(index + 1), name, fingerprint);
       }
     }
-    const values = await this.#link.run<(string | number | null)[]>(
-      PUBLISH_SCRIPTS.PUBLISH,
-      keys,
-      args,
-    );
-    return answerOf(topics, values);
+    return { keys, args };
   }
 }
 
+/** `first` is where the answers about topics begin. */
 function answerOf(
   topics: readonly TopicPublications[],
-  values: readonly (string | number | null)[],
+  values: Values,
+  first: number,
 ): PublishAnswer {
-  let at = 2 + 2 * topics.length;
+  let at = first + 2 * topics.length;
   return {
     count: Number(values[0]),
     forgottenAgeMs: Number(values[1]),
     topics: topics.map(({ keys }, i) => {
-      const [offset, text] = [values[2 + 2 * i], String(values[3 + 2 * i])];
+      const [offset, text] = [values[first + 2 * i], String(values[first + 1 + 2 * i])];
       const answers = keys.map((): KeyAnswer => {
         const outcome = values[at] as KeyAnswer["outcome"];
         const answer = { outcome, offset: offsetOf(values[at + 1]), epoch: String(values[at + 2]) };

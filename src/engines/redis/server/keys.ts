@@ -85,6 +85,29 @@ export class Keys {
     return `${this.prefix}answer:${name}`;
   }
 
+  /** Up to which position a partition of a source is published. */
+  position(partition: string): string {
+    return `${this.prefix}position:${partition}`;
+  }
+
+  /** The values of a set of records by name, and when each expires. */
+  values(set: string): string {
+    return `${this.prefix}values:${set}`;
+  }
+
+  expiries(set: string): string {
+    return `${this.prefix}expiries:${set}`;
+  }
+
+  /** The entries of a queue by number, and the last number. */
+  queue(name: string): string {
+    return `${this.prefix}queue:${name}`;
+  }
+
+  lastNumber(queue: string): string {
+    return `${this.prefix}numbers:${queue}`;
+  }
+
   registration(id: string): string {
     return `${this.prefix}registration:${id}`;
   }
