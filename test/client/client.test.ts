@@ -137,9 +137,11 @@ describe("a lost connection", () => {
     using client = new RegisteredClient(relay);
     for (const topic of ["a", "b"]) client.follow(topic);
     await client.untilOpen();
+    const goOn = timers.hold();
     dropAll(relay);
     await relay.publishMany("a", 4);
     await relay.publishMany("b", 3);
+    goOn();
     expect(await client.take(3)).toEqual(['b: "m1"', 'b: "m2"', 'b: "m3"']);
     expect(client.lost).toEqual(["a"]);
     await relay.publish("a", "live");
