@@ -3,7 +3,8 @@
 import { closeSync, openSync } from "node:fs";
 import { createLog, type Log, sanitized, throttledLog } from "./log";
 import { MetricsFailure } from "./metrics/listener";
-import { EngineFailure, start } from "./node";
+import { start } from "./node";
+import { EngineFailure } from "./node/engine";
 import { warnings } from "./settings/checks";
 import type { Settings } from "./settings/definitions";
 import { SettingError } from "./settings/kinds";

@@ -2,7 +2,7 @@
 import type { SupervisorUsage } from "./console/node-figures";
 import { ApiKeys } from "./edge/access/keys";
 import { KeyLimits } from "./edge/access/limits/key-limits";
-import { newEpoch, newId } from "./edge/access/random-ids";
+import { newId } from "./edge/access/random-ids";
 import { tokenVerifier } from "./edge/access/tokens";
 import { OpenRequests } from "./edge/http/open-requests";
 import { Figures } from "./edge/operator/figures";
@@ -12,34 +12,30 @@ import { closeConnections } from "./edge/shutdown";
 import { Sockets } from "./edge/transports/sockets";
 import { Streams } from "./edge/transports/streams";
 import { Webhooks } from "./edge/webhooks";
-import { type EngineRow, engineRow } from "./engines";
-import type { EngineOptions } from "./engines/options";
 import { type Log, throttledLog } from "./log";
 import { MeteredEngine } from "./metrics/metered-engine";
 import { metricsOptions, ProcessMetrics } from "./metrics/process-metrics";
+import { engineOf, startEngine, topicRulesOf } from "./node/engine";
 import { pusherFormat, SESSION_PROTOCOLS, SOCKET_FORMATS, STREAM_FORMATS } from "./protocols";
 import { errorOf } from "./protocols/centrifuge/codes";
 import { infoJson, publicationJson } from "./protocols/centrifuge/json";
 import { CLOSED_PREFIXES } from "./protocols/pusher/channels";
 import { withOwnEvents } from "./protocols/pusher/own-events";
-import { withPusherRules } from "./protocols/pusher/topic-rules";
 import { SWEEP_MS_MAX } from "./relay/connecting/heartbeat";
-import type { Engine, EngineEvents, LocalEngine } from "./relay/contracts/engine";
+import type { Engine } from "./relay/contracts/engine";
 import type { Access, CheckDeclared, RelayOptions, Witness } from "./relay/contracts/options";
 import { Tally } from "./relay/contracts/tally";
-import { TopicRules } from "./relay/contracts/topic-rules";
+import type { TopicRules } from "./relay/contracts/topic-rules";
 import type { Transport } from "./relay/contracts/transport";
 import { Relay } from "./relay/relay";
 import type { Settings } from "./settings/definitions";
 import { changedSettings, Reloads } from "./settings/reloads";
 import { openFiles } from "./settings/sources/open-files";
+import { Sources } from "./sources/sources";
 import { version } from "./version";
 
 /** How long the last close frames may take to leave, after the shutdown window. */
 const FLUSH_MS = 1_000;
-
-/** The engine did not start. The message is the one line that the user sees. */
-export class EngineFailure extends Error {}
 
 /** The server of an app that Baton is a part of. */
 interface Host {
@@ -75,7 +71,7 @@ export async function start(
   log: Log,
   parts: NodeParts = {},
 ): Promise<RunningNode> {
-  const { machine, shared = false, host, allMetrics, supervisorUsage } = parts;
+  const { shared = false, host, allMetrics, supervisorUsage } = parts;
   const { prefix = "", isTls = settings.certificate !== undefined } = host ?? {};
   const access = await accessOf(settings, log);
   const apiKeys = new ApiKeys(settings.apiKeys, () => new KeyLimits(settings));
@@ -84,17 +80,16 @@ export async function start(
   const webhooks = new Webhooks(settings, { ...pusher, log });
   const rules = topicRulesOf(settings);
   const node = newId();
-  const make = () =>
-    rowOf(settings).make(engineOptions(settings, log, { rules, node, machine }), settings.engine);
-  const engine = new MeteredEngine(parts.engine ?? make());
+  const engine = new MeteredEngine(engineOf(settings, log, { ...parts, rules, node }));
   const sockets = new Sockets({ ...settings, isTls }, log);
   const streams = new Streams({ ...settings, log });
   const openRequests = new OpenRequests(settings);
   const made = { access, rules, node, engine, sockets, streams, witness: webhooks.witness };
   const relay = new Relay(relayOptions(settings, log, { ...parts, ...made }));
+  const sources = new Sources({ ...settings, relay, engine, node, log });
   const metrics = new ProcessMetrics({
     ...metricsOptions(settings, engine),
-    node: { relay, engine, webhooks, certificate: () => listeners.certificate },
+    node: { relay, engine, webhooks, sources, certificate: () => listeners.certificate },
     all: allMetrics,
   });
   await startEngine(engine, relay.events);
@@ -117,18 +112,19 @@ export async function start(
     isTls,
     openFiles,
     metrics: metrics.respond,
+    sources: () => sources.statuses(),
     log,
   }).catch(async (error: unknown) => {
     await metrics.stop();
     await engine.close();
     throw error;
   });
-  const figures = new Figures({ relay, node, log, supervisorUsage });
+  const figures = new Figures({ relay, sources, node, log, supervisorUsage });
   const reloads = new Reloads(settings);
   const kept = { listeners, apiKeys, pusherApps, webhooks, access, rules, engine, relay };
   registerReloads(reloads, { ...kept, settings, log });
   const running = { relay, engine, listeners, streams, openRequests, metrics, figures, reloads };
-  return new RunningNode(settings, { ...running, webhooks });
+  return new RunningNode(settings, { ...running, webhooks, sources });
 }
 
 interface ReloadedParts {
@@ -182,6 +178,7 @@ interface RunningParts {
   readonly metrics: ProcessMetrics;
   readonly figures: Figures;
   readonly webhooks: Webhooks;
+  readonly sources: Sources;
   readonly reloads: Reloads;
 }
 
@@ -199,6 +196,7 @@ export class RunningNode {
   readonly #streams: Streams;
   readonly #figures: Figures;
   readonly #webhooks: Webhooks;
+  readonly #sources: Sources;
   readonly #shutdownMs: number;
   readonly #sweeping: Timer;
 
@@ -213,6 +211,7 @@ export class RunningNode {
       metrics,
       figures,
       webhooks,
+      sources,
       reloads,
     }: RunningParts,
   ) {
@@ -223,6 +222,8 @@ export class RunningNode {
     this.#streams = streams;
     this.#figures = figures;
     this.#webhooks = webhooks;
+    this.#sources = sources;
+    sources.start();
     this.openRequests = openRequests;
     this.metrics = metrics;
     this.reloads = reloads;
@@ -239,6 +240,7 @@ export class RunningNode {
 
   /** Refuses what is new, ends connections over the shutdown window, then stops. */
   async shutdown(): Promise<void> {
+    await this.#sources.stop();
     this.relay.beginShutdown();
     await this.retire();
   }
@@ -250,6 +252,7 @@ export class RunningNode {
 
   /** Ends connections over the shutdown window, and serves requests that still come on them, then stops. */
   async retire(): Promise<void> {
+    await this.#sources.stop();
     await closeConnections(this.relay, this.#shutdownMs, Math.random);
     this.#streams.endReconnectAnswers();
     this.openRequests.endAll();
@@ -263,6 +266,7 @@ export class RunningNode {
 
   /** Stops at once. */
   async stop(): Promise<void> {
+    await this.#sources.stop();
     this.relay.beginShutdown();
     clearInterval(this.#sweeping);
     this.#figures.stop();
@@ -320,68 +324,4 @@ async function accessOf(
   const isOpen = tokens === undefined && settings.apiKeys.length === 0;
   const closedPrefixes = settings.pusherApps.length > 0 ? CLOSED_PREFIXES : [];
   return { tokens, isOpen, anonymous: settings.anonymous, closedPrefixes };
-}
-
-/** The engine that all workers share, which their supervisor runs; undefined where each worker has its own. */
-export function sharedEngine(
-  settings: Settings,
-  rules: TopicRules,
-  log: Log,
-): LocalEngine | undefined {
-  const row = rowOf(settings);
-  if (!row.inProcess) return undefined;
-  return row.make(engineOptions(settings, log, { rules, node: "" }), settings.engine);
-}
-
-/** Whether all workers share one engine. */
-export function sharesEngine(settings: Settings): boolean {
-  return rowOf(settings).inProcess;
-}
-
-/** Throws EngineFailure where the engine cannot start. */
-export async function startEngine(engine: Engine, events: EngineEvents): Promise<void> {
-  try {
-    await engine.start(events);
-  } catch (error) {
-    throw new EngineFailure(error instanceof Error ? error.message : String(error));
-  }
-}
-
-/** Throws EngineFailure where there is no such engine; the setting may have a password in it. */
-function rowOf({ engine }: Settings): EngineRow {
-  const row = engineRow(engine);
-  if (row !== undefined) return row;
-  const [scheme] = engine.split(":", 1);
-  throw new EngineFailure(`BATON_ENGINE: this Baton has no engine ${scheme}.`);
-}
-
-function engineOptions(
-  settings: Settings,
-  log: Log,
-  { rules, node, machine }: { rules: TopicRules; node: string; machine?: string | undefined },
-): EngineOptions {
-  return {
-    rules,
-    historyBytes: settings.historyBytes,
-    storeBytes: settings.storeBytes,
-    idempotencyMs: settings.idempotencyMs,
-    idempotencyMax: settings.idempotencyMax,
-    registrationTtlMs: settings.registrationTtlMs,
-    registrationsMax: settings.registrationsMax,
-    userConnectionsMax: settings.userConnectionsMax,
-    connectionsMax: settings.connectionsMax,
-    addressConnectionsMax: settings.addressConnectionsMax,
-    node,
-    machine,
-    prefix: settings.redisPrefix,
-    warn: (sentence) => log.warn(sentence),
-    now: () => performance.now(),
-    newEpoch,
-  };
-}
-
-export function topicRulesOf(settings: Settings): TopicRules {
-  const { historySize, historyTtlMs, topicRules, knownPrefixesOnly, pusherApps } = settings;
-  const rules = pusherApps.length === 0 ? topicRules : withPusherRules(topicRules, { historySize });
-  return new TopicRules({ historySize, historyTtlMs }, rules, knownPrefixesOnly ? "named" : "all");
 }

@@ -12,6 +12,7 @@ import { health } from "./health";
 import { note, print, ReaderGone } from "./output";
 import { type PublishFlags, publishLines, publishOne } from "./publish";
 import { type RelayFlags, RemoteRelay } from "./remote-relay";
+import { ddl } from "./sources/ddl";
 import { type SubscribeFlags, subscribe } from "./subscribe";
 import { type TokenFlags, token } from "./token";
 
@@ -106,6 +107,7 @@ function program({ settings, serve }: CommandParts): Command {
       examples("baton check && systemctl restart baton", "baton check --strict"),
     )
     .action((flags: CheckFlags) => check(settings, flags));
+  addSources(baton);
   calling(baton.command("health"))
     .description("ask a relay whether it is ready: exit code 0 or 1, for health checks")
     .addHelpText("after", examples("baton health", "baton health --url http://10.0.0.5:8000"))
@@ -192,6 +194,20 @@ function addExplain(baton: Command, relay: RelayOf): void {
         EXIT.misused,
       );
     });
+}
+
+function addSources(baton: Command): void {
+  baton
+    .command("sources")
+    .description("prepare what BATON_SOURCES_FILE reads")
+    .command("ddl")
+    .description("print the tables that a source in PostgreSQL needs, as SQL")
+    .option("--table <name>", "the outbox, in a schema or not", "baton_outbox")
+    .addHelpText(
+      "after",
+      examples("baton sources ddl | psql app", "baton sources ddl --table shop.outbox"),
+    )
+    .action(({ table }: { readonly table: string }) => ddl(table));
 }
 
 function addBench(baton: Command, relay: RelayOf): void {

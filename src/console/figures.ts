@@ -1,7 +1,12 @@
 // The stream of figures, and what happened between two of them. The console is a client of the relay like any other: it is
 // registered with the topic of the figures, and connects with format=json.
 import { messageOf, register } from "./api";
-import { type AllFigures, FIGURES_TOPIC, type NodeFigures } from "./node-figures";
+import {
+  type AllFigures,
+  FIGURES_TOPIC,
+  type NodeFigures,
+  type SourceFigures,
+} from "./node-figures";
 
 const USER = "$console";
 const AGAIN_MS = 1_500;
@@ -32,6 +37,7 @@ export interface Second {
   readonly refusals: Readonly<Record<string, number>>;
   readonly slow: readonly { readonly user: string; readonly protocol: string; readonly at: Date }[];
   readonly processes: readonly ProcessSecond[];
+  readonly sources: readonly SourceFigures[];
 }
 
 interface Listener {
@@ -107,7 +113,19 @@ function difference(before: AllFigures, after: AllFigures): Second {
       })),
       ...supervisorsIn(after),
     ],
+    sources: sourcesIn(after),
   };
+}
+
+const STATES: readonly string[] = ["waiting", "opening", "down", "held", "reading"];
+
+/** Each source once: as it is on the node that says most. A node of the version before has none. */
+function sourcesIn({ nodes }: AllFigures): SourceFigures[] {
+  const found = nodes.flatMap(({ sources }) => sources ?? []);
+  const sorted = found.toSorted((a, b) => STATES.indexOf(a.state) - STATES.indexOf(b.state));
+  return [...new Map(sorted.map((source) => [source.name, source])).values()].toSorted((a, b) =>
+    a.name < b.name ? -1 : 1,
+  );
 }
 
 /** One for each machine: all of its workers say the same of it. */

@@ -12,6 +12,16 @@ export interface SupervisorUsage {
   readonly memoryBytes: number;
 }
 
+/** How a source of BATON_SOURCES_FILE is on a node. */
+export interface SourceFigures {
+  readonly name: string;
+  readonly kind: string;
+  /** waiting, opening, down, held or reading, in the order of how much they say: another node may read what waits here. */
+  readonly state: string;
+  readonly sinceMs: number;
+  readonly lag?: number | undefined;
+}
+
 /** What one node counts; counts only grow, so that two of them tell how much it was in between. */
 export interface NodeFigures {
   readonly node: string;
@@ -29,6 +39,7 @@ export interface NodeFigures {
   readonly users: number;
   readonly cpuMs: number;
   readonly memoryBytes: number;
+  readonly sources: readonly SourceFigures[];
   /** The process that has started it, where it is a worker; each of the workers says the same. */
   readonly supervisor?: SupervisorUsage | undefined;
 }

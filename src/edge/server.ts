@@ -24,6 +24,7 @@ import type { Tally } from "../relay/contracts/tally";
 import type { Relay } from "../relay/relay";
 import type { Connection } from "../relay/state/connection";
 import type { Settings } from "../settings/definitions";
+import type { SourceStatus } from "../sources/sources";
 import { guard, isHost } from "./access/guard";
 import type { ApiKeys } from "./access/keys";
 import { AddressLimits } from "./access/limits/address-limits";
@@ -90,6 +91,8 @@ export interface ServerOptions {
   readonly shared: boolean;
   /** Answers with the metrics. */
   readonly metrics: () => Promise<Response>;
+  /** How each source is, over all nodes. */
+  readonly sources: () => Promise<readonly SourceStatus[]>;
   /** How many files the process has open, at least. */
   readonly openFiles: () => number;
   readonly log: Log;

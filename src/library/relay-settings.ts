@@ -112,6 +112,8 @@ export interface RelaySettings {
   readonly idempotencyMs?: number | undefined;
   /** How many idempotency keys are remembered at once. Each takes about 0.5 KB, however long it is. Beyond that, the oldest are forgotten before their time; the log then says, at most once a minute, how long keys are remembered. Allowed: a whole number of keys from 1 to 10000000. Default: 100000. */
   readonly idempotencyMax?: number | undefined;
+  /** A JSON file with sources: tables, streams, topics and queues whose records the relay publishes. A text such as ${NAME} in it stands for the variable NAME, or for what is in the file that NAME_FILE names. If it is not set, nothing is read. Allowed: the path of a file. Not set by default. */
+  readonly sourcesFile?: string | undefined;
   /** The largest message, in UTF-8. Larger content is better sent as a link. Allowed: a whole number of bytes from 1 to 16777216. Default: 65536. */
   readonly messageBytes?: number | undefined;
   /** The largest HTTP body. 0 means 1 MiB, or what the largest message takes when every character is escaped if that is more. Allowed: a whole number of bytes from 0 to 134217728. Default: 0. */

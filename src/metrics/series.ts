@@ -3,6 +3,8 @@
 import { ERRORS, type ErrorCode } from "../relay/contracts/errors";
 import type { Histogram, ProtocolTally, Tally } from "../relay/contracts/tally";
 import type { Relay } from "../relay/relay";
+import type { Sources } from "../sources/sources";
+import type { SourceTally } from "../sources/tally";
 import type { CallTally, MeteredEngine } from "./metered-engine";
 
 /** A process whose metrics are asked for. */
@@ -27,6 +29,7 @@ interface MeteredNode {
   readonly webhooks: {
     readonly figures: Readonly<Record<"waiting" | "sent" | "givenUp", number>>;
   };
+  readonly sources: Pick<Sources, "tallies">;
   readonly certificate: () => { readonly expiresAt: number } | undefined;
 }
 
@@ -84,6 +87,19 @@ function byCall(
 ): Series {
   return series(type, { help, labels: ["call"] }, ({ node }) =>
     Object.entries(node?.engine.calls ?? {}).map(([call, tally]) => [{ call }, read(tally)]),
+  );
+}
+
+/** A series of each source that BATON_SOURCES_FILE declares. */
+function bySource(
+  type: Series["type"],
+  { help, labels = [], together = "sum" }: Described,
+  read: (tally: SourceTally) => Iterable<Sample>,
+): Series {
+  return series(type, { help, labels: ["source", ...labels], together }, ({ node }) =>
+    (node?.sources.tallies ?? []).flatMap(([source, tally]) =>
+      Array.from(read(tally), ([own, value]): Sample => [{ source, ...own }, value]),
+    ),
   );
 }
 
@@ -234,6 +250,39 @@ export const SERIES: Readonly<Record<string, Series>> = {
         [{ outcome: "given_up" }, givenUp],
       ];
     },
+  ),
+  baton_source_reading: bySource(
+    "gauge",
+    {
+      help: "Whether a process reads this source (1), or none does: its server is down, or another node reads it (0).",
+      together: "max",
+    },
+    ({ state }) => [[ALONE, Number(state === "reading" || state === "held")]],
+  ),
+  baton_source_lag_records: bySource(
+    "gauge",
+    {
+      help: "Records of a source that wait to be read, about, where its server says so. Counted every 5 seconds, of an outbox up to 100,000.",
+    },
+    ({ lag }) => (lag === undefined ? [] : [[ALONE, lag]]),
+  ),
+  baton_source_records_total: bySource(
+    "counter",
+    {
+      help: "Records of a source that were acknowledged to it: those that were to be published (read), and those of them that are in its dead-letter place (dead) or had no body and were skipped (skipped).",
+      labels: ["outcome"],
+    },
+    ({ read, dead, skipped }) =>
+      Object.entries({ read, dead, skipped }).map(([outcome, count]) => [{ outcome }, count]),
+  ),
+  baton_source_publications_total: bySource(
+    "counter",
+    {
+      help: "Publications of a source: those that the engine took (published), and those that it had before and dropped (repeated).",
+      labels: ["outcome"],
+    },
+    ({ published, repeated }) =>
+      Object.entries({ published, repeated }).map(([outcome, count]) => [{ outcome }, count]),
   ),
   baton_event_loop_delay_seconds: series(
     "histogram",

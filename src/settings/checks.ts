@@ -105,6 +105,11 @@ export function warnings(settings: Settings): string[] {
       "BATON_ORIGINS has null, which pages of any site can send from a sandboxed frame, so it keeps few of them out",
     );
   }
+  if (settings.sources.length > 0 && settings.engine === "memory") {
+    found.push(
+      "BATON_SOURCES_FILE with BATON_ENGINE=memory: the positions of sources are lost with the process, so that records which it had not acknowledged are published twice",
+    );
+  }
   const expiry = settings.certificate && expiryWarning(settings.certificate);
   if (expiry !== undefined) found.push(expiry);
   return [...found, ...limitWarnings(settings)];

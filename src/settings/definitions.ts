@@ -2,6 +2,7 @@
 // docs/reference.md is generated from it (`bun run reference`). read.ts reads the environment with it.
 import type { RulesByPrefix } from "../relay/contracts/topic-rules";
 import { checkTopic } from "../relay/text/checks";
+import type { SourceDeclaration } from "../sources/declarations";
 import { API_KEYS } from "./api-keys";
 import { CLIENT_LIMITS } from "./client-limits";
 import { COMMAND_LINE, CONSOLE } from "./console";
@@ -25,6 +26,7 @@ import {
 } from "./kinds";
 import { PUSHER } from "./pusher";
 import { CONFIG_FILE } from "./sources/config-file";
+import { SOURCES } from "./sources/sources-file";
 import { type Certificate, TLS } from "./sources/tls";
 import { TOKENS } from "./tokens";
 
@@ -306,6 +308,7 @@ export const SETTING_GROUPS: Readonly<Record<string, Readonly<Record<string, Set
     "Limits against floods": CLIENT_LIMITS,
     Topics: TOPICS,
     "History and engine": HISTORY,
+    Sources: SOURCES,
     Sizes: SIZES,
     Process: PROCESS,
     Console: CONSOLE,
@@ -323,6 +326,7 @@ export const SETTINGS = {
   ...CLIENT_LIMITS,
   ...TOPICS,
   ...HISTORY,
+  ...SOURCES,
   ...SIZES,
   ...PROCESS,
   ...CONSOLE,
@@ -350,6 +354,8 @@ export interface Settings extends SettingValues {
   readonly topicRules: RulesByPrefix;
   /** Those of BATON_WEBHOOKS, with what their requests are signed with. */
   readonly webhookReceivers: readonly SignedReceiver[];
+  /** What the file that BATON_SOURCES_FILE names declares. */
+  readonly sources: readonly SourceDeclaration[];
   /** What the files of BATON_TLS_CERT and BATON_TLS_KEY hold. */
   readonly certificate: Certificate | undefined;
 }

@@ -8,6 +8,7 @@ import { type Env, type Setting, SettingError } from "./kinds";
 import { defaultFrameBytes } from "./limits";
 import { CONFIG, fileVariable, readConfigFile } from "./sources/config-file";
 import { descriptorLimit } from "./sources/open-files";
+import { readSourcesFile } from "./sources/sources-file";
 import { readTextFile } from "./sources/text-file";
 import { readCertificate } from "./sources/tls";
 import { readTopicsFile } from "./sources/topics-file";
@@ -39,6 +40,11 @@ export function readSettings(env: Env, descriptors = descriptorLimit()): Setting
       readSetting<unknown>(setting, sources),
     ]),
   ) as unknown as SettingValues;
+  const { sources: declared, references } =
+    values.sourcesFile === ""
+      ? { sources: [], references: [] }
+      : readSourcesFile(values.sourcesFile, env);
+  const known = new Set([...VARIABLES, ...references]);
   const settings = {
     ...values,
     ...connectionLimits(values.connectionsMax, descriptors, values.workers),
@@ -48,8 +54,9 @@ export function readSettings(env: Env, descriptors = descriptorLimit()): Setting
     frameBytes: values.frameBytes || defaultFrameBytes(values),
     topicRules: values.topicsFile === "" ? {} : readTopicsFile(values.topicsFile),
     webhookReceivers: signedReceivers(values.webhooks, values.webhookSecrets),
+    sources: declared,
     certificate: readCertificate(values.tlsCert, values.tlsKey),
-    unknownVariables: Object.keys(env).filter((key) => /^BATON_/.test(key) && !VARIABLES.has(key)),
+    unknownVariables: Object.keys(env).filter((key) => /^BATON_/.test(key) && !known.has(key)),
   };
   checkTogether(settings);
   return settings;

@@ -3,7 +3,7 @@
 import { availableParallelism } from "node:os";
 import type { Log } from "../log";
 import { metricsOptions, ProcessMetrics } from "../metrics/process-metrics";
-import { sharedEngine, startEngine, topicRulesOf } from "../node";
+import { sharedEngine, startEngine, topicRulesOf } from "../node/engine";
 import type { LocalEngine } from "../relay/contracts/engine";
 import type { TopicRules } from "../relay/contracts/topic-rules";
 import { SETTINGS, type Settings, type SettingValues } from "../settings/definitions";

@@ -3,7 +3,8 @@
 import type { SupervisorUsage } from "../console/node-figures";
 import type { Log } from "../log";
 import type { Report } from "../metrics/report";
-import { type RunningNode, sharesEngine, start } from "../node";
+import { type RunningNode, start } from "../node";
+import { sharesEngine } from "../node/engine";
 import { EngineUnavailable } from "../relay/contracts/engine";
 import type { Settings } from "../settings/definitions";
 import { EngineClient } from "./engine-client";

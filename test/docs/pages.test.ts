@@ -42,6 +42,7 @@ test("there is a guide for each subject", () => {
     "proxies",
     "publishing",
     "pusher",
+    "sources",
   ];
   expect(names).toEqual(["README", ...subjects]);
 });

@@ -5,9 +5,11 @@ import { seriesTable } from "../../docs/reference";
 import { SERIES } from "../../src/metrics/series";
 import { Client } from "../support/clients/client";
 import { RawSocket } from "../support/clients/raw-socket";
+import { RedisServer } from "../support/engines/redis-server";
 import { withTls } from "../support/machine/authority";
 import { Scrape } from "../support/metrics/scrape";
 import { startRelay, type TestRelay } from "../support/relay/test-relay";
+import { sourcesFile } from "../support/sources/sources-file";
 import { until } from "../support/wait";
 
 const scrape = (relay: TestRelay): Promise<Scrape> => Scrape.of(`${relay.url}/metrics`);
@@ -160,7 +162,15 @@ test("every series has a name by Prometheus' conventions, and a value once its e
     if (type === "histogram") expect(name).toMatch(/_(seconds|publications)$/);
     expect(help, name).toMatch(/^[A-Z].*\.$/);
   }
-  await using relay = await startRelay(withTls());
+  const { url } = await RedisServer.shared();
+  const orders = { kind: "redis", url, stream: crypto.randomUUID() };
+  await using relay = await startRelay({
+    ...withTls(),
+    BATON_SOURCES_FILE: sourcesFile({ orders }),
+  });
+  await until("the source", async () =>
+    (await scrape(relay)).names.includes("baton_source_lag_records"),
+  );
   const client = await relay.connect();
   client.close();
   await client.closed;

@@ -3,6 +3,7 @@ import { Chart } from "../charts";
 import { fill, h, table } from "../dom";
 import { type EventLog, eventLog } from "../event-log";
 import type { ProcessSecond, Second } from "../figures";
+import type { SourceFigures } from "../node-figures";
 import { bytes, count, kindOf, milliseconds } from "../text";
 import type { View } from "./view";
 
@@ -15,6 +16,7 @@ interface Overview extends View {
 export function overview(): Overview {
   const { charts, add } = figureCharts();
   const processes = h("div");
+  const sources = h("section", { class: "card stack", hidden: true });
   const log = eventLog("Refusals and slow consumers", "s");
   const quiet = h("p", { class: "empty" }, "None since this page was opened.");
   const element = h(
@@ -33,6 +35,7 @@ export function overview(): Overview {
         log.element,
       ),
       h("section", { class: "card stack" }, h("h3", {}, "Processes"), processes),
+      sources,
     ),
   );
   return {
@@ -41,6 +44,8 @@ export function overview(): Overview {
     onSecond(second) {
       add(second);
       fill(processes, processTable(second.processes), silentText(second.silent));
+      sources.hidden = second.sources.length === 0;
+      fill(sources, h("h3", {}, "Sources"), sourceTable(second.sources));
       noteRefusals(second, log);
       if (log.element.textContent !== "") quiet.remove();
     },
@@ -107,6 +112,25 @@ function processTable(processes: readonly ProcessSecond[]): HTMLElement {
       one.connections === undefined ? "–" : count(one.connections),
       percent(one.cpuPercent),
       bytes(one.memoryBytes),
+    ]),
+  );
+}
+
+function sourceTable(sources: readonly SourceFigures[]): HTMLElement {
+  const columns = [
+    { title: "Source" },
+    { title: "Kind" },
+    { title: "State" },
+    { title: "Waiting records", isNumber: true },
+  ] as const;
+  return table(
+    "Sources",
+    columns,
+    sources.map(({ name, kind, state, sinceMs, lag }) => [
+      name,
+      kind,
+      `${state} for ${milliseconds(sinceMs)}`,
+      lag === undefined ? "–" : count(lag),
     ]),
   );
 }

@@ -9,6 +9,7 @@ import {
 } from "../../console/node-figures";
 import type { Log } from "../../log";
 import type { Relay } from "../../relay/relay";
+import type { Sources } from "../../sources/sources";
 
 const PERIOD_MS = 1_000;
 
@@ -17,6 +18,7 @@ const SLOW_MAX = 20;
 
 interface FiguresOptions {
   readonly relay: Relay;
+  readonly sources: Pick<Sources, "here">;
   /** The name of this node. */
   readonly node: string;
   readonly log: Log;
@@ -26,14 +28,16 @@ interface FiguresOptions {
 
 export class Figures {
   readonly #relay: Relay;
+  readonly #sources: FiguresOptions["sources"];
   readonly #node: string;
   readonly #log: Log;
   readonly #supervisorUsage: FiguresOptions["supervisorUsage"];
   readonly #timer: ReturnType<typeof setInterval>;
   #isAsking = false;
 
-  constructor({ relay, node, log, supervisorUsage }: FiguresOptions) {
+  constructor({ relay, sources, node, log, supervisorUsage }: FiguresOptions) {
     this.#relay = relay;
+    this.#sources = sources;
     this.#node = node;
     this.#log = log;
     this.#supervisorUsage = supervisorUsage;
@@ -79,6 +83,7 @@ export class Figures {
       users: connections.users,
       cpuMs: (user + system) / 1_000,
       memoryBytes: process.memoryUsage.rss(),
+      sources: this.#sources.here,
       supervisor: this.#supervisorUsage?.(),
     };
   }

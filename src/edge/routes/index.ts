@@ -14,6 +14,7 @@ import { LIVE_PATH, ok, unavailable } from "../http/health";
 import { internal, Refused, refuse } from "../http/refusal";
 import { explainRoute } from "../operator/explain";
 import { listRoutes } from "../operator/lists";
+import { sourceHealthRoute } from "../operator/source-health";
 import { clientScriptRoute } from "../pages/client-script";
 import { consoleRoutes } from "../pages/console";
 import { pusherRoutes } from "../pusher/routes";
@@ -59,6 +60,7 @@ export function routes(options: RouteOptions) {
     .use(userRoutes(options))
     .use(listRoutes(options))
     .use(explainRoute(options))
+    .use(sourceHealthRoute(options))
     .use(centrifugoApi(options));
   if (options.pusherApi !== undefined) app.use(pusherRoutes(options.pusherApi));
   if (options.openPusher !== undefined) app.use(pusherSocketRoute(options.openPusher));

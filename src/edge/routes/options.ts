@@ -2,6 +2,7 @@
 import type { Log } from "../../log";
 import type { Protocol, ResumableProtocol, SessionProtocol } from "../../relay/contracts/protocol";
 import type { Relay } from "../../relay/relay";
+import type { SourceStatus } from "../../sources/sources";
 import type { Grants, Scope } from "../access/keys";
 import type { ApiFormat } from "../centrifugo-api/methods";
 import type { BeforeHandle } from "../http/refusal";
@@ -17,6 +18,8 @@ export interface RouteOptions {
   readonly relay: Relay;
   /** Answers with the metrics. */
   readonly metrics: () => Promise<Response>;
+  /** How each source is, over all nodes. Rejects with EngineUnavailable. */
+  readonly sources: () => Promise<readonly SourceStatus[]>;
   readonly log: Log;
   readonly handshake: Handshake;
   readonly sessionHandshake: SessionHandshake;

@@ -1,10 +1,11 @@
 // Takes what publishers ask for: turns it into publications or refuses it, and hands it to the engine, unless the engine
 // already has more to do than it may.
-import type { Engine } from "../contracts/engine";
+import { type Engine, EngineUnavailable } from "../contracts/engine";
 import { Refusal, shuttingDown } from "../contracts/errors";
 import type { Maybe } from "../contracts/maybe";
 import type { CheckDeclared, Limits, RelayOptions } from "../contracts/options";
 import type { Publication, Published } from "../contracts/publication";
+import type { RecordsOutcome, SourceRecord } from "../contracts/store";
 import type { Tally } from "../contracts/tally";
 import type { TopicRules } from "../contracts/topic-rules";
 import type { Connections } from "../state/connections";
@@ -139,6 +140,37 @@ export class Publisher {
       },
     );
     return published;
+  }
+
+  /** The publication that a record of a source asks for. Refuses what `publish` does, and `unknown_topic`. */
+  checkRecord(command: PublishCommand): Publication | Refusal {
+    const publication = toPublication(command, this.#limits.messageBytes);
+    if (publication instanceof Refusal) return publication;
+    return (
+      this.#rules.check(publication.topic) ?? this.#checkDeclared?.(publication) ?? publication
+    );
+  }
+
+  /**
+   * Publishes records of a source that have passed `checkRecord`; see RecordStore. Rejects with EngineUnavailable when the engine fails or
+   * has enough to do: the same records are to be given again then.
+   */
+  async publishRecords(
+    partition: string,
+    records: readonly SourceRecord[],
+  ): Promise<RecordsOutcome> {
+    if (this.#connections.isShuttingDown) throw new EngineUnavailable("the relay is shutting down");
+    if (!this.hasRoom) throw new EngineUnavailable(this.#tooMany().message);
+    let bytes = 0;
+    for (const { publication } of records) bytes += OVERHEAD_BYTES + 2 * publication.data.length;
+    this.#pendingBytes += bytes;
+    try {
+      const outcome = await this.#engine.publishRecords(partition, records);
+      this.#tally.publications += outcome.published + outcome.repeated;
+      return outcome;
+    } finally {
+      this.#pendingBytes -= bytes;
+    }
   }
 
   #count(answer: Published | Refusal): void {

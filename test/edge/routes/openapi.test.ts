@@ -43,6 +43,7 @@ test("the OpenAPI document has every route and no others", () => {
     "get /health",
     "get /health/live",
     "get /health/ready",
+    "get /health/sources",
     "get /metrics",
     "get /sse/{id}",
     "get /topics",

@@ -34,6 +34,7 @@ const SETTINGS = {
   pingMs: 25_000,
   hasConsole: false,
   metrics: async () => new Response(),
+  sources: async () => [],
 };
 
 const NO_KEYS = new ApiKeys([], () => new KeyLimits({ keyRequestsMax: 0, keyPublicationsMax: 0 }));

@@ -1,0 +1,133 @@
+// What BATON_SOURCES_FILE says: sources by their names, such as {"orders": {"kind": "postgresql", "url": "${ORDERS_URL}"}}.
+import { type Static, type TObject, Type } from "@sinclair/typebox";
+import { Value, ValueErrorType } from "@sinclair/typebox/value";
+import { checkTopic } from "../relay/text/checks";
+import { SOURCE_KINDS } from "./index";
+import { MappingOptions, mappingProblem } from "./shapes/record-shape";
+
+/** A source, as the file declares it. */
+export interface SourceDeclaration {
+  readonly name: string;
+  /** One of SOURCE_KINDS. */
+  readonly kind: string;
+  /** What its kind takes; they may have a password in them. */
+  readonly options: unknown;
+  readonly mapping: Static<typeof MappingOptions> | undefined;
+  /** How the names of the topics begin that it may publish to; undefined where it may to all. */
+  readonly topics: readonly string[] | undefined;
+  readonly tombstones: "bury" | "skip";
+}
+
+/** It stands in metrics, logs and the names of partitions. */
+const NAME = /^[a-z0-9][a-z0-9_-]{0,63}$/;
+
+const SOURCES_MAX = 100;
+
+/** What each source may have, whatever its kind. */
+const COMMON = {
+  kind: Type.Union(Object.keys(SOURCE_KINDS).map((kind) => Type.Literal(kind))),
+  mapping: Type.Optional(MappingOptions),
+  topics: Type.Optional(Type.Array(Type.String(), { minItems: 1, maxItems: 1_000 })),
+  tombstones: Type.Optional(Type.Union([Type.Literal("bury"), Type.Literal("skip")])),
+};
+
+/** Of what is wrong in a file. */
+const SHOWN_CHARACTERS_MAX = 200;
+
+/** What a reference such as ${ORDERS_PASSWORD} stands for; undefined where nothing is set. */
+type Lookup = (name: string) => string | undefined;
+
+/** The sources in a parsed file. Throws an Error whose message names the field, says what is wrong and what is allowed. It shows no value of a reference. */
+export function sourcesIn(file: unknown, lookup: Lookup): readonly SourceDeclaration[] {
+  if (typeof file !== "object" || file === null || Array.isArray(file)) {
+    throw new Error(
+      'it must be an object of sources by their names, such as {"orders": {"kind": "postgresql", "url": "${ORDERS_URL}"}}',
+    );
+  }
+  const entries = Object.entries(file);
+  if (entries.length > SOURCES_MAX)
+    throw new Error(`it has ${entries.length} sources, of which there may be ${SOURCES_MAX}`);
+  return entries.map(([name, value]) => declared(name, value, lookup));
+}
+
+function declared(name: string, value: unknown, lookup: Lookup): SourceDeclaration {
+  const place = shortened(`/${name}`);
+  if (!NAME.test(name)) {
+    throw new Error(
+      `at ${place} it has a name that is not of 1 to 64 lower-case letters, digits, - and _, beginning with a letter or digit`,
+    );
+  }
+  const { kind } = (value ?? {}) as { kind?: unknown };
+  if (typeof kind !== "string" || !Object.hasOwn(SOURCE_KINDS, kind)) {
+    throw new Error(`at ${place}/kind it must have one of ${Object.keys(SOURCE_KINDS).join(", ")}`);
+  }
+  const source = SOURCE_KINDS[kind] as (typeof SOURCE_KINDS)[string];
+  const own = (source.options as TObject).properties;
+  const isOwn = ([field]: [string, unknown]) => Object.hasOwn(own, field);
+  const written = Object.entries(value as object);
+  const options = resolved(Object.fromEntries(written.filter(isOwn)), place, lookup);
+  const schema = Type.Object({ ...COMMON, ...own }, { additionalProperties: false });
+  checkShape(schema, { ...(value as object), ...(options as object) }, place);
+  const { mapping, topics, tombstones = "bury" } = value as Static<typeof schema>;
+  const unclear = mapping && mappingProblem(mapping);
+  const problem = unclear === undefined ? source.problem?.(options as never) : `mapping/${unclear}`;
+  if (problem !== undefined) throw new Error(`at ${place}/${problem}`);
+  for (const prefix of topics ?? []) {
+    const refusal = checkTopic(prefix);
+    if (refusal !== undefined) throw new Error(`at ${place}/topics: ${refusal.message}`);
+  }
+  return { name, kind, options, mapping, topics, tombstones };
+}
+
+/** References are resolved already, so no text is shown. */
+function checkShape(schema: TObject, value: unknown, place: string): void {
+  const wrong = Value.Errors(schema, value).First();
+  if (wrong === undefined) return;
+  const described = (wrong.schema as { description?: string }).description;
+  const isUnknown = wrong.type === ValueErrorType.ObjectAdditionalProperties;
+  const known = `It takes ${Object.keys(schema.properties).join(", ")}`;
+  const allowed = isUnknown ? known : (described ?? "").replace(/\.$/, "");
+  const help = allowed === "" ? "" : `. ${allowed}`;
+  const where = shortened(place + wrong.path);
+  throw new Error(`at ${where} it has ${kindOf(wrong.value)}: ${wrong.message}${help}`);
+}
+
+const REFERENCE = /\$\{([A-Za-z_][A-Za-z0-9_]{0,127})\}/g;
+
+/**
+ * The same with what its references stand for. In an address that has more than a reference, it is percent-encoded: a password
+ * may have any character.
+ */
+function resolved(value: unknown, place: string, lookup: Lookup): unknown {
+  if (Array.isArray(value)) return value.map((one, i) => resolved(one, `${place}/${i}`, lookup));
+  if (typeof value === "object" && value !== null) {
+    return Object.fromEntries(
+      Object.entries(value).map(([name, one]) => [name, resolved(one, `${place}/${name}`, lookup)]),
+    );
+  }
+  if (typeof value !== "string") return value;
+  return value.replaceAll(REFERENCE, (whole, name: string) => {
+    const found = lookup(name);
+    if (found === undefined || found === "") {
+      throw new Error(`at ${place} it refers to ${whole}, which is not set`);
+    }
+    return whole !== value && value.includes("://") ? encodeURIComponent(found) : found;
+  });
+}
+
+/** The variables that a text of a file refers to. */
+export function referencesIn(text: string): readonly string[] {
+  return [...text.matchAll(REFERENCE)].map(([, name = ""]) => name);
+}
+
+/** Numbers, true and false are shown; anything else may have a password in it. */
+function kindOf(value: unknown): string {
+  if (typeof value === "number" || typeof value === "boolean") return String(value);
+  if (value === undefined) return "nothing";
+  return typeof value === "string" ? "a text" : "a list or an object, or null";
+}
+
+/** A wrong file may be any other, of many megabytes. */
+function shortened(text: string): string {
+  return text.length <= SHOWN_CHARACTERS_MAX ? text : `${text.slice(0, SHOWN_CHARACTERS_MAX)}…`;
+}

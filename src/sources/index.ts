@@ -1,0 +1,10 @@
+// The list of all kinds of sources. Each loads its client when a source of it is opened.
+import type { SourceKind } from "./contract";
+import { POSTGRESQL } from "./postgresql/kind";
+import { REDIS } from "./redis/kind";
+
+/** By what `kind` in BATON_SOURCES_FILE calls them. */
+export const SOURCE_KINDS = {
+  postgresql: POSTGRESQL,
+  redis: REDIS,
+} as unknown as Readonly<Record<string, SourceKind>>;

@@ -1,0 +1,76 @@
+// One session of PostgreSQL, which ends when a statement takes too long: Bun's client would wait for ever for a server that is silent.
+import { type ReservedSQL, SQL } from "bun";
+
+const CONNECT_TIMEOUT_S = 5;
+
+/** How long a statement may take. The server gives up a little earlier, with a better sentence. */
+const STATEMENT_MS = 30_000;
+const SILENCE_MS = STATEMENT_MS + 5_000;
+
+/** The server ends the session, and so its lock, when this process has not been there for about 20 s. */
+const SETTINGS = `SET statement_timeout = ${STATEMENT_MS}; SET idle_in_transaction_session_timeout = ${STATEMENT_MS};
+SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3`;
+
+/** Parameters of a statement. */
+type Parameters = readonly (string | number | readonly string[] | readonly number[])[];
+
+export class Session {
+  readonly #sql: SQL;
+  readonly #session: ReservedSQL;
+
+  private constructor(sql: SQL, session: ReservedSQL) {
+    this.#sql = sql;
+    this.#session = session;
+  }
+
+  /** Rejects when the server cannot be reached, or refuses. */
+  static async open(url: string): Promise<Session> {
+    const sql = new SQL(url, { max: 1, connectionTimeout: CONNECT_TIMEOUT_S, prepare: true });
+    try {
+      const session = new Session(sql, await sql.reserve());
+      await session.#within(session.#session.unsafe(SETTINGS).simple());
+      return session;
+    } catch (error) {
+      await sql.close({ timeout: 0 });
+      throw error;
+    }
+  }
+
+  /** Runs a statement. */
+  rows<Row>(statement: string, parameters: Parameters = []): Promise<Row[]> {
+    return this.#within(this.#session.unsafe(statement, [...parameters]) as Promise<Row[]>);
+  }
+
+  /** Runs statements in one transaction. */
+  async transaction<Value>(work: () => Promise<Value>): Promise<Value> {
+    await this.rows("BEGIN");
+    try {
+      const value = await work();
+      await this.rows("COMMIT");
+      return value;
+    } catch (error) {
+      // Whatever has failed, the session is closed next.
+      this.rows("ROLLBACK").catch(() => {});
+      throw error;
+    }
+  }
+
+  /** Calls this at each notification, and whenever the session that listens was connected, since those of the time before are lost. */
+  async listen(channel: string, wake: () => void): Promise<void> {
+    await this.#sql.listen(channel, wake, wake);
+  }
+
+  /** What waits for an answer rejects. Never rejects itself. */
+  async close(): Promise<void> {
+    await this.#sql.close({ timeout: 0 }).catch(() => {});
+  }
+
+  async #within<Value>(answer: Promise<Value>): Promise<Value> {
+    const timer = setTimeout(() => void this.close(), SILENCE_MS);
+    try {
+      return await answer;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}

@@ -1,0 +1,260 @@
+// Reads a Redis stream as the only consumer of its group. The id of an entry is its position: ids rise as the clock of the server does,
+// so a stream that is made anew goes on above the old one.
+import { createHash, randomUUID } from "node:crypto";
+import { RedisClient } from "bun";
+import { parseJson } from "../../relay/text/json";
+import {
+  BATCH_BYTES_MAX,
+  BATCH_RECORDS_MAX,
+  type DeadRecord,
+  type InboundRecord,
+  READ_WAIT_MS,
+  type Reader,
+  type SourceContext,
+} from "../contract";
+import type { RedisOptions } from "./options";
+import { ACKNOWLEDGE, DIGEST, READ, TAKE_OVER } from "./scripts";
+
+/** How long the server may take to accept a connection, and to answer beyond what it was asked to wait. */
+const CONNECT_TIMEOUT_MS = 5_000;
+const ANSWER_TIMEOUT_MS = 10_000;
+
+/** Those of the two halves of an id: milliseconds of 300,000 years, and a number of 64 bits. */
+const MOMENT_DIGITS = 16;
+const NUMBER_DIGITS = 20;
+
+const DEAD_LETTERS_MAX = 100_000;
+
+/** The fields that have JSON, where the fields of an entry are the body. */
+const JSON_FIELDS: readonly string[] = ["data", "payload"];
+
+/** An entry as the script answers: its fields, its size where that is too large, neither where it is gone. */
+type Entry = readonly [id: string, fields?: readonly string[] | number];
+
+interface StreamRecord extends InboundRecord {
+  readonly id: string;
+}
+
+export class RedisReader implements Reader<StreamRecord> {
+  readonly #client: RedisClient;
+  readonly #options: RedisOptions;
+  readonly #context: SourceContext;
+  readonly #group: string;
+  readonly #consumer = `baton-${randomUUID()}`;
+  /** What is read next: what was read before and not acknowledged after this id, and at last what is new. */
+  #from = "0";
+  /** The newest id that was read, or seen. */
+  #newest = "0";
+  /** Of the last `read`; those that are gone are acknowledged too. */
+  #ids: readonly string[] = [];
+
+  private constructor(client: RedisClient, options: RedisOptions, context: SourceContext) {
+    this.#client = client;
+    this.#options = options;
+    this.#context = context;
+    this.#group = options.group ?? "baton";
+  }
+
+  /** Takes the group over from whoever reads it. Rejects when the server cannot be reached, or refuses. */
+  static async open(options: RedisOptions, context: SourceContext): Promise<RedisReader> {
+    const client = new RedisClient(options.url, {
+      autoReconnect: false,
+      enableOfflineQueue: false,
+      connectionTimeout: CONNECT_TIMEOUT_MS,
+    });
+    const reader = new RedisReader(client, options, context);
+    try {
+      await answered(client.connect(), CONNECT_TIMEOUT_MS);
+      await reader.#takeOver();
+      return reader;
+    } catch (error) {
+      client.close();
+      throw error;
+    }
+  }
+
+  async read(): Promise<readonly StreamRecord[]> {
+    const isNew = this.#from === ">";
+    let entries = await this.#entries();
+    if (isNew && entries.length === 0 && (await this.#waited())) entries = await this.#entries();
+    this.#ids = entries.map(([id]) => id);
+    const last = this.#ids.at(-1);
+    if (last !== undefined) {
+      if (!isNew) this.#from = last;
+      else this.#newest = last;
+    } else if (!isNew) this.#from = ">";
+    const gone = entries.filter(([, fields]) => fields === undefined).map(([id]) => id);
+    if (gone.length > 0) {
+      this.#warnOfLost(gone);
+      // A batch without records is not acknowledged.
+      if (gone.length === entries.length) await this.acknowledge([]);
+    }
+    const records = entries.filter(([, fields]) => fields !== undefined);
+    return Promise.all(records.map((entry) => this.#recordOf(entry)));
+  }
+
+  async acknowledge(dead: readonly DeadRecord<StreamRecord>[]): Promise<void> {
+    const { delete: isDeleted, dead_letters_max: max = DEAD_LETTERS_MAX } = this.#options;
+    await this.#eval(ACKNOWLEDGE, [
+      ...[isDeleted ? "delete" : "keep", String(max), this.#context.name, String(dead.length)],
+      ...dead.flatMap(({ record, reason }) => [record.id, reason.code, reason.message]),
+      ...this.#ids,
+    ]);
+    this.#ids = [];
+  }
+
+  async lag(): Promise<number | undefined> {
+    const groups = await this.#send<readonly Record<string, unknown>[]>("XINFO", [
+      "GROUPS",
+      this.#options.stream,
+    ]);
+    const group = groups.find(({ name }) => name === this.#group);
+    // Redis 6.2 says nothing, and newer ones not always.
+    if (typeof group?.lag !== "number") return undefined;
+    return group.lag + Number(group.pending);
+  }
+
+  async close(): Promise<void> {
+    this.#client.close();
+  }
+
+  async #takeOver(): Promise<void> {
+    const { stream, from = "first" } = this.#options;
+    const start = from === "first" ? "0" : "$";
+    try {
+      await this.#send("XGROUP", ["CREATE", stream, this.#group, start, "MKSTREAM"]);
+    } catch (error) {
+      if (!(error as Error).message.startsWith("BUSYGROUP")) throw error;
+    }
+    const lost = await this.#eval<readonly string[]>(TAKE_OVER, []);
+    if (lost.length > 0) this.#warnOfLost(lost);
+    const groups = await this.#send<readonly Record<string, unknown>[]>("XINFO", [
+      "GROUPS",
+      stream,
+    ]);
+    const group = groups.find(({ name }) => name === this.#group);
+    this.#newest = String(group?.["last-delivered-id"] ?? "0");
+  }
+
+  #entries(): Promise<readonly Entry[]> {
+    return this.#eval(READ, [
+      ...[this.#from, String(BATCH_RECORDS_MAX), String(BATCH_BYTES_MAX)],
+      String(this.#context.bodyBytesMax),
+    ]);
+  }
+
+  /** Resolves with whether there may be something new, after READ_WAIT_MS at most. */
+  async #waited(): Promise<boolean> {
+    const { stream } = this.#options;
+    // Not as the consumer: an older reader would be given an entry, whatever a newer one has said.
+    const answer = await this.#send<Record<string, readonly Entry[]> | null>("XREAD", [
+      ...["COUNT", "1", "BLOCK", String(READ_WAIT_MS), "STREAMS", stream, this.#newest],
+    ]);
+    const [entry] = answer?.[stream] ?? [];
+    if (entry === undefined) return false;
+    // Somebody else may have moved the group: what it will not be given must not be waited for again and again.
+    this.#newest = entry[0];
+    return true;
+  }
+
+  async #recordOf([id, fields]: Entry): Promise<StreamRecord> {
+    const position = positionOf(id);
+    const record = { id, partition: "", position };
+    if (typeof fields === "number") return { ...record, body: undefined, size: fields };
+    const attributes = pairs(fields ?? []);
+    // Bun's client makes U+FFFD of what is not UTF-8.
+    if (fields?.some((text) => text.includes("\ufffd")) && !(await this.#isExact(id, fields))) {
+      return { ...record, body: Uint8Array.of(0xff) };
+    }
+    const { field } = this.#options;
+    const body = field === undefined ? bodyOf(attributes) : attributes[field];
+    return { ...record, body, attributes: { ...attributes, id } };
+  }
+
+  async #isExact(id: string, fields: readonly string[]): Promise<boolean> {
+    const digest = await this.#send("EVAL", [DIGEST, "1", this.#options.stream, id]);
+    const hash = createHash("sha1");
+    for (const text of fields) hash.update(text).update("\0");
+    return digest === hash.digest("hex");
+  }
+
+  #warnOfLost(ids: readonly string[]): void {
+    this.#context.warn(
+      `${ids.length} entries of the stream ${this.#options.stream} were deleted before they were published, such as ${ids[0]}: they are lost`,
+    );
+  }
+
+  #eval<Answer>(script: string, args: readonly string[]): Promise<Answer> {
+    const { stream, dead_letters: dead = `${stream}:dead` } = this.#options;
+    const keys = [stream, dead];
+    return this.#send<Answer>("EVAL", [
+      ...[script, String(keys.length), ...keys],
+      ...[this.#group, this.#consumer, ...args],
+    ]);
+  }
+
+  async #send<Answer>(command: string, args: string[]): Promise<Answer> {
+    const answer = this.#client.send(command, args) as Promise<Answer>;
+    return answered(answer, ANSWER_TIMEOUT_MS, () => this.#client.close());
+  }
+}
+
+/** Rejects when there is no answer in time: Bun's client would wait for ever. */
+async function answered<Value>(
+  answer: Promise<Value>,
+  ms: number,
+  onSilence: () => void = () => {},
+): Promise<Value> {
+  const silence = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
+    onSilence();
+    silence.reject(new Error(`the server has not answered within ${ms} ms`));
+  }, ms);
+  try {
+    return await Promise.race([answer, silence.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** As digits of which there are always as many: 1526919030474-55 is a moment and a number. */
+function positionOf(id: string): string {
+  const [moment = "", number = ""] = id.split("-");
+  return moment.padStart(MOMENT_DIGITS, "0") + number.padStart(NUMBER_DIGITS, "0");
+}
+
+/** Of a field that is there twice, the last counts. */
+function pairs(fields: readonly string[]): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (let i = 0; i + 1 < fields.length; i += 2) {
+    // A field may be called __proto__.
+    Object.defineProperty(found, fields[i] as string, {
+      value: fields[i + 1],
+      enumerable: true,
+      configurable: true,
+      writable: true,
+    });
+  }
+  return found;
+}
+
+/** The fields as one JSON object; those of JSON_FIELDS are JSON already, whose bytes stay. Any of them that is no JSON is the body, which then cannot be read. */
+function bodyOf(attributes: Readonly<Record<string, string>>): string {
+  const members: string[] = [];
+  for (const [name, text] of Object.entries(attributes)) {
+    const isJson = JSON_FIELDS.includes(name);
+    // Otherwise a text such as 1,"user_id":2 would become more than one member.
+    if (isJson && !isJsonText(text)) return text;
+    members.push(`${JSON.stringify(name)}:${isJson ? text : JSON.stringify(text)}`);
+  }
+  return `{${members.join(",")}}`;
+}
+
+function isJsonText(text: string): boolean {
+  try {
+    parseJson(text);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,84 @@
+// What a reader does in Redis, as Lua scripts: each looks first whether this reader is still the one that reads, so that of two readers the
+// older one gets nothing more. A reader is a consumer of the group, and a newer one deletes all others.
+
+/** The beginning of an error of a script that a reader calls which is not the newest any more. */
+const SUPERSEDED = "SUPERSEDED";
+
+const CHECK = `
+local function is_mine()
+  for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
+    if consumer[2] == ARGV[2] then return true end
+  end
+  return false
+end
+if not is_mine() then return redis.error_reply('${SUPERSEDED} another reader has taken over') end`;
+
+/**
+ * Makes this consumer the only one of the group, and gives it all that others have read and not acknowledged. Answers with what of
+ * that is not in the stream any more. ARGV: group, consumer.
+ */
+export const TAKE_OVER = `
+redis.call('XGROUP', 'CREATECONSUMER', KEYS[1], ARGV[1], ARGV[2])
+local cursor, lost = '0-0', {}
+repeat
+  local claimed = redis.call('XAUTOCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, cursor, 'COUNT', 1000, 'JUSTID')
+  cursor = claimed[1]
+  for _, id in ipairs(claimed[3] or {}) do table.insert(lost, id) end
+until cursor == '0-0'
+for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
+  if consumer[2] ~= ARGV[2] then redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], consumer[2]) end
+end
+return lost`;
+
+/**
+ * Reads entries one by one, until there are enough or they are large enough. ARGV: group, consumer, after which id (> for new ones), how many at most, how many
+ * bytes, of how many bytes an entry is not fetched. Answers with [id, fields], [id] of an entry that is gone, and [id, bytes] of one that is too large.
+ */
+export const READ = `${CHECK}
+local from, found, bytes = ARGV[3], {}, 0
+while #found < tonumber(ARGV[4]) and bytes < tonumber(ARGV[5]) do
+  local answer = redis.call('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', 1, 'STREAMS', KEYS[1], from)
+  local entry = answer and answer[1][2][1]
+  if not entry then break end
+  local id, fields, size = entry[1], entry[2], 0
+  if fields then
+    for _, text in ipairs(fields) do size = size + #text end
+    bytes = bytes + size
+    if size > tonumber(ARGV[6]) then fields = size end
+    table.insert(found, {id, fields})
+  else
+    table.insert(found, {id})
+  end
+  if from ~= '>' then from = id end
+end
+return found`;
+
+/** The SHA-1 of an entry's fields and values, one after the other with a zero byte after each. ARGV: the id. */
+export const DIGEST = `
+local entry = redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])[1]
+if not entry then return '' end
+local text = ''
+for _, one in ipairs(entry[2]) do text = text .. one .. string.char(0) end
+return redis.sha1hex(text)`;
+
+/**
+ * Copies entries to the stream of dead letters, then acknowledges all, and deletes them where it is told to. KEYS: stream, dead letters. ARGV: group, consumer,
+ * "delete" or "keep", how many dead letters are kept, source, how many are dead, of each its id, code and message, then the ids of all.
+ */
+export const ACKNOWLEDGE = `${CHECK}
+local at = 7
+for _ = 1, tonumber(ARGV[6]) do
+  local id = ARGV[at]
+  local args = {'XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*', 'baton_source', ARGV[5], 'baton_id', id, 'baton_code', ARGV[at + 1], 'baton_message', ARGV[at + 2]}
+  local entry = redis.call('XRANGE', KEYS[1], id, id)[1]
+  for _, one in ipairs(entry and entry[2] or {}) do table.insert(args, one) end
+  redis.call(unpack(args))
+  at = at + 3
+end
+local ids = {}
+for i = at, #ARGV do table.insert(ids, ARGV[i]) end
+if #ids > 0 then
+  redis.call('XACK', KEYS[1], ARGV[1], unpack(ids))
+  if ARGV[3] == 'delete' then redis.call('XDEL', KEYS[1], unpack(ids)) end
+end
+return #ids`;

@@ -1,0 +1,190 @@
+// What every kind of source must do, on its real server: each record is published once, in order, and none is lost, whatever dies.
+// SOURCE_RECORDS says how many records the storms have (100000 in a full run by hand).
+import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import { Folder } from "../../support/machine/folder";
+import { freePort } from "../../support/machine/free-port";
+import { memoryKb } from "../../support/machine/processes";
+import { RelayProcess } from "../../support/relay/relay-process";
+import { RelayWithWorkers } from "../../support/relay/relay-with-workers";
+import { SOURCE_SERVERS } from "../../support/sources/kinds";
+import type { SourceServer, TestRecord } from "../../support/sources/source-server";
+import { until } from "../../support/wait";
+
+const RECORDS = Number(process.env.SOURCE_RECORDS ?? 5_000);
+
+/** How often something is killed in the middle of a storm. */
+const KILLS = 4;
+
+/** Records that are added together. */
+const CHUNK = 1_000;
+
+const MEGABYTE = 1_048_576;
+
+function records(count: number, from = 0): TestRecord[] {
+  return Array.from({ length: count }, (_, i) => ({ topic: "t", message: `m${from + i}` }));
+}
+
+/** A relay with the SQLite engine that reads a source, and may be killed and started again. */
+class ReadingRelay implements AsyncDisposable {
+  readonly #folder = new Folder();
+  readonly #server: SourceServer;
+  readonly #own: Readonly<Record<string, unknown>>;
+  readonly env: Record<string, string>;
+  process!: RelayProcess;
+
+  private constructor(server: SourceServer, own: Readonly<Record<string, unknown>>) {
+    this.#server = server;
+    this.#own = own;
+    this.env = {
+      PORT: String(freePort()),
+      BATON_ENGINE: `sqlite:${join(this.#folder.path, "baton.db")}`,
+      BATON_HISTORY_SIZE: "1000000",
+      BATON_HISTORY_BYTES: "1000000000",
+      BATON_SOURCES_FILE: join(this.#folder.path, "sources.json"),
+      BATON_SHUTDOWN_MS: "0",
+    };
+  }
+
+  static async start(
+    server: SourceServer,
+    own: Readonly<Record<string, unknown>> = {},
+  ): Promise<ReadingRelay> {
+    const relay = new ReadingRelay(server, own);
+    await relay.writeFile();
+    await relay.run();
+    return relay;
+  }
+
+  async writeFile(): Promise<void> {
+    const declaration = { ...this.#server.declaration, ...this.#own };
+    await Bun.write(this.env.BATON_SOURCES_FILE as string, JSON.stringify({ orders: declaration }));
+  }
+
+  async run(): Promise<void> {
+    this.process = await RelayProcess.start(this.env);
+  }
+
+  async kill(): Promise<void> {
+    this.process.signal("SIGKILL");
+    await this.process.exited;
+  }
+
+  /** How many were published to t. */
+  async published(): Promise<number> {
+    return (await this.process.history("t", 999_999_999)).offset ?? 0;
+  }
+
+  async untilPublished(count: number): Promise<void> {
+    await until(`${count} publications`, async () => (await this.published()) >= count);
+  }
+
+  /** Resolves with the messages in t when there are so many, and nothing waits any more. */
+  async messages(count: number): Promise<string[]> {
+    await this.untilPublished(count);
+    await until("the source to be empty", async () => (await this.#server.waiting()) === 0);
+    return (await this.process.wholeHistory("t")).publications.map(({ data }) => data);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.process[Symbol.asyncDispose]();
+    this.#folder[Symbol.dispose]();
+  }
+}
+
+/** Adds records in chunks until all are there. */
+async function addAll(server: SourceServer, all: readonly TestRecord[]): Promise<void> {
+  for (let i = 0; i < all.length; i += CHUNK) await server.add(all.slice(i, i + CHUNK));
+}
+
+describe.each(SOURCE_SERVERS)("a source of the kind %s", (_, start) => {
+  test("publishes each record once and in order, though the relay is killed again and again in the middle", async () => {
+    await using server = await start();
+    await using relay = await ReadingRelay.start(server);
+    const all = records(RECORDS);
+    const added = addAll(server, all);
+    for (let kill = 1; kill <= KILLS; kill++) {
+      await relay.untilPublished((RECORDS * kill) / (KILLS + 2));
+      await relay.kill();
+      await relay.run();
+    }
+    await added;
+    expect(await relay.messages(RECORDS)).toEqual(all.map(({ message }) => message));
+    expect(await server.deadLetters()).toEqual([]);
+  });
+
+  test("publishes each record once and in order, though its server is killed in the middle and comes back", async () => {
+    await using server = await start();
+    await using relay = await ReadingRelay.start(server);
+    const all = records(RECORDS);
+    for (let kill = 0; kill < 2; kill++) {
+      const half = all.slice((kill * RECORDS) / 2, ((kill + 1) * RECORDS) / 2);
+      await addAll(server, half);
+      await relay.untilPublished((kill * RECORDS) / 2 + 1);
+      await server.kill();
+      await until("the relay to notice", () => relay.process.output.includes("cannot be read"));
+      await server.run();
+    }
+    expect(await relay.messages(RECORDS)).toEqual(all.map(({ message }) => message));
+  });
+
+  test("goes on with another worker when the one that reads is killed", async () => {
+    await using server = await start();
+    await using one = await ReadingRelay.start(server);
+    await one.process[Symbol.asyncDispose]();
+    await using workers = await RelayWithWorkers.start({ ...one.env, BATON_WORKERS: "2" });
+    one.process = workers.process;
+    const all = records(RECORDS);
+    const added = addAll(server, all);
+    for (let kill = 1; kill <= 2; kill++) {
+      await one.untilPublished((RECORDS * kill) / 4);
+      for (const pid of await workers.workers()) {
+        process.kill(pid, "SIGKILL");
+        await until("the worker to be replaced", async () => {
+          const now = await workers.workers();
+          return now.length === 2 && !now.includes(pid) && workers.listeners === 2;
+        });
+      }
+    }
+    await added;
+    expect(await one.messages(RECORDS)).toEqual(all.map(({ message }) => message));
+  });
+
+  test("buries a poisoned record, one to a topic that is not allowed and one of 10 MB, with the reason, and goes on", async () => {
+    await using server = await start();
+    await using relay = await ReadingRelay.start(server, { topics: ["t"] });
+    await server.add(records(1));
+    await server.addPoison("poison");
+    await server.add([{ topic: "users", message: "secret" }]);
+    await server.add([{ topic: "t", message: "x".repeat(10 * MEGABYTE) }]);
+    await server.add(records(1, 1));
+    expect(await relay.messages(2)).toEqual(["m0", "m1"]);
+    const dead = await server.deadLetters();
+    expect(dead.map(({ code }) => code)).toEqual([
+      expect.stringMatching(/^(invalid_body|invalid_topic|malformed_json)$/),
+      "permission_denied",
+      "message_too_large",
+    ]);
+    expect(dead[0]?.record).toContain("poison");
+    expect(dead[1]?.record).toContain("secret");
+    expect(dead[2]?.record.length).toBeGreaterThan(10 * MEGABYTE);
+  });
+
+  test("takes no more memory when many records wait than when few do", async () => {
+    await using server = await start();
+    await using relay = await ReadingRelay.start(server);
+    const big = (count: number): TestRecord[] =>
+      Array.from({ length: count }, () => ({ topic: "u", message: "x".repeat(10_000) }));
+    await server.add(big(500));
+    await until("the first ones", async () => (await server.waiting()) === 0);
+    const beforeKb = memoryKb(relay.process.pid);
+    let peakKb = beforeKb;
+    for (let i = 0; i < 20; i++) await server.add(big(500));
+    await until("all of them", async () => {
+      peakKb = Math.max(peakKb, memoryKb(relay.process.pid));
+      return (await server.waiting()) === 0;
+    });
+    // 100 MB went through.
+    expect(peakKb - beforeKb).toBeLessThan(150 * 1_024);
+  });
+});

@@ -1,0 +1,117 @@
+// A PostgreSQL server for tests, of Debian's packages, in a folder of its own and on a port of its own.
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { SQL } from "bun";
+import { freePort } from "../machine/free-port";
+import { giveAway, unprivileged } from "../machine/unprivileged";
+import { until } from "../wait";
+
+const MISSING = "postgres is not installed, and this test needs it: apt-get install postgresql";
+
+/** Where Debian has the programs of the newest version that is installed. */
+function programs(): string {
+  const root = "/usr/lib/postgresql";
+  const versions = existsSync(root) ? readdirSync(root).toSorted() : [];
+  const newest = versions.at(-1);
+  if (newest === undefined) throw new Error(MISSING);
+  return join(root, newest, "bin");
+}
+
+export class PostgresServer implements AsyncDisposable {
+  readonly port = freePort();
+  readonly #folder = mkdtempSync(join(tmpdir(), "baton-postgres-"));
+  readonly #programs = programs();
+  #child: Bun.Subprocess | undefined;
+
+  private constructor() {}
+
+  /** Starts a server and resolves when it accepts connections. */
+  static async start(): Promise<PostgresServer> {
+    const server = new PostgresServer();
+    giveAway(server.#folder);
+    const made = Bun.spawnSync(
+      unprivileged([
+        join(server.#programs, "initdb"),
+        ...["-D", server.#data, "-U", "baton", "--auth=trust", "--no-sync", "-E", "UTF8"],
+        "--locale=C.UTF-8",
+      ]),
+    );
+    if (!made.success) throw new Error(`initdb failed: ${made.stderr}`);
+    await server.run();
+    return server;
+  }
+
+  get url(): string {
+    return `postgres://baton@127.0.0.1:${this.port}/postgres`;
+  }
+
+  /** Starts it, for the first time or after it was killed. */
+  async run(): Promise<void> {
+    // A postmaster that was killed leaves this behind, and its children a moment later than itself.
+    this.#child = Bun.spawn(
+      unprivileged([
+        join(this.#programs, "postgres"),
+        ...["-D", this.#data, "-p", String(this.port), "-k", this.#folder],
+        ...["-c", "listen_addresses=127.0.0.1"],
+      ]),
+      { stdin: "ignore", stdout: "ignore", stderr: "ignore" },
+    );
+    await until("PostgreSQL to answer", async () => {
+      if (this.#child?.exitCode !== null) await this.#again();
+      return this.#answers();
+    });
+  }
+
+  /** Kills it with all its sessions, as a crash of the machine would. */
+  async kill(): Promise<void> {
+    const { pid = 0 } = this.#child ?? {};
+    const children = readdirSync("/proc").filter((name) => parentOf(name) === pid);
+    this.#child?.kill("SIGKILL");
+    for (const child of children) {
+      try {
+        process.kill(Number(child), "SIGKILL");
+      } catch {
+        // It has ended already.
+      }
+    }
+    await this.#child?.exited;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  get #data(): string {
+    return join(this.#folder, "data");
+  }
+
+  /** It has ended at once, since something of the last one was still there. */
+  async #again(): Promise<void> {
+    await Bun.sleep(100);
+    await this.run();
+  }
+
+  async #answers(): Promise<boolean> {
+    const sql = new SQL(this.url, { max: 1, connectionTimeout: 1 });
+    try {
+      await sql`SELECT 1`;
+      return true;
+    } catch {
+      return false;
+    } finally {
+      await sql.close({ timeout: 0 });
+    }
+  }
+}
+
+function parentOf(pid: string): number | undefined {
+  if (!/^\d+$/.test(pid)) return undefined;
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
+  } catch {
+    return undefined;
+  }
+}
