@@ -49,6 +49,8 @@ export class RedisGroups implements Groups {
   readonly #members = new Map<string, Map<string, GroupMember>>();
   /** The newest version of each of these groups that the node was told of, by a state or a change. */
   readonly #versions = new Map<string, number>();
+  /** Members that the server has not let in yet, with the most that their group may have. */
+  readonly #entering = new Map<GroupMember, number>();
   /** Groups that had a newer version at the last call of `renew`. What does not come until the next one was missed. */
   #behind = new Map<string, number>();
   #queue: PendingStep[] = [];
@@ -72,12 +74,14 @@ export class RedisGroups implements Groups {
     this.#members.set(group, members);
     if (!members.has(member.name)) this.#size++;
     members.set(member.name, member);
+    this.#entering.set(member, membersMax);
     let isIn = false;
     try {
       const { outcome, version } = await this.#step(group, member, "enter", membersMax);
       isIn = outcome !== "full";
       return isIn ? { version, isNew: outcome === "new" } : "full";
     } finally {
+      this.#entering.delete(member);
       if (!isIn && members.get(member.name) === member) this.#forget(group, member.name);
     }
   }
@@ -179,11 +183,11 @@ export class RedisGroups implements Groups {
     });
   }
 
-  /** Says again what this node has. */
+  /** Says again what this node has. What was not let in yet may still find its group full; what was, may not. */
   #repeat(group: string, member: GroupMember): Promise<boolean> {
-    return this.#step(group, member, "enter", 0).then(
-      ({ version }) => {
-        this.#behind.set(group, version);
+    return this.#step(group, member, "enter", this.#entering.get(member) ?? 0).then(
+      ({ outcome, version }) => {
+        if (outcome !== "full") this.#behind.set(group, version);
         return true;
       },
       () => false,

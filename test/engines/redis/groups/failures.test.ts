@@ -59,6 +59,18 @@ describe("groups over Redis", () => {
     await untilIn(one, "a");
   });
 
+  test("a full group stays full for a node that asks while it says again what it has", async () => {
+    await using relay = await pair();
+    const { one, two } = relay;
+    expect(await one.engine.groups.enter(GROUP, { name: "leader" }, 1)).not.toBe("full");
+    for (let i = 0; i < 20; i++) {
+      const asked = two.engine.groups.enter(GROUP, { name: "waits" }, 1);
+      two.engine.sweep();
+      expect(await asked).toBe("full");
+    }
+    expect(await names(one)).toEqual(["leader"]);
+  });
+
   test("a change that a node was not told of is found", async () => {
     await using relay = await pair();
     const { server, prefix, one, two } = relay;
