@@ -94,6 +94,10 @@ export class MeteredEngine implements Engine, Registrations {
     return this.#engine.historyBytes;
   }
 
+  get storeBytes(): number | undefined {
+    return this.#engine.storeBytes;
+  }
+
   start(events: EngineEvents): void | Promise<void> {
     return this.#engine.start(events);
   }

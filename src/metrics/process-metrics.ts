@@ -56,14 +56,20 @@ export class ProcessMetrics {
 
 /** What the metrics of every process say of it; `engine` is the one that it has itself. */
 export function metricsOptions(
-  { connectionsMax, historyBytes }: { connectionsMax: number; historyBytes: number },
-  engine: Pick<Engine, "historyBytes"> | undefined,
+  settings: {
+    readonly connectionsMax: number;
+    readonly historyBytes: number;
+    readonly storeBytes: number;
+  },
+  engine: Pick<Engine, "historyBytes" | "storeBytes"> | undefined,
 ) {
   return {
     version,
     revision,
-    connectionsMax,
-    historyBytesMax: historyBytes,
+    connectionsMax: settings.connectionsMax,
+    historyBytesMax: settings.historyBytes,
     historyBytes: () => engine?.historyBytes,
+    storeBytesMax: settings.storeBytes,
+    storeBytes: () => engine?.storeBytes,
   };
 }

@@ -14,10 +14,12 @@ export interface MeteredProcess {
   readonly revision: string;
   readonly connectionsMax: number;
   readonly historyBytesMax: number;
+  readonly storeBytesMax: number;
   /** In seconds. */
   readonly loopDelays: Histogram;
   /** Undefined where the process does not have the engine, or the engine's store counts by itself. */
   readonly historyBytes: () => number | undefined;
+  readonly storeBytes: () => number | undefined;
   /** Undefined in a supervisor, which takes no connections. */
   readonly node?: MeteredNode;
 }
@@ -66,6 +68,11 @@ function tallied(
   read: (tally: Tally) => Iterable<Sample>,
 ): Series {
   return series(type, described, ({ node }) => (node === undefined ? [] : read(node.relay.tally)));
+}
+
+/** The sample of an engine that counts its bytes, and none of another one. */
+function bytesOf(bytes: number | undefined): Sample[] {
+  return bytes === undefined ? [] : [[ALONE, bytes]];
 }
 
 /** A series with a value for each protocol that was spoken. */
@@ -211,15 +218,24 @@ export const SERIES: Readonly<Record<string, Series>> = {
     {
       help: "What the histories of all topics take; not with Redis, which counts its memory itself.",
     },
-    ({ historyBytes }) => {
-      const bytes = historyBytes();
-      return bytes === undefined ? [] : [[ALONE, bytes]];
-    },
+    ({ historyBytes }) => bytesOf(historyBytes()),
   ),
   baton_history_limit_bytes: series(
     "gauge",
     { help: "What the histories may take (BATON_HISTORY_BYTES).", together: "max" },
     ({ historyBytesMax }) => [[ALONE, historyBytesMax]],
+  ),
+  baton_store_bytes: series(
+    "gauge",
+    {
+      help: "What the engine keeps besides histories takes: what waits to be told or sent, and devices; not with Redis.",
+    },
+    ({ storeBytes }) => bytesOf(storeBytes()),
+  ),
+  baton_store_limit_bytes: series(
+    "gauge",
+    { help: "What that may take (BATON_STORE_BYTES).", together: "max" },
+    ({ storeBytesMax }) => [[ALONE, storeBytesMax]],
   ),
   baton_engine_call_duration_seconds: byCall(
     "histogram",

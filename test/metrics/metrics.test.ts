@@ -63,6 +63,8 @@ test("publications are counted once, and deliveries and their bytes for each con
   expect(value("baton_publication_departure_seconds_count")).toBe(2);
   expect(value('baton_engine_call_duration_seconds_count{call="publish"}')).toBe(3);
   expect(value("baton_history_bytes")).toBeGreaterThan(0);
+  expect(value("baton_store_bytes")).toBe(0);
+  expect(value("baton_store_limit_bytes")).toBe(134_217_728);
   expect(value("baton_topics")).toBe(1);
 });
 

@@ -5,6 +5,7 @@ import { Refusal } from "../../src/relay/contracts/errors";
 import { EngineClient } from "../../src/workers/engine-client";
 import { SILENCE_MS, type ToEngine } from "../../src/workers/messages";
 import { NOBODY } from "../support/relay/simulation";
+import { until } from "../support/wait";
 
 let now = 0;
 let isFull = false;
@@ -53,6 +54,28 @@ test("calls are answered by their numbers, in any order", async () => {
   client.receive({ number: 2, answer: "page of b" });
   client.receive({ number: 1, answer: "page of a" });
   expect(await Promise.all<unknown>(pages)).toEqual(["page of a", "page of b"]);
+});
+
+test("records of a source that are too much for one call go in several, each after the one before has succeeded", async () => {
+  const records = Array.from({ length: 5 }, (_, i) => ({
+    publication: { topic: "a", data: "x".repeat(500_000) },
+    position: String(i),
+  }));
+  const positions = () =>
+    sent.map((message) => {
+      const { call } = message as unknown as { call: { records: typeof records } };
+      return call.records.map(({ position }) => position);
+    });
+  const published = client.publishRecords("s/0", records);
+  expect(positions()).toEqual([["0", "1"]]);
+  client.receive({ number: 1, answer: { published: 1, repeated: 1 } });
+  await until("the second call", () => sent.length === 2);
+  client.receive({ number: 2, unavailable: "the disk is full" });
+  expect(await failureOf(published)).toBeInstanceOf(EngineUnavailable);
+  expect(positions()).toEqual([
+    ["0", "1"],
+    ["2", "3"],
+  ]);
 });
 
 test("a refusal resolves, an engine that is unavailable and a fault reject", async () => {

@@ -84,6 +84,22 @@ test("a publisher is answered only when no follower of its topic lags too far be
   expect(one.received()).toEqual([{ number: 1, answer: expect.objectContaining({ offset: 1 }) }]);
 });
 
+test("the records of a source are answered only when no follower of one of their topics lags too far behind", async () => {
+  server.receive(two.link, { follow: "t" });
+  two.link.pipe.push("x".repeat(5_000_000));
+  two.link.pipe.flush();
+  const records = ["other", "t"].map((topic, i) => ({
+    publication: { topic, data: "m" },
+    position: String(i),
+  }));
+  one.call({ do: "publishRecords", partition: "s/0", records });
+  await nextTurn();
+  expect(one.received()).toEqual([]);
+  expect(two.received()).toContainEqual({ deliver: expect.objectContaining({ topic: "t" }) });
+  await nextTurn();
+  expect(one.received()).toEqual([{ number: 1, answer: { published: 2, repeated: 0 } }]);
+});
+
 test("a worker that ends no longer delays a publisher, and the registrations that it owned wait again", async () => {
   server.receive(two.link, { follow: "t" });
   two.call({ do: "add", registration: { id: "r", user: "1" } });

@@ -34,6 +34,7 @@ export class MemoryEngine implements LocalEngine {
   readonly #idempotency: IdempotencyCache;
   readonly #registrations: MemoryRegistrations;
   readonly #groups: MemoryGroups;
+  readonly #size: StoreSize;
   readonly #records: MemoryRecords;
   /** The last position of each partition. */
   readonly #positions = new Map<string, string>();
@@ -56,15 +57,19 @@ export class MemoryEngine implements LocalEngine {
       groupChanged: (change) => this.#events?.groupChanged(change),
       memberAbsent: (group, name) => this.#events?.memberAbsent(group, name),
     });
-    const size = new StoreSize(options.storeBytes);
-    this.#records = new MemoryRecords(now, size);
+    this.#size = new StoreSize(options.storeBytes);
+    this.#records = new MemoryRecords(now, this.#size);
     this.records = this.#records;
-    this.queues = new MemoryQueues(size);
+    this.queues = new MemoryQueues(this.#size);
     this.#conflicts = new RecordConflicts(options);
   }
 
   get historyBytes(): number {
     return this.#histories.bytes;
+  }
+
+  get storeBytes(): number {
+    return this.#size.bytes;
   }
 
   start(events: EngineEvents): void {

@@ -118,6 +118,10 @@ export class SqliteEngine implements LocalEngine {
     return this.#opened?.topics.bytes;
   }
 
+  get storeBytes(): number | undefined {
+    return this.#opened?.size.bytes;
+  }
+
   publish(publication: Publication, key?: string): Promise<Published | Refusal> {
     const { promise, resolve, reject } = Promise.withResolvers<Published | Refusal>();
     const { topics, idempotency } = this.#writable();

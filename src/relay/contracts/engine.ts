@@ -184,6 +184,8 @@ export interface Engine extends RecordStore {
   readonly queues: Queues;
   /** How much all histories take; undefined where that is another server's affair. */
   readonly historyBytes?: number | undefined;
+  /** How much records and queues take together; as `historyBytes`. */
+  readonly storeBytes?: number | undefined;
   /** Called once, before anything else. */
   start(events: EngineEvents): void | Promise<void>;
   /**

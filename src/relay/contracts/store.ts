@@ -31,7 +31,8 @@ export interface RecordStore {
    * commit. Resolves when all are kept. Rejects with EngineUnavailable: some may be published then, and calling again with the
    * same records is harmless. Until a call has succeeded, its partition must have no other: what is not above the position
    * is dropped. Throws RangeError for more than RECORDS_MAX records, and for a position that is not 1 to 40 digits.
-   * A partition is named as "orders/0", and its position is kept for ever. Cost: the records.
+   * A partition is named as "orders/0", and its position is kept for ever: a source that begins its numbers again needs another name.
+   * Cost: the records.
    */
   publishRecords(partition: string, records: readonly SourceRecord[]): Maybe<RecordsOutcome>;
   /**
