@@ -4,6 +4,7 @@ import { ApiKeys } from "./edge/access/keys";
 import { KeyLimits } from "./edge/access/limits/key-limits";
 import { newId } from "./edge/access/random-ids";
 import { tokenVerifier } from "./edge/access/tokens";
+import { Proxies } from "./edge/hooks/proxy/proxies";
 import { OpenRequests } from "./edge/http/open-requests";
 import { Figures } from "./edge/operator/figures";
 import { PusherApps } from "./edge/pusher/apps";
@@ -19,11 +20,12 @@ import { engineOf, startEngine, topicRulesOf } from "./node/engine";
 import { pusherFormat, SESSION_PROTOCOLS, SOCKET_FORMATS, STREAM_FORMATS } from "./protocols";
 import { errorOf } from "./protocols/centrifuge/codes";
 import { infoJson, publicationJson } from "./protocols/centrifuge/json";
+import { wireOf } from "./protocols/centrifuge/wires";
 import { CLOSED_PREFIXES } from "./protocols/pusher/channels";
 import { withOwnEvents } from "./protocols/pusher/own-events";
 import { SWEEP_MS_MAX } from "./relay/connecting/heartbeat";
 import type { Engine } from "./relay/contracts/engine";
-import type { Access, CheckDeclared, RelayOptions, Witness } from "./relay/contracts/options";
+import type { Access, CheckDeclared, RelayOptions } from "./relay/contracts/options";
 import { Tally } from "./relay/contracts/tally";
 import type { TopicRules } from "./relay/contracts/topic-rules";
 import type { Transport } from "./relay/contracts/transport";
@@ -79,17 +81,17 @@ export async function start(
   const pusher = { apps: pusherApps, format: pusherFormat(settings) };
   const webhooks = new Webhooks(settings, { ...pusher, log });
   const rules = topicRulesOf(settings);
+  const proxies = new Proxies({ settings, wireOf, log });
   const node = newId();
   const engine = new MeteredEngine(engineOf(settings, log, { ...parts, rules, node }));
-  const sockets = new Sockets({ ...settings, isTls }, log);
-  const streams = new Streams({ ...settings, log });
-  const openRequests = new OpenRequests(settings);
-  const made = { access, rules, node, engine, sockets, streams, witness: webhooks.witness };
+  const transports = transportsOf(settings, { isTls, proxies, log });
+  const { witness } = webhooks;
+  const made = { access, rules, node, engine, ...transports, witness, questions: proxies };
   const relay = new Relay(relayOptions(settings, log, { ...parts, ...made }));
   const sources = new Sources({ ...settings, relay, engine, node, log });
   const metrics = new ProcessMetrics({
     ...metricsOptions(settings, engine),
-    node: { relay, engine, webhooks, sources, certificate: () => listeners.certificate },
+    node: { relay, engine, webhooks, proxies, sources, certificate: () => listeners.certificate },
     all: allMetrics,
   });
   await startEngine(engine, relay.events);
@@ -99,11 +101,9 @@ export async function start(
     apiKeys,
     pusher,
     relay,
-    sockets,
+    ...transports,
     socketFormats: SOCKET_FORMATS,
-    streams,
     streamFormats: STREAM_FORMATS,
-    openRequests,
     sessionProtocols: SESSION_PROTOCOLS,
     apiFormat: { errorOf, publicationJson, infoJson },
     node,
@@ -121,10 +121,23 @@ export async function start(
   });
   const figures = new Figures({ relay, sources, node, log, supervisorUsage });
   const reloads = new Reloads(settings);
-  const kept = { listeners, apiKeys, pusherApps, webhooks, access, rules, engine, relay };
+  const kept = { listeners, apiKeys, pusherApps, webhooks, proxies, access, rules, engine, relay };
   registerReloads(reloads, { ...kept, settings, log });
-  const running = { relay, engine, listeners, streams, openRequests, metrics, figures, reloads };
+  const running = { relay, engine, listeners, ...transports, metrics, figures, reloads };
   return new RunningNode(settings, { ...running, webhooks, sources });
+}
+
+/** What carries the frames of clients, and the requests that stay open. */
+function transportsOf(
+  settings: Settings,
+  { isTls, proxies, log }: { isTls: boolean; proxies: Proxies; log: Log },
+) {
+  const { passedHeaders } = proxies;
+  return {
+    sockets: new Sockets({ ...settings, isTls, passedHeaders }, log),
+    streams: new Streams({ ...settings, passedHeaders, log }),
+    openRequests: new OpenRequests(settings),
+  };
 }
 
 interface ReloadedParts {
@@ -134,6 +147,7 @@ interface ReloadedParts {
   readonly webhooks: Webhooks;
   readonly access: { tokens: Access["tokens"] };
   readonly rules: TopicRules;
+  readonly proxies: Proxies;
   readonly engine: Engine;
   readonly relay: Relay;
   readonly settings: Settings;
@@ -147,6 +161,7 @@ function registerReloads(reloads: Reloads, parts: ReloadedParts): void {
   reloads.register((next) => () => parts.apiKeys.replace(next.apiKeys));
   reloads.register((next) => () => parts.pusherApps.replace(next.pusherApps));
   reloads.register((next) => () => parts.webhooks.renewKeys(next));
+  reloads.register((next) => () => parts.proxies.replace(next));
   reloads.register(async (next) => {
     // The keys that were fetched from an address are kept unless something about tokens has changed.
     const haveChanged = changedSettings(known, next).some((name) => name.startsWith("token"));
@@ -281,17 +296,9 @@ export class RunningNode {
 function relayOptions(
   settings: Settings,
   log: Log,
-  parts: {
-    readonly access: Access;
-    readonly rules: TopicRules;
-    readonly node: string;
-    readonly engine: Engine;
-    readonly sockets: Transport;
-    readonly streams: Transport;
-    readonly isStarting?: (() => boolean) | undefined;
-    readonly checkDeclared?: CheckDeclared | undefined;
-    readonly witness: Witness | undefined;
-  },
+  parts: Pick<RelayOptions, "access" | "rules" | "node" | "engine" | "witness" | "questions"> &
+    Pick<NodeParts, "isStarting" | "checkDeclared"> &
+    Readonly<Record<"sockets" | "streams", Transport>>,
 ): RelayOptions {
   return {
     ...parts,
@@ -321,7 +328,7 @@ async function accessOf(
   log: Log,
 ): Promise<Access & { tokens: Access["tokens"] }> {
   const tokens = await tokenVerifier(settings, log);
-  const isOpen = tokens === undefined && settings.apiKeys.length === 0;
+  const isOpen = tokens === undefined && settings.apiKeys.length === 0 && !settings.proxyConnect;
   const closedPrefixes = settings.pusherApps.length > 0 ? CLOSED_PREFIXES : [];
   return { tokens, isOpen, anonymous: settings.anonymous, closedPrefixes };
 }

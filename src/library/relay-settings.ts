@@ -24,6 +24,42 @@ export interface RelaySettings {
   readonly anonymous?: boolean | undefined;
   /** 1 subscribes every Centrifuge client of a known user to that user's personal topic (# and the user) when it connects. Allowed: 0 or 1. Default: 0. */
   readonly personalTopics?: boolean | undefined;
+  /** Where the backend is asked who a client is that connects without a token, as Centrifugo's proxy asks it. A private address is allowed here and in the other addresses, since only you set them. Once it is set, clients of sessions may do only what rules, tokens or the backend allow. If it is not set, nobody is asked. Allowed: an http:// or https:// address. Not set by default. */
+  readonly proxyConnect?: string | undefined;
+  /** Where the backend is asked whether a connection goes on that would expire. Clients are not told then that it expires. Allowed: an http:// or https:// address. Not set by default. */
+  readonly proxyRefresh?: string | undefined;
+  /** Where the backend is asked whether a client may subscribe to a topic. It and the next three hold for all topics, or methods, unless a rule of BATON_TOPICS_FILE names another address, or "" for none. Allowed: an http:// or https:// address. Not set by default. */
+  readonly proxySubscribe?: string | undefined;
+  /** Where the backend is asked whether a subscription goes on that would expire. Allowed: an http:// or https:// address. Not set by default. */
+  readonly proxySubRefresh?: string | undefined;
+  /** Where the backend is asked whether a client may publish to a topic, and what. Allowed: an http:// or https:// address. Not set by default. */
+  readonly proxyPublish?: string | undefined;
+  /** Where the backend answers what Centrifuge clients call (rpc). Rules name addresses for methods that begin with their prefix. Allowed: an http:// or https:// address. Not set by default. */
+  readonly proxyRpc?: string | undefined;
+  /** Which headers of a client's request are passed on to the backend, such as Authorization,Cookie. Cookie needs BATON_ORIGINS to be a list, because any page could connect with its visitors' cookies otherwise. Allowed: a comma-separated list of at most 32 names of headers, without those that are for one hop only. Not set by default. */
+  readonly proxyHeaders?: readonly string[] | undefined;
+  /** Which headers a client's program may give in its connect command, because pages cannot set them. Pass on only what the backend checks itself, such as Authorization: no proxy in front of the relay can take these out. Allowed: a comma-separated list of at most 32 names of headers, without those that are for one hop only. Not set by default. */
+  readonly proxyEmulatedHeaders?: readonly string[] | undefined;
+  /** Headers that the backend is sent with every question, so that it knows that the relay asks. None of them may be passed on from clients too. Allowed: a JSON object such as {"X-Api-Key":"…"}. Not set by default. */
+  readonly proxyStaticHeaders?: string | undefined;
+  /** How long the backend may take to answer one question. Allowed: a whole number of milliseconds from 10 to 30000. Default: 1000. */
+  readonly proxyTimeoutMs?: number | undefined;
+  /** How many questions each process asks at once, over connections that it keeps. When 10,000 clients come back and an answer takes 20 ms, the default asks about all of them in 3 seconds. Allowed: a whole number of requests from 1 to 200. Default: 64. */
+  readonly proxyCallsMax?: number | undefined;
+  /** How many more questions may wait in each process. What is over it is answered with a temporary error, so that SDKs come back by themselves. Allowed: a whole number of requests from 0 to 1000000. Default: 20000. */
+  readonly proxyWaitingMax?: number | undefined;
+  /** How long a question may wait before it is answered with a temporary error. The default is less than the 5 seconds after which SDKs give up and come back at once. Allowed: a whole number of milliseconds from 10 to 60000. Default: 4000. */
+  readonly proxyWaitMs?: number | undefined;
+  /** The largest answer of the backend that is read. Allowed: a whole number of bytes from 1024 to 16777216. Default: 1048576. */
+  readonly proxyAnswerBytes?: number | undefined;
+  /** How long the answer to a connect counts for other clients that show the same Authorization or Cookie and say the same. 0 asks about each of them. Allowed: a whole number of milliseconds from 0 to 2147483647. Default: 1000. */
+  readonly proxyShareMs?: number | undefined;
+  /** What happens while the backend is slow or down. refuse answers with a temporary error; admit lets clients connect as the anonymous user (registered ones as their own), subscribe and publish, and only calls (rpc) are refused. What the backend does answer is never overruled. Allowed: one of refuse, admit. Default: refuse. */
+  readonly proxyFailure?: "refuse" | "admit" | undefined;
+  /** 1 tells the backend with later questions the meta that it has given a connection, or its token has. Allowed: 0 or 1. Default: 0. */
+  readonly proxyMeta?: boolean | undefined;
+  /** 1 sends clients' data to the backend in base64 (b64data), as Centrifugo's binary_encoding. Allowed: 0 or 1. Default: 0. */
+  readonly proxyBinary?: boolean | undefined;
   /** Where your backend is told what happens, as Standard Webhooks. Each receiver is a URL, then what it wants: https://app.example.com/hooks types=topic.occupied+topic.vacated topics=news:+orders:. Without types= it gets all, and without topics= those of all topics. Types are topic.occupied, topic.vacated, client.published, client.slow. Requests are signed with BATON_WEBHOOK_SECRETS, and no redirect is followed. If it is not set, nobody is told. Allowed: a comma-separated list of at most 10 receivers, each as a URL, then what it wants: https://app.example.com/hooks types=topic.occupied+topic.vacated topics=news:+orders:. Not set by default. */
   readonly webhooks?: readonly string[] | undefined;
   /** What requests to BATON_WEBHOOKS are signed with: whsec_ and the base64 of 24 to 64 random bytes, as echo "whsec_$(openssl rand -base64 32)" makes it. With several, each request has a signature of each, so that a receiver can go from one to another. With @ and a host behind it (whsec_…@app.example.com) it is only for the receivers there, which have no others then. Allowed: a comma-separated list of at most 100 secrets, each as whsec_ and the base64 of 24 to 64 bytes. Not set by default. */

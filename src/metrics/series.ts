@@ -32,7 +32,17 @@ interface MeteredNode {
     readonly figures: Readonly<Record<"waiting" | "sent" | "givenUp", number>>;
   };
   readonly sources: Pick<Sources, "tallies">;
+  readonly proxies: { readonly tally: QuestionTally };
   readonly certificate: () => { readonly expiresAt: number } | undefined;
+}
+
+/** What is counted of the questions to the backend. */
+interface QuestionTally {
+  readonly waiting: number;
+  readonly running: number;
+  readonly answers: Iterable<Sample>;
+  readonly failures: Iterable<Sample>;
+  readonly durations: ReadonlyMap<string, Histogram>;
 }
 
 type Labels = Readonly<Record<string, string>>;
@@ -73,6 +83,17 @@ function tallied(
 /** The sample of an engine that counts its bytes, and none of another one. */
 function bytesOf(bytes: number | undefined): Sample[] {
   return bytes === undefined ? [] : [[ALONE, bytes]];
+}
+
+/** A series about questions to the backend. */
+function asked(
+  type: Series["type"],
+  described: Described,
+  read: (questions: QuestionTally) => Iterable<Sample>,
+): Series {
+  return series(type, described, ({ node }) =>
+    node === undefined ? [] : read(node.proxies.tally),
+  );
 }
 
 /** A series with a value for each protocol that was spoken. */
@@ -246,6 +267,44 @@ export const SERIES: Readonly<Record<string, Series>> = {
     "counter",
     "Calls to the engine that failed, because its store was out of reach or did not answer in time.",
     ({ errors }) => errors,
+  ),
+  baton_proxy_questions_total: asked(
+    "counter",
+    {
+      help: "Questions to the backend by what came of them: granted or refused as it said, or shared with another client that had just asked the same.",
+      labels: ["question", "outcome"],
+    },
+    ({ answers }) => answers,
+  ),
+  baton_proxy_failures_total: asked(
+    "counter",
+    {
+      help: "Questions that the backend did not answer, by reason: busy (too many waited, or this one too long), timeout, connection, status (none of 200), too_large, answer (one that makes no sense).",
+      labels: ["question", "reason"],
+    },
+    ({ failures }) => failures,
+  ),
+  baton_proxy_duration_seconds: asked(
+    "histogram",
+    {
+      help: "Time from a question to its answer or failure, with the time that it waited for others.",
+      labels: ["question"],
+    },
+    ({ durations }) => Array.from(durations, ([question, one]) => [{ question }, one]),
+  ),
+  baton_proxy_running: asked(
+    "gauge",
+    {
+      help: "Questions that the backend is being asked (at most BATON_PROXY_CALLS_MAX in each process).",
+    },
+    ({ running }) => [[ALONE, running]],
+  ),
+  baton_proxy_waiting: asked(
+    "gauge",
+    {
+      help: "Questions that wait for others to be answered (at most BATON_PROXY_WAITING_MAX in each process).",
+    },
+    ({ waiting }) => [[ALONE, waiting]],
   ),
   baton_webhook_events_waiting: series(
     "gauge",

@@ -7,6 +7,7 @@ import { withPusherRules } from "../protocols/pusher/topic-rules";
 import type { Engine, EngineEvents, LocalEngine } from "../relay/contracts/engine";
 import { TopicRules } from "../relay/contracts/topic-rules";
 import type { Settings } from "../settings/definitions";
+import { asksOf } from "../settings/hooks/proxy";
 
 /** The engine did not start. The message is the one line that the user sees. */
 export class EngineFailure extends Error {}
@@ -89,5 +90,6 @@ function engineOptions(
 export function topicRulesOf(settings: Settings): TopicRules {
   const { historySize, historyTtlMs, topicRules, knownPrefixesOnly, pusherApps } = settings;
   const rules = pusherApps.length === 0 ? topicRules : withPusherRules(topicRules, { historySize });
-  return new TopicRules({ historySize, historyTtlMs }, rules, knownPrefixesOnly ? "named" : "all");
+  const others = { historySize, historyTtlMs, ...asksOf(settings) };
+  return new TopicRules(others, rules, knownPrefixesOnly ? "named" : "all");
 }

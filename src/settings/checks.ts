@@ -1,5 +1,6 @@
 // What settings must be in combination, and which of them depend on what the machine allows.
 import type { Settings, SettingValues } from "./definitions";
+import { checkProxy } from "./hooks/proxy";
 import { SettingError } from "./kinds";
 import { checkLimits, limitWarnings } from "./limits";
 import { expiryWarning } from "./sources/tls";
@@ -59,13 +60,14 @@ export function checkTogether(settings: Settings): void {
       "BATON_PUSHER_WEBHOOKS needs BATON_PUSHER_APPS: webhooks are signed with the secret of an app.",
     );
   }
+  checkProxy(settings);
   checkLimits(settings);
 }
 
 /** Sentences for the log about what is allowed but may be unwise. */
 export function warnings(settings: Settings): string[] {
   const { host, apiKeys, origins, tokenSecret, tokenPublicKey, tokenJwksUrl } = settings;
-  const { pusherApps } = settings;
+  const { pusherApps, proxyConnect } = settings;
   const found: string[] = [];
   if (apiKeys.length === 0) {
     if (settings.commandKey !== "") {
@@ -78,6 +80,10 @@ export function warnings(settings: Settings): string[] {
     } else if (tokenSecret + tokenPublicKey + tokenJwksUrl !== "") {
       found.push(
         "clients need tokens, but without BATON_API_KEYS anyone who reaches this address (through a proxy, for example) can publish and read",
+      );
+    } else if (proxyConnect !== "") {
+      found.push(
+        "the backend is asked who a client is, but without BATON_API_KEYS anyone who reaches this address (through a proxy, for example) can publish and read",
       );
     } else if (pusherApps.length > 0) {
       found.push(

@@ -7,6 +7,7 @@ import { API_KEYS } from "./api-keys";
 import { CLIENT_LIMITS } from "./client-limits";
 import { COMMAND_LINE, CONSOLE } from "./console";
 import { HISTORY } from "./history";
+import { PROXY } from "./hooks/proxy";
 import { type SignedReceiver, WEBHOOKS } from "./hooks/webhooks";
 import {
   choice,
@@ -302,6 +303,7 @@ export const SETTING_GROUPS: Readonly<Record<string, Readonly<Record<string, Set
     "Addresses and access": ACCESS,
     TLS,
     "Tokens of clients": TOKENS,
+    "Questions to the backend": PROXY,
     Webhooks: WEBHOOKS,
     "Pusher protocol": PUSHER,
     "Connections and registrations": CONNECTIONS,
@@ -320,6 +322,7 @@ export const SETTINGS = {
   ...ACCESS,
   ...TLS,
   ...TOKENS,
+  ...PROXY,
   ...WEBHOOKS,
   ...PUSHER,
   ...CONNECTIONS,

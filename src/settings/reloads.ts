@@ -2,6 +2,7 @@
 // and only if nobody refuses is anything put in force, so that the relay never runs with a part of what it was given.
 import type { Maybe } from "../relay/contracts/maybe";
 import { SETTINGS, type Settings, type SettingValues } from "./definitions";
+import { PROXY } from "./hooks/proxy";
 import { SettingError } from "./kinds";
 
 /** The settings that a relay takes up when it reads them again, on SIGHUP. The others wait for a restart. */
@@ -20,6 +21,7 @@ export const RELOADED: ReadonlySet<keyof SettingValues> = new Set([
   "knownPrefixesOnly",
   "historySize",
   "historyTtlMs",
+  ...(Object.keys(PROXY) as (keyof typeof PROXY)[]),
 ]);
 
 /** Checks new settings, and gives back what puts them in force, which must not fail. Throws when they cannot be used. */
@@ -89,6 +91,7 @@ const GUARDS: Readonly<Record<string, (settings: Settings) => boolean>> = {
   TLS: ({ certificate }) => certificate !== undefined,
   "The key for tokens": ({ tokenSecret, tokenPublicKey, tokenJwksUrl }) =>
     tokenSecret + tokenPublicKey + tokenJwksUrl !== "",
+  BATON_PROXY_CONNECT: ({ proxyConnect }) => proxyConnect !== "",
   // They close topics, which nobody is taken out of, and have routes, which are made at the start.
   BATON_PUSHER_APPS: ({ pusherApps }) => pusherApps.length > 0,
 };

@@ -48,6 +48,7 @@ const FLOORS: Record<string, readonly string[]> = {
   "src/settings": ["*", "sources hooks", "kinds.ts"],
   "src/sources": ["sources.ts", "*", "index.ts", "postgresql redis", "shapes", "contract.ts"],
   "src/workers": ["*", "system"],
+  "src/relay/contracts": ["options.ts", "backend", "*"],
   "src/relay": [
     "relay.ts",
     "backend.ts directory.ts explanations",

@@ -6,6 +6,7 @@ import { SERIES } from "../../src/metrics/series";
 import { Client } from "../support/clients/client";
 import { RawSocket } from "../support/clients/raw-socket";
 import { RedisServer } from "../support/engines/redis-server";
+import { ProxyBackend } from "../support/hooks/proxy-backend";
 import { withTls } from "../support/machine/authority";
 import { Scrape } from "../support/metrics/scrape";
 import { startRelay, type TestRelay } from "../support/relay/test-relay";
@@ -166,13 +167,18 @@ test("every series has a name by Prometheus' conventions, and a value once its e
   }
   const { url } = await RedisServer.shared();
   const orders = { kind: "redis", url, stream: crypto.randomUUID() };
+  await using backend = new ProxyBackend();
   await using relay = await startRelay({
     ...withTls(),
     BATON_SOURCES_FILE: sourcesFile({ orders }),
+    BATON_PROXY_CONNECT: `${backend.url}/connect`,
   });
   await until("the source", async () =>
     (await scrape(relay)).names.includes("baton_source_lag_records"),
   );
+  backend.answer("/connect", () => new Response("", { status: 500 }));
+  await expect(relay.connect()).rejects.toThrow("refused");
+  backend.answer("/connect", ({ body }) => ({ result: { user: body.user } }));
   const client = await relay.connect();
   client.close();
   await client.closed;

@@ -46,8 +46,11 @@ export function pusherHandshake(options: PusherHandshakeOptions): PusherHandshak
     }
     return new AppAuthority(key, shared);
   };
-  return (request) =>
-    sockets.openSession(request, addressLimits, (address) =>
-      relay.admission.admitTo(authorityOf(request.url), newSocketId(), protocol, address),
+  return (request) => {
+    const authority = authorityOf(request.url);
+    const headers = sockets.passedHeaders(request.headers);
+    return sockets.openSession(request, addressLimits, (address) =>
+      relay.admission.admitTo(authority, newSocketId(), protocol, address, headers),
     );
+  };
 }

@@ -21,6 +21,9 @@ import { ConnectionId, EventStream, SocketQuery, StreamQuery, Switching } from "
 
 const STREAM_PARAMETERS = { names: StreamQuery.names, repeated: ["topics", LAST_EVENT_ID] };
 
+/** Where the backend is asked who connects. */
+const ASKED_ERRORS = ["backend_refused", "backend_busy", "backend_unavailable"] as const;
+
 const SOCKET_PARAMETERS = { names: SocketQuery.names, elsewhere: ["topics", "since"] };
 
 export function connectRoutes(options: RouteOptions) {
@@ -60,6 +63,7 @@ function socketRoute({ handshake, socketFormats, pingMs }: RouteOptions) {
             "too_many_subscriptions",
             "shutting_down",
             "engine_unavailable",
+            ...ASKED_ERRORS,
           ),
         },
       },
@@ -81,6 +85,7 @@ const STREAM_ERRORS = errorAnswers(
   "too_many_subscriptions",
   "shutting_down",
   "engine_unavailable",
+  ...ASKED_ERRORS,
 );
 
 function streamRoute({ relay, streams, streamFormats, pingMs }: RouteOptions) {

@@ -2,6 +2,7 @@
 // a wrapper for each socket. They must stay synchronous: Bun would run async ones for the same socket concurrently.
 import type { Server, ServerWebSocket, WebSocketHandler } from "bun";
 import { type Log, shortId } from "../../log";
+import type { PassedHeaders } from "../../relay/contracts/backend/questions";
 import { Refusal } from "../../relay/contracts/errors";
 import { type Maybe, then } from "../../relay/contracts/maybe";
 import type { Protocol } from "../../relay/contracts/protocol";
@@ -35,6 +36,11 @@ const SUBPROTOCOLS = { "centrifuge-json": "text", "centrifuge-protobuf": "binary
 
 const INVALID_HANDSHAKE = "The WebSocket handshake is not valid (RFC 6455, section 4.2.1).";
 
+interface SocketOptions extends SocketLimits {
+  /** What connections keep of the headers of their requests. */
+  readonly passedHeaders: (headers: Headers) => PassedHeaders | undefined;
+}
+
 interface SocketLimits {
   readonly frameBytes: number;
   readonly backpressureBytes: number;
@@ -64,6 +70,7 @@ export class Sockets implements Transport {
   readonly #log: Log;
   readonly #tooLarge: TooLargeLog;
   readonly #limits: SocketLimits;
+  readonly passedHeaders: SocketOptions["passedHeaders"];
   #server: Server<Connection> | undefined;
   /** Those with an older certificate, which take no new TCP connections. */
   readonly #olderServers: Server<Connection>[] = [];
@@ -73,8 +80,9 @@ export class Sockets implements Transport {
   #uncheckedBytes = 0;
   #relay: Relay | undefined;
 
-  constructor(limits: SocketLimits, log: Log) {
-    this.#limits = limits;
+  constructor(options: SocketOptions, log: Log) {
+    this.#limits = options;
+    this.passedHeaders = options.passedHeaders;
     this.#log = log;
     this.#tooLarge = new TooLargeLog(log);
   }
@@ -166,7 +174,8 @@ export class Sockets implements Transport {
     return (request, id, protocol, heartbeatMs) => {
       const address = addressLimits.attempt(request);
       if (address instanceof Refusal) return address;
-      return then(relay.admission.admit(id, protocol, address), (admitted) => {
+      const headers = this.passedHeaders(request.headers);
+      return then(relay.admission.admit(id, protocol, address, headers), (admitted) => {
         if (admitted instanceof Refusal) {
           addressLimits.noteConnect(address, admitted);
           return admitted;
@@ -187,7 +196,9 @@ export class Sockets implements Transport {
       const form = asksForBinary(request.url)
         ? "binary"
         : SUBPROTOCOLS[agreed ?? "centrifuge-json"];
-      const admit = (address: string) => relay.admission.admitSession(protocols[form], address);
+      const passed = this.passedHeaders(request.headers);
+      const admit = (address: string) =>
+        relay.admission.admitSession(protocols[form], address, passed);
       return this.openSession(request, addressLimits, admit, agreed);
     };
   }

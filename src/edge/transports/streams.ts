@@ -2,6 +2,7 @@
 // sent in one turn of the event loop is written at its end, as Bun does for sockets: the write is nearly all that it costs.
 import type { Server } from "bun";
 import type { Log } from "../../log";
+import type { PassedHeaders } from "../../relay/contracts/backend/questions";
 import { Refusal } from "../../relay/contracts/errors";
 import { type Maybe, then } from "../../relay/contracts/maybe";
 import {
@@ -52,6 +53,8 @@ const EVENTS = {
 
 interface StreamsOptions {
   readonly backpressureBytes: number;
+  /** What connections keep of the headers of their requests. */
+  readonly passedHeaders: (headers: Headers) => PassedHeaders | undefined;
   readonly log: Log;
 }
 
@@ -74,7 +77,10 @@ export class Streams implements Transport, StreamHost {
   #relay: Relay | undefined;
   #addressLimits: AddressLimits | undefined;
 
-  constructor({ backpressureBytes, log }: StreamsOptions) {
+  readonly #passedHeaders: StreamsOptions["passedHeaders"];
+
+  constructor({ backpressureBytes, passedHeaders, log }: StreamsOptions) {
+    this.#passedHeaders = passedHeaders;
     this.#log = log;
     this.limitBytes = backpressureBytes;
     this.#collectedBytesMax = Math.min(COLLECTED_BYTES_MAX, backpressureBytes / 4);
@@ -96,7 +102,10 @@ export class Streams implements Transport, StreamHost {
 
   /** Admits the client of a request for a stream. Refuses what AddressLimits and Admission do. Rejects with EngineUnavailable. */
   admit(request: Request, id: string, protocol: Protocol): Maybe<Connection | Refusal> {
-    return this.#admit(request, ({ admission }, address) => admission.admit(id, protocol, address));
+    const headers = this.#passedHeaders(request.headers);
+    return this.#admit(request, ({ admission }, address) =>
+      admission.admit(id, protocol, address, headers),
+    );
   }
 
   #admit(
@@ -150,8 +159,9 @@ export class Streams implements Transport, StreamHost {
     const headers = { ...EVENTS.headers, "content-type": type };
     // Nobody reads the body of an answer to HEAD, so the session would stay and the request would hang.
     if (request.method === "HEAD") return new Response(null, { headers });
+    const passed = this.#passedHeaders(request.headers);
     const connection = await this.#admit(request, ({ admission }, address) =>
-      admission.admitSession(protocol, address),
+      admission.admitSession(protocol, address, passed),
     );
     if (connection instanceof Refusal) return connection;
     const { signal } = request;

@@ -1,5 +1,7 @@
 // The numbers of the Centrifuge protocol, in both of its forms: with which code a connection ends, and what a command is
 // refused with. The comments name sections of docs/centrifuge-protocol.md.
+
+import { BackendRefusal } from "../../relay/contracts/backend/questions";
 import type { CloseName, ErrorCode, Refusal } from "../../relay/contracts/errors";
 
 /**
@@ -33,6 +35,8 @@ const ERRORS: Partial<Record<ErrorCode, { code: number; message: string; tempora
   unauthorized: { code: 101, message: "unauthorized" },
   unknown_topic: { code: 102, message: "unknown channel" },
   undeclared_topic: { code: 102, message: "unknown channel" },
+  backend_refused: { code: 103, message: "permission denied" },
+  backend_busy: TOO_MANY,
   permission_denied: { code: 103, message: "permission denied" },
   missing_scope: { code: 103, message: "permission denied" },
   already_subscribed: { code: 105, message: "already subscribed" },
@@ -79,6 +83,10 @@ const EXPLAINED: ReadonlySet<ErrorCode> = new Set(["undeclared_topic", "invalid_
 
 /** The error as a client gets it. */
 export function clientError(refusal: Refusal): ProtocolError {
+  if (refusal instanceof BackendRefusal) {
+    const { code, message, temporary } = refusal.own;
+    return { code, message, ...(temporary && { temporary }) };
+  }
   const error = errorOf(refusal);
   if (!EXPLAINED.has(refusal.code)) return error;
   return { ...error, message: `${error.message}: ${refusal.message}` };

@@ -2,7 +2,7 @@
 // docs/centrifuge-protocol.md says what each of them means; the comments here name its sections.
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { type TypeCheck, TypeCompiler } from "@sinclair/typebox/compiler";
-import type { Resumption, SessionCommand } from "../../relay/contracts/commands";
+import type { Introduction, Resumption, SessionCommand } from "../../relay/contracts/commands";
 import { notAvailable, Refusal } from "../../relay/contracts/errors";
 import { ANY_EPOCH, type Position } from "../../relay/contracts/publication";
 
@@ -19,6 +19,9 @@ const SincePosition = Type.Optional(Type.Object({ offset: Offset, epoch: Text })
 
 const Connect = Type.Object({
   token: Text,
+  name: Text,
+  version: Text,
+  headers: Type.Optional(Type.Object({}, { additionalProperties: Type.String() })),
   // Not a Record: TypeBox's pattern for its keys skips keys that contain U+2028, whatever their values are.
   subs: Type.Optional(Type.Object({}, { additionalProperties: Resume })),
 });
@@ -40,6 +43,7 @@ const History = Type.Object({
 });
 const Token = Type.Object({ token: Text });
 const ChannelToken = Type.Object({ channel: Text, token: Text });
+const Call = Type.Object({ method: Text });
 const Anything = Type.Object({});
 
 const NO_FILTERS = new Refusal("invalid_body", "Filters on subscriptions are not supported.");
@@ -79,19 +83,21 @@ function onTopic<Schema extends TSchema>(
 
 /** In the order that decides when a command has several methods ("Replies and errors"). */
 export const METHODS: readonly Method[] = [
-  method("connect", Connect, (id, { token = "", subs = {} }) => {
+  method("connect", Connect, (id, body, data) => {
+    const { token = "", subs = {} } = body;
     const asked = Object.entries(subs as Record<string, Static<typeof Resume>>);
-    const topics = new Map(asked.map(([name, sub]) => [name, resumption(sub)]));
-    return { kind: "connect", id, token, topics };
+    const topics = new Map(asked.map(([topic, sub]) => [topic, resumption(sub)]));
+    const introduction = introductionOf(body, data);
+    return { kind: "connect", id, token, topics, ...(introduction && { introduction }) };
   }),
-  onTopic("subscribe", Subscribe, (id, topic, body) => {
+  onTopic("subscribe", Subscribe, (id, topic, body, data) => {
     const { token = "", type = 0, tf, delta = "" } = body;
     if (delta !== "" && delta !== "fossil") return VIOLATION;
     // Subscriptions to maps and polls have a type; ignoring a filter would deliver what the client does not want.
     if (type !== 0) return { kind: "refused", id, refusal: notAvailable() };
     if (tf !== undefined) return { kind: "refused", id, refusal: NO_FILTERS };
     const form = delta === "fossil" ? "deltas" : "plain";
-    return { kind: "subscribe", id, topic, token, resumption: resumption(body), form };
+    return { kind: "subscribe", id, topic, token, resumption: resumption(body), form, data };
   }),
   onTopic("unsubscribe", Channel, (id, topic) => ({ kind: "unsubscribe", id, topic })),
   onTopic("publish", Channel, (id, topic, _, data) => ({ kind: "publish", id, topic, data })),
@@ -100,7 +106,9 @@ export const METHODS: readonly Method[] = [
   onTopic("history", History, (id, topic, { limit = 0, since, reverse = false }) => {
     return { kind: "history", id, topic, limit, since: since && positionOf(since), reverse };
   }),
-  method("rpc", Anything, (id) => ({ kind: "call", id })),
+  method("rpc", Call, (id, { method: called = "" }, data) => {
+    return { kind: "call", id, method: called, data };
+  }),
   method("send", Anything, () => ({ kind: "send" })),
   method("refresh", Token, (id, { token = "" }) => ({ kind: "refresh", id, token })),
   method("sub_refresh", ChannelToken, (id, { channel: topic = "", token = "" }) => {
@@ -108,7 +116,7 @@ export const METHODS: readonly Method[] = [
   }),
 ];
 
-/** The command of a method. `data` is the JSON text that a publish carries. */
+/** The command of a method. `data` is the JSON text that it carries. */
 export function commandOf(
   { name, make }: Method,
   id: unknown,
@@ -118,6 +126,20 @@ export function commandOf(
   const hasId = typeof id === "number" && Number.isInteger(id) && id > 0 && id < 2 ** 32;
   if (!hasId && !(name === "send" && id === 0)) return VIOLATION;
   return make(id, body, data) ?? VIOLATION;
+}
+
+/** What a client says of itself; what is empty is left out, as both forms of the protocol have it. */
+function introductionOf(
+  { name, version, headers = {} }: Static<typeof Connect>,
+  data: string | undefined,
+): Introduction | undefined {
+  const introduction = {
+    ...(name && { name }),
+    ...(version && { version }),
+    ...(data !== undefined && { data }),
+    ...(Object.keys(headers).length > 0 && { headers: headers as Record<string, string> }),
+  };
+  return Object.keys(introduction).length === 0 ? undefined : introduction;
 }
 
 function resumption(body: {

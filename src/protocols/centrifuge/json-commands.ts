@@ -41,12 +41,8 @@ function decodeCommand(line: string): SessionCommand {
   const { id = 0 } = object;
   const body = withoutNulls(object[name]);
   if (!shape.Check(body)) return VIOLATION;
-  return commandOf(
-    method,
-    id,
-    body,
-    name === "publish" ? rawMember(line, name, "data") : undefined,
-  );
+  const hasData = Object.hasOwn(object[name] as object, "data");
+  return commandOf(method, id, body, hasData ? rawMember(line, name, "data") : undefined);
 }
 
 /** Null is the same as a missing member, as on Centrifugo. */

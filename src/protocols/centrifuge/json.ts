@@ -66,13 +66,16 @@ function replyLine(reply: Reply): string {
       const subs = topics.map((topic) => `${JSON.stringify(topic.topic)}:${subscribed(topic)}`);
       const head = { client, version, ...expiry(ttl), ping: pingSeconds(pingMs), pong: true };
       const rest = { ...head, session, node };
-      const body = JSON.stringify(rest).slice(0, -1);
+      const given = reply.data === undefined ? "" : `,"data":${oneLine(reply.data)}`;
+      const body = JSON.stringify(rest).slice(0, -1) + given;
       return `{"id":${id},"connect":${body}${subs.length === 0 ? "" : `,"subs":{${subs.join(",")}}`}}}`;
     }
     case "subscribed":
       return `{"id":${id},"subscribe":${subscribed(reply.subscribed)}}`;
     case "done":
       return `{"id":${id},"${reply.of}":{}}`;
+    case "called":
+      return `{"id":${id},"rpc":{${reply.data === undefined ? "" : `"data":${oneLine(reply.data)}`}}}`;
     case "presence": {
       const clients = reply.clients.map(
         (info) => `${JSON.stringify(info.client)}:${infoJson(info)}`,

@@ -32,6 +32,7 @@ const SUBSCRIBE: Fields = {
   3: ["recover", "flag"],
   6: ["epoch", "text"],
   7: ["offset", "uint53"],
+  8: ["data", "bytes"],
   12: ["delta", "text"],
   13: ["tf", "there"],
   14: ["flag", "int32"],
@@ -41,9 +42,20 @@ const SUBSCRIBE: Fields = {
 /** The entry of a map is a message of its own. */
 const TOPIC_ENTRY: Fields = { 1: ["key", "text"], 2: ["value", SUBSCRIBE] };
 
+const HEADER_ENTRY: Fields = { 1: ["key", "text"], 2: ["value", "text"] };
+
+const CONNECT: Fields = {
+  1: ["token", "text"],
+  2: ["data", "bytes"],
+  3: ["subs", [TOPIC_ENTRY]],
+  4: ["name", "text"],
+  5: ["version", "text"],
+  6: ["headers", [HEADER_ENTRY]],
+};
+
 /** The methods, by the numbers of their fields in a command. */
 const FIELDS: Fields = {
-  4: ["connect", { 1: ["token", "text"], 3: ["subs", [TOPIC_ENTRY]] }],
+  4: ["connect", CONNECT],
   5: ["subscribe", SUBSCRIBE],
   6: ["unsubscribe", TOPIC],
   7: ["publish", { 1: ["channel", "text"], 2: ["data", "bytes"] }],
@@ -54,7 +66,7 @@ const FIELDS: Fields = {
     { 1: ["channel", "text"], 7: ["limit", "int32"], 8: ["since", SINCE], 9: ["reverse", "flag"] },
   ],
   12: ["send", {}],
-  13: ["rpc", {}],
+  13: ["rpc", { 1: ["data", "bytes"], 2: ["method", "text"] }],
   14: ["refresh", TOKEN],
   15: ["sub_refresh", { 1: ["channel", "text"], 2: ["token", "text"] }],
 };
@@ -64,7 +76,7 @@ const EMULATION: Fields = { 1: ["node", "text"], 2: ["session", "text"], 3: ["da
 /** The number of a command's id. */
 const ID = 1;
 
-const NOT_JSON = new Refusal("malformed_json", "The data of a publication must be JSON in UTF-8.");
+const NOT_JSON = new Refusal("malformed_json", "The data of a command must be JSON in UTF-8.");
 
 type Values = Record<string, unknown>;
 
@@ -104,9 +116,10 @@ function readCommand(reader: ProtobufReader): SessionCommand {
   const method = METHODS.find(({ name }) => Object.hasOwn(values, name));
   if (reader.isBroken || method === undefined) return VIOLATION;
   const body = values[method.name] as Values;
-  const command = commandOf(method, id, body, jsonOf(body.data));
-  if (command.kind !== "publish" || command.data !== undefined) return command;
-  return { kind: "refused", id, refusal: NOT_JSON };
+  const data = jsonOf(body.data);
+  const command = commandOf(method, id, body, data);
+  const needsIt = command.kind === "publish" || (command.kind === "call" && isGiven(body.data));
+  return needsIt && data === undefined ? { kind: "refused", id, refusal: NOT_JSON } : command;
 }
 
 function readFields(reader: ProtobufReader, fields: Fields, values: Values): void {
@@ -130,7 +143,7 @@ function readField(reader: ProtobufReader, tag: number, fields: Fields, values: 
   else if (Array.isArray(kind)) {
     const entry: Values = {};
     reader.message(tag, () => readFields(reader, kind[0], entry));
-    const { key = "", value = {} } = entry;
+    const { key = "", value = kind[0] === HEADER_ENTRY ? "" : {} } = entry;
     // A key may be __proto__, which becomes a member like any other only where there is no prototype.
     const map = (values[name] ?? Object.create(null)) as Values;
     map[key as string] = value;
@@ -140,6 +153,10 @@ function readField(reader: ProtobufReader, tag: number, fields: Fields, values: 
     values[name] = inner;
     reader.message(tag, () => readFields(reader, kind as Fields, inner));
   }
+}
+
+function isGiven(data: unknown): boolean {
+  return data instanceof Uint8Array && data.length > 0;
 }
 
 /** The text of data that is JSON, without space around it. */

@@ -24,6 +24,7 @@ const REPLY = {
   presence: 9,
   presenceCounts: 10,
   history: 11,
+  called: 13,
   refreshed: 14,
   refreshedTopic: 15,
 } as const;
@@ -151,6 +152,9 @@ function writeResult(reply: Reply): void {
       return;
     case "done":
       return;
+    case "called":
+      writer.text(1, reply.data);
+      return;
     case "presence":
       writeMap(1, reply.clients, (info) => {
         writeInfo(2, info);
@@ -193,6 +197,7 @@ function writeConnected(reply: Extract<Reply, { kind: "connected" }>): void {
     writer.message(2, end);
     return subscribed.topic;
   });
+  writer.text(5, reply.data);
   writeExpiry(3, reply.ttl);
   writer.text(2, reply.version);
   writer.text(1, reply.client);

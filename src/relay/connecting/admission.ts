@@ -1,12 +1,18 @@
 // Who may connect: registrations, and the connections that use them. What all nodes know of registrations is the
 // engine's.
 
+import {
+  type Denial,
+  Dismissal,
+  type PassedHeaders,
+  type Questions,
+} from "../contracts/backend/questions";
 import type { Claimed, Registration, Registrations } from "../contracts/engine";
 import { Refusal, shuttingDown } from "../contracts/errors";
 import { type Maybe, then } from "../contracts/maybe";
 import type { Limits, RelayOptions } from "../contracts/options";
 import type { Protocol } from "../contracts/protocol";
-import type { Authority } from "../contracts/tokens";
+import type { Authority, ConnectionClaims } from "../contracts/tokens";
 import type { Cluster } from "../state/cluster";
 import { Connection } from "../state/connection";
 import type { Connections } from "../state/connections";
@@ -19,7 +25,14 @@ export class Admission {
   readonly #connections: Connections;
   readonly #cluster: Cluster;
 
-  constructor({ limits, newId, engine }: RelayOptions, connections: Connections, cluster: Cluster) {
+  readonly #questions: Questions | undefined;
+
+  constructor(
+    { limits, newId, engine, questions }: RelayOptions,
+    connections: Connections,
+    cluster: Cluster,
+  ) {
+    this.#questions = questions;
     this.#limits = limits;
     this.#newId = newId;
     this.#registrations = engine.registrations;
@@ -61,9 +74,61 @@ export class Admission {
 
   /**
    * Whether a client may connect with this id. The connection counts from its opening on; if it will not open, `abandon`
-   * must be called. `address` is "" where nothing depends on it. Rejects with EngineUnavailable.
+   * must be called. `address` is "" where nothing depends on it. Where the backend is asked who connects, this waits for its answer, and
+   * refuses `backend_refused`, `backend_busy` and `backend_unavailable` too. Rejects with EngineUnavailable.
    */
-  admit(id: string, protocol: Protocol, address = ""): Maybe<Connection | Refusal> {
+  admit(
+    id: string,
+    protocol: Protocol,
+    address = "",
+    headers?: PassedHeaders,
+  ): Maybe<Connection | Refusal> {
+    const admitted = this.#claim(id, protocol, address, headers);
+    const questions = this.#questions;
+    if (questions?.asksConnect !== true) return admitted;
+    return then(admitted, (connection) =>
+      connection instanceof Refusal ? connection : this.#ask(questions, connection),
+    );
+  }
+
+  /** The registration says who the user is, so the backend can only say no, or add topics. */
+  async #ask(questions: Questions, connection: Connection): Promise<Connection | Refusal> {
+    const claims = await questions.connect(connection, {}, []);
+    const refusal = this.#take(connection, claims);
+    if (refusal === undefined) return connection;
+    this.abandon(connection);
+    this.#connections.journal.refused({ user: connection.user, question: "connect", why: refusal });
+    return refusal;
+  }
+
+  #take(
+    connection: Connection,
+    claims: ConnectionClaims | Denial | undefined,
+  ): Refusal | undefined {
+    if (claims instanceof Refusal) return claims;
+    if (claims instanceof Dismissal) return refusalOf(claims);
+    if (claims === undefined) return undefined;
+    if (claims.user !== "" && claims.user !== connection.user) {
+      return new Refusal(
+        "backend_refused",
+        "The backend knows this client as another user than the registration does.",
+      );
+    }
+    if (claims.topics.size > 0) {
+      const topics = new Set([...(connection.initialTopics ?? []), ...claims.topics.keys()]);
+      const refusal = checkTopics(topics, this.#limits.connectionTopicsMax);
+      if (refusal !== undefined) return refusal;
+      connection.initialTopics = [...topics];
+    }
+    return undefined;
+  }
+
+  #claim(
+    id: string,
+    protocol: Protocol,
+    address: string,
+    headers: PassedHeaders | undefined,
+  ): Maybe<Connection | Refusal> {
     const connections = this.#connections;
     if (connections.isShuttingDown) return shuttingDown();
     // A client that replaces its own connection takes no more room.
@@ -72,12 +137,13 @@ export class Admission {
     // An address that has its share must not cost the engine anything.
     if (refusal?.code === "too_many_address_connections") return refusal;
     const claimed = this.#registrations.claim(id, address);
-    if (!(claimed instanceof Promise)) return this.#admitted(claimed, protocol, address, refusal);
+    const origin = { address, headers };
+    if (!(claimed instanceof Promise)) return this.#admitted(claimed, protocol, origin, refusal);
     connections.claiming++;
     return claimed.then(
       (found) => {
         connections.claiming--;
-        return this.#admitted(found, protocol, address, refusal);
+        return this.#admitted(found, protocol, origin, refusal);
       },
       (error) => {
         connections.claiming--;
@@ -89,13 +155,13 @@ export class Admission {
   #admitted(
     claimed: Claimed | Refusal,
     protocol: Protocol,
-    address: string,
+    { address, headers }: { address: string; headers: PassedHeaders | undefined },
     refused: Refusal | undefined,
   ): Connection | Refusal {
     if (claimed instanceof Refusal) return claimed;
     const { id, term, wasRemote } = claimed;
     if (wasRemote) this.#cluster.notify("replaced", { id, term });
-    const connection = new Connection(claimed, protocol, address);
+    const connection = new Connection(claimed, protocol, address, { headers });
     // Others of the address may have connected since the claim was asked for.
     const older = this.#connections.byId(id);
     const refusal =
@@ -134,10 +200,12 @@ export class Admission {
     id: string,
     protocol: Protocol,
     address = "",
+    headers?: PassedHeaders,
   ): Connection | Refusal {
     const refusal = this.#connections.checkRoom(address);
     if (refusal !== undefined) return refusal;
-    const connection = new Connection({ id, user: "", term: 0 }, protocol, address, authority);
+    const origin = { authority, headers };
+    const connection = new Connection({ id, user: "", term: 0 }, protocol, address, origin);
     connection.publicId = id;
     return connection;
   }
@@ -146,13 +214,13 @@ export class Admission {
    * A connection for a client that will say who it is. `address` is "" where nothing depends on it. Refuses `shutting_down`,
    * `too_many_connections`, `too_many_address_connections`.
    */
-  admitSession(protocol: Protocol, address = ""): Connection | Refusal {
+  admitSession(protocol: Protocol, address = "", headers?: PassedHeaders): Connection | Refusal {
     const refusal = this.#connections.isShuttingDown
       ? shuttingDown()
       : this.#connections.checkRoom(address);
     if (refusal !== undefined) return refusal;
     const claimed = { id: this.#newId(), user: "", term: 0 };
-    const connection = new Connection(claimed, protocol, address);
+    const connection = new Connection(claimed, protocol, address, { headers });
     connection.publicId = connection.id;
     return connection;
   }
@@ -165,4 +233,14 @@ export class Admission {
     this.#connections.end(connection, why);
     return true;
   }
+}
+
+/** The codes from which on clients are to stay away. */
+const FINAL = 4_500;
+
+/** What ends a connection of a session refuses a handshake: for good, or for now. */
+function refusalOf({ code, reason }: Dismissal): Refusal {
+  const isFinal = code >= FINAL || (code >= 3_500 && code < 4_000);
+  const why = `The backend has refused this connection (${code}): ${reason}.`;
+  return new Refusal(isFinal ? "backend_refused" : "backend_unavailable", why);
 }

@@ -35,6 +35,16 @@ export interface Proof {
   readonly text: string | undefined;
 }
 
+/** What a client says of itself when it connects. */
+export interface Introduction {
+  readonly name?: string | undefined;
+  readonly version?: string | undefined;
+  /** JSON text. */
+  readonly data?: string | undefined;
+  /** What its program gives in place of headers, which pages cannot set. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+}
+
 /** The commands of a session: its client says who it is, and gets a reply to each command with the id that it gave. */
 export type SessionCommand =
   | {
@@ -43,6 +53,8 @@ export type SessionCommand =
       readonly token: string;
       /** Topics that the relay itself had subscribed it to, and where it wants to resume in them. */
       readonly topics: ReadonlyMap<string, Resumption>;
+      /** What the backend is told of it, where the backend is asked. */
+      readonly introduction?: Introduction;
     }
   | {
       readonly kind: "subscribe";
@@ -56,6 +68,8 @@ export type SessionCommand =
       readonly proof?: Proof;
       /** Whether it wants the newest publication of a backend behind the reply, so that it has something to begin with. */
       readonly wantsNewest?: boolean;
+      /** JSON text for the backend, where it is asked. */
+      readonly data?: string | undefined;
     }
   | { readonly kind: "unsubscribe"; readonly id: number; readonly topic: string }
   | {
@@ -91,7 +105,13 @@ export type SessionCommand =
       readonly topic: string;
       readonly token: string;
     }
-  | { readonly kind: "call"; readonly id: number }
+  | {
+      readonly kind: "call";
+      readonly id: number;
+      readonly method: string;
+      /** JSON text. */
+      readonly data?: string | undefined;
+    }
   | { readonly kind: "send" }
   | { readonly kind: "pong" }
   /** A command that the protocol itself refuses. */
@@ -164,12 +184,15 @@ export type Reply =
       readonly ttl: Ttl;
       readonly topics: readonly Subscribed[];
       readonly pingMs: number;
+      /** JSON text of the backend. */
+      readonly data?: string | undefined;
       /** Identifies the session in commands that come as requests of their own. */
       readonly session?: string | undefined;
       readonly node?: string | undefined;
     }
   | { readonly kind: "subscribed"; readonly id: number; readonly subscribed: Subscribed }
   | { readonly kind: "done"; readonly id: number; readonly of: "unsubscribe" | "publish" }
+  | { readonly kind: "called"; readonly id: number; readonly data: string | undefined }
   | { readonly kind: "presence"; readonly id: number; readonly clients: readonly ClientInfo[] }
   | {
       readonly kind: "presenceCounts";

@@ -17,6 +17,7 @@ export const ERRORS = {
   },
   missing_scope: { status: 403, means: "The API key does not have the scope for this." },
   forbidden_origin: { status: 403, means: "BATON_ORIGINS does not list the page's origin." },
+  backend_refused: { status: 403, means: "The backend was asked about this, and has refused it." },
   not_found: { status: 404, means: "There is no such route or API method." },
   unknown_connection: {
     status: 404,
@@ -162,6 +163,8 @@ export const ERRORS = {
     means:
       "The engine cannot be reached, so nothing is acknowledged; try again with the same idempotency key.",
   },
+  backend_busy: { status: 503, means: "Too many questions wait for the backend; try again soon." },
+  backend_unavailable: { status: 503, means: "The backend could not be asked; the log says why." },
   keys_unavailable: {
     status: 503,
     means: "The keys at BATON_TOKEN_JWKS_URL cannot be fetched now, so no token can be checked.",
@@ -192,10 +195,7 @@ export function shuttingDown(): Refusal {
 }
 
 export function starting(): Refusal {
-  return new Refusal(
-    "starting",
-    "The relay is starting, and not all of its workers serve yet. Try again in a moment.",
-  );
+  return new Refusal("starting", "Not all of its workers serve yet. Try again in a moment.");
 }
 
 export function engineUnavailable(): Refusal {

@@ -1,6 +1,7 @@
 // What the relay needs from outside, and the limits that it keeps. It has no network, clock, randomness or I/O of its own: all of that
 // is handed in. The defaults of limits, and the reasons for them, are in settings/definitions.ts.
 
+import type { Questions } from "./backend/questions";
 import type { Member } from "./commands";
 import type { Engine } from "./engine";
 import type { Refusal } from "./errors";
@@ -66,6 +67,8 @@ export interface RelayOptions {
   /** Does the work after so many milliseconds; the function that it returns cancels that. */
   readonly after: (ms: number, work: () => void) => () => void;
   readonly access: Access;
+  /** Undefined where the backend is never asked. */
+  readonly questions?: Questions | undefined;
   readonly rules: TopicRules;
   /** Where topics are declared: refuses (`undeclared_topic`, `invalid_data`) a publication that is not as they say. */
   readonly checkDeclared?: CheckDeclared | undefined;

@@ -12,6 +12,10 @@ export interface ConnectionClaims {
   readonly ttl: number | undefined;
   /** JSON text that others can see. */
   readonly info?: string | undefined;
+  /** JSON text for the client. */
+  readonly data?: string | undefined;
+  /** JSON text that only the backend is told, with later questions. */
+  readonly meta?: string | undefined;
   readonly topics: TokenTopics;
 }
 

@@ -22,6 +22,14 @@ export interface TopicRule {
   readonly delta: boolean;
   /** At most one wave leaves in so many ms; 0: publications never wait. Undefined: as for all topics (BATON_WAVE_MS). */
   readonly waveMs?: number | undefined;
+  /**
+   * Whom the relay asks before a client subscribes or publishes, when its subscription expires, and what a client calls with a method
+   * whose name begins with the prefix. "": nobody.
+   */
+  readonly askSubscribe: string;
+  readonly askPublish: string;
+  readonly askRefresh: string;
+  readonly askCall: string;
   /** What clients of sessions may do; what is not named here, none of them may. */
   readonly allow: Readonly<Partial<Record<Action, Allowed>>>;
 }
@@ -35,8 +43,15 @@ export type RulesByPrefix = Readonly<Record<string, Partial<RuleSettings>>>;
 /** Whether all topics are known, or of those with a ":" only the ones whose prefix a rule names. */
 type KnownTopics = "all" | "named";
 
+const ASKS = ["askSubscribe", "askPublish", "askRefresh", "askCall"] as const;
+
+/** What a rule names somebody for who is asked about it. */
+type Ask = (typeof ASKS)[number];
+
 export class TopicRules {
   #others: TopicRule;
+  /** What any rule names somebody for. */
+  #asks: ReadonlySet<Ask>;
   #known: KnownTopics;
   /** Longest prefix first. */
   #rules: readonly (readonly [prefix: string, rule: TopicRule])[];
@@ -52,12 +67,28 @@ export class TopicRules {
       presence: false,
       joinLeave: false,
       delta: false,
+      askSubscribe: "",
+      askPublish: "",
+      askRefresh: "",
+      askCall: "",
       allow: {},
       ...others,
     });
     this.#rules = Object.entries(byPrefix)
       .map(([prefix, rule]) => [prefix, topicRule({ ...this.#others, ...rule })] as const)
       .toSorted(([a], [b]) => b.length - a.length);
+    const all = [this.#others, ...this.#rules.map(([, rule]) => rule)];
+    this.#asks = new Set(ASKS.filter((ask) => all.some((rule) => rule[ask] !== "")));
+  }
+
+  /** Whether any rule names somebody who is asked this. */
+  asksAbout(ask: Ask): boolean {
+    return this.#asks.has(ask);
+  }
+
+  /** Whom the relay asks about a topic, or about a method; "": nobody. Cost: the rules, if any of them names somebody. */
+  asked(ask: Ask, name: string): string {
+    return this.#asks.has(ask) ? this.of(name)[ask] : "";
   }
 
   /** Takes the place of these rules, for all who have them. Returns those before. Engine and relay are then to be told. */
@@ -71,6 +102,7 @@ export class TopicRules {
   #take(other: TopicRules): void {
     this.#others = other.#others;
     this.#known = other.#known;
+    this.#asks = other.#asks;
     this.#rules = other.#rules;
   }
 

@@ -67,6 +67,12 @@ export const EXPLANATIONS = {
     action:
       "Allow it with a rule in BATON_TOPICS_FILE, with a token for the topic, or register the client with the topic.",
   },
+  refused_by_backend: {
+    means:
+      "The backend was asked about the user's client and said no, or could not be asked (BATON_PROXY_…).",
+    action:
+      "Look at what the backend decides for this user and topic. Where it could not be asked, the relay's log says why; SDKs try again by themselves.",
+  },
   not_subscribed: {
     means: "The user is connected, and none of the connections is subscribed to the topic.",
     action:

@@ -1,7 +1,9 @@
 // Answers "why did it not arrive?": gathers what all nodes know about a user and a topic, and makes findings of it. Costs
 // something only when somebody asks.
+
+import type { Denial } from "../contracts/backend/questions";
 import { type Engine, isWhole } from "../contracts/engine";
-import type { Refusal } from "../contracts/errors";
+import { Refusal } from "../contracts/errors";
 import type { RelayOptions } from "../contracts/options";
 import type { Position } from "../contracts/publication";
 import type { TopicRules } from "../contracts/topic-rules";
@@ -20,6 +22,7 @@ import type {
   NodeFacts,
   PublicationFacts,
   Question,
+  RefusalFacts,
   ResumptionFacts,
 } from "./facts";
 import { type Finding, findingsOf } from "./findings";
@@ -107,6 +110,7 @@ export class Explainer {
         connectionCount: 0,
         ends: [],
         resumptions: [],
+        refusals: [],
         subscribers,
         reachMs,
       };
@@ -117,6 +121,7 @@ export class Explainer {
       connectionCount: all.length,
       ends: this.#ends(name, user),
       resumptions: this.#resumptions(name, user),
+      refusals: this.#refusals(name, user),
       subscribers,
       reachMs,
     };
@@ -169,6 +174,24 @@ export class Explainer {
     }
     return found;
   }
+
+  /** About the topic, or about the connection that would have had it. */
+  #refusals(name: string, user: string): RefusalFacts[] {
+    const now = this.#now();
+    const found: RefusalFacts[] = [];
+    for (const { user: whose, question, topic, why, at } of this.#journal.refusals) {
+      const isAbout = question === "connect" || (question === "subscribe" && topic === name);
+      if (whose !== user || !isAbout) continue;
+      found.push({ question, why: wordsOf(why), agoMs: now - at });
+      if (found.length === ROWS_MAX) break;
+    }
+    return found;
+  }
+}
+
+/** What the backend has said, or why it has not, in a sentence. */
+function wordsOf(why: Denial): string {
+  return why instanceof Refusal ? why.message : `${why.reason} (${why.code}).`;
 }
 
 /** What several nodes know, newest first. */
@@ -187,6 +210,7 @@ function together(nodes: readonly NodeFacts[]): NodeFacts {
       .flatMap(({ resumptions }) => resumptions)
       .toSorted(byAge)
       .slice(0, ROWS_MAX),
+    refusals: nodes.flatMap(({ refusals = [] }) => refusals).toSorted(byAge),
     subscribers: sum(({ subscribers }) => subscribers),
     reachMs: Math.min(...nodes.map(({ reachMs }) => reachMs)),
   };

@@ -43,6 +43,13 @@ export interface ResumptionFacts {
   readonly agoMs: number;
 }
 
+/** The backend was asked about the user's client, and did not say yes. */
+export interface RefusalFacts {
+  readonly question: string;
+  readonly why: string;
+  readonly agoMs: number;
+}
+
 /** What one node knows. */
 export interface NodeFacts {
   /** The first of them. */
@@ -51,6 +58,8 @@ export interface NodeFacts {
   /** From the newest to the oldest, the first of them. */
   readonly ends: readonly EndFacts[];
   readonly resumptions: readonly ResumptionFacts[];
+  /** Undefined from a node of an older version. */
+  readonly refusals?: readonly RefusalFacts[] | undefined;
   /** All subscribers of the topic, whoever they are. */
   readonly subscribers: number;
   /** For how long it remembers everything that has ended. */

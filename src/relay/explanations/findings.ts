@@ -8,6 +8,7 @@ import type {
   Facts,
   PublicationFacts,
   Question,
+  RefusalFacts,
   ResumptionFacts,
 } from "./facts";
 
@@ -168,6 +169,8 @@ function awayFindings(facts: Facts, position?: Position): Finding[] {
     );
     return found;
   }
+  const [refused] = facts.refusals ?? [];
+  if (refused !== undefined) found.push(refusedFinding(refused));
   const barred = connections.find((connection) => connection.obstacle !== undefined);
   if (barred !== undefined) found.push(barredFinding(barred.obstacle ?? "rule", facts));
   if (connectionCount > 0) {
@@ -205,6 +208,10 @@ function slowFinding({ agoMs, position, protocol }: EndFacts): Finding {
   return finding("slow_consumer", `That was ${ago(agoMs)} (${protocol})${at}.`);
 }
 
+function refusedFinding({ question, why, agoMs }: RefusalFacts): Finding {
+  return finding("refused_by_backend", `That was ${ago(agoMs)} (${question}): ${why}`);
+}
+
 function barredFinding(obstacle: Obstacle, { rule = "" }: Facts): Finding {
   const which = rule === "" ? "all topics" : `topics that begin with ${JSON.stringify(rule)}`;
   return finding("not_allowed", OBSTACLES[obstacle].replace("the topic does", `${which} does`));
@@ -214,6 +221,8 @@ const OBSTACLES = {
   private: 'The topic begins with "$", which needs a token for just this topic.',
   other_users:
     'The topic\'s name lists after "#" the users that it is for, and this is none of them.',
+  backend:
+    "The backend decides who may have the topic, and is asked when a Centrifuge or Pusher client subscribes; a registered client has it when its registration names it.",
   rule: "The rule for the topic does not let clients subscribe.",
 } as const;
 

@@ -1,6 +1,8 @@
 // What a node remembers of the last while, so that it can say later why something did not arrive: connections that have
 // ended, and topics in which clients asked for what they had missed. Bounded in entries. Nothing here is written for each
 // publication or delivery.
+
+import type { Denial, QuestionKind } from "../contracts/backend/questions";
 import type { CloseName } from "../contracts/errors";
 import type { Position } from "../contracts/publication";
 import { Ring } from "./ring";
@@ -42,6 +44,17 @@ interface Resumption {
   readonly at: number;
 }
 
+/** The backend was asked about a user's client, and said no or could not answer. */
+interface BackendAnswer {
+  readonly user: string;
+  readonly question: QuestionKind;
+  /** Undefined where the question was about none. */
+  readonly topic?: string | undefined;
+  /** A Refusal has a message, a Dismissal a code and a reason. */
+  readonly why: Denial;
+  readonly at: number;
+}
+
 /** The topics of a connection that are remembered after its end. */
 export const TOPICS_MAX = 32;
 
@@ -50,6 +63,7 @@ export class Journal {
   readonly #startedAt: number;
   readonly ends: Ring<ConnectionEnd>;
   readonly resumptions: Ring<Resumption>;
+  readonly refusals: Ring<BackendAnswer>;
 
   /** Remembers the last `max` ends, and as many resumptions. */
   constructor(max: number, now: () => number) {
@@ -57,6 +71,7 @@ export class Journal {
     this.#startedAt = now();
     this.ends = new Ring(max);
     this.resumptions = new Ring(max);
+    this.refusals = new Ring(max);
   }
 
   /** Nobody asks for anonymous connections by their user, so of these only the slow ones are of interest. */
@@ -69,9 +84,13 @@ export class Journal {
     if (resumption.user !== "") this.resumptions.push({ ...resumption, at: this.#now() });
   }
 
+  refused(refusal: Omit<BackendAnswer, "at">): void {
+    if (refusal.user !== "") this.refusals.push({ ...refusal, at: this.#now() });
+  }
+
   /** For how long everything is remembered, in ms. */
   get reachMs(): number {
-    const begins = [this.ends, this.resumptions].map((ring) =>
+    const begins = [this.ends, this.resumptions, this.refusals].map((ring) =>
       ring.isFull ? (ring.oldest?.at ?? this.#now()) : this.#startedAt,
     );
     return this.#now() - Math.max(...begins);

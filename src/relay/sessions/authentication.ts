@@ -1,4 +1,6 @@
 // How sessions say who they are: the connect command, and new tokens before the old ones expire.
+
+import { type Denial, Dismissal } from "../contracts/backend/questions";
 import type { CommandOf, SubscribeResult } from "../contracts/commands";
 import { Refusal, tokenExpired } from "../contracts/errors";
 import { type Maybe, then } from "../contracts/maybe";
@@ -9,10 +11,11 @@ import type { Frame } from "../contracts/transport";
 import type { Recovery } from "../recovery/recovery";
 import type { Connection } from "../state/connection";
 import type { Connections } from "../state/connections";
-import { expiryOf, type Session } from "../state/session";
+import { CONNECT_TIMEOUT_MS, expiryOf, type Session } from "../state/session";
 import { type Permissions, personalTopic, problemOf } from "../topics/permissions";
 import type { Presence } from "../topics/presence";
 import type { SessionParts } from "./parts";
+import type { Renewals } from "./renewals";
 import { encodeReply, type Replies } from "./replies";
 import type { SessionSubscriptions } from "./subscriptions";
 
@@ -26,9 +29,10 @@ export class Authentication {
   readonly #presence: Presence;
   readonly #recovery: Recovery;
   readonly #subscriptions: SessionSubscriptions;
+  readonly #renewals: Renewals;
   readonly #replies: Replies;
 
-  constructor(parts: SessionParts, subscriptions: SessionSubscriptions) {
+  constructor(parts: SessionParts, subscriptions: SessionSubscriptions, renewals: Renewals) {
     const { options, connections, permissions, presence, recovery, replies } = parts;
     this.#options = options;
     this.#connections = connections;
@@ -36,22 +40,40 @@ export class Authentication {
     this.#presence = presence;
     this.#recovery = recovery;
     this.#subscriptions = subscriptions;
+    this.#renewals = renewals;
     this.#replies = replies;
   }
 
   /** The first command of a session. The promise, if there is one, is of the reply. */
   connect(connection: Connection, session: Session, command: CommandOf<"connect">): Maybe<void> {
-    const claims =
-      connection.authority === undefined
-        ? this.#permissions.connectionClaims(command.token)
-        : NOBODY;
-    return then(claims, (claims) => {
+    return then(this.#claimsOf(connection, session, command), (claims) => {
       if (connection.session !== session) return undefined;
       if (claims === undefined) this.#connections.end(connection, "violation");
-      else if (claims === "invalid") this.#connections.end(connection, "invalid_token");
+      else if (claims instanceof Refusal) this.#refuse(connection, session, command, claims);
+      else if (claims instanceof Dismissal) {
+        this.#connections.disconnect(connection, claims.code, claims.reason);
+      } else if (claims === "invalid") this.#connections.end(connection, "invalid_token");
       else if (claims === "expired") this.#refuse(connection, session, command, tokenExpired());
       else return this.#connectWith(claims, connection, session, command);
       return undefined;
+    });
+  }
+
+  /** Who the client is: as its token says or, where it shows none, as the backend says when it is asked. */
+  #claimsOf(
+    connection: Connection,
+    session: Session,
+    { token, topics, introduction = {} }: CommandOf<"connect">,
+  ): Maybe<ConnectionClaims | TokenProblem | Denial | undefined> {
+    const { questions } = this.#options;
+    if (connection.authority !== undefined) return NOBODY;
+    if (token !== "" || questions?.asksConnect !== true)
+      return this.#permissions.connectionClaims(token);
+    // The answer comes in time by itself, and until then the client is not late.
+    session.deadline = Number.POSITIVE_INFINITY;
+    return questions.connect(connection, introduction, [...topics.keys()]).then((claims) => {
+      session.deadline = this.#options.now() + CONNECT_TIMEOUT_MS;
+      return claims ?? this.#permissions.connectionClaims("");
     });
   }
 
@@ -113,6 +135,7 @@ export class Authentication {
     const { limits, now } = this.#options;
     connection.user = claims.user;
     session.info = claims.info;
+    session.meta = claims.meta;
     const names = this.#firstTopics(claims, connection, command);
     const full = this.#recovery.checkRoom(connection, names);
     if (full !== undefined) {
@@ -161,7 +184,7 @@ export class Authentication {
     id: number,
     results: readonly SubscribeResult[],
   ): Frame {
-    const { limits, version, node } = this.#options;
+    const { limits, version, node, questions } = this.#options;
     // Commands to a stream come as requests of their own, which must name the session and its node.
     const isStream = connection.protocol.transport === "stream";
     return encodeReply(connection, {
@@ -169,7 +192,9 @@ export class Authentication {
       id,
       client: connection.id,
       version,
-      ttl: claims.ttl,
+      // A client that is told of no expiry leaves it to the relay to ask in time.
+      ttl: questions?.asksRefresh === true ? undefined : claims.ttl,
+      data: claims.data,
       pingMs: limits.pingMs,
       topics: results.map((result) => {
         return { ...result, ttl: undefined, data: claims.topics.get(result.topic)?.data };
@@ -251,9 +276,10 @@ export class Authentication {
       this.#replies.refuse(connection, command, unknown);
       return undefined;
     }
-    const { ttl, info, topics } = claims;
+    const { ttl, info, meta, topics } = claims;
     session.deadline = expiryOf(ttl, this.#options.now());
     session.info = info;
+    session.meta = meta ?? session.meta;
     return then(this.#subscriptions.followToken(connection, session, topics), () => {
       if (connection.session !== session) return;
       this.#presence.changed(connection);
@@ -267,7 +293,14 @@ export class Authentication {
     session: Session,
     command: CommandOf<"refreshTopic">,
   ): Maybe<void> {
-    const { token } = command;
+    const { token, topic } = command;
+    const asked = this.#options.rules.asked("askRefresh", topic);
+    if (token === "" && asked !== "" && session.topics.has(topic)) {
+      return this.#renewals.renewTopic(connection, session, topic, asked).then((goesOn) => {
+        const { id } = command;
+        if (goesOn) this.#replies.reply(connection, { kind: "refreshedTopic", id, ttl: undefined });
+      });
+    }
     if (this.#permissions.isOpen || token === "") {
       const refusal = new Refusal("invalid_body", "A token for the topic is required.");
       this.#replies.refuse(connection, command, refusal);

@@ -1,13 +1,21 @@
 // What clients of sessions ask for besides subscribing: to publish, who is in a topic, and a topic's history.
 import type { RateLimit } from "../connecting/rate-limit";
+import {
+  type Denial,
+  Dismissal,
+  type QuestionKind,
+  type Questions,
+} from "../contracts/backend/questions";
 import type { CommandOf } from "../contracts/commands";
 import type { Engine } from "../contracts/engine";
 import { notAvailable, Refusal } from "../contracts/errors";
 import { type Maybe, then } from "../contracts/maybe";
 import type { Limits, RelayOptions } from "../contracts/options";
+import type { Publication } from "../contracts/publication";
 import type { TopicRules } from "../contracts/topic-rules";
 import { type Publisher, toPublication } from "../publishing/publisher";
 import { type Connection, chargeForReading, chargeForReceivers, infoOf } from "../state/connection";
+import type { Connections } from "../state/connections";
 import { checkTopic } from "../text/checks";
 import {
   checkDirection,
@@ -26,6 +34,8 @@ export class SessionRequests {
   readonly #rules: TopicRules;
   readonly #engine: Engine;
   readonly #later: RelayOptions["later"];
+  readonly #questions: Questions | undefined;
+  readonly #connections: Connections;
   readonly #rateLimit: RateLimit;
   readonly #permissions: Permissions;
   readonly #presence: Presence;
@@ -33,8 +43,11 @@ export class SessionRequests {
   readonly #replies: Replies;
   readonly #witness: RelayOptions["witness"];
 
-  constructor({ options, rateLimit, permissions, presence, publisher, replies }: SessionParts) {
+  constructor(parts: SessionParts) {
+    const { options, connections, rateLimit, permissions, presence, publisher, replies } = parts;
     const { limits, rules, engine, later } = options;
+    this.#connections = connections;
+    this.#questions = options.questions;
     this.#later = later;
     this.#rateLimit = rateLimit;
     this.#limits = limits;
@@ -48,21 +61,95 @@ export class SessionRequests {
   }
 
   publish(connection: Connection, command: CommandOf<"publish">): Maybe<void> {
-    const { id, topic, data, event, isEchoed } = command;
-    const except = isEchoed === false ? connection.id : undefined;
-    const publication = toPublication({ topic, data, event, except }, this.#limits.messageBytes);
+    const { topic } = command;
+    const to = this.#permissions.asked(connection, "publish", topic);
+    const publication = this.#publicationOf(connection, command);
     const refusal =
       publication instanceof Refusal
         ? publication
         : (this.#rules.check(topic) ??
-          this.#permissions.check(connection, "publish", topic) ??
+          (to === undefined ? this.#permissions.check(connection, "publish", topic) : undefined) ??
           this.#rateLimit.countPublication(connection));
     if (refusal !== undefined || publication instanceof Refusal) {
       this.#replies.refuse(connection, command, refusal as Refusal);
       return undefined;
     }
+    if (to !== undefined && this.#questions !== undefined)
+      return this.#publishAsked(this.#questions, to, connection, command);
+    return this.#submit(connection, command, publication);
+  }
+
+  #publicationOf(
+    connection: Connection,
+    { topic, data, event, isEchoed }: CommandOf<"publish">,
+    tags?: string,
+  ): Publication | Refusal {
+    const except = isEchoed === false ? connection.id : undefined;
+    return toPublication({ topic, data, event, except, tags }, this.#limits.messageBytes);
+  }
+
+  /** The backend may say that something else is published. */
+  async #publishAsked(
+    questions: Questions,
+    to: string,
+    connection: Connection,
+    command: CommandOf<"publish">,
+  ): Promise<void> {
+    const { session } = connection;
+    const { topic } = command;
+    const granted = await questions.publish(connection, to, command);
+    if (connection.session !== session) return undefined;
+    if (granted instanceof Refusal || granted instanceof Dismissal) {
+      this.#deny(connection, command, "publish", granted);
+      return undefined;
+    }
+    const { data = command.data, tags, idempotencyKey } = granted;
+    const publication = this.#publicationOf(connection, { ...command, data }, tags);
+    // The topic may be closed by now.
+    const refusal = publication instanceof Refusal ? publication : this.#rules.check(topic);
+    if (refusal !== undefined) this.#replies.refuse(connection, command, refusal);
+    else return this.#submit(connection, command, publication as Publication, idempotencyKey);
+    return undefined;
+  }
+
+  #deny(
+    connection: Connection,
+    command: CommandOf<"publish" | "call">,
+    question: QuestionKind,
+    denial: Denial,
+  ): void {
+    const topic = "topic" in command ? command.topic : undefined;
+    this.#connections.journal.refused({ user: connection.user, question, topic, why: denial });
+    if (denial instanceof Refusal) this.#replies.refuse(connection, command, denial);
+    else this.#connections.disconnect(connection, denial.code, denial.reason);
+  }
+
+  /** What a client calls is answered by the backend, if anybody is named for the method. */
+  call(connection: Connection, command: CommandOf<"call">): Maybe<void> {
+    const { id, method, data } = command;
+    const to = this.#rules.asked("askCall", method);
+    if (to === "" || this.#questions === undefined) {
+      this.#replies.refuse(connection, command, notAvailable());
+      return undefined;
+    }
+    const { session } = connection;
+    return this.#questions.call(connection, to, { method, data }).then((answer) => {
+      if (connection.session !== session) return;
+      if (answer instanceof Refusal || answer instanceof Dismissal)
+        this.#deny(connection, command, "rpc", answer);
+      else this.#replies.reply(connection, { kind: "called", id, data: answer.data });
+    });
+  }
+
+  #submit(
+    connection: Connection,
+    command: CommandOf<"publish">,
+    publication: Publication,
+    idempotencyKey?: string,
+  ): Maybe<void> {
+    const { id, topic } = command;
     const published = { ...publication, info: infoOf(connection, topic) };
-    return then(this.#publisher.submit(published), (answer) => {
+    return then(this.#publisher.submit(published, idempotencyKey), (answer) => {
       if (answer instanceof Refusal) {
         this.#replies.refuse(connection, command, answer);
         return;

@@ -3,27 +3,20 @@
 import type { RateLimit } from "../connecting/rate-limit";
 import type { SessionCommand } from "../contracts/commands";
 import { EngineUnavailable } from "../contracts/engine";
-import {
-  engineUnavailable,
-  keysUnavailable,
-  notAvailable,
-  type Refusal,
-} from "../contracts/errors";
+import { engineUnavailable, keysUnavailable, type Refusal } from "../contracts/errors";
 import type { Maybe } from "../contracts/maybe";
 import { COMMANDS_MAX, type RelayOptions } from "../contracts/options";
 import { type Authority, KeysUnavailable } from "../contracts/tokens";
 import type { Connection } from "../state/connection";
 import type { Connections } from "../state/connections";
-import { expiryOf, type Session } from "../state/session";
+import { CONNECT_TIMEOUT_MS, expiryOf, type Session } from "../state/session";
 import { newSubscriptions } from "../state/subscriptions";
 import { Authentication } from "./authentication";
 import type { RelayParts } from "./parts";
+import { Renewals } from "./renewals";
 import { Replies } from "./replies";
 import { SessionRequests } from "./requests";
 import { SessionSubscriptions } from "./subscriptions";
-
-/** How long a client may take to send its connect command. */
-const CONNECT_TIMEOUT_MS = 10_000;
 
 /** How long after a token has expired a new one may still come. */
 const GRACE_MS = 25_000;
@@ -44,6 +37,7 @@ export class Sessions {
   readonly #replies: Replies;
   readonly #authentication: Authentication;
   readonly #requests: SessionRequests;
+  readonly #renewals: Renewals;
   readonly subscriptions: SessionSubscriptions;
   /** Those whose connect command somebody waits for to be answered. */
   readonly #awaited = new Map<Connection, (why?: Refusal) => void>();
@@ -59,7 +53,8 @@ export class Sessions {
     const sessionParts = { ...parts, replies: this.#replies };
     this.subscriptions = new SessionSubscriptions(sessionParts);
     this.#requests = new SessionRequests(sessionParts);
-    this.#authentication = new Authentication(sessionParts, this.subscriptions);
+    this.#renewals = new Renewals(sessionParts, this.subscriptions);
+    this.#authentication = new Authentication(sessionParts, this.subscriptions, this.#renewals);
     connections.onEnd((connection) => this.#forget(connection));
   }
 
@@ -78,6 +73,7 @@ export class Sessions {
       state: "opened",
       deadline: this.#options.now() + CONNECT_TIMEOUT_MS,
       info: undefined,
+      meta: undefined,
       topics: new Map(),
       isBusy: false,
       queue: [],
@@ -181,6 +177,7 @@ export class Sessions {
   /** Ends connections and subscriptions that have expired. Cost: all sessions, and their topics. */
   expire(): void {
     const now = this.#options.now();
+    const { areTopicsAsked } = this.#renewals;
     for (const connection of this.#connections.unidentified()) {
       // Those that wait for the end of a shutdown would come back after it; see Admission.admitTo.
       if (this.#connections.isShuttingDown) break;
@@ -189,6 +186,8 @@ export class Sessions {
     for (const connection of this.#connections.all()) {
       const { session } = connection;
       if (session === undefined) continue;
+      if (session.deadline <= now) this.#renewals.renewConnection(connection, session);
+      if (areTopicsAsked) this.#renewals.renewTopics(connection, session);
       if (session.deadline + GRACE_MS <= now) this.#connections.end(connection, "expired");
       else this.subscriptions.expire(connection, session, now - GRACE_MS);
     }
@@ -269,8 +268,7 @@ export class Sessions {
       case "history":
         return this.#requests.history(connection, command);
       case "call":
-        this.#replies.refuse(connection, command, notAvailable());
-        return undefined;
+        return this.#requests.call(connection, command);
       case "refused":
         this.#replies.refuse(connection, command, command.refusal);
         return undefined;

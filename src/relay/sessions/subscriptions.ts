@@ -1,4 +1,6 @@
 // The topics of sessions: subscribing with or without a token, unsubscribing, and what the backend does for a client.
+
+import { type Denial, Dismissal, type Questions } from "../contracts/backend/questions";
 import type { CommandOf, Member, SubscribeResult } from "../contracts/commands";
 import { type Engine, EngineUnavailable } from "../contracts/engine";
 import { engineUnavailable, Refusal } from "../contracts/errors";
@@ -50,11 +52,13 @@ export class SessionSubscriptions {
   readonly #recovery: Recovery;
   readonly #members: Members;
   readonly #replies: Replies;
+  readonly #questions: Questions | undefined;
   readonly #witness: RelayOptions["witness"];
 
   constructor(parts: SessionParts) {
     const { options, connections, permissions, recovery, members, replies } = parts;
-    const { engine, limits, rules, now } = options;
+    const { engine, limits, rules, now, questions } = options;
+    this.#questions = questions;
     this.#engine = engine;
     this.#limits = limits;
     this.#rules = rules;
@@ -82,21 +86,24 @@ export class SessionSubscriptions {
       this.#replies.refuse(connection, command, refusal);
       return undefined;
     }
-    return then<TopicClaims | TokenProblem | Refusal, void>(
+    return then<TopicClaims | TokenProblem | Denial, void>(
       this.#claimsOf(connection, command),
       (found) => {
+        if (connection.session !== session) return undefined;
         if (found instanceof Refusal) this.#replies.refuse(connection, command, found);
+        else if (found instanceof Dismissal)
+          this.#connections.disconnect(connection, found.code, found.reason);
         else return this.#subscribeWith(found, connection, session, command);
         return undefined;
       },
     );
   }
 
-  /** What the client may have the topic as, by its authority, its token or the rules. */
+  /** What the client may have the topic as, by its authority, its token, the rules, or the backend when it is asked. */
   #claimsOf(
     connection: Connection,
-    { topic, token, proof = NO_PROOF }: CommandOf<"subscribe">,
-  ): Maybe<TopicClaims | TokenProblem | Refusal> {
+    { topic, token, proof = NO_PROOF, data }: CommandOf<"subscribe">,
+  ): Maybe<TopicClaims | TokenProblem | Denial> {
     const { user, authority } = connection;
     const claims = { user, topic, ttl: undefined };
     const granted = authority?.topic(connection, topic, proof);
@@ -104,6 +111,15 @@ export class SessionSubscriptions {
       return granted instanceof Refusal ? granted : { ...claims, ...granted };
     const hasToken = authority === undefined && !this.#permissions.isOpen && token !== "";
     if (hasToken) return this.#permissions.topicClaims(token);
+    const to = this.#permissions.asked(connection, "subscribe", topic);
+    if (to !== undefined && this.#questions !== undefined) {
+      return this.#questions.subscribe(connection, to, { topic, data }).then((answer) => {
+        const isDenied = answer instanceof Refusal || answer instanceof Dismissal;
+        if (isDenied)
+          this.#connections.journal.refused({ user, question: "subscribe", topic, why: answer });
+        return answer;
+      });
+    }
     return this.#permissions.check(connection, "subscribe", topic) ?? claims;
   }
 
@@ -213,7 +229,9 @@ export class SessionSubscriptions {
       return;
     }
     const members = membership && this.#members.listFor(connection, membership);
-    const subscribed = { ...result, ttl, data, form, members };
+    // A client that is told of no expiry leaves it to the relay to ask in time.
+    const isRenewed = this.#rules.asked("askRefresh", topic) !== "";
+    const subscribed = { ...result, ttl: isRenewed ? undefined : ttl, data, form, members };
     const reply = encodeReply(connection, { kind: "subscribed", id, subscribed });
     this.#recovery.commit(read, reply, next);
     // It had the topic already, so nothing is fanned out without it.

@@ -1,5 +1,6 @@
 // One open socket or stream, and the client at its other end. Kept small: a node has tens of thousands of them.
 
+import type { PassedHeaders } from "../contracts/backend/questions";
 import type { Claimed } from "../contracts/engine";
 import type { Protocol } from "../contracts/protocol";
 import type { ClientInfo } from "../contracts/publication";
@@ -8,6 +9,12 @@ import type { Socket } from "../contracts/transport";
 import type { Session } from "./session";
 import type { Subscriptions } from "./subscriptions";
 import type { Topic } from "./topic";
+
+/** What else its opening says of a connection. */
+interface ConnectionOrigin {
+  readonly authority?: Authority | undefined;
+  readonly headers?: PassedHeaders | undefined;
+}
 
 export class Connection {
   readonly id: string;
@@ -25,8 +32,10 @@ export class Connection {
   readonly protocol: Protocol;
   /** What its client counts as among all addresses; "" where nothing depends on that. */
   readonly address: string;
-  /** The topics that its registration names, in place of the defaults. */
-  readonly initialTopics: readonly string[] | undefined;
+  /** The topics that its registration names, or the backend when it was asked, in place of the defaults. */
+  initialTopics: readonly string[] | undefined;
+  /** What the backend is told of the request that opened it, where the backend is asked. */
+  readonly headers: PassedHeaders | undefined;
   /** Undefined until the socket is open, and after the connection has ended. */
   socket: Socket | undefined = undefined;
   /** The topics that it is natively subscribed to. */
@@ -50,9 +59,10 @@ export class Connection {
     { id, user, topics, term }: Omit<Claimed, "wasRemote">,
     protocol: Protocol,
     address = "",
-    authority?: Authority,
+    { authority, headers }: ConnectionOrigin = {},
   ) {
     this.authority = authority;
+    this.headers = headers;
     this.id = id;
     this.address = address;
     this.user = user;

@@ -21,6 +21,8 @@ export interface Session {
   deadline: number;
   /** JSON text that others can see, from the token of the connection. */
   info: string | undefined;
+  /** JSON text that only the backend is told, with questions. */
+  meta: string | undefined;
   /** The topics that it has or is subscribing to. */
   readonly topics: Map<string, SessionTopic>;
   /** A command is being worked on; later ones wait in `queue`. */
@@ -31,6 +33,9 @@ export interface Session {
   /** The characters of the frames that wait. */
   queuedSize: number;
 }
+
+/** How long a client may take to send its connect command, and to go when that was refused. */
+export const CONNECT_TIMEOUT_MS = 10_000;
 
 /** When something expires that is valid for so many seconds from now; undefined means that it never does. */
 export function expiryOf(seconds: number | undefined, now: number): number {

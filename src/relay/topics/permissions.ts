@@ -10,7 +10,10 @@ import type { Connection } from "../state/connection";
 import { checkTopic } from "../text/checks";
 
 /** Why a client may not subscribe: the topic's name is private, has "#" in it, or its rule. */
-export type Obstacle = "private" | "other_users" | "rule";
+export type Obstacle = "private" | "other_users" | "backend" | "rule";
+
+/** What the backend can be asked about, and in which part of a topic's rule it is named for that. */
+const ASKED = { subscribe: "askSubscribe", publish: "askPublish" } as const;
 
 export class Permissions {
   readonly #access: Access;
@@ -39,6 +42,8 @@ export class Permissions {
    * it may. A backend may register a client with any topic.
    */
   obstacle(user: string, topic: string, connection?: Connection): Obstacle | undefined {
+    const isAsked = this.#rules.asked("askSubscribe", topic) !== "" && !this.#isMarked(topic);
+    if (isAsked && connection?.protocol.kind !== "topics") return undefined;
     const refused =
       connection === undefined
         ? this.#userMay(user, topic) === "nothing"
@@ -47,7 +52,8 @@ export class Permissions {
           : this.check(connection, "subscribe", topic) !== undefined;
     if (!refused) return undefined;
     if (this.#isPrivate(topic)) return "private";
-    return this.#isMarked(topic) ? "other_users" : "rule";
+    if (this.#isMarked(topic)) return "other_users";
+    return isAsked ? "backend" : "rule";
   }
 
   #userMay(user: string, topic: string): "subscribe" | "nothing" {
@@ -57,14 +63,39 @@ export class Permissions {
     return this.#isMarked(topic) || denies ? "nothing" : "subscribe";
   }
 
+  /**
+   * Whom the relay asks whether the client of a session may do this; undefined where the name of the topic or its rule decides. Marks
+   * in the name come first: what they close, nobody is asked about.
+   */
+  asked(
+    { user, session }: Connection,
+    action: keyof typeof ASKED,
+    topic: string,
+  ): string | undefined {
+    const to = this.#rules.asked(ASKED[action], topic);
+    if (to === "") return undefined;
+    const isDecided =
+      action === "subscribe"
+        ? this.#isMarked(topic)
+        : this.#isMarked(topic) &&
+          !this.#isNamed(user, topic) &&
+          session?.topics.has(topic) !== true;
+    return isDecided ? undefined : to;
+  }
+
   /** What a token for one topic allows. */
   topicClaims(token: string): Maybe<TopicClaims | TokenProblem> {
     return this.#access.tokens?.topic(token) ?? "invalid";
   }
 
-  /** Refuses (`permission_denied`) what no rule allows the client of a session. */
+  /** Refuses (`permission_denied`) what no rule allows the client of a session; and what the backend would have to be asked. */
   check(connection: Connection, action: Action, topic: string): Refusal | undefined {
     const { user, authority } = connection;
+    if (
+      action in ASKED &&
+      this.asked(connection, action as keyof typeof ASKED, topic) !== undefined
+    )
+      return onlyAsked(topic);
     const isSubscribed = () => connection.session?.topics.has(topic) === true;
     if (authority !== undefined) {
       // An open relay does not open what needs a proof.
@@ -107,9 +138,12 @@ export class Permissions {
     topics: Iterable<string>,
   ): Refusal | undefined {
     const { isOpen, closedPrefixes } = this.#access;
-    if (isOpen && closedPrefixes.length === 0) return undefined;
+    if (isOpen && closedPrefixes.length === 0 && !this.#rules.asksAbout("askSubscribe"))
+      return undefined;
     for (const topic of topics) {
       if (initialTopics?.includes(topic) === true) continue;
+      if (this.#rules.asked("askSubscribe", topic) !== "" && !this.#isNamed(user, topic))
+        return onlyAsked(topic);
       if (isOpen) {
         if (this.#isClosed(topic)) return denied(topic);
         continue;
@@ -166,6 +200,14 @@ function denied(topic: string): Refusal {
   return new Refusal(
     "permission_denied",
     `This client may not do that with the topic ${JSON.stringify(topic)}: BATON_TOPICS_FILE or a token for it would have to allow it.`,
+  );
+}
+
+/** A registered client sends no subscribe of its own that the backend could be asked about. */
+function onlyAsked(topic: string): Refusal {
+  return new Refusal(
+    "permission_denied",
+    `The backend decides who may have the topic ${JSON.stringify(topic)}, and is asked when a Centrifuge or Pusher client subscribes to it; a registered client has it when its registration names it.`,
   );
 }
 

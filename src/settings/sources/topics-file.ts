@@ -3,7 +3,7 @@
 import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import type { RulesByPrefix, TopicRule } from "../../relay/contracts/topic-rules";
-import { INT32_MAX, SettingError } from "../kinds";
+import { INT32_MAX, isWebUrl, SettingError } from "../kinds";
 import { readTextFile } from "./text-file";
 
 const FILE_BYTES_MAX = 16_777_216;
@@ -18,6 +18,11 @@ const Allowed = Type.Array(
 /** The longest that a rule may let publications wait for others. */
 const WAVE_MS_MAX = 1_000;
 
+/** An address, or none. */
+const Asked = Type.Optional(Type.String({ maxLength: 4_096 }));
+
+const ADDRESSES = ["proxy_subscribe", "proxy_publish", "proxy_sub_refresh", "proxy_rpc"] as const;
+
 const Rule = Type.Object(
   {
     history_size: Type.Optional(Type.Integer({ minimum: 0, maximum: 1_000_000 })),
@@ -30,6 +35,10 @@ const Rule = Type.Object(
     allow_publish: Type.Optional(Allowed),
     allow_presence: Type.Optional(Allowed),
     allow_history: Type.Optional(Allowed),
+    proxy_subscribe: Asked,
+    proxy_publish: Asked,
+    proxy_sub_refresh: Asked,
+    proxy_rpc: Asked,
   },
   { additionalProperties: false },
 );
@@ -37,7 +46,7 @@ const Rule = Type.Object(
 // Not a Record: TypeBox's pattern for its keys skips keys that contain U+2028, whatever their values are.
 const TopicsFile = Type.Object({}, { additionalProperties: Rule });
 
-const WHAT_IT_TAKES = `It must be an object of prefixes, each with any of history_size (0 to 1000000), history_ttl_ms (0 to ${INT32_MAX}), wave_ms (0 to ${WAVE_MS_MAX}), presence, join_leave and delta (true or false), allow_subscribe, allow_publish, allow_presence and allow_history (lists of "client", "subscriber" and "anonymous").`;
+const WHAT_IT_TAKES = `It must be an object of prefixes, each with any of history_size (0 to 1000000), history_ttl_ms (0 to ${INT32_MAX}), wave_ms (0 to ${WAVE_MS_MAX}), presence, join_leave and delta (true or false), allow_subscribe, allow_publish, allow_presence and allow_history (lists of "client", "subscriber" and "anonymous"), ${ADDRESSES.join(", ")} (http:// or https:// addresses, or "" where nobody is asked).`;
 
 /** The rules in the file. Throws SettingError with the line to show. */
 export function readTopicsFile(path: string): RulesByPrefix {
@@ -58,12 +67,14 @@ export function readTopicsFile(path: string): RulesByPrefix {
     const found = shortened(JSON.stringify(wrong.value) ?? "nothing");
     throw refused(`at ${place} it has ${found}: ${wrong.message}. ${WHAT_IT_TAKES}`);
   }
-  return Object.fromEntries(
-    Object.entries(value as Record<string, Static<typeof Rule>>).map(([prefix, rule]) => [
-      prefix,
-      toRule(rule),
-    ]),
-  );
+  const rules = Object.entries(value as Record<string, Static<typeof Rule>>);
+  for (const [prefix, rule] of rules) {
+    const bad = ADDRESSES.find((name) => rule[name] && !isWebUrl(rule[name]));
+    // It may have a password in it, so it is not shown.
+    if (bad !== undefined)
+      throw refused(`${bad} at ${shortened(prefix)} is no http:// or https:// address.`);
+  }
+  return Object.fromEntries(rules.map(([prefix, rule]) => [prefix, toRule(rule)]));
 }
 
 /** A wrong file may be any other, of many megabytes. */
@@ -79,6 +90,10 @@ function toRule(rule: Static<typeof Rule>): Partial<TopicRule> {
     ...(rule.presence !== undefined && { presence: rule.presence }),
     ...(rule.join_leave !== undefined && { joinLeave: rule.join_leave }),
     ...(rule.delta !== undefined && { delta: rule.delta }),
+    ...(rule.proxy_subscribe !== undefined && { askSubscribe: rule.proxy_subscribe }),
+    ...(rule.proxy_publish !== undefined && { askPublish: rule.proxy_publish }),
+    ...(rule.proxy_sub_refresh !== undefined && { askRefresh: rule.proxy_sub_refresh }),
+    ...(rule.proxy_rpc !== undefined && { askCall: rule.proxy_rpc }),
     allow: {
       ...(rule.allow_subscribe !== undefined && { subscribe: rule.allow_subscribe }),
       ...(rule.allow_publish !== undefined && { publish: rule.allow_publish }),

@@ -94,7 +94,7 @@ function routesOver(publish: () => Published | Promise<Published>) {
     ...SETTINGS,
     prefix: "",
     socketFormats: SOCKET_FORMATS,
-    streams: new Streams({ backpressureBytes: 1_000, log }),
+    streams: new Streams({ backpressureBytes: 1_000, passedHeaders: () => undefined, log }),
     streamFormats: STREAM_FORMATS,
     requireKey: () => () => undefined,
     grantsOf: ({ headers }) => NO_KEYS.of(headers) as Grants,

@@ -358,7 +358,7 @@ describe("the bytes between SDKs and the reference server are", () => {
   test("a connect and a subscribe of the JavaScript SDK in one frame", () => {
     const frame = hex("08 0801 2204 2202 6a73 0c 0802 2a08 0a04 6e657773 7001");
     expect(centrifugeProtobuf.decode(frame)).toEqual([
-      { kind: "connect", id: 1, token: "", topics: new Map() },
+      { kind: "connect", id: 1, token: "", topics: new Map(), introduction: { name: "js" } },
       {
         kind: "subscribe",
         id: 2,

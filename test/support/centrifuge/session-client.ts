@@ -26,17 +26,26 @@ export class SessionClient {
     this.#encode = form === "json" ? (command) => command : (command) => encodeCommands([command]);
   }
 
+  /** Opens a socket; its first command is still to be sent. */
+  static async open(
+    relay: { readonly url: string },
+    form: "json" | "protobuf" = "json",
+    headers?: Readonly<Record<string, string>>,
+  ): Promise<SessionClient> {
+    const url = `${relay.url.replace("http", "ws")}/connection/websocket`;
+    const client =
+      form === "json"
+        ? await Client.open(url, headers && { headers })
+        : await Client.open(url, { protocols: ["centrifuge-protobuf"] }, linesOf);
+    return new SessionClient(client, form);
+  }
+
   /** Connects a session and subscribes it to these topics. */
   static async connect(
     relay: { readonly url: string },
     { token = "", topics = [], form = "json" }: SessionOptions = {},
   ): Promise<SessionClient> {
-    const url = `${relay.url.replace("http", "ws")}/connection/websocket`;
-    const client =
-      form === "json"
-        ? await Client.open(url)
-        : await Client.open(url, { protocols: ["centrifuge-protobuf"] }, linesOf);
-    const session = new SessionClient(client, form);
+    const session = await SessionClient.open(relay, form);
     const { connect } = await session.ask("connect", token === "" ? {} : { token });
     session.id = connect.client;
     for (const channel of topics) await session.ask("subscribe", { channel });

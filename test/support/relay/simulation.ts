@@ -2,6 +2,7 @@
 import { MemoryEngine } from "../../../src/engines/memory/engine";
 import type { EngineOptions } from "../../../src/engines/options";
 import { plain } from "../../../src/protocols/plain";
+import type { Questions } from "../../../src/relay/contracts/backend/questions";
 import type { Engine, EngineEvents } from "../../../src/relay/contracts/engine";
 import { Refusal } from "../../../src/relay/contracts/errors";
 import type { Limits, RelayEvent } from "../../../src/relay/contracts/options";
@@ -147,6 +148,7 @@ export class Simulation implements Transport {
     defaultTopics: readonly string[] = ["tech"],
     makeEngine: (options: EngineOptions) => Engine = (options) => new MemoryEngine(options),
     rules: TopicRules = RULES,
+    questions?: Questions,
   ) {
     const engine = makeEngine(engineOptions({ ...LIMITS, ...limits, rules, now: () => this.now }));
     this.engine = engine;
@@ -162,6 +164,7 @@ export class Simulation implements Transport {
       ...OPEN,
       tally: new Tally(Buffer.byteLength),
       rules,
+      questions,
       onDeliveryFault: (error) => this.onDeliveryFault(error),
       witness: {
         wants: () => true,
