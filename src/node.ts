@@ -7,6 +7,7 @@ import { tokenVerifier } from "./edge/access/tokens";
 import { Proxies } from "./edge/hooks/proxy/proxies";
 import { OpenRequests } from "./edge/http/open-requests";
 import { Figures } from "./edge/operator/figures";
+import { WebPush } from "./edge/push/web-push";
 import { PusherApps } from "./edge/pusher/apps";
 import { type NodeServer, type ServerOptions, serve } from "./edge/server";
 import { closeConnections } from "./edge/shutdown";
@@ -84,14 +85,15 @@ export async function start(
   const proxies = new Proxies({ settings, wireOf, log });
   const node = newId();
   const engine = new MeteredEngine(engineOf(settings, log, { ...parts, rules, node }));
+  const webPush = WebPush.of({ settings, engine, rules, node, log });
   const transports = transportsOf(settings, { isTls, proxies, log });
-  const { witness } = webhooks;
-  const made = { access, rules, node, engine, ...transports, witness, questions: proxies };
+  const made = { access, rules, node, engine, ...transports, webhooks, proxies, webPush };
   const relay = new Relay(relayOptions(settings, log, { ...parts, ...made }));
   const sources = new Sources({ ...settings, relay, engine, node, log });
+  const all = { ...made, relay, sources };
   const metrics = new ProcessMetrics({
     ...metricsOptions(settings, engine),
-    node: { relay, engine, webhooks, proxies, sources, certificate: () => listeners.certificate },
+    node: { ...all, certificate: () => listeners.certificate },
     all: allMetrics,
   });
   await startEngine(engine, relay.events);
@@ -100,6 +102,7 @@ export async function start(
     settings,
     apiKeys,
     pusher,
+    devices: webPush?.devices,
     relay,
     ...transports,
     socketFormats: SOCKET_FORMATS,
@@ -120,11 +123,8 @@ export async function start(
     throw error;
   });
   const figures = new Figures({ relay, sources, node, log, supervisorUsage });
-  const reloads = new Reloads(settings);
-  const kept = { listeners, apiKeys, pusherApps, webhooks, proxies, access, rules, engine, relay };
-  registerReloads(reloads, { ...kept, settings, log });
-  const running = { relay, engine, listeners, ...transports, metrics, figures, reloads };
-  return new RunningNode(settings, { ...running, webhooks, sources });
+  const reloads = reloadsOf({ ...all, listeners, apiKeys, pusherApps, settings, log });
+  return new RunningNode(settings, { ...all, listeners, metrics, figures, reloads });
 }
 
 /** What carries the frames of clients, and the requests that stay open. */
@@ -155,7 +155,8 @@ interface ReloadedParts {
 }
 
 /** What takes new settings while the node runs. */
-function registerReloads(reloads: Reloads, parts: ReloadedParts): void {
+function reloadsOf(parts: ReloadedParts): Reloads {
+  const reloads = new Reloads(parts.settings);
   const { listeners, access, rules, engine, relay, log } = parts;
   let known = parts.settings;
   reloads.register((next) => () => parts.apiKeys.replace(next.apiKeys));
@@ -182,6 +183,7 @@ function registerReloads(reloads: Reloads, parts: ReloadedParts): void {
   reloads.register(({ certificate }) => () => {
     if (certificate !== undefined) listeners.renew(certificate);
   });
+  return reloads;
 }
 
 interface RunningParts {
@@ -193,6 +195,7 @@ interface RunningParts {
   readonly metrics: ProcessMetrics;
   readonly figures: Figures;
   readonly webhooks: Webhooks;
+  readonly webPush: WebPush | undefined;
   readonly sources: Sources;
   readonly reloads: Reloads;
 }
@@ -206,43 +209,21 @@ export class RunningNode {
   readonly metrics: ProcessMetrics;
   /** What takes new settings while the node runs. */
   readonly reloads: Reloads;
-  readonly #engine: Engine;
-  readonly #listeners: NodeServer;
-  readonly #streams: Streams;
-  readonly #figures: Figures;
-  readonly #webhooks: Webhooks;
-  readonly #sources: Sources;
+  readonly #parts: RunningParts;
   readonly #shutdownMs: number;
   readonly #sweeping: Timer;
 
-  constructor(
-    { pingMs, pongMs, registrationTtlMs, shutdownMs }: Settings,
-    {
-      relay,
-      engine,
-      listeners,
-      streams,
-      openRequests,
-      metrics,
-      figures,
-      webhooks,
-      sources,
-      reloads,
-    }: RunningParts,
-  ) {
+  constructor({ pingMs, pongMs, registrationTtlMs, shutdownMs }: Settings, parts: RunningParts) {
+    const { relay, listeners, openRequests, metrics, reloads, sources, webPush } = parts;
+    this.#parts = parts;
     this.url = listeners.url;
     this.relay = relay;
-    this.#engine = engine;
-    this.#listeners = listeners;
-    this.#streams = streams;
-    this.#figures = figures;
-    this.#webhooks = webhooks;
-    this.#sources = sources;
-    sources.start();
     this.openRequests = openRequests;
     this.metrics = metrics;
     this.reloads = reloads;
     this.#shutdownMs = shutdownMs;
+    sources.start();
+    webPush?.start(relay.receipts);
     const shortestMs = Math.min(pingMs, pongMs, registrationTtlMs);
     const sweepMs = Math.min(SWEEP_MS_MAX, Math.max(10, shortestMs / 4));
     this.#sweeping = setInterval(() => relay.sweep(), sweepMs);
@@ -255,24 +236,24 @@ export class RunningNode {
 
   /** Refuses what is new, ends connections over the shutdown window, then stops. */
   async shutdown(): Promise<void> {
-    await this.#sources.stop();
+    await this.#parts.sources.stop();
     this.relay.beginShutdown();
     await this.retire();
   }
 
   /** Takes no new connections. For one of several processes that share a port. */
   stopListening(): void {
-    this.#listeners.stopListening();
+    this.#parts.listeners.stopListening();
   }
 
   /** Ends connections over the shutdown window, and serves requests that still come on them, then stops. */
   async retire(): Promise<void> {
-    await this.#sources.stop();
+    await this.#parts.sources.stop();
     await closeConnections(this.relay, this.#shutdownMs, Math.random);
-    this.#streams.endReconnectAnswers();
+    this.#parts.streams.endReconnectAnswers();
     this.openRequests.endAll();
     const deadline = performance.now() + FLUSH_MS;
-    while (this.#listeners.isBusy) {
+    while (this.#parts.listeners.isBusy) {
       if (performance.now() > deadline) break;
       await Bun.sleep(10);
     }
@@ -281,29 +262,34 @@ export class RunningNode {
 
   /** Stops at once. */
   async stop(): Promise<void> {
-    await this.#sources.stop();
+    await this.#parts.sources.stop();
     this.relay.beginShutdown();
     clearInterval(this.#sweeping);
-    this.#figures.stop();
+    this.#parts.figures.stop();
     await this.metrics.stop();
-    await this.#engine.close();
-    await this.#webhooks.stop();
+    await this.#parts.webPush?.stop();
+    await this.#parts.engine.close();
+    await this.#parts.webhooks.stop();
     this.relay.waves.flushAll();
-    await this.#listeners.stop();
+    await this.#parts.listeners.stop();
   }
 }
 
 function relayOptions(
   settings: Settings,
   log: Log,
-  parts: Pick<RelayOptions, "access" | "rules" | "node" | "engine" | "witness" | "questions"> &
+  parts: Pick<RelayOptions, "access" | "rules" | "node" | "engine"> &
     Pick<NodeParts, "isStarting" | "checkDeclared"> &
-    Readonly<Record<"sockets" | "streams", Transport>>,
+    Pick<RunningParts, "webhooks" | "webPush"> &
+    Readonly<Record<"sockets" | "streams", Transport>> & { readonly proxies: Proxies },
 ): RelayOptions {
   return {
     ...parts,
     checkDeclared:
       settings.pusherApps.length === 0 ? parts.checkDeclared : withOwnEvents(parts.checkDeclared),
+    witness: parts.webhooks.witness,
+    questions: parts.proxies,
+    pushes: parts.webPush?.outbox,
     transports: { socket: parts.sockets, stream: parts.streams },
     limits: { ...settings, connectionsMax: settings.processConnectionsMax },
     defaultTopics: [...new Set(settings.defaultTopics)],

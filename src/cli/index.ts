@@ -9,12 +9,13 @@ import { completionScript, completions, SHELLS, type Shell } from "./completion"
 import { type ExplainFlags, explain } from "./explain";
 import { CommandFailure, EXIT, type ExitCode } from "./failure";
 import { health } from "./health";
+import { type TokenFlags, token } from "./keys/token";
+import { type VapidFlags, vapid } from "./keys/vapid";
 import { note, print, ReaderGone } from "./output";
 import { type PublishFlags, publishLines, publishOne } from "./publish";
 import { type RelayFlags, RemoteRelay } from "./remote-relay";
 import { ddl } from "./sources/ddl";
 import { type SubscribeFlags, subscribe } from "./subscribe";
-import { type TokenFlags, token } from "./token";
 
 const COUNT_MAX = Number.MAX_SAFE_INTEGER;
 
@@ -85,18 +86,7 @@ function program({ settings, serve }: CommandParts): Command {
   addPublish(baton, relay);
   addSubscribe(baton, relay);
   addExplain(baton, relay);
-  baton
-    .command("token")
-    .description("sign a token for a Centrifuge client, with BATON_TOKEN_SECRET")
-    .requiredOption("--user <user>", "the user whose client it is for")
-    .option("--topic <topic>", "the private topic that it opens; without it, it opens a connection")
-    .option("--ttl <time>", "how long it is valid: 30s, 10m, 1h, 7d", "1h")
-    .option("--json", "print a JSON object")
-    .addHelpText(
-      "after",
-      examples("baton token --user 1", "baton token --user 1 --topic '$room' --ttl 10m"),
-    )
-    .action((flags: TokenFlags) => token(settings(), flags));
+  addKeys(baton, settings);
   baton
     .command("check")
     .description("say what is wrong or unsafe in the settings, without a start")
@@ -208,6 +198,27 @@ function addSources(baton: Command): void {
       examples("baton sources ddl | psql app", "baton sources ddl --table shop.outbox"),
     )
     .action(({ table }: { readonly table: string }) => ddl(table));
+}
+
+function addKeys(baton: Command, settings: CommandParts["settings"]): void {
+  baton
+    .command("token")
+    .description("sign a token for a Centrifuge client, with BATON_TOKEN_SECRET")
+    .requiredOption("--user <user>", "the user whose client it is for")
+    .option("--topic <topic>", "the private topic that it opens; without it, it opens a connection")
+    .option("--ttl <time>", "how long it is valid: 30s, 10m, 1h, 7d", "1h")
+    .option("--json", "print a JSON object")
+    .addHelpText(
+      "after",
+      examples("baton token --user 1", "baton token --user 1 --topic '$room' --ttl 10m"),
+    )
+    .action((flags: TokenFlags) => token(settings(), flags));
+  baton
+    .command("vapid")
+    .description("make a pair of keys for Web Push")
+    .option("--json", "print a JSON object")
+    .addHelpText("after", examples("baton vapid >> baton.env"))
+    .action((flags: VapidFlags) => vapid(flags));
 }
 
 function addBench(baton: Command, relay: RelayOf): void {

@@ -26,6 +26,19 @@ export interface PublishOptions {
   readonly event?: string | undefined;
   /** Whatever is published with the same key in the same topic is published once. */
   readonly idempotencyKey?: string | undefined;
+  /** What the user's devices show if no connection takes it in time; for publications to one user. */
+  readonly push?: PushContent | undefined;
+}
+
+/** What devices show: docs/push.md says what each member is for. */
+export interface PushContent {
+  readonly title: string;
+  readonly body?: string | undefined;
+  readonly url?: string | undefined;
+  /** In seconds. */
+  readonly ttl?: number | undefined;
+  readonly urgency?: "very-low" | "low" | "normal" | "high" | undefined;
+  readonly topic?: string | undefined;
 }
 
 export interface OpenConnection {

@@ -78,7 +78,7 @@ export class EmbeddedNode {
         new Refusal("invalid_message", "The data is nothing that JSON has, such as undefined."),
       );
     }
-    const { user, except, event, idempotencyKey } = options;
+    const { user, except, event, idempotencyKey, push } = options;
     // As where a session has no user: what is meant for one must not reach all.
     if (user === undefined && "user" in options) {
       throw new RelayError(
@@ -96,6 +96,7 @@ export class EmbeddedNode {
         except,
         event,
         idempotency_key: idempotencyKey,
+        push,
       }),
     );
   }

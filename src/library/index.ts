@@ -6,6 +6,7 @@ export type {
   EmbeddedRelay,
   OpenConnection,
   PublishOptions,
+  PushContent,
 } from "./contract";
 export { baton } from "./plugin";
 export { RelayError } from "./relay-error";

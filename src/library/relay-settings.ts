@@ -76,6 +76,22 @@ export interface RelaySettings {
   readonly pusherActivityMs?: number | undefined;
   /** How many events of its own one Pusher client may send in a second; each goes to everybody in its channel. Beyond that each is answered with an error. 0 sets no limit. Allowed: a whole number of events from 0 to 10000000. Default: 10. */
   readonly pusherClientEventsMax?: number | undefined;
+  /** The public key by which push services know this relay (RFC 8292). Pages subscribe with it, so it stays for as long as their subscriptions do. baton vapid makes a pair. If it is not set, there is no Web Push. Allowed: an uncompressed point of P-256 in base64url, 87 characters, as baton vapid prints it. Not set by default. */
+  readonly vapidPublicKey?: string | undefined;
+  /** The private key that belongs to BATON_VAPID_PUBLIC_KEY. Allowed: a private key of P-256 in base64url, 43 characters, as baton vapid prints it. Not set by default. */
+  readonly vapidPrivateKey?: string | undefined;
+  /** Where the operator of a push service can reach you. Some services refuse pushes with an address that cannot be real. Allowed: a mailto: or https:// address. Not set by default. */
+  readonly vapidSubject?: string | undefined;
+  /** The secret with which devices and pushes that wait are encrypted in the store (AES-256-GCM). To replace it, put the new one in front of the old one: the first encrypts, all of them decrypt. Devices whose secret is gone are not reached until their pages register them again. Allowed: a comma-separated list of at most 10 secrets of 32 to 512 visible ASCII characters. Not set by default. */
+  readonly devicesKeys?: readonly string[] | undefined;
+  /** How many devices one user may have for Web Push. A push to a user costs one request for each. Allowed: a whole number of devices from 1 to 1000. Default: 20. */
+  readonly userDevicesMax?: number | undefined;
+  /** How long a device is kept that is not registered again. Pages register theirs whenever they are opened, so the default of 60 days forgets those that nobody uses. Allowed: a whole number of milliseconds from 1000 to 34560000000. Default: 5184000000. */
+  readonly deviceTtlMs?: number | undefined;
+  /** How long a publication with a push waits for one of the user's connections to take it, before it goes to the user's devices. The default leaves time for a page to reconnect, and for a connection that is no more to be found out. Allowed: a whole number of milliseconds from 0 to 2147483647. Default: 10000. */
+  readonly pushAfterMs?: number | undefined;
+  /** How many publications with a push may wait until they have been taken or pushed, and how many pushes until they are tried again. Beyond that, publications with a push get 429. Allowed: a whole number of publications from 1 to 1000000. Default: 10000. */
+  readonly pushesMax?: number | undefined;
   /** How long a registration waits for its client to connect. The default leaves time for a slow page to load. Allowed: a whole number of milliseconds from 1 to 2147483647. Default: 60000. */
   readonly registrationTtlMs?: number | undefined;
   /** How many registrations may wait for their clients at once. Each takes about 0.3 KB. Allowed: a whole number of registrations from 1 to 10000000. Default: 100000. */

@@ -4,8 +4,8 @@ import type { Engine } from "../relay/contracts/engine";
 import { revision, version } from "../version";
 import { MetricsListener } from "./listener";
 import { LoopDelay } from "./loop-delay";
+import type { MeteredProcess } from "./metered-process";
 import { metricsResponse, type Report, reportOf, textOf } from "./report";
-import type { MeteredProcess } from "./series";
 
 interface ProcessMetricsOptions extends Omit<MeteredProcess, "loopDelays"> {
   /** Resolves with the metrics of all processes of the relay as text. Without it, this process is the only one. */

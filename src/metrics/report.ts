@@ -1,7 +1,8 @@
 // What a process reports when the metrics are asked for, in the form that prom-client adds up and writes as text.
 import { AggregatorRegistry } from "prom-client";
 import type { Histogram } from "../relay/contracts/tally";
-import { type MeteredProcess, SERIES, type Series } from "./series";
+import type { MeteredProcess } from "./metered-process";
+import { SERIES, type Series } from "./series";
 
 interface ReportedValue {
   readonly labels: Readonly<Record<string, string | number>>;

@@ -2,53 +2,9 @@
 // docs/metrics.md is generated from it (`bun run reference`). Names and units follow Prometheus' conventions.
 import { ERRORS, type ErrorCode } from "../relay/contracts/errors";
 import type { Histogram, ProtocolTally, Tally } from "../relay/contracts/tally";
-import type { Relay } from "../relay/relay";
-import type { Sources } from "../sources/sources";
 import type { SourceTally } from "../sources/tally";
-import type { CallTally, MeteredEngine } from "./metered-engine";
-
-/** A process whose metrics are asked for. */
-export interface MeteredProcess {
-  readonly version: string;
-  /** Empty where it runs from its source. */
-  readonly revision: string;
-  readonly connectionsMax: number;
-  readonly historyBytesMax: number;
-  readonly storeBytesMax: number;
-  /** In seconds. */
-  readonly loopDelays: Histogram;
-  /** Undefined where the process does not have the engine, or the engine's store counts by itself. */
-  readonly historyBytes: () => number | undefined;
-  readonly storeBytes: () => number | undefined;
-  /** Undefined in a supervisor, which takes no connections. */
-  readonly node?: MeteredNode;
-}
-
-interface MeteredNode {
-  readonly relay: Relay;
-  readonly engine: MeteredEngine;
-  /** Undefined without TLS. */
-  readonly webhooks: {
-    readonly figures: Readonly<Record<"waiting" | "sent" | "givenUp", number>>;
-  };
-  readonly sources: Pick<Sources, "tallies">;
-  readonly proxies: { readonly tally: QuestionTally };
-  readonly certificate: () => { readonly expiresAt: number } | undefined;
-}
-
-/** What is counted of the questions to the backend. */
-interface QuestionTally {
-  readonly waiting: number;
-  readonly running: number;
-  readonly answers: Iterable<Sample>;
-  readonly failures: Iterable<Sample>;
-  readonly durations: ReadonlyMap<string, Histogram>;
-}
-
-type Labels = Readonly<Record<string, string>>;
-
-/** A value of a counter or gauge, or the observations of a histogram. */
-type Sample = readonly [labels: Labels, value: number | Histogram];
+import type { CallTally } from "./metered-engine";
+import type { Labels, MeteredProcess, QuestionTally, Sample } from "./metered-process";
 
 export interface Series {
   readonly type: "counter" | "gauge" | "histogram";
@@ -358,6 +314,25 @@ export const SERIES: Readonly<Record<string, Series>> = {
     },
     ({ published, repeated }) =>
       Object.entries({ published, repeated }).map(([outcome, count]) => [{ outcome }, count]),
+  ),
+  baton_pushes_waiting: series(
+    "gauge",
+    {
+      help: "Publications with a push that wait to be taken or pushed, and pushes that wait to be tried again. Only with Web Push.",
+    },
+    ({ node }) => (node?.webPush === undefined ? [] : [[ALONE, node.webPush.figures.waiting]]),
+  ),
+  baton_pushes_total: series(
+    "counter",
+    {
+      help: "Pushes by what became of them. For a device: accepted by its push service, gone (the device, which is forgotten), refused for good, unknown because the relay died while it was sent, given_up after its time, collapsed into a newer one, retried (an attempt that was put off). withdrawn: a connection has taken the publication. Only with Web Push.",
+      labels: ["outcome"],
+    },
+    ({ node }) =>
+      Object.entries(node?.webPush?.figures.outcomes ?? {}).map(([outcome, count]) => [
+        { outcome },
+        count,
+      ]),
   ),
   baton_event_loop_delay_seconds: series(
     "histogram",

@@ -15,6 +15,7 @@ import { Explainer } from "./explanations/explainer";
 import { Journal } from "./journal/journal";
 import { Delivery } from "./publishing/delivery";
 import { Publisher } from "./publishing/publisher";
+import { Receipts } from "./publishing/receipts";
 import { Recovery } from "./recovery/recovery";
 import { Sessions } from "./sessions/sessions";
 import { Cluster } from "./state/cluster";
@@ -70,6 +71,8 @@ export class Relay {
   readonly admission: Admission;
   /** What publishers ask for. */
   readonly publisher: Publisher;
+  /** Which publications reached the user whom they are for. */
+  readonly receipts: Receipts;
   /** What the engine delivers. */
   readonly waves: Waves;
   /** What the backend asks about connections and does to them. */
@@ -105,7 +108,8 @@ export class Relay {
       this.#heartbeat,
       this.waves,
     );
-    this.#delivery = new Delivery(options, this.connections, this.#topics, this.#recovery, tally);
+    this.receipts = this.#newReceipts();
+    this.#delivery = this.#newDelivery();
     this.publisher = new Publisher(options, this.connections);
     this.#sessions = new Sessions({
       options,
@@ -131,6 +135,26 @@ export class Relay {
       permissions: this.#permissions,
       cluster: this.cluster,
     });
+    this.#handleCommands();
+  }
+
+  #newReceipts(): Receipts {
+    const { now } = this.#options;
+    return new Receipts({
+      now,
+      connections: this.connections,
+      topics: this.#topics,
+      cluster: this.cluster,
+      ping: (connection) => this.#heartbeat.ping(connection, now()),
+    });
+  }
+
+  #newDelivery(): Delivery {
+    const { receipts, connections } = this;
+    return new Delivery(this.#options, connections, this.#topics, this.#recovery, receipts);
+  }
+
+  #handleCommands(): void {
     this.cluster.handle("commands", ([secret, commands]: [string, string]) =>
       this.#receiveHere(secret, commands),
     );

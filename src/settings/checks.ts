@@ -3,6 +3,7 @@ import type { Settings, SettingValues } from "./definitions";
 import { checkProxy } from "./hooks/proxy";
 import { SettingError } from "./kinds";
 import { checkLimits, limitWarnings } from "./limits";
+import { checkPush } from "./push/checks";
 import { expiryWarning } from "./sources/tls";
 
 /** As long as the hash of HS256 (RFC 7518, 3.2): a shorter secret can be guessed offline from a single token. */
@@ -61,6 +62,7 @@ export function checkTogether(settings: Settings): void {
     );
   }
   checkProxy(settings);
+  checkPush(settings);
   checkLimits(settings);
 }
 

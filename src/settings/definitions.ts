@@ -25,6 +25,7 @@ import {
   text,
   whole,
 } from "./kinds";
+import { PUSH } from "./push/push";
 import { PUSHER } from "./pusher";
 import { CONFIG_FILE } from "./sources/config-file";
 import { SOURCES } from "./sources/sources-file";
@@ -306,6 +307,7 @@ export const SETTING_GROUPS: Readonly<Record<string, Readonly<Record<string, Set
     "Questions to the backend": PROXY,
     Webhooks: WEBHOOKS,
     "Pusher protocol": PUSHER,
+    "Web Push": PUSH,
     "Connections and registrations": CONNECTIONS,
     "Limits against floods": CLIENT_LIMITS,
     Topics: TOPICS,
@@ -325,6 +327,7 @@ export const SETTINGS = {
   ...PROXY,
   ...WEBHOOKS,
   ...PUSHER,
+  ...PUSH,
   ...CONNECTIONS,
   ...CLIENT_LIMITS,
   ...TOPICS,

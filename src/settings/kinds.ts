@@ -22,7 +22,8 @@ type Unit =
   | "requests"
   | "subscriptions"
   | "topics"
-  | "members";
+  | "members"
+  | "devices";
 
 /** What every setting declares. */
 interface Declaration {

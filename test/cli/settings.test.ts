@@ -6,7 +6,7 @@ import { Baton, PROGRAM } from "../support/cli/baton";
 import { RelayProcess } from "../support/relay/relay-process";
 import { startRelay } from "../support/relay/test-relay";
 
-const COMMANDS = ["serve", "publish", "subscribe", "explain", "token", "check", "health"];
+const COMMANDS = ["serve", "publish", "subscribe", "explain", "token", "vapid", "check", "health"];
 
 test("baton --version says the version", async () => {
   const { code, stdout } = await Baton.run(["--version"]);

@@ -41,6 +41,7 @@ test("there is a guide for each subject", () => {
     "performance",
     "proxies",
     "publishing",
+    "push",
     "pusher",
     "sources",
   ];

@@ -1,6 +1,7 @@
 // How the OpenAPI page shows what routes have in common: JSON bodies, query parameters and error answers.
-import { type TSchema, Type } from "@sinclair/typebox";
+import { Kind, type TSchema, Type, TypeRegistry } from "@sinclair/typebox";
 import { ERRORS, type ErrorCode } from "../../relay/contracts/errors";
+import { USER_CHARACTERS_MAX } from "../../relay/text/checks";
 
 /**
  * The key under which the schema of an answer names its media type, or null for an answer without a body. The plug-in
@@ -45,6 +46,28 @@ export interface ApiDescription {
 interface AnAnswer {
   content?: Record<string, { readonly schema: Record<string, unknown> }>;
 }
+
+/** The pattern of names and keys: no control characters. */
+export const NO_CONTROL = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
+
+// The bounds are for the page only, so that relay/text/checks.ts counts characters and refuses a bad name with the right code.
+TypeRegistry.Set("Described", (_, value) => typeof value === "string");
+export const Described = (schema: { maxLength: number; description: string; examples: string[] }) =>
+  Type.Unsafe<string>({
+    ...schema,
+    [Kind]: "Described",
+    type: "string",
+    minLength: 1,
+    pattern: NO_CONTROL,
+  });
+
+/** A user in a path. */
+export const UserName = Described({
+  maxLength: USER_CHARACTERS_MAX,
+  description:
+    "A user_id, percent-encoded. Users named . and .. have no path, since every client takes these for steps in it.",
+  examples: ["alice"],
+});
 
 /** The errors of every route that reads a JSON body. */
 export const BODY_ERRORS = [

@@ -17,6 +17,7 @@ import { listRoutes } from "../operator/lists";
 import { sourceHealthRoute } from "../operator/source-health";
 import { clientScriptRoute } from "../pages/client-script";
 import { consoleRoutes } from "../pages/console";
+import { deviceRoutes } from "../push/routes";
 import { pusherRoutes } from "../pusher/routes";
 import { pusherSocketRoute } from "../pusher/socket-route";
 import { centrifugeRoutes } from "./centrifuge";
@@ -58,6 +59,7 @@ export function routes(options: RouteOptions) {
     .use(connectRoutes(options))
     .use(centrifugeRoutes(options))
     .use(userRoutes(options))
+    .use(deviceRoutes(options))
     .use(listRoutes(options))
     .use(explainRoute(options))
     .use(sourceHealthRoute(options))

@@ -8,10 +8,8 @@ import {
   toUser,
   USER_CHARACTERS_MAX,
 } from "../../relay/text/checks";
-import { MEDIA_TYPE, queryDocument } from "../http/documents";
-
-/** The pattern of names and keys: no control characters. */
-const NO_CONTROL = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
+import { Described, MEDIA_TYPE, NO_CONTROL, queryDocument, UserName } from "../http/documents";
+import { PushBody } from "../push/shapes";
 
 // Counts characters as JSON Schema does; TypeBox's own strings would count UTF-16 units.
 TypeRegistry.Set(
@@ -68,17 +66,6 @@ export const RegisterAnswer = Type.Object({
   }),
 });
 
-// The bounds are for the page only, so that relay/text/checks.ts counts characters and refuses a bad name with the right code.
-TypeRegistry.Set("Described", (_, value) => typeof value === "string");
-const Described = (schema: { maxLength: number; description: string; examples: string[] }) =>
-  Type.Unsafe<string>({
-    ...schema,
-    [Kind]: "Described",
-    type: "string",
-    minLength: 1,
-    pattern: NO_CONTROL,
-  });
-
 const EventName = Described({
   maxLength: EVENT_CHARACTERS_MAX,
   description:
@@ -103,6 +90,7 @@ export const PublishBody = Type.Object(
     ),
     event: Type.Optional(EventName),
     user_id: Type.Optional(UserId),
+    push: Type.Optional(PushBody),
     except: Type.Optional(
       Type.String({
         minLength: 1,
@@ -286,12 +274,7 @@ export const ConnectionId = Type.Object({
 });
 
 export const UserParameter = Type.Object({
-  user: Described({
-    maxLength: USER_CHARACTERS_MAX,
-    description:
-      "A user_id, percent-encoded. Users named . and .. have no path, since every client takes these for steps in it.",
-    examples: ["alice"],
-  }),
+  user: UserName,
 });
 
 export const ConnectionParameter = Type.Object({

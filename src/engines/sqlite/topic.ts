@@ -50,7 +50,7 @@ export type PublicationRow = [
 ];
 
 /** What few publications have; a row keeps it as JSON. */
-type Extras = Pick<Publication, "user" | "info" | "tags" | "except" | "event">;
+type Extras = Pick<Publication, "user" | "info" | "tags" | "except" | "event" | "push">;
 
 const COLUMNS = "id, name, epoch, top, first, bytes";
 const ROWS = "FROM publications WHERE topic = ?1";
@@ -81,7 +81,7 @@ export const SQL = {
 } as const;
 
 /** What stands of a publication in its row, and how many bytes of the file that takes. */
-export function rowOf({ data, json, user, info, tags, except, event }: Publication): {
+export function rowOf({ data, json, user, info, tags, except, event, push }: Publication): {
   readonly json: 0 | 1 | null;
   readonly about: string | null;
   readonly data: string;
@@ -92,8 +92,9 @@ export function rowOf({ data, json, user, info, tags, except, event }: Publicati
     info !== undefined ||
     tags !== undefined ||
     except !== undefined ||
-    event !== undefined;
-  const extras = { user, info, tags, except, event } satisfies Extras;
+    event !== undefined ||
+    push !== undefined;
+  const extras = { user, info, tags, except, event, push } satisfies Extras;
   const about = hasExtras ? JSON.stringify(extras) : null;
   const text = Buffer.byteLength(data) + (about === null ? 0 : Buffer.byteLength(about));
   return {

@@ -24,6 +24,7 @@ export const ERRORS = {
     means:
       "No registration has this id: it never existed, has expired, was deleted, or its socket has closed.",
   },
+  unknown_device: { status: 404, means: "The user has no device with this id." },
   unknown_topic: {
     status: 404,
     means: "No rule names the topic's prefix, and BATON_KNOWN_PREFIXES_ONLY requires one.",
@@ -43,6 +44,7 @@ export const ERRORS = {
       "The topic's history cannot continue from this position: it has another epoch, or no longer reaches back so far.",
   },
   body_too_large: { status: 413, means: "The body is larger than BATON_BODY_BYTES." },
+  push_too_large: { status: 413, means: "A push has more than 3,993 bytes of JSON." },
   message_too_large: { status: 413, means: "The message is larger than BATON_MESSAGE_BYTES." },
   member_too_large: { status: 413, means: "A member's info exceeds BATON_MEMBER_INFO_BYTES." },
   batch_too_large: { status: 413, means: "The body has more than 1,000 publications or commands." },
@@ -75,6 +77,8 @@ export const ERRORS = {
     status: 422,
     means: "The message is not well-formed Unicode, or its data is nested too deeply.",
   },
+  invalid_push: { status: 422, means: "A push is not for one user, or not what a push may be." },
+  invalid_device: { status: 422, means: "A device is no subscription, or may not be called." },
   invalid_event: {
     status: 422,
     means:
@@ -129,6 +133,8 @@ export const ERRORS = {
     status: 429,
     means: "The client has sent more than BATON_CLIENT_PUBLICATIONS_MAX publications in a second.",
   },
+  too_many_devices: { status: 429, means: "The user has BATON_USER_DEVICES_MAX devices." },
+  too_many_pushes: { status: 429, means: "BATON_PUSHES_MAX publications with a push wait." },
   too_many_publications: {
     status: 429,
     means: "The engine is BATON_PENDING_BYTES behind; publish more slowly.",
@@ -202,13 +208,6 @@ export function engineUnavailable(): Refusal {
   return new Refusal(
     "engine_unavailable",
     "The relay's engine cannot be reached, so nothing is acknowledged. Try again in a moment; a publish with the same idempotency key is published only once.",
-  );
-}
-
-export function keysUnavailable(): Refusal {
-  return new Refusal(
-    "keys_unavailable",
-    "The keys for tokens cannot be fetched now. Try again in a moment.",
   );
 }
 

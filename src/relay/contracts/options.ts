@@ -5,7 +5,8 @@ import type { Questions } from "./backend/questions";
 import type { Member } from "./commands";
 import type { Engine } from "./engine";
 import type { Refusal } from "./errors";
-import type { Publication } from "./publication";
+import type { Maybe } from "./maybe";
+import type { Publication, Published, PushContent } from "./publication";
 import type { Tally } from "./tally";
 import type { TokenVerifier } from "./tokens";
 import type { TopicRules } from "./topic-rules";
@@ -82,8 +83,32 @@ export interface RelayOptions {
   readonly onDeliveryFault: (error: unknown) => void;
   /** Undefined where nobody wants to know what happens: then what it costs to find out is not done. */
   readonly witness?: Witness | undefined;
+  /** Undefined where publications have no other way to their users than connections. */
+  readonly pushes?: Pushes | undefined;
   /** Whether other nodes that share the port do not serve yet. */
   readonly isStarting?: (() => boolean) | undefined;
+}
+
+/** Takes publications to one user that go to the user's devices if no connection takes them. */
+export interface Pushes {
+  /**
+   * What is to be done with a publication, before it is published: undefined where nothing is. `content` is what its publisher says
+   * of it, `key` its idempotency key. Refuses `push_too_large`, `too_many_pushes`. May reject with EngineUnavailable.
+   */
+  prepare(
+    publication: Publication,
+    content: PushContent | undefined,
+    key: string | undefined,
+  ): Maybe<PreparedPush | Refusal | undefined>;
+}
+
+export interface PreparedPush {
+  readonly id: string;
+  /**
+   * To be called when the publication is published; whoever repeats it with its key may call it again. Refuses `too_many_pushes`. May
+   * reject with EngineUnavailable.
+   */
+  keep(published: Published): Maybe<Refusal | undefined>;
 }
 
 export type CheckDeclared = (publication: Publication) => Refusal | undefined;

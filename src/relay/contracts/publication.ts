@@ -38,9 +38,24 @@ export interface Publication {
   readonly event?: string | undefined;
   /** The id of a connection that does not get it live. */
   readonly except?: string | undefined;
+  /** Names what its user's devices are to show if no connection takes it; see `Pushes`. */
+  readonly push?: string | undefined;
   /** 1, 2, 3… in its topic. The engine sets it, and `epoch`, where the topic keeps history. */
   readonly offset?: number;
   readonly epoch?: string;
+}
+
+/** What devices are to show, and how urgent that is (RFC 8030, sections 5.2 to 5.4). */
+export interface PushContent {
+  readonly title: string;
+  readonly body?: string | undefined;
+  /** What opens when somebody taps on it. */
+  readonly url?: string | undefined;
+  /** How many seconds it is worth showing. */
+  readonly ttl?: number | undefined;
+  readonly urgency?: "very-low" | "low" | "normal" | "high" | undefined;
+  /** It takes the place of one with the same topic that a device has not got yet. */
+  readonly topic?: string | undefined;
 }
 
 /** The answer to a publisher. */

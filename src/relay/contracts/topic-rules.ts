@@ -1,5 +1,6 @@
 // Rules for topics: what holds for all topics with a prefix. Of several prefixes that fit, the longest decides.
 import { Refusal } from "./errors";
+import type { PushContent } from "./publication";
 
 /** What a client of a session can be allowed to do with a topic. */
 export type Action = "subscribe" | "publish" | "presence" | "history";
@@ -30,6 +31,8 @@ export interface TopicRule {
   readonly askPublish: string;
   readonly askRefresh: string;
   readonly askCall: string;
+  /** What devices show of publications to one user that no connection takes; texts may name parts of the publication: {{data.text}}. */
+  readonly push?: PushContent | undefined;
   /** What clients of sessions may do; what is not named here, none of them may. */
   readonly allow: Readonly<Partial<Record<Action, Allowed>>>;
 }

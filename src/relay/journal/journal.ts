@@ -20,6 +20,7 @@ interface LastTopic {
 }
 
 interface ConnectionEnd {
+  readonly id: string;
   readonly user: string;
   readonly protocol: string;
   readonly why: EndName;

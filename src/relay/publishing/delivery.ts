@@ -11,6 +11,7 @@ import type { Connections } from "../state/connections";
 import type { Topic } from "../state/topic";
 import type { WaveDelivery } from "../state/wave";
 import type { Topics } from "../topics/topics";
+import type { Receipts } from "./receipts";
 
 export class Delivery implements WaveDelivery {
   readonly #connections: Connections;
@@ -18,16 +19,18 @@ export class Delivery implements WaveDelivery {
   readonly #recovery: Recovery;
   readonly #onFault: RelayOptions["onDeliveryFault"];
   readonly #tally: Tally;
+  readonly #receipts: Receipts;
 
   constructor(
-    { onDeliveryFault }: Pick<RelayOptions, "onDeliveryFault">,
+    { onDeliveryFault, tally }: Pick<RelayOptions, "onDeliveryFault" | "tally">,
     connections: Connections,
     topics: Topics,
     recovery: Recovery,
-    tally: Tally,
+    receipts: Receipts,
   ) {
     this.#onFault = onDeliveryFault;
     this.#tally = tally;
+    this.#receipts = receipts;
     this.#connections = connections;
     this.#topics = topics;
     this.#recovery = recovery;
@@ -99,6 +102,7 @@ export class Delivery implements WaveDelivery {
       topic.sentAlone(connection);
       if (!this.#connections.send(connection, frame)) continue;
       this.#tally.of(connection.protocol).delivered(1, frame);
+      if (publication.push !== undefined) this.#receipts.sent(publication.push, connection);
       delivered++;
     }
     return delivered;

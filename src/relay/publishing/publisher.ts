@@ -2,9 +2,9 @@
 // already has more to do than it may.
 import { type Engine, EngineUnavailable } from "../contracts/engine";
 import { Refusal, shuttingDown } from "../contracts/errors";
-import type { Maybe } from "../contracts/maybe";
-import type { CheckDeclared, Limits, RelayOptions } from "../contracts/options";
-import type { Publication, Published } from "../contracts/publication";
+import { type Maybe, then } from "../contracts/maybe";
+import type { CheckDeclared, Limits, Pushes, RelayOptions } from "../contracts/options";
+import type { Publication, Published, PushContent } from "../contracts/publication";
 import type { RecordsOutcome, SourceRecord } from "../contracts/store";
 import type { Tally } from "../contracts/tally";
 import type { TopicRules } from "../contracts/topic-rules";
@@ -33,6 +33,8 @@ export interface PublishCommand {
   readonly tags?: string | undefined;
   /** What kind of message it is, for receivers whose protocol names its messages. */
   readonly event?: string | undefined;
+  /** What the user's devices show if no connection takes it. */
+  readonly push?: PushContent | undefined;
 }
 
 /** About what a publication takes besides its data while the engine works on it. */
@@ -45,6 +47,7 @@ export class Publisher {
   readonly #checkDeclared: CheckDeclared | undefined;
   readonly #connections: Connections;
   readonly #tally: Tally;
+  readonly #pushes: Pushes | undefined;
   /** Publications that the engine has not answered, at two bytes for each character. */
   #pendingBytes = 0;
 
@@ -55,13 +58,15 @@ export class Publisher {
       rules,
       tally,
       checkDeclared,
-    }: Pick<RelayOptions, "engine" | "limits" | "rules" | "tally" | "checkDeclared">,
+      pushes,
+    }: Pick<RelayOptions, "engine" | "limits" | "rules" | "tally" | "checkDeclared" | "pushes">,
     connections: Connections,
   ) {
     this.#engine = engine;
     this.#limits = limits;
     this.#rules = rules;
     this.#checkDeclared = checkDeclared;
+    this.#pushes = pushes;
     this.#connections = connections;
     this.#tally = tally;
   }
@@ -79,7 +84,36 @@ export class Publisher {
     if (this.#connections.isShuttingDown) return shuttingDown();
     const publication = toPublication(command, this.#limits.messageBytes);
     if (publication instanceof Refusal) return publication;
+    if (
+      command.push !== undefined ||
+      (this.#pushes !== undefined && publication.user !== undefined)
+    ) {
+      return this.#publishWithPush(publication, command);
+    }
     return this.submit(publication, command.idempotency_key);
+  }
+
+  /** Answers when what is to be pushed is kept too: until then a publisher that gets no answer repeats it. */
+  #publishWithPush(
+    publication: Publication,
+    { push, idempotency_key }: PublishCommand,
+  ): Maybe<Published | Refusal> {
+    if (this.#pushes === undefined) return noPushes();
+    if (publication.user === undefined) {
+      return new Refusal(
+        "invalid_push",
+        "A push is for the devices of one user: give user_id too.",
+      );
+    }
+    return then(this.#pushes.prepare(publication, push, idempotency_key), (prepared) => {
+      if (prepared instanceof Refusal) return prepared;
+      if (prepared === undefined) return this.submit(publication, idempotency_key);
+      const marked = { ...publication, push: prepared.id };
+      return then(this.submit(marked, idempotency_key), (published) => {
+        if (published instanceof Refusal) return published;
+        return then(prepared.keep(published), (refusal) => refusal ?? published);
+      });
+    });
   }
 
   /**
@@ -183,6 +217,13 @@ export class Publisher {
       `The engine has not answered publications of ${this.#limits.pendingBytes} bytes (BATON_PENDING_BYTES); publish more slowly.`,
     );
   }
+}
+
+function noPushes(): Refusal {
+  return new Refusal(
+    "not_available",
+    "The relay has no way to devices: BATON_VAPID_PUBLIC_KEY and what belongs to it are not set.",
+  );
 }
 
 /** The publication that a publisher asks for. Cost: the length of its text. */

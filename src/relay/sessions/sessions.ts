@@ -3,7 +3,7 @@
 import type { RateLimit } from "../connecting/rate-limit";
 import type { SessionCommand } from "../contracts/commands";
 import { EngineUnavailable } from "../contracts/engine";
-import { engineUnavailable, keysUnavailable, type Refusal } from "../contracts/errors";
+import { engineUnavailable, Refusal } from "../contracts/errors";
 import type { Maybe } from "../contracts/maybe";
 import { COMMANDS_MAX, type RelayOptions } from "../contracts/options";
 import { type Authority, KeysUnavailable } from "../contracts/tokens";
@@ -277,4 +277,11 @@ export class Sessions {
         return undefined;
     }
   }
+}
+
+function keysUnavailable(): Refusal {
+  return new Refusal(
+    "keys_unavailable",
+    "The keys for tokens cannot be fetched now. Try again in a moment.",
+  );
 }

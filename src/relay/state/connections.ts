@@ -255,10 +255,11 @@ export class Connections {
 
   /** Cost: at most `TOPICS_MAX`. */
   #note(connection: Connection, why: EndName, code: number | undefined): void {
-    const { user, topics } = connection;
+    const { id, user, topics } = connection;
     const protocol = connection.protocol.name;
     const some = topics.slice(0, TOPICS_MAX);
     this.journal.connectionEnded({
+      id,
       user,
       protocol,
       why,

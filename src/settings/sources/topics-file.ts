@@ -11,6 +11,23 @@ const FILE_BYTES_MAX = 16_777_216;
 /** Of what is wrong in a file. */
 const SHOWN_CHARACTERS_MAX = 200;
 
+/** Its texts may have {{topic}}, {{user}}, {{data}} and {{data.name}} in them. */
+const PushTemplate = Type.Object(
+  {
+    title: Type.String({ minLength: 1 }),
+    body: Type.Optional(Type.String()),
+    url: Type.Optional(Type.String()),
+    ttl: Type.Optional(Type.Integer({ minimum: 0, maximum: 2_419_200 })),
+    urgency: Type.Optional(
+      Type.Union(
+        (["very-low", "low", "normal", "high"] as const).map((urgency) => Type.Literal(urgency)),
+      ),
+    ),
+    topic: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })),
+  },
+  { additionalProperties: false },
+);
+
 const Allowed = Type.Array(
   Type.Union([Type.Literal("client"), Type.Literal("subscriber"), Type.Literal("anonymous")]),
 );
@@ -39,6 +56,7 @@ const Rule = Type.Object(
     proxy_publish: Asked,
     proxy_sub_refresh: Asked,
     proxy_rpc: Asked,
+    push: Type.Optional(PushTemplate),
   },
   { additionalProperties: false },
 );
@@ -46,7 +64,7 @@ const Rule = Type.Object(
 // Not a Record: TypeBox's pattern for its keys skips keys that contain U+2028, whatever their values are.
 const TopicsFile = Type.Object({}, { additionalProperties: Rule });
 
-const WHAT_IT_TAKES = `It must be an object of prefixes, each with any of history_size (0 to 1000000), history_ttl_ms (0 to ${INT32_MAX}), wave_ms (0 to ${WAVE_MS_MAX}), presence, join_leave and delta (true or false), allow_subscribe, allow_publish, allow_presence and allow_history (lists of "client", "subscriber" and "anonymous"), ${ADDRESSES.join(", ")} (http:// or https:// addresses, or "" where nobody is asked).`;
+const WHAT_IT_TAKES = `It must be an object of prefixes, each with any of history_size (0 to 1000000), history_ttl_ms (0 to ${INT32_MAX}), wave_ms (0 to ${WAVE_MS_MAX}), presence, join_leave and delta (true or false), allow_subscribe, allow_publish, allow_presence and allow_history (lists of "client", "subscriber" and "anonymous"), ${ADDRESSES.join(", ")} (http:// or https:// addresses, or "" where nobody is asked), and push (an object with title, and any of body, url, ttl, urgency and topic).`;
 
 /** The rules in the file. Throws SettingError with the line to show. */
 export function readTopicsFile(path: string): RulesByPrefix {
@@ -94,6 +112,7 @@ function toRule(rule: Static<typeof Rule>): Partial<TopicRule> {
     ...(rule.proxy_publish !== undefined && { askPublish: rule.proxy_publish }),
     ...(rule.proxy_sub_refresh !== undefined && { askRefresh: rule.proxy_sub_refresh }),
     ...(rule.proxy_rpc !== undefined && { askCall: rule.proxy_rpc }),
+    ...(rule.push !== undefined && { push: rule.push }),
     allow: {
       ...(rule.allow_subscribe !== undefined && { subscribe: rule.allow_subscribe }),
       ...(rule.allow_publish !== undefined && { publish: rule.allow_publish }),

@@ -37,6 +37,7 @@ test("the OpenAPI document has every route and no others", () => {
     "delete /connections/{id}",
     "delete /register/{id}",
     "delete /users/{user}/connections",
+    "delete /users/{user}/devices/{device}",
     "get /connection/sse",
     "get /connection/websocket",
     "get /explain",
@@ -51,6 +52,7 @@ test("the OpenAPI document has every route and no others", () => {
     "get /topics/{topic}/presence",
     "get /users",
     "get /users/{user}/connections",
+    "get /users/{user}/devices",
     "get /ws/{id}",
     "post /api",
     ...[...API_METHODS, "batch"].toSorted().map((method) => `post /api/${method}`),
@@ -59,6 +61,7 @@ test("the OpenAPI document has every route and no others", () => {
     "post /emulation",
     "post /publish",
     "post /register",
+    "post /users/{user}/devices",
   ]);
 });
 
@@ -156,7 +159,7 @@ test("names in paths of the OpenAPI document have the bounds that they have in b
   );
   const named = (name: string) => inPaths.filter((one: { name: string }) => one.name === name);
   expect(named("topic")).toHaveLength(2);
-  expect(named("user")).toHaveLength(2);
+  expect(named("user")).toHaveLength(5);
   for (const { schema } of named("topic")) expect(bounds(schema)).toEqual(bounds(topic));
   for (const { schema } of named("user")) {
     expect(bounds(schema)).toEqual(bounds(user_id.anyOf[1]));

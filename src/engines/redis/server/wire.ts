@@ -8,12 +8,13 @@ export interface ReceivedPublication {
   readonly publish: number;
 }
 
-/** What is kept of a publication: [data, json, user, info, tags, except, event]; fields that are not set are left out at
+/** What is kept of a publication: [data, json, user, info, tags, except, event, push]; fields that are not set are left out at
  * the end. Nodes ignore what newer ones add there. */
 type Body = [string, 0 | 1, ...unknown[]];
 
-export function bodyOf({ data, json, user, info, tags, except, event }: Publication): string {
-  const body: Body = [data, json === true ? 1 : 0, user, info, tags, except, event];
+export function bodyOf(publication: Publication): string {
+  const { data, json, user, info, tags, except, event, push } = publication;
+  const body: Body = [data, json === true ? 1 : 0, user, info, tags, except, event, push];
   while (body.at(-1) === undefined) body.pop();
   return JSON.stringify(body);
 }
@@ -25,7 +26,7 @@ export function publicationOf(
   epoch: string,
   text: string,
 ): Publication {
-  const [data, json, user, info, tags, except, event] = JSON.parse(text) as Body;
+  const [data, json, user, info, tags, except, event, push] = JSON.parse(text) as Body;
   if (typeof data !== "string" || !/^\d{0,16}$/.test(offset)) throw new Error("not a publication");
   return {
     topic,
@@ -36,6 +37,7 @@ export function publicationOf(
     ...(typeof tags === "string" && { tags }),
     ...(typeof except === "string" && { except }),
     ...(typeof event === "string" && { event }),
+    ...(typeof push === "string" && { push }),
     ...(offset !== "" && { offset: Number(offset), epoch }),
   };
 }

@@ -1,8 +1,8 @@
 // `baton token`: signs a token for a Centrifuge client with the secret of the settings.
 import { SignJWT } from "jose";
-import type { Settings } from "../settings/definitions";
-import { CommandFailure, EXIT } from "./failure";
-import { print } from "./output";
+import type { Settings } from "../../settings/definitions";
+import { CommandFailure, EXIT } from "../failure";
+import { print } from "../output";
 
 const UNIT_S: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 };
 

@@ -1,0 +1,277 @@
+// Sends pushes when they are due, on one node at a time: asks all nodes whether a connection took the publication and, where none did,
+// sends it to the devices of its user. Whatever it does may be done twice, after a death or by two nodes for a moment: marks see to it
+// that no device is sent the same push again.
+import { type Log, throttledLog } from "../../log";
+import { EngineUnavailable } from "../../relay/contracts/engine";
+import type { Queues, Records } from "../../relay/contracts/store";
+import type { ReceiptAnswer, Receipts } from "../../relay/publishing/receipts";
+import type { Leadership } from "../../relay/state/leadership";
+import type { AttemptResult, DevicePushes } from "./device-pushes";
+import type { DeviceCipher } from "./devices/device-cipher";
+import type { Device, Devices } from "./devices/devices";
+import type { DeviceState, Fates } from "./fates";
+import { type PendingPush, QUEUE } from "./outbox";
+import type { Retries, Retry } from "./retries";
+
+/** Entries of the queue that are looked at together. */
+const ENTRIES_MAX = 1_000;
+
+/** How long a connection, or a node, that has given no sign of life may take to give one, beyond the time for a pong. */
+const UNSURE_MS = 2_000;
+
+/** A push has at least so long from its due time, however short its ttl: the node that leads may have died just then. */
+const GRACE_MS = 30_000;
+
+/** How long an entry is remembered whose publication may be repeated. */
+const DECIDED_MS = 3_600_000;
+
+const OUTCOMES = [
+  "accepted",
+  "gone",
+  "refused",
+  "unknown",
+  "given_up",
+  "collapsed",
+  "withdrawn",
+  "retried",
+] as const;
+
+type Outcome = (typeof OUTCOMES)[number];
+
+interface CourierOptions {
+  readonly queues: Queues;
+  readonly records: Records;
+  readonly leadership: Pick<Leadership, "check" | "resign">;
+  readonly receipts: Pick<Receipts, "ask">;
+  readonly cipher: DeviceCipher;
+  readonly devices: Devices;
+  readonly pushes: DevicePushes;
+  readonly retries: Retries;
+  readonly fates: Fates;
+  readonly pushAfterMs: number;
+  readonly pongMs: number;
+  readonly now: () => number;
+  readonly log: Log;
+  /** How often it looks for what is due. */
+  readonly tickMs: number;
+}
+
+export class Courier {
+  readonly #options: CourierOptions;
+  readonly #logFailure: (error: unknown) => void;
+  /** Numbers of entries that are being worked on, and of those that are done but behind one that is not. */
+  readonly #underWay = new Set<number>();
+  readonly #done = new Set<number>();
+  /** Names of retries that are being sent. */
+  readonly #retrying = new Set<Retry>();
+  #timer: Timer | undefined;
+  #tick: Promise<void> = Promise.resolve();
+  #isStopped = false;
+  #isLeading = false;
+  /** How often pushes ended in which way here. */
+  readonly outcomes: Record<Outcome, number> = Object.fromEntries(
+    OUTCOMES.map((outcome) => [outcome, 0]),
+  ) as Record<Outcome, number>;
+  /** Publications whose push waits, and pushes that wait to be tried again, as the node that leads knows them; else 0. */
+  waiting = 0;
+
+  constructor(options: CourierOptions) {
+    this.#options = options;
+    this.#logFailure = throttledLog(options.log, "pushes could not be sent for now");
+    this.#schedule();
+  }
+
+  /** Sends no more. What is under way is not waited for: another node goes on with what has no mark. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    clearTimeout(this.#timer);
+    await this.#tick;
+    if (this.#isLeading) this.#options.leadership.resign();
+  }
+
+  #schedule(): void {
+    if (this.#isStopped) return;
+    this.#timer = setTimeout(() => {
+      this.#tick = this.#work()
+        .catch((error) => this.#failed(error))
+        .then(() => this.#schedule());
+    }, this.#options.tickMs);
+    this.#timer.unref();
+  }
+
+  #failed(error: unknown): void {
+    if (error instanceof EngineUnavailable) this.#logFailure(error);
+    else this.#options.log.error({ err: error }, "pushes: a fault");
+  }
+
+  async #work(): Promise<void> {
+    const { leadership, retries, queues } = this.#options;
+    this.#isLeading = await leadership.check();
+    if (!this.#isLeading || this.#isStopped) {
+      retries.forget();
+      this.waiting = 0;
+      return;
+    }
+    await retries.load();
+    await this.#workOnQueue();
+    await this.#workOnRetries();
+    this.waiting = (await queues.size(QUEUE)) + retries.waiting;
+  }
+
+  async #workOnQueue(): Promise<void> {
+    const { queues, cipher } = this.#options;
+    const entries = await queues.first(QUEUE, ENTRIES_MAX);
+    const due: { readonly number: number; readonly pending: PendingPush }[] = [];
+    for (const { number, entry } of entries) {
+      if (this.#underWay.has(number) || this.#done.has(number)) continue;
+      const opened = await cipher.open(entry, QUEUE);
+      // Its secret is gone, so it stays unreadable.
+      if (opened === undefined) this.#done.add(number);
+      else {
+        const pending: PendingPush = JSON.parse(opened.text);
+        // Those behind it came later.
+        if (this.#dueAt(pending) > this.#options.now()) break;
+        due.push({ number, pending });
+      }
+    }
+    const answers = await this.#ask(due.map(({ pending }) => pending));
+    due.forEach(({ number, pending }, i) => {
+      if (this.#mustWait(pending, answers[i])) return;
+      this.#underWay.add(number);
+      void this.#decide(pending, answers[i] as ReceiptAnswer)
+        .then(() => this.#done.add(number))
+        .catch((error) => this.#failed(error))
+        .finally(() => this.#underWay.delete(number));
+    });
+    await this.#removeDone(entries.map(({ number }) => number));
+  }
+
+  /** Only the first entries of a queue can be removed. */
+  async #removeDone(numbers: readonly number[]): Promise<void> {
+    let last: number | undefined;
+    for (const number of numbers) {
+      if (!this.#done.has(number)) break;
+      last = number;
+    }
+    if (last === undefined) return;
+    await this.#options.queues.removeUpTo(QUEUE, last);
+    for (const number of numbers) if (number <= last) this.#done.delete(number);
+  }
+
+  #dueAt({ acceptedAt }: PendingPush): number {
+    return acceptedAt + this.#options.pushAfterMs;
+  }
+
+  #deadlineOf(pending: PendingPush): number {
+    return Math.max(pending.acceptedAt + 1_000 * pending.ttlS, this.#dueAt(pending) + GRACE_MS);
+  }
+
+  async #ask(pushes: readonly PendingPush[]): Promise<readonly ReceiptAnswer[]> {
+    if (pushes.length === 0) return [];
+    return this.#options.receipts.ask(
+      pushes.map(({ id, user, topic, position }) => ({ id, user, topic, position })),
+    );
+  }
+
+  #mustWait(pending: PendingPush, answer: ReceiptAnswer | undefined): boolean {
+    const { now, pongMs } = this.#options;
+    return answer === "unsure" && now() < this.#dueAt(pending) + pongMs + UNSURE_MS;
+  }
+
+  /** The time of a publication to be taken is over. */
+  async #decide(pending: PendingPush, answer: ReceiptAnswer): Promise<void> {
+    const { records, devices, fates, now } = this.#options;
+    if (pending.isKeyed) {
+      const bounds = { ttlMs: DECIDED_MS, max: 1 };
+      const mark = await records.put(`push-decided:${pending.id}`, pending.entry, "", bounds);
+      if (mark === "full") return;
+    }
+    if (answer === "taken") {
+      this.outcomes.withdrawn++;
+      await fates.decided(pending.id, "taken", now());
+      return;
+    }
+    if (now() > this.#deadlineOf(pending)) {
+      this.outcomes.given_up++;
+      await fates.decided(pending.id, "expired", now());
+      return;
+    }
+    const found = await devices.of(pending.user);
+    await fates.decided(pending.id, "pushed", now());
+    await Promise.all(found.map((device) => this.#send(pending, device, 1)));
+  }
+
+  async #workOnRetries(): Promise<void> {
+    const due = this.#options.retries.due().filter((retry) => !this.#retrying.has(retry));
+    const answers = await this.#ask(due.map(({ pending }) => pending));
+    due.forEach((retry, i) => {
+      this.#retrying.add(retry);
+      void this.#retry(retry, answers[i])
+        .catch((error) => this.#failed(error))
+        .finally(() => this.#retrying.delete(retry));
+    });
+  }
+
+  async #retry(retry: Retry, answer: ReceiptAnswer | undefined): Promise<void> {
+    const { pending, attempts, deadline } = retry;
+    if (answer === "taken") return this.#endRetry(retry, "withdrawn");
+    if (this.#options.now() > deadline) return this.#endRetry(retry, "given_up");
+    const device = await this.#options.devices.one(pending.user, retry.device);
+    if (device === undefined) return this.#endRetry(retry, "gone");
+    await this.#send(pending, device, attempts + 1, retry);
+  }
+
+  async #endRetry(retry: Retry, state: EndState): Promise<void> {
+    await this.#options.retries.remove(retry);
+    await this.#reached(retry.pending, retry.device, { state, attempts: retry.attempts });
+  }
+
+  async #send(
+    pending: PendingPush,
+    device: Device,
+    attempts: number,
+    retry?: Retry,
+  ): Promise<void> {
+    const { pushes, retries } = this.#options;
+    const { id } = device;
+    for (const older of retries.replacedBy(pending, id)) await this.#endRetry(older, "collapsed");
+    const deadline = this.#deadlineOf(pending);
+    const result = await pushes.send(pending, device, deadline);
+    const { status } = result;
+    if (result.kind === "later") {
+      const notBefore = retries.nextAt(attempts, result.waitMs);
+      const next = { pending, device: id, attempts, notBefore, deadline };
+      if (notBefore <= deadline && (await retries.keep(next))) {
+        await result.release();
+        this.outcomes.retried++;
+        await this.#reached(pending, id, { state: "waiting", attempts, status });
+        return;
+      }
+    }
+    if (retry !== undefined) await retries.remove(retry);
+    const state = stateOf(result);
+    if (state !== undefined) await this.#reached(pending, id, { state, attempts, status });
+  }
+
+  async #reached(
+    { id }: PendingPush,
+    device: string,
+    {
+      state,
+      attempts,
+      status,
+    }: { state: DeviceState; attempts: number; status?: number | undefined },
+  ): Promise<void> {
+    if (state !== "waiting") this.outcomes[state]++;
+    const at = this.#options.now();
+    await this.#options.fates.reached(id, { device, state, attempts, status, at });
+  }
+}
+
+type EndState = "withdrawn" | "given_up" | "collapsed" | "gone";
+
+/** What an attempt means for a push that is not tried again; undefined where it was ended before. */
+function stateOf({ kind }: AttemptResult): Exclude<DeviceState, "waiting"> | undefined {
+  if (kind === "repeated") return undefined;
+  return kind === "later" ? "given_up" : kind;
+}

@@ -1,0 +1,110 @@
+// Sends one push to one device: encrypts it (RFC 8291), signs the request (RFC 8292), and says what the push service's answer means.
+import webPush from "web-push";
+import type { PushMessage } from "./content";
+import type { Subscription } from "./devices/devices";
+import { type Addresses, obstacleOf } from "./devices/endpoint";
+
+/** How long a push service may take to answer. */
+const TIMEOUT_MS = 10_000;
+
+/** What is read of an answer, so that its connection can be used again; nothing in it is needed. */
+const ANSWER_BYTES_MAX = 8_192;
+
+/**
+ * What became of a request. "accepted": the service has it. "gone": the subscription is no more. "refused": another time would end
+ * alike. "later": the service is busy or out of reach, and says how long for (undefined where it does not).
+ */
+export type PushResult =
+  | { readonly kind: "accepted" | "gone" | "refused"; readonly status: number }
+  | {
+      readonly kind: "later";
+      readonly status: number | undefined;
+      readonly waitMs: number | undefined;
+    };
+
+interface PushSenderOptions {
+  readonly vapid: {
+    readonly subject: string;
+    readonly publicKey: string;
+    readonly privateKey: string;
+  };
+  readonly addresses: Addresses;
+  readonly now: () => number;
+}
+
+export class PushSender {
+  readonly #options: PushSenderOptions;
+
+  constructor(options: PushSenderOptions) {
+    this.#options = options;
+  }
+
+  /** Never rejects. A redirect is refused: it would lead to an address that nobody has checked. */
+  async send(
+    { endpoint, keys }: Subscription,
+    { payload, ttlS, urgency, collapse }: PushMessage,
+  ): Promise<PushResult> {
+    const { vapid, addresses, now } = this.#options;
+    try {
+      if ((await obstacleOf(new URL(endpoint), addresses)) !== undefined) return LATER;
+      const request = webPush.generateRequestDetails({ endpoint, keys }, payload, {
+        vapidDetails: vapid,
+        TTL: ttlS,
+        urgency,
+        ...(collapse !== undefined && { topic: collapse }),
+      });
+      const { "Content-Length": _, ...headers } = request.headers;
+      const response = await fetch(endpoint, {
+        method: "POST",
+        headers: headers as Record<string, string>,
+        body: new Uint8Array(request.body as Buffer),
+        redirect: "manual",
+        decompress: false,
+        signal: AbortSignal.timeout(TIMEOUT_MS),
+      });
+      const result = resultOf(response, now());
+      await readSome(response);
+      return result;
+    } catch {
+      return LATER;
+    }
+  }
+}
+
+const LATER: PushResult = { kind: "later", status: undefined, waitMs: undefined };
+
+/** RFC 8030, section 5, and what services do beyond it. */
+function resultOf({ status, headers }: Response, now: number): PushResult {
+  if (status >= 200 && status < 300) return { kind: "accepted", status };
+  if (status === 404 || status === 410) return { kind: "gone", status };
+  if (status === 429 || status >= 500) {
+    return { kind: "later", status, waitMs: waitOf(headers.get("retry-after"), now) };
+  }
+  return { kind: "refused", status };
+}
+
+/** RFC 9110, 10.2.3: seconds or a date. */
+function waitOf(retryAfter: string | null, now: number): number | undefined {
+  if (retryAfter === null) return undefined;
+  if (/^\d{1,9}$/.test(retryAfter)) return 1_000 * Number(retryAfter);
+  const date = Date.parse(retryAfter);
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
+}
+
+/** A fault while this is read changes nothing: the answer has come. */
+async function readSome({ body }: Response): Promise<void> {
+  if (body === null) return;
+  const reader = body.getReader();
+  try {
+    let bytes = 0;
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      bytes += value.length;
+      if (bytes > ANSWER_BYTES_MAX) break;
+    }
+    await reader.cancel();
+  } catch {
+    // The time was over, or the service has cut it off.
+  }
+}

@@ -1,0 +1,126 @@
+// What sends pushes on one node, with an engine in memory, a clock that only the test moves, and a push service that is a function.
+
+import type { PushMessage } from "../../../src/edge/push/content";
+import { Courier } from "../../../src/edge/push/courier";
+import { DevicePushes } from "../../../src/edge/push/device-pushes";
+import { DeviceCipher } from "../../../src/edge/push/devices/device-cipher";
+import { Devices } from "../../../src/edge/push/devices/devices";
+import { Fates } from "../../../src/edge/push/fates";
+import { PushOutbox } from "../../../src/edge/push/outbox";
+import { Retries } from "../../../src/edge/push/retries";
+import type { PushResult } from "../../../src/edge/push/sender";
+import { createLog } from "../../../src/log";
+import type { Engine } from "../../../src/relay/contracts/engine";
+import { Refusal } from "../../../src/relay/contracts/errors";
+import type { PushContent } from "../../../src/relay/contracts/publication";
+import { TopicRules } from "../../../src/relay/contracts/topic-rules";
+import type { ReceiptAnswer } from "../../../src/relay/publishing/receipts";
+import { Leadership } from "../../../src/relay/state/leadership";
+import { until } from "../wait";
+
+/** Milliseconds of Unix time, for all nodes of a test. */
+export interface Clock {
+  now: number;
+}
+
+const ACCEPTED: PushResult = { kind: "accepted", status: 201 };
+
+/** How long a publication waits for a connection. */
+export const AFTER_MS = 10_000;
+
+interface PushNodeOptions {
+  readonly engine: Engine;
+  readonly clock: Clock;
+  readonly name?: string;
+  readonly secrets?: readonly string[];
+  /** Whether it leads whoever else does, as for a moment after a lost connection. */
+  readonly leadsAlways?: true;
+}
+
+export class PushNode implements AsyncDisposable {
+  readonly devices: Devices;
+  readonly fates: Fates;
+  readonly courier: Courier;
+  readonly outbox: PushOutbox;
+  /** What became of each publication as far as connections know, by its topic; else it was missed. */
+  readonly receipts = new Map<string, ReceiptAnswer>();
+  /** The requests that were sent: device and title. */
+  readonly sent: string[] = [];
+  readonly messages: PushMessage[] = [];
+  #looks = 0;
+  answer: (device: string) => PushResult | Promise<PushResult> = () => ACCEPTED;
+
+  constructor({
+    engine,
+    clock,
+    name = "node",
+    secrets = ["s".repeat(32)],
+    leadsAlways,
+  }: PushNodeOptions) {
+    const { records, queues } = engine;
+    const now = () => clock.now;
+    const log = createLog("silent");
+    const cipher = new DeviceCipher(secrets);
+    const common = { records, cipher, now, log };
+    this.devices = new Devices({
+      ...common,
+      userDevicesMax: 3,
+      deviceTtlMs: 1e9,
+      addresses: "any",
+    });
+    this.fates = new Fates(records);
+    const rules = new TopicRules({ historySize: 0, historyTtlMs: 0 });
+    this.outbox = new PushOutbox({ queues, cipher, rules, pushesMax: 100, now });
+    const sender = {
+      send: async ({ endpoint }: { endpoint: string }, message: PushMessage) => {
+        const device = endpoint.slice(endpoint.lastIndexOf("/") + 1);
+        this.sent.push(`${device} ${JSON.parse(message.payload).title}`);
+        this.messages.push(message);
+        return this.answer(device);
+      },
+    };
+    const leading = new Leadership(engine.groups, name, "pushes");
+    const leadership = {
+      check: async () => {
+        this.#looks++;
+        return leadsAlways === true || leading.check();
+      },
+      resign: () => leading.resign(),
+    };
+    this.courier = new Courier({
+      ...common,
+      queues,
+      leadership,
+      receipts: {
+        ask: async (questions) =>
+          questions.map(({ topic }) => this.receipts.get(topic) ?? "missed"),
+      },
+      devices: this.devices,
+      pushes: new DevicePushes({ records, devices: this.devices, sender, now }),
+      retries: new Retries({ records, cipher, max: 100, now, random: () => 0 }),
+      fates: this.fates,
+      pushAfterMs: AFTER_MS,
+      tickMs: 2,
+      pongMs: 1_000,
+    });
+  }
+
+  /** Publishes to a user; resolves with the id of the push. */
+  async publish(user: string, content: PushContent, key?: string, topic = "chat"): Promise<string> {
+    const prepared = await this.outbox.prepare({ topic, data: "", user }, content, key);
+    if (prepared === undefined || prepared instanceof Refusal) throw new Error("not prepared");
+    const refusal = await prepared.keep({ delivered: 0 });
+    if (refusal !== undefined) throw new Error(refusal.message);
+    return prepared.id;
+  }
+
+  /** Resolves when it has looked for what is due, as the clock is now. */
+  async ticked(): Promise<void> {
+    const before = this.#looks;
+    await until("a look at what is due", () => this.#looks >= before + 2);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.courier.stop();
+  }
+}
