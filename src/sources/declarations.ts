@@ -47,7 +47,13 @@ export function sourcesIn(file: unknown, lookup: Lookup): readonly SourceDeclara
   const entries = Object.entries(file);
   if (entries.length > SOURCES_MAX)
     throw new Error(`it has ${entries.length} sources, of which there may be ${SOURCES_MAX}`);
-  return entries.map(([name, value]) => declared(name, value, lookup));
+  const sources = entries.map(([name, value]) => declared(name, value, lookup));
+  for (const [i, { name, kind, options }] of sources.entries()) {
+    const same = sources.findIndex((one) => one.kind === kind && Value.Equal(one.options, options));
+    // Each would take it away from the other.
+    if (same < i) throw new Error(`at /${name} it has the same source as /${sources[same]?.name}`);
+  }
+  return sources;
 }
 
 function declared(name: string, value: unknown, lookup: Lookup): SourceDeclaration {
@@ -72,6 +78,12 @@ function declared(name: string, value: unknown, lookup: Lookup): SourceDeclarati
   const unclear = mapping && mappingProblem(mapping);
   const problem = unclear === undefined ? source.problem?.(options as never) : `mapping/${unclear}`;
   if (problem !== undefined) throw new Error(`at ${place}/${problem}`);
+  const { url } = options as { readonly url?: string };
+  if (url !== undefined && !URL.canParse(url)) {
+    throw new Error(
+      `at ${place}/url it has a text that is no address, such as one whose port is none`,
+    );
+  }
   for (const prefix of topics ?? []) {
     const refusal = checkTopic(prefix);
     if (refusal !== undefined) throw new Error(`at ${place}/topics: ${refusal.message}`);

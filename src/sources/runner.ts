@@ -146,6 +146,11 @@ export class Runner {
         return await publish(`${context.name}/${partition}`, records);
       } catch (error) {
         if (!(error instanceof EngineUnavailable)) throw error;
+        if (attempt === 1) {
+          this.#options.log.warn(
+            `the source ${context.name} waits, since the engine does not take its records: ${sanitized(error.message)}`,
+          );
+        }
         this.tally.state = "held";
       }
       await this.#stop.pause(pauseAfter(attempt));

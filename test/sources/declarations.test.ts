@@ -27,7 +27,7 @@ describe("BATON_SOURCES_FILE", () => {
   test("declares sources by their names, several of a kind", () => {
     const { sources } = read({
       a: REDIS,
-      b: { ...REDIS, topics: ["orders:"], tombstones: "skip" },
+      b: { ...REDIS, stream: "s2", topics: ["orders:"], tombstones: "skip" },
     });
     expect(sources).toEqual([
       {
@@ -55,6 +55,8 @@ describe("BATON_SOURCES_FILE", () => {
     expect(problemOf({ a: { ...REDIS, mapping: { topic: "{", data: "{@body}" } } })).toContain(
       "at /a/mapping/topic: it has a {",
     );
+    expect(problemOf({ a: { ...REDIS, url: "redis://:pw@h:99999" } })).toContain("at /a/url");
+    expect(problemOf({ a: REDIS, b: REDIS })).toBe("at /b it has the same source as /a.");
     expect(problemOf({ a: { ...REDIS, topics: [""] } })).toContain("at /a/topics");
   });
 

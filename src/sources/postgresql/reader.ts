@@ -15,8 +15,11 @@ import { TABLES } from "./ddl";
 import type { PostgresqlOptions } from "./options";
 import { Session } from "./session";
 
-/** The first half of the key of the advisory lock, "bato"; the other is the number of the table. */
+/** The first half of the key of the advisory lock, "bato"; the other is made of the number of the table. */
 const LOCK = 0x62_61_74_6f;
+
+/** How many rows a reader fetches first, before it knows how large they are: a thousand of 10 MB would take longer than a statement may. */
+const FIRST_ROWS = 50;
 
 /** A bigint has at most as many. */
 const POSITION_DIGITS = 19;
@@ -57,8 +60,9 @@ export class PostgresqlReader implements Reader<OutboxRecord> {
   readonly #names: Names;
   readonly #context: SourceContext;
   #progress: Progress;
-  /** How many of the ids the last `read` has given. */
+  /** How many of the ids the last `read` has given, and how many the next one asks for. */
   #given = 0;
+  #asked = FIRST_ROWS;
   #wake = Promise.withResolvers<void>();
 
   private constructor(
@@ -93,11 +97,16 @@ export class PostgresqlReader implements Reader<OutboxRecord> {
       await this.#next();
     }
     if (this.#progress.ids.length === 0) return [];
-    const rows = await this.#rows();
+    const asked = this.#progress.ids.slice(0, this.#asked);
+    const rows = await this.#rows(asked);
     // A row that somebody else has deleted is among the ids, and not among the rows.
-    const isLast = rows.length === 0 || Number(rows.at(-1)?.n) === this.#progress.ids.length;
-    this.#given = isLast ? this.#progress.ids.length : Number(rows.at(-1)?.n);
-    if (rows.length === 0) await this.acknowledge([]);
+    this.#given = Number(rows.at(-1)?.n ?? asked.length);
+    if (rows.length === 0) {
+      await this.acknowledge([]);
+      return [];
+    }
+    const size = rows.reduce((sum, row) => sum + row.size, 0) / rows.length;
+    this.#asked = Math.min(Math.ceil(BATCH_BYTES_MAX / size), BATCH_RECORDS_MAX);
     const base = BigInt(this.#progress.position);
     return rows.map(({ n, id, row, size }) => ({
       id,
@@ -164,11 +173,13 @@ export class PostgresqlReader implements Reader<OutboxRecord> {
   async #next(): Promise<boolean> {
     const { table, progress, id } = this.#names;
     const [next] = await this.#session.rows<Progress>(
-      `UPDATE ${progress} AS p
-       SET ids = n.ids, position = greatest($2::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
+      `INSERT INTO ${progress} AS p (source, ids, position)
+       SELECT $1, n.ids, greatest($2::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
        FROM (SELECT array_agg(o.id ORDER BY o.n) AS ids FROM
          (SELECT t.${id}::text AS id, row_number() OVER (ORDER BY t.${id}) AS n FROM ${table} t ORDER BY t.${id} LIMIT ${BATCH_RECORDS_MAX}) AS o) AS n
-       WHERE p.source = $1 AND n.ids IS NOT NULL RETURNING p.ids, p.position::text AS position`,
+       WHERE n.ids IS NOT NULL
+       ON CONFLICT (source) DO UPDATE SET ids = excluded.ids, position = excluded.position
+       RETURNING p.ids, p.position::text AS position`,
       [this.#context.name, this.#progress.position],
     );
     if (next === undefined) return false;
@@ -177,7 +188,7 @@ export class PostgresqlReader implements Reader<OutboxRecord> {
   }
 
   /** The rows that are next, until they are large enough. One that is too large is not fetched. */
-  #rows(): Promise<Row[]> {
+  #rows(ids: readonly string[]): Promise<Row[]> {
     const { table, id, type } = this.#names;
     return this.#session.rows<Row>(
       `SELECT n, id, CASE WHEN size <= ${this.#context.bodyBytesMax} THEN row END AS row, size FROM (
@@ -185,7 +196,7 @@ export class PostgresqlReader implements Reader<OutboxRecord> {
          FROM unnest($1::text[]) WITH ORDINALITY AS w(id, n) JOIN ${table} t ON t.${id} = w.id::${type}
          CROSS JOIN LATERAL (SELECT row_to_json(t)::text AS row) AS r) AS o
        WHERE total - size < ${BATCH_BYTES_MAX} ORDER BY n`,
-      [this.#progress.ids],
+      [ids],
     );
   }
 
@@ -225,7 +236,7 @@ async function lockedProgress(
   source: string,
 ): Promise<Progress> {
   const [lock] = await session.rows<{ taken: boolean }>(
-    `SELECT pg_try_advisory_lock($1::int, $2::regclass::oid::int) AS taken`,
+    `SELECT pg_try_advisory_lock($1::int, hashoid($2::regclass::oid)) AS taken`,
     [LOCK, table],
   );
   if (lock?.taken !== true) {

@@ -66,9 +66,13 @@ export class Session {
   }
 
   async #within<Value>(answer: Promise<Value>): Promise<Value> {
-    const timer = setTimeout(() => void this.close(), SILENCE_MS);
+    const silence = Promise.withResolvers<never>();
+    const timer = setTimeout(() => {
+      silence.reject(new Error(`the server has not answered within ${SILENCE_MS} ms`));
+      setImmediate(() => void this.close());
+    }, SILENCE_MS);
     try {
-      return await answer;
+      return await Promise.race([answer, silence.promise]);
     } finally {
       clearTimeout(timer);
     }

@@ -207,8 +207,9 @@ async function answered<Value>(
 ): Promise<Value> {
   const silence = Promise.withResolvers<never>();
   const timer = setTimeout(() => {
-    onSilence();
+    // Before what waits is told that its connection was closed.
     silence.reject(new Error(`the server has not answered within ${ms} ms`));
+    setImmediate(onSilence);
   }, ms);
   try {
     return await Promise.race([answer, silence.promise]);

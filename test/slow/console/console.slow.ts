@@ -7,10 +7,14 @@ import { RawSocket } from "../../support/clients/raw-socket";
 import { Caller } from "../../support/relay/deployments";
 import { RelayProcess } from "../../support/relay/relay-process";
 import { topicsFile } from "../../support/relay/topics-file";
+import { sourcesFile } from "../../support/sources/sources-file";
 import { until } from "../../support/wait";
 
 /** What would run a script if it were taken for HTML. */
 const NASTY = `<img src=x onerror="document.title='run'">`;
+
+/** A source whose server nobody reaches. */
+const AWAY = { kind: "redis", url: "redis://127.0.0.1:1", stream: "s" };
 
 let browser: Browser;
 let relay: RelayProcess;
@@ -24,6 +28,7 @@ beforeAll(async () => {
     BATON_ANONYMOUS: "1",
     BATON_PUSHER_APPS: "1:app-key:app-secret",
     BATON_BACKPRESSURE_BYTES: "65536",
+    BATON_SOURCES_FILE: sourcesFile({ orders: AWAY }),
     BATON_SHUTDOWN_MS: "50",
     BATON_TOPICS_FILE: topicsFile({
       "": { allow_subscribe: ["client", "anonymous"], history_size: 4 },
@@ -125,6 +130,14 @@ test("the overview shows connections, rates, both workers and their supervisor, 
   });
   raw.drop();
   for (const client of clients) client.drop();
+});
+
+test("the overview says how each source is, over all workers", async () => {
+  await open("overview");
+  await see(/^down for/);
+  expect((await rowsOf(page, "Sources")).map(([name, kind]) => [name, kind])).toEqual([
+    ["orders", "redis"],
+  ]);
 });
 
 test("topics show subscribers, position, rule and publications, and one can publish to them", async () => {

@@ -119,7 +119,9 @@ describe.each(SOURCE_SERVERS)("a source of the kind %s", (_, start) => {
     const all = records(RECORDS);
     for (let kill = 0; kill < 2; kill++) {
       const half = all.slice((kill * RECORDS) / 2, ((kill + 1) * RECORDS) / 2);
+      await relay.kill();
       await addAll(server, half);
+      await relay.run();
       await relay.untilPublished((kill * RECORDS) / 2 + 1);
       await server.kill();
       await until("the relay to notice", () => relay.process.output.includes("cannot be read"));
