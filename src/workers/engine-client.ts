@@ -74,16 +74,16 @@ export class EngineClient implements Engine {
   readonly registrations: Registrations;
   readonly groups: Groups;
   readonly records: Records = {
-    put: (...put) => this.#call<undefined | "full">({ do: "putRecord", put }),
-    get: (set, name) => this.#call<string | undefined>({ do: "getRecord", set, name }),
-    list: (set) => this.#call<readonly NamedValue[]>({ do: "listRecords", set }),
-    remove: (set, name) => this.#call<boolean>({ do: "removeRecord", set, name }),
+    put: (...put) => this.#store<undefined | "full">({ do: "putRecord", put }),
+    get: (set, name) => this.#store<string | undefined>({ do: "getRecord", set, name }),
+    list: (set) => this.#store<readonly NamedValue[]>({ do: "listRecords", set }),
+    remove: (set, name) => this.#store<boolean>({ do: "removeRecord", set, name }),
   };
   readonly queues: Queues = {
-    append: (queue, entries, max) => this.#call<number>({ do: "append", queue, entries, max }),
-    first: (queue, limit) => this.#call<readonly QueueEntry[]>({ do: "first", queue, limit }),
-    removeUpTo: (queue, number) => this.#call<undefined>({ do: "removeUpTo", queue, number }),
-    size: (queue) => this.#call<number>({ do: "queueSize", queue }),
+    append: (queue, entries, max) => this.#store<number>({ do: "append", queue, entries, max }),
+    first: (queue, limit) => this.#store<readonly QueueEntry[]>({ do: "first", queue, limit }),
+    removeUpTo: (queue, number) => this.#store<undefined>({ do: "removeUpTo", queue, number }),
+    size: (queue) => this.#store<number>({ do: "queueSize", queue }),
   };
   readonly #options: EngineClientOptions;
   /** By number; the oldest come first. */
@@ -153,13 +153,13 @@ export class EngineClient implements Engine {
     let published = 0;
     for (const part of partsOf(records, RECORDS_CHARACTERS_MAX)) {
       const call = { do: "publishRecords", partition, records: part } as const;
-      published += (await this.#call<RecordsOutcome>(call)).published;
+      published += (await this.#store<RecordsOutcome>(call)).published;
     }
     return { published, repeated: records.length - published };
   }
 
   positionOf(partition: string): Promise<string | undefined> {
-    return this.#call<string | undefined>({ do: "positionOf", partition });
+    return this.#store<string | undefined>({ do: "positionOf", partition });
   }
 
   history(topic: string, range: HistoryRange): Promise<HistoryPage> {
@@ -220,6 +220,14 @@ export class EngineClient implements Engine {
       reject(new EngineUnavailable("the connection to the supervisor is closed"));
     }
     this.#calls.clear();
+  }
+
+  /** A supervisor of an older version would answer that nothing went wrong. */
+  #store<Answer>(call: EngineCall): Promise<Answer> {
+    if (this.#events === undefined || this.#state.hasStore) return this.#call<Answer>(call);
+    return Promise.reject(
+      new EngineUnavailable("the supervisor is of an older version: restart the relay as a whole"),
+    );
   }
 
   #call<Answer>(call: EngineCall): Promise<Answer> {

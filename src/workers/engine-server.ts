@@ -258,6 +258,7 @@ export class EngineServer {
   }
 
   #state(): EngineState {
-    return { healthy: this.#engine.healthy(), waiting: this.#engine.registrations.waiting };
+    const { waiting } = this.#engine.registrations;
+    return { healthy: this.#engine.healthy(), waiting, hasStore: true };
   }
 }

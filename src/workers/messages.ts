@@ -100,6 +100,8 @@ export interface EngineState {
   readonly healthy: boolean;
   /** How many registrations wait for their clients. */
   readonly waiting: number;
+  /** It knows records of sources, values and queues. Supervisors of older versions do not. */
+  readonly hasStore?: true;
 }
 
 /**

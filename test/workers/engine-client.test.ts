@@ -56,6 +56,22 @@ test("calls are answered by their numbers, in any order", async () => {
   expect(await Promise.all<unknown>(pages)).toEqual(["page of a", "page of b"]);
 });
 
+test("a supervisor of an older version is asked for no store, and whoever asks is told to restart the relay", async () => {
+  client.receive({ state: { healthy: true, waiting: 0 } });
+  const calls = [
+    client.publishRecords("s/0", [{ publication: { topic: "a", data: "m" } }]),
+    client.positionOf("s/0"),
+    client.records.put("set", "name", "value", { ttlMs: 1, max: 1 }),
+    client.queues.append("q", ["e"], 1),
+  ];
+  for (const call of calls) {
+    const error = await failureOf(call);
+    expect(error).toBeInstanceOf(EngineUnavailable);
+    expect(error.message).toContain("restart the relay");
+  }
+  expect(sent).toEqual([]);
+});
+
 test("records of a source that are too much for one call go in several, each after the one before has succeeded", async () => {
   const records = Array.from({ length: 5 }, (_, i) => ({
     publication: { topic: "a", data: "x".repeat(500_000) },
@@ -66,6 +82,7 @@ test("records of a source that are too much for one call go in several, each aft
       const { call } = message as unknown as { call: { records: typeof records } };
       return call.records.map(({ position }) => position);
     });
+  client.receive({ state: { healthy: true, waiting: 0, hasStore: true } });
   const published = client.publishRecords("s/0", records);
   expect(positions()).toEqual([["0", "1"]]);
   client.receive({ number: 1, answer: { published: 1, repeated: 1 } });

@@ -140,7 +140,7 @@ test("a message to all nodes reaches every other worker, and the answer says how
 });
 
 test("the engine's state is sent to a worker when it connects, and to all with each sweep", () => {
-  const state = { state: { healthy: true, waiting: 0 } };
+  const state = { state: { healthy: true, waiting: 0, hasStore: true } };
   expect(connect("three").received()).toEqual([state]);
   server.sweep();
   for (const worker of [one, two]) expect(worker.received()).toEqual([state]);

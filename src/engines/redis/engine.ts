@@ -43,6 +43,8 @@ export class RedisEngine implements Engine {
   readonly #registrations: RedisRegistrations;
   readonly #groups: RedisGroups;
   #events: EngineEvents | undefined;
+  /** Partitions that have a position on each server. */
+  readonly #begun = new Set<string>();
   /** Warnings that wait until the start has succeeded; undefined after that. */
   #heldWarnings: string[] | undefined = [];
 
@@ -120,13 +122,14 @@ export class RedisEngine implements Engine {
     return this.#shards.of(publication.topic).publish(publication, key);
   }
 
-  /** Each server has a position of its own, and gets the newest though it may get no record: so the least is that of all. */
+  /** Each server has a position of its own, and gets the newest though it may get no record: so all is published up to the least. */
   async publishRecords(
     partition: string,
     records: readonly SourceRecord[],
   ): Promise<RecordsOutcome> {
     checkRecords(records);
     if (this.#events === undefined) throw new EngineUnavailable("not started");
+    await this.#begin(partition);
     const shards = records.map(({ publication }) => this.#shards.of(publication.topic));
     let upTo: string | undefined;
     for (const { position } of records) {
@@ -141,13 +144,7 @@ export class RedisEngine implements Engine {
   }
 
   async positionOf(partition: string): Promise<string | undefined> {
-    const all = await Promise.all(this.#shards.all.map((shard) => shard.positionOf(partition)));
-    let least = all[0];
-    for (const position of all) {
-      if (position === undefined || least === undefined) return undefined;
-      if (isAbove(least, position)) least = position;
-    }
-    return least;
+    return leastOf(await this.#positionsOf(partition)) || undefined;
   }
 
   history(topic: string, range: HistoryRange): Promise<HistoryPage> {
@@ -201,6 +198,27 @@ export class RedisEngine implements Engine {
     this.#stop();
   }
 
+  #positionsOf(partition: string): Promise<readonly (string | undefined)[]> {
+    return Promise.all(this.#shards.all.map((shard) => shard.positionOf(partition)));
+  }
+
+  /**
+   * Before anything of a partition is published, each of several servers has a position. So one without any is new in the list, and
+   * begins where all is published, since the source may begin far before that.
+   */
+  async #begin(partition: string): Promise<void> {
+    const { all } = this.#shards;
+    if (all.length === 1 || this.#begun.has(partition)) return;
+    const positions = await this.#positionsOf(partition);
+    const first = leastOf(positions) ?? "";
+    await Promise.all(
+      all.map((shard, i) => {
+        return positions[i] === undefined ? shard.beginAt(partition, first) : undefined;
+      }),
+    );
+    this.#begun.add(partition);
+  }
+
   #stop(): void {
     this.#events = undefined;
     for (const { link } of this.#shards.all) link.stop();
@@ -216,4 +234,14 @@ export class RedisEngine implements Engine {
     if (end > 0 && text.slice(0, end) !== this.#node)
       this.#events?.messageReceived(text.slice(end + 1));
   }
+}
+
+/** The least of those that there are; "" is before all. */
+function leastOf(positions: readonly (string | undefined)[]): string | undefined {
+  let least: string | undefined;
+  for (const position of positions) {
+    if (position === undefined) continue;
+    if (least === undefined || isAbove(least, position)) least = position;
+  }
+  return least;
 }

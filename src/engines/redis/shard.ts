@@ -194,6 +194,11 @@ export class Shard {
     return (await this.link.call<string | null>("GET", [position])) ?? undefined;
   }
 
+  /** The partition has this position here, unless it has one. "" is before all. */
+  async beginAt(partition: string, position: string): Promise<void> {
+    await this.link.call("SET", [this.#options.keys.position(partition), position, "NX"]);
+  }
+
   /** As Engine.history. */
   async history(topic: string, range: HistoryRange): Promise<HistoryPage> {
     if (!this.link.isUp) throw this.link.unavailable;

@@ -72,7 +72,7 @@ export interface NamedValue {
 export interface Queues {
   /**
    * Adds entries, in order, with no other between them. Answers how many were kept: the first ones, as far as the queue has less than
-   * `max` and the store has bytes for them.
+   * `max` and the store has bytes for them. Their texts should be a few MiB at most.
    */
   append(queue: string, entries: readonly string[], max: number): Maybe<number>;
   /** The oldest entries, at most so many. */

@@ -23,11 +23,19 @@ export class Leadership {
    */
   async check(): Promise<boolean> {
     try {
-      return (await this.#groups.enter(this.#group, { name: this.#node }, 1)) !== "full";
+      if (!(await this.#enter())) return false;
+      if ((await this.#groups.size(this.#group)) === 1) return true;
+      // A node that had been taken for dead, as after a long pause, is back where another one leads by now.
+      this.resign();
+      return await this.#enter();
     } catch (error) {
       if (error instanceof EngineUnavailable) return false;
       throw error;
     }
+  }
+
+  async #enter(): Promise<boolean> {
+    return (await this.#groups.enter(this.#group, { name: this.#node }, 1)) !== "full";
   }
 
   /** Another node may lead from now on, until this one checks again. */

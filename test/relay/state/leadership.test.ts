@@ -3,6 +3,8 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { EngineUnavailable, type Groups } from "../../../src/relay/contracts/engine";
 import { Leadership } from "../../../src/relay/state/leadership";
 import { GROUP_NODES, type GroupNodes } from "../../support/engines/group-nodes";
+import { RedisNode } from "../../support/engines/redis-node";
+import { RedisServer } from "../../support/engines/redis-server";
 import { until } from "../../support/wait";
 
 const NOBODY = { groupChanged() {}, groupsUnsure() {}, memberAbsent() {} };
@@ -53,6 +55,26 @@ for (const [engine, start] of Object.entries(GROUP_NODES)) {
     });
   });
 }
+
+test("a node that was taken for dead and comes back leads no more beside the one that leads by now", async () => {
+  const { url } = await RedisServer.shared();
+  const prefix = crypto.randomUUID();
+  await using nodes = await RedisNode.pair(url, url, { prefix });
+  const { one, two } = nodes;
+  const [first, second] = [one, two].map(
+    ({ engine, name }) => new Leadership(engine.groups, name, "a source"),
+  ) as [Leadership, Leadership];
+  expect(await first.check()).toBe(true);
+  one.stall();
+  await (await RedisServer.shared()).command("DEL", `${prefix}:place:${one.name}.1`);
+  await until("the other to lead", () => second.check());
+  // It finds that its place has gone, and says again what it has.
+  one.engine.sweep();
+  await until("two leaders", async () => (await one.engine.groups.size("leader:a source")) === 2);
+  const answers = [await first.check(), await second.check()];
+  expect(answers.toSorted()).toEqual([false, true]);
+  expect([await first.check(), await second.check()]).toEqual(answers);
+});
 
 test("a node does not lead while the engine cannot be reached, and a fault is not hidden", async () => {
   const failing = (error: Error) =>

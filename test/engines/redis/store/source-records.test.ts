@@ -106,6 +106,47 @@ describe("records of a source in Redis", () => {
     await node.untilDelivered("1", "3");
   });
 
+  test("G1: while one of two servers is away a call fails, and what is repeated is published once on each", async () => {
+    await using away = await RedisServer.start({ durable: true });
+    const urls = `${(await RedisServer.shared()).url},${away.url}`;
+    await using node = await RedisNode.start(urls, { prefix: crypto.randomUUID() });
+    // So many topics that each server has some.
+    const topics = texts(1, 20).map((number) => `t${number}`);
+    const records = recordsOf(1, 200).map(({ publication, position }, i) => ({
+      publication: { ...publication, topic: topics[i % topics.length] as string },
+      position,
+    }));
+    for (const topic of topics) await node.follow(topic);
+    await node.engine.publishRecords("s/0", records.slice(0, 50));
+    await away.kill();
+    expect(await errorOf(node.engine.publishRecords("s/0", records.slice(30, 130)))).toBeInstanceOf(
+      EngineUnavailable,
+    );
+    expect(await errorOf(node.engine.positionOf("s/0"))).toBeInstanceOf(EngineUnavailable);
+    await away.run();
+    await node.untilHealthy();
+    expect(await node.engine.positionOf("s/0")).toBe("000050");
+    await node.engine.publishRecords("s/0", records.slice(50, 150));
+    await node.engine.publishRecords("s/0", records.slice(150));
+    await until("all deliveries", () => node.delivered.length >= 200);
+    expect(node.texts.toSorted((a, b) => Number(a) - Number(b))).toEqual(texts(1, 200));
+  });
+
+  test("a server that is new in the list begins where all is published, though the source begins far before", async () => {
+    const prefix = crypto.randomUUID();
+    const urls = [(await RedisServer.shared(0)).url, (await RedisServer.shared(1)).url];
+    const topics = texts(1, 20).map((number) => `t${number}`);
+    const all = topics.flatMap((topic, i) => recordsOf(5 * i + 1, 5 * i + 5, topic));
+    {
+      await using before = await RedisNode.start(urls[0] as string, { prefix });
+      await before.engine.publishRecords("s/0", all.slice(0, 90));
+    }
+    await using node = await RedisNode.start(urls.join(","), { prefix });
+    expect(await node.engine.positionOf("s/0")).toBe("000090");
+    expect(await node.engine.publishRecords("s/0", all)).toEqual({ published: 10, repeated: 90 });
+    expect(await node.engine.positionOf("s/0")).toBe("000100");
+  });
+
   test("while a node of an older version is there, each record has an entry and a message of its own", async () => {
     const server = await RedisServer.shared();
     const prefix = crypto.randomUUID();
