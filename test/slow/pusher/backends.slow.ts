@@ -17,6 +17,7 @@ const WRITTEN: Record<string, string> = {
   Python: '{"t": "é<&>/💥"}',
   Go: '{"t":"é\\u003c\\u0026\\u003e/💥"}',
   Java: '{"t":"é<&>/💥"}',
+  Rust: '{"t":"é<&>/💥"}',
   PHP: '{"t":"\\u00e9<&>\\/\\ud83d\\udca5"}',
 };
 
@@ -71,6 +72,17 @@ const OUTCOMES: Record<string, Record<string, unknown>> = {
     "a long channel": { status: "CLIENT_ERROR" },
     // What it says of every status that it does not know.
     "a large event": { status: "UNKNOWN_ERROR" },
+  },
+  Rust: {
+    ...PUBLISHED,
+    ...ASKED,
+    terminate: {},
+    webhook: "channel_occupied",
+    "users of a public channel": 400,
+    "a wrong secret": 401,
+    // It counts bytes itself.
+    "a long name": "Validation",
+    "a large event": 413,
   },
   PHP: {
     ...PUBLISHED,

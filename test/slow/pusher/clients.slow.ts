@@ -1,17 +1,30 @@
 // Client libraries of the Pusher protocol as they come from their registries: over the workers of one relay, over two nodes, and over a
 // rolling restart.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { backendOf } from "../../support/pusher/backend";
 import {
   CLIENT_LIBRARIES,
   canRunClient,
   pusherLibraries,
 } from "../../support/pusher/client-programs";
-import { PUSHER_ENV, PusherClient } from "../../support/pusher/socket-client";
+import { APP, PUSHER_ENV, PusherClient } from "../../support/pusher/socket-client";
 import { DEPLOYMENTS, type Deployment } from "../../support/relay/deployments";
 import { RelayProcess } from "../../support/relay/relay-process";
+import { until } from "../../support/wait";
 
 const libraryNamed = pusherLibraries();
 const LIBRARIES = CLIENT_LIBRARIES.filter(canRunClient);
+
+const EVENTS = 1_000;
+const BATCH = 100;
+
+/** The events come from the library for Node. */
+async function triggerAll(url: string, channel: string, count: number): Promise<void> {
+  const events = Array.from({ length: count }, (_, n) => ({ channel, name: "order", data: { n } }));
+  for (let from = 0; from < count; from += BATCH) {
+    await backendOf(url, APP).triggerBatch(events.slice(from, from + BATCH));
+  }
+}
 
 async function publish(url: string, topic: string, data: unknown): Promise<void> {
   const body = JSON.stringify({ topic, event: "order", data });
@@ -42,14 +55,17 @@ describe.each(["four workers", "two nodes over Redis"])("over %s", (deployment) 
       await client.seen("event", `cache-${i}`, "order", '{"n":7}');
       await client.seen("event", `cache-none-${i}`, "pusher:cache_miss");
       expect(await client.seen("members")).toEqual(["members", room, ["a"]]);
-      for (let n = 0; n < 100; n++) await publish(other, news, { n });
-      await client.seen("event", news, "order", '{"n":99}');
+      await triggerAll(other, news, EVENTS);
+      await client.seen("event", news, "order", `{"n":${EVENTS - 1}}`);
       // pusher-java-client may subscribe twice when it is asked to as it connects.
       const isNews = ([kind, channel]: readonly unknown[]) => kind === "event" && channel === news;
       expect(client.events.filter(isNews)).toEqual(
-        Array.from({ length: 100 }, (_, n) => ["event", news, "order", JSON.stringify({ n })]),
+        Array.from({ length: EVENTS }, (_, n) => ["event", news, "order", JSON.stringify({ n })]),
       );
 
+      const numbered = await PusherClient.open(other);
+      await numbered.subscribed(room, { user_id: 7, user_info: { id: "7" } });
+      await client.seen("added", room, "7");
       const member = await PusherClient.open(other);
       await member.subscribed(room, { user_id: "b", user_info: { id: "b" } });
       await client.seen("added", room, "b");
@@ -60,6 +76,7 @@ describe.each(["four workers", "two nodes over Redis"])("over %s", (deployment) 
       await client.seen("event", room, "client-typing");
       await member.close();
       await client.seen("removed", room, "b");
+      await numbered.close();
     });
 
     test(`${name} stays away with a key of no app`, async () => {
@@ -92,6 +109,49 @@ test("the clients of all libraries are at new workers after a rolling restart of
   for (const client of clients) await client.seen("event", "news", "order", '{"n":1}');
   expect(relay.loggedErrors).toEqual([]);
 });
+
+test("clients of all libraries that say nothing, and those that only receive, stay connected through the relay's pings", async () => {
+  const env = { ...PUSHER_ENV, BATON_PING_MS: "200", BATON_PONG_MS: "5000" };
+  await using relay = await RelayProcess.start(env);
+  const clients = await Promise.all(LIBRARIES.map((name) => libraryNamed(name)(relay.url)));
+  await using _ = { [Symbol.asyncDispose]: () => ended(clients) };
+  for (const [i, client] of clients.entries()) {
+    await client.seen("state", "connected");
+    await client.subscribed(i % 2 === 0 ? "quiet" : "busy");
+  }
+  let pings = 0;
+  const witness = new WebSocket(`${relay.url.replace("http", "ws")}/app/${APP.key}`);
+  witness.addEventListener("ping", () => pings++);
+  await until("many pings", async () => {
+    await publish(relay.url, "busy", { n: 1 });
+    return pings >= 20;
+  });
+  witness.close();
+  await publish(relay.url, "quiet", { n: 2 });
+  for (const [i, client] of clients.entries()) {
+    const [channel, data] = i % 2 === 0 ? ["quiet", '{"n":2}'] : ["busy", '{"n":1}'];
+    await client.seen("event", channel, "order", data);
+    expect(client.count("state", "connected")).toBe(1);
+  }
+});
+
+test("clients of all libraries that were refused because there was no room connect by themselves when there is", async () => {
+  const room = LIBRARIES.length;
+  const env = { ...PUSHER_ENV, BATON_CONNECTIONS_MAX: String(room) };
+  await using relay = await RelayProcess.start(env);
+  const others = await Promise.all(LIBRARIES.map(() => PusherClient.open(relay.url)));
+  const clients = await Promise.all(LIBRARIES.map((name) => libraryNamed(name)(relay.url)));
+  await using _ = { [Symbol.asyncDispose]: () => ended(clients) };
+  await until("all to be refused", async () => (await refusals(relay)) >= room);
+  for (const other of others) await other.close();
+  for (const client of clients) await client.seen("state", "connected");
+});
+
+/** How many handshakes were refused because there was no room. */
+async function refusals(relay: RelayProcess): Promise<number> {
+  const text = await (await fetch(`${relay.url}/metrics`)).text();
+  return Number(/code="too_many_connections"[^}]*\} (\d+)/.exec(text)?.[1] ?? 0);
+}
 
 async function ended(clients: readonly AsyncDisposable[]): Promise<void> {
   for (const client of clients) await client[Symbol.asyncDispose]();

@@ -1,9 +1,12 @@
 // pusher-js and Laravel Echo as they are, against a relay and over its workers.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import Echo from "laravel-echo";
+import Backend from "pusher";
 import Pusher, { type Channel, type PresenceChannel } from "pusher-js";
+import nacl from "tweetnacl";
 import { TcpProxy } from "../../support/machine/tcp-proxy";
-import { APP, authOf, PUSHER_ENV } from "../../support/pusher/socket-client";
+import { APP, authOf, PUSHER_ENV, PusherClient } from "../../support/pusher/socket-client";
+import { WebhookReceiver } from "../../support/pusher/webhook-receiver";
 import { RelayProcess } from "../../support/relay/relay-process";
 import { until } from "../../support/wait";
 
@@ -98,6 +101,41 @@ test("members of a presence channel see each other, and a user with two connecti
   expect(removed).toHaveLength(1);
 });
 
+test("a member whose cable is cut leaves, though nothing tells its client", async () => {
+  const env = { ...PUSHER_ENV, BATON_PING_MS: "500", BATON_PONG_MS: "500" };
+  await using watchful = await RelayProcess.start(env);
+  await using cable = await TcpProxy.start(watchful.url);
+  const port = Number(new URL(cable.through(watchful.url)).port);
+  const [a, b] = [connect("a", APP.key, port), connect("b", APP.key, watchful.port)];
+  const room = (await subscribed(b, "presence-cable")) as PresenceChannel;
+  const removed = eventsOf(room, "pusher:member_removed");
+  await subscribed(a, "presence-cable");
+  await until("the member", () => room.members.count === 2);
+  cable.stall();
+  await until("the member to go", () => room.members.count === 1);
+  expect([removed, a.connection.state]).toEqual([[{ id: "a", info: { name: "na" } }], "connected"]);
+});
+
+test("the subscribers of a channel are told how many they are on all workers, and the backend once", async () => {
+  await using backend = new WebhookReceiver(APP);
+  await using counting = await RelayProcess.start({
+    ...PUSHER_ENV,
+    ...backend.env,
+    BATON_WORKERS: "2",
+    BATON_PUSHER_SUBSCRIPTION_COUNTS_MS: "100",
+    BATON_PUSHER_WEBHOOK_EVENTS: "subscription_count",
+  });
+  const channels: Channel[] = [];
+  for (let i = 0; i < 6; i++) {
+    channels.push(await subscribed(connect(String(i), APP.key, counting.port), "counted"));
+  }
+  const counts = () => channels.map(({ subscriptionCount }) => subscriptionCount);
+  await until("all to be told", () => counts().every((count) => count === 6));
+  const told = () => backend.events.map((event) => Number(event.subscription_count));
+  await until("the backend to be told", () => told().includes(6));
+  expect(told()).toEqual([...new Set(told())]);
+});
+
 describe("an event of a client", () => {
   test("reaches the others with the user of its sender, and never the sender", async () => {
     const [a, b] = [connect("a"), connect("b")];
@@ -125,6 +163,36 @@ test("a user who signs in gets the user's own events, and stays away once discon
   expect(got[0]).toEqual({ n: 1 });
   await fetch(`${relay.url}/users/u1/connections`, { method: "DELETE" });
   await until("the client to give up", () => client.connection.state === "disconnected");
+});
+
+test("what the library for Node encrypts is read by a client that its backend has given the secret, and by nobody else", async () => {
+  const key = Buffer.alloc(32, 7).toString("base64");
+  const { hostname: host, port } = new URL(relay.url);
+  const backend = new Backend({
+    ...{ appId: APP.id, key: APP.key, secret: APP.secret, host, port, useTLS: false },
+    encryptionMasterKeyBase64: key,
+  });
+  const name = "private-encrypted-notes";
+  const client = new Pusher(APP.key, {
+    ...{ cluster: "", wsHost: host, wsPort: Number(port), forceTLS: false },
+    enabledTransports: ["ws"],
+    nacl,
+    channelAuthorization: {
+      ...{ endpoint: "", transport: "ajax" },
+      customHandler: ({ socketId }, callback) =>
+        callback(null, backend.authorizeChannel(socketId, name)),
+    },
+  });
+  clients.push(client);
+  const got = eventsOf(await subscribed(client, name), "note");
+  const other = await PusherClient.open(relay.url);
+  await other.subscribed(name);
+  await backend.trigger(name, "note", { secret: "tea" });
+  await until("the event", () => got.length > 0);
+  expect(got).toEqual([{ secret: "tea" }]);
+  const { data } = await other.next();
+  expect(Object.keys(JSON.parse(data)).toSorted()).toEqual(["ciphertext", "nonce"]);
+  await other.close();
 });
 
 test("a cache channel begins with its last event, and a key of no app ends a client for good", async () => {

@@ -12,7 +12,7 @@ export const PROGRAM =
 
 interface BatonOptions {
   readonly env?: Record<string, string>;
-  readonly stdin?: string;
+  readonly stdin?: string | Uint8Array;
 }
 
 /** A command that runs until it ends by itself, or the test disposes of it. */

@@ -43,6 +43,15 @@ const LANGUAGES: Readonly<Record<string, Language>> = {
       return (args) => ["java", "-cp", `${classes}:${libraries}/*`, "Backend", ...args];
     },
   },
+  Rust: {
+    tools: ["cargo"],
+    async build(folder) {
+      const target = `${folder}/rust`;
+      const source = join(ROOT, "test/rust/pusher");
+      await run(["cargo", "build", "--locked", "--target-dir", target], source);
+      return (args) => [`${target}/debug/pusher-backend`, ...args];
+    },
+  },
   PHP: {
     tools: PHP_LIBRARY === undefined ? ["the library for PHP"] : ["php"],
     build: async () => (args) => [
