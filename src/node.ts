@@ -9,6 +9,7 @@ import { OpenRequests } from "./edge/http/open-requests";
 import { Figures } from "./edge/operator/figures";
 import { WebPush } from "./edge/push/web-push";
 import { PusherApps } from "./edge/pusher/apps";
+import { SubscriptionCounts } from "./edge/pusher/subscription-counts";
 import { type NodeServer, type ServerOptions, serve } from "./edge/server";
 import { closeConnections } from "./edge/shutdown";
 import { Sockets } from "./edge/transports/sockets";
@@ -123,8 +124,9 @@ export async function start(
     throw error;
   });
   const figures = new Figures({ relay, sources, node, log, supervisorUsage });
+  const counts = SubscriptionCounts.of({ ...all, settings, log });
   const reloads = reloadsOf({ ...all, listeners, apiKeys, pusherApps, settings, log });
-  return new RunningNode(settings, { ...all, listeners, metrics, figures, reloads });
+  return new RunningNode(settings, { ...all, listeners, metrics, figures, counts, reloads });
 }
 
 /** What carries the frames of clients, and the requests that stay open. */
@@ -194,6 +196,7 @@ interface RunningParts {
   readonly openRequests: OpenRequests;
   readonly metrics: ProcessMetrics;
   readonly figures: Figures;
+  readonly counts: SubscriptionCounts | undefined;
   readonly webhooks: Webhooks;
   readonly webPush: WebPush | undefined;
   readonly sources: Sources;
@@ -266,6 +269,7 @@ export class RunningNode {
     this.relay.beginShutdown();
     clearInterval(this.#sweeping);
     this.#parts.figures.stop();
+    this.#parts.counts?.stop();
     await this.metrics.stop();
     await this.#parts.webPush?.stop();
     await this.#parts.engine.close();

@@ -190,5 +190,7 @@ async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<read
     }
     if (lines.length > 0) yield lines;
   }
+  // A character that is not whole is shown as one that could not be read, as it is within the stream.
+  rest += decoder.decode();
   if (rest !== "") yield [rest];
 }

@@ -78,7 +78,7 @@ export interface EmbeddedRelay<Declared extends Topics> {
   ): Promise<Publish>;
   /**
    * Registers a client for a user whom the application knows. Without the setting publicUrl, the addresses are made of the Host of
-   * the `request` or, where that is left out too, of where the server listens.
+   * the `request` or, where that is left out too, of where the server listens; a Unix socket is no such place, and throws.
    */
   register(client: {
     readonly user: User;

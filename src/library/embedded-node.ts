@@ -110,10 +110,16 @@ export class EmbeddedNode {
     topics?: readonly string[] | undefined;
     request?: Request | undefined;
   }): Promise<Addresses> {
-    const { id } = await this.#call(({ admission }) => admission.register(user, topics));
+    if (this.#running === undefined) await this.#started();
     const { prefix, isTls, url } = this.#host as HostServer;
     const scheme = isTls ? "https" : "http";
     const { publicUrl } = this.#settings;
+    if (publicUrl === "" && request === undefined && !url.startsWith("http")) {
+      throw new Error(
+        "The app listens on a Unix socket, which is no address for clients: set publicUrl, or hand on the request that asks.",
+      );
+    }
+    const { id } = await this.#call(({ admission }) => admission.register(user, topics));
     return addressesOf(id, { publicUrl, scheme, prefix, listeningUrl: () => url }, request);
   }
 

@@ -68,10 +68,12 @@ export interface RelaySettings {
   readonly pusherApps?: readonly string[] | undefined;
   /** Where webhooks of the Pusher protocol are sent, signed with the secret of the first app. Each is tried for 5 minutes, with growing pauses, and no redirect is followed. If it is not set, nobody is told. Allowed: a comma-separated list of at most 10 URLs that begin with http:// or https://. Not set by default. */
   readonly pusherWebhooks?: readonly string[] | undefined;
-  /** What webhooks are sent for. A channel is vacated, and a member removed, when none has come back for 3 s. Allowed: a comma-separated list of channel_occupied, channel_vacated, member_added, member_removed, client_event, cache_miss. Default: channel_occupied,channel_vacated,member_added,member_removed,client_event,cache_miss. */
+  /** What webhooks are sent for. A channel is vacated, and a member removed, when none has come back for 3 s. Allowed: a comma-separated list of channel_occupied, channel_vacated, member_added, member_removed, client_event, cache_miss, subscription_count. Default: channel_occupied,channel_vacated,member_added,member_removed,client_event,cache_miss,subscription_count. */
   readonly pusherWebhookEvents?: readonly string[] | undefined;
   /** 1 allows webhooks to addresses of this machine and of private networks. Otherwise those are refused, whatever a name means at the time. Allowed: 0 or 1. Default: 0. */
   readonly webhooksPrivate?: boolean | undefined;
+  /** How often the Pusher clients of a channel are told how many subscribers it has, and webhooks of subscription_count are sent, where the number has changed. Channels of more than 100 are told every 5 seconds at most. In each such time each process asks all others about all of their topics. 0 tells nobody. Allowed: a whole number of milliseconds from 0 to 2147483647. Default: 0. */
+  readonly pusherSubscriptionCountsMs?: number | undefined;
   /** After how long a silence pusher-js asks whether the relay is alive, in whole seconds. It counts what it receives, but not the relay's own pings, and takes 120 seconds at most. Idle clients send one frame in each such time. Allowed: a whole number of milliseconds from 1000 to 2147483647. Default: 120000. */
   readonly pusherActivityMs?: number | undefined;
   /** How many events of its own one Pusher client may send in a second; each goes to everybody in its channel. Beyond that each is answered with an error. 0 sets no limit. Allowed: a whole number of events from 0 to 10000000. Default: 10. */

@@ -255,6 +255,16 @@ export class Backend {
     return here.map((count, i) => others.reduce((sum, other) => sum + (other?.[i] ?? 0), count));
   }
 
+  /** Whether a topic has subscribers here who have not been told how many there are. */
+  hasUncounted(topic: string): boolean {
+    return this.#topics.get(topic)?.isCounted === false;
+  }
+
+  /** Tells the subscribers of a topic that are here how many there are on all nodes. */
+  tellCount(topic: string, count: number): void {
+    this.#topics.get(topic)?.fanOutCount(count);
+  }
+
   #countsHere(topics: readonly string[]): readonly number[] {
     return topics.map((topic) => this.#topics.get(topic)?.subscribers ?? 0);
   }

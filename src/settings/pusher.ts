@@ -39,6 +39,7 @@ const WEBHOOK_EVENTS: readonly string[] = [
   "member_removed",
   "client_event",
   "cache_miss",
+  "subscription_count",
 ];
 
 const WEBHOOKS_MAX = 10;
@@ -73,6 +74,15 @@ export const PUSHER = {
     variable: "BATON_WEBHOOKS_PRIVATE",
     description:
       "1 allows webhooks to addresses of this machine and of private networks. Otherwise those are refused, whatever a name means at the time.",
+  }),
+  pusherSubscriptionCountsMs: whole({
+    variable: "BATON_PUSHER_SUBSCRIPTION_COUNTS_MS",
+    default: 0,
+    min: 0,
+    max: INT32_MAX,
+    unit: "milliseconds",
+    description:
+      "How often the Pusher clients of a channel are told how many subscribers it has, and webhooks of subscription_count are sent, where the number has changed. Channels of more than 100 are told every 5 seconds at most. In each such time each process asks all others about all of their topics. 0 tells nobody.",
   }),
   pusherActivityMs: whole({
     variable: "BATON_PUSHER_ACTIVITY_MS",

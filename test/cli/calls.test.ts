@@ -39,15 +39,15 @@ describe("baton publish", () => {
     expect((await Baton.run(publish)).stdout).toBe(first.stdout);
   });
 
-  test("publishes each line of standard input as a message", async () => {
+  test("publishes each line of standard input as a message, and the end of what is not whole as well", async () => {
     await using relay = await startRelay();
     const client = await relay.connect(1, ["logs"]);
     const { code, stdout, stderr } = await Baton.run(["publish", "logs"], {
       env: { BATON_URL: relay.url },
-      stdin: 'one\r\n\ntwo "and" a half\nthree',
+      stdin: Buffer.concat([Buffer.from('one\r\n\ntwo "and" a half\nthree'), Buffer.of(0xc3)]),
     });
     expect([code, stdout, stderr]).toEqual([0, "", "3 published\n"]);
-    expect(await client.take(3)).toEqual(["one", 'two "and" a half', "three"]);
+    expect(await client.take(3)).toEqual(["one", 'two "and" a half', "three\ufffd"]);
   });
 
   test("publishes 50,000 publications of standard input in their order, with an answer for each", async () => {

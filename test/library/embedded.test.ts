@@ -1,9 +1,11 @@
 // A relay that an Elysia app embeds: the app's own routes and sockets, Baton's beside them, and what the app calls.
 import { expect, test } from "bun:test";
+import { join } from "node:path";
 import { Elysia, t } from "elysia";
 import { baton, RelayError, topics } from "../../src/library";
 import { EventStream } from "../support/clients/event-stream";
 import { EmbeddingApp } from "../support/library/embedding-app";
+import { Folder } from "../support/machine/folder";
 import { until } from "../support/wait";
 
 const TOPICS = topics({
@@ -130,4 +132,27 @@ test("two relays in one process have nothing in common", async () => {
   expect(await client.next()).toBe("own");
   expect(relays[1]?.counts().connections).toBe(0);
   expect(other.url).not.toBe(one.url);
+});
+
+test("where the app listens on a Unix socket, an address needs publicUrl or the request that asks for it", async () => {
+  using folder = new Folder();
+  const env = { BATON_SHUTDOWN_MS: "50" };
+  const relays = [undefined, "https://relay.example"].map((publicUrl) =>
+    baton({ env, insecure: true, ...(publicUrl !== undefined && { publicUrl }) }),
+  );
+  const [without, withUrl] = relays as [(typeof relays)[0], (typeof relays)[0]];
+  const unix = join(folder.path, "app.sock");
+  const app = new Elysia()
+    .use(without)
+    .get("/me", ({ request }) => without.register({ user: "me", request }))
+    .listen({ unix });
+  const other = new Elysia().use(withUrl).listen({ unix: join(folder.path, "other.sock") });
+  await Promise.all(relays.map(({ ready }) => ready));
+  await expect(without.register({ user: "me" })).rejects.toThrow("set publicUrl");
+  expect(without.counts().registrations).toBe(0);
+  const answer = await fetch("http://localhost/me", { unix });
+  expect(await answer.text()).toStartWith('{"url":"ws://localhost/ws/');
+  expect((await withUrl.register({ user: "me" })).url).toStartWith("wss://relay.example/ws/");
+  await app.stop(true);
+  await other.stop(true);
 });

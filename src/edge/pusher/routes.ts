@@ -1,9 +1,19 @@
-// The routes for Pusher backends as Elysia has them: for the API page, and for requests that do not take the short way to api.ts.
+// The routes of the Pusher protocol as Elysia has them, for its backends and for its clients' sockets: for the API page, and for requests
+// that do not take the short way to api.ts and handshake.ts.
 import { type TSchema, Type } from "@sinclair/typebox";
 import type { Elysia } from "elysia";
 import type { ErrorCode } from "../../relay/contracts/errors";
-import { bodyDocument, errorAnswersBy, MORE_PARAMETERS, queryDocument } from "../http/documents";
+import {
+  bodyDocument,
+  errorAnswers,
+  errorAnswersBy,
+  MEDIA_TYPE,
+  MORE_PARAMETERS,
+  queryDocument,
+} from "../http/documents";
+import { orThrow } from "../http/refusal";
 import { type PusherApi, statusOf } from "./api";
+import type { PusherHandshake } from "./handshake";
 import * as Shape from "./shapes";
 
 const SIGNED: readonly ErrorCode[] = [
@@ -155,4 +165,39 @@ function routeOf({ summary, description, answer, codes, body, query = {}, params
       [MORE_PARAMETERS]: [...queryDocument(query).parameters, ...SIGNATURE],
     },
   };
+}
+
+const Switching = Type.String({
+  maxLength: 0,
+  description: "The connection becomes a WebSocket.",
+  [MEDIA_TYPE]: null,
+});
+
+export function pusherSocketRoute(handshake: PusherHandshake) {
+  return (app: Elysia) =>
+    app.get(
+      "/app/:key",
+      ({ request }) => {
+        orThrow(handshake(request));
+      },
+      {
+        params: Type.Object({ key: Type.String({ description: "The key of an app." }) }),
+        detail: {
+          tags: ["pusher"],
+          summary: "Connect with a Pusher client",
+          description:
+            "The Pusher protocol, versions 5 to 7. A key that no app has gets a socket too, with the error and the close code 4001, because clients do not notice a refused handshake.",
+        },
+        response: {
+          101: Switching,
+          ...errorAnswers(
+            "bad_request",
+            "too_many_address_connections",
+            "too_many_attempts",
+            "too_many_connections",
+            "upgrade_required",
+          ),
+        },
+      },
+    );
 }

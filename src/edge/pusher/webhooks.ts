@@ -15,6 +15,7 @@ const NAMES: Readonly<Partial<Record<RelayEvent["kind"], string>>> = {
   memberRemoved: "member_removed",
   published: "client_event",
   missed: "cache_miss",
+  counted: "subscription_count",
 };
 
 interface PusherReceiverOptions {
@@ -71,6 +72,7 @@ export class PusherReceiver implements HookReceiver {
     const { topic: channel } = happened;
     if (this.#format.channelOf(channel) !== channel) return undefined;
     if (happened.kind === "missed") return { channel, event: "pusher:cache_miss" };
+    if (happened.kind === "counted") return { channel, subscription_count: happened.count };
     return "user" in happened ? { channel, user_id: happened.user } : { channel };
   }
 

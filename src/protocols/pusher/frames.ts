@@ -92,6 +92,11 @@ export function encodeMember({ kind, topic, member }: MemberPush): string {
   return frame(event, JSON.stringify(data), channelOf(topic));
 }
 
+export function encodeCount(topic: string, count: number): string {
+  const data = JSON.stringify(`{"subscription_count":${count}}`);
+  return frame("pusher_internal:subscription_count", data, channelOf(topic));
+}
+
 export function encodeIdentified(text: string): string {
   return frame("pusher:signin_success", JSON.stringify(JSON.stringify({ user_data: text })));
 }

@@ -4,6 +4,7 @@ import type { SessionProtocol } from "../../relay/contracts/protocol";
 import { CLOSES, disconnectCode } from "./codes";
 import { decode } from "./commands";
 import {
+  encodeCount,
   encodeIdentified,
   encodeMember,
   encodeNewest,
@@ -33,6 +34,7 @@ export function pusherProtocol(activityS: number): SessionProtocol {
     encodeReply: (reply) => encodeReply(reply, activityS),
     encodePush,
     encodeMember,
+    encodeCount,
     encodeIdentified,
     encodeNewest,
     disconnectCode,

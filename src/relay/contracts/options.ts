@@ -131,6 +131,8 @@ export type RelayEvent =
     }
   /** A client was to begin with the newest publication of a topic, and there is none. */
   | { readonly kind: "missed"; readonly topic: string }
+  /** A topic has so many subscribers now, after it had another number of them. */
+  | { readonly kind: "counted"; readonly topic: string; readonly count: number }
   /** A client has published. */
   | { readonly kind: "published"; readonly publication: Publication; readonly client: string }
   /** A client has read too slowly, so that its connection was closed. */

@@ -78,6 +78,8 @@ export class Topic {
   /** The newest position that was delivered here. */
   #epoch: string | undefined;
   #offset = 0;
+  /** Whether all subscribers here have been told how many there are, where that is told. */
+  isCounted = false;
   /** Connections that are subscribing to it, and therefore need the tail. */
   followers = 0;
   /** What was delivered while there were followers. */
@@ -122,6 +124,7 @@ export class Topic {
 
   /** Subscribes an open connection natively; it must not be subscribed yet. */
   subscribe(subscriber: Subscriber, form: SubscriptionForm): void {
+    this.isCounted = false;
     if (form === "deltas" && takesDeltas(subscriber)) {
       this.#deltas ??= new DeltaAudiences(this.name, this.#parts);
       this.#deltas.add(subscriber);
@@ -193,6 +196,16 @@ export class Topic {
     for (const { size, protocol, transport, nativeTopic } of this.#audiences) {
       if (size === 0 || protocol.kind !== "session") continue;
       const frame = protocol.encodeMember?.(push);
+      if (frame !== undefined) transport.fanOut(nativeTopic, frame);
+    }
+  }
+
+  /** Native fan-out of how many subscribers the topic has, to all whose protocol is told. */
+  fanOutCount(count: number): void {
+    this.isCounted = true;
+    for (const { size, protocol, transport, nativeTopic } of this.#audiences) {
+      if (size === 0 || protocol.kind !== "session") continue;
+      const frame = protocol.encodeCount?.(this.name, count);
       if (frame !== undefined) transport.fanOut(nativeTopic, frame);
     }
   }
