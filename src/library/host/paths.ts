@@ -23,6 +23,7 @@ const ALWAYS: readonly string[] = [
   "/topics/:topic/:part",
   "/users",
   "/users/:user/:part",
+  "/users/:user/devices/:device",
   "/ws/:id",
 ];
 
