@@ -103,7 +103,7 @@ export async function start(
     settings,
     apiKeys,
     pusher,
-    devices: webPush?.devices,
+    webPush,
     relay,
     ...transports,
     socketFormats: SOCKET_FORMATS,

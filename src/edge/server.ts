@@ -47,7 +47,7 @@ import {
 } from "./http/paths";
 import { internal, orThrow, refuse } from "./http/refusal";
 import { type ListenerSettings, Listeners } from "./listeners/listeners";
-import type { Devices } from "./push/devices/devices";
+import type { WebPush } from "./push/web-push";
 import { pusherApi as createPusherApi } from "./pusher/api";
 import type { PusherApps } from "./pusher/apps";
 import { pusherHandshake } from "./pusher/handshake";
@@ -74,7 +74,7 @@ export interface ServerOptions {
   readonly settings: Settings;
   readonly apiKeys: ApiKeys;
   readonly pusher: { readonly apps: PusherApps; readonly format: PusherFormat };
-  readonly devices: Devices | undefined;
+  readonly webPush: Pick<WebPush, "devices" | "fates"> | undefined;
   readonly relay: Relay;
   readonly sockets: Sockets;
   readonly socketFormats: SocketFormats;

@@ -12,6 +12,7 @@ import type { Tally } from "./contracts/tally";
 import type { Socket } from "./contracts/transport";
 import { Directory } from "./directory";
 import { Explainer } from "./explanations/explainer";
+import { Receivers } from "./explanations/receivers";
 import { Journal } from "./journal/journal";
 import { Delivery } from "./publishing/delivery";
 import { Publisher } from "./publishing/publisher";
@@ -79,6 +80,8 @@ export class Relay {
   readonly backend: Backend;
   /** Lists what there is on all nodes. */
   readonly directory: Directory;
+  /** Says what became of a publication. */
+  readonly receivers: Receivers;
   /** Says why something did not arrive. */
   readonly explainer: Explainer;
 
@@ -135,6 +138,7 @@ export class Relay {
       permissions: this.#permissions,
       cluster: this.cluster,
     });
+    this.receivers = this.#newReceivers();
     this.#handleCommands();
   }
 
@@ -152,6 +156,11 @@ export class Relay {
   #newDelivery(): Delivery {
     const { receipts, connections } = this;
     return new Delivery(this.#options, connections, this.#topics, this.#recovery, receipts);
+  }
+
+  #newReceivers(): Receivers {
+    const { connections, cluster, receipts } = this;
+    return new Receivers(this.#options, { connections, topics: this.#topics, cluster, receipts });
   }
 
   #handleCommands(): void {

@@ -114,6 +114,17 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       until("it to be gone", async () => (await explain()).connections.length === 0);
     const json = async () => relay.follow(await relay.register(user, []), [topic]);
 
+    test("who has a publication is known everywhere", async () => {
+      for (let i = 0; i < 3; i++) await json();
+      const [, offset] = (await publish()).split(":");
+      const path = `/publications/${encodeURIComponent(topic)}/${offset}`;
+      for (let i = 0; i < 5; i++) {
+        const { status, text, json: found } = await relay.call("GET", path);
+        expect(status, text).toBe(200);
+        expect(found, text).toMatchObject({ connections: { have_it: 3 }, nodes: { silent: 0 } });
+      }
+    });
+
     describe("GET /explain says", () => {
       test("offline, and how the last connection ended", async () => {
         const { client } = await json();

@@ -1,7 +1,7 @@
 // How the OpenAPI page shows what routes have in common: JSON bodies, query parameters and error answers.
 import { Kind, type TSchema, Type, TypeRegistry } from "@sinclair/typebox";
 import { ERRORS, type ErrorCode } from "../../relay/contracts/errors";
-import { USER_CHARACTERS_MAX } from "../../relay/text/checks";
+import { TOPIC_BYTES_MAX, USER_CHARACTERS_MAX } from "../../relay/text/checks";
 
 /**
  * The key under which the schema of an answer names its media type, or null for an answer without a body. The plug-in
@@ -67,6 +67,14 @@ export const UserName = Described({
   description:
     "A user_id, percent-encoded. Users named . and .. have no path, since every client takes these for steps in it.",
   examples: ["alice"],
+});
+
+/** A topic in a path. */
+export const TopicName = Described({
+  maxLength: TOPIC_BYTES_MAX,
+  description:
+    "A topic name, percent-encoded. Topics named . and .. have no path, since every client takes these for steps in it.",
+  examples: ["tech"],
 });
 
 /** The errors of every route that reads a JSON body. */

@@ -188,16 +188,16 @@ export class Courier {
     }
     if (answer === "taken") {
       this.outcomes.withdrawn++;
-      await fates.decided(pending.id, "taken", now());
+      await fates.decided(pending, "taken", now());
       return;
     }
     if (now() > this.#deadlineOf(pending)) {
       this.outcomes.given_up++;
-      await fates.decided(pending.id, "expired", now());
+      await fates.decided(pending, "expired", now());
       return;
     }
     const found = await devices.of(pending.user);
-    await fates.decided(pending.id, "pushed", now());
+    await fates.decided(pending, "pushed", now());
     await Promise.all(found.map((device) => this.#send(pending, device, 1)));
   }
 
@@ -254,7 +254,7 @@ export class Courier {
   }
 
   async #reached(
-    { id }: PendingPush,
+    pending: PendingPush,
     device: string,
     {
       state,
@@ -264,7 +264,7 @@ export class Courier {
   ): Promise<void> {
     if (state !== "waiting") this.outcomes[state]++;
     const at = this.#options.now();
-    await this.#options.fates.reached(id, { device, state, attempts, status, at });
+    await this.#options.fates.reached(pending, { device, state, attempts, status, at });
   }
 }
 

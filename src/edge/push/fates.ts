@@ -1,6 +1,15 @@
 // What became of publications with a push: who took each, or which devices it went to. Kept in the engine for a while, so that whoever
 // asks later, and another node that goes on with its retries, know it.
+import type { Position } from "../../relay/contracts/publication";
 import type { Records } from "../../relay/contracts/store";
+
+/** A publication with a push. */
+interface Pushed {
+  readonly id: string;
+  readonly topic: string;
+  /** Undefined where its topic keeps no history. */
+  readonly position: Position | undefined;
+}
 
 /** What is kept of a push for one device. "unknown": the relay died while it was being sent, so it is not sent again. */
 export type DeviceState =
@@ -24,7 +33,7 @@ interface DeviceFate {
 }
 
 /** "taken": a connection of its user got it. "pushed": it went to devices, if there were any. "expired": its time was over before. */
-interface Fate {
+export interface Fate {
   readonly state: "taken" | "pushed" | "expired";
   readonly at: number;
   readonly devices: readonly DeviceFate[];
@@ -47,20 +56,32 @@ export class Fates {
     this.#records = records;
   }
 
-  /** Undefined where it is not known, or not yet. May reject with EngineUnavailable. */
-  async of(id: string): Promise<Fate | undefined> {
-    const value = await this.#records.get(SET, id);
+  /** What became of the publication at a position; undefined where it is not known, or not yet. May reject with EngineUnavailable. */
+  at(topic: string, position: Position): Promise<Fate | undefined> {
+    return this.of({ id: "", topic, position });
+  }
+
+  of(pushed: Pushed): Promise<Fate | undefined> {
+    return this.#read(nameOf(pushed));
+  }
+
+  async #read(name: string): Promise<Fate | undefined> {
+    const value = await this.#records.get(SET, name);
     return value === undefined ? undefined : (JSON.parse(value) as Fate);
   }
 
   /** Keeps what was decided of a publication. */
-  decided(id: string, state: Fate["state"], at: number): Promise<Fate> {
-    return this.#change(id, (before) => ({ state, at, devices: before?.devices ?? [] }));
+  decided(pushed: Pushed, state: Fate["state"], at: number): Promise<Fate> {
+    return this.#change(nameOf(pushed), (before) => ({
+      state,
+      at,
+      devices: before?.devices ?? [],
+    }));
   }
 
   /** Keeps what became of it for one device. */
-  reached(id: string, one: DeviceFate): Promise<Fate> {
-    return this.#change(id, (before) => {
+  reached(pushed: Pushed, one: DeviceFate): Promise<Fate> {
+    return this.#change(nameOf(pushed), (before) => {
       const devices = (before?.devices ?? []).filter(({ device }) => device !== one.device);
       return {
         state: before?.state ?? "pushed",
@@ -70,19 +91,24 @@ export class Fates {
     });
   }
 
-  #change(id: string, change: (before: Fate | undefined) => Fate): Promise<Fate> {
-    const before = this.#changes.get(id) ?? Promise.resolve();
+  #change(name: string, change: (before: Fate | undefined) => Fate): Promise<Fate> {
+    const before = this.#changes.get(name) ?? Promise.resolve();
     const next = before.then(async () => {
-      const fate = change(await this.of(id));
-      await this.#records.put(SET, id, JSON.stringify(fate), { ttlMs: TTL_MS, max: FATES_MAX });
+      const fate = change(await this.#read(name));
+      await this.#records.put(SET, name, JSON.stringify(fate), { ttlMs: TTL_MS, max: FATES_MAX });
       return fate;
     });
     const settled = next
       .catch(() => {})
       .then(() => {
-        if (this.#changes.get(id) === settled) this.#changes.delete(id);
+        if (this.#changes.get(name) === settled) this.#changes.delete(name);
       });
-    this.#changes.set(id, settled);
+    this.#changes.set(name, settled);
     return next;
   }
+}
+
+/** Whoever asks later knows the position, and the id only while the history has the publication. */
+function nameOf({ id, topic, position }: Pushed): string {
+  return position === undefined ? id : `${position.epoch}:${position.offset} ${topic}`;
 }

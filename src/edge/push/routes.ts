@@ -14,7 +14,7 @@ import { DeviceAnswer, DeviceBody, DeviceRemoved, DevicesAnswer } from "./shapes
 
 interface DeviceRoutesOptions {
   /** Undefined where there is no Web Push. */
-  readonly devices: Devices | undefined;
+  readonly webPush: { readonly devices: Devices } | undefined;
   readonly requireKey: (scope: Scope) => BeforeHandle;
   /** The `security` of the routes in the OpenAPI document. */
   readonly security: Record<string, string[]>[];
@@ -45,13 +45,13 @@ export function deviceRoutes(options: DeviceRoutesOptions) {
     app.use(registerRoute(options)).use(listRoute(options)).use(removeRoute(options));
 }
 
-function registerRoute({ devices, requireKey, security, bodyBytes }: DeviceRoutesOptions) {
+function registerRoute({ webPush, requireKey, security, bodyBytes }: DeviceRoutesOptions) {
   const readDevice = bodyReader(DeviceBody, EXAMPLE, bodyBytes);
   return (app: Elysia) =>
     app.post(
       "/users/:user/devices",
       async ({ params, request }) => {
-        const kept = orThrow(available(devices));
+        const kept = orThrow(devicesOf(webPush));
         const user = orThrow(toUser(params.user));
         return rowOf(orThrow(await kept.register(user, await readDevice(request))));
       },
@@ -82,13 +82,13 @@ function registerRoute({ devices, requireKey, security, bodyBytes }: DeviceRoute
     );
 }
 
-function listRoute({ devices, requireKey, security }: DeviceRoutesOptions) {
+function listRoute({ webPush, requireKey, security }: DeviceRoutesOptions) {
   return (app: Elysia) =>
     app.get(
       "/users/:user/devices",
       async ({ params, request }) => {
         orThrow(query(request.url, []));
-        const kept = orThrow(available(devices));
+        const kept = orThrow(devicesOf(webPush));
         const found = await kept.of(orThrow(toUser(params.user)));
         return { devices: found.map(rowOf) };
       },
@@ -107,12 +107,12 @@ function listRoute({ devices, requireKey, security }: DeviceRoutesOptions) {
     );
 }
 
-function removeRoute({ devices, requireKey, security }: DeviceRoutesOptions) {
+function removeRoute({ webPush, requireKey, security }: DeviceRoutesOptions) {
   return (app: Elysia) =>
     app.delete(
       "/users/:user/devices/:device",
       async ({ params }) => {
-        const kept = orThrow(available(devices));
+        const kept = orThrow(devicesOf(webPush));
         const user = orThrow(toUser(params.user));
         if (await kept.remove(user, params.device)) return { removed: 1 };
         throw new Refused(
@@ -134,8 +134,8 @@ function removeRoute({ devices, requireKey, security }: DeviceRoutesOptions) {
 }
 
 /** Refuses (`not_available`) where no device is kept. */
-function available(devices: Devices | undefined): Devices | Refusal {
-  if (devices !== undefined) return devices;
+function devicesOf(webPush: DeviceRoutesOptions["webPush"]): Devices | Refusal {
+  if (webPush !== undefined) return webPush.devices;
   return new Refusal(
     "not_available",
     "The relay keeps no devices: set BATON_VAPID_PUBLIC_KEY and what belongs to it.",

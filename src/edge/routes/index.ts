@@ -14,6 +14,7 @@ import { LIVE_PATH, ok, unavailable } from "../http/health";
 import { internal, Refused, refuse } from "../http/refusal";
 import { explainRoute } from "../operator/explain";
 import { listRoutes } from "../operator/lists";
+import { receiversRoute } from "../operator/receivers";
 import { sourceHealthRoute } from "../operator/source-health";
 import { clientScriptRoute } from "../pages/client-script";
 import { consoleRoutes } from "../pages/console";
@@ -61,6 +62,7 @@ export function routes(options: RouteOptions) {
     .use(deviceRoutes(options))
     .use(listRoutes(options))
     .use(explainRoute(options))
+    .use(receiversRoute(options))
     .use(sourceHealthRoute(options))
     .use(centrifugoApi(options));
   if (options.pusherApi !== undefined) app.use(pusherRoutes(options.pusherApi));

@@ -6,7 +6,7 @@ import type { SourceStatus } from "../../sources/sources";
 import type { Grants, Scope } from "../access/keys";
 import type { ApiFormat } from "../centrifugo-api/methods";
 import type { BeforeHandle } from "../http/refusal";
-import type { Devices } from "../push/devices/devices";
+import type { WebPush } from "../push/web-push";
 import type { PusherApi } from "../pusher/api";
 import type { PusherHandshake } from "../pusher/handshake";
 import type { Handshake, SessionHandshake } from "../transports/sockets";
@@ -40,8 +40,8 @@ export interface RouteOptions {
   readonly publish: (request: Request) => Promise<Response>;
   /** Answers backends of the Pusher protocol; undefined where the relay does not speak it. */
   readonly pusherApi: PusherApi | undefined;
-  /** The devices of users; undefined where there is no Web Push. */
-  readonly devices: Devices | undefined;
+  /** The devices of users, and what became of pushes; undefined where there is no Web Push. */
+  readonly webPush: Pick<WebPush, "devices" | "fates"> | undefined;
   /** The `security` of guarded routes in the OpenAPI document. */
   readonly security: Record<string, string[]>[];
   /** The origins that CORS headers allow. Without them, answers have no CORS headers. */

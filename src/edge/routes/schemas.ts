@@ -8,7 +8,14 @@ import {
   toUser,
   USER_CHARACTERS_MAX,
 } from "../../relay/text/checks";
-import { Described, MEDIA_TYPE, NO_CONTROL, queryDocument, UserName } from "../http/documents";
+import {
+  Described,
+  MEDIA_TYPE,
+  NO_CONTROL,
+  queryDocument,
+  TopicName as TopicInPath,
+  UserName,
+} from "../http/documents";
 import { PushBody } from "../push/shapes";
 
 // Counts characters as JSON Schema does; TypeBox's own strings would count UTF-16 units.
@@ -151,12 +158,7 @@ export const PublishAnswers = Type.Union([
 ]);
 
 export const TopicParameter = Type.Object({
-  topic: Described({
-    maxLength: TOPIC_BYTES_MAX,
-    description:
-      "A topic name, percent-encoded. Topics named . and .. have no path, since every client takes these for steps in it.",
-    examples: ["tech"],
-  }),
+  topic: TopicInPath,
 });
 
 export const HistoryAnswer = Type.Object({

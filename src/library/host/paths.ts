@@ -15,6 +15,7 @@ const ALWAYS: readonly string[] = [
   "/metrics",
   "/openapi",
   "/openapi/:file",
+  "/publications/:topic/:offset",
   "/publish",
   "/register",
   "/register/:id",

@@ -24,6 +24,7 @@ export const ERRORS = {
     means:
       "No registration has this id: it never existed, has expired, was deleted, or its socket has closed.",
   },
+  unknown_publication: { status: 404, means: "The topic has no publication with this offset yet." },
   unknown_device: { status: 404, means: "The user has no device with this id." },
   unknown_topic: {
     status: 404,

@@ -79,6 +79,11 @@ export class Receipts {
     });
   }
 
+  /** The ids of the connections here that the publication was sent to live. */
+  connectionsOf(id: string): readonly string[] {
+    return this.#receipts.get(id)?.connections ?? [];
+  }
+
   #add(id: string, connection: string): void {
     if (this.#receipts.size >= RECEIPTS_MAX) {
       const [oldest] = this.#receipts.keys();

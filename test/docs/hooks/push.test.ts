@@ -6,6 +6,7 @@ import { Folder } from "../../support/machine/folder";
 import { registerDevice } from "../../support/push/push-relay";
 import { PushService } from "../../support/push/push-service";
 import { startRelay } from "../../support/relay/test-relay";
+import { until } from "../../support/wait";
 
 const PAGE = "docs/push.md";
 
@@ -33,13 +34,17 @@ test("the settings that docs/push.md makes, its rule and its publication reach a
   const [push] = await service.taken("phone");
   expect(push?.data).toMatchObject({ title: "Bob", url: "/chat/bob", topic: "chat" });
   expect(push?.headers.get("ttl")).toBe("3600");
+  const asked = example(PAGE, "fate.sh").replace("http://127.0.0.1:8000", relay.url);
+  const answer = async () => JSON.parse(await shell(asked, folder));
+  await until("the answer", async () => (await answer()).push.devices[0]?.state === "accepted");
   const data = { from: "Ann", text: "Lunch?" };
   await relay.post("/publish", { topic: "chat:7", user_id: "alice", data });
   const [, other] = await service.taken("phone", 2);
   expect(other?.data).toMatchObject({ title: "Ann", body: "Lunch?", topic: "chat:7" });
 });
 
-async function shell(script: string, { path }: Folder): Promise<void> {
-  const run = Bun.spawn(["bash", "-euc", script], { cwd: path, stdout: "ignore", stderr: "pipe" });
+async function shell(script: string, { path }: Folder): Promise<string> {
+  const run = Bun.spawn(["bash", "-euc", script], { cwd: path, stderr: "pipe" });
   if ((await run.exited) !== 0) throw new Error(await run.stderr.text());
+  return run.stdout.text();
 }

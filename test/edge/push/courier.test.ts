@@ -24,11 +24,11 @@ async function withDevices(node: PushNode, devices: readonly string[]): Promise<
 
 const fateOf = async (node: PushNode, id: string, count = 1) => {
   await until("the fate of a push", async () => {
-    const fate = await node.fates.of(id);
+    const fate = await node.fateOf(id);
     if (fate === undefined) return false;
     return fate.state !== "pushed" || fate.devices.filter(isSettled).length === count;
   });
-  return node.fates.of(id);
+  return node.fateOf(id);
 };
 const isSettled = ({ state }: { state: string }) => state !== "waiting";
 
@@ -109,10 +109,7 @@ test("after 429 and 503 a push is tried again when the service says, and otherwi
   clock.now += AFTER_MS;
   // What the service says, then twice and four times the first pause.
   for (const [i, pause] of [60_000, 10_000, 20_000].entries()) {
-    await until(
-      "the attempt",
-      async () => (await node.fates.of(id))?.devices[0]?.attempts === i + 1,
-    );
+    await until("the attempt", async () => (await node.fateOf(id))?.devices[0]?.attempts === i + 1);
     clock.now += pause - 1;
     await node.ticked();
     expect(node.sent).toHaveLength(i + 1);
@@ -139,7 +136,7 @@ test("a push that waits to be tried again is withdrawn when the user has come ba
   node.answer = () => ({ kind: "later", status: 503, waitMs: 1_000 });
   const id = await node.publish("ann", { title: "hi" });
   clock.now += AFTER_MS;
-  await until("the retry", async () => (await node.fates.of(id))?.devices[0]?.state === "waiting");
+  await until("the retry", async () => (await node.fateOf(id))?.devices[0]?.state === "waiting");
   node.receipts.set("chat", "taken");
   clock.now += 5_000;
   expect(await fateOf(node, id)).toMatchObject({ devices: [{ state: "withdrawn" }] });
@@ -154,7 +151,7 @@ test("a push that waits to be tried again gives way to a newer one with its topi
   const other = await node.publish("ann", { title: "a call", topic: "calls" });
   clock.now += AFTER_MS;
   for (const id of [older, other]) {
-    await until("a retry", async () => (await node.fates.of(id))?.devices[0]?.state === "waiting");
+    await until("a retry", async () => (await node.fateOf(id))?.devices[0]?.state === "waiting");
   }
   node.answer = () => ({ kind: "accepted", status: 201 });
   const newer = await node.publish("ann", { title: "2 new", topic: "chat" });

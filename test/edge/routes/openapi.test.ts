@@ -46,6 +46,7 @@ test("the OpenAPI document has every route and no others", () => {
     "get /health/ready",
     "get /health/sources",
     "get /metrics",
+    "get /publications/{topic}/{offset}",
     "get /sse/{id}",
     "get /topics",
     "get /topics/{topic}/history",
@@ -158,7 +159,7 @@ test("names in paths of the OpenAPI document have the bounds that they have in b
     parameters.filter((one: { in: string }) => one.in === "path"),
   );
   const named = (name: string) => inPaths.filter((one: { name: string }) => one.name === name);
-  expect(named("topic")).toHaveLength(2);
+  expect(named("topic")).toHaveLength(3);
   expect(named("user")).toHaveLength(5);
   for (const { schema } of named("topic")) expect(bounds(schema)).toEqual(bounds(topic));
   for (const { schema } of named("user")) {

@@ -91,7 +91,7 @@ function routesOver(publish: () => Published | Promise<Published>) {
     sessionProtocols: SESSION_PROTOCOLS,
     apiFormat: { errorOf, publicationJson, infoJson },
     node: "node",
-    devices: undefined,
+    webPush: undefined,
     ...SETTINGS,
     prefix: "",
     socketFormats: SOCKET_FORMATS,

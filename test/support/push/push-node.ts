@@ -114,6 +114,11 @@ export class PushNode implements AsyncDisposable {
     return prepared.id;
   }
 
+  /** What became of a push; its topic keeps no history. */
+  fateOf(id: string) {
+    return this.fates.of({ id, topic: "chat", position: undefined });
+  }
+
   /** Resolves when it has looked for what is due, as the clock is now. */
   async ticked(): Promise<void> {
     const before = this.#looks;
