@@ -22,7 +22,7 @@ export interface InboundRecord {
   readonly key?: string | undefined;
   /** Its body in UTF-8; undefined where it has none (a tombstone), or where it is too large to be read and `size` says how large. */
   readonly body: string | Uint8Array | undefined;
-  readonly size?: number;
+  readonly size?: number | undefined;
   /** What is known of the record beside its body, for mappings: `{@name}` stands for it. Headers have names such as header.trace. */
   readonly attributes?: Readonly<Record<string, string>> | undefined;
 }

@@ -1,5 +1,7 @@
 // The list of all kinds of sources. Each loads its client when a source of it is opened.
 import type { SourceKind } from "./contract";
+import { KAFKA } from "./kafka/kind";
+import { NATS } from "./nats/kind";
 import { POSTGRESQL } from "./postgresql/kind";
 import { REDIS } from "./redis/kind";
 
@@ -7,4 +9,6 @@ import { REDIS } from "./redis/kind";
 export const SOURCE_KINDS = {
   postgresql: POSTGRESQL,
   redis: REDIS,
+  kafka: KAFKA,
+  nats: NATS,
 } as unknown as Readonly<Record<string, SourceKind>>;

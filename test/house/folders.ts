@@ -48,7 +48,14 @@ const FLOORS: Record<string, readonly string[]> = {
   "src/library": ["*", "host"],
   "src/protocols": ["index.ts", "centrifuge pusher", "*"],
   "src/settings": ["*", "push sources hooks", "kinds.ts"],
-  "src/sources": ["sources.ts", "*", "index.ts", "postgresql redis", "shapes", "contract.ts"],
+  "src/sources": [
+    "sources.ts",
+    "*",
+    "index.ts",
+    "postgresql redis kafka nats",
+    "shapes",
+    "contract.ts",
+  ],
   "src/workers": ["*", "system"],
   "src/relay/contracts": ["options.ts", "backend", "*"],
   "src/relay": [
@@ -89,7 +96,8 @@ const PACKAGES: Record<string, RegExp> = {
   "src/protocols": /^@sinclair\/typebox/,
   "src/relay": /^$/,
   "src/settings": /^(node:|@sinclair\/typebox)/,
-  "src/sources": /^(bun|node:crypto|@sinclair\/typebox.*)$/,
+  "src/sources":
+    /^(bun|node:crypto|@sinclair\/typebox.*|@platformatic\/kafka|@nats-io\/(transport-node|jetstream))$/,
   "src/workers": /^(node:|bun)/,
 };
 

@@ -63,3 +63,11 @@ test("the mapping of docs/sources.md is one", () => {
   const [source] = sourcesIn(JSON.parse(example(PAGE, "mapping.json")), () => undefined);
   expect(source?.mapping).toMatchObject({ topic: "orders:{after.id}" });
 });
+
+test.each([
+  ["kafka", example(PAGE, "kafka.json")],
+  ["nats", example(PAGE, "nats.json")],
+])("the source %s of docs/sources.md is one", (kind, file) => {
+  const [source] = sourcesIn(JSON.parse(file), () => undefined);
+  expect(source?.kind).toBe(kind);
+});

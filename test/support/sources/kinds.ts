@@ -1,4 +1,6 @@
 // The servers that the contract suite of sources runs with: a row for each kind.
+import { KafkaTopic } from "./kafka-topic";
+import { NatsStream } from "./nats-stream";
 import { Outbox } from "./outbox";
 import { RedisStream } from "./redis-stream";
 import type { SourceServer } from "./source-server";
@@ -9,4 +11,6 @@ export const SOURCE_SERVERS: readonly (readonly [
 ])[] = [
   ["postgresql", () => Outbox.start()],
   ["redis", () => RedisStream.start()],
+  ["kafka", () => KafkaTopic.start()],
+  ["nats", () => NatsStream.start()],
 ];

@@ -1,0 +1,69 @@
+// Kafka in one process, without ZooKeeper: the jars of test/java/kafka, run by Debian's Java.
+import { join } from "node:path";
+import { ROOT } from "../docs/pages";
+import { Folder } from "../machine/folder";
+import { freePort } from "../machine/free-port";
+import { BrokerProcess, outputOf } from "./broker-process";
+
+/** It needs 0.35 GB in all. */
+const JVM = ["-Xms256m", "-Xmx512m", "-XX:+UseSerialGC"];
+
+export class KafkaServer extends BrokerProcess {
+  static #classPath: Promise<string> | undefined;
+  /** Its address, as clients are given it. */
+  readonly broker: string;
+
+  private constructor(folder: Folder, classPath: string, port: number) {
+    super(folder, {
+      command: ["java", ...JVM, "-cp", classPath, "kafka.Kafka", join(folder.path, "properties")],
+      port,
+    });
+    this.broker = `127.0.0.1:${port}`;
+  }
+
+  static async start(): Promise<KafkaServer> {
+    KafkaServer.#classPath ??= findJars();
+    const classPath = await KafkaServer.#classPath;
+    const folder = new Folder();
+    const [port, controller] = [freePort(), freePort()];
+    const file = join(folder.path, "properties");
+    await Bun.write(file, properties(folder.path, port, controller));
+    // An id of 16 bytes in base64, as its tools make them.
+    const cluster = Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString("base64url");
+    const format = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", file];
+    await outputOf(["java", "-cp", classPath, ...format], folder.path);
+    const server = new KafkaServer(folder, classPath, port);
+    await server.run();
+    return server;
+  }
+}
+
+/** Maven keeps the jars in its cache. */
+async function findJars(): Promise<string> {
+  using folder = new Folder();
+  const file = join(folder.path, "jars");
+  const goal = ["dependency:build-classpath", `-Dmdep.outputFile=${file}`];
+  await outputOf(["mvn", "-q", "-B", ...goal], join(ROOT, "test/java/kafka"));
+  return await Bun.file(file).text();
+}
+
+function properties(folder: string, port: number, controller: number): string {
+  return Object.entries({
+    "process.roles": "broker,controller",
+    "node.id": 1,
+    "controller.quorum.voters": `1@127.0.0.1:${controller}`,
+    "controller.listener.names": "CONTROLLER",
+    "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+    listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controller}`,
+    "advertised.listeners": `PLAINTEXT://127.0.0.1:${port}`,
+    "log.dirs": join(folder, "logs"),
+    "offsets.topic.replication.factor": 1,
+    "offsets.topic.num.partitions": 1,
+    "transaction.state.log.replication.factor": 1,
+    "transaction.state.log.min.isr": 1,
+    "group.initial.rebalance.delay.ms": 0,
+    "message.max.bytes": 20_000_000,
+  })
+    .map(([name, value]) => `${name}=${value}`)
+    .join("\n");
+}
