@@ -23,7 +23,7 @@ interface Call {
   characters: number;
 }
 
-interface Sorted {
+export interface Sorted {
   /** Those of one partition in their order. */
   readonly calls: readonly Call[];
   readonly dead: readonly DeadRecord[];

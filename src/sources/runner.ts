@@ -5,7 +5,7 @@ import { EngineUnavailable } from "../relay/contracts/engine";
 import type { RecordsOutcome, SourceRecord } from "../relay/contracts/store";
 import type { Leadership } from "../relay/state/leadership";
 import type { DeadRecord, InboundRecord, Reader, SourceContext, SourceKind } from "./contract";
-import { type PublicationsOptions, sortedBatch } from "./publications";
+import { type PublicationsOptions, type Sorted, sortedBatch } from "./publications";
 import { SourceTally } from "./tally";
 
 /** How often this node asks whether it is the one that reads, and how often it looks how much waits. */
@@ -15,6 +15,9 @@ const LAG_MS = 5_000;
 /** The first pause after a failure. It doubles with each, up to the longest, and is made shorter by up to a half. */
 const PAUSE_MS = 250;
 const PAUSE_MAX_MS = 15_000;
+
+/** After so many failures in a row, another node may try. */
+const FAILURES_MAX = 3;
 
 /** The shortest time between two lines in the log about records that cannot be published. */
 const DEAD_LOG_MS = 1_000;
@@ -99,7 +102,8 @@ export class Runner {
       this.#reader = await kind.open(options as never, context);
       // It was opened while the runner was told to stop.
       if (this.#stop.isAsked) return;
-      if (this.tally.state === "down") log.info(`the source ${context.name} is back`);
+      const isBack = this.tally.state === "down";
+      log.info(`the source ${context.name} is ${isBack ? "back" : "read by this process"}`);
       this.tally.state = "reading";
       this.#lagAt = Number.NEGATIVE_INFINITY;
       while (!this.#stop.isAsked && (await this.#leads())) await this.#turn(this.#reader);
@@ -117,12 +121,7 @@ export class Runner {
     if (batch.length > 0) {
       const { calls, dead, skipped } = sortedBatch(batch, this.#options);
       // A batch is published once, but may be read twice: only what is acknowledged counts as read.
-      for (const { partition, records } of calls) {
-        const outcome = await this.#published(partition, records);
-        if (outcome === undefined) return;
-        this.tally.published += outcome.published;
-        this.tally.repeated += outcome.repeated;
-      }
+      if (!(await this.#arePublished(calls))) return;
       await reader.acknowledge(dead);
       this.tally.read += batch.length;
       this.tally.skipped += skipped;
@@ -133,6 +132,25 @@ export class Runner {
     if (now - this.#lagAt < LAG_MS) return;
     this.#lagAt = now;
     this.tally.lag = await reader.lag();
+  }
+
+  /** Publishes all, those of each partition in turn. False when this node is not to read any more. */
+  async #arePublished(calls: Sorted["calls"]): Promise<boolean> {
+    const partitions = [...Map.groupBy(calls, ({ partition }) => partition)];
+    const settled = await Promise.allSettled(
+      partitions.map(async ([partition, ofPartition]) => {
+        for (const { records } of ofPartition) {
+          const outcome = await this.#published(partition, records);
+          if (outcome === undefined) return false;
+          this.tally.published += outcome.published;
+          this.tally.repeated += outcome.repeated;
+        }
+        return true;
+      }),
+    );
+    // None of them goes on when the reader is closed.
+    for (const one of settled) if (one.status === "rejected") throw one.reason;
+    return settled.every((one) => one.status === "fulfilled" && one.value);
   }
 
   /** Tries until the engine has them. Undefined when this node is not to read any more. */
@@ -189,7 +207,7 @@ export class Runner {
 
   /** The server has failed: the next attempt comes after a pause. */
   async #failed(error: Error): Promise<void> {
-    const { context, log } = this.#options;
+    const { context, leadership, log } = this.#options;
     this.#failures++;
     const isNews = this.tally.failure !== error.message || this.tally.state !== "down";
     this.tally.down(error.message);
@@ -197,6 +215,11 @@ export class Runner {
       log.warn(
         `the source ${context.name} cannot be read, trying again: ${sanitized(error.message)}`,
       );
+    }
+    // Another node may reach the server.
+    if (this.#failures % FAILURES_MAX === 0) {
+      leadership.resign();
+      this.#checkedAt = Number.NEGATIVE_INFINITY;
     }
     await this.#stop.pause(pauseAfter(this.#failures));
   }

@@ -9,6 +9,7 @@ import { RedisServer } from "../support/engines/redis-server";
 import { ProxyBackend } from "../support/hooks/proxy-backend";
 import { withTls } from "../support/machine/authority";
 import { Scrape } from "../support/metrics/scrape";
+import { PUSH_ENV } from "../support/push/push-relay";
 import { startRelay, type TestRelay } from "../support/relay/test-relay";
 import { sourcesFile } from "../support/sources/sources-file";
 import { until } from "../support/wait";
@@ -170,6 +171,7 @@ test("every series has a name by Prometheus' conventions, and a value once its e
   await using backend = new ProxyBackend();
   await using relay = await startRelay({
     ...withTls(),
+    ...PUSH_ENV,
     BATON_SOURCES_FILE: sourcesFile({ orders }),
     BATON_PROXY_CONNECT: `${backend.url}/connect`,
   });

@@ -165,6 +165,23 @@ describe("a source", () => {
     await runner.stop();
   });
 
+  test("whose server this node cannot reach is left to other nodes after three failures", async () => {
+    const source = new ScriptedSource();
+    source.failures = 1_000;
+    let resigned = 0;
+    const leadership = {
+      check: async () => true,
+      resign() {
+        resigned++;
+      },
+    };
+    const { runner } = run(source, { leadership });
+    runner.start();
+    await until("the end of its leadership", () => resigned > 0);
+    expect(1_000 - source.failures).toBe(3);
+    await runner.stop();
+  });
+
   test("is not opened while another node reads it", async () => {
     const source = new ScriptedSource();
     source.batches.push([record(1)]);

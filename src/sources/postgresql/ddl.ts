@@ -21,8 +21,6 @@ CREATE TABLE ${table} (
   user_id text,
   -- What kind of message it is, for clients whose protocol names its messages.
   event text,
-  -- Rows with the same key in the same topic are published once, while the key is remembered.
-  idempotency_key text,
   created_at timestamptz NOT NULL DEFAULT now(),
   CHECK ((message IS NULL) <> (data IS NULL))
 );

@@ -63,6 +63,8 @@ export class PostgresqlReader implements Reader<OutboxRecord> {
   /** How many of the ids the last `read` has given, and how many the next one asks for. */
   #given = 0;
   #asked = FIRST_ROWS;
+  /** The first of the ids whose rows were gone. */
+  #left: string | undefined;
   #wake = Promise.withResolvers<void>();
 
   private constructor(
@@ -102,7 +104,7 @@ export class PostgresqlReader implements Reader<OutboxRecord> {
     // A row that somebody else has deleted is among the ids, and not among the rows.
     this.#given = Number(rows.at(-1)?.n ?? asked.length);
     if (rows.length === 0) {
-      await this.acknowledge([]);
+      await this.#leave(asked);
       return [];
     }
     const size = rows.reduce((sum, row) => sum + row.size, 0) / rows.length;
@@ -152,6 +154,17 @@ export class PostgresqlReader implements Reader<OutboxRecord> {
   async close(): Promise<void> {
     this.#wake.resolve();
     await this.#session.close();
+  }
+
+  /** Somebody else has deleted these rows. Rejects where they are there, and cannot be found by their ids: they would come again and again. */
+  async #leave(ids: readonly string[]): Promise<void> {
+    if (ids[0] === this.#left) {
+      throw new Error(
+        `the row whose id is ${ids[0]} cannot be found by that: the id must be a column that is unique and not null`,
+      );
+    }
+    this.#left = ids[0];
+    await this.acknowledge([]);
   }
 
   /** Leaves what was given behind and, when nothing is left, writes down what comes next: one commit for both. */

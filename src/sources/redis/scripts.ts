@@ -1,6 +1,9 @@
 // What a reader does in Redis, as Lua scripts: each looks first whether this reader is still the one that reads, so that of two readers the
 // older one gets nothing more. A reader is a consumer of the group, and a newer one deletes all others.
 
+/** How many entries a script reads at once, each of which costs Redis its size in memory twice. */
+const STEP_MAX = 16;
+
 /** The beginning of an error of a script that a reader calls which is not the newest any more. */
 const SUPERSEDED = "SUPERSEDED";
 
@@ -31,25 +34,32 @@ end
 return lost`;
 
 /**
- * Reads entries one by one, until there are enough or they are large enough. ARGV: group, consumer, after which id (> for new ones), how many at most, how many
- * bytes, of how many bytes an entry is not fetched. Answers with [id, fields], [id] of an entry that is gone, and [id, bytes] of one that is too large.
+ * Reads a few entries at a time, until there are enough or they are large enough: one of 10 MB is fetched beside few others. ARGV: group, consumer, after which id (> for new
+ * ones), how many at most, how many bytes, of how many bytes an entry is not handed out. Answers with [id, fields], [id] of an entry that
+ * is gone, and [id, bytes] of one that is too large.
  */
 export const READ = `${CHECK}
-local from, found, bytes = ARGV[3], {}, 0
-while #found < tonumber(ARGV[4]) and bytes < tonumber(ARGV[5]) do
-  local answer = redis.call('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', 1, 'STREAMS', KEYS[1], from)
-  local entry = answer and answer[1][2][1]
-  if not entry then break end
-  local id, fields, size = entry[1], entry[2], 0
-  if fields then
-    for _, text in ipairs(fields) do size = size + #text end
-    bytes = bytes + size
-    if size > tonumber(ARGV[6]) then fields = size end
-    table.insert(found, {id, fields})
-  else
-    table.insert(found, {id})
+local from, found, bytes, step = ARGV[3], {}, 0, 1
+local count, size_max = tonumber(ARGV[4]), tonumber(ARGV[5])
+while #found < count and bytes < size_max do
+  step = math.min(step, count - #found)
+  local answer = redis.call('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', step, 'STREAMS', KEYS[1], from)
+  local entries = answer and answer[1][2] or {}
+  for _, entry in ipairs(entries) do
+    local id, fields, size = entry[1], entry[2], 0
+    if fields then
+      for _, text in ipairs(fields) do size = size + #text end
+      bytes = bytes + size
+      if size > tonumber(ARGV[6]) then fields = size end
+      table.insert(found, {id, fields})
+    else
+      table.insert(found, {id})
+    end
+    if from ~= '>' then from = id end
   end
-  if from ~= '>' then from = id end
+  if #entries < step then break end
+  -- As many as would fit if they were as large as those so far, and at most ${STEP_MAX}: these may be larger.
+  step = math.max(1, math.min(${STEP_MAX}, math.floor((size_max - bytes) * #found / (bytes + 1))))
 end
 return found`;
 

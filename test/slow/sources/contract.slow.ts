@@ -4,7 +4,7 @@ import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { Folder } from "../../support/machine/folder";
 import { freePort } from "../../support/machine/free-port";
-import { memoryKb } from "../../support/machine/processes";
+import { memoryKb, peakMemoryKb } from "../../support/machine/processes";
 import { RelayProcess } from "../../support/relay/relay-process";
 import { RelayWithWorkers } from "../../support/relay/relay-with-workers";
 import { SOURCE_SERVERS } from "../../support/sources/kinds";
@@ -20,6 +20,9 @@ const KILLS = 4;
 const CHUNK = 1_000;
 
 const MEGABYTE = 1_048_576;
+
+/** What goes through a relay whose memory is watched: more than it may take. */
+const MEGABYTES = 200;
 
 function records(count: number, from = 0): TestRecord[] {
   return Array.from({ length: count }, (_, i) => ({ topic: "t", message: `m${from + i}` }));
@@ -97,7 +100,24 @@ async function addAll(server: SourceServer, all: readonly TestRecord[]): Promise
   for (let i = 0; i < all.length; i += CHUNK) await server.add(all.slice(i, i + CHUNK));
 }
 
-describe.each(SOURCE_SERVERS)("a source of the kind %s", (_, start) => {
+describe.each(SOURCE_SERVERS)("a source of the kind %s", (kind, start) => {
+  test("publishes all that has waited for the relay, in order", async () => {
+    await using server = await start();
+    const all = records(RECORDS);
+    await addAll(server, all);
+    await using relay = await ReadingRelay.start(server);
+    await relay.untilPublished(1);
+    const from = await relay.published();
+    const begun = performance.now();
+    await relay.untilPublished(RECORDS);
+    const seconds = (performance.now() - begun) / 1_000;
+    const peak = Math.round(peakMemoryKb(relay.process.pid) / 1_024);
+    // For docs/sources.md, and for whoever compares.
+    const rate = Math.round((RECORDS - from) / seconds);
+    console.log(`${kind}: ${rate} records a second of ${RECORDS}, ${peak} MB of memory at most`);
+    expect(await relay.messages(RECORDS)).toEqual(all.map(({ message }) => message));
+  });
+
   test("publishes each record once and in order, though the relay is killed again and again in the middle", async () => {
     await using server = await start();
     await using relay = await ReadingRelay.start(server);
@@ -138,15 +158,14 @@ describe.each(SOURCE_SERVERS)("a source of the kind %s", (_, start) => {
     one.process = workers.process;
     const all = records(RECORDS);
     const added = addAll(server, all);
-    for (let kill = 1; kill <= 2; kill++) {
-      await one.untilPublished((RECORDS * kill) / 4);
-      for (const pid of await workers.workers()) {
-        process.kill(pid, "SIGKILL");
-        await until("the worker to be replaced", async () => {
-          const now = await workers.workers();
-          return now.length === 2 && !now.includes(pid) && workers.listeners === 2;
-        });
-      }
+    await one.untilPublished(RECORDS / 4);
+    // One of them reads.
+    for (const pid of await workers.workers()) {
+      process.kill(pid, "SIGKILL");
+      await until("the worker to be replaced", async () => {
+        const now = await workers.workers();
+        return now.length === 2 && !now.includes(pid) && workers.listeners === 2;
+      });
     }
     await added;
     expect(await one.messages(RECORDS)).toEqual(all.map(({ message }) => message));
@@ -181,12 +200,12 @@ describe.each(SOURCE_SERVERS)("a source of the kind %s", (_, start) => {
     await until("the first ones", async () => (await server.waiting()) === 0);
     const beforeKb = memoryKb(relay.process.pid);
     let peakKb = beforeKb;
-    for (let i = 0; i < 20; i++) await server.add(big(500));
+    for (let i = 0; i < MEGABYTES / 5; i++) await server.add(big(500));
     await until("all of them", async () => {
       peakKb = Math.max(peakKb, memoryKb(relay.process.pid));
       return (await server.waiting()) === 0;
     });
-    // 100 MB went through.
-    expect(peakKb - beforeKb).toBeLessThan(150 * 1_024);
+    // 90 to 120 MB were seen, however much there is.
+    expect((peakKb - beforeKb) / 1_024).toBeLessThan(0.8 * MEGABYTES);
   });
 });
