@@ -22,8 +22,7 @@ import { checkRecords, partsOf, RecordConflicts, sumOf } from "../source-records
 import { StoreSize } from "../store-size";
 import { SqliteFile } from "./file";
 import { SqliteIdempotency } from "./idempotency";
-import { type Job, RecordsJob } from "./jobs";
-import { SqlitePositions } from "./positions";
+import { type Job, RecordsJob, SqlitePositions } from "./jobs";
 import { SqliteQueues } from "./queues";
 import { SqliteRecords } from "./records";
 import { SqliteRegistrations } from "./registrations";
@@ -371,6 +370,7 @@ export class SqliteEngine implements LocalEngine {
   #fail(error: unknown): void {
     this.#opened?.topics.afterRollback();
     this.#opened?.idempotency.afterRollback();
+    this.#opened?.records.afterRollback();
     this.#opened?.queues.afterRollback();
     this.#opened?.size.rollback();
     if (!isFileError(error)) return;

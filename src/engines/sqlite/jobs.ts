@@ -1,13 +1,14 @@
 // Work that waits for the next transaction of the SQLite engine. Records of a source are one job for all that a call brings.
 
+import type { Statement } from "bun:sqlite";
 import { Refusal } from "../../relay/contracts/errors";
 import type { Publication } from "../../relay/contracts/publication";
 import type { RecordsOutcome, SourceRecord } from "../../relay/contracts/store";
 import { nameOf } from "../idempotency-key";
 import type { IdempotencyCache } from "../memory/idempotency";
 import { isAbove } from "../source-records";
+import type { SqliteFile } from "./file";
 import type { SqliteIdempotency } from "./idempotency";
-import type { SqlitePositions } from "./positions";
 import type { SqliteTopics } from "./topics";
 
 export interface Job {
@@ -17,6 +18,26 @@ export interface Job {
   /** Runs after its commit. Must not throw. */
   committed(): void;
   failed(error: Error): void;
+}
+
+/** How far each partition of a source was published. */
+export class SqlitePositions {
+  readonly #get: Statement;
+  readonly #set: Statement;
+
+  constructor(file: SqliteFile) {
+    this.#get = file.prepare("SELECT position FROM positions WHERE partition = ?1");
+    this.#set = file.prepare("INSERT OR REPLACE INTO positions VALUES (?1, ?2)");
+  }
+
+  get(partition: string): string | undefined {
+    return (this.#get.values(partition)[0] as [string] | undefined)?.[0];
+  }
+
+  /** Must be called within SqliteFile.write. */
+  set(partition: string, position: string): void {
+    this.#set.run(partition, position);
+  }
 }
 
 /** What the engine has open, and how it delivers. */

@@ -4,6 +4,7 @@ import type { Statement } from "bun:sqlite";
 import type { QueueEntry } from "../../relay/contracts/store";
 import type { StoreSize } from "../store-size";
 import type { SqliteFile } from "./file";
+import { RowCounts } from "./row-counts";
 
 /** What a row takes besides its texts. The queue stands in the index too. */
 const ROW_BYTES = 50;
@@ -20,12 +21,12 @@ const SQL = {
 export class SqliteQueues {
   readonly #size: StoreSize;
   readonly #sql: Record<keyof typeof SQL, Statement>;
-  /** How many entries the queues have that were used. To count those of a long one takes a while. */
-  readonly #counts = new Map<string, number>();
+  readonly #counts: RowCounts;
 
   constructor(file: SqliteFile, size: StoreSize) {
     this.#size = size;
     this.#sql = file.prepareAll(SQL);
+    this.#counts = new RowCounts(this.#sql.count);
     size.add((this.#sql.bytes.values()[0] as [number | null])[0] ?? 0);
   }
 
@@ -39,7 +40,7 @@ export class SqliteQueues {
       count++;
       kept++;
     }
-    this.#counted(queue, count);
+    this.#counts.changed(queue, kept);
     return kept;
   }
 
@@ -49,26 +50,16 @@ export class SqliteQueues {
   }
 
   removeUpTo(queue: string, number: number): undefined {
-    const before = this.size(queue);
     const removed = this.#sql.remove.values(queue, number) as [number][];
     for (const [size] of removed) this.#size.release(size);
-    this.#counted(queue, before - removed.length);
+    this.#counts.changed(queue, -removed.length);
   }
 
   size(queue: string): number {
-    const known = this.#counts.get(queue);
-    if (known !== undefined) return known;
-    const [count] = this.#sql.count.values(queue)[0] as [number];
-    this.#counted(queue, count);
-    return count;
+    return this.#counts.of(queue);
   }
 
   afterRollback(): void {
     this.#counts.clear();
-  }
-
-  #counted(queue: string, count: number): void {
-    if (count > 0) this.#counts.set(queue, count);
-    else this.#counts.delete(queue);
   }
 }

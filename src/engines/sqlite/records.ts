@@ -4,6 +4,7 @@ import type { Statement } from "bun:sqlite";
 import type { NamedValue, RecordBounds } from "../../relay/contracts/store";
 import type { StoreSize } from "../store-size";
 import type { SqliteFile } from "./file";
+import { RowCounts } from "./row-counts";
 import type { WallClock } from "./wall-clock";
 
 /** What a row takes besides its texts. The set and the name stand in the index too. */
@@ -33,11 +34,13 @@ export class SqliteRecords {
   readonly #clock: WallClock;
   readonly #size: StoreSize;
   readonly #sql: Record<keyof typeof SQL, Statement>;
+  readonly #counts: RowCounts;
 
   constructor(file: SqliteFile, clock: WallClock, size: StoreSize) {
     this.#clock = clock;
     this.#size = size;
     this.#sql = file.prepareAll(SQL);
+    this.#counts = new RowCounts(this.#sql.count);
     size.add((this.#sql.bytes.values()[0] as [number | null])[0] ?? 0);
   }
 
@@ -49,8 +52,10 @@ export class SqliteRecords {
     const size = ROW_BYTES + texts;
     if (!this.#size.take(size - (known?.[1] ?? 0))) return "full";
     const expires = now + ttlMs;
-    if (known === undefined) this.#sql.insert.run(set, name, size, expires, value);
-    else this.#sql.update.run(known[0], size, expires, value);
+    if (known === undefined) {
+      this.#sql.insert.run(set, name, size, expires, value);
+      this.#counts.changed(set, 1);
+    } else this.#sql.update.run(known[0], size, expires, value);
     return undefined;
   }
 
@@ -67,7 +72,7 @@ export class SqliteRecords {
   remove(set: string, name: string): boolean {
     const known = this.#known(set, name);
     if (known === undefined) return false;
-    this.#remove(known);
+    this.#remove(set, known);
     return true;
   }
 
@@ -80,29 +85,33 @@ export class SqliteRecords {
   /** Removes some of what has expired. */
   expire(): void {
     this.#release(this.#sql.removeExpired.values(this.#clock.ms, SWEEP_ROWS_MAX));
+    this.#counts.clear();
+  }
+
+  afterRollback(): void {
+    this.#counts.clear();
   }
 
   /** The row of a name, unless it has expired: such a row is removed, so that the name comes last when it is put again. */
   #known(set: string, name: string): KnownRow | undefined {
     const known = this.#sql.known.values(set, name)[0] as KnownRow | undefined;
     if (known === undefined || known[2] > this.#clock.ms) return known;
-    this.#remove(known);
+    this.#remove(set, known);
     return undefined;
   }
 
-  #remove([id, size]: KnownRow): void {
+  #remove(set: string, [id, size]: KnownRow): void {
     this.#sql.remove.run(id);
     this.#size.release(size);
+    this.#counts.changed(set, -1);
   }
 
   #hasRoom(set: string, max: number, now: number): boolean {
-    if (this.#count(set) < max) return true;
-    this.#release(this.#sql.removeExpiredOf.values(set, now));
-    return this.#count(set) < max;
-  }
-
-  #count(set: string): number {
-    return (this.#sql.count.values(set)[0] as [number])[0];
+    if (this.#counts.of(set) < max) return true;
+    const expired = this.#sql.removeExpiredOf.values(set, now);
+    this.#release(expired);
+    this.#counts.changed(set, -expired.length);
+    return this.#counts.of(set) < max;
   }
 
   #release(removed: unknown[][]): void {

@@ -53,7 +53,7 @@ export interface RecordBounds {
 export interface Records {
   /**
    * Replaces the value of this name. "full": the name is new and the set has `max` others, or the store has no bytes for it;
-   * nothing has changed then. Cost of a new name: the set.
+   * nothing has changed then.
    */
   put(set: string, name: string, value: string, bounds: RecordBounds): Maybe<undefined | "full">;
   get(set: string, name: string): Maybe<string | undefined>;

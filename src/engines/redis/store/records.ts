@@ -28,17 +28,14 @@ local function forget(one)
   redis.call('ZREM', expiries, one)
 end
 local function forgetExpired(most)
-  local oldest = redis.call('ZRANGE', expiries, 0, most, 'WITHSCORES')
-  for i = 1, #oldest, 2 do
-    if tonumber(oldest[i + 1]) > now then return end
-    forget(oldest[i])
-  end
+  local expired = redis.call('ZRANGE', expiries, '-inf', ARGV[1], 'BYSCORE', 'LIMIT', 0, most)
+  for _, one in ipairs(expired) do forget(one) end
 end
 `;
 
 /** Further arguments: value, ttl, the most values. Answers 1, or 0 when the set is full. */
 const PUT = `${COMMON}
-forgetExpired(${REMOVED_MAX - 1})
+forgetExpired(${REMOVED_MAX})
 local known = isKept(name) and redis.call('HMGET', values, 'v' .. name)[1]
 local number = known and string.match(known, '^%d+')
 if not number then
