@@ -48,7 +48,7 @@ export interface RelaySettings {
   readonly proxyCallsMax?: number | undefined;
   /** How many more questions may wait in each process. What is over it is answered with a temporary error, so that SDKs come back by themselves. Allowed: a whole number of requests from 0 to 1000000. Default: 20000. */
   readonly proxyWaitingMax?: number | undefined;
-  /** How long a question may wait before it is answered with a temporary error. The default is less than the 5 seconds after which SDKs give up and come back at once. Allowed: a whole number of milliseconds from 10 to 60000. Default: 4000. */
+  /** How long a question may wait before it is answered with a temporary error. With BATON_PROXY_TIMEOUT_MS it should be less than the 5 seconds after which SDKs give up by themselves. Allowed: a whole number of milliseconds from 10 to 60000. Default: 3000. */
   readonly proxyWaitMs?: number | undefined;
   /** The largest answer of the backend that is read. Allowed: a whole number of bytes from 1024 to 16777216. Default: 1048576. */
   readonly proxyAnswerBytes?: number | undefined;

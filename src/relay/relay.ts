@@ -360,6 +360,7 @@ export class Relay {
     this.#engine.sweep();
     this.connections.claims.expire(now);
     this.#sessions.expire();
+    this.admission.expire();
     this.#recovery.expire();
     this.#rateLimit.expire(now);
     for (const connection of this.connections.all()) {

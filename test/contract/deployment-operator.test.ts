@@ -2,6 +2,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { RawSocket } from "../support/clients/raw-socket";
+import { ProxyBackend } from "../support/hooks/proxy-backend";
 import { Folder } from "../support/machine/folder";
 import { APP, APPS, call } from "../support/pusher/backend";
 import { Caller, DEPLOYMENTS, type Deployment } from "../support/relay/deployments";
@@ -15,9 +16,13 @@ const LARGE = "x".repeat(60_000);
 
 const RULES = { "": { history_size: 4 } };
 
+/** Whom the backend knows a client as that has no registration. */
+const ASKED = "asked";
+
 for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
   describe(`with ${name}`, () => {
     const folder = new Folder();
+    const backend = new ProxyBackend();
     let deployment: Deployment;
     let relay: Caller;
     /** A new one for each test. */
@@ -27,16 +32,24 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
 
     beforeAll(async () => {
       const file = join(folder.path, "topics.json");
-      await Bun.write(file, JSON.stringify(RULES));
+      const asked = {
+        proxy_subscribe: `${backend.url}/subscribe`,
+        proxy_publish: `${backend.url}/publish`,
+      };
+      await Bun.write(file, JSON.stringify({ ...RULES, "asked:": asked }));
+      backend.answer("/connect", ({ body }) => ({ result: { user: body.user ?? ASKED } }));
       deployment = await deploy({
         BATON_TOPICS_FILE: file,
         BATON_API_KEYS: "k",
+        BATON_PROXY_CONNECT: `${backend.url}/connect`,
+        BATON_PROXY_RPC: `${backend.url}/rpc`,
         ...APPS,
         BATON_BACKPRESSURE_BYTES: "65536",
       });
     }, 120_000);
     afterAll(async () => {
       await deployment[Symbol.asyncDispose]();
+      await backend[Symbol.asyncDispose]();
       folder[Symbol.dispose]();
     });
     beforeEach(() => {
@@ -87,6 +100,31 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
         const others = clients.filter((one) => one.id !== id).map((one) => `not for ${one.id}`);
         const events = (await client.take(3)).map((frame) => JSON.parse(frame).event);
         expect(events).toEqual([...others, "for all"]);
+      }
+    });
+
+    test("the backend is asked wherever a client is, and what it has refused is known everywhere", async () => {
+      const channel = `asked:${topic}`;
+      backend.answer("/rpc", ({ body }) => ({ result: { data: body.data } }));
+      backend.answer("/publish", () => ({ result: { data: "as the backend says" } }));
+      for (let i = 0; i < 5; i++) {
+        const client = await relay.session(channel);
+        client.send({ id: 3, rpc: { data: i } });
+        expect(await client.next()).toBe(`{"id":3,"rpc":{"data":${i}}}`);
+        if (i < 4) continue;
+        client.send({ id: 4, publish: { channel, data: "as the client says" } });
+        expect((await client.take(2)).join()).toContain('"data":"as the backend says"');
+      }
+      backend.answer("/subscribe", () => ({ error: { code: 403, message: "not today" } }));
+      await relay.session(`${channel}, later`);
+      topic = `${channel}, later`;
+      user = ASKED;
+      for (let i = 0; i < 5; i++) {
+        const { verdict, findings } = await explain();
+        expect([verdict, findings[0].message]).toEqual([
+          "refused_by_backend",
+          expect.stringContaining("not today"),
+        ]);
       }
     });
 

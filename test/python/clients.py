@@ -117,7 +117,7 @@ async def answer(client, form, call, topic="", data=None, limit=0, since=None, r
         stats = await client.presence_stats(topic)
         return {"clients": stats.num_clients, "users": stats.num_users}
     if call == "rpc":
-        return (await client.rpc(topic, payload)).data
+        return value_of((await client.rpc(topic, payload)).data)
     if call == "subscribe":
         return await client.get_subscription(topic).subscribe()
     if call == "unsubscribe":

@@ -16,6 +16,7 @@ import type { Authority, ConnectionClaims } from "../contracts/tokens";
 import type { Cluster } from "../state/cluster";
 import { Connection } from "../state/connection";
 import type { Connections } from "../state/connections";
+import { expiryOf } from "../state/session";
 import { checkTopics, toUser } from "../text/checks";
 
 export class Admission {
@@ -26,13 +27,18 @@ export class Admission {
   readonly #cluster: Cluster;
 
   readonly #questions: Questions | undefined;
+  readonly #now: () => number;
+  /** Until when the backend lets registered clients stay, in ms of the relay's clock, of those of which it has said so. */
+  readonly #expiries = new Map<Connection, number>();
 
   constructor(
-    { limits, newId, engine, questions }: RelayOptions,
+    { limits, newId, engine, questions, now }: RelayOptions,
     connections: Connections,
     cluster: Cluster,
   ) {
     this.#questions = questions;
+    this.#now = now;
+    connections.onEnd((connection) => this.#expiries.delete(connection));
     this.#limits = limits;
     this.#newId = newId;
     this.#registrations = engine.registrations;
@@ -114,6 +120,7 @@ export class Admission {
         "The backend knows this client as another user than the registration does.",
       );
     }
+    if (claims.ttl !== undefined) this.#expiries.set(connection, expiryOf(claims.ttl, this.#now()));
     if (claims.topics.size > 0) {
       const topics = new Set([...(connection.initialTopics ?? []), ...claims.topics.keys()]);
       const refusal = checkTopics(topics, this.#limits.connectionTopicsMax);
@@ -173,8 +180,20 @@ export class Admission {
     return refusal;
   }
 
+  /** To be called often: ends the connections of registered clients whose time is over. Cost: those that have such a time. */
+  expire(): void {
+    const now = this.#now();
+    for (const [connection, at] of this.#expiries) {
+      // One that is not open yet is ended when it is.
+      if (at <= now && connection.socket !== undefined)
+        this.#connections.end(connection, "expired");
+    }
+  }
+
   /** An admitted connection will not open. */
-  abandon({ id, term }: Connection): void {
+  abandon(connection: Connection): void {
+    const { id, term } = connection;
+    this.#expiries.delete(connection);
     this.#connections.claims.delete(id, term);
     const older = this.#connections.byId(id);
     if (older === undefined) this.#registrations.release(id, term, "wait");
@@ -183,11 +202,14 @@ export class Admission {
   }
 
   /** The handshake of an admitted connection is over; why it must not open, if so. */
-  checkClaim({ id, term }: Connection): "deleted" | "replaced" | undefined {
+  checkClaim(connection: Connection): "deleted" | "replaced" | undefined {
+    const { id, term } = connection;
     const { claims } = this.#connections;
     const isClaimed = claims.delete(id, term);
-    if ((this.#connections.byId(id)?.term ?? 0) > term) return "replaced";
-    return isClaimed ? undefined : claims.whyEnded(id);
+    const isReplaced = (this.#connections.byId(id)?.term ?? 0) > term;
+    if (isClaimed && !isReplaced) return undefined;
+    this.#expiries.delete(connection);
+    return isReplaced ? "replaced" : claims.whyEnded(id);
   }
 
   /**

@@ -298,8 +298,8 @@ export const CLOSES = {
     code: 4005,
     reason: "token expired",
     reconnect: true,
-    clients: "sessions",
-    means: "The token has expired and was not refreshed in time.",
+    clients: "all",
+    means: "The token has expired, or the time for which the backend has let the client in.",
   },
   subscription_expired: {
     code: 4006,

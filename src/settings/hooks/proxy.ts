@@ -139,12 +139,12 @@ export const PROXY = {
   }),
   proxyWaitMs: whole({
     variable: "BATON_PROXY_WAIT_MS",
-    default: 4_000,
+    default: 3_000,
     min: 10,
     max: 60_000,
     unit: "milliseconds",
     description:
-      "How long a question may wait before it is answered with a temporary error. The default is less than the 5 seconds after which SDKs give up and come back at once.",
+      "How long a question may wait before it is answered with a temporary error. With BATON_PROXY_TIMEOUT_MS it should be less than the 5 seconds after which SDKs give up by themselves.",
   }),
   proxyAnswerBytes: whole({
     variable: "BATON_PROXY_ANSWER_BYTES",

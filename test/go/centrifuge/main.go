@@ -167,7 +167,7 @@ func answer(client *centrifuge.Client, c call) (any, error) {
 		return fields{"clients": stats.NumClients, "users": stats.NumUsers}, err
 	case "rpc":
 		result, err := client.RPC(ctx, c.Topic, c.Data)
-		return string(result.Data), err
+		return json.RawMessage(result.Data), err
 	case "subscribe", "unsubscribe":
 		sub, _ := client.GetSubscription(c.Topic)
 		if c.Call == "subscribe" {

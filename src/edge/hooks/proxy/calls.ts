@@ -32,10 +32,15 @@ interface Call {
 }
 
 interface WaitingCall {
+  /** In characters. */
+  readonly size: number;
   readonly begin: () => void;
   readonly giveUp: () => void;
   readonly until: number;
 }
+
+/** What the bodies may have together that wait: clients choose how long they are. */
+const WAITING_CHARACTERS_MAX = 67_108_864;
 
 /** Statuses of a backend that is there but cannot answer now. */
 const TOO_MANY_REQUESTS = 429;
@@ -50,6 +55,7 @@ export class BackendCalls {
   readonly #waiting: WaitingCall[] = [];
   /** How many of `waiting`, from its beginning on, wait no longer. */
   #taken = 0;
+  #waitingCharacters = 0;
   #running = 0;
   #timer: Timer | undefined;
 
@@ -75,7 +81,7 @@ export class BackendCalls {
   async call(call: Call): Promise<string | Failure> {
     if (this.#running < this.#limits.proxyCallsMax && this.waiting === 0) this.#running++;
     else {
-      const failure = await this.#wait();
+      const failure = await this.#wait(call.body.length);
       if (failure !== undefined) return failure;
     }
     try {
@@ -87,16 +93,19 @@ export class BackendCalls {
   }
 
   /** Resolves when it is the turn of a call, which then counts as running, or with why there is no turn for it. */
-  #wait(): Promise<Failure | undefined> {
+  #wait(size: number): Promise<Failure | undefined> {
     const { proxyWaitingMax, proxyWaitMs } = this.#limits;
     return new Promise((resolve) => {
-      if (this.waiting >= proxyWaitingMax) {
+      const isFull = this.#waitingCharacters + size > WAITING_CHARACTERS_MAX;
+      if (this.waiting >= proxyWaitingMax || isFull) {
         const why = `${proxyWaitingMax} questions wait already (BATON_PROXY_WAITING_MAX)`;
         resolve({ reason: "busy", why, isPassing: true });
         return;
       }
       const why = `it has waited for ${proxyWaitMs} ms behind others (BATON_PROXY_WAIT_MS)`;
+      this.#waitingCharacters += size;
       this.#waiting.push({
+        size,
         until: this.#now() + proxyWaitMs,
         begin: () => resolve(undefined),
         giveUp: () => resolve({ reason: "busy", why, isPassing: true }),
@@ -122,6 +131,7 @@ export class BackendCalls {
 
   #takeFirst(): WaitingCall | undefined {
     const first = this.#waiting[this.#taken++];
+    this.#waitingCharacters -= first?.size ?? 0;
     // Not each time, since that would move all the others.
     if (this.#taken > this.#waiting.length / 2) {
       this.#waiting.splice(0, this.#taken);
@@ -203,19 +213,31 @@ async function textOf(response: Response, max: number): Promise<string | Failure
     const why = "its answer is compressed, although the relay takes none that is";
     return { reason: "answer", why, isPassing: false };
   }
+  const bytes = isOfKnownLength(response) ? await response.bytes() : await bytesOf(response, max);
+  if (bytes === undefined) return tooLarge(max);
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    return { reason: "answer", why: "its answer is not UTF-8", isPassing: false };
+  }
+}
+
+/** Whether nothing but the length that was checked can come. To read it at once takes 23 µs of CPU for a call, chunk by chunk 37. */
+function isOfKnownLength({ headers }: Response): boolean {
+  return headers.has("content-length") && !headers.has("transfer-encoding");
+}
+
+/** Undefined where it is too long. */
+async function bytesOf(response: Response, max: number): Promise<Uint8Array | undefined> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of response.body ?? []) {
     size += chunk.byteLength;
     // Leaving the loop cancels the rest.
-    if (size > max) return tooLarge(max);
+    if (size > max) return undefined;
     chunks.push(chunk);
   }
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks));
-  } catch {
-    return { reason: "answer", why: "its answer is not UTF-8", isPassing: false };
-  }
+  return Buffer.concat(chunks);
 }
 
 function tooLarge(max: number): Failure {

@@ -10,8 +10,8 @@ export interface HeaderSettings {
   readonly proxyStaticHeaders: Readonly<Record<string, string>>;
 }
 
-/** What a client can have in one header, and what a request to the backend can carry. */
-const VALUE_CHARACTERS_MAX = 8_192;
+/** What a client's program can give in all of them, as much as real headers may have: every connection keeps it. */
+const EMULATED_CHARACTERS_MAX = 16_384;
 
 /** Control characters and what is outside Latin-1 are no header (RFC 9110, section 5.5). */
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
@@ -31,19 +31,28 @@ export function passedHeaders(
   return passed;
 }
 
+/** Those of what a client's program gives in place of headers that are passed on; undefined where there are none. */
+export function emulatedHeaders(
+  given: Readonly<Record<string, string>> | undefined,
+  { proxyEmulatedHeaders }: HeaderSettings,
+): PassedHeaders | undefined {
+  if (given === undefined || proxyEmulatedHeaders.length === 0) return undefined;
+  const passed: Record<string, string> = {};
+  let room = EMULATED_CHARACTERS_MAX;
+  for (const [written, value] of Object.entries(given)) {
+    const name = written.toLowerCase();
+    if (!proxyEmulatedHeaders.includes(name) || !VALUE.test(value)) continue;
+    room -= value.length;
+    if (room >= 0) passed[name] = value.trim();
+  }
+  return passed;
+}
+
 /** All that the backend is sent for a client, by names in lower case. */
 export function sentHeaders(
   passed: PassedHeaders | undefined,
-  emulated: Readonly<Record<string, string>> | undefined,
-  { proxyEmulatedHeaders, proxyStaticHeaders }: HeaderSettings,
+  emulated: PassedHeaders | undefined,
+  { proxyStaticHeaders }: HeaderSettings,
 ): Record<string, string> {
-  const sent: Record<string, string> = { ...proxyStaticHeaders };
-  if (emulated !== undefined && proxyEmulatedHeaders.length > 0) {
-    for (const [given, value] of Object.entries(emulated)) {
-      const name = given.toLowerCase();
-      if (!proxyEmulatedHeaders.includes(name)) continue;
-      if (value.length <= VALUE_CHARACTERS_MAX && VALUE.test(value)) sent[name] = value.trim();
-    }
-  }
-  return Object.assign(sent, passed);
+  return { ...proxyStaticHeaders, ...emulated, ...passed };
 }

@@ -24,7 +24,7 @@ import {
   type Wire,
 } from "./bodies";
 import { BackendCalls, type CallLimits, type Failure, UNWANTED } from "./calls";
-import { type HeaderSettings, passedHeaders, sentHeaders } from "./headers";
+import { emulatedHeaders, type HeaderSettings, passedHeaders, sentHeaders } from "./headers";
 import { ProxyLog } from "./proxy-log";
 import { ProxyTally } from "./proxy-tally";
 import { RecentAnswers } from "./recent-answers";
@@ -71,7 +71,7 @@ export class Proxies implements Questions {
   readonly #calls: BackendCalls;
   readonly #recent = new RecentAnswers<string | Failure>(() => performance.now());
   /** The headers that clients' programs give in place of real ones, of connections that have any. */
-  readonly #emulated = new WeakMap<AskingClient, Readonly<Record<string, string>>>();
+  readonly #emulated = new WeakMap<AskingClient, PassedHeaders>();
   readonly tally: ProxyTally;
 
   constructor({ settings, wireOf, log }: ProxiesOptions) {
@@ -105,10 +105,9 @@ export class Proxies implements Questions {
     introduction: Introduction,
     topics: readonly string[],
   ): Promise<ConnectionClaims | Denial | undefined> {
-    const { headers: emulated, data } = introduction;
-    if (emulated !== undefined && this.#settings.proxyEmulatedHeaders.length > 0) {
-      this.#emulated.set(client, emulated);
-    }
+    const { headers: given, data } = introduction;
+    const emulated = emulatedHeaders(given, this.#settings);
+    if (emulated !== undefined) this.#emulated.set(client, emulated);
     const asked = this.#asked("connect", this.#settings.proxyConnect, client, {
       texts: introductionTexts(introduction, client.user),
       channels: topics.length === 0 ? undefined : topics,

@@ -5,6 +5,7 @@ import { inSeconds, SECRET, token } from "../../../support/centrifuge/sdk";
 import { SessionClient } from "../../../support/centrifuge/session-client";
 import { Client } from "../../../support/clients/client";
 import { ProxyBackend } from "../../../support/hooks/proxy-backend";
+import { authOf, PUSHER_ENV, PusherClient } from "../../../support/pusher/socket-client";
 import { startRelay } from "../../../support/relay/test-relay";
 import { topicsFile } from "../../../support/relay/topics-file";
 import { until } from "../../../support/wait";
@@ -77,6 +78,7 @@ test.each([
   ["no UTF-8", new Response(new Uint8Array([0x22, 0xff, 0x22])), INTERNAL],
   ["something compressed", gzipped('{"result":{"user":"1"}}'), INTERNAL],
   ["more than may be read", new Response(" ".repeat(2_000_000)), INTERNAL],
+  ["what does not end", new Response(endless()), INTERNAL],
 ])("a connect that is answered with %s is refused", async (_, answer, error) => {
   await using backend = new ProxyBackend();
   backend.answer("/connect", () => answer);
@@ -292,6 +294,45 @@ test("a registered client has a topic that the backend decides about only by its
   expect(JSON.parse(await client.next()).error).toBeUndefined();
 });
 
+test("a registered client may stay for as long as the backend says", async () => {
+  await using backend = new ProxyBackend();
+  backend.answer("/connect", () => ({ result: { user: "7", expire_at: inSeconds(1) } }));
+  await using relay = await startRelay({
+    BATON_PROXY_CONNECT: `${backend.url}/connect`,
+    BATON_PING_MS: "100",
+  });
+  const client = await relay.connect(7);
+  expect(await client.closed).toMatchObject({ code: 4005 });
+});
+
+test("what a Pusher client may have without a signature, and what it sends, is decided by the backend too", async () => {
+  await using backend = new ProxyBackend();
+  backend.answer("/subscribe", ({ body }) =>
+    body.channel === "news" ? {} : { error: { code: 403, message: "no" } },
+  );
+  await using relay = await startRelay({ ...backend.settings, ...PUSHER_ENV });
+  const client = await PusherClient.open(relay.url);
+  client.send("pusher:subscribe", { channel: "news" });
+  expect((await client.next()).event).toBe("pusher_internal:subscription_succeeded");
+  client.send("pusher:subscribe", { channel: "others" });
+  expect(await client.next()).toMatchObject({
+    event: "pusher:subscription_error",
+    channel: "others",
+  });
+  const channel = "private-mine";
+  const auth = authOf(`${client.socketId}:${channel}`);
+  client.send("pusher:subscribe", { channel, auth });
+  expect((await client.next()).event).toBe("pusher_internal:subscription_succeeded");
+  backend.answer("/publish", () => ({ error: { code: 1000, message: "no" } }));
+  client.send("client-hello", { a: 1 }, channel);
+  expect((await client.next()).event).toBe("pusher:error");
+  expect(backend.asked.map(({ path, body }) => `${path} ${body.channel}`)).toEqual([
+    "/subscribe news",
+    "/subscribe others",
+    "/publish private-mine",
+  ]);
+});
+
 test("GET /explain says when the backend has refused a topic", async () => {
   await using backend = new ProxyBackend();
   backend.answer("/subscribe", () => ({ error: { code: 403, message: "not in this room" } }));
@@ -322,6 +363,11 @@ test("what an answer asks for and the relay does not do is said in the log, once
   ).toBe(true);
   client.drop();
 });
+
+function endless(): ReadableStream {
+  const chunk = new Uint8Array(65_536);
+  return new ReadableStream({ pull: (controller) => controller.enqueue(chunk) });
+}
 
 function gzipped(text: string): Response {
   return new Response(Bun.gzipSync(text), { headers: { "content-encoding": "gzip" } });
