@@ -81,11 +81,11 @@ export async function start(
   const apiKeys = new ApiKeys(settings.apiKeys, () => new KeyLimits(settings));
   const pusherApps = new PusherApps(settings.pusherApps, settings);
   const pusher = { apps: pusherApps, format: pusherFormat(settings) };
-  const webhooks = new Webhooks(settings, { ...pusher, log });
   const rules = topicRulesOf(settings);
   const proxies = new Proxies({ settings, wireOf, log });
   const node = newId();
   const engine = new MeteredEngine(engineOf(settings, log, { ...parts, rules, node }));
+  const webhooks = new Webhooks(settings, { engine, node, ...pusher, log });
   const webPush = WebPush.of({ settings, engine, rules, node, log });
   const transports = transportsOf(settings, { isTls, proxies, log });
   const made = { access, rules, node, engine, ...transports, webhooks, proxies, webPush };
@@ -217,7 +217,7 @@ export class RunningNode {
   readonly #sweeping: Timer;
 
   constructor({ pingMs, pongMs, registrationTtlMs, shutdownMs }: Settings, parts: RunningParts) {
-    const { relay, listeners, openRequests, metrics, reloads, sources, webPush } = parts;
+    const { relay, listeners, openRequests, metrics, reloads, sources, webPush, webhooks } = parts;
     this.#parts = parts;
     this.url = listeners.url;
     this.relay = relay;
@@ -227,6 +227,8 @@ export class RunningNode {
     this.#shutdownMs = shutdownMs;
     sources.start();
     webPush?.start(relay.receipts);
+    webhooks.start();
+    relay.sweep();
     const shortestMs = Math.min(pingMs, pongMs, registrationTtlMs);
     const sweepMs = Math.min(SWEEP_MS_MAX, Math.max(10, shortestMs / 4));
     this.#sweeping = setInterval(() => relay.sweep(), sweepMs);
@@ -272,8 +274,8 @@ export class RunningNode {
     this.#parts.counts?.stop();
     await this.metrics.stop();
     await this.#parts.webPush?.stop();
-    await this.#parts.engine.close();
     await this.#parts.webhooks.stop();
+    await this.#parts.engine.close();
     this.relay.waves.flushAll();
     await this.#parts.listeners.stop();
   }
@@ -307,6 +309,7 @@ function relayOptions(
     },
     tally: new Tally(Buffer.byteLength),
     personalTopics: settings.personalTopics,
+    offlineMs: settings.offlineMs,
     version,
     onDeliveryFault: throttledLog(log, "a publication could not be delivered"),
   };

@@ -1,5 +1,6 @@
 // Who is told by webhooks what happens in the relay, as the settings say it.
 import type { Log } from "../log";
+import type { Engine } from "../relay/contracts/engine";
 import type { Witness } from "../relay/contracts/options";
 import type { Settings } from "../settings/definitions";
 import { Outbox } from "./hooks/outbox";
@@ -8,7 +9,13 @@ import type { PusherApps } from "./pusher/apps";
 import type { PusherFormat } from "./pusher/names";
 import { PusherReceiver } from "./pusher/webhooks";
 
+/** How long Baton's own webhooks are tried again. */
+const AGE_MAX_MS = 86_400_000;
+
 interface WebhooksParts {
+  readonly engine: Engine;
+  /** This node's name. */
+  readonly node: string;
   readonly apps: PusherApps;
   readonly format: PusherFormat;
   readonly log: Log;
@@ -18,14 +25,18 @@ export class Webhooks {
   readonly #standard: readonly StandardReceiver[];
   readonly #outbox: Outbox;
 
-  constructor(settings: Settings, { apps, format, log }: WebhooksParts) {
-    this.#standard = settings.webhookReceivers.map((receiver) => new StandardReceiver(receiver));
+  constructor(settings: Settings, { engine, node, apps, format, log }: WebhooksParts) {
+    this.#standard = settings.webhookReceivers.map(
+      (receiver) => new StandardReceiver({ ...receiver, ageMaxMs: AGE_MAX_MS }),
+    );
     const events = settings.pusherWebhookEvents;
     const pusher = settings.pusherWebhooks.map(
       (url) => new PusherReceiver({ url, events, apps, format }),
     );
     const addresses = settings.webhooksPrivate ? "any" : "public";
-    this.#outbox = new Outbox({ receivers: [...this.#standard, ...pusher], addresses, log });
+    const receivers = [...this.#standard, ...pusher];
+    const waitingMax = settings.webhooksWaitingMax;
+    this.#outbox = new Outbox({ engine, node, receivers, waitingMax, addresses, log });
   }
 
   /** What the relay tells; undefined where nobody is told. */
@@ -46,6 +57,12 @@ export class Webhooks {
     }
   }
 
+  /** Begins to send. The engine must have started. */
+  start(): void {
+    this.#outbox.start();
+  }
+
+  /** Tries once more to tell what waits. The engine must not be closed yet. */
   stop(): Promise<void> {
     return this.#outbox.stop();
   }

@@ -1,5 +1,6 @@
 // The relay: its parts, wired together, and the life of a connection from its opening on. It has no network, clock or
 // I/O of its own, so that a test can run it by itself; see contracts/options.ts.
+import { Attendance } from "./attendance/attendance";
 import { Backend } from "./backend";
 import { Admission } from "./connecting/admission";
 import { Heartbeat } from "./connecting/heartbeat";
@@ -45,6 +46,7 @@ export class Relay {
   readonly #options: RelayOptions;
   readonly #engine: Engine;
   readonly #permissions: Permissions;
+  readonly #attendance: Attendance | undefined;
   readonly #topics: Topics;
   readonly #recovery: Recovery;
   readonly #sessions: Sessions;
@@ -58,9 +60,15 @@ export class Relay {
     historyReset: (topic) => this.#recovery.historyReset(topic),
     registrationRevoked: (id, term) => this.admission.registrationRevoked(id, term),
     messageReceived: (message) => this.cluster.receive(message),
-    groupChanged: (change) => this.#topics.members.groupChanged(change),
-    groupsUnsure: () => this.#topics.members.groupsUnsure(),
-    memberAbsent: (group, name) => this.#topics.memberAbsent(group, name),
+    groupChanged: (change) => {
+      this.#topics.members.groupChanged(change);
+      this.#attendance?.groupChanged(change);
+    },
+    groupsUnsure: () => {
+      this.#topics.members.groupsUnsure();
+      this.#attendance?.groupsUnsure();
+    },
+    memberAbsent: () => {},
   };
   /** What the relay has counted. */
   readonly tally: Tally;
@@ -99,7 +107,9 @@ export class Relay {
     this.connections = new Connections(options, this.waves, journal);
     this.cluster = new Cluster(options);
     this.#permissions = new Permissions(options);
-    this.#topics = new Topics(options, this.connections, this.cluster, this.waves);
+    const attendance = attendanceFor(options, this.connections);
+    this.#attendance = attendance;
+    this.#topics = new Topics(options, this.connections, this.cluster, this.waves, attendance);
     this.#heartbeat = new Heartbeat(limits.pingMs, limits.pongMs);
     this.#rateLimit = new RateLimit(limits, options.later, this.connections);
     this.admission = new Admission(options, this.connections, this.cluster);
@@ -163,6 +173,7 @@ export class Relay {
     return new Receivers(this.#options, { connections, topics: this.#topics, cluster, receipts });
   }
 
+  /** A session over a stream may send its commands to any node. */
   #handleCommands(): void {
     this.cluster.handle("commands", ([secret, commands]: [string, string]) =>
       this.#receiveHere(secret, commands),
@@ -358,6 +369,7 @@ export class Relay {
   sweep(): void {
     const now = this.#options.now();
     this.#engine.sweep();
+    this.#attendance?.sweep();
     this.connections.claims.expire(now);
     this.#sessions.expire();
     this.admission.expire();
@@ -367,4 +379,10 @@ export class Relay {
       if (this.#heartbeat.isOverdue(connection, now)) this.connections.end(connection, "no_pong");
     }
   }
+}
+
+/** Undefined where nobody wants to know who comes and goes. */
+function attendanceFor(options: RelayOptions, connections: Connections): Attendance | undefined {
+  const { witness } = options;
+  return witness && new Attendance({ ...options, witness }, connections);
 }

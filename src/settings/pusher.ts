@@ -1,5 +1,5 @@
 // The settings of the Pusher protocol, of the table in definitions.ts: without apps, the relay does not speak it.
-import { flag, INT32_MAX, isWebUrl, list, readBy, type Setting, whole } from "./kinds";
+import { INT32_MAX, isWebUrl, list, readBy, type Setting, whole } from "./kinds";
 
 /** What clients and server libraries of the Pusher protocol know the relay by. */
 export interface PusherApp {
@@ -51,7 +51,7 @@ const WEBHOOKS: Setting<readonly string[]> = {
     allowed: `a comma-separated list of at most ${WEBHOOKS_MAX} URLs that begin with http:// or https://`,
     accepts: isWebUrl,
     description:
-      "Where webhooks of the Pusher protocol are sent, signed with the secret of the first app. Each is tried for 5 minutes, with growing pauses, and no redirect is followed. If it is not set, nobody is told.",
+      "Where webhooks of the Pusher protocol are sent, signed with the secret of the first app. Each event is tried for 5 minutes, with growing pauses, and no redirect is followed. If it is not set, nobody is told.",
   }),
   parse(text) {
     const urls = text === "" ? [] : text.split(",").map((url) => url.trim());
@@ -69,11 +69,6 @@ export const PUSHER = {
     accepts: (name) => WEBHOOK_EVENTS.includes(name),
     description:
       "What webhooks are sent for. A channel is vacated, and a member removed, when none has come back for 3 s.",
-  }),
-  webhooksPrivate: flag({
-    variable: "BATON_WEBHOOKS_PRIVATE",
-    description:
-      "1 allows webhooks to addresses of this machine and of private networks. Otherwise those are refused, whatever a name means at the time.",
   }),
   pusherSubscriptionCountsMs: whole({
     variable: "BATON_PUSHER_SUBSCRIPTION_COUNTS_MS",

@@ -65,6 +65,7 @@ const FLOORS: Record<string, readonly string[]> = {
     "publishing",
     "recovery",
     "topics connecting",
+    "attendance",
     "state",
     "journal",
     "text",

@@ -174,6 +174,7 @@ test("every series has a name by Prometheus' conventions, and a value once its e
     ...PUSH_ENV,
     BATON_SOURCES_FILE: sourcesFile({ orders }),
     BATON_PROXY_CONNECT: `${backend.url}/connect`,
+    ...PUSH_ENV,
   });
   await until("the source", async () =>
     (await scrape(relay)).names.includes("baton_source_lag_records"),

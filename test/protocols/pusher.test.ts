@@ -4,8 +4,8 @@ import fc from "fast-check";
 import { channelOf, isCache, kindOf, topicOf } from "../../src/protocols/pusher/channels";
 import { pusherProtocol } from "../../src/protocols/pusher/protocol";
 import { withPusherRules } from "../../src/protocols/pusher/topic-rules";
+import { MemberList } from "../../src/relay/attendance/member-list";
 import { TopicRules } from "../../src/relay/contracts/topic-rules";
-import { MemberList } from "../../src/relay/topics/member-list";
 
 const protocol = pusherProtocol(120);
 const { encodePublication } = protocol;

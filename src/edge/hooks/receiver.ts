@@ -13,6 +13,10 @@ export interface HookReceiver {
   wants(kind: RelayEvent["kind"]): boolean;
   /** What it is told of an event that has just happened: a JSON text. Undefined where that is nothing to it. */
   textOf(happened: RelayEvent): string | undefined;
+  /** What it is told where so many events are missing; undefined where its form has no word for that. */
+  lostTextOf(count: number): string | undefined;
+  /** How long events are tried again, from the moment at which they happened. */
+  readonly ageMaxMs: number;
   /**
    * The request that tells these events, which are texts of `textOf`. It is made for each attempt, so that each has its own time and
    * signature.

@@ -1,201 +1,207 @@
-// Tells one receiver of events over HTTP: in their order, several in a request, again and again until it takes them or they are too
-// old. Events that wait are bounded in number and size; they do not outlive the process.
+// Tells one receiver over HTTP what waits in its queue: in the order of the queue, several events in a request, again and again until
+// it takes them or they are too old. Only the node that leads sends. What was taken is removed afterwards, so a request whose answer
+// came too late, or whose node died, is sent again.
 import type { Log } from "../../log";
-import { publicAddressOf } from "./public-address";
+import { EngineUnavailable } from "../../relay/contracts/engine";
+import type { Queues } from "../../relay/contracts/store";
+import { type CallerOptions, type Failure, HookCaller } from "./caller";
+import { readEntry } from "./queue";
 import type { HookReceiver } from "./receiver";
-
-/** How long a receiver may take to answer. */
-const TIMEOUT_MS = 4_000;
-
-/** How long events are tried again, from the moment at which they happened. */
-const AGE_MAX_MS = 300_000;
 
 /** The pause after a failed attempt. It is doubled after each further one, up to the longest, and made up to a fifth longer at random. */
 const PAUSE_MS = 1_000;
 const PAUSE_MAX_MS = 60_000;
 
-/** Events, and characters of them, in one request, and that may wait. */
+/** Events, and characters of them, in one request. One event may be longer. */
 const BATCH_MAX = 100;
 const BATCH_CHARACTERS_MAX = 1_048_576;
-const WAITING_MAX = 10_000;
-const WAITING_CHARACTERS_MAX = 16_777_216;
 
 /** How long the first event waits for others that happen with it. */
 const GATHER_MS = 10;
 
-interface HookSenderOptions {
+/** How long a sender that is stopped tries to tell what waits. */
+const STOP_MS = 4_000;
+
+interface HookSenderOptions extends Omit<CallerOptions, "url"> {
   readonly receiver: HookReceiver;
-  /** Whether it may have an address of this machine or of a private network. */
-  readonly addresses: "any" | "public";
+  readonly queue: { readonly name: string };
+  readonly queues: Queues;
+  /** Whether this node still leads. */
+  readonly leads: () => Promise<boolean>;
   readonly log: Log;
-  /** In place of the network, the clock and randomness, for tests. */
-  readonly fetch?: (url: string, init: RequestInit) => Promise<Response>;
+  /** So many were told, or never will be. */
+  readonly onDone: (outcome: "sent" | "givenUp", count: number) => void;
+  /** In place of the clock and randomness, for tests. */
   readonly now?: () => number;
   readonly after?: (ms: number, work: () => void) => void;
   readonly random?: () => number;
 }
 
 interface WaitingEvent {
+  readonly number: number;
   readonly text: string;
-  readonly happenedAt: number;
+  readonly at: number;
 }
 
 export class HookSender {
-  readonly receiver: HookReceiver;
-  readonly #url: URL;
-  readonly #addresses: HookSenderOptions["addresses"];
-  readonly #log: Log;
-  readonly #fetch: NonNullable<HookSenderOptions["fetch"]>;
+  readonly #options: HookSenderOptions;
+  readonly #caller: HookCaller;
   readonly #now: () => number;
   readonly #after: NonNullable<HookSenderOptions["after"]>;
-  readonly #random: () => number;
-  #waiting: WaitingEvent[] = [];
-  #characters = 0;
-  #isSending = false;
-  #isStopped = false;
+  /** What is under way: it is tried again as it was, so that its receiver can tell that it is the same. */
+  #batch: readonly WaitingEvent[] = [];
+  /** How many are read at once: fewer where they are long. */
+  #limit = BATCH_MAX;
+  #state: "idle" | "sending" | "stopped" = "idle";
   #pauseMs = 0;
-  /** Events that the receiver took, and those that it was never told. */
-  sent = 0;
-  givenUp = 0;
+  /** Whether the receiver has said that it is not there any more. */
+  #isGone = false;
+  /** How many events wait, as far as this node knows; 0 where another one leads. */
+  waiting = 0;
 
   constructor(options: HookSenderOptions) {
-    this.receiver = options.receiver;
-    this.#url = new URL(options.receiver.url);
-    this.#addresses = options.addresses;
-    this.#log = options.log;
-    this.#fetch = options.fetch ?? fetch;
-    this.#now = options.now ?? (() => performance.now());
-    this.#after = options.after ?? ((ms, work) => void setTimeout(work, ms).unref());
-    this.#random = options.random ?? Math.random;
+    this.#options = options;
+    const { receiver, now, after } = options;
+    this.#caller = new HookCaller({ ...options, url: receiver.url });
+    this.#now = now ?? Date.now;
+    this.#after = after ?? ((ms, work) => void setTimeout(work, ms).unref());
   }
 
-  /** How many events wait. */
-  get waiting(): number {
-    return this.#waiting.length;
+  /** To be called when this node leads and something may wait, as often as you like. */
+  wake(): void {
+    if (this.#state !== "idle") return;
+    this.#state = "sending";
+    this.#after(GATHER_MS, () => void this.#run());
   }
 
-  /** Tells the receiver of an event, which is a JSON text. When too much waits, it is given up. */
-  push(text: string): void {
-    const isFull =
-      this.#waiting.length >= WAITING_MAX ||
-      this.#characters + text.length > WAITING_CHARACTERS_MAX;
-    if (this.#isStopped || isFull) {
-      this.#giveUp(1, "too many wait");
+  /** Looks how many events wait. Never rejects. */
+  async count(): Promise<void> {
+    await this.#size().catch(() => {});
+  }
+
+  /** Another node leads. */
+  rest(): void {
+    this.#batch = [];
+    this.#pauseMs = 0;
+    this.waiting = 0;
+  }
+
+  /** Tries once more to tell what waits. */
+  async stop(): Promise<void> {
+    const wasSending = this.#state === "sending";
+    this.#state = "stopped";
+    if (this.waiting === 0 && !wasSending) return;
+    const deadline = this.#now() + STOP_MS;
+    try {
+      let left = await this.#size();
+      while (left > 0 && this.#now() < deadline && (await this.#options.leads())) {
+        const batch = await this.#next();
+        if (batch.length === 0 || (await this.#attempt(batch)) !== undefined) break;
+        await this.#done(batch, "sent");
+        left -= batch.length;
+      }
+    } catch (error) {
+      if (!(error instanceof EngineUnavailable)) throw error;
+    }
+    if (this.waiting === 0) return;
+    this.#options.log.warn(
+      `${this.#caller.origin} was not told of ${this.waiting} events, which wait; the memory engine does not keep them`,
+    );
+  }
+
+  async #run(): Promise<void> {
+    try {
+      if ((await this.#size()) === 0) return;
+      while (this.#state === "sending" && (await this.#options.leads())) {
+        const batch = await this.#next();
+        if (batch.length === 0) break;
+        if (this.#isGone) {
+          await this.#done(batch, "givenUp");
+          continue;
+        }
+        const failed = await this.#attempt(batch);
+        if (this.#state !== "sending") return;
+        if (failed === undefined) {
+          this.#pauseMs = 0;
+          await this.#done(batch, "sent");
+        } else await this.#failed(batch, failed);
+      }
+    } catch (error) {
+      // What was told and could not be removed is told again.
+      this.#batch = [];
+      if (!(error instanceof EngineUnavailable)) throw error;
+    } finally {
+      if (this.#state === "sending") this.#state = "idle";
+    }
+  }
+
+  async #size(): Promise<number> {
+    const { queues, queue } = this.#options;
+    this.waiting = await queues.size(queue.name);
+    return this.waiting;
+  }
+
+  /** The oldest events, or those that were tried last. */
+  async #next(): Promise<readonly WaitingEvent[]> {
+    if (this.#batch.length > 0) return this.#batch;
+    const { queues, queue } = this.#options;
+    const entries = await queues.first(queue.name, this.#limit);
+    if (entries.length === 0) this.waiting = 0;
+    let characters = 0;
+    const batch: WaitingEvent[] = [];
+    for (const { number, entry } of entries) {
+      characters += entry.length;
+      if (batch.length > 0 && characters > BATCH_CHARACTERS_MAX) break;
+      batch.push({ number, ...readEntry(entry) });
+    }
+    this.#limit = Math.min(BATCH_MAX, Math.max(1, 2 * batch.length));
+    this.#batch = batch;
+    return batch;
+  }
+
+  #attempt(batch: readonly WaitingEvent[]): Promise<Failure | undefined> {
+    return this.#caller.post(this.#options.receiver.requestOf(batch.map(({ text }) => text)));
+  }
+
+  async #failed(batch: readonly WaitingEvent[], failed: Failure): Promise<void> {
+    const { log, random = Math.random } = this.#options;
+    const oldest = this.#now() - this.#options.receiver.ageMaxMs;
+    const firstYoung = batch.findIndex(({ at }) => at > oldest);
+    const old = firstYoung < 0 ? batch : batch.slice(0, firstYoung);
+    if (failed.isGone) {
+      this.#isGone = true;
+      log.error(
+        `${this.#caller.origin} does not want webhooks any more (status 410): until the relay starts again, it is told nothing`,
+      );
       return;
     }
-    this.#waiting.push({ text, happenedAt: this.#now() });
-    this.#characters += text.length;
-    if (this.#isSending) return;
-    this.#isSending = true;
-    this.#after(GATHER_MS, () => void this.#send());
-  }
-
-  /** Tries once more what waits, and then gives up. */
-  async stop(): Promise<void> {
-    this.#isStopped = true;
-    const deadline = this.#now() + TIMEOUT_MS;
-    while (this.#waiting.length > 0 && this.#now() < deadline) {
-      const batch = this.#batch();
-      if ((await this.#attempt(batch)) !== undefined) break;
-      this.#done(batch);
-      this.sent += batch.length;
-    }
-    if (this.#waiting.length > 0) this.#giveUp(this.#waiting.length, "the relay stops");
-    this.#waiting = [];
-  }
-
-  async #send(): Promise<void> {
-    let batch: readonly WaitingEvent[] = [];
-    while (this.#waiting.length > 0 && !this.#isStopped) {
-      // What has failed is tried again as it was, so that its receiver can tell that it is the same.
-      if (batch.length === 0) batch = this.#batch();
-      const problem = await this.#attempt(batch);
-      if (this.#isStopped) return;
-      if (problem === undefined) {
-        this.#pauseMs = 0;
-        this.sent += batch.length;
-        this.#done(batch);
-        batch = [];
-        continue;
-      }
-      batch = this.#dropOld(batch, problem);
-      this.#pauseMs = Math.min(PAUSE_MAX_MS, Math.max(PAUSE_MS, 2 * this.#pauseMs));
-      const pauseMs = this.#pauseMs * (1 + this.#random() / 5);
-      await new Promise<void>((resolve) => this.#after(pauseMs, resolve));
-    }
-    this.#isSending = false;
-  }
-
-  #batch(): readonly WaitingEvent[] {
-    let characters = 0;
-    let count = 0;
-    for (const { text } of this.#waiting) {
-      characters += text.length;
-      if (count > 0 && (count >= BATCH_MAX || characters > BATCH_CHARACTERS_MAX)) break;
-      count++;
-    }
-    return this.#waiting.slice(0, count);
-  }
-
-  #done(batch: readonly WaitingEvent[]): void {
-    for (const { text } of batch) this.#characters -= text.length;
-    this.#waiting = this.#waiting.slice(batch.length);
-  }
-
-  /** Gives up the first events of a batch that failed, if they are as old as may be. Answers what is left of it. */
-  #dropOld(batch: readonly WaitingEvent[], problem: string): readonly WaitingEvent[] {
-    const oldest = this.#now() - AGE_MAX_MS;
-    const old = batch.filter(({ happenedAt }) => happenedAt <= oldest);
-    this.#done(old);
-    if (old.length > 0) this.#giveUp(old.length, problem);
+    if (old.length > 0) await this.#giveUp(old, failed.problem);
     else if (this.#pauseMs === 0) {
-      this.#log.warn(
-        `${this.#url.origin} does not take webhooks, which are tried again: ${problem}`,
+      log.warn(
+        `${this.#caller.origin} does not take webhooks, which are tried again: ${failed.problem}`,
       );
     }
-    return batch.slice(old.length);
+    this.#pauseMs = Math.min(PAUSE_MAX_MS, Math.max(PAUSE_MS, 2 * this.#pauseMs));
+    const pauseMs = Math.max(failed.pauseMs, this.#pauseMs * (1 + random() / 5));
+    await new Promise<void>((resolve) => this.#after(pauseMs, resolve));
+    if (this.#state === "sending") await this.#size();
   }
 
-  #giveUp(count: number, problem: string): void {
-    this.givenUp += count;
-    // The first of many says enough; the metrics have the number.
-    if (this.givenUp > count && this.givenUp % WAITING_MAX >= count) return;
-    this.#log.error(`${this.#url.origin} was not told of ${count} events: ${problem}`);
+  async #giveUp(events: readonly WaitingEvent[], problem: string): Promise<void> {
+    await this.#done(events, "givenUp");
+    this.#options.log.error(
+      `${this.#caller.origin} was not told of ${events.length} events: ${problem}`,
+    );
   }
 
-  /** Why the receiver did not take them; undefined when it did. */
-  async #attempt(batch: readonly WaitingEvent[]): Promise<string | undefined> {
-    try {
-      const { headers, body } = this.receiver.requestOf(batch.map(({ text }) => text));
-      const target = await this.#target();
-      if (target === undefined) {
-        return "its address is not public, and BATON_WEBHOOKS_PRIVATE is not set";
-      }
-      const response = await this.#fetch(target, {
-        method: "POST",
-        headers: { ...headers, host: this.#url.host },
-        body,
-        redirect: "manual",
-        signal: AbortSignal.timeout(TIMEOUT_MS),
-      });
-      await response.body?.cancel();
-      return response.ok ? undefined : `it answered with status ${response.status}`;
-    } catch (error) {
-      return (error as Error).message;
-    }
-  }
-
-  /**
-   * What to call. Without TLS that is the address that was checked, because its name may mean another one by now; with TLS nobody else
-   * has a certificate of that name.
-   */
-  async #target(): Promise<string | undefined> {
-    const { protocol, hostname, href } = this.#url;
-    if (this.#addresses === "any") return href;
-    const address = await publicAddressOf(hostname);
-    if (address === undefined || protocol === "https:") return address && href;
-    const target = new URL(href);
-    target.hostname = address;
-    return target.href;
+  /** These are the first of the queue. */
+  async #done(events: readonly WaitingEvent[], outcome: "sent" | "givenUp"): Promise<void> {
+    const { queues, queue, onDone } = this.#options;
+    const last = events.at(-1)?.number;
+    if (last === undefined) return;
+    this.#batch = this.#batch.slice(events.length);
+    await queues.removeUpTo(queue.name, last);
+    this.waiting = Math.max(0, this.waiting - events.length);
+    onDone(outcome, events.length);
   }
 }

@@ -5,11 +5,18 @@ import type { HookReceiver, HookRequest } from "./receiver";
 
 /** What a receiver is told of an event of each kind; what is missing is nothing to it. */
 const TYPES: Readonly<Partial<Record<RelayEvent["kind"], string>>> = {
+  online: "user.online",
+  offline: "user.offline",
+  joined: "user.joined",
+  left: "user.left",
   occupied: "topic.occupied",
   vacated: "topic.vacated",
   published: "client.published",
   slow: "client.slow",
 };
+
+/** Events are missing here. Every receiver is told that. */
+const LOST = "events.lost";
 
 interface StandardReceiverOptions {
   readonly url: string;
@@ -18,20 +25,23 @@ interface StandardReceiverOptions {
   readonly prefixes: readonly string[];
   /** The keys to sign with, at least one. */
   readonly keys: readonly Uint8Array[];
+  readonly ageMaxMs: number;
 }
 
 /** A receiver of Standard Webhooks. */
 export class StandardReceiver implements HookReceiver {
   readonly url: string;
+  readonly ageMaxMs: number;
   readonly #types: ReadonlySet<string>;
   readonly #prefixes: readonly string[];
   keys: readonly Uint8Array[];
 
-  constructor({ url, types, prefixes, keys }: StandardReceiverOptions) {
+  constructor({ url, types, prefixes, keys, ageMaxMs }: StandardReceiverOptions) {
     this.url = url;
     this.#types = new Set(types);
     this.#prefixes = prefixes;
     this.keys = keys;
+    this.ageMaxMs = ageMaxMs;
   }
 
   wants(kind: RelayEvent["kind"]): boolean {
@@ -40,19 +50,18 @@ export class StandardReceiver implements HookReceiver {
 
   textOf(happened: RelayEvent): string | undefined {
     if (!this.wants(happened.kind) || !this.#concerns(happened)) return undefined;
-    const id = `evt_${crypto.randomUUID().replaceAll("-", "")}`;
-    const head = JSON.stringify({
-      id,
-      type: TYPES[happened.kind],
-      timestamp: new Date().toISOString(),
-    });
-    return `${head.slice(0, -1)},"data":${dataOf(happened)}}`;
+    const id = "key" in happened ? digest(`${happened.kind} ${happened.key}`) : randomId();
+    return eventText(id, TYPES[happened.kind] ?? "", dataOf(happened));
+  }
+
+  lostTextOf(count: number): string {
+    return eventText(randomId(), LOST, JSON.stringify({ count }));
   }
 
   requestOf(texts: readonly string[]): HookRequest {
     const body = `{"events":[${texts.join(",")}]}`;
     // The same events have the same id, however often they are sent, and others never have it.
-    const id = `msg_${new Bun.CryptoHasher("sha256").update(body).digest("base64url").slice(0, 27)}`;
+    const id = `msg_${digest(body)}`;
     const timestamp = String(Math.floor(Date.now() / 1_000));
     const signed = `${id}.${timestamp}.${body}`;
     const signatures = this.keys.map(
@@ -73,13 +82,31 @@ export class StandardReceiver implements HookReceiver {
   #concerns(happened: RelayEvent): boolean {
     if (this.#prefixes.length === 0) return true;
     const topics = topicsOf(happened);
+    if (topics === undefined) return true;
     return topics.some((topic) => this.#prefixes.some((prefix) => topic.startsWith(prefix)));
   }
 }
 
-function topicsOf(happened: RelayEvent): readonly string[] {
+/** Random, or the same for the same event: one that may be told again after a fault. */
+function randomId(): string {
+  return crypto.randomUUID().replaceAll("-", "");
+}
+
+function digest(text: string): string {
+  return new Bun.CryptoHasher("sha256").update(text).digest("hex").slice(0, 32);
+}
+
+/** `data` is a JSON text. */
+function eventText(id: string, type: string, data: string): string {
+  const head = JSON.stringify({ id: `evt_${id}`, type, timestamp: new Date().toISOString() });
+  return `${head.slice(0, -1)},"data":${data}}`;
+}
+
+/** The topics that it is about; undefined where it is about none. */
+function topicsOf(happened: RelayEvent): readonly string[] | undefined {
   if (happened.kind === "slow") return happened.topics;
-  return [happened.kind === "published" ? happened.publication.topic : happened.topic];
+  if (happened.kind === "published") return [happened.publication.topic];
+  return "topic" in happened ? [happened.topic] : undefined;
 }
 
 /** A JSON text. That of a publication has the bytes that its client sent. */
@@ -100,5 +127,8 @@ function dataOf(happened: RelayEvent): string {
     const { user, protocol, topics } = happened;
     return JSON.stringify({ user: user || undefined, protocol, topics });
   }
-  return JSON.stringify({ topic: happened.topic });
+  return JSON.stringify({
+    topic: "topic" in happened ? happened.topic : undefined,
+    user: "user" in happened ? happened.user : undefined,
+  });
 }

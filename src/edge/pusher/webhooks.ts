@@ -29,6 +29,8 @@ interface PusherReceiverOptions {
 /** A receiver of webhooks that a library for Pusher verifies. */
 export class PusherReceiver implements HookReceiver {
   readonly url: string;
+  /** As long as Pusher tries. */
+  readonly ageMaxMs = 300_000;
   readonly #events: ReadonlySet<string>;
   readonly #apps: PusherReceiverOptions["apps"];
   readonly #format: PusherReceiverOptions["format"];
@@ -49,6 +51,8 @@ export class PusherReceiver implements HookReceiver {
     const event = this.#eventOf(happened);
     return event && JSON.stringify({ name: NAMES[happened.kind], ...event });
   }
+
+  lostTextOf(): undefined {}
 
   /** Signed anew for each attempt: some libraries refuse what was signed more than five minutes ago. */
   requestOf(texts: readonly string[]): HookRequest {

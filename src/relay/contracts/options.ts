@@ -85,6 +85,8 @@ export interface RelayOptions {
   readonly witness?: Witness | undefined;
   /** Undefined where publications have no other way to their users than connections. */
   readonly pushes?: Pushes | undefined;
+  /** How long a user may be without a connection before that is told. */
+  readonly offlineMs: number;
   /** Whether other nodes that share the port do not serve yet. */
   readonly isStarting?: (() => boolean) | undefined;
 }
@@ -117,18 +119,25 @@ export type CheckDeclared = (publication: Publication) => Refusal | undefined;
 export interface Witness {
   /** Whether it wants to know of these: what it costs to find out is done only then. */
   wants(kind: RelayEvent["kind"]): boolean;
+  /** Tells what cannot be undone: it is kept as soon as the engine can be reached. */
   tell(happened: RelayEvent): void;
+  /** Resolves when it is kept; rejects with EngineUnavailable when it may not be. The call to the engine is made in this turn. */
+  keep(happened: RelayEvent): Maybe<undefined>;
 }
 
 export type RelayEvent =
+  /** A user has a first connection, or has had none for `offlineMs`. */
+  | (Keyed & { readonly kind: "online" | "offline"; readonly user: string })
   /** A topic has its first subscriber, or has had none for a moment. */
-  | { readonly kind: "occupied" | "vacated"; readonly topic: string }
+  | (Keyed & { readonly kind: "occupied" | "vacated"; readonly topic: string })
+  /** A user is in a topic with presence, or has not been for a moment. */
+  | (Keyed & { readonly kind: "joined" | "left"; readonly topic: string; readonly user: string })
   /** A user has become a member of a topic, or has been none for a moment. */
-  | {
+  | (Keyed & {
       readonly kind: "memberAdded" | "memberRemoved";
       readonly topic: string;
       readonly user: Member["user"];
-    }
+    })
   /** A client was to begin with the newest publication of a topic, and there is none. */
   | { readonly kind: "missed"; readonly topic: string }
   /** A topic has so many subscribers now, after it had another number of them. */
@@ -143,6 +152,11 @@ export type RelayEvent =
       /** Some of the topics that it had. */
       readonly topics: readonly string[];
     };
+
+/** An event that may be told again after a fault. `key` is the same then, and another one for every other event. */
+interface Keyed {
+  readonly key: string;
+}
 
 /** Who may connect and act without the backend's doing. */
 export interface Access {

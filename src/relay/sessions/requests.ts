@@ -11,7 +11,7 @@ import type { Engine } from "../contracts/engine";
 import { notAvailable, Refusal } from "../contracts/errors";
 import { type Maybe, then } from "../contracts/maybe";
 import type { Limits, RelayOptions } from "../contracts/options";
-import type { Publication } from "../contracts/publication";
+import type { Publication, Published } from "../contracts/publication";
 import type { TopicRules } from "../contracts/topic-rules";
 import { type Publisher, toPublication } from "../publishing/publisher";
 import { type Connection, chargeForReading, chargeForReceivers, infoOf } from "../state/connection";
@@ -57,7 +57,7 @@ export class SessionRequests {
     this.#presence = presence;
     this.#publisher = publisher;
     this.#replies = replies;
-    this.#witness = options.witness;
+    this.#witness = options.witness?.wants("published") === true ? options.witness : undefined;
   }
 
   publish(connection: Connection, command: CommandOf<"publish">): Maybe<void> {
@@ -149,16 +149,31 @@ export class SessionRequests {
   ): Maybe<void> {
     const { id, topic } = command;
     const published = { ...publication, info: infoOf(connection, topic) };
-    return then(this.#publisher.submit(published, idempotencyKey), (answer) => {
+    return then(this.#publish(connection, published, idempotencyKey), (answer) => {
       if (answer instanceof Refusal) {
         this.#replies.refuse(connection, command, answer);
         return;
       }
-      const client = connection.publicId || connection.id;
-      this.#witness?.tell({ kind: "published", publication: published, client });
       chargeForReceivers(connection, answer.delivered);
       this.#replies.reply(connection, { kind: "done", id, of: "publish" });
     });
+  }
+
+  /**
+   * Publishes, and tells whoever wants to know in the same turn, so that an engine with transactions keeps both or neither. The client
+   * is answered when both are kept.
+   */
+  #publish(
+    connection: Connection,
+    publication: Publication,
+    idempotencyKey?: string,
+  ): Maybe<Published | Refusal> {
+    const submitted = this.#publisher.submit(publication, idempotencyKey);
+    if (this.#witness === undefined || submitted instanceof Refusal) return submitted;
+    const client = connection.publicId || connection.id;
+    const kept = this.#witness.keep({ kind: "published", publication, client });
+    if (!(kept instanceof Promise)) return submitted;
+    return Promise.all([submitted, kept]).then(([answer]) => answer);
   }
 
   async presence(

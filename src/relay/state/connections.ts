@@ -18,6 +18,9 @@ import type { Waves } from "./waves";
 
 type Listener = (connection: Connection) => void;
 
+/** A user has a first connection here, or has lost the last one. */
+type UserListener = (user: string, change: "came" | "went") => void;
+
 /** How a connection ends, and what becomes of its registration. */
 interface End {
   readonly why: EndName;
@@ -45,6 +48,7 @@ export class Connections {
   readonly #unidentified = new Set<Connection>();
   readonly #addListeners: Listener[] = [];
   readonly #endListeners: Listener[] = [];
+  readonly #userListeners: UserListener[] = [];
   /** What is remembered of connections that have ended. */
   readonly journal: Journal;
   /** Claims of registrations for clients whose handshakes are under way. */
@@ -82,6 +86,10 @@ export class Connections {
   /** The listener is called for each connection that ends, before its socket is closed. */
   onEnd(listener: Listener): void {
     this.#endListeners.push(listener);
+  }
+
+  onUser(listener: UserListener): void {
+    this.#userListeners.push(listener);
   }
 
   /** Connections that have said who they are. */
@@ -165,8 +173,12 @@ export class Connections {
     // The anonymous user has no list: nothing is ever sent to it, and it may have very many connections.
     if (connection.user === "") return;
     const siblings = this.#users.get(connection.user);
-    if (siblings === undefined) this.#users.set(connection.user, [connection]);
-    else siblings.push(connection);
+    if (siblings !== undefined) {
+      siblings.push(connection);
+      return;
+    }
+    this.#users.set(connection.user, [connection]);
+    for (const listener of this.#userListeners) listener(connection.user, "came");
   }
 
   /** The client of an open connection says now who it is. */
@@ -280,6 +292,7 @@ export class Connections {
     const siblings = this.#users.get(connection.user) ?? [];
     if (siblings.length <= 1) {
       this.#users.delete(connection.user);
+      for (const listener of this.#userListeners) listener(connection.user, "went");
       return true;
     }
     const last = siblings.pop();

@@ -3,6 +3,8 @@
 //
 // Every member is sent one list, with the reply to its subscribe, and then each change of that list once: lists and pushes come
 // from the same changes, in the same order. Connections that are not members cost nothing here.
+import type { Attendance } from "../attendance/attendance";
+import { MemberList } from "../attendance/member-list";
 import type { Member, MemberPush, MemberView } from "../contracts/commands";
 import { type Engine, type GroupChange, LISTED } from "../contracts/engine";
 import { Refusal } from "../contracts/errors";
@@ -11,7 +13,6 @@ import type { RelayOptions } from "../contracts/options";
 import { type Connection, chargeForReceivers } from "../state/connection";
 import type { Connections } from "../state/connections";
 import { checkMember } from "../text/checks";
-import { MemberList } from "./member-list";
 
 /** A list that lacks a change for so long has missed it: it is read again. */
 const CHANGE_TIMEOUT_MS = 1_000;
@@ -44,7 +45,7 @@ export interface Membership {
   readonly missed: MemberPush[];
 }
 
-interface MembersOptions extends Pick<RelayOptions, "later" | "after" | "witness"> {
+interface MembersOptions extends Pick<RelayOptions, "later" | "after"> {
   readonly engine: Pick<Engine, "groups">;
   readonly limits: Pick<RelayOptions["limits"], "membersMax" | "memberInfoBytes">;
 }
@@ -54,7 +55,7 @@ export class Members {
   readonly #limits: MembersOptions["limits"];
   readonly #later: RelayOptions["later"];
   readonly #after: RelayOptions["after"];
-  readonly #witness: RelayOptions["witness"];
+  readonly #attendance: Attendance | undefined;
   readonly #connections: Pick<Connections, "send">;
   /** Native fan-out to the members of a topic that are here. */
   readonly #fanOut: (push: MemberPush) => void;
@@ -64,15 +65,16 @@ export class Members {
   #turn: Promise<void> | undefined;
 
   constructor(
-    { engine, limits, later, after, witness }: MembersOptions,
+    { engine, limits, later, after }: MembersOptions,
     connections: Pick<Connections, "send" | "onEnd">,
+    attendance: Attendance | undefined,
     fanOut: (push: MemberPush) => void,
   ) {
     this.#groups = engine.groups;
     this.#limits = limits;
     this.#later = later;
     this.#after = after;
-    this.#witness = witness;
+    this.#attendance = attendance;
     this.#connections = connections;
     this.#fanOut = fanOut;
     connections.onEnd((connection) => this.#leaveAll(connection));
@@ -161,12 +163,6 @@ export class Members {
     this.#wake(group);
   }
 
-  /** A member of a group has been absent for a moment. */
-  memberAbsent(group: string, user: string): void {
-    if (!group.startsWith(LISTED)) return;
-    this.#witness?.tell({ kind: "memberRemoved", topic: group.slice(LISTED.length), user });
-  }
-
   /** The engine may have missed changes. */
   groupsUnsure(): void {
     for (const group of this.#byTopic.values()) this.#read(group);
@@ -193,7 +189,7 @@ export class Members {
     if (group.reads === 0) this.#read(group);
     const answer = await entering;
     if (answer === "full") return tooManyMembers(membersMax);
-    if (answer.isNew) this.#witness?.tell({ kind: "memberAdded", topic: group.topic, user });
+    if (group.users.has(user)) this.#attendance?.memberChanged(group.topic, user, "came");
     if (group.list.version < answer.version) await this.#reached(group, answer.version);
     await this.#endOfTurn();
     return undefined;
@@ -279,6 +275,7 @@ export class Members {
     if (here.connections > 0) return;
     group.users.delete(user);
     this.#groups.leave(groupOf(topic), user);
+    this.#attendance?.memberChanged(topic, user, "went");
     if (group.users.size > 0) return;
     this.#byTopic.delete(topic);
     for (const { resolve } of group.waiting) resolve();

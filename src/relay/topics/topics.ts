@@ -1,8 +1,11 @@
 // The topics that connections of this node are subscribed or subscribing to.
 // A topic lives exactly as long as it has a subscriber or a follower here, and the engine follows it as long.
+
+import type { Attendance } from "../attendance/attendance";
 import type { MemberPush, Push, SubscriptionForm } from "../contracts/commands";
 import { Refusal } from "../contracts/errors";
 import type { RelayOptions } from "../contracts/options";
+import type { ClientInfo } from "../contracts/publication";
 import type { Cluster } from "../state/cluster";
 import { type Connection, chargeForReceivers } from "../state/connection";
 import type { Connections } from "../state/connections";
@@ -10,7 +13,6 @@ import type { DeltaBases } from "../state/delta-audiences";
 import { Topic } from "../state/topic";
 import type { Waves } from "../state/waves";
 import { Members } from "./members";
-import { Occupancy } from "./occupancy";
 import { Presence } from "./presence";
 
 type JoinLeave = Extract<Push, { kind: "join" | "leave" }>;
@@ -30,10 +32,16 @@ export class Topics {
   readonly presence: Presence;
   /** Users who are in topics, over all nodes. */
   readonly members: Members;
-  /** Which topics have subscribers, over all nodes. */
-  readonly #occupancy: Occupancy;
+  /** Undefined where nobody wants to know who comes and goes. */
+  readonly #attendance: Attendance | undefined;
 
-  constructor(options: RelayOptions, connections: Connections, cluster: Cluster, waves: Waves) {
+  constructor(
+    options: RelayOptions,
+    connections: Connections,
+    cluster: Cluster,
+    waves: Waves,
+    attendance: Attendance | undefined,
+  ) {
     this.#options = options;
     this.#topicsMax = options.limits.topicsMax || Number.POSITIVE_INFINITY;
     this.#subscriptionsMax = options.limits.subscriptionsMax || Number.POSITIVE_INFINITY;
@@ -43,18 +51,13 @@ export class Topics {
     this.presence = new Presence(options, connections, cluster);
     cluster.handle("push", (push: JoinLeave) => this.#fanOutPush(push));
     connections.onEnd((connection) => this.#unsubscribeAll(connection));
-    this.#occupancy = new Occupancy(options);
-    this.members = new Members(options, connections, (push) => this.#fanOutMember(push));
+    this.#attendance = attendance;
+    const fanOut = (push: MemberPush) => this.#fanOutMember(push);
+    this.members = new Members(options, connections, attendance, fanOut);
   }
 
   get size(): number {
     return this.#topics.size;
-  }
-
-  /** See EngineEvents. */
-  memberAbsent(group: string, name: string): void {
-    this.members.memberAbsent(group, name);
-    this.#occupancy.memberAbsent(group, name);
   }
 
   /** Each topic with the number of its subscribers. */
@@ -87,7 +90,7 @@ export class Topics {
     if (begun.size === 0) return;
     for (const connection of this.#connections.all()) {
       for (const topic of connection.topics) {
-        if (begun.has(topic)) this.presence.joined(connection, topic);
+        if (begun.has(topic)) this.#present(connection, topic);
       }
     }
   }
@@ -138,10 +141,10 @@ export class Topics {
     connection.topics.push(topic);
     this.#subscriptions++;
     topic.subscribe(connection, form);
-    this.#occupancy.subscribed(topic);
+    this.#attendance?.subscribed(topic);
     this.members.subscribed(connection, topic.name);
     if (!topic.hasPresence) return;
-    const info = this.presence.joined(connection, topic);
+    const info = this.#present(connection, topic);
     if (topic.rule.joinLeave) {
       this.#announce({ kind: "join", topic: topic.name, info }, topic, connection);
     }
@@ -177,7 +180,7 @@ export class Topics {
 
   #left(topic: Topic, connection: Connection): void {
     topic.unsubscribe(connection);
-    this.#occupancy.unsubscribed(topic);
+    this.#attendance?.unsubscribed(connection, topic);
     this.#subscriptions--;
     if (topic.hasPresence) {
       const info = this.presence.left(connection, topic);
@@ -186,6 +189,12 @@ export class Topics {
       }
     }
     this.#deleteIfUnused(topic);
+  }
+
+  #present(connection: Connection, topic: Topic): ClientInfo {
+    const info = this.presence.joined(connection, topic);
+    this.#attendance?.joined(connection, topic.name, info.user);
+    return info;
   }
 
   #announce(push: JoinLeave, topic: Topic, connection: Connection): void {

@@ -1,9 +1,13 @@
 // The settings of webhooks, of the table in definitions.ts: who is told what happens in the relay, and what their requests are signed
 // with. What cannot be meant is refused at the start, because a receiver that is told nothing, or cannot verify it, is noticed late.
-import { isWebUrl, readBy, type Setting, SettingError } from "../kinds";
+import { flag, INT32_MAX, isWebUrl, readBy, type Setting, SettingError, whole } from "../kinds";
 
 /** What a receiver can be told of. */
 const WEBHOOK_TYPES = [
+  "user.online",
+  "user.offline",
+  "user.joined",
+  "user.left",
   "topic.occupied",
   "topic.vacated",
   "client.published",
@@ -58,7 +62,33 @@ const SECRETS: Setting<readonly WebhookSecret[]> = {
   ...readBy(secretsOf),
 };
 
-export const WEBHOOKS = { webhooks: RECEIVERS, webhookSecrets: SECRETS };
+export const WEBHOOKS = {
+  webhooks: RECEIVERS,
+  webhookSecrets: SECRETS,
+  offlineMs: whole({
+    variable: "BATON_OFFLINE_MS",
+    default: 10_000,
+    min: 0,
+    max: INT32_MAX,
+    unit: "milliseconds",
+    description:
+      "How long a user may be without a connection before webhooks say that it is offline. The default is longer than a page takes to load again, or a phone to change its network.",
+  }),
+  webhooksWaitingMax: whole({
+    variable: "BATON_WEBHOOKS_WAITING_MAX",
+    default: 100_000,
+    min: 1,
+    max: 10_000_000,
+    unit: "events",
+    description:
+      "How many events may wait for each receiver of webhooks, of either kind, over all workers and nodes. Beyond that the newest are dropped and counted, and the receiver is told how many are missing.",
+  }),
+  webhooksPrivate: flag({
+    variable: "BATON_WEBHOOKS_PRIVATE",
+    description:
+      "1 allows webhooks to addresses of this machine and of private networks. Otherwise those are refused, whatever a name means at the time.",
+  }),
+};
 
 /** A receiver with the keys that sign its requests, at least one. */
 export interface SignedReceiver extends WebhookReceiver {

@@ -1,6 +1,5 @@
-// Members of a topic on two nodes that share an engine: lists, limits and what the witness is told.
+// Members of a topic on two nodes that share an engine: lists and limits.
 import { beforeEach, describe, expect, test } from "bun:test";
-import { ABSENCE_MS } from "../../../src/relay/contracts/engine";
 import { Refusal } from "../../../src/relay/contracts/errors";
 import { MemberNode, memberServer, Observer } from "../../support/relay/member-nodes";
 
@@ -102,29 +101,5 @@ describe("members of a topic", () => {
     expect(await again).not.toBeInstanceOf(Refusal);
     expect(b.faults).toEqual([]);
     expect(b.list.has("a")).toBe(true);
-  });
-
-  test("the witness is told once over all nodes who has come, and who has stayed away for a moment", async () => {
-    const told = () =>
-      [one, two].flatMap(({ happened }) =>
-        happened.map((one) => `${one.kind} ${"user" in one ? one.user : ""}`),
-      );
-    const first = await enter(one, "a");
-    await enter(two, "b");
-    const second = await enter(two, "a");
-    one.end(first);
-    two.end(second);
-    await settle();
-    await enter(one, "a");
-    now += ABSENCE_MS;
-    server.sweep();
-    await settle();
-    expect(told().toSorted()).toEqual(["memberAdded a", "memberAdded b"]);
-    server.disconnect(one.link);
-    now += ABSENCE_MS;
-    server.sweep();
-    one = new MemberNode(server, "three", TOPIC, 3);
-    await settle();
-    expect(told()).toContain("memberRemoved a");
   });
 });

@@ -3,7 +3,6 @@
 import { MemoryEngine } from "../../../src/engines/memory/engine";
 import type { Member, MemberPush } from "../../../src/relay/contracts/commands";
 import { Refusal } from "../../../src/relay/contracts/errors";
-import type { RelayEvent } from "../../../src/relay/contracts/options";
 import type { Protocol } from "../../../src/relay/contracts/protocol";
 import { Connection } from "../../../src/relay/state/connection";
 import { Members, type Membership } from "../../../src/relay/topics/members";
@@ -54,7 +53,6 @@ export class MemberNode {
   readonly toClient: FromEngine[] = [];
   /** Changes of groups, which over Redis come on a connection of their own. */
   readonly changes: FromEngine[] = [];
-  readonly happened: RelayEvent[] = [];
   readonly #server: EngineServer;
   readonly #topic: string;
   #later: (() => void)[] = [];
@@ -82,10 +80,6 @@ export class MemberNode {
       {
         engine: this.client,
         limits: { membersMax, memberInfoBytes: 1_024 },
-        witness: {
-          wants: () => true,
-          tell: (happened) => void this.happened.push(happened),
-        },
         later: (work) => this.#later.push(work),
         after: (_, work) => {
           this.#timers.push(work);
@@ -103,6 +97,7 @@ export class MemberNode {
           return true;
         },
       },
+      undefined,
       (push) => {
         for (const observer of this.observers) {
           if (observer.state === "subscribed") observer.take(push);
@@ -114,7 +109,7 @@ export class MemberNode {
       historyReset() {},
       registrationRevoked() {},
       messageReceived() {},
-      memberAbsent: (group, name) => this.members.memberAbsent(group, name),
+      memberAbsent() {},
       groupsUnsure() {},
       groupChanged: (change) => this.members.groupChanged(change),
     });

@@ -52,6 +52,7 @@ export const OPEN = {
   personalTopics: false,
   after: () => () => {},
   version: "0.0.0",
+  offlineMs: 10_000,
   node: "node",
   onDeliveryFault: (error: unknown): void => {
     throw error;
@@ -169,6 +170,7 @@ export class Simulation implements Transport {
       witness: {
         wants: () => true,
         tell: (happened) => void this.happened.push(happened),
+        keep: (happened) => void this.happened.push(happened),
       },
       after: (ms, work) => {
         const timer = { at: this.now + ms, work };
