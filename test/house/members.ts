@@ -8,8 +8,6 @@ import { lineAt, nameOf, ROOT, type SourceFile, type Violation, walk } from "./c
 /** What others than src, bench and docs read: "file: Class.member" with the reason why it must stay. */
 const FOR_OTHERS: Record<string, string> = {
   "src/client/client.ts: ResumingClient.on": "its users are the programs of others",
-  "src/relay/state/leadership.ts: Leadership.check": "whatever is done by one node for all asks it",
-  "src/relay/state/leadership.ts: Leadership.resign": "the same",
   "src/relay/relay.ts: Relay.counts": "tests see by it that nothing of a closed connection is left",
 };
 
