@@ -10,7 +10,7 @@
 # Needs Node, npm, python3 with venv, rabbitmq-server (as root) and the registries. Takes 3 minutes. Exits with 1 if the behaviour has changed.
 set -euo pipefail
 dir=$(mktemp -d); cd "$dir"; proxy=
-trap 'kill $proxy 2>/dev/null || true; kill -9 "$(cat pid 2>/dev/null)" 2>/dev/null || true; epmd -port "$epmd" -kill >/dev/null 2>&1 || true; sleep 1; rm -rf "$dir"' EXIT
+trap 'kill $proxy 2>/dev/null || true; kill -9 "$(cat pid 2>/dev/null)" 2>/dev/null || true; sleep 1; epmd -port "${epmd:-1}" -kill >/dev/null 2>&1 || true; rm -rf "$dir"' EXIT
 npm init -y >/dev/null
 npm install --silent --no-audit --no-fund rabbitmq-client@5.0.8 >/dev/null
 python3 -m venv venv
