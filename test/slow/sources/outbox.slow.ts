@@ -106,6 +106,18 @@ describe("an outbox", () => {
     await until("the row to go", async () => (await outbox.sql`TABLE events`).length === 0);
   });
 
+  test("a row that cannot be found by its id is said in the log, and is not asked for without an end", async () => {
+    await using outbox = await start({ table: "odd" });
+    await outbox.sql`CREATE TABLE odd (id int, topic text, message text)`;
+    await outbox.sql`INSERT INTO odd VALUES (NULL, 't', 'm')`;
+    await until("the reason", () =>
+      outbox.relay.output.includes("must be a column that is unique"),
+    );
+    expect(outbox.relay.loggedErrors).toEqual([]);
+    await outbox.sql`UPDATE odd SET id = 1`;
+    await outbox.untilThere("m");
+  });
+
   test("a missing table is said in the log, and is no error of the relay", async () => {
     await using outbox = await start({ table: "nowhere" });
     await until("the reason", () => outbox.relay.output.includes("there is no table nowhere"));
