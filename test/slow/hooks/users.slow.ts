@@ -65,8 +65,7 @@ describe.each(Object.entries(DEPLOYMENTS))("%s", (_, start) => {
     await backend.told(2, "user.left", PATIENCE_MS);
     const went = ["user.offline b", "user.offline a", "user.left room:1 b", "user.left room:1 a"];
     went.push("topic.vacated room:1", "topic.vacated of:a", "topic.vacated of:b");
-    if (told(backend).length !== came.length + went.length)
-      expect(told(backend).toSorted()).toEqual([...came, ...went].toSorted());
+    expect(told(backend).toSorted()).toEqual([...came, ...went].toSorted());
     expect(told(backend).indexOf("user.offline b")).toBeLessThan(
       told(backend).indexOf("user.offline a"),
     );
