@@ -11,10 +11,14 @@ const TOPICS = topics({
   orders: t.Object({ id: t.Integer(), note: t.Optional(t.String({ description: "For people." })) }),
   "chat:*": Type.Object({ text: Type.String({ minLength: 1 }) }),
   "chat:lobby": t.String(),
+  steps: t.Object({
+    name: t.UnionEnum(["begun", "ended"]),
+    of: t.Union([t.Literal(1), t.Literal(2)]),
+  }),
 });
 
 const UNDECLARED =
-  'The topic is not declared. Declared are "orders", "chat:*", "chat:lobby"; a * at the end stands for anything.';
+  'The topic is not declared. Declared are "orders", "chat:*", "chat:lobby", "steps"; a * at the end stands for anything.';
 const WRONG_ID = 'The topic "orders" takes other data: id: Expected integer.';
 
 let running: EmbeddingApp;
@@ -56,6 +60,12 @@ describe("POST /publish", () => {
     [{ topic: "orders", data: { id: 1.5 } }, "invalid_data", WRONG_ID],
     [{ topic: "orders", data: {} }, "invalid_data", "id: Expected required property."],
     [{ topic: "orders", data: [1] }, "invalid_data", "data: Expected object."],
+    [
+      { topic: "steps", data: { name: "over", of: 1 } },
+      "invalid_data",
+      'name: Must be "begun" or "ended".',
+    ],
+    [{ topic: "steps", data: { name: "ended", of: 3 } }, "invalid_data", "of: Must be 1 or 2."],
     [{ topic: "orders", message: '{"id":1}' }, "invalid_data", "data: Expected object."],
     [
       { topic: "orders", data: { id: 1, note: 2 } },

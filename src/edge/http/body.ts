@@ -111,10 +111,25 @@ export function shapeProblem(error: ValueError | undefined, whole: string): stri
 
 /** What TypeBox says, but for the two sentences that nobody who does not know it would understand. */
 function problemOf(error: ValueError | undefined): string {
-  if (error?.type === ValueErrorType.Union) return "Unexpected value";
+  if (error?.type === ValueErrorType.Union || error?.type === ValueErrorType.Kind) {
+    const values = valuesOf(error.schema);
+    return values === undefined ? "Unexpected value" : `Must be ${values.join(" or ")}`;
+  }
   if (error?.type === ValueErrorType.StringMinLength) return "Must not be empty";
   return error?.message ?? "Wrong shape";
 }
+
+/** As JSON, what a schema allows that names each of its values; undefined for others, and where they are too many to show. */
+function valuesOf({ enum: names, anyOf }: TSchema): readonly string[] | undefined {
+  const literals = (anyOf as readonly TSchema[] | undefined)?.map((one) => one.const);
+  const values = (names as readonly unknown[] | undefined) ?? literals ?? [];
+  const isShown = values.length > 0 && values.length <= VALUES_SHOWN_MAX;
+  return isShown && !values.includes(undefined)
+    ? values.map((one) => JSON.stringify(one))
+    : undefined;
+}
+
+const VALUES_SHOWN_MAX = 20;
 
 /** Reads a body of bounded length. Throws or rejects with Refused. */
 export type BodyReader = (request: Request, bodyBytes: number) => Promise<Uint8Array>;
