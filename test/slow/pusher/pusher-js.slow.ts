@@ -4,6 +4,7 @@ import Echo from "laravel-echo";
 import Backend from "pusher";
 import Pusher, { type Channel, type PresenceChannel } from "pusher-js";
 import nacl from "tweetnacl";
+import { Folder } from "../../support/machine/folder";
 import { TcpProxy } from "../../support/machine/tcp-proxy";
 import { APP, authOf, PUSHER_ENV, PusherClient } from "../../support/pusher/socket-client";
 import { WebhookReceiver } from "../../support/pusher/webhook-receiver";
@@ -206,6 +207,32 @@ test("a cache channel begins with its last event, and a key of no app ends a cli
   unknown.connection.bind("error", (error: unknown) => errors.push(JSON.stringify(error)));
   await until("the client to give up", () => unknown.connection.state === "disconnected");
   expect(errors.join()).toContain("4001");
+});
+
+test("a cache channel still has its last event after a kill -9 with SQLite", async () => {
+  using folder = new Folder();
+  const env = { ...PUSHER_ENV, BATON_ENGINE: `sqlite:${folder.path}/baton.db` };
+  const killed = await RelayProcess.start(env);
+  await killed.post("/publish", { topic: "cache-price", event: "price", data: { n: 7 } });
+  killed.signal("SIGKILL");
+  await killed.exited;
+  await using next = await RelayProcess.start(env);
+  const got = eventsOf(connect("1", APP.key, next.port).subscribe("cache-price"), "price");
+  await until("the last event", () => got.length > 0);
+  expect(got).toEqual([{ n: 7 }]);
+});
+
+test("a client that receives nothing asks after the time that the relay has told it, is answered, and stays", async () => {
+  await using quiet = await RelayProcess.start({ ...PUSHER_ENV, BATON_PUSHER_ACTIVITY_MS: "1000" });
+  const { connection } = connect("1", APP.key, quiet.port);
+  const states: string[] = [];
+  connection.bind("state_change", ({ current }: { current: string }) => states.push(current));
+  let pongs = 0;
+  connection.bind("message", ({ event }: { event: string }) => {
+    if (event === "pusher:pong") pongs++;
+  });
+  await until("two answers", () => pongs >= 2);
+  expect(states).toEqual(["connected"]);
 });
 
 test("Laravel Echo listens, joins, whispers and leaves", async () => {
