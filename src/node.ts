@@ -86,7 +86,7 @@ export async function start(
   const node = newId();
   const engine = new MeteredEngine(engineOf(settings, log, { ...parts, rules, node }));
   const webhooks = new Webhooks(settings, { engine, node, ...pusher, log });
-  const webPush = WebPush.of({ settings, engine, rules, node, log });
+  const webPush = WebPush.of({ settings, engine, rules, witness: webhooks.witness, node, log });
   const transports = transportsOf(settings, { isTls, proxies, log });
   const made = { access, rules, node, engine, ...transports, webhooks, proxies, webPush };
   const relay = new Relay(relayOptions(settings, log, { ...parts, ...made }));

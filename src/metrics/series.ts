@@ -325,7 +325,7 @@ export const SERIES: Readonly<Record<string, Series>> = {
   baton_pushes_total: series(
     "counter",
     {
-      help: "Pushes by what became of them. For a device: accepted by its push service, gone (the device, which is forgotten), refused for good, unknown because the relay died while it was sent, given_up after its time, collapsed into a newer one, retried (an attempt that was put off). withdrawn: a connection has taken the publication. Only with Web Push.",
+      help: "Pushes by what became of them. For a device: accepted by its push service, gone (the device, which is forgotten), refused for good, unknown because the relay died while it was sent, given_up after its time, collapsed into a newer one, retried (an attempt that was put off). withdrawn: a connection has taken the publication. undelivered: a backend was told that nobody has it. Only with Web Push.",
       labels: ["outcome"],
     },
     ({ node }) =>

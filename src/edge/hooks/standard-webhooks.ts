@@ -1,6 +1,7 @@
 // Baton's own webhooks, signed as the specification of Standard Webhooks says (version 1.0, "Signature scheme"), so that its libraries
 // verify them: webhook-signature is the HMAC-SHA256 of id, time and body. The body is always JSON, because libraries parse it.
 import type { RelayEvent } from "../../relay/contracts/options";
+import type { Publication } from "../../relay/contracts/publication";
 import type { HookReceiver, HookRequest } from "./receiver";
 
 /** What a receiver is told of an event of each kind; what is missing is nothing to it. */
@@ -13,6 +14,7 @@ const TYPES: Readonly<Partial<Record<RelayEvent["kind"], string>>> = {
   vacated: "topic.vacated",
   published: "client.published",
   slow: "client.slow",
+  undelivered: "publication.undelivered",
 };
 
 /** Events are missing here. Every receiver is told that. */
@@ -105,14 +107,14 @@ function eventText(id: string, type: string, data: string): string {
 /** The topics that it is about; undefined where it is about none. */
 function topicsOf(happened: RelayEvent): readonly string[] | undefined {
   if (happened.kind === "slow") return happened.topics;
-  if (happened.kind === "published") return [happened.publication.topic];
+  if ("publication" in happened) return [happened.publication.topic];
   return "topic" in happened ? [happened.topic] : undefined;
 }
 
 /** A JSON text. That of a publication has the bytes that its client sent. */
 function dataOf(happened: RelayEvent): string {
   if (happened.kind === "published") {
-    const { topic, user, event, data, json, info } = happened.publication;
+    const { topic, user, event, info } = happened.publication;
     const head = JSON.stringify({
       topic,
       client: happened.client,
@@ -120,8 +122,13 @@ function dataOf(happened: RelayEvent): string {
       event,
       user_id: user,
     });
-    const content = json === true ? `"data":${data}` : `"message":${JSON.stringify(data)}`;
-    return `${head.slice(0, -1)},${content}}`;
+    return withContent(head, happened.publication);
+  }
+  if (happened.kind === "undelivered") {
+    const { publication, push, devices } = happened;
+    const { topic, user, event, offset, epoch } = publication;
+    const head = JSON.stringify({ topic, user_id: user, event, offset, epoch, push, devices });
+    return withContent(head, publication);
   }
   if (happened.kind === "slow") {
     const { user, protocol, topics } = happened;
@@ -131,4 +138,10 @@ function dataOf(happened: RelayEvent): string {
     topic: "topic" in happened ? happened.topic : undefined,
     user: "user" in happened ? happened.user : undefined,
   });
+}
+
+/** A JSON object, and what was published in it with its bytes. */
+function withContent(head: string, { data, json }: Pick<Publication, "data" | "json">): string {
+  const content = json === true ? `"data":${data}` : `"message":${JSON.stringify(data)}`;
+  return `${head.slice(0, -1)},${content}}`;
 }

@@ -44,6 +44,12 @@ export function messageOf(content: PushContent, topic: string): PushMessage | Re
   );
 }
 
+/** What a message was made of, apart from its topic. */
+export function contentOf({ payload, ttlS, urgency }: PushMessage): PushContent {
+  const { title, body, url } = JSON.parse(payload);
+  return { title, body, url, ttl: ttlS, urgency };
+}
+
 /** The same of a rule's template. What is too long is cut, since its publisher has not written it. */
 export function messageOfTemplate(template: PushContent, publication: Publication): PushMessage {
   const value = reader(publication);

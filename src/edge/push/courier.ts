@@ -3,13 +3,14 @@
 // that no device is sent the same push again.
 import { type Log, throttledLog } from "../../log";
 import { EngineUnavailable } from "../../relay/contracts/engine";
+import type { Maybe } from "../../relay/contracts/maybe";
 import type { Queues, Records } from "../../relay/contracts/store";
 import type { ReceiptAnswer, Receipts } from "../../relay/publishing/receipts";
 import type { Leadership } from "../../relay/state/leadership";
 import type { AttemptResult, DevicePushes } from "./device-pushes";
 import type { DeviceCipher } from "./devices/device-cipher";
 import type { Device, Devices } from "./devices/devices";
-import type { DeviceState, Fates } from "./fates";
+import { type DeviceState, type Fate, type Fates, isUndelivered } from "./fates";
 import { type PendingPush, QUEUE } from "./outbox";
 import type { Retries, Retry } from "./retries";
 
@@ -22,6 +23,9 @@ const UNSURE_MS = 2_000;
 /** A push has at least so long from its due time, however short its ttl: the node that leads may have died just then. */
 const GRACE_MS = 30_000;
 
+/** How long answers are waited for when the relay stops. */
+const STOP_MS = 5_000;
+
 /** How long an entry is remembered whose publication may be repeated. */
 const DECIDED_MS = 3_600_000;
 
@@ -33,6 +37,7 @@ const OUTCOMES = [
   "given_up",
   "collapsed",
   "withdrawn",
+  "undelivered",
   "retried",
 ] as const;
 
@@ -44,10 +49,13 @@ interface CourierOptions {
   readonly leadership: Pick<Leadership, "check" | "resign">;
   readonly receipts: Pick<Receipts, "ask">;
   readonly cipher: DeviceCipher;
-  readonly devices: Devices;
+  /** Undefined where no devices are kept. */
+  readonly devices: Pick<Devices, "of" | "one"> | undefined;
   readonly pushes: DevicePushes;
   readonly retries: Retries;
   readonly fates: Fates;
+  /** Tells a backend what nobody got; resolves when that is kept. Undefined where nobody wants to know. */
+  readonly tellUndelivered: ((pending: PendingPush, fate: Fate) => Maybe<undefined>) | undefined;
   readonly pushAfterMs: number;
   readonly pongMs: number;
   readonly now: () => number;
@@ -64,6 +72,8 @@ export class Courier {
   readonly #done = new Set<number>();
   /** Names of retries that are being sent. */
   readonly #retrying = new Set<Retry>();
+  /** What is under way. */
+  readonly #works = new Set<Promise<void>>();
   #timer: Timer | undefined;
   #tick: Promise<void> = Promise.resolve();
   #isStopped = false;
@@ -81,11 +91,16 @@ export class Courier {
     this.#schedule();
   }
 
-  /** Sends no more. What is under way is not waited for: another node goes on with what has no mark. */
+  /** Begins nothing more, and waits for the answers to what is under way: what has none by then is lost. Another node goes on. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     clearTimeout(this.#timer);
     await this.#tick;
+    this.#options.pushes.stop();
+    const late = Promise.withResolvers<void>();
+    const timer = setTimeout(late.resolve, STOP_MS);
+    await Promise.race([Promise.allSettled([...this.#works]), late.promise]);
+    clearTimeout(timer);
     if (this.#isLeading) this.#options.leadership.resign();
   }
 
@@ -100,6 +115,8 @@ export class Courier {
   }
 
   #failed(error: unknown): void {
+    // Another node does it again.
+    if (this.#isStopped) return;
     if (error instanceof EngineUnavailable) this.#logFailure(error);
     else this.#options.log.error({ err: error }, "pushes: a fault");
   }
@@ -138,10 +155,10 @@ export class Courier {
     due.forEach(({ number, pending }, i) => {
       if (this.#mustWait(pending, answers[i])) return;
       this.#underWay.add(number);
-      void this.#decide(pending, answers[i] as ReceiptAnswer)
-        .then(() => this.#done.add(number))
-        .catch((error) => this.#failed(error))
+      const work = this.#decide(pending, answers[i] as ReceiptAnswer)
+        .then(() => void this.#done.add(number))
         .finally(() => this.#underWay.delete(number));
+      this.#run(work);
     });
     await this.#removeDone(entries.map(({ number }) => number));
   }
@@ -193,12 +210,21 @@ export class Courier {
     }
     if (now() > this.#deadlineOf(pending)) {
       this.outcomes.given_up++;
-      await fates.decided(pending, "expired", now());
+      await this.#tell(pending, await fates.decided(pending, "expired", now()));
       return;
     }
-    const found = await devices.of(pending.user);
-    await fates.decided(pending, "pushed", now());
+    const found = (await devices?.of(pending.user)) ?? [];
+    const decided = await fates.decided(pending, "pushed", now());
     await Promise.all(found.map((device) => this.#send(pending, device, 1)));
+    await this.#tell(pending, (await fates.of(pending)) ?? decided);
+  }
+
+  /** Tells of what nobody got. Whoever tells it again tells the same. */
+  async #tell(pending: PendingPush, fate: Fate): Promise<void> {
+    const { tellUndelivered } = this.#options;
+    if (tellUndelivered === undefined || !isUndelivered(fate)) return;
+    await tellUndelivered(pending, fate);
+    this.outcomes.undelivered++;
   }
 
   async #workOnRetries(): Promise<void> {
@@ -206,24 +232,30 @@ export class Courier {
     const answers = await this.#ask(due.map(({ pending }) => pending));
     due.forEach((retry, i) => {
       this.#retrying.add(retry);
-      void this.#retry(retry, answers[i])
-        .catch((error) => this.#failed(error))
-        .finally(() => this.#retrying.delete(retry));
+      this.#run(this.#retry(retry, answers[i]).finally(() => this.#retrying.delete(retry)));
     });
+  }
+
+  #run(work: Promise<void>): void {
+    const settled: Promise<void> = work
+      .catch((error) => this.#failed(error))
+      .finally(() => this.#works.delete(settled));
+    this.#works.add(settled);
   }
 
   async #retry(retry: Retry, answer: ReceiptAnswer | undefined): Promise<void> {
     const { pending, attempts, deadline } = retry;
     if (answer === "taken") return this.#endRetry(retry, "withdrawn");
     if (this.#options.now() > deadline) return this.#endRetry(retry, "given_up");
-    const device = await this.#options.devices.one(pending.user, retry.device);
+    const device = await this.#options.devices?.one(pending.user, retry.device);
     if (device === undefined) return this.#endRetry(retry, "gone");
     await this.#send(pending, device, attempts + 1, retry);
   }
 
   async #endRetry(retry: Retry, state: EndState): Promise<void> {
+    const { pending, device, attempts } = retry;
+    await this.#tell(pending, await this.#reached(pending, device, { state, attempts }));
     await this.#options.retries.remove(retry);
-    await this.#reached(retry.pending, retry.device, { state, attempts: retry.attempts });
   }
 
   async #send(
@@ -248,9 +280,12 @@ export class Courier {
         return;
       }
     }
-    if (retry !== undefined) await retries.remove(retry);
     const state = stateOf(result);
-    if (state !== undefined) await this.#reached(pending, id, { state, attempts, status });
+    if (state !== undefined) {
+      const fate = await this.#reached(pending, id, { state, attempts, status });
+      if (retry !== undefined) await this.#tell(pending, fate);
+    }
+    if (retry !== undefined) await retries.remove(retry);
   }
 
   async #reached(
@@ -261,10 +296,10 @@ export class Courier {
       attempts,
       status,
     }: { state: DeviceState; attempts: number; status?: number | undefined },
-  ): Promise<void> {
+  ): Promise<Fate> {
     if (state !== "waiting") this.outcomes[state]++;
     const at = this.#options.now();
-    await this.#options.fates.reached(pending, { device, state, attempts, status, at });
+    return this.#options.fates.reached(pending, { device, state, attempts, status, at });
   }
 }
 

@@ -1,5 +1,6 @@
 // Pushes to devices, at most once to each: before a request is sent, a mark in the engine says so, which no two nodes can set. A mark that
 // a dead node has left stays, since nobody knows whether its request arrived: that push is not sent again.
+import { EngineUnavailable } from "../../relay/contracts/engine";
 import type { Records } from "../../relay/contracts/store";
 import { newId } from "../access/random-ids";
 import type { Device, Devices } from "./devices/devices";
@@ -15,6 +16,13 @@ const MARK_MS = 60_000;
 
 const SENDING = "sending";
 
+/** A request that waits for others to be answered. */
+interface PromisedSlot {
+  readonly origin: string;
+  readonly start: () => void;
+  readonly fail: (error: Error) => void;
+}
+
 /** What became of an attempt; "unknown" and "repeated": it was made before, and not again. */
 export type AttemptResult =
   | PushResult
@@ -22,7 +30,8 @@ export type AttemptResult =
 
 interface DevicePushesOptions {
   readonly records: Records;
-  readonly devices: Devices;
+  /** Undefined where no devices are kept, and nothing is sent. */
+  readonly devices: Pick<Devices, "remove"> | undefined;
   readonly sender: Pick<PushSender, "send">;
   readonly now: () => number;
 }
@@ -31,7 +40,8 @@ export class DevicePushes {
   readonly #options: DevicePushesOptions;
   readonly #active = new Map<string, number>();
   #total = 0;
-  readonly #waiting: { readonly origin: string; readonly start: () => void }[] = [];
+  readonly #waiting: PromisedSlot[] = [];
+  #isStopped = false;
 
   constructor(options: DevicePushesOptions) {
     this.#options = options;
@@ -61,7 +71,7 @@ export class DevicePushes {
       }
       const ttlS = Math.max(0, Math.min(pending.ttlS, Math.ceil((deadline - now()) / 1_000)));
       const result = await sender.send(device, { ...pending, ttlS });
-      if (result.kind === "gone") await devices.remove(pending.user, device.id);
+      if (result.kind === "gone") await devices?.remove(pending.user, device.id);
       if (result.kind !== "later") await records.put(set, mark, result.kind, bounds);
       return { ...result, release };
     } finally {
@@ -69,10 +79,17 @@ export class DevicePushes {
     }
   }
 
+  /** What has not begun is not sent any more: it rejects with EngineUnavailable. */
+  stop(): void {
+    this.#isStopped = true;
+    for (const { fail } of this.#waiting.splice(0)) fail(stopped());
+  }
+
   async #slot(origin: string): Promise<void> {
+    if (this.#isStopped) throw stopped();
     if (!this.#hasRoom(origin)) {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      this.#waiting.push({ origin, start: resolve });
+      const { promise, resolve, reject } = Promise.withResolvers<void>();
+      this.#waiting.push({ origin, start: resolve, fail: reject });
       await promise;
       return;
     }
@@ -100,6 +117,10 @@ export class DevicePushes {
   #hasRoom(origin: string): boolean {
     return this.#total < REQUESTS_MAX && (this.#active.get(origin) ?? 0) < ORIGIN_REQUESTS_MAX;
   }
+}
+
+function stopped(): EngineUnavailable {
+  return new EngineUnavailable("the relay stops");
 }
 
 function markOf(id: string, device: string): string {

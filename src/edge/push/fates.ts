@@ -112,3 +112,17 @@ export class Fates {
 function nameOf({ id, topic, position }: Pushed): string {
   return position === undefined ? id : `${position.epoch}:${position.offset} ${topic}`;
 }
+
+/** Whether nothing more happens to it, and nobody has it. */
+export function isUndelivered({ state, devices }: Fate): boolean {
+  if (state === "taken") return false;
+  return devices.every((one) => !REACHED.has(one.state));
+}
+
+/** "collapsed": what became of the newer one counts. */
+const REACHED: ReadonlySet<DeviceState> = new Set([
+  "accepted",
+  "waiting",
+  "collapsed",
+  "withdrawn",
+]);

@@ -29,6 +29,8 @@ export interface PendingPush extends PushMessage {
   readonly acceptedAt: number;
   /** Whether it may be there again. */
   readonly isKeyed: boolean;
+  /** What was published, where a backend is to be told of what was not delivered. */
+  readonly publication?: Pick<Publication, "data" | "json" | "event"> | undefined;
 }
 
 interface OutboxOptions {
@@ -36,6 +38,8 @@ interface OutboxOptions {
   readonly cipher: DeviceCipher;
   readonly rules: TopicRules;
   readonly pushesMax: number;
+  /** What goes with an entry: all that a backend is told, or only what devices are sent. */
+  readonly carries: "publication" | "push";
   readonly now: () => number;
 }
 
@@ -71,11 +75,11 @@ export class PushOutbox implements Pushes {
   }
 
   async #keep(
-    { topic, user = "" }: Publication,
+    { topic, user = "", data, json, event }: Publication,
     message: PushMessage & Pick<PendingPush, "id" | "isKeyed">,
     { epoch, offset }: Published,
   ): Promise<Refusal | undefined> {
-    const { queues, cipher, pushesMax, now } = this.#options;
+    const { queues, cipher, pushesMax, carries, now } = this.#options;
     const position = epoch === undefined || offset === undefined ? undefined : { epoch, offset };
     const pending: PendingPush = {
       ...message,
@@ -84,6 +88,7 @@ export class PushOutbox implements Pushes {
       topic,
       position,
       acceptedAt: now(),
+      ...(carries === "publication" && { publication: { data, json: json === true, event } }),
     };
     const sealed = await cipher.seal(JSON.stringify(pending), QUEUE);
     const kept = await (queues.append(QUEUE, [sealed], pushesMax) as Maybe<number>);

@@ -14,7 +14,7 @@ import { DeviceAnswer, DeviceBody, DeviceRemoved, DevicesAnswer } from "./shapes
 
 interface DeviceRoutesOptions {
   /** Undefined where there is no Web Push. */
-  readonly webPush: { readonly devices: Devices } | undefined;
+  readonly webPush: { readonly devices: Devices | undefined } | undefined;
   readonly requireKey: (scope: Scope) => BeforeHandle;
   /** The `security` of the routes in the OpenAPI document. */
   readonly security: Record<string, string[]>[];
@@ -135,7 +135,7 @@ function removeRoute({ webPush, requireKey, security }: DeviceRoutesOptions) {
 
 /** Refuses (`not_available`) where no device is kept. */
 function devicesOf(webPush: DeviceRoutesOptions["webPush"]): Devices | Refusal {
-  if (webPush !== undefined) return webPush.devices;
+  if (webPush?.devices !== undefined) return webPush.devices;
   return new Refusal(
     "not_available",
     "The relay keeps no devices: set BATON_VAPID_PUBLIC_KEY and what belongs to it.",

@@ -1,17 +1,19 @@
-// Web Push, wired together: the devices of users, the pushes that wait, and what sends them. Off without VAPID keys.
+// Web Push, wired together: the devices of users, the pushes that wait, what sends them, and what tells a backend of those that nobody
+// got. Off without VAPID keys, unless a backend wants to be told.
 import type { Log } from "../../log";
 import type { Engine } from "../../relay/contracts/engine";
-import type { Pushes } from "../../relay/contracts/options";
+import type { Pushes, Witness } from "../../relay/contracts/options";
 import type { TopicRules } from "../../relay/contracts/topic-rules";
 import type { Receipts } from "../../relay/publishing/receipts";
 import { Leadership } from "../../relay/state/leadership";
 import type { Settings } from "../../settings/definitions";
+import { contentOf } from "./content";
 import { Courier } from "./courier";
 import { DevicePushes } from "./device-pushes";
 import { DeviceCipher } from "./devices/device-cipher";
 import { Devices } from "./devices/devices";
-import { Fates } from "./fates";
-import { PushOutbox } from "./outbox";
+import { type Fate, Fates } from "./fates";
+import { type PendingPush, PushOutbox } from "./outbox";
 import { Retries } from "./retries";
 import { PushSender } from "./sender";
 
@@ -23,6 +25,8 @@ interface WebPushParts {
   readonly settings: Settings;
   readonly engine: Engine;
   readonly rules: TopicRules;
+  /** Who is told what happens. */
+  readonly witness: Witness | undefined;
   /** The name of this node. */
   readonly node: string;
   readonly log: Log;
@@ -31,25 +35,35 @@ interface WebPushParts {
 export class WebPush {
   readonly #parts: WebPushParts;
   readonly #cipher: DeviceCipher;
-  readonly devices: Devices;
+  readonly #tellsUndelivered: boolean;
+  /** Undefined without VAPID keys. */
+  readonly devices: Devices | undefined;
   readonly outbox: Pushes;
   readonly fates: Fates;
   #courier: Courier | undefined;
 
-  /** Undefined where the settings have no keys. */
+  /** Undefined where publications have no other way than connections. */
   static of(parts: WebPushParts): WebPush | undefined {
-    return parts.settings.vapidPublicKey === "" ? undefined : new WebPush(parts);
+    const { settings, witness } = parts;
+    const isOff = settings.vapidPublicKey === "" && witness?.wants("undelivered") !== true;
+    return isOff ? undefined : new WebPush(parts);
   }
 
   private constructor(parts: WebPushParts) {
-    const { settings, engine, rules, log } = parts;
+    const { settings, engine, rules, witness, log } = parts;
     this.#parts = parts;
     const { records, queues } = engine;
     const cipher = new DeviceCipher(settings.devicesKeys);
     this.#cipher = cipher;
+    this.#tellsUndelivered = witness?.wants("undelivered") === true;
+    const common = { ...settings, cipher, now: Date.now };
     const addresses = settings.webhooksPrivate ? "any" : "public";
-    this.devices = new Devices({ ...settings, records, cipher, addresses, now: Date.now, log });
-    this.outbox = new PushOutbox({ ...settings, queues, cipher, rules, now: Date.now });
+    this.devices =
+      settings.vapidPublicKey === ""
+        ? undefined
+        : new Devices({ ...common, records, addresses, log });
+    const carries = this.#tellsUndelivered ? "publication" : "push";
+    this.outbox = new PushOutbox({ ...common, queues, rules, carries });
     this.fates = new Fates(records);
   }
 
@@ -60,15 +74,6 @@ export class WebPush {
     const { devices, fates } = this;
     const cipher = this.#cipher;
     const now = Date.now;
-    const sender = new PushSender({
-      vapid: {
-        subject: settings.vapidSubject,
-        publicKey: settings.vapidPublicKey,
-        privateKey: settings.vapidPrivateKey,
-      },
-      addresses: settings.webhooksPrivate ? "any" : "public",
-      now,
-    });
     const max = settings.pushesMax;
     this.#courier = new Courier({
       ...settings,
@@ -78,9 +83,12 @@ export class WebPush {
       receipts,
       cipher,
       devices,
-      pushes: new DevicePushes({ records, devices, sender, now }),
+      pushes: new DevicePushes({ records, devices, sender: senderOf(settings), now }),
       retries: new Retries({ records, cipher, max, now, random: Math.random }),
       fates,
+      tellUndelivered: this.#tellsUndelivered
+        ? (pending, fate) => this.#parts.witness?.keep(undelivered(pending, fate))
+        : undefined,
       now,
       log,
       tickMs: Math.min(TICK_MS_MAX, Math.max(TICK_MS_MIN, settings.pushAfterMs / 4)),
@@ -95,4 +103,28 @@ export class WebPush {
   async stop(): Promise<void> {
     await this.#courier?.stop();
   }
+}
+
+function senderOf(settings: Settings): PushSender {
+  return new PushSender({
+    vapid: {
+      subject: settings.vapidSubject,
+      publicKey: settings.vapidPublicKey,
+      privateKey: settings.vapidPrivateKey,
+    },
+    addresses: settings.webhooksPrivate ? "any" : "public",
+    now: Date.now,
+  });
+}
+
+/** What a backend is told of a publication that nobody got. */
+function undelivered(pending: PendingPush, { devices }: Fate) {
+  const { id, topic, user, position, publication = { data: "" } } = pending;
+  return {
+    kind: "undelivered",
+    key: id,
+    publication: { topic, user, ...publication, ...position },
+    push: contentOf(pending),
+    devices: devices.map(({ device, state }) => ({ id: device, state })),
+  } as const;
 }

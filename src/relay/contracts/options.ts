@@ -144,6 +144,14 @@ export type RelayEvent =
   | { readonly kind: "counted"; readonly topic: string; readonly count: number }
   /** A client has published. */
   | { readonly kind: "published"; readonly publication: Publication; readonly client: string }
+  /** A publication with a push was taken by no connection of its user, and accepted for no device. */
+  | (Keyed & {
+      readonly kind: "undelivered";
+      readonly publication: Publication;
+      readonly push: PushContent;
+      /** What became of it for each device that the user had. */
+      readonly devices: readonly { readonly id: string; readonly state: string }[];
+    })
   /** A client has read too slowly, so that its connection was closed. */
   | {
       readonly kind: "slow";

@@ -222,7 +222,7 @@ export class Publisher {
 function noPushes(): Refusal {
   return new Refusal(
     "not_available",
-    "The relay has no way to devices: BATON_VAPID_PUBLIC_KEY and what belongs to it are not set.",
+    "The relay has no other way to users than connections: set BATON_VAPID_PUBLIC_KEY and what belongs to it, or a receiver of publication.undelivered in BATON_WEBHOOKS.",
   );
 }
 

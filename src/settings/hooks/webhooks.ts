@@ -12,6 +12,7 @@ const WEBHOOK_TYPES = [
   "topic.vacated",
   "client.published",
   "client.slow",
+  "publication.undelivered",
 ] as const;
 
 type WebhookType = (typeof WEBHOOK_TYPES)[number];

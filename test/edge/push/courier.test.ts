@@ -193,7 +193,7 @@ test("what a dead node was sending is not sent again, and what it had not begun 
   clock.now += AFTER_MS;
   await until("the request", () => dead.sent.length === 1);
   const kept = await dead.publish("ann", { title: "kept" });
-  await dead.courier.stop();
+  dead.kill();
   await using node = new PushNode({ engine, clock, name: "other" });
   clock.now += AFTER_MS;
   expect(await fateOf(node, lost)).toMatchObject({ devices: [{ state: "unknown" }] });
@@ -241,11 +241,74 @@ test("one push service that does not answer holds up no other", async () => {
   const stuck = { ...deviceOf("stuck"), endpoint: "https://stuck.example/stuck" };
   await node.devices.register("bob", stuck);
   await withDevices(node, ["phone"]);
-  node.answer = (device) =>
-    device === "stuck" ? new Promise(() => {}) : { kind: "accepted", status: 201 };
+  const late = Promise.withResolvers<PushResult>();
+  node.answer = (device) => (device === "stuck" ? late.promise : { kind: "accepted", status: 201 });
   for (let i = 0; i < 90; i++) await node.publish("bob", { title: `${i}` });
   const id = await node.publish("ann", { title: "hi" });
   clock.now += AFTER_MS;
   expect(await fateOf(node, id)).toMatchObject({ devices: [{ state: "accepted" }] });
   expect(node.sent.filter((sent) => sent.startsWith("stuck")).length).toBeLessThanOrEqual(32);
+  late.resolve({ kind: "accepted", status: 201 });
+});
+
+test("a backend is told once of what no device has accepted, when nothing is tried again", async () => {
+  await using engines = new Engines();
+  await using node = await nodeWith(engines, "phone", "old");
+  node.answer = (device) =>
+    device === "old"
+      ? { kind: "gone", status: 410 }
+      : { kind: "later", status: 503, waitMs: undefined };
+  const id = await node.publish("ann", { title: "lost", ttl: 60 });
+  const taken = await node.publish("ann", { title: "taken" }, undefined, "taken");
+  node.receipts.set("taken", "taken");
+  const nobody = await node.publish("bob", { title: "bob" });
+  clock.now += AFTER_MS;
+  await fateOf(node, nobody, 0);
+  await until("the retry", async () => (await node.fateOf(id))?.devices.length === 2);
+  expect(node.told).toEqual(["bob"]);
+  clock.now += 61_000;
+  await fateOf(node, id, 2);
+  await until("the telling", () => node.told.length === 2);
+  await node.ticked();
+  expect(node.told).toEqual(["bob", "lost given_up gone"]);
+  expect(taken).not.toBe(id);
+});
+
+test("a backend is not told of what one of several devices has accepted", async () => {
+  await using engines = new Engines();
+  await using node = await nodeWith(engines, "phone", "old");
+  node.answer = (device) =>
+    device === "old" ? { kind: "gone", status: 410 } : { kind: "accepted", status: 201 };
+  const id = await node.publish("ann", { title: "hi" });
+  const last = await node.publish("bob", { title: "last" });
+  clock.now += AFTER_MS;
+  await fateOf(node, id, 2);
+  await fateOf(node, last, 0);
+  await node.ticked();
+  expect(node.told).toEqual(["last"]);
+});
+
+test("a node that stops waits for what it is sending, and leaves what it has not begun to another one", async () => {
+  await using engines = new Engines();
+  const { engine } = await engines.started("memory");
+  const first = new PushNode({ engine, clock, name: "first" });
+  await withDevices(first, ["phone"]);
+  const answered = Promise.withResolvers<PushResult>();
+  first.answer = () => answered.promise;
+  const ids: string[] = [];
+  for (let i = 0; i < 50; i++) ids.push(await first.publish("ann", { title: `m${i}` }));
+  clock.now += AFTER_MS;
+  // As many as one push service is sent at once.
+  await until("the first requests", () => first.sent.length === 32);
+  const stopping = first.courier.stop();
+  answered.resolve({ kind: "accepted", status: 201 });
+  await stopping;
+  expect(first.sent).toHaveLength(32);
+  await using second = new PushNode({ engine, clock, name: "second" });
+  for (const id of ids) {
+    await until("its end", async () => (await second.fateOf(id))?.devices.length === 1);
+    expect(await second.fateOf(id)).toMatchObject({ devices: [{ state: "accepted" }] });
+  }
+  expect(new Set([...first.sent, ...second.sent]).size).toBe(50);
+  expect(second.sent).toHaveLength(18);
 });

@@ -47,7 +47,10 @@ export class PushNode implements AsyncDisposable {
   /** The requests that were sent: device and title. */
   readonly sent: string[] = [];
   readonly messages: PushMessage[] = [];
+  /** What a backend was told: titles, and what became of them for each device. */
+  readonly told: string[] = [];
   #looks = 0;
+  #isDead = false;
   answer: (device: string) => PushResult | Promise<PushResult> = () => ACCEPTED;
 
   constructor({
@@ -70,27 +73,20 @@ export class PushNode implements AsyncDisposable {
     });
     this.fates = new Fates(records);
     const rules = new TopicRules({ historySize: 0, historyTtlMs: 0 });
-    this.outbox = new PushOutbox({ queues, cipher, rules, pushesMax: 100, now });
-    const sender = {
-      send: async ({ endpoint }: { endpoint: string }, message: PushMessage) => {
-        const device = endpoint.slice(endpoint.lastIndexOf("/") + 1);
-        this.sent.push(`${device} ${JSON.parse(message.payload).title}`);
-        this.messages.push(message);
-        return this.answer(device);
-      },
-    };
+    this.outbox = new PushOutbox({
+      queues,
+      cipher,
+      rules,
+      pushesMax: 100,
+      carries: "publication",
+      now,
+    });
     const leading = new Leadership(engine.groups, name, "pushes");
-    const leadership = {
-      check: async () => {
-        this.#looks++;
-        return leadsAlways === true || leading.check();
-      },
-      resign: () => leading.resign(),
-    };
+    const sender = this.#sender();
     this.courier = new Courier({
       ...common,
       queues,
-      leadership,
+      leadership: this.#leadership(leadsAlways === true ? undefined : leading),
       receipts: {
         ask: async (questions) =>
           questions.map(({ topic }) => this.receipts.get(topic) ?? "missed"),
@@ -99,10 +95,38 @@ export class PushNode implements AsyncDisposable {
       pushes: new DevicePushes({ records, devices: this.devices, sender, now }),
       retries: new Retries({ records, cipher, max: 100, now, random: () => 0 }),
       fates: this.fates,
+      tellUndelivered: (pending, fate) => {
+        const states = fate.devices.map(({ state }) => state).toSorted();
+        this.told.push([JSON.parse(pending.payload).title, ...states].join(" "));
+        return undefined;
+      },
       pushAfterMs: AFTER_MS,
       tickMs: 2,
       pongMs: 1_000,
     });
+  }
+
+  /** Undefined: it always leads. */
+  #leadership(leading: Leadership | undefined) {
+    return {
+      check: async () => {
+        this.#looks++;
+        if (this.#isDead) return false;
+        return leading === undefined || leading.check();
+      },
+      resign: () => leading?.resign(),
+    };
+  }
+
+  #sender() {
+    return {
+      send: async ({ endpoint }: { endpoint: string }, message: PushMessage) => {
+        const device = endpoint.slice(endpoint.lastIndexOf("/") + 1);
+        this.sent.push(`${device} ${JSON.parse(message.payload).title}`);
+        this.messages.push(message);
+        return this.answer(device);
+      },
+    };
   }
 
   /** Publishes to a user; resolves with the id of the push. */
@@ -117,6 +141,12 @@ export class PushNode implements AsyncDisposable {
   /** What became of a push; its topic keeps no history. */
   fateOf(id: string) {
     return this.fates.of({ id, topic: "chat", position: undefined });
+  }
+
+  /** It does nothing more, as after kill -9; what it has sent is never answered. */
+  kill(): void {
+    this.#isDead = true;
+    this.answer = () => new Promise(() => {});
   }
 
   /** Resolves when it has looked for what is due, as the clock is now. */

@@ -9,6 +9,9 @@ const NONCE_BYTES = 12;
 
 const NAME_BYTES = 6;
 
+/** In front of a text that is not encrypted. */
+const PLAIN = "plain.";
+
 interface StoreKey {
   readonly name: string;
   readonly key: CryptoKey;
@@ -23,7 +26,7 @@ interface Opened {
 export class DeviceCipher {
   readonly #keys: Promise<readonly StoreKey[]>;
 
-  /** The first secret encrypts, all of them decrypt. */
+  /** The first secret encrypts, all of them decrypt. Without any, nothing is encrypted: no device is kept then. */
   constructor(secrets: readonly string[]) {
     this.#keys = Promise.all(secrets.map(storeKey));
     // Whoever uses the keys is told; without anybody, a failure must not end the process.
@@ -33,7 +36,7 @@ export class DeviceCipher {
   /** `place` is where the text is kept: it can be decrypted for the same place only. */
   async seal(text: string, place: string): Promise<string> {
     const [first] = await this.#keys;
-    if (first === undefined) throw new Error("there is no key to encrypt with");
+    if (first === undefined) return PLAIN + text;
     const iv = crypto.getRandomValues(new Uint8Array(NONCE_BYTES));
     const sealed = await crypto.subtle.encrypt(
       { name: "AES-GCM", iv, additionalData: utf8(place) },
@@ -45,8 +48,11 @@ export class DeviceCipher {
 
   /** Undefined for what none of the keys has encrypted for this place. */
   async open(sealed: string, place: string): Promise<Opened | undefined> {
-    const [name, iv = "", bytes = ""] = sealed.split(".");
     const keys = await this.#keys;
+    if (keys.length === 0 && sealed.startsWith(PLAIN)) {
+      return { text: sealed.slice(PLAIN.length), isCurrent: true };
+    }
+    const [name, iv = "", bytes = ""] = sealed.split(".");
     const at = keys.findIndex((one) => one.name === name);
     const found = keys[at];
     if (found === undefined) return undefined;
