@@ -190,7 +190,8 @@ function connectionClaims(claims: JWTPayload): ConnectionClaims | "expired" | Un
   for (const name of topics.keys()) if (checkTopic(name) !== undefined) return NO_TOPICS;
   const ttl = ttlOf(claims);
   if (typeof ttl === "string" || typeof ttl === "object") return ttl;
-  return { user: sub, ttl, info: jsonOf(claims.info, claims.b64info), topics };
+  const info = jsonOf(claims.info, claims.b64info);
+  return { user: sub, ttl, info, meta: jsonOf(claims.meta, undefined), topics };
 }
 
 /** The topics that the relay subscribes the client to: `subs` with their info and data, or `channels`, their names alone. */

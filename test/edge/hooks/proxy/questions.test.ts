@@ -51,11 +51,19 @@ test("a client that shows no token is who the backend says, with its data, info 
   client.drop();
 });
 
-test("a client with a token is not asked about", async () => {
+test("a client with a token is not asked about when it connects, and the meta of its token is told with later questions", async () => {
   await using backend = new ProxyBackend();
-  await using relay = await startRelay({ ...backend.settings, BATON_TOKEN_SECRET: SECRET });
-  const client = await SessionClient.connect(relay, { token: await token({ sub: "7" }) });
+  await using relay = await startRelay({
+    ...backend.settings,
+    BATON_TOKEN_SECRET: SECRET,
+    BATON_PROXY_META: "1",
+  });
+  const signed = await token({ sub: "7", meta: { plan: "pro" } });
+  const client = await SessionClient.connect(relay, { token: signed });
   expect(backend.asked).toEqual([]);
+  await client.ask("rpc", { method: "m" });
+  const [question] = await backend.questions("/rpc");
+  expect(question?.body).toMatchObject({ user: "7", meta: { plan: "pro" } });
   client.drop();
 });
 
