@@ -1,7 +1,8 @@
 // Builds Baton as one file that needs nothing else installed: `bun run build` for this machine, as dist/baton, or
 // `bun run build linux-arm64-musl …` for others, as dist/baton-linux-arm64-musl. The same source gives the same file.
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
+import type { BunPlugin } from "bun";
 
 const ROOT = join(import.meta.dir, "../..");
 
@@ -20,6 +21,16 @@ function revisionOf(): string {
   }
 }
 
+/** The client for Kafka reads a file of its own package at its start. The package has a twin with that inside. */
+const WASM_INSIDE: BunPlugin = {
+  name: "wasm-inside",
+  setup(build) {
+    build.onResolve({ filter: /^@platformatic\/wasm-utils$/ }, ({ path, importer }) => ({
+      path: Bun.resolveSync(`${path}/bundled`, dirname(importer)),
+    }));
+  },
+};
+
 /** Builds one file, for this machine where there is no target. Bun gets the runtime of another one from npm. */
 async function build(target: string | undefined, outfile: string): Promise<void> {
   const start = performance.now();
@@ -33,6 +44,7 @@ async function build(target: string | undefined, outfile: string): Promise<void>
       autoloadBunfig: false,
     },
     define: { BATON_REVISION: JSON.stringify(revisionOf()) },
+    plugins: [WASM_INSIDE],
     format: "esm",
     minify: true,
     bytecode: true,

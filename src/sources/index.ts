@@ -3,6 +3,7 @@ import type { SourceKind } from "./contract";
 import { KAFKA } from "./kafka/kind";
 import { NATS } from "./nats/kind";
 import { POSTGRESQL } from "./postgresql/kind";
+import { RABBITMQ } from "./rabbitmq/kind";
 import { REDIS } from "./redis/kind";
 
 /** By what `kind` in BATON_SOURCES_FILE calls them. */
@@ -11,4 +12,5 @@ export const SOURCE_KINDS = {
   redis: REDIS,
   kafka: KAFKA,
   nats: NATS,
+  rabbitmq: RABBITMQ,
 } as unknown as Readonly<Record<string, SourceKind>>;

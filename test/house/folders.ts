@@ -52,7 +52,7 @@ const FLOORS: Record<string, readonly string[]> = {
     "sources.ts",
     "*",
     "index.ts",
-    "postgresql redis kafka nats",
+    "postgresql redis kafka nats rabbitmq",
     "shapes",
     "contract.ts",
   ],
@@ -98,7 +98,7 @@ const PACKAGES: Record<string, RegExp> = {
   "src/relay": /^$/,
   "src/settings": /^(node:|@sinclair\/typebox)/,
   "src/sources":
-    /^(bun|node:crypto|@sinclair\/typebox.*|@platformatic\/kafka|@nats-io\/(transport-node|jetstream))$/,
+    /^(bun|node:crypto|@sinclair\/typebox.*|@platformatic\/kafka|amqplib|@nats-io\/(transport-node|jetstream))$/,
   "src/workers": /^(node:|bun)/,
 };
 

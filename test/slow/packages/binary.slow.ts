@@ -158,3 +158,22 @@ describe("in place of the source, the binary passes", () => {
     expect(await child.exited, output.replaceAll(/^\(pass\).*\n/gm, "")).toBe(0);
   });
 });
+
+test("the binary has the clients of all kinds of sources in it", async () => {
+  const gone = `127.0.0.1:${freePort()}`;
+  const file = join(folder.path, "sources.json");
+  const kinds = {
+    kafka: { brokers: [gone], kafka_topics: ["orders"], dead_letters: "dead" },
+    nats: { servers: [`nats://${gone}`], stream: "ORDERS", dead_letters: "dead" },
+    rabbitmq: { url: `amqp://baton:secret@${gone}`, queue: "orders", dead_letters: "dead" },
+    redis: { url: `redis://${gone}`, stream: "orders" },
+  };
+  const sources = Object.entries(kinds).map(([kind, options]) => [kind, { kind, ...options }]);
+  writeFileSync(file, JSON.stringify(Object.fromEntries(sources)));
+  await using relay = await RelayProcess.start({ BATON_SOURCES_FILE: file }, { binary });
+  for (const kind of Object.keys(kinds)) {
+    const line = () => relay.lines.find(({ msg }) => msg.includes(`source ${kind} cannot be read`));
+    await until(`the source ${kind} to be tried`, () => line() !== undefined);
+    expect(line()?.msg).toMatch(/connect|refused|closed/i);
+  }
+});

@@ -67,7 +67,8 @@ test("the mapping of docs/sources.md is one", () => {
 test.each([
   ["kafka", example(PAGE, "kafka.json")],
   ["nats", example(PAGE, "nats.json")],
+  ["rabbitmq", example(PAGE, "rabbitmq.json")],
 ])("the source %s of docs/sources.md is one", (kind, file) => {
-  const [source] = sourcesIn(JSON.parse(file), () => undefined);
+  const [source] = sourcesIn(JSON.parse(file), () => "secret");
   expect(source?.kind).toBe(kind);
 });

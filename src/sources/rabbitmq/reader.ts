@@ -1,0 +1,210 @@
+// Reads a queue or a stream of RabbitMQ. What the engine has not taken stays unacknowledged and is never handed back: a quorum queue
+// counts what comes back, and drops it in the end.
+import { type ChannelModel, type ConfirmChannel, type ConsumeMessage, connect } from "amqplib";
+import {
+  BATCH_BYTES_MAX,
+  BATCH_RECORDS_MAX,
+  type DeadRecord,
+  READ_WAIT_MS,
+  type Reader,
+  type SourceContext,
+} from "../contract";
+import { DeadLetterQueue } from "./dead-letter-queue";
+import type { RabbitmqOptions } from "./options";
+import { RabbitmqRecord } from "./record";
+import { StreamLife } from "./stream-life";
+
+const CONNECT_TIMEOUT_MS = 5_000;
+
+/** In seconds. A server that is silent for twice as long counts as away. */
+const HEARTBEAT_S = 10;
+
+const PREFETCH = 250;
+
+/**
+ * AMQP bounds what is fetched ahead in messages and not in bytes. With so many bytes the reader fails, and those that come after it fetch fewer.
+ * The prefetch of a consumer is never changed: what a quorum queue sends while one is ended would be lost with it.
+ */
+const HELD_BYTES_MAX = 134_217_728;
+const CAREFUL_PREFETCH = 8;
+
+export class RabbitmqReader implements Reader<RabbitmqRecord> {
+  readonly #options: RabbitmqOptions;
+  readonly #context: SourceContext;
+  readonly #connection: ChannelModel;
+  readonly #channel: ConfirmChannel;
+  readonly #deadLetters: DeadLetterQueue;
+  /** Sources that had messages too large for the usual prefetch. */
+  static readonly #careful = new Set<string>();
+  readonly #prefetch: number;
+  /** Of a stream. */
+  #life: StreamLife | undefined;
+  #consumer = "";
+  #consumers = 0;
+  #arrived: RabbitmqRecord[] = [];
+  #arrivedBytes = 0;
+  #held: readonly RabbitmqRecord[] = [];
+  #hasWarned = false;
+  #failure: Error | undefined;
+  #wake = () => {};
+
+  /** Connects and begins to consume. Rejects with an Error that says what is wrong, without a secret. */
+  static async open(options: RabbitmqOptions, context: SourceContext): Promise<RabbitmqReader> {
+    const url = new URL(options.url);
+    if (!url.searchParams.has("heartbeat")) url.searchParams.set("heartbeat", String(HEARTBEAT_S));
+    const connection = await connect(url.href, {
+      timeout: CONNECT_TIMEOUT_MS,
+      servername: url.hostname,
+      ...(options.ca !== undefined && { ca: [options.ca] }),
+    });
+    // Its errors are followed by the end of the connection, which says the same.
+    connection.on("error", () => {});
+    try {
+      const deadLetters = await DeadLetterQueue.open(connection, options);
+      const channel = await connection.createConfirmChannel();
+      const reader = new RabbitmqReader(options, context, connection, channel, deadLetters);
+      await reader.#begin();
+      return reader;
+    } catch (error) {
+      await connection.close().catch(() => {});
+      throw error;
+    }
+  }
+
+  private constructor(
+    options: RabbitmqOptions,
+    context: SourceContext,
+    connection: ChannelModel,
+    channel: ConfirmChannel,
+    deadLetters: DeadLetterQueue,
+  ) {
+    this.#options = options;
+    this.#context = context;
+    this.#connection = connection;
+    this.#channel = channel;
+    this.#deadLetters = deadLetters;
+    const prefetch = options.prefetch ?? PREFETCH;
+    const isCareful = RabbitmqReader.#careful.has(context.name);
+    this.#prefetch = isCareful ? Math.min(prefetch, CAREFUL_PREFETCH) : prefetch;
+    connection.on("close", (error) =>
+      this.#fail(error ?? new Error("the connection to the server has ended")),
+    );
+    channel.on("error", (error) => this.#fail(error));
+    channel.on("close", () => this.#fail(new Error("the server has ended the reading")));
+  }
+
+  async #begin(): Promise<void> {
+    const { queue, stream = "" } = this.#options;
+    await this.#checked(queue ?? stream);
+    if (queue === undefined) this.#life = await StreamLife.open(this.#options, this.#context);
+    await this.#consume();
+  }
+
+  async #checked(queue: string): Promise<void> {
+    // What is not there ends the channel that asks.
+    const channel = await this.#connection.createChannel();
+    channel.on("error", () => {});
+    await channel.checkQueue(queue).catch((error) => {
+      throw error.code === 404 ? new Error(`there is no queue ${queue}`) : error;
+    });
+    await channel.close();
+  }
+
+  async #consume(): Promise<void> {
+    const { queue, stream = "" } = this.#options;
+    const name = queue ?? stream;
+    const number = ++this.#consumers;
+    const take = (message: ConsumeMessage | null) => {
+      if (message === null) this.#fail(new Error(`there is no queue ${name} any more`));
+      // What still comes of a stream's consumer before this one comes again. Of a queue's it does not.
+      else if (number === this.#consumers || queue !== undefined) this.#take(message);
+    };
+    await this.#channel.prefetch(this.#prefetch);
+    const options =
+      this.#life === undefined ? {} : { arguments: { "x-stream-offset": this.#life.beginning } };
+    this.#consumer = (await this.#channel.consume(name, take, options)).consumerTag;
+  }
+
+  #take(message: ConsumeMessage): void {
+    if (this.#failure !== undefined) return;
+    const place = this.#life?.placeOf(message);
+    if (this.#life !== undefined && place === undefined) {
+      this.#consumers++;
+      this.#consumeAnew().catch((error) => this.#fail(error));
+      return;
+    }
+    this.#warnWithoutId(message);
+    const { length } = message.content;
+    this.#arrived.push(new RabbitmqRecord(message, place, this.#context.bodyBytesMax));
+    this.#arrivedBytes += length;
+    if (this.#arrivedBytes > HELD_BYTES_MAX && this.#prefetch > CAREFUL_PREFETCH) {
+      RabbitmqReader.#careful.add(this.#context.name);
+      this.#fail(new Error("the messages are large, and fewer are fetched at once from now on"));
+    }
+    this.#wake();
+  }
+
+  /** Another life of the stream is read from its first message. */
+  async #consumeAnew(): Promise<void> {
+    await this.#channel.cancel(this.#consumer);
+    await this.#consume();
+  }
+
+  #warnWithoutId({ properties }: ConsumeMessage): void {
+    if (this.#hasWarned || this.#life !== undefined || properties.messageId !== undefined) return;
+    this.#hasWarned = true;
+    this.#context.warn(
+      `messages of the queue ${this.#options.queue} have no message_id: one that comes again after a failure is published again`,
+    );
+  }
+
+  async read(): Promise<readonly RabbitmqRecord[]> {
+    if (this.#arrived.length === 0) await this.#arrival();
+    if (this.#failure !== undefined) throw this.#failure;
+    let bytes = 0;
+    let count = 0;
+    while (count < this.#arrived.length && count < BATCH_RECORDS_MAX && bytes < BATCH_BYTES_MAX) {
+      bytes += (this.#arrived[count++] as RabbitmqRecord).size;
+    }
+    this.#held = this.#arrived.splice(0, count);
+    this.#arrivedBytes -= bytes;
+    return this.#held;
+  }
+
+  /** Resolves when a message arrives, the reader fails, or READ_WAIT_MS have passed. */
+  async #arrival(): Promise<void> {
+    if (this.#failure !== undefined) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, READ_WAIT_MS);
+    this.#wake = resolve;
+    await promise;
+    clearTimeout(timer);
+  }
+
+  async acknowledge(dead: readonly DeadRecord<RabbitmqRecord>[]): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
+    await this.#deadLetters.add(dead);
+    const last = this.#held.at(-1);
+    if (last === undefined) return;
+    this.#channel.ack(last.message, true);
+    this.#held = [];
+  }
+
+  async lag(): Promise<number | undefined> {
+    const { queue } = this.#options;
+    // Of a stream the server only says how many messages it has.
+    if (queue === undefined) return undefined;
+    const { messageCount } = await this.#channel.checkQueue(queue);
+    return messageCount + this.#arrived.length;
+  }
+
+  async close(): Promise<void> {
+    this.#fail(new Error("the reader is closed"));
+    await this.#connection.close().catch(() => {});
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    this.#wake();
+  }
+}

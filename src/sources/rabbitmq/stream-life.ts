@@ -1,0 +1,89 @@
+// Up to where a stream was published, and whether it is still the same stream. AMQP says neither: the engine has the position of the last
+// message that was published, with a digest of it, and a stream that somebody has made anew has another message there, or none.
+import type { ConsumeMessage } from "amqplib";
+import type { SourceContext } from "../contract";
+import type { RabbitmqOptions } from "./options";
+import { offsetIn, positionOf, type StreamPlace } from "./record";
+
+/** How often a stream may be made anew. */
+const LIVES_MAX = 10_000;
+
+export class StreamLife {
+  readonly #stream: string;
+  readonly #from: RabbitmqOptions["from"];
+  readonly #context: SourceContext;
+  /** The number of this life, which is in the name that the engine knows the stream by. */
+  #life: number;
+  /** The position of the last message that was published, until it is clear whether it is still there. */
+  #last: string | undefined;
+  /** The offset of the next message. */
+  #next: number | undefined;
+
+  /** Finds the newest life of which anything was published. */
+  static async open(
+    { stream = "", from }: RabbitmqOptions,
+    context: SourceContext,
+  ): Promise<StreamLife> {
+    let [life, last] = [0, await context.lastPosition(partitionOf(stream, 0))];
+    while (last !== undefined && life < LIVES_MAX) {
+      const next = await context.lastPosition(partitionOf(stream, life + 1));
+      if (next === undefined) break;
+      [life, last] = [life + 1, next];
+    }
+    return new StreamLife(stream, from, context, life, last);
+  }
+
+  private constructor(
+    stream: string,
+    from: RabbitmqOptions["from"],
+    context: SourceContext,
+    life: number,
+    last: string | undefined,
+  ) {
+    this.#stream = stream;
+    this.#from = from;
+    this.#context = context;
+    this.#life = life;
+    this.#last = last;
+  }
+
+  /** Where a consumer is to begin. The last message comes again: it may be published in part, and shows whether this is the same stream. */
+  get beginning(): number | "first" | "next" {
+    if (this.#next !== undefined) return this.#next;
+    if (this.#last !== undefined) return offsetIn(this.#last);
+    return this.#from === "next" ? "next" : "first";
+  }
+
+  /** Where the next message stands; undefined when it is of another life, which is to be read from its first message. */
+  placeOf(message: ConsumeMessage): StreamPlace | undefined {
+    const offset = Number(message.properties.headers?.["x-stream-offset"]);
+    if (this.#last !== undefined) {
+      const last = offsetIn(this.#last);
+      if (offset <= last && positionOf(message, offset) !== this.#last) {
+        this.#beginAnew();
+        return undefined;
+      }
+      if (offset > last + 1) {
+        this.#context.warn(
+          `${offset - last - 1} messages of the stream ${this.#stream} were removed by RabbitMQ before they were read`,
+        );
+      }
+      this.#last = undefined;
+    }
+    this.#next = offset + 1;
+    return { partition: partitionOf(this.#stream, this.#life), offset };
+  }
+
+  #beginAnew(): void {
+    this.#context.warn(
+      `the stream ${this.#stream} was made anew, and is read from its first message`,
+    );
+    this.#life++;
+    this.#last = undefined;
+    this.#next = 0;
+  }
+}
+
+function partitionOf(stream: string, life: number): string {
+  return life === 0 ? stream : `${stream}@${life}`;
+}

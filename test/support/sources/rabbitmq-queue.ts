@@ -1,0 +1,108 @@
+// A queue or stream of RabbitMQ as a source, on a server of its own.
+import { type ChannelModel, type ConfirmChannel, connect } from "amqplib";
+import { RabbitmqServer } from "../brokers/rabbitmq-server";
+import type { DeadLetter, SourceServer, TestRecord } from "./source-server";
+
+const QUEUE = "orders";
+const DEAD_QUEUE = "orders.dead";
+
+type QueueType = "classic" | "quorum" | "stream";
+
+export class RabbitmqQueue implements SourceServer {
+  readonly #server: RabbitmqServer;
+  readonly #type: QueueType;
+  #connection!: ChannelModel;
+  #channel!: ConfirmChannel;
+  #added = 0;
+
+  private constructor(server: RabbitmqServer, type: QueueType) {
+    this.#server = server;
+    this.#type = type;
+  }
+
+  static async start(type: QueueType): Promise<RabbitmqQueue> {
+    const queue = new RabbitmqQueue(await RabbitmqServer.start(), type);
+    await queue.#connect();
+    await queue.#channel.assertQueue(DEAD_QUEUE);
+    await queue.#make();
+    return queue;
+  }
+
+  async #connect(): Promise<void> {
+    this.#connection = await connect(this.#server.url);
+    this.#connection.on("error", () => {});
+    this.#channel = await this.#connection.createConfirmChannel();
+    this.#channel.on("error", () => {});
+  }
+
+  async #make(): Promise<void> {
+    // Order outlives the death of the server only where one consumer is active at a time.
+    const active = this.#type === "stream" ? {} : { "x-single-active-consumer": true };
+    await this.#channel.assertQueue(QUEUE, {
+      arguments: { "x-queue-type": this.#type, ...active },
+    });
+  }
+
+  get declaration() {
+    return {
+      kind: "rabbitmq",
+      url: this.#server.url,
+      [this.#type === "stream" ? "stream" : "queue"]: QUEUE,
+      dead_letters: DEAD_QUEUE,
+    };
+  }
+
+  async add(records: readonly TestRecord[]): Promise<void> {
+    for (const record of records) this.#send(JSON.stringify(record));
+    await this.#channel.waitForConfirms();
+  }
+
+  async addPoison(text: string): Promise<void> {
+    this.#send(text);
+    await this.#channel.waitForConfirms();
+  }
+
+  #send(text: string): void {
+    this.#channel.sendToQueue(QUEUE, Buffer.from(text), {
+      persistent: true,
+      contentType: "application/json",
+      messageId: `id${this.#added++}`,
+    });
+  }
+
+  /** Makes the stream anew: its offsets begin again. */
+  async remake(): Promise<void> {
+    await this.#channel.deleteQueue(QUEUE);
+    await this.#make();
+  }
+
+  /** Of a queue those that nobody has fetched, of a stream none: the server says no more over AMQP. */
+  async waiting(): Promise<number> {
+    if (this.#type === "stream") return 0;
+    return (await this.#channel.checkQueue(QUEUE)).messageCount;
+  }
+
+  async deadLetters(): Promise<readonly DeadLetter[]> {
+    const letters: DeadLetter[] = [];
+    for (;;) {
+      const letter = await this.#channel.get(DEAD_QUEUE, { noAck: true });
+      if (letter === false) return letters;
+      const code = letter.properties.headers?.baton_code;
+      letters.push({ code, record: letter.content.toString() });
+    }
+  }
+
+  async kill(): Promise<void> {
+    await this.#server.kill();
+  }
+
+  async run(): Promise<void> {
+    await this.#server.run();
+    await this.#connect();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#connection.close().catch(() => {});
+    await this.#server[Symbol.asyncDispose]();
+  }
+}
