@@ -18,7 +18,7 @@ const WEBHOOK_TYPES = [
 type WebhookType = (typeof WEBHOOK_TYPES)[number];
 
 /** Who is told of what. */
-interface WebhookReceiver {
+export interface WebhookReceiver {
   readonly url: string;
   readonly types: readonly WebhookType[];
   /** How the names of the topics begin that count; without any, all do. */
@@ -26,7 +26,7 @@ interface WebhookReceiver {
 }
 
 /** What signs requests. */
-interface WebhookSecret {
+export interface WebhookSecret {
   readonly bytes: Uint8Array;
   /** The only host whose receivers have it, with its port unless that is the scheme's; undefined: all of those without one of their own. */
   readonly host: string | undefined;

@@ -19,6 +19,7 @@ import {
   type SourceContext,
 } from "../contract";
 import { type OpenedConsumer, openConsumer } from "./consumer";
+import { bytesOf, type DeadLetter, shortenedLetter, wholeLetter } from "./dead-letter";
 import type { NatsOptions } from "./options";
 import { NatsRecord, numbersOf } from "./record";
 
@@ -34,6 +35,9 @@ const PULL_LOST_MS = PULL_MS + 10_000;
 const TIMED_OUT = 408;
 const CONFLICT = 409;
 const COMPLETE = /Batch Completed|Exceeds MaxBytes/i;
+
+/** What a stream says of a message that its configuration or its store is too small for. */
+const TOO_LARGE = /too large|exceeds maximum/i;
 
 export class NatsReader implements Reader<NatsRecord> {
   readonly #options: NatsOptions;
@@ -210,23 +214,24 @@ export class NatsReader implements Reader<NatsRecord> {
     this.#held = [];
   }
 
-  async #bury({ record, reason }: DeadRecord<NatsRecord>): Promise<void> {
-    const kept = headers();
-    for (const [name, values] of record.message.headers ?? []) {
-      for (const value of values) kept.append(name, value);
+  async #bury(dead: DeadRecord<NatsRecord>): Promise<void> {
+    const whole = wholeLetter(dead);
+    // The server ends the connection of a client that sends more than this; a stream that takes less says so.
+    const fits = bytesOf(whole) <= (this.#connection.info?.max_payload ?? 0);
+    let problem = fits ? await this.#sendDead(whole) : "message too large";
+    if (problem !== undefined && TOO_LARGE.test(problem)) {
+      problem = await this.#sendDead(shortenedLetter(dead));
     }
-    kept.set("baton_code", reason.code);
-    kept.set("baton_message", reason.message);
-    kept.set("baton_subject", record.message.subject);
-    kept.set("baton_position", record.position);
-    // A stream keeps a message with an id once, however often this is tried.
-    kept.set("Nats-Msg-Id", `${this.#partition}/${record.position}`);
-    const answer = await this.#connection.request(this.#options.dead_letters, record.message.data, {
-      headers: kept,
+    if (problem !== undefined) throw new Error(`dead_letters: ${problem}`);
+  }
+
+  /** Resolves when the stream has the letter; with the server's words when it does not take it. */
+  async #sendDead({ headers, data }: DeadLetter): Promise<string | undefined> {
+    const answer = await this.#connection.request(this.#options.dead_letters, data, {
+      headers,
       timeout: ANSWER_TIMEOUT_MS,
     });
-    const { error } = answer.json<{ error?: { description: string } }>();
-    if (error !== undefined) throw new Error(`dead_letters: ${error.description}`);
+    return answer.json<{ error?: { description: string } }>().error?.description;
   }
 
   async lag(): Promise<number | undefined> {

@@ -7,8 +7,8 @@ import { BrokerProcess, outputOf } from "./broker-process";
 
 const CONFIGURATION = "nats.conf";
 
-/** By default a message has 1 MB at most. */
-const MESSAGE_MAX = "32MB";
+/** By default a message has 1 MiB at most. */
+const MESSAGE_BYTES_MAX = 33_554_432;
 
 export class NatsServer extends BrokerProcess {
   static #program: Promise<string> | undefined;
@@ -20,12 +20,12 @@ export class NatsServer extends BrokerProcess {
     this.url = `nats://127.0.0.1:${port}`;
   }
 
-  static async start(): Promise<NatsServer> {
+  static async start(messageBytesMax = MESSAGE_BYTES_MAX): Promise<NatsServer> {
     const module = join(ROOT, "test/go/nats");
     // Go builds it once, and keeps the program in its cache.
     NatsServer.#program ??= outputOf(["go", "tool", "-n", "nats-server"], module);
     const folder = new Folder();
-    const settings = `max_payload: ${MESSAGE_MAX}\njetstream { store_dir: "${folder.path}" }`;
+    const settings = `max_payload: ${messageBytesMax}\njetstream { store_dir: "${folder.path}" }`;
     await Bun.write(join(folder.path, CONFIGURATION), settings);
     const server = new NatsServer(folder, await NatsServer.#program, freePort());
     await server.run();

@@ -16,8 +16,8 @@ export class NatsStream implements SourceServer {
     this.#server = server;
   }
 
-  static async start(): Promise<NatsStream> {
-    const stream = new NatsStream(await NatsServer.start());
+  static async start(messageBytesMax?: number): Promise<NatsStream> {
+    const stream = new NatsStream(await NatsServer.start(messageBytesMax));
     await stream.#connect();
     await stream.#manager.streams.add({ name: STREAM, subjects: ["orders.>"] });
     await stream.#manager.streams.add({ name: DEAD_STREAM, subjects: ["dead.>"] });
