@@ -1,6 +1,6 @@
 // What the receivers of webhooks are to be told: each has a queue in the engine, to which all nodes add and from which the node that
 // leads sends.
-import type { Log } from "../../log";
+import { type Log, throttledLog } from "../../log";
 import { type Engine, EngineUnavailable } from "../../relay/contracts/engine";
 import type { Maybe } from "../../relay/contracts/maybe";
 import type { RelayEvent, Witness } from "../../relay/contracts/options";
@@ -87,11 +87,11 @@ export class Outbox {
     const { engine, waitingMax, addresses, log } = this.#options;
     const { origin } = new URL(receiver.url);
     const { queues } = engine;
+    const logLost = throttledLog(log, `${origin} will not be told of some events`);
+    const full = new EngineUnavailable(`${waitingMax} events wait, or the engine has no room`);
     const onLost = (count: number) => {
       this.#counts.givenUp += count;
-      log.error(
-        `${origin} will not be told of ${count} events: ${waitingMax} wait, or the engine has no room`,
-      );
+      logLost(full);
     };
     const queue = new HookQueue({ receiver, queues, max: waitingMax, onLost });
     const leads = () => this.#check();
