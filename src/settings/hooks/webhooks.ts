@@ -17,20 +17,21 @@ const WEBHOOK_TYPES = [
 
 type WebhookType = (typeof WEBHOOK_TYPES)[number];
 
+// These two are types and not interfaces, so that the declarations of the package can spell out what the table of settings has of them.
 /** Who is told of what. */
-export interface WebhookReceiver {
+type WebhookReceiver = {
   readonly url: string;
   readonly types: readonly WebhookType[];
   /** How the names of the topics begin that count; without any, all do. */
   readonly prefixes: readonly string[];
-}
+};
 
 /** What signs requests. */
-export interface WebhookSecret {
+type WebhookSecret = {
   readonly bytes: Uint8Array;
   /** The only host whose receivers have it, with its port unless that is the scheme's; undefined: all of those without one of their own. */
   readonly host: string | undefined;
-}
+};
 
 const RECEIVERS_MAX = 10;
 const SECRETS_MAX = 100;
