@@ -35,54 +35,57 @@ const Time = Type.Optional(Type.Integer());
 const Payload = { info: Json, b64info: Text, data: Json, b64data: Text };
 const Options = Type.Object(Payload);
 
-const Answer = TypeCompiler.Compile(
-  Type.Object({
-    result: Type.Optional(Type.Object({})),
-    error: Type.Optional(
-      Type.Object({
-        code: Type.Integer({ minimum: 1, maximum: 2 ** 32 - 1 }),
-        message: Text,
-        temporary: Type.Optional(Type.Boolean()),
-      }),
-    ),
-    disconnect: Type.Optional(
-      Type.Object({ code: Type.Integer({ minimum: 3_000, maximum: 4_999 }), reason: Text }),
-    ),
-  }),
-);
+const Answer = Type.Object({
+  result: Type.Optional(Type.Object({})),
+  error: Type.Optional(
+    Type.Object({
+      code: Type.Integer({ minimum: 1, maximum: 2 ** 32 - 1 }),
+      message: Text,
+      temporary: Type.Optional(Type.Boolean()),
+    }),
+  ),
+  disconnect: Type.Optional(
+    Type.Object({ code: Type.Integer({ minimum: 3_000, maximum: 4_999 }), reason: Text }),
+  ),
+});
 
-const Connect = TypeCompiler.Compile(
-  Type.Object({
-    ...Payload,
-    user: Text,
-    expire_at: Time,
-    meta: Json,
-    channels: Type.Optional(Type.Array(Type.String())),
-    // Not a Record: TypeBox's pattern for its keys skips keys that contain U+2028, whatever their values are.
-    subs: Type.Optional(Type.Object({}, { additionalProperties: Options })),
-  }),
-);
-const Refresh = TypeCompiler.Compile(
-  Type.Object({
-    expired: Type.Optional(Type.Boolean()),
-    expire_at: Time,
-    info: Json,
-    b64info: Text,
-    meta: Json,
-  }),
-);
-const Subscribe = TypeCompiler.Compile(
-  Type.Object({ ...Payload, expire_at: Time, server_tags_filter: Type.Optional(Type.Null()) }),
-);
-const Publish = TypeCompiler.Compile(
-  Type.Object({
-    data: Json,
-    b64data: Text,
-    tags: Type.Optional(Type.Object({}, { additionalProperties: Type.String() })),
-    idempotency_key: Text,
-  }),
-);
-const Call = TypeCompiler.Compile(Type.Object({ data: Json, b64data: Text }));
+const Connect = Type.Object({
+  ...Payload,
+  user: Text,
+  expire_at: Time,
+  meta: Json,
+  channels: Type.Optional(Type.Array(Type.String())),
+  // Not a Record: TypeBox's pattern for its keys skips keys that contain U+2028, whatever their values are.
+  subs: Type.Optional(Type.Object({}, { additionalProperties: Options })),
+});
+const Refresh = Type.Object({
+  expired: Type.Optional(Type.Boolean()),
+  expire_at: Time,
+  info: Json,
+  b64info: Text,
+  meta: Json,
+});
+const Subscribe = Type.Object({
+  ...Payload,
+  expire_at: Time,
+  server_tags_filter: Type.Optional(Type.Null()),
+});
+const Publish = Type.Object({
+  data: Json,
+  b64data: Text,
+  tags: Type.Optional(Type.Object({}, { additionalProperties: Type.String() })),
+  idempotency_key: Text,
+});
+const Call = Type.Object({ data: Json, b64data: Text });
+
+/** Compiled when they are first needed, since most relays ask no backend. */
+const compiled = new Map<TSchema, TypeCheck<TSchema>>();
+
+function compile<Schema extends TSchema>(schema: Schema): TypeCheck<Schema> {
+  const known = compiled.get(schema) ?? TypeCompiler.Compile(schema);
+  compiled.set(schema, known);
+  return known as TypeCheck<Schema>;
+}
 
 /** What Centrifugo answers a client whose time was over before it came. */
 const EXPIRED = new BackendRefusal({ code: 110, message: "expired", temporary: false });
@@ -184,9 +187,7 @@ export class AnswerReader {
   }
 
   /** The result of the answer, of this shape; undefined where it has none. */
-  #result<Schema extends TSchema>(
-    shape: TypeCheck<Schema>,
-  ): Static<Schema> | Denial | Malformed | undefined {
+  #result<Schema extends TSchema>(schema: Schema): Static<Schema> | Denial | Malformed | undefined {
     let value: unknown;
     try {
       value = withoutNulls(parseJson(this.#text));
@@ -194,7 +195,8 @@ export class AnswerReader {
       return new Malformed("is not JSON");
     }
     if (isDeeper(this.#text, LEVELS_MAX)) return new Malformed("is nested too deeply");
-    if (!Answer.Check(value)) return new Malformed(wrong(Answer, value));
+    const answer = compile(Answer);
+    if (!answer.Check(value)) return new Malformed(wrong(answer, value));
     const { error, disconnect } = value;
     if (disconnect !== undefined)
       return new Dismissal(disconnect.code, cut(disconnect.reason || "disconnect"));
@@ -204,6 +206,7 @@ export class AnswerReader {
     }
     if (value.result === undefined) return undefined;
     const result = withoutNulls(value.result);
+    const shape = compile(schema);
     if (!shape.Check(result)) return new Malformed(wrong(shape, result));
     this.#reportIgnored(result as object);
     return result;
