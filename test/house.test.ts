@@ -124,12 +124,13 @@ const FAULTS = Object.entries({
   H: 5,
   I: 18,
   J: 8,
+  K: 10,
 }).flatMap(([section, size]) => Array.from({ length: size }, (_, i) => `${section}${i + 1}`));
 
 /** The cells of each line of a table that begins with a row of the catalogue. */
 async function faultRows(path: string): Promise<string[][]> {
   const text = await Bun.file(join(root, path)).text();
-  return [...text.matchAll(/^\| ([A-J]\d+ \| .*) \|$/gm)].map(([, cells = ""]) =>
+  return [...text.matchAll(/^\| ([A-K]\d+ \| .*) \|$/gm)].map(([, cells = ""]) =>
     cells.split(" | "),
   );
 }
