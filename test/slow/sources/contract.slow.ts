@@ -1,5 +1,6 @@
 // What every kind of source must do, on its real server: each record is published once, in order, and none is lost, whatever dies.
-// SOURCE_RECORDS says how many records the storms have (100000 in a full run by hand).
+// SOURCE_RECORDS says how many records the storms have (100000 in a full run by hand). Without it, kinds whose servers take seconds to start
+// have three of the six tests.
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { Folder } from "../../support/machine/folder";
@@ -11,7 +12,8 @@ import { SOURCE_SERVERS } from "../../support/sources/kinds";
 import type { SourceServer, TestRecord } from "../../support/sources/source-server";
 import { until } from "../../support/wait";
 
-const RECORDS = Number(process.env.SOURCE_RECORDS ?? 5_000);
+const { SOURCE_RECORDS } = process.env;
+const RECORDS = Number(SOURCE_RECORDS ?? 5_000);
 
 /** How often something is killed in the middle of a storm. */
 const KILLS = 4;
@@ -101,7 +103,10 @@ async function addAll(server: SourceServer, all: readonly TestRecord[]): Promise
 }
 
 describe.each(SOURCE_SERVERS)("a source of the kind %s", (kind, start) => {
-  test("publishes all that has waited for the relay, in order", async () => {
+  const startsSlowly = kind === "kafka" || kind.startsWith("rabbitmq");
+  const testInFull = test.skipIf(startsSlowly && SOURCE_RECORDS === undefined);
+
+  testInFull("publishes all that has waited for the relay, in order", async () => {
     await using server = await start();
     const all = records(RECORDS);
     await addAll(server, all);
@@ -150,7 +155,7 @@ describe.each(SOURCE_SERVERS)("a source of the kind %s", (kind, start) => {
     expect(await relay.messages(RECORDS)).toEqual(all.map(({ message }) => message));
   });
 
-  test("goes on with another worker when the one that reads is killed", async () => {
+  testInFull("goes on with another worker when the one that reads is killed", async () => {
     await using server = await start();
     await using one = await ReadingRelay.start(server);
     await one.process[Symbol.asyncDispose]();
@@ -191,7 +196,7 @@ describe.each(SOURCE_SERVERS)("a source of the kind %s", (kind, start) => {
     expect(dead[2]?.record.length).toBeGreaterThan(10 * MEGABYTE);
   });
 
-  test("takes no more memory when many records wait than when few do", async () => {
+  testInFull("takes no more memory when many records wait than when few do", async () => {
     await using server = await start();
     await using relay = await ReadingRelay.start(server);
     const big = (count: number): TestRecord[] =>

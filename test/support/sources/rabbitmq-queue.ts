@@ -1,6 +1,7 @@
 // A queue or stream of RabbitMQ as a source, on a server of its own.
 import { type ChannelModel, type ConfirmChannel, connect } from "amqplib";
 import { RabbitmqServer } from "../brokers/rabbitmq-server";
+import { until } from "../wait";
 import type { DeadLetter, SourceServer, TestRecord } from "./source-server";
 
 const QUEUE = "orders";
@@ -96,9 +97,19 @@ export class RabbitmqQueue implements SourceServer {
     await this.#server.kill();
   }
 
+  /** Resolves when the queue is there again too: before that, the server confirms what it gives to no queue. */
   async run(): Promise<void> {
     await this.#server.run();
     await this.#connect();
+    await until("the queue", () => this.#isThere());
+  }
+
+  async #isThere(): Promise<boolean> {
+    const channel = await this.#connection.createChannel();
+    channel.on("error", () => {});
+    const found = await channel.checkQueue(QUEUE).catch(() => undefined);
+    if (found !== undefined) await channel.close();
+    return found !== undefined;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
