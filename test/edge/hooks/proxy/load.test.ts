@@ -125,7 +125,7 @@ test("clients that show the same credentials in the same moment are one question
 
 test("a backend that takes too long is given up, and its clients try again", async () => {
   await using backend = new ProxyBackend();
-  await using relay = await startRelay({ ...backend.settings, BATON_PROXY_TIMEOUT_MS: "20" });
+  await using relay = await startRelay({ ...backend.settings, BATON_PROXY_TIMEOUT_MS: "1000" });
   const client = await SessionClient.connect(relay);
   backend.hold();
   expect((await client.ask("rpc", { method: "slow" })).error).toEqual(INTERNAL);
