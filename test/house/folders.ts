@@ -54,7 +54,7 @@ const FLOORS: Record<string, readonly string[]> = {
     "index.ts",
     "postgresql redis kafka nats rabbitmq",
     "shapes",
-    "contract.ts",
+    "contract.ts silence.ts",
   ],
   "src/workers": ["*", "system"],
   "src/relay/contracts": ["options.ts", "backend", "*"],

@@ -1,6 +1,7 @@
 // POSTs requests to one address of an operator's: never to one that a redirect names, nor to one that is not public unless that is allowed.
 import { publicAddressOf } from "./public-address";
 import type { HookRequest } from "./receiver";
+import { retryAfterMs } from "./retry-after";
 
 /** How long a receiver may take to answer. */
 const TIMEOUT_MS = 10_000;
@@ -59,7 +60,7 @@ export class HookCaller {
       await response.body?.cancel();
       if (response.ok) return undefined;
       const { status } = response;
-      const pauseMs = pauseOf(response.headers.get("retry-after") ?? "");
+      const pauseMs = Math.min(RETRY_AFTER_MAX_MS, retryAfterMs(response.headers, Date.now()) ?? 0);
       return { ...failure(`it answered with status ${status}`), isGone: status === 410, pauseMs };
     } catch (error) {
       return failure((error as Error).message);
@@ -83,10 +84,4 @@ export class HookCaller {
 
 function failure(problem: string): Failure {
   return { problem, isGone: false, pauseMs: 0 };
-}
-
-/** What Retry-After asks for (RFC 9110, 10.2.3): seconds, or a date. */
-function pauseOf(text: string): number {
-  const ms = /^\d{1,9}$/.test(text) ? Number(text) * 1_000 : Date.parse(text) - Date.now();
-  return Number.isFinite(ms) ? Math.max(0, Math.min(RETRY_AFTER_MAX_MS, ms)) : 0;
 }

@@ -1,4 +1,5 @@
 // Sends one push to one device: encrypts it (RFC 8291), signs the request (RFC 8292), and says what the push service's answer means.
+import { retryAfterMs } from "../hooks/retry-after";
 import type { PushMessage } from "./content";
 import type { Subscription } from "./devices/devices";
 import { type Addresses, obstacleOf } from "./devices/endpoint";
@@ -79,17 +80,9 @@ function resultOf({ status, headers }: Response, now: number): PushResult {
   if (status >= 200 && status < 300) return { kind: "accepted", status };
   if (status === 404 || status === 410) return { kind: "gone", status };
   if (status === 429 || status >= 500) {
-    return { kind: "later", status, waitMs: waitOf(headers.get("retry-after"), now) };
+    return { kind: "later", status, waitMs: retryAfterMs(headers, now) };
   }
   return { kind: "refused", status };
-}
-
-/** RFC 9110, 10.2.3: seconds or a date. */
-function waitOf(retryAfter: string | null, now: number): number | undefined {
-  if (retryAfter === null) return undefined;
-  if (/^\d{1,9}$/.test(retryAfter)) return 1_000 * Number(retryAfter);
-  const date = Date.parse(retryAfter);
-  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
 }
 
 /** A fault while this is read changes nothing: the answer has come. */

@@ -1,5 +1,6 @@
 // One session of PostgreSQL, which ends when a statement takes too long: Bun's client would wait for ever for a server that is silent.
 import { type ReservedSQL, SQL } from "bun";
+import { answered } from "../silence";
 
 const CONNECT_TIMEOUT_S = 5;
 
@@ -69,16 +70,7 @@ export class Session {
     await this.#sql.close({ timeout: 0 }).catch(() => {});
   }
 
-  async #within<Value>(answer: Promise<Value>): Promise<Value> {
-    const silence = Promise.withResolvers<never>();
-    const timer = setTimeout(() => {
-      silence.reject(new Error(`the server has not answered within ${SILENCE_MS} ms`));
-      setImmediate(() => void this.close());
-    }, SILENCE_MS);
-    try {
-      return await Promise.race([answer, silence.promise]);
-    } finally {
-      clearTimeout(timer);
-    }
+  #within<Value>(answer: Promise<Value>): Promise<Value> {
+    return answered(answer, SILENCE_MS, () => void this.close());
   }
 }

@@ -12,6 +12,7 @@ import {
   type Reader,
   type SourceContext,
 } from "../contract";
+import { answered } from "../silence";
 import type { RedisOptions } from "./options";
 import { ACKNOWLEDGE, DIGEST, READ, TAKE_OVER } from "./scripts";
 
@@ -196,25 +197,6 @@ export class RedisReader implements Reader<StreamRecord> {
   async #send<Answer>(command: string, args: string[]): Promise<Answer> {
     const answer = this.#client.send(command, args) as Promise<Answer>;
     return answered(answer, ANSWER_TIMEOUT_MS, () => this.#client.close());
-  }
-}
-
-/** Rejects when there is no answer in time: Bun's client would wait for ever. */
-async function answered<Value>(
-  answer: Promise<Value>,
-  ms: number,
-  onSilence: () => void = () => {},
-): Promise<Value> {
-  const silence = Promise.withResolvers<never>();
-  const timer = setTimeout(() => {
-    // Before what waits is told that its connection was closed.
-    silence.reject(new Error(`the server has not answered within ${ms} ms`));
-    setImmediate(onSilence);
-  }, ms);
-  try {
-    return await Promise.race([answer, silence.promise]);
-  } finally {
-    clearTimeout(timer);
   }
 }
 
