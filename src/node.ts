@@ -1,5 +1,5 @@
 // A node: engine, relay and server in one process, wired together.
-import type { SupervisorUsage } from "./console/node-figures";
+import type { SupervisorUsage, WayOutFigures } from "./console/node-figures";
 import { ApiKeys } from "./edge/access/keys";
 import { KeyLimits } from "./edge/access/limits/key-limits";
 import { newId } from "./edge/access/random-ids";
@@ -123,10 +123,29 @@ export async function start(
     await engine.close();
     throw error;
   });
-  const figures = new Figures({ relay, sources, node, log, supervisorUsage });
+  const waysOut = () => waysOutOf(all);
+  const figures = new Figures({ relay, sources, waysOut, node, log, supervisorUsage });
   const counts = SubscriptionCounts.of({ ...all, settings, log });
   const reloads = reloadsOf({ ...all, listeners, apiKeys, pusherApps, settings, log });
   return new RunningNode(settings, { ...all, listeners, metrics, figures, counts, reloads });
+}
+
+/** What waits for others than clients, and what they will never get, where there are any. */
+function waysOutOf({
+  webhooks,
+  webPush,
+}: Pick<RunningParts, "webhooks" | "webPush">): WayOutFigures[] {
+  const found: WayOutFigures[] = [];
+  if (webhooks.witness !== undefined) {
+    const { waiting, givenUp } = webhooks.figures;
+    found.push({ name: "Webhook events", waiting, givenUp });
+  }
+  if (webPush !== undefined) {
+    const { waiting, outcomes } = webPush.figures;
+    const givenUp = (outcomes.given_up ?? 0) + (outcomes.refused ?? 0);
+    found.push({ name: "Pushes", waiting, givenUp });
+  }
+  return found;
 }
 
 /** What carries the frames of clients, and the requests that stay open. */

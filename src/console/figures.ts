@@ -6,6 +6,7 @@ import {
   FIGURES_TOPIC,
   type NodeFigures,
   type SourceFigures,
+  type WayOutFigures,
 } from "./node-figures";
 
 const USER = "$console";
@@ -38,6 +39,7 @@ export interface Second {
   readonly slow: readonly { readonly user: string; readonly protocol: string; readonly at: Date }[];
   readonly processes: readonly ProcessSecond[];
   readonly sources: readonly SourceFigures[];
+  readonly waysOut: readonly WayOutFigures[];
 }
 
 interface Listener {
@@ -114,6 +116,7 @@ function difference(before: AllFigures, after: AllFigures): Second {
       ...supervisorsIn(after),
     ],
     sources: sourcesIn(after),
+    waysOut: waysOutIn(after),
   };
 }
 
@@ -126,6 +129,20 @@ function sourcesIn({ nodes }: AllFigures): SourceFigures[] {
   return [...new Map(sorted.map((source) => [source.name, source])).values()].toSorted((a, b) =>
     a.name < b.name ? -1 : 1,
   );
+}
+
+/** What all nodes count of each, added up. */
+function waysOutIn({ nodes }: AllFigures): WayOutFigures[] {
+  const sums = new Map<string, WayOutFigures>();
+  for (const { name, waiting, givenUp } of nodes.flatMap(({ waysOut }) => waysOut ?? [])) {
+    const sum = sums.get(name) ?? { name, waiting: 0, givenUp: 0 };
+    sums.set(name, {
+      name,
+      waiting: sum.waiting + waiting,
+      givenUp: sum.givenUp + givenUp,
+    });
+  }
+  return [...sums.values()];
 }
 
 /** One for each machine: all of its workers say the same of it. */

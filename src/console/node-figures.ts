@@ -22,6 +22,15 @@ export interface SourceFigures {
   readonly lag?: number | undefined;
 }
 
+/** What leaves the relay by another way than connections, such as webhooks. */
+export interface WayOutFigures {
+  readonly name: string;
+  /** What waits, as far as this node knows. */
+  readonly waiting: number;
+  /** What nobody will get any more. */
+  readonly givenUp: number;
+}
+
 /** What one node counts; counts only grow, so that two of them tell how much it was in between. */
 export interface NodeFigures {
   readonly node: string;
@@ -40,6 +49,8 @@ export interface NodeFigures {
   readonly cpuMs: number;
   readonly memoryBytes: number;
   readonly sources: readonly SourceFigures[];
+  /** Those that the settings ask for. */
+  readonly waysOut: readonly WayOutFigures[];
   /** The process that has started it, where it is a worker; each of the workers says the same. */
   readonly supervisor?: SupervisorUsage | undefined;
 }

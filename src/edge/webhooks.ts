@@ -44,7 +44,7 @@ export class Webhooks {
     return this.#outbox.witness;
   }
 
-  /** Events that wait, that were taken, and that nobody will be told of. */
+  /** See Outbox. */
   get figures(): Outbox["figures"] {
     return this.#outbox.figures;
   }

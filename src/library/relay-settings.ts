@@ -66,7 +66,7 @@ export interface RelaySettings {
   readonly webhookSecrets?: readonly string[] | undefined;
   /** How long a user may be without a connection before webhooks say that it is offline. The default is longer than a page takes to load again, or a phone to change its network. Allowed: a whole number of milliseconds from 0 to 2147483647. Default: 10000. */
   readonly offlineMs?: number | undefined;
-  /** How many events may wait for each receiver of webhooks, of either kind, over all workers and nodes. Beyond that the newest are dropped and counted, and the receiver is told how many are missing. Allowed: a whole number of events from 1 to 10000000. Default: 100000. */
+  /** How many events may wait for each receiver of webhooks, of either kind, over all workers and nodes. Beyond that the newest are dropped and counted, and a receiver of Standard Webhooks is told how many are missing; Pusher's have no word for it. Allowed: a whole number of events from 1 to 10000000. Default: 100000. */
   readonly webhooksWaitingMax?: number | undefined;
   /** 1 allows webhooks to addresses of this machine and of private networks. Otherwise those are refused, whatever a name means at the time. Allowed: 0 or 1. Default: 0. */
   readonly webhooksPrivate?: boolean | undefined;

@@ -26,7 +26,7 @@ interface MeteredNode {
   readonly engine: MeteredEngine;
   /** Undefined without TLS. */
   readonly webhooks: {
-    readonly figures: Readonly<Record<"waiting" | "sent" | "givenUp", number>>;
+    readonly figures: Readonly<Record<"waiting" | "sent" | "givenUp" | "lateMs", number>>;
   };
   readonly sources: Pick<Sources, "tallies">;
   readonly proxies: { readonly tally: QuestionTally };

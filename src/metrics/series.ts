@@ -267,6 +267,14 @@ export const SERIES: Readonly<Record<string, Series>> = {
     { help: "Events that receivers of webhooks have not taken yet, added up over the receivers." },
     ({ node }) => (node === undefined ? [] : [[ALONE, node.webhooks.figures.waiting]]),
   ),
+  baton_webhook_late_seconds: series(
+    "gauge",
+    {
+      help: "For how long the oldest event has waited that a receiver of webhooks does not take; 0 where all take what they are sent.",
+      together: "max",
+    },
+    ({ node }) => (node === undefined ? [] : [[ALONE, node.webhooks.figures.lateMs / 1_000]]),
+  ),
   baton_webhook_events_total: series(
     "counter",
     {

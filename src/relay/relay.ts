@@ -68,7 +68,6 @@ export class Relay {
       this.#topics.members.groupsUnsure();
       this.#attendance?.groupsUnsure();
     },
-    memberAbsent: () => {},
   };
   /** What the relay has counted. */
   readonly tally: Tally;

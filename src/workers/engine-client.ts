@@ -192,7 +192,6 @@ export class EngineClient implements Engine {
     else if ("historyReset" in message) this.#events?.historyReset(message.historyReset);
     else if ("nodeMessage" in message) this.#events?.messageReceived(message.nodeMessage);
     else if ("groupChanged" in message) this.#events?.groupChanged(message.groupChanged);
-    else if ("memberAbsent" in message) this.#events?.memberAbsent(...message.memberAbsent);
     else this.#settle(message);
   }
 

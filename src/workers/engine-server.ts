@@ -33,7 +33,6 @@ export class WorkerLink {
     this.registrations = engine.registrationsOf(name);
     this.groups = engine.groupsOf(name, {
       groupChanged: (change) => this.send({ groupChanged: change }),
-      memberAbsent: (group, member) => this.send({ memberAbsent: [group, member] }),
     });
   }
 
@@ -82,10 +81,6 @@ export class EngineServer {
     // The supervisor has no members of its own, and a shared engine misses no change.
     groupChanged: () => {},
     groupsUnsure: () => {},
-    // The newest is not about to be replaced.
-    memberAbsent: (group, name) => {
-      [...this.#workers].at(-1)?.send({ memberAbsent: [group, name] });
-    },
   };
 
   /** Serves a worker over this pipe until `disconnect`. */

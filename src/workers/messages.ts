@@ -93,7 +93,6 @@ export type FromEngine =
   /** A message that another worker has sent to all nodes. */
   | { readonly nodeMessage: string }
   | { readonly groupChanged: GroupChange }
-  | { readonly memberAbsent: readonly [group: string, name: string] }
   | { readonly state: EngineState };
 
 export interface EngineState {

@@ -1,7 +1,7 @@
 // What every engine must do with groups, for all of its nodes together. This suite runs for each row of src/engines/index.ts.
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { ENGINES } from "../../src/engines";
-import type { Entered, GroupChange, Groups } from "../../src/relay/contracts/engine";
+import type { GroupChange, Groups } from "../../src/relay/contracts/engine";
 import { GROUP_NODES, type GroupNodes } from "../support/engines/group-nodes";
 import { until } from "../support/wait";
 
@@ -11,7 +11,6 @@ const GROUP = "listed:room";
 interface Node {
   readonly groups: Groups;
   readonly changes: GroupChange[];
-  readonly absent: string[];
 }
 
 test("this suite knows every engine", () => {
@@ -26,13 +25,11 @@ for (const [name, start] of Object.entries(GROUP_NODES)) {
 
     const node = async (): Promise<Node> => {
       const changes: GroupChange[] = [];
-      const absent: string[] = [];
       const groups = await nodes.join({
         groupChanged: (change) => changes.push(change),
         groupsUnsure: () => {},
-        memberAbsent: (group, member) => absent.push(`${group} ${member}`),
       });
-      return { groups, changes, absent };
+      return { groups, changes };
     };
     const enter = async ({ groups }: Node, member: string, info?: string, max = 100) => {
       const entered = await groups.enter(GROUP, { name: member, info }, max);
@@ -108,13 +105,6 @@ for (const [name, start] of Object.entries(GROUP_NODES)) {
       await untilTold(one, "came watcher", "came a", "came b", "went a");
     });
 
-    test("of nodes at which a member comes at the same moment, one is told that it is new", async () => {
-      for (const member of ["a", "b", "c", "d"]) {
-        const both = await Promise.all([enter(one, member), enter(two, member)]);
-        expect(both.filter(({ isNew }) => isNew)).toHaveLength(1);
-      }
-    });
-
     test("a full group refuses those who are not in it", async () => {
       await enter(one, "a", undefined, 2);
       await enter(two, "b", undefined, 2);
@@ -152,31 +142,9 @@ for (const [name, start] of Object.entries(GROUP_NODES)) {
       expect(second.version).toBeGreaterThan(first.version);
     });
 
-    test("who comes back within a moment was never absent; who stays away is, once over all nodes", async () => {
-      const entered: Entered[] = [];
-      entered.push(await enter(one, "a"));
-      one.groups.leave(GROUP, "a");
-      entered.push(await enter(two, "a"));
-      await enter(two, "b");
-      two.groups.leave(GROUP, "b");
-      await untilIn(two, "a");
-      await nodes.passTime();
-      const absent = () => [...one.absent, ...two.absent];
-      await until("b to be absent", () => absent().length > 0);
-      entered.push(await enter(two, "b"));
-      expect(entered.map(({ isNew }) => isNew)).toEqual([true, false, true]);
-      two.groups.leave(GROUP, "a");
-      await untilIn(two, "b");
-      await nodes.passTime();
-      await until("a to be absent", () => absent().length > 1);
-      expect(absent()).toEqual([`${GROUP} b`, `${GROUP} a`]);
-    });
-
-    test("groups that are not listed say only who comes first and who is absent", async () => {
-      expect(await one.groups.enter("occupied", { name: "t" }, 100)).toMatchObject({ isNew: true });
-      expect(await two.groups.enter("occupied", { name: "t" }, 100)).toMatchObject({
-        isNew: false,
-      });
+    test("groups that are not listed have members, and tell nobody of their changes", async () => {
+      await one.groups.enter("occupied", { name: "t" }, 100);
+      await two.groups.enter("occupied", { name: "t" }, 100);
       expect(await two.groups.size("occupied")).toBe(1);
       await enter(one, "a");
       await untilTold(one, "came a");

@@ -3,11 +3,14 @@ import { expect, test } from "bun:test";
 import { join } from "node:path";
 import dashboard from "../../docs/grafana.json";
 import { example } from "../support/docs/pages";
+import { RedisServer } from "../support/engines/redis-server";
 import { Folder } from "../support/machine/folder";
 import { Prometheus } from "../support/metrics/prometheus";
 import { Scrape } from "../support/metrics/scrape";
+import { PUSH_ENV } from "../support/push/push-relay";
 import { RelayProcess } from "../support/relay/relay-process";
 import { RelayWithWorkers } from "../support/relay/relay-with-workers";
+import { sourcesFile } from "../support/sources/sources-file";
 import { until } from "../support/wait";
 
 const ROOT = join(import.meta.dir, "../..");
@@ -46,7 +49,13 @@ test("promtool finds nothing wrong with the metrics of a relay", async () => {
 });
 
 test("every query of the dashboard has values in a real Prometheus that scrapes a relay, and the rules are loaded", async () => {
-  await using relay = await RelayWithWorkers.start({ BATON_METRICS_LISTEN: "127.0.0.1:0" });
+  const { url } = await RedisServer.shared();
+  const orders = { kind: "redis", url, stream: "orders of the dashboard" };
+  await using relay = await RelayWithWorkers.start({
+    ...PUSH_ENV,
+    BATON_SOURCES_FILE: sourcesFile({ orders }),
+    BATON_METRICS_LISTEN: "127.0.0.1:0",
+  });
   await using prometheus = await Prometheus.start(await busyRelay(relay), ALERTS);
   await using caller = relay.caller;
   const subscribers = [];

@@ -3,7 +3,7 @@ import { Chart } from "../charts";
 import { fill, h, table } from "../dom";
 import { type EventLog, eventLog } from "../event-log";
 import type { ProcessSecond, Second } from "../figures";
-import type { SourceFigures } from "../node-figures";
+import type { SourceFigures, WayOutFigures } from "../node-figures";
 import { bytes, count, kindOf, milliseconds } from "../text";
 import type { View } from "./view";
 
@@ -17,6 +17,7 @@ export function overview(): Overview {
   const { charts, add } = figureCharts();
   const processes = h("div");
   const sources = h("section", { class: "card stack", hidden: true });
+  const waysOut = h("section", { class: "card stack", hidden: true });
   const log = eventLog("Refusals and slow consumers", "s");
   const quiet = h("p", { class: "empty" }, "None since this page was opened.");
   const element = h(
@@ -36,6 +37,7 @@ export function overview(): Overview {
       ),
       h("section", { class: "card stack" }, h("h3", {}, "Processes"), processes),
       sources,
+      waysOut,
     ),
   );
   return {
@@ -46,6 +48,8 @@ export function overview(): Overview {
       fill(processes, processTable(second.processes), silentText(second.silent));
       sources.hidden = second.sources.length === 0;
       fill(sources, h("h3", {}, "Sources"), sourceTable(second.sources));
+      waysOut.hidden = second.waysOut.length === 0;
+      fill(waysOut, h("h3", {}, "Told and pushed"), wayOutTable(second.waysOut));
       noteRefusals(second, log);
       if (log.element.textContent !== "") quiet.remove();
     },
@@ -132,6 +136,19 @@ function sourceTable(sources: readonly SourceFigures[]): HTMLElement {
       `${state} for ${milliseconds(sinceMs)}`,
       lag === undefined ? "–" : count(lag),
     ]),
+  );
+}
+
+function wayOutTable(waysOut: readonly WayOutFigures[]): HTMLElement {
+  const columns = [
+    { title: "What" },
+    { title: "Waiting", isNumber: true },
+    { title: "Given up", isNumber: true },
+  ] as const;
+  return table(
+    "Told and pushed",
+    columns,
+    waysOut.map(({ name, waiting, givenUp }) => [name, count(waiting), count(givenUp)]),
   );
 }
 

@@ -61,10 +61,14 @@ export class Outbox {
     };
   }
 
-  /** Events that wait, as far as the node that leads knows, that were taken, and that nobody will be told of. */
-  get figures(): Readonly<Record<"waiting" | "sent" | "givenUp", number>> {
+  /**
+   * Events that wait, as far as the node that leads knows, that were taken, and that nobody will be told of; and for how long the
+   * oldest has waited.
+   */
+  get figures(): Readonly<Record<"waiting" | "sent" | "givenUp" | "lateMs", number>> {
     const waiting = this.#lines.reduce((sum, { sender }) => sum + sender.waiting, 0);
-    return { waiting, ...this.#counts };
+    const lateMs = Math.max(0, ...this.#lines.map(({ sender }) => sender.lateMs));
+    return { waiting, lateMs, ...this.#counts };
   }
 
   /** Begins to send. The engine must have started. */

@@ -74,6 +74,12 @@ export class HookSender {
     this.#after(GATHER_MS, () => void this.#run());
   }
 
+  /** For how long the oldest event has waited that this node could not tell; 0 where there is none. */
+  get lateMs(): number {
+    const [oldest] = this.#batch;
+    return oldest === undefined ? 0 : Math.max(0, this.#now() - oldest.at);
+  }
+
   /** Looks how many events wait. Never rejects. */
   async count(): Promise<void> {
     await this.#size().catch(() => {});

@@ -6,6 +6,7 @@ import {
   FIGURES_TOPIC,
   type NodeFigures,
   type SupervisorUsage,
+  type WayOutFigures,
 } from "../../console/node-figures";
 import type { Log } from "../../log";
 import type { Relay } from "../../relay/relay";
@@ -19,6 +20,7 @@ const SLOW_MAX = 20;
 interface FiguresOptions {
   readonly relay: Relay;
   readonly sources: Pick<Sources, "here">;
+  readonly waysOut: () => readonly WayOutFigures[];
   /** The name of this node. */
   readonly node: string;
   readonly log: Log;
@@ -29,15 +31,17 @@ interface FiguresOptions {
 export class Figures {
   readonly #relay: Relay;
   readonly #sources: FiguresOptions["sources"];
+  readonly #waysOut: FiguresOptions["waysOut"];
   readonly #node: string;
   readonly #log: Log;
   readonly #supervisorUsage: FiguresOptions["supervisorUsage"];
   readonly #timer: ReturnType<typeof setInterval>;
   #isAsking = false;
 
-  constructor({ relay, sources, node, log, supervisorUsage }: FiguresOptions) {
+  constructor({ relay, sources, waysOut, node, log, supervisorUsage }: FiguresOptions) {
     this.#relay = relay;
     this.#sources = sources;
+    this.#waysOut = waysOut;
     this.#node = node;
     this.#log = log;
     this.#supervisorUsage = supervisorUsage;
@@ -84,6 +88,7 @@ export class Figures {
       cpuMs: (user + system) / 1_000,
       memoryBytes: process.memoryUsage.rss(),
       sources: this.#sources.here,
+      waysOut: this.#waysOut(),
       supervisor: this.#supervisorUsage?.(),
     };
   }

@@ -52,10 +52,9 @@ export class MemoryEngine implements LocalEngine {
     });
     this.#registrations = new MemoryRegistrations(options);
     this.registrations = this.#registrations.of("");
-    this.#groups = new MemoryGroups(options);
+    this.#groups = new MemoryGroups();
     this.groups = this.#groups.of("", {
       groupChanged: (change) => this.#events?.groupChanged(change),
-      memberAbsent: (group, name) => this.#events?.memberAbsent(group, name),
     });
     this.#size = new StoreSize(options.storeBytes);
     this.#records = new MemoryRecords(now, this.#size);
@@ -164,7 +163,6 @@ export class MemoryEngine implements LocalEngine {
     this.#histories.expire();
     this.#idempotency.expire();
     this.#registrations.expire();
-    this.#groups.expire();
     this.#records.expire();
   }
 

@@ -1,6 +1,5 @@
 // Who is in which group, in this process's memory, on behalf of all its nodes. A group without members leaves nothing behind.
 import {
-  ABSENCE_MS,
   type Entered,
   type GroupChange,
   type GroupEvents,
@@ -23,25 +22,11 @@ interface Group {
   version: number;
 }
 
-/** A member that has left a group, and when it counts as absent. */
-interface Absence {
-  readonly group: string;
-  readonly name: string;
-  readonly at: number;
-}
-
 export class MemoryGroups {
-  readonly #now: () => number;
   readonly #groups = new Map<string, Group>();
   readonly #events = new Map<string, GroupEvents>();
-  /** By group and name. All become absent after the same time, so the order of insertion is the order of that. */
-  readonly #absences = new Map<string, Absence>();
   /** The greatest version of any group so far. A group begins with it, so that none has the same version in two lives. */
   #lastVersion = 0;
-
-  constructor({ now }: { readonly now: () => number }) {
-    this.#now = now;
-  }
 
   /** The groups as one node sees them. */
   of(node: string, events: GroupEvents): Groups {
@@ -63,19 +48,6 @@ export class MemoryGroups {
     }
   }
 
-  /** Says who has become absent. Cost: those, plus one. */
-  expire(): void {
-    const now = this.#now();
-    for (const [key, { group, name, at }] of this.#absences) {
-      if (at > now) return;
-      // Any node will do; while there is none, nobody wants to know.
-      const [events] = this.#events.values();
-      if (events === undefined) return;
-      this.#absences.delete(key);
-      events.memberAbsent(group, name);
-    }
-  }
-
   #enter(node: string, name: string, member: GroupMember, membersMax: number): Entered | "full" {
     const group = this.#groups.get(name) ?? {
       name,
@@ -86,7 +58,7 @@ export class MemoryGroups {
     const present = group.members.get(member.name);
     if (present !== undefined) {
       if (!present.nodes.has(node)) addTo(group, present, node);
-      return { version: group.version, isNew: false };
+      return { version: group.version };
     }
     if (membersMax > 0 && group.members.size >= membersMax) return "full";
     this.#groups.set(name, group);
@@ -94,8 +66,7 @@ export class MemoryGroups {
     group.members.set(member.name, added);
     addTo(group, added, node);
     this.#changed(group, member, "came");
-    const isNew = !this.#absences.delete(keyOf(name, member.name));
-    return { version: group.version, isNew };
+    return { version: group.version };
   }
 
   #leave(node: string, name: string, memberName: string): void {
@@ -108,8 +79,6 @@ export class MemoryGroups {
     if (member.nodes.size > 0) return;
     group.members.delete(memberName);
     if (group.members.size === 0) this.#groups.delete(name);
-    const at = this.#now() + ABSENCE_MS;
-    this.#absences.set(keyOf(name, memberName), { group: name, name: memberName, at });
     this.#changed(group, { name: memberName }, "went");
   }
 
@@ -134,9 +103,4 @@ export class MemoryGroups {
 function addTo(group: Group, member: PresentMember, node: string): void {
   member.nodes.add(node);
   group.nodes.set(node, (group.nodes.get(node) ?? 0) + 1);
-}
-
-/** One text for both names, whatever characters they have. */
-function keyOf(group: string, name: string): string {
-  return `${group.length}:${group}${name}`;
 }

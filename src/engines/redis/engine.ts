@@ -94,7 +94,6 @@ export class RedisEngine implements Engine {
       events: {
         groupChanged: (change) => this.#events?.groupChanged(change),
         groupsUnsure: () => this.#events?.groupsUnsure(),
-        memberAbsent: (group, name) => this.#events?.memberAbsent(group, name),
       },
     });
     this.groups = this.#groups;

@@ -87,10 +87,9 @@ export class SqliteEngine implements LocalEngine {
     });
     this.#registrations = new SqliteRegistrations(options, (work) => this.#write(work));
     this.registrations = this.#registrations.of("");
-    this.#groups = new MemoryGroups(options);
+    this.#groups = new MemoryGroups();
     this.groups = this.#groups.of("", {
       groupChanged: (change) => this.#events?.groupChanged(change),
-      memberAbsent: (group, name) => this.#events?.memberAbsent(group, name),
     });
     this.#conflicts = new RecordConflicts(options);
     this.records = {
@@ -221,7 +220,6 @@ export class SqliteEngine implements LocalEngine {
   sweep(): void {
     this.#idempotency.expire();
     this.#registrations.expire();
-    this.#groups.expire();
     if (this.#opened === undefined) return;
     const { file, topics, idempotency, records } = this.#opened;
     try {

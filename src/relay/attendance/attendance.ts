@@ -1,6 +1,6 @@
 // Who and what is there over all nodes, for a witness that wants to know when somebody comes and goes: users with connections, topics
 // with subscribers, users in topics with presence, and members of topics. What nobody wants to know costs nothing.
-import { ABSENCE_MS, type Engine, type GroupChange, LISTED } from "../contracts/engine";
+import { type Engine, type GroupChange, LISTED } from "../contracts/engine";
 import type { RelayEvent, RelayOptions, Witness } from "../contracts/options";
 import type { Connection } from "../state/connection";
 import type { Connections } from "../state/connections";
@@ -11,6 +11,9 @@ import { MARK, Roll } from "./roll";
 
 /** How often a node asks whether it leads. */
 const CHECK_MS = 1_000;
+
+/** Who leaves a topic, and a topic that is left by all, may be back within this time as if nothing had happened. */
+const ABSENCE_MS = 3_000;
 
 /** The events of a kind, and what stands for something of the kind in their names. */
 interface Kind {

@@ -29,15 +29,10 @@ export interface EngineEvents {
   groupChanged(change: GroupChange): void;
   /** Changes of groups may have been missed: the state of each group that matters here is to be read again. */
   groupsUnsure(): void;
-  /**
-   * A member has been in a group on no node for `ABSENCE_MS`. Called on one node only, whether or not it had the member;
-   * as `Entered.isNew` says it of one node only that somebody has come.
-   */
-  memberAbsent(group: string, name: string): void;
 }
 
 /** What an engine calls about groups. */
-export type GroupEvents = Pick<EngineEvents, "groupChanged" | "memberAbsent">;
+export type GroupEvents = Pick<EngineEvents, "groupChanged">;
 
 /** What an engine throws or rejects with when it cannot do its work now. Anything else is a fault of ours. */
 export class EngineUnavailable extends Error {}
@@ -128,9 +123,6 @@ export interface Registrations {
 /** Groups whose names begin like this are listed: the nodes that have a member in one are told each of its changes. */
 export const LISTED = "listed:";
 
-/** Whoever was in a group and is in it again within this time was never absent. */
-export const ABSENCE_MS = 3_000;
-
 /** Something that is in a group on at least one node. */
 export interface GroupMember {
   readonly name: string;
@@ -154,8 +146,6 @@ export interface GroupChange extends GroupMember {
 export interface Entered {
   /** The group's version after it: a state of at least this version has the member. */
   readonly version: number;
-  /** It was in the group on no node, and had been absent. */
-  readonly isNew: boolean;
 }
 
 /**

@@ -83,7 +83,7 @@ export const WEBHOOKS = {
     max: 10_000_000,
     unit: "events",
     description:
-      "How many events may wait for each receiver of webhooks, of either kind, over all workers and nodes. Beyond that the newest are dropped and counted, and the receiver is told how many are missing.",
+      "How many events may wait for each receiver of webhooks, of either kind, over all workers and nodes. Beyond that the newest are dropped and counted, and a receiver of Standard Webhooks is told how many are missing; Pusher's have no word for it.",
   }),
   webhooksPrivate: flag({
     variable: "BATON_WEBHOOKS_PRIVATE",

@@ -1,6 +1,5 @@
 // Who comes and goes, as the witness of a relay is told: users, topics, and users in topics with presence.
 import { beforeEach, describe, expect, test } from "bun:test";
-import { ABSENCE_MS } from "../../../src/relay/contracts/engine";
 import { TopicRules } from "../../../src/relay/contracts/topic-rules";
 import { OPEN, Simulation } from "../../support/relay/simulation";
 
@@ -9,6 +8,9 @@ const RULES = new TopicRules(
   { "room:": { presence: true } },
   "all",
 );
+
+/** How long a topic may be without subscribers, and a user out of a topic, before that is told. */
+const ABSENCE_MS = 3_000;
 
 describe("the witness", () => {
   let sim: Simulation;

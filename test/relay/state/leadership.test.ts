@@ -7,7 +7,7 @@ import { RedisNode } from "../../support/engines/redis-node";
 import { RedisServer } from "../../support/engines/redis-server";
 import { until } from "../../support/wait";
 
-const NOBODY = { groupChanged() {}, groupsUnsure() {}, memberAbsent() {} };
+const NOBODY = { groupChanged() {}, groupsUnsure() {} };
 
 for (const [engine, start] of Object.entries(GROUP_NODES)) {
   describe(`leadership over the ${engine} engine`, () => {

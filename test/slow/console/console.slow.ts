@@ -29,6 +29,8 @@ beforeAll(async () => {
     BATON_PUSHER_APPS: "1:app-key:app-secret",
     BATON_BACKPRESSURE_BYTES: "65536",
     BATON_SOURCES_FILE: sourcesFile({ orders: AWAY }),
+    BATON_WEBHOOKS: "https://127.0.0.1:1/ types=client.published",
+    BATON_WEBHOOK_SECRETS: `whsec_${btoa("x".repeat(24))}`,
     BATON_SHUTDOWN_MS: "50",
     BATON_TOPICS_FILE: topicsFile({
       "": { allow_subscribe: ["client", "anonymous"], history_size: 4 },
@@ -132,9 +134,10 @@ test("the overview shows connections, rates, both workers and their supervisor, 
   for (const client of clients) client.drop();
 });
 
-test("the overview says how each source is, over all workers", async () => {
+test("the overview says how each source is and what waits to be told, over all workers", async () => {
   await open("overview");
   await see(/^down for/);
+  expect(await rowsOf(page, "Told and pushed")).toEqual([["Webhook events", "0", "0"]]);
   expect((await rowsOf(page, "Sources")).map(([name, kind]) => [name, kind])).toEqual([
     ["orders", "redis"],
   ]);

@@ -2,27 +2,20 @@
 import { MemoryEngine } from "../../../src/engines/memory/engine";
 import type { EngineOptions } from "../../../src/engines/options";
 import { SqliteEngine } from "../../../src/engines/sqlite/engine";
-import {
-  ABSENCE_MS,
-  type EngineEvents,
-  type Groups,
-  type LocalEngine,
-} from "../../../src/relay/contracts/engine";
+import type { EngineEvents, Groups, LocalEngine } from "../../../src/relay/contracts/engine";
 import { Folder } from "../machine/folder";
 import { engineOptions, NOBODY } from "../relay/simulation";
 import { RedisNode } from "./redis-node";
 import { RedisServer } from "./redis-server";
 
 /** What a node is told. */
-type Told = Pick<EngineEvents, "groupChanged" | "groupsUnsure" | "memberAbsent">;
+type Told = Pick<EngineEvents, "groupChanged" | "groupsUnsure">;
 
 export interface GroupNodes extends AsyncDisposable {
   /** Starts another node. */
   join(told: Told): Promise<Groups>;
   /** The node ends without a word, and the others learn of it. */
   kill(groups: Groups): Promise<void>;
-  /** Whoever has left is absent. */
-  passTime(): Promise<void>;
 }
 
 /** By the names of the engines. */
@@ -39,32 +32,21 @@ async function localNodes(
   make: (options: EngineOptions) => LocalEngine,
   folder?: Folder,
 ): Promise<GroupNodes> {
-  let now = 0;
-  const engine = make(engineOptions({ now: () => now }));
-  const nodes = new Map<Groups, { readonly name: string; readonly told: Told }>();
-  await engine.start({
-    ...NOBODY,
-    memberAbsent: (...absence) => {
-      const [first] = nodes.values();
-      first?.told.memberAbsent(...absence);
-    },
-  });
+  const engine = make(engineOptions());
+  const nodes = new Map<Groups, string>();
+  await engine.start(NOBODY);
   let names = 0;
   return {
     async join(told) {
       const name = `node${++names}`;
       const groups = engine.groupsOf(name, told);
-      nodes.set(groups, { name, told });
+      nodes.set(groups, name);
       return groups;
     },
     async kill(groups) {
-      const name = nodes.get(groups)?.name ?? "";
+      const name = nodes.get(groups) ?? "";
       nodes.delete(groups);
       engine.releaseAll(name);
-    },
-    async passTime() {
-      now += ABSENCE_MS;
-      engine.sweep();
     },
     async [Symbol.asyncDispose]() {
       await engine.close();
@@ -87,12 +69,6 @@ function redisNodes(server: RedisServer): GroupNodes {
       nodes.delete(groups);
       node?.stall();
       await server.command("DEL", `${prefix}:place:${node?.name}.1`);
-    },
-    async passTime() {
-      const ids = await server.command("ZRANGE", `${prefix}:absences`, "0", "-1");
-      for (const id of ids as string[]) {
-        await server.command("ZADD", `${prefix}:absences`, "XX", "1", id);
-      }
     },
     async [Symbol.asyncDispose]() {
       for (const node of nodes.values()) await node[Symbol.asyncDispose]();

@@ -21,7 +21,6 @@ export class RedisNode implements AsyncDisposable {
   readonly messages: string[] = [];
   /** Changes of groups, and "unsure" where some may have been missed. */
   readonly changes: (GroupChange | "unsure")[] = [];
-  readonly absences: (readonly [group: string, name: string])[] = [];
   readonly warnings: string[] = [];
   #sweeping: ReturnType<typeof setInterval> | undefined;
 
@@ -58,7 +57,6 @@ export class RedisNode implements AsyncDisposable {
       messageReceived: (message) => node.messages.push(message),
       groupChanged: (change) => node.changes.push(change),
       groupsUnsure: () => node.changes.push("unsure"),
-      memberAbsent: (...absence) => node.absences.push(absence),
       ...events,
     });
     node.#sweeping = setInterval(() => node.engine.sweep(), SWEEP_MS);

@@ -109,7 +109,6 @@ export class MemberNode {
       historyReset() {},
       registrationRevoked() {},
       messageReceived() {},
-      memberAbsent() {},
       groupsUnsure() {},
       groupChanged: (change) => this.members.groupChanged(change),
     });

@@ -67,7 +67,6 @@ export const NOBODY: EngineEvents = {
   messageReceived() {},
   groupChanged() {},
   groupsUnsure() {},
-  memberAbsent() {},
 };
 
 /** The options of an engine in tests: a history of 100 and the epochs e1, e2… */

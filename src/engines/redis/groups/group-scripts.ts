@@ -3,10 +3,10 @@
 // A group is a hash: for each member its places, separated by blanks, and its info after a line feed; under "" the group's version,
 // which begins with the time, so that it is greater than in any life of the group before. A place is a node for as long as it is
 // connected. It has a key that expires unless the node renews it, and a list of its members, from which they are removed by any other
-// node when that key is gone. Members that are nowhere any more are kept for a moment, with the time at which they left.
+// node when that key is gone.
 //
 // A script that is cut in half must leave no member that no list of a place names, so the list is written first.
-import { ABSENCE_MS, LISTED } from "../../../relay/contracts/engine";
+import { LISTED } from "../../../relay/contracts/engine";
 import type { ServerClock } from "../server/clock";
 import type { Keys } from "../server/keys";
 import type { RedisLink } from "../server/link";
@@ -15,17 +15,16 @@ import { NOT_SET, type Script, scripts, textOf } from "../server/script";
 /** A node that has not renewed its place for so long is dead. */
 const PLACE_TTL_MS = 10_000;
 
-/** How many absences one call takes, and from how many groups one call removes a place. */
-const ABSENCES_MAX = 250;
+/** How many members of a place one call removes. */
 const REMOVED_MAX = 250;
 
 /** What stands before a change on the channel of all nodes, where a message has its sender. No node has this name. */
 export const SENDER = "groups";
 
-/** KEYS: the places, absences. ARGV: prefix, place, now, channel of all nodes. */
+/** KEYS: the places. ARGV: prefix, place, now, channel of all nodes. */
 const COMMON = `
 local prefix, me, now, channel = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local places, absences = KEYS[1], KEYS[2]
+local places = KEYS[1]
 local function whole(number) return string.format('%.0f', number) end
 local function keyOf(group) return prefix .. 'group:' .. group end
 local function listOf(place) return prefix .. 'members:' .. place end
@@ -59,13 +58,12 @@ local function enter(group, name, info, most)
       redis.call('ZADD', listOf(me), 0, id)
       redis.call('HSET', key, name, all .. ' ' .. me .. '\\n' .. kept)
     end
-    return 'known', known[2]
+    return 'in', known[2]
   end
   if most > 0 and redis.call('HLEN', key) > most then return 'full', '0' end
   redis.call('ZADD', listOf(me), 0, id)
   redis.call('HSET', key, name, me .. '\\n' .. info)
-  local version = changed(group, name, info)
-  return redis.call('ZREM', absences, id) == 0 and 'new' or 'back', version
+  return 'in', changed(group, name, info)
 end
 local function leave(place, group, name)
   local key, id = keyOf(group), idOf(group, name)
@@ -79,7 +77,6 @@ local function leave(place, group, name)
     if was and #rest > 0 then
       redis.call('HSET', key, name, table.concat(rest, ' ') .. '\\n' .. info)
     elseif was then
-      redis.call('ZADD', absences, now, id)
       redis.call('HDEL', key, name)
       changed(group, name, false)
       if redis.call('HLEN', key) == 1 then redis.call('DEL', key) end
@@ -90,11 +87,11 @@ end
 `;
 
 /** A first write that needs no memory, so that a server that is full still knows who has left. */
-const BEGIN_TO_WRITE = "redis.call('ZREM', absences, '')";
+const BEGIN_TO_WRITE = "redis.call('HDEL', places, '')";
 
 /**
  * What this node's members do, in order. ARGV after the four: for each group, member, whether it enters or leaves, info, the most
- * members (0: any number). Answers for each {"new", "back", "known", "full" or "", version}.
+ * members (0: any number). Answers for each {"in", "full" or "", version}.
  */
 const CHANGE = `${COMMON}
 ${BEGIN_TO_WRITE}
@@ -123,25 +120,15 @@ if left == 0 then redis.call('HDEL', places, place) end
 return left
 `;
 
-/**
- * This node is alive. Answers whether its place is known (1 or 0), how many places have expired, their names, then group and name of
- * each member whose absence is long enough. No other node is told of those.
- */
+/** This node is alive. Answers whether its place is known (1 or 0), then the places that have expired. */
 const RENEW = `${COMMON}
 ${BEGIN_TO_WRITE}
 redis.call('SET', signOf(me), '1', 'PX', ${PLACE_TTL_MS})
-local known, answer = 0, {0, 0}
+local answer = {0}
 local all = redis.call('HGETALL', places)
 for i = 1, #all, 2 do
-  if all[i] == me then known = 1
+  if all[i] == me then answer[1] = 1
   elseif redis.call('EXISTS', signOf(all[i])) == 0 then answer[#answer + 1] = all[i] end
-end
-answer[1], answer[2] = known, #answer - 2
-local some = redis.call('ZRANGE', absences, 0, ${ABSENCES_MAX - 1}, 'WITHSCORES')
-for i = 1, #some, 2 do
-  if tonumber(some[i + 1]) > tonumber(now) - ${ABSENCE_MS * 1_000} then break end
-  redis.call('ZREM', absences, some[i])
-  answer[#answer + 1], answer[#answer + 2] = namesOf(some[i])
 end
 return answer
 `;
@@ -184,7 +171,7 @@ export interface GroupStep {
 }
 
 export interface StepOutcome {
-  readonly outcome: "new" | "back" | "known" | "full" | "";
+  readonly outcome: "in" | "full" | "";
   readonly version: number;
 }
 
@@ -219,18 +206,13 @@ export class GroupCalls {
   async renew(place: string): Promise<{
     readonly isKnown: boolean;
     readonly expired: readonly string[];
-    readonly absent: readonly (readonly [group: string, name: string])[];
   }> {
-    const [known, count, ...rest] = await this.#run<[number, number, ...string[]]>(
+    const [known, ...expired] = await this.#run<[number, ...string[]]>(
       GROUP_SCRIPTS.RENEW,
       place,
       [],
     );
-    const pairs = rest.slice(count);
-    const absent = Array.from({ length: pairs.length / 2 }, (_, i) => {
-      return [pairs[2 * i] as string, pairs[2 * i + 1] as string] as const;
-    });
-    return { isKnown: known === 1, expired: rest.slice(0, count), absent };
+    return { isKnown: known === 1, expired };
   }
 
   async state(group: string): Promise<{ version: number; members: [string, string][] }> {
@@ -249,7 +231,7 @@ export class GroupCalls {
     const { link, keys, clock } = this.#options;
     return link.run<Answer>(
       script,
-      [keys.places, keys.absences],
+      [keys.places],
       [keys.prefix, place, String(clock.micros), keys.allNodes, ...args],
     );
   }

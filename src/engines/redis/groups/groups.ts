@@ -30,7 +30,7 @@ interface RedisGroupsOptions extends Pick<EngineOptions, "node" | "now"> {
   readonly keys: Keys;
   readonly link: RedisLink;
   readonly clock: ServerClock;
-  readonly events: Pick<EngineEvents, "groupChanged" | "groupsUnsure" | "memberAbsent">;
+  readonly events: Pick<EngineEvents, "groupChanged" | "groupsUnsure">;
 }
 
 /** A step that was not answered yet. */
@@ -79,7 +79,7 @@ export class RedisGroups implements Groups {
     try {
       const { outcome, version } = await this.#step(group, member, "enter", membersMax);
       isIn = outcome !== "full";
-      return isIn ? { version, isNew: outcome === "new" } : "full";
+      return isIn ? { version } : "full";
     } finally {
       this.#entering.delete(member);
       if (!isIn && members.get(member.name) === member) this.#forget(group, member.name);
@@ -127,9 +127,8 @@ export class RedisGroups implements Groups {
     }
     const place = this.#place;
     this.#calls.renew(place).then(
-      ({ isKnown, expired, absent }) => {
+      ({ isKnown, expired }) => {
         for (const other of expired) void this.#clear(other);
-        for (const [group, name] of absent) events.memberAbsent(group, name);
         if (!isKnown && this.#size > 0 && !this.#isCalling && place === this.#place) this.#move();
       },
       () => {},

@@ -26,7 +26,6 @@ export class Keys {
   /** Where members of groups may be: nodes that are connected. */
   readonly places: string;
   /** Members of groups that have just left, by when. */
-  readonly absences: string;
   /** The channel to which every node is subscribed. */
   readonly allNodes: string;
   /** On a server without registrations, the channel to which every node is subscribed. */
@@ -48,7 +47,6 @@ export class Keys {
     this.waiting = `${prefix}waiting`;
     this.lastTerm = `${prefix}terms`;
     this.places = `${prefix}places`;
-    this.absences = `${prefix}absences`;
     this.allNodes = `${prefix}everybody`;
     this.silence = `${prefix}quiet`;
     this.packs = `${prefix}packs`;
