@@ -1,7 +1,7 @@
 // The process: reads the settings, decides whether this is a node, a supervisor or a worker, passes signals on, and ends.
 // Nothing else reads the environment or ends the process.
 import { closeSync, openSync } from "node:fs";
-import { createLog, type Log, sanitized, throttledLog } from "./log";
+import { createProcessLog, type Log, sanitized, throttledLog } from "./log";
 import { MetricsFailure } from "./metrics/listener";
 import { start } from "./node";
 import { EngineFailure } from "./node/engine";
@@ -180,7 +180,7 @@ async function startSupervisor(settings: Settings, observers: Observers): Promis
   const program = Bun.isStandaloneExecutable
     ? [process.execPath]
     : [process.execPath, ...process.execArgv, import.meta.path];
-  const supervisor = new Supervisor({ settings, log, program, env: process.env });
+  const supervisor = await Supervisor.make({ settings, log, program, env: process.env });
   supervisor.failed.catch((error: Error) => fail(error.message));
   const started = supervisor.start();
   const replace = async (next: Settings) => {
@@ -217,7 +217,7 @@ export async function main(): Promise<void> {
     if (error instanceof SettingError) return fail(error.message);
     throw error;
   }
-  const log = createLog(settings.logLevel);
+  const log = await createProcessLog(settings.logLevel);
   // A fault in one place must not end the service for everyone, so it is logged and the relay goes on.
   process.on("uncaughtException", (error) =>
     log.error({ err: error }, "an exception was not caught"),

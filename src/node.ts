@@ -3,7 +3,6 @@ import type { SupervisorUsage, WayOutFigures } from "./console/node-figures";
 import { ApiKeys } from "./edge/access/keys";
 import { KeyLimits } from "./edge/access/limits/key-limits";
 import { newId } from "./edge/access/random-ids";
-import { tokenVerifier } from "./edge/access/tokens";
 import { Proxies } from "./edge/hooks/proxy/proxies";
 import { OpenRequests } from "./edge/http/open-requests";
 import { Figures } from "./edge/operator/figures";
@@ -35,6 +34,7 @@ import { Relay } from "./relay/relay";
 import type { Settings } from "./settings/definitions";
 import { changedSettings, Reloads } from "./settings/reloads";
 import { openFiles } from "./settings/sources/open-files";
+import { needsTokens } from "./settings/tokens";
 import { Sources } from "./sources/sources";
 import { version } from "./version";
 
@@ -84,7 +84,7 @@ export async function start(
   const rules = topicRulesOf(settings);
   const proxies = new Proxies({ settings, wireOf, log });
   const node = newId();
-  const engine = new MeteredEngine(engineOf(settings, log, { ...parts, rules, node }));
+  const engine = new MeteredEngine(await engineOf(settings, log, { ...parts, rules, node }));
   const webhooks = new Webhooks(settings, { engine, node, ...pusher, log });
   const webPush = WebPush.of({ settings, engine, rules, witness: webhooks.witness, node, log });
   const transports = transportsOf(settings, { isTls, proxies, log });
@@ -187,7 +187,7 @@ function reloadsOf(parts: ReloadedParts): Reloads {
   reloads.register(async (next) => {
     // The keys that were fetched from an address are kept unless something about tokens has changed.
     const haveChanged = changedSettings(known, next).some((name) => name.startsWith("token"));
-    const tokens = haveChanged ? await tokenVerifier(next, log) : access.tokens;
+    const tokens = haveChanged ? await tokensOf(next, log) : access.tokens;
     return () => {
       access.tokens = tokens;
       known = next;
@@ -334,12 +334,19 @@ function relayOptions(
   };
 }
 
+/** What verifies the tokens of clients, if they need any: only then is jose loaded. Throws when a public key cannot be read. */
+async function tokensOf(settings: Settings, log: Log): Promise<Access["tokens"]> {
+  if (!needsTokens(settings)) return undefined;
+  const { tokenVerifier } = await import("./edge/access/tokens");
+  return tokenVerifier(settings, log);
+}
+
 /** Throws when a public key cannot be read. */
 async function accessOf(
   settings: Settings,
   log: Log,
 ): Promise<Access & { tokens: Access["tokens"] }> {
-  const tokens = await tokenVerifier(settings, log);
+  const tokens = await tokensOf(settings, log);
   const isOpen = tokens === undefined && settings.apiKeys.length === 0 && !settings.proxyConnect;
   const closedPrefixes = settings.pusherApps.length > 0 ? CLOSED_PREFIXES : [];
   return { tokens, isOpen, anonymous: settings.anonymous, closedPrefixes };

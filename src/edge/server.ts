@@ -52,7 +52,7 @@ import { pusherApi as createPusherApi } from "./pusher/api";
 import type { PusherApps } from "./pusher/apps";
 import { pusherHandshake } from "./pusher/handshake";
 import type { PusherFormat } from "./pusher/names";
-import { routes } from "./routes";
+import { laterRoutes, routes } from "./routes";
 import { KEY } from "./routes/openapi";
 import type {
   RouteOptions,
@@ -267,7 +267,7 @@ function router(options: ServerOptions, parts: RouterParts): Doors {
   const routeOptions = { ...routeOptionsOf(options, parts), listeningUrl: parts.listening };
   const { publish, sessionHandshake, handshake, pusherApi, openPusher } = routeOptions;
   const backendApp = routes(routeOptions).compile();
-  const pageApp = routes({ ...routeOptions, corsOrigins: origins }).compile();
+  const pageApp = laterRoutes({ ...routeOptions, corsOrigins: origins });
 
   const any: Doors["any"] = (request) => {
     const { headers, method } = request;

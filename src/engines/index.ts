@@ -1,15 +1,12 @@
-// The table of engines. test/contract/engine.test.ts runs for each of its rows.
+// The table of engines. Each is loaded when it is made: a process needs one, or none if it is a worker. test/contract/engine.test.ts runs for each of its rows.
 import type { Engine, LocalEngine } from "../relay/contracts/engine";
-import { MemoryEngine } from "./memory/engine";
 import type { EngineOptions } from "./options";
-import { RedisEngine } from "./redis/engine";
-import { SqliteEngine } from "./sqlite/engine";
 
 interface Row<Made extends Engine> {
   /** What a BATON_ENGINE that chooses this engine begins with, up to the first colon. */
   readonly schemes: readonly string[];
   /** `setting` is BATON_ENGINE, such as sqlite:baton.db. */
-  readonly make: (options: EngineOptions, setting: string) => Made;
+  readonly make: (options: EngineOptions, setting: string) => Promise<Made>;
 }
 
 /**
@@ -24,17 +21,26 @@ export const ENGINES: Readonly<Record<string, EngineRow>> = {
   memory: {
     schemes: ["memory"],
     inProcess: true,
-    make: (options) => new MemoryEngine(options),
+    async make(options) {
+      const { MemoryEngine } = await import("./memory/engine");
+      return new MemoryEngine(options);
+    },
   },
   redis: {
     schemes: ["redis", "rediss"],
     inProcess: false,
-    make: (options, setting) => new RedisEngine(options, setting),
+    async make(options, setting) {
+      const { RedisEngine } = await import("./redis/engine");
+      return new RedisEngine(options, setting);
+    },
   },
   sqlite: {
     schemes: ["sqlite"],
     inProcess: true,
-    make: (options, setting) => new SqliteEngine(options, setting.slice("sqlite:".length)),
+    async make(options, setting) {
+      const { SqliteEngine } = await import("./sqlite/engine");
+      return new SqliteEngine(options, setting.slice("sqlite:".length));
+    },
   },
 };
 

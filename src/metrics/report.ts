@@ -1,5 +1,4 @@
 // What a process reports when the metrics are asked for, in the form that prom-client adds up and writes as text.
-import { AggregatorRegistry } from "prom-client";
 import type { Histogram } from "../relay/contracts/tally";
 import type { MeteredProcess } from "./metered-process";
 import { SERIES, type Series } from "./series";
@@ -57,13 +56,11 @@ function parts(
 }
 
 /** The reports of several processes as one. */
-export function sumOf(reports: readonly Report[]): Report {
-  return AggregatorRegistry.aggregate([...reports])
-    .getMetricsAsArray()
-    .map((series) => {
-      const { name, help, type, aggregator, values } = series as unknown as ReportedSeries;
-      return { name, help, type, aggregator, values };
-    });
+export async function sumOf(reports: readonly Report[]): Promise<Report> {
+  return (await aggregate(reports)).getMetricsAsArray().map((series) => {
+    const { name, help, type, aggregator, values } = series as unknown as ReportedSeries;
+    return { name, help, type, aggregator, values };
+  });
 }
 
 /** The part of a process' report that stays true when it has ended: counts never go down, however processes come and go. */
@@ -72,12 +69,18 @@ export function lastingPart(report: Report): Report {
 }
 
 /** In the Prometheus text format, version 0.0.4. */
-export function textOf(reports: readonly Report[]): Promise<string> {
-  return AggregatorRegistry.aggregate([...reports]).metrics();
+export async function textOf(reports: readonly Report[]): Promise<string> {
+  return (await aggregate(reports)).metrics();
+}
+
+/** Loads prom-client when somebody asks for the metrics: with what it depends on, it takes an eighth of the CPU of a start. */
+async function aggregate(reports: readonly Report[]) {
+  const { AggregatorRegistry } = await import("prom-client");
+  return AggregatorRegistry.aggregate([...reports]);
 }
 
 const HEADERS = {
-  "content-type": AggregatorRegistry.PROMETHEUS_CONTENT_TYPE,
+  "content-type": "text/plain; version=0.0.4; charset=utf-8",
   "cache-control": "no-store",
   "x-content-type-options": "nosniff",
 };

@@ -21,20 +21,20 @@ interface Owner {
 }
 
 /** The engine that a node is given or, where there is none, one of its own. Throws EngineFailure. */
-export function engineOf(
+export async function engineOf(
   settings: Settings,
   log: Log,
   { engine, ...owner }: Owner & { readonly engine?: Engine },
-): Engine {
+): Promise<Engine> {
   return engine ?? rowOf(settings).make(engineOptions(settings, log, owner), settings.engine);
 }
 
 /** The engine that all workers share, which their supervisor runs; undefined where each worker has its own. */
-export function sharedEngine(
+export async function sharedEngine(
   settings: Settings,
   rules: TopicRules,
   log: Log,
-): LocalEngine | undefined {
+): Promise<LocalEngine | undefined> {
   const row = rowOf(settings);
   if (!row.inProcess) return undefined;
   return row.make(engineOptions(settings, log, { rules, node: "" }), settings.engine);

@@ -5,6 +5,7 @@ import { SettingError } from "./kinds";
 import { checkLimits, limitWarnings } from "./limits";
 import { checkPush } from "./push/checks";
 import { expiryWarning } from "./sources/tls";
+import { needsTokens } from "./tokens";
 
 /** As long as the hash of HS256 (RFC 7518, 3.2): a shorter secret can be guessed offline from a single token. */
 const SECRET_BYTES_MIN = 32;
@@ -68,7 +69,7 @@ export function checkTogether(settings: Settings): void {
 
 /** Sentences for the log about what is allowed but may be unwise. */
 export function warnings(settings: Settings): string[] {
-  const { host, apiKeys, origins, tokenSecret, tokenPublicKey, tokenJwksUrl } = settings;
+  const { host, apiKeys, origins, tokenSecret } = settings;
   const { pusherApps, proxyConnect } = settings;
   const found: string[] = [];
   if (apiKeys.length === 0) {
@@ -79,7 +80,7 @@ export function warnings(settings: Settings): string[] {
     }
     if (!isLoopback(host)) {
       found.push("BATON_INSECURE=1: anyone who reaches this address can publish");
-    } else if (tokenSecret + tokenPublicKey + tokenJwksUrl !== "") {
+    } else if (needsTokens(settings)) {
       found.push(
         "clients need tokens, but without BATON_API_KEYS anyone who reaches this address (through a proxy, for example) can publish and read",
       );

@@ -3,6 +3,7 @@
 import { COMMANDS_MAX } from "../relay/contracts/options";
 import type { Settings, SettingValues } from "./definitions";
 import { FRAME_BYTES_MAX, SettingError } from "./kinds";
+import { needsTokens } from "./tokens";
 
 /** No smaller frame could carry a ping with the longest payload (RFC 6455, section 5.5). */
 const FRAME_BYTES_MIN = 125;
@@ -64,9 +65,7 @@ export function limitWarnings(settings: Settings): string[] {
 
 function frameWarnings(settings: Settings): string[] {
   const { frameBytes, connectionTopicsMax, connectionFramesMax, connectionBytesMax } = settings;
-  const { tokenSecret, tokenPublicKey, tokenJwksUrl } = settings;
-  const needsTokens = tokenSecret + tokenPublicKey + tokenJwksUrl !== "";
-  const bytes = reconnectBytes(settings, needsTokens ? TOKEN_BYTES : 0);
+  const bytes = reconnectBytes(settings, needsTokens(settings) ? TOKEN_BYTES : 0);
   const found: string[] = [];
   if (frameBytes < bytes) {
     found.push(

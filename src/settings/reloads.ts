@@ -4,6 +4,7 @@ import type { Maybe } from "../relay/contracts/maybe";
 import { SETTINGS, type Settings, type SettingValues } from "./definitions";
 import { PROXY } from "./hooks/proxy";
 import { SettingError } from "./kinds";
+import { needsTokens } from "./tokens";
 
 /** The settings that a relay takes up when it reads them again, on SIGHUP. The others wait for a restart. */
 export const RELOADED: ReadonlySet<keyof SettingValues> = new Set([
@@ -89,8 +90,7 @@ export function changedSettings(before: Settings, after: Settings): (keyof Setti
 const GUARDS: Readonly<Record<string, (settings: Settings) => boolean>> = {
   BATON_API_KEYS: ({ apiKeys }) => apiKeys.length > 0,
   TLS: ({ certificate }) => certificate !== undefined,
-  "The key for tokens": ({ tokenSecret, tokenPublicKey, tokenJwksUrl }) =>
-    tokenSecret + tokenPublicKey + tokenJwksUrl !== "",
+  "The key for tokens": needsTokens,
   BATON_PROXY_CONNECT: ({ proxyConnect }) => proxyConnect !== "",
   // They close topics, which nobody is taken out of, and have routes, which are made at the start.
   BATON_PUSHER_APPS: ({ pusherApps }) => pusherApps.length > 0,

@@ -1,6 +1,15 @@
 // The settings about clients' tokens, of the table in definitions.ts.
 import { flag, isWebUrl, text } from "./kinds";
 
+/** Whether clients need a token: whether there is a key for one. */
+export function needsTokens({
+  tokenSecret,
+  tokenPublicKey,
+  tokenJwksUrl,
+}: Readonly<Record<"tokenSecret" | "tokenPublicKey" | "tokenJwksUrl", string>>): boolean {
+  return tokenSecret + tokenPublicKey + tokenJwksUrl !== "";
+}
+
 export const TOKENS = {
   tokenSecret: text({
     variable: "BATON_TOKEN_SECRET",

@@ -92,14 +92,24 @@ export class Supervisor {
   #phase: "starting" | "running" | "ending" = "starting";
   readonly #failed = Promise.withResolvers<never>();
 
-  constructor(options: SupervisorOptions) {
+  /** Loads and makes the engine, which `start` starts. */
+  static async make(options: SupervisorOptions): Promise<Supervisor> {
+    const rules = topicRulesOf(options.settings);
+    return new Supervisor(options, rules, await sharedEngine(options.settings, rules, options.log));
+  }
+
+  private constructor(
+    options: SupervisorOptions,
+    rules: TopicRules,
+    engine: LocalEngine | undefined,
+  ) {
     this.#options = options;
     this.#failed.promise.catch(() => {});
-    this.#rules = topicRulesOf(options.settings);
-    this.#engine = sharedEngine(options.settings, this.#rules, options.log);
-    if (this.#engine !== undefined) this.#engineServer = new EngineServer(this.#engine);
+    this.#rules = rules;
+    this.#engine = engine;
+    if (engine !== undefined) this.#engineServer = new EngineServer(engine);
     this.#metrics = new ProcessMetrics({
-      ...metricsOptions(options.settings, this.#engine),
+      ...metricsOptions(options.settings, engine),
       all: () => this.#workerMetrics.text(),
     });
   }

@@ -10,7 +10,7 @@ export class WorkerMetrics {
   readonly #own: () => Report;
   readonly #workers: Iterable<WorkerHandle>;
   /** What workers that have ended had counted; undefined while there are none. */
-  #ended: Report | undefined;
+  #ended: Promise<Report | undefined> = Promise.resolve(undefined);
 
   /** `own` is the supervisor's report, and `workers` are those that run, whenever they are asked. */
   constructor(own: () => Report, workers: Iterable<WorkerHandle>) {
@@ -22,7 +22,7 @@ export class WorkerMetrics {
   ended(report: Report | undefined): void {
     if (report === undefined) return;
     const counts = lastingPart(report);
-    this.#ended = this.#ended === undefined ? counts : sumOf([this.#ended, counts]);
+    this.#ended = this.#ended.then((sum) => (sum === undefined ? counts : sumOf([sum, counts])));
   }
 
   /** Resolves with the metrics of all processes. */
@@ -33,7 +33,7 @@ export class WorkerMetrics {
     await Promise.race([Promise.all(asked), timeout.promise]);
     clearTimeout(timer);
     const reports = Array.from(this.#workers, ({ report }) => report);
-    const known = [...reports, this.#ended].filter((report) => report !== undefined);
+    const known = [...reports, await this.#ended].filter((report) => report !== undefined);
     return textOf([this.#own(), ...known]);
   }
 }

@@ -16,8 +16,8 @@ const REPORT: Report = [
   { name: "g", help: "G.", type: "gauge", aggregator: "max", values: [{ labels: {}, value: 3 }] },
 ];
 
-test("reports are added up by labels, gauges as they say, and of a process that has ended the counts alone stay", () => {
-  const sum = sumOf([REPORT, REPORT, lastingPart(REPORT)]);
+test("reports are added up by labels, gauges as they say, and of a process that has ended the counts alone stay", async () => {
+  const sum = await sumOf([REPORT, REPORT, lastingPart(REPORT)]);
   expect(sum.map(({ name, values }) => [name, values])).toEqual([
     [
       "c_total",

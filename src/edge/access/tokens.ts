@@ -50,13 +50,9 @@ const NO_TOPICS: Unfit = {
   unfit: "its channels are not a list of topic names, or its subs not objects by topic names",
 };
 
-/** Undefined when no key is set: the relay is then open to clients. Throws when a public key cannot be read. */
-export async function tokenVerifier(
-  settings: TokenSettings,
-  log: Log,
-): Promise<TokenVerifier | undefined> {
+/** One of the keys must be set. Throws when a public key cannot be read. */
+export async function tokenVerifier(settings: TokenSettings, log: Log): Promise<TokenVerifier> {
   const verifiers = await verifiersOf(settings, log);
-  if (verifiers.length === 0) return undefined;
   const tokenLog = new TokenLog(log);
   const check = async <Claims extends { ttl: number | undefined }>(
     token: string,

@@ -72,6 +72,17 @@ export function routes(options: RouteOptions) {
   return app;
 }
 
+/** The same, made for the first request: a relay that no page calls saves their memory, and a twentieth of the CPU of its start. */
+export function laterRoutes(options: RouteOptions): Pick<ReturnType<typeof routes>, "fetch"> {
+  let app: ReturnType<typeof routes> | undefined;
+  return {
+    fetch(request) {
+      app ??= routes(options).compile();
+      return app.fetch(request);
+    },
+  };
+}
+
 function healthRoutes({ relay }: RouteOptions) {
   const readiness = async (): Promise<Response> => {
     const refusal = await unavailable(relay);

@@ -1,7 +1,9 @@
 // The OpenAPI page: /openapi for people, /openapi/json for tools. The relay serves everything that the page loads, so
 // that it also works on a machine without internet access.
-import { openapi } from "@elysiajs/openapi";
-import { Elysia } from "elysia";
+// Not from the package itself, which also has what makes schemas of a program's types: it would take a fifth of the memory of all code.
+import { toOpenAPISchema } from "@elysiajs/openapi/openapi";
+import { SwaggerUIRender } from "@elysiajs/openapi/swagger";
+import { type AnyElysia, Elysia } from "elysia";
 import swaggerStyle from "swagger-ui-dist/swagger-ui.css" with { type: "file" };
 import swaggerScript from "swagger-ui-dist/swagger-ui-bundle.js" with { type: "file" };
 import { CLOSES } from "../../relay/contracts/errors";
@@ -56,8 +58,12 @@ reads too slowly; the client gets what it missed when it reconnects. Server-Sent
 arrives as a line feed, except with format=json. With format=json, max_bytes is the largest event, with all its lines, that the
 client takes: a larger publication comes with \`"data":null,"too_large":40053\` in its envelope.`;
 
-const INTRODUCTION = `Register a client for a user, connect it with a WebSocket, and choose topics. A message that is then
-published to a topic reaches its subscribers at once and in order. Every error has a stable code and a sentence.`;
+const INFO = {
+  title: "Baton",
+  description: `Register a client for a user, connect it with a WebSocket, and choose topics. A message that is then
+published to a topic reaches its subscribers at once and in order. Every error has a stable code and a sentence.`,
+  version,
+};
 
 /** Imported as files, which `bun run build` puts into the binary. */
 const ASSETS = [
@@ -69,26 +75,36 @@ const ASSETS = [
   },
 ];
 
-const DOCUMENT = "/openapi/json";
-
 function jsonOf(text: string): Response {
   return new Response(text, { headers: { "content-type": "application/json;charset=utf-8" } });
 }
 
 /** The page, its document of the routes, and the two files of Swagger UI. All paths of the server begin with the prefix. */
 export function openapiPage(prefix: string) {
+  const hidden = { detail: { hide: true } };
+  const page = SwaggerUIRender(INFO, {
+    url: "openapi/json",
+    dom_id: "#swagger-ui",
+    autoDarkMode: true,
+    theme: `${prefix}/openapi/swagger-ui.css`,
+    cdn: `${prefix}/openapi/swagger-ui-bundle.js`,
+  });
   // The document is the same for everybody, and describing all routes takes a millisecond or two.
   let document: string | undefined;
   const app = new Elysia()
-    .onBeforeHandle(({ path }) =>
-      path === DOCUMENT && document !== undefined ? jsonOf(document) : undefined,
+    .get(
+      "/openapi",
+      () => new Response(page, { headers: { "content-type": "text/html; charset=utf8" } }),
+      hidden,
     )
-    .onAfterHandle(({ path, responseValue }) => {
-      if (path !== DOCUMENT || responseValue instanceof Response) return;
-      completeDocument(responseValue as ApiDescription);
-      document = JSON.stringify(responseValue);
-      return jsonOf(document);
-    });
+    .get(
+      "/openapi/json",
+      () => {
+        document ??= documentOf(app, prefix);
+        return jsonOf(document);
+      },
+      hidden,
+    );
   for (const { path, file, type } of ASSETS) {
     app.get(
       path,
@@ -101,34 +117,34 @@ export function openapiPage(prefix: string) {
             vary: "Origin",
           },
         }),
-      { detail: { hide: true } },
+      hidden,
     );
   }
-  return app.use(
-    openapi({
-      path: "/openapi",
-      provider: "swagger-ui",
-      swagger: {
-        version,
-        theme: `${prefix}/openapi/swagger-ui.css`,
-        cdn: `${prefix}/openapi/swagger-ui-bundle.js`,
-      },
-      documentation: {
-        info: { title: "Baton", version, description: INTRODUCTION },
-        ...(prefix !== "" && { servers: [{ url: prefix }] }),
-        tags: [{ name: "relay", description: "The message relay" }],
-        components: {
-          securitySchemes: {
-            apiKey: { type: "apiKey", in: "header", name: "X-API-Key" },
-            authorization: {
-              type: "apiKey",
-              in: "header",
-              name: "Authorization",
-              description: "`apikey <key>`",
-            },
-          },
+  return app;
+}
+
+/** The document of all routes of the server that this app is a part of, as JSON. */
+function documentOf(app: AnyElysia, prefix: string): string {
+  const { paths, components } = toOpenAPISchema(app);
+  const description = {
+    info: INFO,
+    ...(prefix !== "" && { servers: [{ url: prefix }] }),
+    tags: [{ name: "relay", description: "The message relay" }],
+    components: {
+      securitySchemes: {
+        apiKey: { type: "apiKey", in: "header", name: "X-API-Key" },
+        authorization: {
+          type: "apiKey",
+          in: "header",
+          name: "Authorization",
+          description: "`apikey <key>`",
         },
       },
-    }),
-  );
+      ...components,
+    },
+    openapi: "3.1.2",
+    paths,
+  };
+  completeDocument(description as ApiDescription);
+  return JSON.stringify(description);
 }

@@ -35,7 +35,7 @@ export class Engines implements AsyncDisposable {
     const folder = new Folder();
     const row = ENGINES[name];
     if (row === undefined) throw new Error(`no engine ${name}`);
-    const engine = row.make(options, await engineSetting(name, folder.path));
+    const engine = await row.make(options, await engineSetting(name, folder.path));
     this.#made.push([engine, folder]);
     return engine;
   }
