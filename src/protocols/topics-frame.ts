@@ -1,10 +1,10 @@
 // The only command of the plain and the JSON protocol: {"topics": [...]}, in the JSON protocol perhaps with positions.
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
-import { type TypeCheck, TypeCompiler } from "@sinclair/typebox/compiler";
 import type { TopicsCommand } from "../relay/contracts/commands";
 import { Refusal } from "../relay/contracts/errors";
 import { NO_EPOCH, type Position } from "../relay/contracts/publication";
 import { parseJson, withoutByteOrderMark } from "../relay/text/json";
+import { Shape } from "../shape";
 
 const topics = Type.Array(Type.String(), {
   description: "The topics of this connection from now on, instead of those it had.",
@@ -34,7 +34,7 @@ export function topicsDecoder(
   schema: typeof TopicsFrame | typeof TopicsSinceFrame,
   expected: string,
 ): (frame: string | Uint8Array) => TopicsCommand | Refusal {
-  const shape: TypeCheck<TSchema> = TypeCompiler.Compile(schema);
+  const shape = new Shape<TSchema>(schema);
   return (frame) => {
     if (typeof frame !== "string") {
       return new Refusal("invalid_frame", `Binary frames are not accepted. ${expected}`);
@@ -45,7 +45,7 @@ export function topicsDecoder(
     } catch {
       return new Refusal("malformed_json", `The frame is not JSON. ${expected}`);
     }
-    if (!shape.Check(value)) {
+    if (!shape.fits(value)) {
       return new Refusal("invalid_frame", `The frame is not a command. ${expected}`);
     }
     const command = value as Static<typeof TopicsSinceFrame>;

@@ -11,6 +11,7 @@ const TOP_FILES = [
   "src/log.ts",
   "src/main.ts",
   "src/node.ts",
+  "src/shape.ts",
   "src/version.ts",
 ];
 
@@ -37,7 +38,7 @@ const FLOORS: Record<string, readonly string[]> = {
     "node",
     "edge protocols engines settings metrics",
     "sources",
-    "relay log.ts version.ts console client",
+    "relay log.ts version.ts shape.ts console client",
   ],
   "src/edge/access": ["*", "limits"],
   "src/edge/push": ["*", "devices"],
@@ -86,7 +87,7 @@ const EXCEPTIONS: readonly ((from: string, to: Import) => boolean)[] = [
 
 /** The packages that each folder of src may import; "src" stands for the files at its top. */
 const PACKAGES: Record<string, RegExp> = {
-  src: /^(bun$|node:|pino)/,
+  src: /^(bun$|node:|pino|@sinclair\/typebox)/,
   "src/console": /^uplot/,
   "src/edge":
     /^(bun|bun:ffi|node:buffer|node:crypto|elysia|@elysiajs\/.*|@sinclair\/typebox.*|jose|swagger-ui-dist\/.*|web-push)$/,

@@ -1,17 +1,17 @@
 // Runs calls of the server API: a single method, a batch of methods, or a command as older libraries send it.
 // A call never throws because of what is in it: its error is part of the answer.
-import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { type Log, throttledLog } from "../../log";
 import { EngineUnavailable } from "../../relay/contracts/engine";
 import { engineUnavailable, Refusal } from "../../relay/contracts/errors";
 import type { Relay } from "../../relay/relay";
 import { rawItems, rawMember } from "../../relay/text/json";
+import { Shape } from "../../shape";
 import type { Grants } from "../access/keys";
 import { type ApiFormat, apiMethods, badRequest, errorJson, type Method } from "./methods";
 import { Batch, Command } from "./shapes";
 
-const batchShape = TypeCompiler.Compile(Batch);
-const commandShape = TypeCompiler.Compile(Command);
+const batchShape = new Shape(Batch);
+const commandShape = new Shape(Command);
 
 export class ApiCalls {
   readonly #relay: Relay;
@@ -31,8 +31,8 @@ export class ApiCalls {
     const method = Object.hasOwn(this.#methods, name) ? this.#methods[name] : undefined;
     if (method === undefined) return noSuchMethod();
     const value = normalized(body);
-    if (!method.shape.Check(value)) {
-      const error = method.shape.Errors(value).First();
+    if (!method.shape.fits(value)) {
+      const error = method.shape.problemOf(value);
       return badRequest(`${error?.path || "the body"}: ${error?.message ?? "wrong shape"}.`);
     }
     const missing = method.check(grants, value as object);
@@ -52,7 +52,7 @@ export class ApiCalls {
 
   /** Runs commands like {"publish": {…}}, in order. The replies, such as {"publish": {…}}, are JSON texts. */
   async batch(body: unknown, text: string, grants: Grants): Promise<readonly string[] | Refusal> {
-    if (!batchShape.Check(body)) return badRequest("commands is missing or has over 1,000 items.");
+    if (!batchShape.fits(body)) return badRequest("commands is missing or has over 1,000 items.");
     const texts = rawItems(rawMember(text, "commands") ?? "");
     const replies: string[] = [];
     for (const [i, command] of body.commands.entries()) {
@@ -67,7 +67,7 @@ export class ApiCalls {
   /** Runs a command like {"method": "publish", "params": {…}}. The reply, JSON text, has the command's id if it has one. */
   async command(text: string, grants: Grants): Promise<string> {
     const command: unknown = JSON.parse(text);
-    if (!commandShape.Check(command)) {
+    if (!commandShape.fits(command)) {
       return this.#error(badRequest("A command needs method and params."));
     }
     const { id, method, params = {} } = command;

@@ -1,16 +1,16 @@
 // The methods of the server API (docs/centrifuge-protocol.md, "Server API"): each is a few lines over the same calls of
 // the relay that the other routes make.
 import type { Static, TSchema } from "@sinclair/typebox";
-import { type TypeCheck, TypeCompiler } from "@sinclair/typebox/compiler";
 import { type ConnectionSelector, disconnectReason } from "../../relay/backend";
 import { Refusal } from "../../relay/contracts/errors";
 import type { ClientInfo, Publication, Published } from "../../relay/contracts/publication";
 import type { Relay } from "../../relay/relay";
 import { rawMember } from "../../relay/text/json";
 import { checkDirection, REPLY_PUBLICATIONS_MAX } from "../../relay/topics/history";
+import { Shape } from "../../shape";
 import { version } from "../../version";
 import type { Grants, Scope } from "../access/keys";
-import * as Shape from "./shapes";
+import * as Bodies from "./shapes";
 
 /** How the Centrifuge protocol writes what this API answers too. node.ts passes it in, as edge/ does not know protocols/. */
 export interface ApiFormat {
@@ -25,7 +25,7 @@ interface ApiMethodsOptions {
 }
 
 export interface Method {
-  readonly shape: TypeCheck<TSchema>;
+  readonly shape: Shape<TSchema>;
   /** Refuses (`missing_scope`) a call that its key does not open. */
   readonly check: GrantsCheck;
   /** The result is JSON text. `text` is the body as it came in, for payloads whose bytes must not change. */
@@ -55,7 +55,7 @@ function publishMethods({ relay, format }: ApiMethodsOptions): Record<string, Me
       : `{"result":${result}}`;
 
   return {
-    publish: method(Shape.Publish, inChannel("publish"), async (body, text, { limits }) => {
+    publish: method(Bodies.Publish, inChannel("publish"), async (body, text, { limits }) => {
       const command = publicationIn(body, text);
       if (command instanceof Refusal) return command;
       const over = limits.countPublications(1);
@@ -63,7 +63,7 @@ function publishMethods({ relay, format }: ApiMethodsOptions): Record<string, Me
       return resultOf(await relay.publisher.publish({ ...command, topic: body.channel ?? "" }));
     }),
 
-    broadcast: method(Shape.Broadcast, inChannels("publish"), async (body, text, { limits }) => {
+    broadcast: method(Bodies.Broadcast, inChannels("publish"), async (body, text, { limits }) => {
       const { channels = [] } = body;
       if (channels.length === 0) return badRequest("channels is missing.");
       const command = publicationIn(body, text);
@@ -79,7 +79,7 @@ function publishMethods({ relay, format }: ApiMethodsOptions): Record<string, Me
 
 function sessionMethods({ relay: { backend } }: ApiMethodsOptions): Record<string, Method> {
   return {
-    subscribe: method(Shape.Subscribe, inChannel("manage"), async (body, text) => {
+    subscribe: method(Bodies.Subscribe, inChannel("manage"), async (body, text) => {
       const { channel: topic = "", expire_at, recover_since } = body;
       const info = payloadIn(text, "info", body.b64info);
       const data = payloadIn(text, "data", body.b64data);
@@ -96,13 +96,13 @@ function sessionMethods({ relay: { backend } }: ApiMethodsOptions): Record<strin
       return (await backend.subscribe(body, subscription)) ?? "{}";
     }),
 
-    unsubscribe: method(Shape.Unsubscribe, inChannel("manage"), async (body) => {
+    unsubscribe: method(Bodies.Unsubscribe, inChannel("manage"), async (body) => {
       const refusal = checkSelector(body);
       if (refusal === undefined) await backend.unsubscribe(body, body.channel ?? "");
       return refusal ?? "{}";
     }),
 
-    disconnect: method(Shape.Disconnect, everywhere("manage"), async (body) => {
+    disconnect: method(Bodies.Disconnect, everywhere("manage"), async (body) => {
       // Libraries write 0 when no code is given.
       const reason = disconnectReason(body.disconnect?.code || undefined, body.disconnect?.reason);
       if (reason instanceof Refusal) return reason;
@@ -111,7 +111,7 @@ function sessionMethods({ relay: { backend } }: ApiMethodsOptions): Record<strin
       return refusal ?? "{}";
     }),
 
-    refresh: method(Shape.Refresh, everywhere("manage"), async (body) => {
+    refresh: method(Bodies.Refresh, everywhere("manage"), async (body) => {
       const refusal = checkSelector(body);
       const ttl = body.expired === true ? "now" : secondsUntil(body.expire_at);
       if (refusal === undefined) await backend.refresh(body, ttl);
@@ -123,21 +123,21 @@ function sessionMethods({ relay: { backend } }: ApiMethodsOptions): Record<strin
 function topicMethods({ relay: { backend }, format }: ApiMethodsOptions): Record<string, Method> {
   const { publicationJson, infoJson } = format;
   return {
-    presence: method(Shape.Channel, inChannel("read"), async ({ channel = "" }) => {
+    presence: method(Bodies.Channel, inChannel("read"), async ({ channel = "" }) => {
       const clients = await backend.presence(channel);
       if (clients instanceof Refusal) return clients;
       const rows = clients.map((info) => `${JSON.stringify(info.client)}:${infoJson(info)}`);
       return `{"presence":{${rows.join(",")}}}`;
     }),
 
-    presence_stats: method(Shape.Channel, inChannel("read"), async ({ channel = "" }) => {
+    presence_stats: method(Bodies.Channel, inChannel("read"), async ({ channel = "" }) => {
       const counts = await backend.presenceCounts(channel);
       if (counts instanceof Refusal) return counts;
       return JSON.stringify({ num_clients: counts.clients, num_users: counts.users });
     }),
 
     history: method(
-      Shape.History,
+      Bodies.History,
       inChannel("read"),
       async ({ channel = "", limit = 0, since, reverse = false }) => {
         const refusal = checkDirection({ since, reverse });
@@ -156,11 +156,11 @@ function topicMethods({ relay: { backend }, format }: ApiMethodsOptions): Record
       },
     ),
 
-    history_remove: method(Shape.Channel, inChannel("manage"), async ({ channel = "" }) => {
+    history_remove: method(Bodies.Channel, inChannel("manage"), async ({ channel = "" }) => {
       return (await backend.forgetHistory(channel)) ?? "{}";
     }),
 
-    channels: method(Shape.Channels, everywhere("read"), async ({ pattern = "" }) => {
+    channels: method(Bodies.Channels, everywhere("read"), async ({ pattern = "" }) => {
       // A topic is not a path: "*" matches slashes too.
       const flat = (text: string) => text.replaceAll("/", "\u0001");
       const glob = pattern === "" ? undefined : new Bun.Glob(flat(pattern));
@@ -174,7 +174,7 @@ function topicMethods({ relay: { backend }, format }: ApiMethodsOptions): Record
 
 function nodeMethods({ relay: { backend } }: ApiMethodsOptions): Record<string, Method> {
   return {
-    info: method(Shape.Nothing, everywhere("read"), async () => {
+    info: method(Bodies.Nothing, everywhere("read"), async () => {
       const nodes = (await backend.nodes()).map((node) => ({
         uid: node.node,
         name: "baton",
@@ -222,7 +222,7 @@ function method<Schema extends TSchema>(
   check: GrantsCheck,
   run: (body: Static<Schema>, text: string, grants: Grants) => Promise<string | Refusal>,
 ): Method {
-  return { shape: TypeCompiler.Compile(schema as TSchema), check, run: run as Method["run"] };
+  return { shape: new Shape<TSchema>(schema), check, run: run as Method["run"] };
 }
 
 export function errorJson(format: ApiFormat, refusal: Refusal): string {

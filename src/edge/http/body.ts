@@ -1,11 +1,11 @@
 // Request bodies: a bounded number of bytes, strict UTF-8, and JSON of the route's shape; anything else throws Refused.
 // Elysia's own parser would accept forms, drop unknown fields and repair broken UTF-8 silently.
 import type { Static, TSchema } from "@sinclair/typebox";
-import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { type ValueError, ValueErrorType } from "@sinclair/typebox/errors";
 import { ERRORS, type ErrorCode, Refusal } from "../../relay/contracts/errors";
 import { tooDeep } from "../../relay/text/checks";
 import { isFarTooDeep } from "../../relay/text/json";
+import { Shape } from "../../shape";
 import { checkJsonType, checkNotEncoded } from "./content-type";
 import { Refused } from "./refusal";
 
@@ -35,11 +35,11 @@ export function bodyReader<Schema extends TSchema>(
   example: string,
   bodyBytes: number,
 ): (request: Request) => Promise<Static<Schema>> {
-  const shape = TypeCompiler.Compile(schema);
+  const shape = new Shape(schema);
   return async (request) => {
     const { value } = await readJson(request, bodyBytes);
-    if (shape.Check(value)) return value;
-    throw new Refused(wrongShape(shape.Errors(value).First(), example));
+    if (shape.fits(value)) return value;
+    throw new Refused(wrongShape(shape.problemOf(value), example));
   };
 }
 

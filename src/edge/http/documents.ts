@@ -123,8 +123,14 @@ export function errorAnswersBy(
   return Object.fromEntries([...byStatus].map(([status, group]) => [status, errorSchema(group)]));
 }
 
+/** By their codes: most routes have most of them in common, and each takes a tenth of a millisecond to make. */
+const errorSchemas = new Map<string, TSchema>();
+
 function errorSchema(codes: readonly ErrorCode[]): TSchema {
-  return Type.Object(
+  const key = codes.join();
+  const known = errorSchemas.get(key);
+  if (known !== undefined) return known;
+  const schema = Type.Object(
     {
       error: Type.Object({
         code: Type.Union(codes.map((code) => Type.Literal(code))),
@@ -133,4 +139,6 @@ function errorSchema(codes: readonly ErrorCode[]): TSchema {
     },
     { description: codes.map((code) => `\`${code}\`: ${ERRORS[code].means}`).join(" ") },
   );
+  errorSchemas.set(key, schema);
+  return schema;
 }

@@ -1,18 +1,18 @@
 // What the bodies of Pusher backends ask to publish. An event's data is a text; where that is JSON it becomes JSON data, whose
 // characters are the same, so that clients of other protocols can read it.
 import type { Static } from "@sinclair/typebox";
-import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { Refusal } from "../../relay/contracts/errors";
 import type { PublishCommand } from "../../relay/publishing/publisher";
 import { checkData } from "../../relay/text/checks";
 import { isFarTooDeep } from "../../relay/text/json";
+import { Shape } from "../../shape";
 import { parseJson, wrongShape } from "../http/body";
 import { type Attributes, attributesOf } from "./info";
 import type { ChannelNames } from "./names";
 import { BatchBody, EVENTS_MAX, EventBody } from "./shapes";
 
-const eventShape = TypeCompiler.Compile(EventBody);
-const batchShape = TypeCompiler.Compile(BatchBody);
+const eventShape = new Shape(EventBody);
+const batchShape = new Shape(BatchBody);
 
 const EVENT = '{"name":"shipped","channels":["orders"],"data":"{}"}';
 const BATCH = `{"batch":[{"name":"shipped","channel":"orders","data":"{}"}]}`;
@@ -31,7 +31,7 @@ export interface Event {
 /** The event of POST /apps/:id/events. Throws Refused when the body is no JSON. */
 export function eventOf(body: Uint8Array, channelNames: ChannelNames): Event | Refusal {
   const { value } = parseJson(body);
-  if (!eventShape.Check(value)) return wrongShape(eventShape.Errors(value).First(), EVENT);
+  if (!eventShape.fits(value)) return wrongShape(eventShape.problemOf(value), EVENT);
   const { channel, channels } = value;
   const names = typeof channel === "string" ? [channel, ...(channels ?? [])] : (channels ?? []);
   if (names.length === 0) {
@@ -46,7 +46,7 @@ export function eventOf(body: Uint8Array, channelNames: ChannelNames): Event | R
 /** The events of POST /apps/:id/batch_events. Refuses all of them where one is wrong. Throws Refused when the body is no JSON. */
 export function eventsOf(body: Uint8Array, channelNames: ChannelNames): readonly Event[] | Refusal {
   const { value } = parseJson(body);
-  if (!batchShape.Check(value)) return wrongShape(batchShape.Errors(value).First(), BATCH);
+  if (!batchShape.fits(value)) return wrongShape(batchShape.problemOf(value), BATCH);
   if (value.batch.length > EVENTS_MAX) {
     return new Refusal("batch_too_large", `A batch may have at most ${EVENTS_MAX} events.`);
   }

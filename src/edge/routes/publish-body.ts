@@ -2,11 +2,11 @@
 // since JSON.parse would round large integers and turn 1.0 into 1.
 
 import type { Static } from "@sinclair/typebox";
-import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { Refusal } from "../../relay/contracts/errors";
 import type { PublishCommand } from "../../relay/publishing/publisher";
 import { checkIdempotencyHeader } from "../../relay/text/checks";
 import { rawMembers } from "../../relay/text/json";
+import { Shape } from "../../shape";
 import type { Grants } from "../access/keys";
 import { parseJson, wrongShape } from "../http/body";
 import { Refused } from "../http/refusal";
@@ -14,7 +14,7 @@ import { BATCH_PUBLICATIONS_MAX, PublishBody } from "./schemas";
 
 const EXAMPLE = '{"topic":"tech","message":"hi"}';
 
-const shape = TypeCompiler.Compile(PublishBody);
+const shape = new Shape(PublishBody);
 
 /** What to publish, or why an item of the body cannot be published. */
 export type PublishRequest = PublishCommand | Refusal;
@@ -62,7 +62,7 @@ export function publishRequest(
   key: string | Refusal | undefined,
   rawData: () => string | undefined,
 ): PublishRequest {
-  if (!shape.Check(value)) return wrongShape(shape.Errors(value).First(), EXAMPLE);
+  if (!shape.fits(value)) return wrongShape(shape.problemOf(value), EXAMPLE);
   const body: Static<typeof PublishBody> = value;
   const data = body.data === undefined ? undefined : rawData();
   if (key === undefined) return data === undefined ? (body as PublishCommand) : { ...body, data };

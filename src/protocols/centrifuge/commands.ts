@@ -1,10 +1,10 @@
 // What the methods of the Centrifuge protocol take and which command each becomes, in both of its forms.
 // docs/centrifuge-protocol.md says what each of them means; the comments here name its sections.
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
-import { type TypeCheck, TypeCompiler } from "@sinclair/typebox/compiler";
 import type { Introduction, Resumption, SessionCommand } from "../../relay/contracts/commands";
 import { notAvailable, Refusal } from "../../relay/contracts/errors";
 import { ANY_EPOCH, type Position } from "../../relay/contracts/publication";
+import { Shape } from "../../shape";
 
 /** A frame, or a command in it, that breaks the protocol. */
 export const VIOLATION: SessionCommand = { kind: "violation" };
@@ -60,13 +60,13 @@ type Make<Schema extends TSchema> = (
 
 interface Method {
   readonly name: string;
-  readonly shape: TypeCheck<TSchema>;
+  readonly shape: Shape<TSchema>;
   /** The command; undefined for a violation of the protocol. */
   readonly make: Make<TSchema>;
 }
 
 function method<Schema extends TSchema>(name: string, schema: Schema, make: Make<Schema>): Method {
-  return { name, shape: TypeCompiler.Compile(schema), make } as unknown as Method;
+  return { name, shape: new Shape(schema), make } as unknown as Method;
 }
 
 /** A method on a topic. A missing or empty name is a violation ("Replies and errors"). */

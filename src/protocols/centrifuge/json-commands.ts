@@ -40,7 +40,7 @@ function decodeCommand(line: string): SessionCommand {
   const { name, shape } = method;
   const { id = 0 } = object;
   const body = withoutNulls(object[name]);
-  if (!shape.Check(body)) return VIOLATION;
+  if (!shape.fits(body)) return VIOLATION;
   const hasData = Object.hasOwn(object[name] as object, "data");
   return commandOf(method, id, body, hasData ? rawMember(line, name, "data") : undefined);
 }

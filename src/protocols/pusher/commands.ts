@@ -1,11 +1,11 @@
 // Decodes what a client of the Pusher protocol sends: a JSON object for each frame becomes a command. What cannot be read is refused,
 // and the connection stays, since its client would not learn more from a close.
 import { type Static, Type } from "@sinclair/typebox";
-import { TypeCompiler } from "@sinclair/typebox/compiler";
 import type { SessionCommand } from "../../relay/contracts/commands";
 import { type ErrorCode, Refusal } from "../../relay/contracts/errors";
 import { fitsBytes } from "../../relay/text/checks";
 import { isFarTooDeep, rawMember, withoutByteOrderMark } from "../../relay/text/json";
+import { Shape } from "../../shape";
 import { isCache, kindOf, topicOf } from "./channels";
 
 /** What the data of an event of a client may have: as on Pusher. */
@@ -13,15 +13,15 @@ const CLIENT_EVENT_BYTES_MAX = 10_240;
 
 const CLIENT_EVENT = "client-";
 
-const shape = TypeCompiler.Compile(
-  Type.Object({
-    event: Type.String(),
-    channel: Type.Optional(Type.String()),
-    data: Type.Optional(Type.Unknown()),
-  }),
-);
+const FrameBody = Type.Object({
+  event: Type.String(),
+  channel: Type.Optional(Type.String()),
+  data: Type.Optional(Type.Unknown()),
+});
 
-type ClientFrame = Static<ReturnType<(typeof shape)["Schema"]>>;
+const shape = new Shape(FrameBody);
+
+type ClientFrame = Static<typeof FrameBody>;
 
 export function decode(frame: string | Uint8Array): readonly SessionCommand[] {
   if (typeof frame !== "string") return [refused("invalid_frame", "Frames must be text.")];
@@ -33,9 +33,8 @@ export function decode(frame: string | Uint8Array): readonly SessionCommand[] {
   } catch {
     return [refused("malformed_json", "The frame is not JSON.")];
   }
-  if (!shape.Check(value))
-    return [refused("invalid_frame", 'A frame is {"event":"…","data":{…}}.')];
-  return [commandOf(value as ClientFrame, text)];
+  if (!shape.fits(value)) return [refused("invalid_frame", 'A frame is {"event":"…","data":{…}}.')];
+  return [commandOf(value, text)];
 }
 
 function commandOf(frame: ClientFrame, text: string): SessionCommand {

@@ -1,7 +1,6 @@
 // What the backend's answers mean, in the shapes of Centrifugo's proxy. An answer that has not the shape that it must have grants
 // nothing. What an answer may carry that the relay cannot do is reported by its name, so that the log says it.
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
-import { type TypeCheck, TypeCompiler } from "@sinclair/typebox/compiler";
 import {
   BackendRefusal,
   type Denial,
@@ -13,6 +12,7 @@ import { Refusal } from "../../../relay/contracts/errors";
 import type { ConnectionClaims, TopicClaims } from "../../../relay/contracts/tokens";
 import { checkTopic, toUser } from "../../../relay/text/checks";
 import { isDeeper, parseJson, rawMember, withoutByteOrderMark } from "../../../relay/text/json";
+import { Shape } from "../../../shape";
 
 /** No deeper than what is published may be. */
 const LEVELS_MAX = 128;
@@ -35,57 +35,58 @@ const Time = Type.Optional(Type.Integer());
 const Payload = { info: Json, b64info: Text, data: Json, b64data: Text };
 const Options = Type.Object(Payload);
 
-const Answer = Type.Object({
-  result: Type.Optional(Type.Object({})),
-  error: Type.Optional(
-    Type.Object({
-      code: Type.Integer({ minimum: 1, maximum: 2 ** 32 - 1 }),
-      message: Text,
-      temporary: Type.Optional(Type.Boolean()),
-    }),
-  ),
-  disconnect: Type.Optional(
-    Type.Object({ code: Type.Integer({ minimum: 3_000, maximum: 4_999 }), reason: Text }),
-  ),
-});
+const answerShape = new Shape(
+  Type.Object({
+    result: Type.Optional(Type.Object({})),
+    error: Type.Optional(
+      Type.Object({
+        code: Type.Integer({ minimum: 1, maximum: 2 ** 32 - 1 }),
+        message: Text,
+        temporary: Type.Optional(Type.Boolean()),
+      }),
+    ),
+    disconnect: Type.Optional(
+      Type.Object({ code: Type.Integer({ minimum: 3_000, maximum: 4_999 }), reason: Text }),
+    ),
+  }),
+);
 
-const Connect = Type.Object({
-  ...Payload,
-  user: Text,
-  expire_at: Time,
-  meta: Json,
-  channels: Type.Optional(Type.Array(Type.String())),
-  // Not a Record: TypeBox's pattern for its keys skips keys that contain U+2028, whatever their values are.
-  subs: Type.Optional(Type.Object({}, { additionalProperties: Options })),
-});
-const Refresh = Type.Object({
-  expired: Type.Optional(Type.Boolean()),
-  expire_at: Time,
-  info: Json,
-  b64info: Text,
-  meta: Json,
-});
-const Subscribe = Type.Object({
-  ...Payload,
-  expire_at: Time,
-  server_tags_filter: Type.Optional(Type.Null()),
-});
-const Publish = Type.Object({
-  data: Json,
-  b64data: Text,
-  tags: Type.Optional(Type.Object({}, { additionalProperties: Type.String() })),
-  idempotency_key: Text,
-});
-const Call = Type.Object({ data: Json, b64data: Text });
-
-/** Compiled when they are first needed, since most relays ask no backend. */
-const compiled = new Map<TSchema, TypeCheck<TSchema>>();
-
-function compile<Schema extends TSchema>(schema: Schema): TypeCheck<Schema> {
-  const known = compiled.get(schema) ?? TypeCompiler.Compile(schema);
-  compiled.set(schema, known);
-  return known as TypeCheck<Schema>;
-}
+const connectShape = new Shape(
+  Type.Object({
+    ...Payload,
+    user: Text,
+    expire_at: Time,
+    meta: Json,
+    channels: Type.Optional(Type.Array(Type.String())),
+    // Not a Record: TypeBox's pattern for its keys skips keys that contain U+2028, whatever their values are.
+    subs: Type.Optional(Type.Object({}, { additionalProperties: Options })),
+  }),
+);
+const refreshShape = new Shape(
+  Type.Object({
+    expired: Type.Optional(Type.Boolean()),
+    expire_at: Time,
+    info: Json,
+    b64info: Text,
+    meta: Json,
+  }),
+);
+const subscribeShape = new Shape(
+  Type.Object({
+    ...Payload,
+    expire_at: Time,
+    server_tags_filter: Type.Optional(Type.Null()),
+  }),
+);
+const publishShape = new Shape(
+  Type.Object({
+    data: Json,
+    b64data: Text,
+    tags: Type.Optional(Type.Object({}, { additionalProperties: Type.String() })),
+    idempotency_key: Text,
+  }),
+);
+const callShape = new Shape(Type.Object({ data: Json, b64data: Text }));
 
 /** What Centrifugo answers a client whose time was over before it came. */
 const EXPIRED = new BackendRefusal({ code: 110, message: "expired", temporary: false });
@@ -117,7 +118,7 @@ export class AnswerReader {
 
   /** Undefined where the answer has no result. */
   connect(): ConnectionClaims | Denial | Malformed | undefined {
-    const result = this.#result(Connect);
+    const result = this.#result(connectShape);
     if (result === undefined || isNo(result)) return result;
     const { user = "", expire_at, channels = [], subs = {} } = result;
     if (user !== "" && toUser(user) instanceof Refusal)
@@ -147,7 +148,7 @@ export class AnswerReader {
 
   /** For a connection or a subscription that would expire. `never` is what no time means. */
   renewal(never: "expired" | "never"): Renewal | "expired" | Malformed {
-    const result = this.#result(Refresh);
+    const result = this.#result(refreshShape);
     // An error or disconnect means nothing here: the client would not be told of it.
     if (result instanceof Malformed) return result;
     if (result === undefined || isNo(result) || result.expired === true) return "expired";
@@ -160,7 +161,7 @@ export class AnswerReader {
   }
 
   subscribe(user: string, topic: string): TopicClaims | Denial | Malformed {
-    const result = this.#result(Subscribe) ?? {};
+    const result = this.#result(subscribeShape) ?? {};
     if (isNo(result)) return result;
     const ttl = this.#ttl(result.expire_at);
     if (ttl === "expired") return EXPIRED;
@@ -171,7 +172,7 @@ export class AnswerReader {
   }
 
   publish(): PublishGrant | Denial | Malformed {
-    const result = this.#result(Publish) ?? {};
+    const result = this.#result(publishShape) ?? {};
     if (isNo(result)) return result;
     const data = this.#payload("data", result.b64data, "first");
     if (data instanceof Malformed) return data;
@@ -180,14 +181,16 @@ export class AnswerReader {
   }
 
   call(): { readonly data: string | undefined } | Denial | Malformed {
-    const result = this.#result(Call) ?? {};
+    const result = this.#result(callShape) ?? {};
     if (isNo(result)) return result;
     const data = this.#payload("data", result.b64data);
     return data instanceof Malformed ? data : { data };
   }
 
   /** The result of the answer, of this shape; undefined where it has none. */
-  #result<Schema extends TSchema>(schema: Schema): Static<Schema> | Denial | Malformed | undefined {
+  #result<Schema extends TSchema>(
+    shape: Shape<Schema>,
+  ): Static<Schema> | Denial | Malformed | undefined {
     let value: unknown;
     try {
       value = withoutNulls(parseJson(this.#text));
@@ -195,8 +198,7 @@ export class AnswerReader {
       return new Malformed("is not JSON");
     }
     if (isDeeper(this.#text, LEVELS_MAX)) return new Malformed("is nested too deeply");
-    const answer = compile(Answer);
-    if (!answer.Check(value)) return new Malformed(wrong(answer, value));
+    if (!answerShape.fits(value)) return new Malformed(wrong(answerShape, value));
     const { error, disconnect } = value;
     if (disconnect !== undefined)
       return new Dismissal(disconnect.code, cut(disconnect.reason || "disconnect"));
@@ -206,8 +208,7 @@ export class AnswerReader {
     }
     if (value.result === undefined) return undefined;
     const result = withoutNulls(value.result);
-    const shape = compile(schema);
-    if (!shape.Check(result)) return new Malformed(wrong(shape, result));
+    if (!shape.fits(result)) return new Malformed(wrong(shape, result));
     this.#reportIgnored(result as object);
     return result;
   }
@@ -256,8 +257,8 @@ function payload(
 }
 
 /** Where an answer has not the shape that it must have. It may hold secrets, so its values are not shown. */
-function wrong(shape: TypeCheck<TSchema>, value: unknown): string {
-  const first = shape.Errors(value).First();
+function wrong(shape: Shape<TSchema>, value: unknown): string {
+  const first = shape.problemOf(value);
   if (first?.path === "/server_tags_filter")
     return "has a server_tags_filter, and filters on subscriptions are not supported";
   return `has not the shape that it must have (${first?.path || "/"}: ${first?.message})`;
