@@ -5,13 +5,8 @@ import { join } from "node:path";
 import { SERIES } from "../src/metrics/series";
 import { errorOf } from "../src/protocols/centrifuge/codes";
 import { centrifuge } from "../src/protocols/centrifuge/json";
-import {
-  CLOSES,
-  type CloseName,
-  ERRORS,
-  type ErrorCode,
-  Refusal,
-} from "../src/relay/contracts/errors";
+import { ERRORS, type ErrorCode, Refusal } from "../src/relay/contracts/errors";
+import { CLOSES, type CloseName } from "../src/relay/contracts/protocol";
 import { EXPLANATIONS } from "../src/relay/explanations/codes";
 import { SETTING_GROUPS, SETTINGS } from "../src/settings/definitions";
 import type { Setting } from "../src/settings/kinds";

@@ -3,7 +3,8 @@ import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { OPTIONS_FILE, relaySettingsFile } from "../docs/options";
 import { reference } from "../docs/reference";
-import { CLOSES, ERRORS } from "../src/relay/contracts/errors";
+import { ERRORS } from "../src/relay/contracts/errors";
+import { CLOSES } from "../src/relay/contracts/protocol";
 import { SETTINGS } from "../src/settings/definitions";
 
 const page = await Bun.file(join(import.meta.dir, "../docs/reference.md")).text();

@@ -2,8 +2,8 @@
 // a client without a library can reconnect and say which positions it has.
 
 import type { SubscribeResult } from "../relay/contracts/commands";
-import { CLOSES, errorBody } from "../relay/contracts/errors";
-import type { ResumableProtocol } from "../relay/contracts/protocol";
+import { errorBody } from "../relay/contracts/errors";
+import { CLOSES, type ResumableProtocol } from "../relay/contracts/protocol";
 import type { Publication } from "../relay/contracts/publication";
 import { withSizes } from "./sized";
 import { TopicsSinceFrame, topicsDecoder } from "./topics-frame";

@@ -1,7 +1,7 @@
 // The plain protocol, GET /ws/:id: a publication is one text frame with nothing but its message. The client sends
 // {"topics": [...]}, and gets {"error": ...} for any other frame.
-import { CLOSES, errorBody } from "../relay/contracts/errors";
-import type { LiveProtocol } from "../relay/contracts/protocol";
+import { errorBody } from "../relay/contracts/errors";
+import { CLOSES, type LiveProtocol } from "../relay/contracts/protocol";
 import type { Publication } from "../relay/contracts/publication";
 import { TopicsFrame, topicsDecoder } from "./topics-frame";
 

@@ -4,8 +4,8 @@
 // event that they do not have.
 
 import type { SubscribeResult } from "../relay/contracts/commands";
-import { CLOSES, errorBody, Refusal } from "../relay/contracts/errors";
-import type { ResumableProtocol } from "../relay/contracts/protocol";
+import { errorBody, Refusal } from "../relay/contracts/errors";
+import { CLOSES, type ResumableProtocol } from "../relay/contracts/protocol";
 import { NO_EPOCH, type Position, type Publication } from "../relay/contracts/publication";
 import { envelope, subscribedBody } from "./json";
 import { textOf } from "./plain";

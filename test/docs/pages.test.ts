@@ -7,7 +7,8 @@ import { pusherFormat } from "../../src/protocols";
 import { errorOf } from "../../src/protocols/centrifuge/codes";
 import { centrifuge } from "../../src/protocols/centrifuge/json";
 import { EVENT_REFUSED, NO_SUCH_APP, OTHER_VERSION } from "../../src/protocols/pusher/codes";
-import { CLOSES, ERRORS, type ErrorCode, Refusal } from "../../src/relay/contracts/errors";
+import { ERRORS, type ErrorCode, Refusal } from "../../src/relay/contracts/errors";
+import { CLOSES } from "../../src/relay/contracts/protocol";
 import { VARIABLES } from "../../src/settings/read";
 import {
   anchorsOf,

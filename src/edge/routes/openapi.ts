@@ -6,7 +6,7 @@ import { SwaggerUIRender } from "@elysiajs/openapi/swagger";
 import { type AnyElysia, Elysia } from "elysia";
 import swaggerStyle from "swagger-ui-dist/swagger-ui.css" with { type: "file" };
 import swaggerScript from "swagger-ui-dist/swagger-ui-bundle.js" with { type: "file" };
-import { CLOSES } from "../../relay/contracts/errors";
+import { CLOSES } from "../../relay/contracts/protocol";
 import { version } from "../../version";
 import { type ApiDescription, completeDocument } from "../http/documents";
 

@@ -2,7 +2,8 @@
 // refused with. The comments name sections of docs/centrifuge-protocol.md.
 
 import { BackendRefusal } from "../../relay/contracts/backend/questions";
-import type { CloseName, ErrorCode, Refusal } from "../../relay/contracts/errors";
+import type { ErrorCode, Refusal } from "../../relay/contracts/errors";
+import type { CloseName } from "../../relay/contracts/protocol";
 
 /**
  * SDKs reconnect after 3000 to 3499, and not after 3500 to 3999 ("Disconnects"). No reason is empty, because the
@@ -16,6 +17,8 @@ export const CLOSES: Readonly<Record<CloseName, { code: number; reason: string }
   slow_consumer: { code: 3008, reason: "slow" },
   position_lost: { code: 3010, reason: "insufficient state" },
   replaced: { code: 3011, reason: "force reconnect" },
+  // Centrifugo ends it with 3501, after which centrifuge-go stays away for good, although it was itself in a hurry (0.12.1).
+  not_connected: { code: 3011, reason: "force reconnect" },
   no_pong: { code: 3012, reason: "no pong" },
   too_many_frames: { code: 3013, reason: "too many requests" },
   too_many_bytes: { code: 3013, reason: "too many requests" },

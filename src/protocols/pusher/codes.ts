@@ -1,6 +1,6 @@
 // With which codes connections of the Pusher protocol end. Its clients come back 1 s after any code below 4000 and after 4100 to 4199,
 // at once after 4200 to 4299, and never after all others, except that pusher-js changes to TLS for good after 4000.
-import type { CloseName } from "../../relay/contracts/errors";
+import type { CloseName } from "../../relay/contracts/protocol";
 
 /** What its clients know for "not allowed": they stay away. */
 const NOT_ALLOWED = 4009;
@@ -24,6 +24,7 @@ export const CLOSES: Readonly<Record<CloseName, { code: number; reason: string }
   slow_consumer: { code: COME_BACK, reason: "slow consumer" },
   position_lost: { code: COME_BACK, reason: "history lost" },
   replaced: { code: COME_BACK, reason: "replaced" },
+  not_connected: { code: COME_BACK, reason: "not connected yet" },
   no_pong: { code: 4201, reason: "pong not received" },
   too_many_frames: { code: 4100, reason: "too many frames" },
   too_many_bytes: { code: 4100, reason: "too many bytes" },

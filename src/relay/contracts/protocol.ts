@@ -1,4 +1,4 @@
-// What the relay asks of a protocol: pure functions between frames and commands.
+// What the relay asks of a protocol: pure functions between frames and commands, and codes for each reason to close a connection.
 // test/contract/protocol.test.ts says the same in tests, for every protocol.
 import type {
   MemberPush,
@@ -9,9 +9,149 @@ import type {
   SubscribeResult,
   TopicsCommand,
 } from "./commands";
-import type { CloseName, Refusal } from "./errors";
+import type { Refusal } from "./errors";
 import type { Position, Publication } from "./publication";
 import type { Frame, TransportName } from "./transport";
+
+/**
+ * Why the relay closes a connection: close code and reason (at most 123 bytes), whether the client should come back,
+ * and whether all clients or only sessions are closed so. A protocol of sessions sends codes of its own instead.
+ * 1001 and 1011 are of RFC 6455 section 7.4.1; 4000 to 4999 are the application's own.
+ */
+export const CLOSES = {
+  shutdown: {
+    code: 1001,
+    reason: "shutting down",
+    reconnect: true,
+    clients: "all",
+    means: "The relay is shutting down; reconnect to another node, or to its successor.",
+  },
+  internal: {
+    code: 1011,
+    reason: "internal error",
+    reconnect: true,
+    clients: "all",
+    means: "The relay had a fault while it handled this connection; its log has the details.",
+  },
+  replaced: {
+    code: 4001,
+    reason: "replaced by a newer connection",
+    reconnect: false,
+    clients: "all",
+    means: "Another connection was opened with the same id.",
+  },
+  expired: {
+    code: 4005,
+    reason: "token expired",
+    reconnect: true,
+    clients: "all",
+    means: "The token has expired, or the time for which the backend has let the client in.",
+  },
+  subscription_expired: {
+    code: 4006,
+    reason: "subscription expired",
+    reconnect: true,
+    clients: "sessions",
+    means: "The new token for a topic has expired already; the client needs another one.",
+  },
+  slow_consumer: {
+    code: 4008,
+    reason: "slow consumer",
+    reconnect: true,
+    clients: "all",
+    means: "The client read too slowly: more than BATON_BACKPRESSURE_BYTES were waiting for it.",
+  },
+  position_lost: {
+    code: 4010,
+    reason: "position lost",
+    reconnect: true,
+    clients: "all",
+    means:
+      "The relay no longer knows what this client has missed. When it reconnects, it recovers that, or learns that it is lost.",
+  },
+  not_connected: {
+    code: 4011,
+    reason: "not connected yet",
+    reconnect: true,
+    clients: "sessions",
+    means:
+      "Another command came before the connect command, as SDKs in a hurry send it when they reconnect.",
+  },
+  no_pong: {
+    code: 4012,
+    reason: "no pong",
+    reconnect: true,
+    clients: "all",
+    means: "The client did not answer a ping within BATON_PONG_MS.",
+  },
+  too_many_frames: {
+    code: 4013,
+    reason: "too many frames",
+    reconnect: true,
+    clients: "all",
+    means:
+      "The client sent more than BATON_CONNECTION_FRAMES_MAX in a second; it should send less.",
+  },
+  too_many_bytes: {
+    code: 4014,
+    reason: "too many bytes",
+    reconnect: true,
+    clients: "all",
+    means: "The client sent more than BATON_CONNECTION_BYTES_MAX in a second; it should send less.",
+  },
+  invalid_token: {
+    code: 4500,
+    reason: "invalid token",
+    reconnect: false,
+    clients: "sessions",
+    means:
+      "A token is malformed, is not signed with a key of this relay, or is for another client.",
+  },
+  violation: {
+    code: 4501,
+    reason: "bad request",
+    reconnect: false,
+    clients: "sessions",
+    means: "The client broke the protocol.",
+  },
+  stale: {
+    code: 4502,
+    reason: "did not connect in time",
+    reconnect: false,
+    clients: "sessions",
+    means: "The client opened a socket or stream and did not connect within 10 seconds.",
+  },
+  deleted: {
+    code: 4503,
+    reason: "registration deleted",
+    reconnect: false,
+    clients: "all",
+    means: "The registration was deleted, or the backend disconnected the client.",
+  },
+  too_many_connections: {
+    code: 4504,
+    reason: "too many connections",
+    reconnect: false,
+    clients: "sessions",
+    means: "The user has BATON_USER_CONNECTIONS_MAX connections.",
+  },
+  too_many_topics: {
+    code: 4505,
+    reason: "too many topics",
+    reconnect: false,
+    clients: "sessions",
+    means: "The connection would start with more topics than BATON_CONNECTION_TOPICS_MAX.",
+  },
+  not_available: {
+    code: 4508,
+    reason: "not available",
+    reconnect: false,
+    clients: "sessions",
+    means: "The client used a feature that the relay does not offer.",
+  },
+} as const;
+
+export type CloseName = keyof typeof CLOSES;
 
 /** What makes the frame of a publication. */
 export interface PublicationEncoder {

@@ -3,7 +3,7 @@
 // publication or delivery.
 
 import type { Denial, QuestionKind } from "../contracts/backend/questions";
-import type { CloseName } from "../contracts/errors";
+import type { CloseName } from "../contracts/protocol";
 import type { Position } from "../contracts/publication";
 import { Ring } from "./ring";
 

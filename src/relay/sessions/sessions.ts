@@ -237,7 +237,8 @@ export class Sessions {
     if (isFirst && command.kind !== "connect" && connection.authority !== undefined)
       return undefined;
     if (command.kind === "violation" || isFirst !== (command.kind === "connect")) {
-      this.#connections.end(connection, "violation");
+      const isEarly = isFirst && command.kind !== "violation";
+      this.#connections.end(connection, isEarly ? "not_connected" : "violation");
       return undefined;
     }
     switch (command.kind) {

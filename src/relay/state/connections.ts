@@ -1,14 +1,9 @@
 // The open connections of this node: finding them, sending to them, ending them, and how many there may be.
 // When a connection ends, all its traces go first and then its socket, because the close handler may run inside `close`.
 import type { AfterRelease, Registrations } from "../contracts/engine";
-import {
-  CLOSES,
-  type CloseName,
-  type Refusal,
-  tooManyAddressConnections,
-  tooManyConnections,
-} from "../contracts/errors";
+import { type Refusal, tooManyAddressConnections, tooManyConnections } from "../contracts/errors";
 import type { RelayOptions } from "../contracts/options";
+import { CLOSES, type CloseName } from "../contracts/protocol";
 import type { Tally } from "../contracts/tally";
 import { type Frame, fits } from "../contracts/transport";
 import { type EndName, type Journal, TOPICS_MAX } from "../journal/journal";

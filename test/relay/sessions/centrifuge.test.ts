@@ -29,6 +29,17 @@ const publish = async (topic: string, data: unknown, more: object = {}) => {
   return json as { offset: number; epoch: string };
 };
 
+describe("an SDK comes back", () => {
+  test("after another command than connect came first, as when it is in a hurry, but not after a second connect", async () => {
+    const early = await Client.open(socketUrl());
+    early.send('{"id":1,"subscribe":{"channel":"a"}}\n{"id":2,"connect":{}}');
+    expect(await early.closed).toEqual({ code: 3011, reason: "force reconnect" });
+    const twice = await Client.open(socketUrl());
+    twice.send('{"id":1,"connect":{}}\n{"id":2,"connect":{}}');
+    expect((await twice.closed).code).toBe(3501);
+  });
+});
+
 describe("a client that resumes", () => {
   test("finds what it missed since its offset in the reply, and then receives what is live", async () => {
     const channel = newTopic();

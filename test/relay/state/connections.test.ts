@@ -3,8 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { json } from "../../../src/protocols/json";
 import { plain } from "../../../src/protocols/plain";
 import type { AfterRelease } from "../../../src/relay/contracts/engine";
-import type { CloseName } from "../../../src/relay/contracts/errors";
-import type { Protocol } from "../../../src/relay/contracts/protocol";
+import type { CloseName, Protocol } from "../../../src/relay/contracts/protocol";
 import { Simulation, unwrap } from "../../support/relay/simulation";
 
 /** Connects a client, and records what becomes of its registration. */

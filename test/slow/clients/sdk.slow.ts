@@ -119,7 +119,8 @@ function expectAll(
   messages: readonly Message[],
   seed: number,
 ): void {
-  const name = `client ${client}, seed ${seed}`;
+  const last = JSON.stringify(program.events.filter((one) => one.client === client).slice(-8));
+  const name = `client ${client}, seed ${seed}, its last events ${last}`;
   const publications = program.of(client, "publication");
   for (const topic of TOPICS) {
     const received = publications.filter((one) => one.topic === topic).map(({ data }) => data);
