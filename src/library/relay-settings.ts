@@ -44,9 +44,9 @@ export interface RelaySettings {
   readonly proxyStaticHeaders?: string | undefined;
   /** How long the backend may take to answer one question. Allowed: a whole number of milliseconds from 10 to 30000. Default: 1000. */
   readonly proxyTimeoutMs?: number | undefined;
-  /** How many questions each process asks at once, over connections that it keeps. When 10,000 clients come back and an answer takes 20 ms, the default asks about all of them in 3 seconds. Allowed: a whole number of requests from 1 to 200. Default: 64. */
+  /** How many questions each process asks one address at once, over connections that it keeps. Bun has at most 256 requests under way in a process, to all addresses. When 10,000 clients come back and an answer takes 20 ms, the default asks about all of them in 3 seconds. Allowed: a whole number of requests from 1 to 200. Default: 64. */
   readonly proxyCallsMax?: number | undefined;
-  /** How many more questions may wait in each process. What is over it is answered with a temporary error, so that SDKs come back by themselves. Allowed: a whole number of requests from 0 to 1000000. Default: 20000. */
+  /** How many more questions may wait for each address in each process. What is over it is answered with a temporary error, so that SDKs come back by themselves. Allowed: a whole number of requests from 0 to 1000000. Default: 20000. */
   readonly proxyWaitingMax?: number | undefined;
   /** How long a question may wait before it is answered with a temporary error. With BATON_PROXY_TIMEOUT_MS it should be less than the 5 seconds after which SDKs give up by themselves. Allowed: a whole number of milliseconds from 10 to 60000. Default: 3000. */
   readonly proxyWaitMs?: number | undefined;

@@ -251,14 +251,14 @@ export const SERIES: Readonly<Record<string, Series>> = {
   baton_proxy_running: asked(
     "gauge",
     {
-      help: "Questions that the backend is being asked (at most BATON_PROXY_CALLS_MAX in each process).",
+      help: "Questions that the backend is being asked (at most BATON_PROXY_CALLS_MAX of each address in each process).",
     },
     ({ running }) => [[ALONE, running]],
   ),
   baton_proxy_waiting: asked(
     "gauge",
     {
-      help: "Questions that wait for others to be answered (at most BATON_PROXY_WAITING_MAX in each process).",
+      help: "Questions that wait for others to be answered (at most BATON_PROXY_WAITING_MAX for each address in each process).",
     },
     ({ waiting }) => [[ALONE, waiting]],
   ),

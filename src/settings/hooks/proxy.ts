@@ -126,7 +126,7 @@ export const PROXY = {
     max: 200,
     unit: "requests",
     description:
-      "How many questions each process asks at once, over connections that it keeps. When 10,000 clients come back and an answer takes 20 ms, the default asks about all of them in 3 seconds.",
+      "How many questions each process asks one address at once, over connections that it keeps. Bun has at most 256 requests under way in a process, to all addresses. When 10,000 clients come back and an answer takes 20 ms, the default asks about all of them in 3 seconds.",
   }),
   proxyWaitingMax: whole({
     variable: "BATON_PROXY_WAITING_MAX",
@@ -135,7 +135,7 @@ export const PROXY = {
     max: 1_000_000,
     unit: "requests",
     description:
-      "How many more questions may wait in each process. What is over it is answered with a temporary error, so that SDKs come back by themselves.",
+      "How many more questions may wait for each address in each process. What is over it is answered with a temporary error, so that SDKs come back by themselves.",
   }),
   proxyWaitMs: whole({
     variable: "BATON_PROXY_WAIT_MS",

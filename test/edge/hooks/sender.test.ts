@@ -295,6 +295,9 @@ describe("addresses that webhooks are sent to", () => {
     "http://[64:ff9b::7f00:1]/",
     "http://[fe80::1]/",
     "http://[fd00::1]/",
+    "http://[100::1]/",
+    "http://[2001::1]/",
+    "http://[2002:7f00:1::1]/",
     "https://192.168.1.1/",
   ])("%s is not called", async (url) => {
     expect(await send(url)).toEqual([]);

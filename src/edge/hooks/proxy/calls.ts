@@ -1,5 +1,6 @@
-// Calls to the backend: so many at once, so many that wait, each with its time. Only the addresses of the settings are called, and no
-// redirect is followed. What comes back is bounded, and read only as text that was not compressed.
+// Calls to the backend, each with its time. Only the addresses of the settings are called, and no redirect is followed. What comes back
+// is bounded, and read only as text that was not compressed.
+import { type TurnLimits, Turns } from "./turns";
 
 /** Why there is no answer. */
 export interface Failure {
@@ -12,11 +13,8 @@ export interface Failure {
 
 export type FailureReason = "busy" | "timeout" | "connection" | "status" | "too_large" | "answer";
 
-export interface CallLimits {
+export interface CallLimits extends TurnLimits {
   readonly proxyTimeoutMs: number;
-  readonly proxyCallsMax: number;
-  readonly proxyWaitingMax: number;
-  readonly proxyWaitMs: number;
   readonly proxyAnswerBytes: number;
 }
 
@@ -31,17 +29,6 @@ interface Call {
   readonly isWanted: () => boolean;
 }
 
-interface WaitingCall {
-  /** In characters. */
-  readonly size: number;
-  readonly begin: () => void;
-  readonly giveUp: () => void;
-  readonly until: number;
-}
-
-/** What the bodies may have together that wait: clients choose how long they are. */
-const WAITING_CHARACTERS_MAX = 67_108_864;
-
 /** Statuses of a backend that is there but cannot answer now. */
 const TOO_MANY_REQUESTS = 429;
 const SERVER_ERRORS = 500;
@@ -51,105 +38,55 @@ export const UNWANTED: Failure = { reason: "busy", why: "its client has gone", i
 
 export class BackendCalls {
   #limits: CallLimits;
-  readonly #now: () => number;
-  readonly #waiting: WaitingCall[] = [];
-  /** How many of `waiting`, from its beginning on, wait no longer. */
-  #taken = 0;
-  #waitingCharacters = 0;
-  #running = 0;
-  #timer: Timer | undefined;
+  /** Of each address that is being asked: one that is slow must not keep others from being asked. */
+  readonly #turns = new Map<string, Turns>();
 
-  constructor(limits: CallLimits, now: () => number = () => performance.now()) {
+  constructor(limits: CallLimits) {
     this.#limits = limits;
-    this.#now = now;
   }
 
   get waiting(): number {
-    return this.#waiting.length - this.#taken;
+    return this.#sum((turns) => turns.waiting);
   }
 
   get running(): number {
-    return this.#running;
+    return this.#sum((turns) => turns.running);
+  }
+
+  #sum(of: (turns: Turns) => number): number {
+    let sum = 0;
+    for (const turns of this.#turns.values()) sum += of(turns);
+    return sum;
   }
 
   /** Takes new limits; what waits already keeps the old ones. */
   limit(limits: CallLimits): void {
     this.#limits = limits;
+    for (const turns of this.#turns.values()) turns.limit(limits);
   }
 
   /** Resolves with the text of the answer. Never rejects. */
   async call(call: Call): Promise<string | Failure> {
-    if (this.#running < this.#limits.proxyCallsMax && this.waiting === 0) this.#running++;
-    else {
-      const failure = await this.#wait(call.body.length);
-      if (failure !== undefined) return failure;
-    }
+    const turns = this.#turnsOf(call.url);
+    const turn = turns.begin(call.body.length);
+    const why = turn && (await turn);
+    if (why !== undefined) return { reason: "busy", why, isPassing: true };
     try {
       return call.isWanted() ? await this.#ask(call) : UNWANTED;
     } finally {
-      this.#running--;
-      this.#beginNext();
+      turns.end();
+      // An address that the settings name no longer must leave nothing behind.
+      if (turns.running === 0) this.#turns.delete(call.url);
     }
   }
 
-  /** Resolves when it is the turn of a call, which then counts as running, or with why there is no turn for it. */
-  #wait(size: number): Promise<Failure | undefined> {
-    const { proxyWaitingMax, proxyWaitMs } = this.#limits;
-    return new Promise((resolve) => {
-      const isFull = this.#waitingCharacters + size > WAITING_CHARACTERS_MAX;
-      if (this.waiting >= proxyWaitingMax || isFull) {
-        const why = `${proxyWaitingMax} questions wait already (BATON_PROXY_WAITING_MAX)`;
-        resolve({ reason: "busy", why, isPassing: true });
-        return;
-      }
-      const why = `it has waited for ${proxyWaitMs} ms behind others (BATON_PROXY_WAIT_MS)`;
-      this.#waitingCharacters += size;
-      this.#waiting.push({
-        size,
-        until: this.#now() + proxyWaitMs,
-        begin: () => resolve(undefined),
-        giveUp: () => resolve({ reason: "busy", why, isPassing: true }),
-      });
-      this.#setTimer();
-    });
-  }
-
-  #beginNext(): void {
-    this.#giveUpLate();
-    while (this.waiting > 0 && this.#running < this.#limits.proxyCallsMax) {
-      this.#running++;
-      this.#takeFirst()?.begin();
+  #turnsOf(url: string): Turns {
+    let turns = this.#turns.get(url);
+    if (turns === undefined) {
+      turns = new Turns(this.#limits);
+      this.#turns.set(url, turns);
     }
-  }
-
-  #giveUpLate(): void {
-    const now = this.#now();
-    while ((this.#waiting[this.#taken]?.until ?? Number.POSITIVE_INFINITY) <= now) {
-      this.#takeFirst()?.giveUp();
-    }
-  }
-
-  #takeFirst(): WaitingCall | undefined {
-    const first = this.#waiting[this.#taken++];
-    this.#waitingCharacters -= first?.size ?? 0;
-    // Not each time, since that would move all the others.
-    if (this.#taken > this.#waiting.length / 2) {
-      this.#waiting.splice(0, this.#taken);
-      this.#taken = 0;
-    }
-    return first;
-  }
-
-  /** Who waits is told in time, also while no call ends. */
-  #setTimer(): void {
-    const first = this.#waiting[this.#taken];
-    if (this.#timer !== undefined || first === undefined) return;
-    const work = () => {
-      this.#timer = undefined;
-      this.#giveUpLate();
-      this.#setTimer();
-    };
-    this.#timer = setTimeout(work, Math.max(1, first.until - this.#now())).unref();
+    return turns;
   }
 
   async #ask({ url, headers, body }: Call): Promise<string | Failure> {

@@ -22,29 +22,33 @@ function sockets(
   );
 }
 
-test("so many questions are asked at once, so many wait, and one more is answered with a temporary error", async () => {
+test("so many questions are asked at once, so many wait, one more is answered with a temporary error, and other addresses are asked", async () => {
   await using backend = new ProxyBackend();
+  await using other = new ProxyBackend();
   await using relay = await startRelay({
     BATON_PROXY_CONNECT: `${backend.url}/connect`,
+    BATON_PROXY_RPC: `${other.url}/rpc`,
     BATON_PROXY_CALLS_MAX: "2",
     BATON_PROXY_WAITING_MAX: "3",
   });
   const clients = await sockets(relay, 5, () => ({}));
   const last = await SessionClient.open(relay);
+  const caller = await SessionClient.connect(relay);
   backend.hold();
   const replies = clients.map((client) => client.ask("connect", {}));
   await until("the queue", async () => (await scrape(relay)).value("baton_proxy_waiting") === 3);
   expect((await scrape(relay)).value("baton_proxy_running")).toBe(2);
   expect((await last.ask("connect", {})).error).toEqual(BUSY);
-  await backend.questions("/connect", 2);
+  expect((await caller.ask("rpc", { method: "m" })).rpc).toEqual({});
+  await backend.questions("/connect", 3);
   backend.release();
   for (const { connect } of await Promise.all(replies)) expect(connect.client).toBeString();
   expect(backend.mostAtOnce).toBe(2);
   const found = await scrape(relay);
-  expect(found.value('baton_proxy_questions_total{question="connect",outcome="granted"}')).toBe(5);
+  expect(found.value('baton_proxy_questions_total{question="connect",outcome="granted"}')).toBe(6);
   expect(found.value('baton_proxy_failures_total{question="connect",reason="busy"}')).toBe(1);
-  expect(found.value('baton_proxy_duration_seconds_count{question="connect"}')).toBe(6);
-  for (const client of [...clients, last]) client.drop();
+  expect(found.value('baton_proxy_duration_seconds_count{question="connect"}')).toBe(7);
+  for (const client of [...clients, caller, last]) client.drop();
 });
 
 test("whoever waits for too long is told so in time, and comes back", async () => {
