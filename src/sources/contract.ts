@@ -85,7 +85,7 @@ export interface SourceKind<Options extends TObject = TObject> {
   readonly options: Options;
   /** Whether a body is a row: columns that are null count as missing, and there may be others than those of the common shape. */
   readonly isRow?: true;
-  /** What the options must be in combination, as a sentence that begins with the name of the field; undefined when nothing is wrong. */
+  /** What is wrong with the options in combination, in a sentence; undefined when nothing is. Its `url` is an address. */
   readonly problem?: (options: Static<Options>) => string | undefined;
   /** Connects to the server. Rejects with an Error whose message says why it cannot, without a secret. Loads its client only now. */
   readonly open: (options: Static<Options>, context: SourceContext) => Promise<Reader>;

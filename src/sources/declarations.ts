@@ -1,5 +1,5 @@
 // What BATON_SOURCES_FILE says: sources by their names, such as {"orders": {"kind": "postgresql", "url": "${ORDERS_URL}"}}.
-import { type Static, type TObject, Type } from "@sinclair/typebox";
+import { type Static, type TObject, type TSchema, Type } from "@sinclair/typebox";
 import { Value, ValueErrorType } from "@sinclair/typebox/value";
 import { checkTopic } from "../relay/text/checks";
 import { SOURCE_KINDS } from "./index";
@@ -27,8 +27,18 @@ const SOURCES_MAX = 100;
 const COMMON = {
   kind: Type.Union(Object.keys(SOURCE_KINDS).map((kind) => Type.Literal(kind))),
   mapping: Type.Optional(MappingOptions),
-  topics: Type.Optional(Type.Array(Type.String(), { minItems: 1, maxItems: 1_000 })),
-  tombstones: Type.Optional(Type.Union([Type.Literal("bury"), Type.Literal("skip")])),
+  topics: Type.Optional(
+    Type.Array(Type.String(), {
+      minItems: 1,
+      maxItems: 1_000,
+      description: "How the names of topics begin that it may publish to.",
+    }),
+  ),
+  tombstones: Type.Optional(
+    Type.Union([Type.Literal("bury"), Type.Literal("skip")], {
+      description: "What becomes of a record without a body.",
+    }),
+  ),
 };
 
 /** Of what is wrong in a file. */
@@ -74,16 +84,12 @@ function declared(name: string, value: unknown, lookup: Lookup): SourceDeclarati
   const options = resolved(Object.fromEntries(written.filter(isOwn)), place, lookup);
   const schema = Type.Object({ ...COMMON, ...own }, { additionalProperties: false });
   checkShape(schema, { ...(value as object), ...(options as object) }, place);
+  checkAddress((options as { readonly url?: string }).url, place);
   const { mapping, topics, tombstones = "bury" } = value as Static<typeof schema>;
   const unclear = mapping && mappingProblem(mapping);
-  const problem = unclear === undefined ? source.problem?.(options as never) : `mapping/${unclear}`;
-  if (problem !== undefined) throw new Error(`at ${place}/${problem}`);
-  const { url } = options as { readonly url?: string };
-  if (url !== undefined && !URL.canParse(url)) {
-    throw new Error(
-      `at ${place}/url it has a text that is no address, such as one whose port is none`,
-    );
-  }
+  if (unclear !== undefined) throw new Error(`at ${place}/mapping${unclear}`);
+  const problem = source.problem?.(options as never);
+  if (problem !== undefined) throw new Error(`at ${place}: ${problem}`);
   for (const prefix of topics ?? []) {
     const refusal = checkTopic(prefix);
     if (refusal !== undefined) throw new Error(`at ${place}/topics: ${refusal.message}`);
@@ -91,17 +97,43 @@ function declared(name: string, value: unknown, lookup: Lookup): SourceDeclarati
   return { name, kind, options, mapping, topics, tombstones };
 }
 
+/** A password that is not encoded may end the address early: what is left of it would be looked up as a host, and shown. */
+function checkAddress(url: string | undefined, place: string): void {
+  if (url === undefined) return;
+  const parsed = URL.parse(url);
+  if (parsed !== null && !/@/.test(parsed.pathname + parsed.search + parsed.hash)) return;
+  throw new Error(
+    `at ${place}/url it has a text that is no address, such as one whose port is none, or whose password has a character that must be percent-encoded: write \${NAME} in its place, which is encoded by itself`,
+  );
+}
+
 /** References are resolved already, so no text is shown. */
 function checkShape(schema: TObject, value: unknown, place: string): void {
   const wrong = Value.Errors(schema, value).First();
   if (wrong === undefined) return;
-  const described = (wrong.schema as { description?: string }).description;
-  const isUnknown = wrong.type === ValueErrorType.ObjectAdditionalProperties;
-  const known = `It takes ${Object.keys(schema.properties).join(", ")}`;
-  const allowed = isUnknown ? known : (described ?? "").replace(/\.$/, "");
-  const help = allowed === "" ? "" : `. ${allowed}`;
   const where = shortened(place + wrong.path);
-  throw new Error(`at ${where} it has ${kindOf(wrong.value)}: ${wrong.message}${help}`);
+  if (wrong.type === ValueErrorType.ObjectAdditionalProperties) {
+    const known = Object.keys((wrong.schema as TObject).properties).join(", ");
+    throw new Error(`at ${where} it has a field that is not known. There may be ${known}`);
+  }
+  const { description = "" } = wrong.schema as { description?: string };
+  const what = `at ${where} it must have ${allowedBy(wrong.schema)}, and has ${kindOf(wrong.value)}`;
+  throw new Error(`${what}. ${description}`.replace(/[. ]+$/, ""));
+}
+
+/** What fits a schema, as far as its description does not say so. */
+function allowedBy({ type, anyOf, minLength, minItems, maxItems, ...schema }: TSchema): string {
+  if (anyOf !== undefined) {
+    return anyOf.map((one: { const: unknown }) => JSON.stringify(one.const)).join(" or ");
+  }
+  if (type === "boolean") return "true or false";
+  if (type === "integer") return `a whole number from ${schema.minimum} to ${schema.maximum}`;
+  if (type === "array") return `a list of ${minItems} to ${maxItems}`;
+  if (type === "object") return "an object";
+  if (schema.pattern !== undefined) return `a text that fits ${schema.pattern}`;
+  return minLength === undefined
+    ? "a text"
+    : `a text of ${minLength} to ${schema.maxLength} characters`;
 }
 
 const REFERENCE = /\$\{([A-Za-z_][A-Za-z0-9_]{0,127})\}/g;
@@ -118,6 +150,10 @@ function resolved(value: unknown, place: string, lookup: Lookup): unknown {
     );
   }
   if (typeof value !== "string") return value;
+  if (value.replaceAll(REFERENCE, "").includes("${")) {
+    const names = "names have letters, digits and _";
+    throw new Error(`at ${place} it has a \${ that is no reference such as \${NAME}: ${names}`);
+  }
   return value.replaceAll(REFERENCE, (whole, name: string) => {
     const found = lookup(name);
     if (found === undefined || found === "") {
@@ -132,11 +168,13 @@ export function referencesIn(text: string): readonly string[] {
   return [...text.matchAll(REFERENCE)].map(([, name = ""]) => name);
 }
 
-/** Numbers, true and false are shown; anything else may have a password in it. */
+/** Numbers, true, false and null are shown; anything else may have a password in it. */
 function kindOf(value: unknown): string {
-  if (typeof value === "number" || typeof value === "boolean") return String(value);
   if (value === undefined) return "nothing";
-  return typeof value === "string" ? "a text" : "a list or an object, or null";
+  if (value === "") return "an empty text";
+  if (typeof value === "string") return "another text";
+  if (Array.isArray(value)) return `a list of ${value.length}`;
+  return typeof value === "object" && value !== null ? "an object" : String(value);
 }
 
 /** A wrong file may be any other, of many megabytes. */

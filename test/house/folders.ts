@@ -12,6 +12,7 @@ const TOP_FILES = [
   "src/main.ts",
   "src/node.ts",
   "src/shape.ts",
+  "src/redis-refusal.ts",
   "src/version.ts",
 ];
 
@@ -38,7 +39,7 @@ const FLOORS: Record<string, readonly string[]> = {
     "node",
     "edge protocols engines settings metrics",
     "sources",
-    "relay log.ts version.ts shape.ts console client",
+    "relay log.ts version.ts shape.ts redis-refusal.ts console client",
   ],
   "src/edge/access": ["*", "limits"],
   "src/edge/push": ["*", "devices"],
@@ -55,7 +56,7 @@ const FLOORS: Record<string, readonly string[]> = {
     "index.ts",
     "postgresql redis kafka nats rabbitmq",
     "shapes",
-    "contract.ts silence.ts",
+    "contract.ts silence.ts tls.ts",
   ],
   "src/workers": ["*", "system"],
   "src/relay/contracts": ["options.ts", "backend", "*"],

@@ -43,17 +43,25 @@ describe("BATON_SOURCES_FILE", () => {
   });
 
   test("names the field that is wrong, and says what is allowed", () => {
-    expect(problemOf("{")).toBe("it cannot be read as JSON.");
+    expect(problemOf('{"a": secret}')).toMatch(/^it cannot be read as JSON: [^"]*identifier\.$/);
     expect(problemOf([])).toContain("an object of sources by their names");
     expect(problemOf({ A: REDIS })).toContain("at /A it has a name");
     expect(problemOf({ a: { kind: "mysql" } })).toContain("at /a/kind it must have one of");
     expect(problemOf({ a: { ...REDIS, sream: "x" } })).toMatch(
-      /at \/a\/sream .* It takes .*stream/,
+      /at \/a\/sream it has a field that is not known. There may be .*stream/,
     );
-    expect(problemOf({ a: { kind: "redis", url: REDIS.url } })).toContain("at /a/stream");
+    expect(problemOf({ a: { kind: "redis", url: REDIS.url } })).toBe(
+      "at /a/stream it must have a text of 1 to 512 characters, and has nothing. The key of the stream.",
+    );
+    expect(problemOf({ a: { ...REDIS, from: "last" } })).toContain(
+      'at /a/from it must have "first" or "next", and has another text. Where',
+    );
+    expect(problemOf({ a: { ...REDIS, mapping: { topic: "t", dat: "" } } })).toContain(
+      "There may be topic, data",
+    );
     expect(problemOf({ a: { ...REDIS, url: "http://x" } })).toContain("at /a/url");
     expect(problemOf({ a: { ...REDIS, mapping: { topic: "{", data: "{@body}" } } })).toContain(
-      "at /a/mapping/topic: it has a {",
+      "at /a/mapping/topic it has a {",
     );
     expect(problemOf({ a: { ...REDIS, url: "redis://:pw@h:99999" } })).toContain("at /a/url");
     expect(problemOf({ a: REDIS, b: REDIS })).toBe("at /b it has the same source as /a.");
@@ -70,7 +78,9 @@ describe("BATON_SOURCES_FILE", () => {
     expect(unknownVariables).toEqual([]);
     expect(problemOf({ a: { ...REDIS, url } })).toContain("it refers to ${PW}, which is not set");
     const whole = { a: { ...REDIS, url: "${URL}" } };
-    expect(problemOf(whole, { URL: "http://secret" })).toMatch(/^at \/a\/url it has a text: /);
+    expect(problemOf(whole, { URL: "http://secret" })).toMatch(
+      /^at \/a\/url it must have .*, and has another text/,
+    );
     expect(read(whole, { URL: REDIS.url }).sources[0]?.options).toMatchObject({ url: REDIS.url });
     using folder = new Folder();
     const path = join(folder.path, "pw");

@@ -34,8 +34,9 @@ export function readSourcesFile(path: string, env: Env): SourcesFile {
     value = JSON.parse(text);
   } catch (error) {
     const { name, message } = error as Error;
-    // The parser quotes a part of the file, which may be a password.
-    throw refused(name === "SyntaxError" ? "it cannot be read as JSON" : `it ${message}`);
+    // The parser quotes parts of the file, which may be a password.
+    const why = message.replaceAll(/\s*["'].*["']/gs, "");
+    throw refused(name === "SyntaxError" ? `it cannot be read as JSON: ${why}` : `it ${message}`);
   }
   try {
     const sources = sourcesIn(value, (name) => referredTo(name, env));

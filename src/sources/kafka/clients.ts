@@ -3,6 +3,7 @@
 // A broker answers the requests of a connection one after the other, and one for records may wait for seconds: an acknowledgement
 // must not wait behind it.
 import { Consumer, type ConsumerOptions, Producer } from "@platformatic/kafka";
+import { certificatesOf } from "../tls";
 import type { KafkaOptions } from "./options";
 
 type GroupConsumer = Consumer<Buffer, Buffer, Buffer, Buffer>;
@@ -26,7 +27,7 @@ export class KafkaClients {
   #isClosed = false;
 
   constructor(source: string, { brokers, group = `baton-${source}`, ...options }: KafkaOptions) {
-    const { tls = false, ca, sasl, kafka_topics } = options;
+    const { tls = false, sasl, kafka_topics } = options;
     const base = {
       clientId: `baton-${source}`,
       bootstrapBrokers: [...brokers],
@@ -36,7 +37,7 @@ export class KafkaClients {
       // What fails is begun again by whoever runs the reader. The client's own retries would commit for partitions that the
       // group has given to another member meanwhile.
       retries: 0,
-      ...(tls && { tls: ca === undefined ? {} : { ca } }),
+      ...(tls && { tls: certificatesOf(options) ?? {} }),
       ...(sasl !== undefined && { sasl: { ...sasl } }),
     };
     const member: ConsumerOptions<Buffer, Buffer, Buffer, Buffer> = {

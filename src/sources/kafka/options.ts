@@ -1,5 +1,6 @@
 // What BATON_SOURCES_FILE says of such a source.
 import { type Static, Type } from "@sinclair/typebox";
+import { TLS } from "../tls";
 
 const Text = (description: string) => Type.String({ minLength: 1, maxLength: 1_024, description });
 
@@ -7,11 +8,18 @@ const Text = (description: string) => Type.String({ minLength: 1, maxLength: 1_0
 const Name = (description: string) => Type.String({ minLength: 1, maxLength: 249, description });
 
 export const Options = Type.Object({
-  brokers: Type.Array(Text("A broker such as kafka.example.com:9092."), {
-    minItems: 1,
-    maxItems: 64,
-    description: "A list of brokers; of a cluster, some.",
-  }),
+  brokers: Type.Array(
+    Type.String({
+      pattern: "^[^\\s/@]+:\\d{1,5}$",
+      maxLength: 1_024,
+      description: "A broker such as kafka.example.com:9092.",
+    }),
+    {
+      minItems: 1,
+      maxItems: 64,
+      description: "A list of brokers; of a cluster, some.",
+    },
+  ),
   kafka_topics: Type.Array(Name("The name of a topic of Kafka."), {
     minItems: 1,
     maxItems: 256,
@@ -30,13 +38,7 @@ export const Options = Type.Object({
   ),
   dead_letters: Name("The topic of Kafka for dead letters."),
   tls: Type.Optional(Type.Boolean({ description: "Whether the connections have TLS." })),
-  ca: Type.Optional(
-    Type.String({
-      minLength: 1,
-      maxLength: 65_536,
-      description: "With tls: certificates of those who vouch for the brokers, in PEM.",
-    }),
-  ),
+  ...TLS,
   sasl: Type.Optional(
     Type.Object(
       {

@@ -343,9 +343,16 @@ async function topicsOf({ group }: KafkaClients, { kafka_topics }: KafkaOptions)
     .join();
 }
 
-/** What went wrong, of an error that may have the cause in others. */
+/** A broker says no more to a client that does not do what it asks for at once. */
+const CLOSED = "Connection closed";
+
+/** What went wrong, of an error that may have its cause in others. */
 function sentenceOf(error: unknown): string {
-  const { message, errors } = error as { message: string; errors?: readonly unknown[] };
-  const [first] = errors ?? [];
-  return first === undefined ? message : `${message}: ${sentenceOf(first)}`;
+  const messages = new Set<string>();
+  let next = error as Partial<AggregateError> | undefined;
+  for (; next?.message !== undefined; next = next.errors?.[0] ?? next.cause) {
+    messages.add(next.message.replace(/\.$/, ""));
+  }
+  if (messages.has(CLOSED)) messages.add("a broker does so where it asks for tls, sasl or a cert");
+  return [...messages].join(": ");
 }

@@ -1,11 +1,17 @@
 // What BATON_SOURCES_FILE says of such a source.
 import { type Static, Type } from "@sinclair/typebox";
+import { TLS } from "../tls";
 
 const Text = (description: string) => Type.String({ minLength: 1, maxLength: 8_192, description });
 
 export const Options = Type.Object({
   servers: Type.Array(
-    Text("An address such as nats://nats.example.com:4222, or tls:// with TLS."),
+    Type.String({
+      pattern: "^((nats|tls)://)?[^\\s/@]+$",
+      maxLength: 1_024,
+      description:
+        "An address such as nats://nats.example.com:4222, or tls:// with TLS. A user and a password have fields of their own.",
+    }),
     {
       minItems: 1,
       maxItems: 16,
@@ -16,13 +22,8 @@ export const Options = Type.Object({
   password: Type.Optional(Text("That of the user.")),
   token: Type.Optional(Text("In place of a user.")),
   credentials: Type.Optional(Text("The text of a credentials file, with a JWT and a seed in it.")),
-  ca: Type.Optional(
-    Type.String({
-      minLength: 1,
-      maxLength: 65_536,
-      description: "Certificates of those who vouch for the servers, in PEM.",
-    }),
-  ),
+  nkey: Type.Optional(Text("The seed of an nkey, which begins with SU.")),
+  ...TLS,
   stream: Type.String({ minLength: 1, maxLength: 255, description: "The name of the stream." }),
   subjects: Type.Optional(
     Type.Array(Text("A subject, which may have wildcards."), {
@@ -51,3 +52,9 @@ export const Options = Type.Object({
 });
 
 export type NatsOptions = Static<typeof Options>;
+
+/** Whether the connection must have TLS. Without that it has when the server asks for it. */
+export function asksForTls({ servers, ca, cert }: NatsOptions): boolean {
+  const isNamed = servers.some((server) => server.startsWith("tls://"));
+  return isNamed || ca !== undefined || cert !== undefined;
+}

@@ -3,13 +3,7 @@
 // It asks for messages as they are needed, by the pull requests of JetStream's protocol and not by the client's own iterators: those ask
 // for a new message when one has arrived, whether or not it was read, and take no bound in bytes beside one in messages.
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
-import {
-  connect,
-  credsAuthenticator,
-  headers,
-  type Msg,
-  type NatsConnection,
-} from "@nats-io/transport-node";
+import { headers, type Msg, type NatsConnection } from "@nats-io/transport-node";
 import {
   BATCH_BYTES_MAX,
   BATCH_RECORDS_MAX,
@@ -18,13 +12,12 @@ import {
   type Reader,
   type SourceContext,
 } from "../contract";
+import { connected } from "./connection";
 import { type OpenedConsumer, openConsumer } from "./consumer";
 import { bytesOf, type DeadLetter, shortenedLetter, wholeLetter } from "./dead-letter";
 import type { NatsOptions } from "./options";
 import { NatsRecord, numbersOf } from "./record";
 
-const CONNECT_TIMEOUT_MS = 5_000;
-const PING_MS = 10_000;
 const ANSWER_TIMEOUT_MS = 10_000;
 
 /** How long the server holds a request for messages, and after how long without an answer the request is lost. */
@@ -65,21 +58,7 @@ export class NatsReader implements Reader<NatsRecord> {
 
   /** Connects and makes its consumer. Rejects with an Error that says what is wrong, without a secret. */
   static async open(options: NatsOptions, context: SourceContext): Promise<NatsReader> {
-    const { servers, user, password, token, credentials, ca } = options;
-    const connection = await connect({
-      servers: [...servers],
-      name: `Baton: ${context.name}`,
-      // Whoever runs the reader opens another, which knows where to begin.
-      reconnect: false,
-      timeout: CONNECT_TIMEOUT_MS,
-      pingInterval: PING_MS,
-      ...(user !== undefined && { user, pass: password ?? "" }),
-      ...(token !== undefined && { token }),
-      ...(credentials !== undefined && {
-        authenticator: credsAuthenticator(new TextEncoder().encode(credentials)),
-      }),
-      ...(ca !== undefined && { tls: { ca } }),
-    });
+    const connection = await connected(options, context.name);
     try {
       const manager = await jetstreamManager(connection, { timeout: ANSWER_TIMEOUT_MS });
       await manager.streams.find(options.dead_letters).catch(() => {

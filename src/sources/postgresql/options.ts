@@ -1,5 +1,6 @@
 // What BATON_SOURCES_FILE says of such a source.
 import { type Static, Type } from "@sinclair/typebox";
+import { TLS } from "../tls";
 
 const TableName = (description: string) =>
   Type.String({ pattern: '^[^\\0"]{1,128}$', description });
@@ -10,6 +11,7 @@ export const Options = Type.Object({
     description:
       "An address such as postgres://baton:${ORDERS_PASSWORD}@db.example.com/app?sslmode=verify-full. Not that of a pooler which gives each transaction another session.",
   }),
+  ...TLS,
   table: Type.Optional(
     TableName("The outbox: baton_outbox by default, as `baton sources ddl` prints it."),
   ),

@@ -79,7 +79,7 @@ export class PostgresqlReader implements Reader<OutboxRecord> {
 
   /** Rejects when the server cannot be reached, a table is missing, or another session reads the outbox. */
   static async open(options: PostgresqlOptions, context: SourceContext): Promise<PostgresqlReader> {
-    const session = await Session.open(options.url);
+    const session = await Session.open(options);
     try {
       const names = await namesIn(session, options);
       const progress = await lockedProgress(session, names, context.name);

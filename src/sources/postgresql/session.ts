@@ -1,6 +1,8 @@
 // One session of PostgreSQL, which ends when a statement takes too long: Bun's client would wait for ever for a server that is silent.
 import { type ReservedSQL, SQL } from "bun";
 import { answered } from "../silence";
+import { certificatesOf } from "../tls";
+import type { PostgresqlOptions } from "./options";
 
 const CONNECT_TIMEOUT_S = 5;
 
@@ -29,15 +31,24 @@ export class Session {
   }
 
   /** Rejects when the server cannot be reached, or refuses. */
-  static async open(url: string): Promise<Session> {
-    const sql = new SQL(url, { max: 1, connectionTimeout: CONNECT_TIMEOUT_S, prepare: true });
+  static async open(options: PostgresqlOptions): Promise<Session> {
+    const { url } = options;
+    const tls = certificatesOf(options);
+    const sql = new SQL(url, {
+      max: 1,
+      connectionTimeout: CONNECT_TIMEOUT_S,
+      prepare: true,
+      ...(tls !== undefined && { tls }),
+    });
     try {
       const session = new Session(sql, await sql.reserve());
       await session.#within(session.#session.unsafe(SETTINGS).simple());
       return session;
     } catch (error) {
       await sql.close({ timeout: 0 });
-      throw error;
+      const { code, message } = error as { code?: string; message: string };
+      const isAway = code === "ERR_POSTGRES_CONNECTION_REFUSED";
+      throw isAway ? new Error(`${new URL(url).host} cannot be reached: ${message}`) : error;
     }
   }
 

@@ -1,5 +1,6 @@
 // What BATON_SOURCES_FILE says of such a source.
 import { type Static, Type } from "@sinclair/typebox";
+import { TLS } from "../tls";
 
 /** As long as AMQP allows it. */
 const Name = (description: string) => Type.String({ minLength: 1, maxLength: 255, description });
@@ -11,13 +12,7 @@ export const Options = Type.Object({
     description:
       "An address such as amqp://baton:${RABBITMQ_PASSWORD}@rabbitmq.example.com:5672/vhost, or amqps:// with TLS.",
   }),
-  ca: Type.Optional(
-    Type.String({
-      minLength: 1,
-      maxLength: 65_536,
-      description: "Certificates of those who vouch for the server, in PEM.",
-    }),
-  ),
+  ...TLS,
   queue: Type.Optional(Name("The queue that is read, classic or quorum.")),
   stream: Type.Optional(Name("In place of a queue: the stream that is read.")),
   from: Type.Optional(

@@ -1,6 +1,6 @@
 // Reads a queue or a stream of RabbitMQ. What the engine has not taken stays unacknowledged and is never handed back: a quorum queue
 // counts what comes back, and drops it in the end.
-import { type ChannelModel, type ConfirmChannel, type ConsumeMessage, connect } from "amqplib";
+import type { ChannelModel, ConfirmChannel, ConsumeMessage } from "amqplib";
 import {
   BATCH_BYTES_MAX,
   BATCH_RECORDS_MAX,
@@ -9,15 +9,11 @@ import {
   type Reader,
   type SourceContext,
 } from "../contract";
+import { connected } from "./connection";
 import { DeadLetterQueue } from "./dead-letter-queue";
 import type { RabbitmqOptions } from "./options";
 import { RabbitmqRecord } from "./record";
 import { StreamLife } from "./stream-life";
-
-const CONNECT_TIMEOUT_MS = 5_000;
-
-/** In seconds. A server that is silent for twice as long counts as away. */
-const HEARTBEAT_S = 10;
 
 const PREFETCH = 250;
 
@@ -50,15 +46,7 @@ export class RabbitmqReader implements Reader<RabbitmqRecord> {
 
   /** Connects and begins to consume. Rejects with an Error that says what is wrong, without a secret. */
   static async open(options: RabbitmqOptions, context: SourceContext): Promise<RabbitmqReader> {
-    const url = new URL(options.url);
-    if (!url.searchParams.has("heartbeat")) url.searchParams.set("heartbeat", String(HEARTBEAT_S));
-    const connection = await connect(url.href, {
-      timeout: CONNECT_TIMEOUT_MS,
-      servername: url.hostname,
-      ...(options.ca !== undefined && { ca: [options.ca] }),
-    });
-    // Its errors are followed by the end of the connection, which says the same.
-    connection.on("error", () => {});
+    const connection = await connected(options);
     try {
       const deadLetters = await DeadLetterQueue.open(connection, options);
       const channel = await connection.createConfirmChannel();

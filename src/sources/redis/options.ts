@@ -1,5 +1,6 @@
 // What BATON_SOURCES_FILE says of such a source.
 import { type Static, Type } from "@sinclair/typebox";
+import { TLS } from "../tls";
 
 const Name = (description: string) => Type.String({ minLength: 1, maxLength: 512, description });
 
@@ -8,6 +9,7 @@ export const Options = Type.Object({
     pattern: "^rediss?://",
     description: "An address such as redis://:${REDIS_PASSWORD}@redis.example.com:6379/0.",
   }),
+  ...TLS,
   stream: Name("The key of the stream."),
   group: Type.Optional(Name("The consumer group, baton by default. Each relay needs its own.")),
   from: Type.Optional(

@@ -2,6 +2,7 @@
 // so a stream that is made anew goes on above the old one.
 import { createHash, randomUUID } from "node:crypto";
 import { RedisClient } from "bun";
+import { redisRefusal } from "../../redis-refusal";
 import { parseJson } from "../../relay/text/json";
 import {
   BATCH_BYTES_MAX,
@@ -13,6 +14,7 @@ import {
   type SourceContext,
 } from "../contract";
 import { answered } from "../silence";
+import { certificatesOf } from "../tls";
 import type { RedisOptions } from "./options";
 import { ACKNOWLEDGE, DIGEST, READ, TAKE_OVER } from "./scripts";
 
@@ -58,14 +60,20 @@ export class RedisReader implements Reader<StreamRecord> {
 
   /** Takes the group over from whoever reads it. Rejects when the server cannot be reached, or refuses. */
   static async open(options: RedisOptions, context: SourceContext): Promise<RedisReader> {
-    const client = new RedisClient(options.url, {
+    const { url } = options;
+    const tls = certificatesOf(options);
+    const client = new RedisClient(url, {
       autoReconnect: false,
       enableOfflineQueue: false,
       connectionTimeout: CONNECT_TIMEOUT_MS,
+      ...(tls !== undefined && { tls }),
     });
     const reader = new RedisReader(client, options, context);
     try {
-      await answered(client.connect(), CONNECT_TIMEOUT_MS);
+      await answered(client.connect(), CONNECT_TIMEOUT_MS).catch(async (error) => {
+        const refusal = await redisRefusal(url, { tls });
+        throw new Error(`${new URL(url).host} cannot be used: ${refusal ?? error.message}`);
+      });
       await reader.#takeOver();
       return reader;
     } catch (error) {

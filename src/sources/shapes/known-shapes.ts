@@ -1,8 +1,8 @@
 // The two shapes of a body that need no mapping: that of POST /publish, which is the same for every source, and that of Centrifugo's consumers.
 import { type Static, type TObject, Type } from "@sinclair/typebox";
-import { type TypeCheck, TypeCompiler } from "@sinclair/typebox/compiler";
 import { Refusal } from "../../relay/contracts/errors";
 import type { PublishCommand } from "../../relay/publishing/publisher";
+import { Shape } from "../../shape";
 import type { RecordText } from "./record-text";
 
 const EXAMPLE = 'Send JSON like {"topic":"orders","data":{"id":1}}, or set a mapping.';
@@ -17,16 +17,16 @@ const FIELDS = {
 };
 
 // A misspelt user_id must not send to everybody what was for one user.
-const bodyShape = TypeCompiler.Compile(Type.Object(FIELDS, { additionalProperties: false }));
+const bodyShape = new Shape(Type.Object(FIELDS, { additionalProperties: false }));
 
 const Row = Type.Object(FIELDS);
-const rowShape = TypeCompiler.Compile(Row);
+const rowShape = new Shape(Row);
 
 /** What a body of the common shape asks for. In a row, a column that is null counts as missing, and others are allowed beside these. */
 export function commonShape(record: RecordText, kind: "body" | "row"): PublishCommand | Refusal {
   const value = kind === "row" ? withoutNulls(record.value) : record.value;
-  const shape: TypeCheck<TObject> = kind === "row" ? rowShape : bodyShape;
-  if (!shape.Check(value)) return wrongShape(shape, value);
+  const shape: Shape<TObject> = kind === "row" ? rowShape : bodyShape;
+  if (!shape.fits(value)) return wrongShape(shape, value);
   const { topic, message, data, event, user_id, idempotency_key } = value as Static<typeof Row>;
   const raw = data === undefined ? undefined : record.raw(["data"]);
   return { topic, message, data: raw, event, user_id, idempotency_key };
@@ -44,12 +44,12 @@ const payload = {
   tags: Type.Optional(Type.Object({}, { additionalProperties: Type.String() })),
 };
 
-const publishShape = TypeCompiler.Compile(Type.Object({ channel: Type.String(), ...payload }));
+const publishShape = new Shape(Type.Object({ channel: Type.String(), ...payload }));
 
 /** More topics than this would make one record a flood. */
 const BROADCAST_TOPICS_MAX = 1_000;
 
-const broadcastShape = TypeCompiler.Compile(
+const broadcastShape = new Shape(
   Type.Object({
     channels: Type.Array(Type.String(), { minItems: 1, maxItems: BROADCAST_TOPICS_MAX }),
     ...payload,
@@ -69,8 +69,8 @@ export function centrifugoShape(record: RecordText): readonly PublishCommand[] |
   if (method !== "publish" && method !== "broadcast") {
     return new Refusal("invalid_body", "The method of a record must be publish or broadcast.");
   }
-  const shape: TypeCheck<TObject> = method === "publish" ? publishShape : broadcastShape;
-  if (!shape.Check(payload)) return wrongShape(shape, payload, "/payload");
+  const shape: Shape<TObject> = method === "publish" ? publishShape : broadcastShape;
+  if (!shape.fits(payload)) return wrongShape(shape, payload, "/payload");
   const { channel, channels, idempotency_key, tags } = payload as CentrifugoPayload;
   const command = {
     data: record.raw(["payload", "data"]),
@@ -87,8 +87,8 @@ interface CentrifugoPayload {
   readonly tags?: object;
 }
 
-function wrongShape(shape: TypeCheck<TObject>, value: unknown, within = ""): Refusal {
-  const error = shape.Errors(value).First();
+function wrongShape(shape: Shape<TObject>, value: unknown, within = ""): Refusal {
+  const error = shape.problemOf(value);
   const place = `${within}${error?.path ?? ""}` || "the body";
   return new Refusal("invalid_body", `${place}: ${error?.message ?? "wrong shape"}. ${EXAMPLE}`);
 }

@@ -35,17 +35,17 @@ interface MappingSetup {
   readonly bodyBytesMax: number;
 }
 
-/** What is wrong with a mapping, as a sentence's end that begins with the name of the field; undefined when nothing is. */
+/** What is wrong with a mapping, as what follows "at /mapping"; undefined when nothing is. */
 export function mappingProblem(texts: MappingTexts): string | undefined {
   for (const [field, text] of Object.entries(texts)) {
     const template = templateOf(text);
-    if (typeof template === "string") return `${field}: it ${template}`;
+    if (typeof template === "string") return `/${field} it ${template}`;
     if (field === "data" && onlyPlace(template) === undefined) {
-      return "data: it must be one place, such as {payload} or {@body}";
+      return "/data it must have one place alone, such as {payload} or {@body}";
     }
   }
   const hasBoth = (texts.data === undefined) === (texts.message === undefined);
-  return hasBoth ? "it must have either data (JSON) or message (text)" : undefined;
+  return hasBoth ? " it must have either data (JSON) or message (text)" : undefined;
 }
 
 export class RecordShape {

@@ -1,17 +1,25 @@
 // What only an outbox in PostgreSQL has: transactions, tables of one's own, and sessions that lock.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { SQL } from "bun";
 import { outboxDdl } from "../../../src/sources/postgresql/ddl";
+import { Authority } from "../../support/machine/authority";
 import { RelayProcess } from "../../support/relay/relay-process";
+import { opened } from "../../support/sources/opened";
 import { PostgresServer } from "../../support/sources/postgres-server";
 import { sourcesFile } from "../../support/sources/sources-file";
 import { until } from "../../support/wait";
 
 let server: PostgresServer;
+let authority: Authority;
 beforeAll(async () => {
-  server = await PostgresServer.start();
+  authority = new Authority();
+  server = await PostgresServer.start(authority.issue("postgres"));
 });
-afterAll(() => server?.[Symbol.asyncDispose]());
+afterAll(async () => {
+  await server?.[Symbol.asyncDispose]();
+  authority.folder[Symbol.dispose]();
+});
 
 /** A relay that reads an outbox in a database of its own. */
 async function start(own: object = {}) {
@@ -19,7 +27,7 @@ async function start(own: object = {}) {
   const admin = new SQL(server.url, { max: 1 });
   await admin.unsafe(`CREATE DATABASE ${name}`);
   await admin.close();
-  const url = server.url.replace("/postgres", `/${name}`);
+  const url = server.url.replace(/postgres$/, name);
   const sql = new SQL(url, { max: 3 });
   await sql.unsafe(outboxDdl()).simple();
   const env = {
@@ -80,7 +88,9 @@ describe("an outbox", () => {
     await outbox.insert("old");
     await outbox.untilThere("old");
     await until("the row to go", async () => (await outbox.sql`TABLE baton_outbox`).length === 0);
-    await outbox.sql`TRUNCATE baton_outbox, baton_progress RESTART IDENTITY`;
+    // One after the other: the relay locks them in another order.
+    await outbox.sql`TRUNCATE baton_outbox RESTART IDENTITY`;
+    await outbox.sql`TRUNCATE baton_progress`;
     await outbox.insert("new");
     await outbox.untilThere("old", "new");
   });
@@ -122,5 +132,13 @@ describe("an outbox", () => {
     await using outbox = await start({ table: "nowhere" });
     await until("the reason", () => outbox.relay.output.includes("there is no table nowhere"));
     expect(outbox.relay.loggedErrors).toEqual([]);
+  });
+
+  test("is read over TLS where the authority of its server is known, and not where it is not", async () => {
+    const secured = { kind: "postgresql", url: `${server.url}?sslmode=verify-full` };
+    const ca = readFileSync(authority.ca, "utf8");
+    // It is what the database says, which has no tables.
+    expect(await opened({ ...secured, ca })).toContain("there is no table baton_outbox");
+    expect(await opened(secured)).toContain("certificate");
   });
 });

@@ -19,7 +19,7 @@ test("docs/sources.md leads from the DDL to a row that a client gets", async () 
   const psql = {
     PGHOST: "127.0.0.1",
     PGPORT: String(server.port),
-    PGUSER: "baton",
+    PGUSER: "postgres",
     PGDATABASE: "postgres",
   };
   const run = async (script: string) => {
@@ -27,9 +27,8 @@ test("docs/sources.md leads from the DDL to a row that a client gets", async () 
     expect(await started.ended(), started.errors).toBe(0);
   };
   await run(example(PAGE, "ddl.sh"));
-  const file = example(PAGE, "sources.json")
-    .replace("5432", String(server.port))
-    .replace("postgres:$", "baton:$");
+  await run(example(PAGE, "role.sh"));
+  const file = example(PAGE, "sources.json").replace("5432", String(server.port));
   await Bun.write(join(folder.path, "sources.json"), file);
   const start = example(PAGE, "start.sh")
     .replace("=sources.json", `=${join(folder.path, "sources.json")}`)

@@ -1,8 +1,9 @@
 // A PostgreSQL server for tests, of Debian's packages, in a folder of its own and on a port of its own.
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SQL } from "bun";
+import type { IssuedCertificate } from "../machine/authority";
 import { freePort } from "../machine/free-port";
 import { giveAway, unprivileged } from "../machine/unprivileged";
 import { until } from "../wait";
@@ -24,16 +25,25 @@ export class PostgresServer implements AsyncDisposable {
   readonly #programs = programs();
   #child: Bun.Subprocess | undefined;
 
+  readonly #arguments: string[] = [];
+
   private constructor() {}
 
-  /** Starts a server and resolves when it accepts connections. */
-  static async start(): Promise<PostgresServer> {
+  /** Starts a server and resolves when it accepts connections; with a certificate, also such with TLS. */
+  static async start(certificate?: IssuedCertificate): Promise<PostgresServer> {
     const server = new PostgresServer();
     giveAway(server.#folder);
+    for (const [name, path] of Object.entries(certificate ?? {})) {
+      const own = join(server.#folder, name);
+      copyFileSync(path, own);
+      giveAway(own);
+      server.#arguments.push("-c", `ssl_${name}_file=${own}`);
+    }
+    if (certificate !== undefined) server.#arguments.push("-c", "ssl=on");
     const made = Bun.spawnSync(
       unprivileged([
         join(server.#programs, "initdb"),
-        ...["-D", server.#data, "-U", "baton", "--auth=trust", "--no-sync", "-E", "UTF8"],
+        ...["-D", server.#data, "-U", "postgres", "--auth=trust", "--no-sync", "-E", "UTF8"],
         "--locale=C.UTF-8",
       ]),
     );
@@ -43,7 +53,7 @@ export class PostgresServer implements AsyncDisposable {
   }
 
   get url(): string {
-    return `postgres://baton@127.0.0.1:${this.port}/postgres`;
+    return `postgres://postgres@127.0.0.1:${this.port}/postgres`;
   }
 
   /** Starts it, for the first time or after it was killed. */
@@ -53,7 +63,7 @@ export class PostgresServer implements AsyncDisposable {
       unprivileged([
         join(this.#programs, "postgres"),
         ...["-D", this.#data, "-p", String(this.port), "-k", this.#folder],
-        ...["-c", "listen_addresses=127.0.0.1"],
+        ...["-c", "listen_addresses=127.0.0.1", ...this.#arguments],
       ]),
       { stdin: "ignore", stdout: "ignore", stderr: "ignore" },
     );
