@@ -13,7 +13,7 @@ const commandOf = sdkCommands();
 
 const TOPICS = ["a", "b"];
 const CLIENTS = 40;
-const MESSAGES = 1_500;
+const MESSAGES = 900;
 const PER_SECOND = 300;
 
 /** What one client received of each topic, and what must never happen. */
@@ -66,7 +66,7 @@ test.each([
   ["JSON", "websocket", "http_stream"],
   ["protobuf", "websocket in protobuf", "http_stream in protobuf"],
 ] as const)(
-  "40 clients of the JavaScript SDK in %s receive all of 1,500 messages over a network that cuts connections at random",
+  "40 clients of the JavaScript SDK in %s receive all of 900 messages over a network that cuts connections at random",
   async (_, most, others) => {
     await using relay = await RelayProcess.start({ BATON_HISTORY_SIZE: "2000" });
     await using network = await TcpProxy.start(relay.url);
@@ -94,7 +94,7 @@ test.each([
 );
 
 test.each(SDKS.filter(([name]) => canRun(name)))(
-  "40 clients of %s in %s receive all of 1,500 messages over a network that cuts connections at random",
+  "40 clients of %s in %s receive all of 900 messages over a network that cuts connections at random",
   async (name, form) => {
     await using relay = await RelayProcess.start({ BATON_HISTORY_SIZE: "2000" });
     await using network = await TcpProxy.start(relay.url);

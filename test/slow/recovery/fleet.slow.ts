@@ -2,12 +2,16 @@
 // Rows C5, C8, E3 and H1 of the fault catalogue.
 import { describe, expect, test } from "bun:test";
 import { Fleet } from "../../support/clients/fleet";
+import { inFull } from "../../support/in-full";
 import { TcpProxy } from "../../support/machine/tcp-proxy";
 import { publishAtRate, randomMessages } from "../../support/relay/messages";
 import { RelayProcess } from "../../support/relay/relay-process";
 import { until } from "../../support/wait";
 
 const TOPICS = ["a", "b"];
+
+/** Of the storm of an hour in a minute. */
+const MINUTES = inFull(60, 15);
 
 describe("resuming clients receive every publication once and in order", () => {
   test("120 clients over a network that cuts connections at random, of 1,500 publications", async () => {
@@ -23,16 +27,16 @@ describe("resuming clients receive every publication once and in order", () => {
     expect(relay.loggedErrors).toEqual([]);
   });
 
-  test("1,000 clients with the lost connections of an hour within a minute, of 1,200 publications", async () => {
+  test(`1,000 clients with the lost connections of ${MINUTES} minutes within as many seconds, of ${MINUTES * 20} publications`, async () => {
     await using relay = await RelayProcess.start({ BATON_HISTORY_SIZE: "2000" });
     await using network = await TcpProxy.start(relay.url);
     const { through, random } = network;
     const fleet = await Fleet.connect(relay, 334, { topics: TOPICS, through });
-    const messages = randomMessages(1_200, { topics: TOPICS, users: fleet.users, random });
-    // As if each connection lasted about five minutes of that hour.
+    const messages = randomMessages(MINUTES * 20, { topics: TOPICS, users: fleet.users, random });
+    // As if each connection lasted about five minutes.
     network.cutEach(200, 10_000);
     await publishAtRate(relay, messages, 20);
-    await network.untilCut(8_000);
+    await network.untilCut((MINUTES * 8_000) / 60);
     await fleet.expectAll(messages, `seed ${network.seed}`);
     expect(relay.loggedErrors).toEqual([]);
   });
