@@ -42,6 +42,8 @@ export interface RelaySettings {
   readonly proxyEmulatedHeaders?: readonly string[] | undefined;
   /** Headers that the backend is sent with every question, so that it knows that the relay asks. None of them may be passed on from clients too. Allowed: a JSON object such as {"X-Api-Key":"…"}. Not set by default. */
   readonly proxyStaticHeaders?: string | undefined;
+  /** What a status other than 200 means, as Centrifugo's status_to_code_transforms: to_error, which a client is told, or to_disconnect, which closes its connection. Any other status is a backend that could not be asked. Where it is asked whether something goes on (refresh, sub_refresh), this does not hold. Allowed: a JSON array such as [{"status_code":403,"to_error":{"code":403,"message":"permission denied"}}]. Not set by default. */
+  readonly proxyStatusAnswers?: string | undefined;
   /** How long the backend may take to answer one question. Allowed: a whole number of milliseconds from 10 to 30000. Default: 1000. */
   readonly proxyTimeoutMs?: number | undefined;
   /** How many questions each process asks one address at once, over connections that it keeps. Bun has at most 256 requests under way in a process, to all addresses. When 10,000 clients come back and an answer takes 20 ms, the default asks about all of them in 3 seconds. Allowed: a whole number of requests from 1 to 200. Default: 64. */

@@ -15,6 +15,14 @@ test.each([
 });
 
 test.each([
+  "none",
+  '[{"status_code":403,"to_error":{"code":7}}]',
+  '[{"status_code":200,"to_disconnect":{"code":4500}}]',
+])("BATON_PROXY_STATUS_ANSWERS is not %s", (value) => {
+  expect(() => readSettings({ BATON_PROXY_STATUS_ANSWERS: value })).toThrow("STATUS_ANSWERS");
+});
+
+test.each([
   "Connection",
   "Host",
   "Upgrade",

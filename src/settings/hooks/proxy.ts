@@ -12,6 +12,7 @@ import {
   text,
   whole,
 } from "../kinds";
+import { type StatusAnswers, statusAnswersOf } from "./status-answers";
 
 /** What the relay or HTTP sets, or what is only for the next hop (RFC 9110, section 7.6.1). */
 const NEVER_PASSED =
@@ -111,6 +112,16 @@ export const PROXY = {
       "Headers that the backend is sent with every question, so that it knows that the relay asks. None of them may be passed on from clients too.",
     ...readBy(headersOf),
   } satisfies Setting<Readonly<Record<string, string>>>,
+  proxyStatusAnswers: {
+    variable: "BATON_PROXY_STATUS_ANSWERS",
+    inFile: "string",
+    default: "",
+    allowed:
+      'a JSON array such as [{"status_code":403,"to_error":{"code":403,"message":"permission denied"}}]',
+    description:
+      "What a status other than 200 means, as Centrifugo's status_to_code_transforms: to_error, which a client is told, or to_disconnect, which closes its connection. Any other status is a backend that could not be asked. Where it is asked whether something goes on (refresh, sub_refresh), this does not hold.",
+    ...readBy(statusAnswersOf),
+  } satisfies Setting<StatusAnswers>,
   proxyTimeoutMs: whole({
     variable: "BATON_PROXY_TIMEOUT_MS",
     default: 1_000,

@@ -9,6 +9,8 @@ export interface Failure {
   readonly why: string;
   /** Whether the backend is slow or down. Otherwise it is there, and says something that was not meant for the relay. */
   readonly isPassing: boolean;
+  /** What it answered with, if that was not 200. */
+  readonly status?: number;
 }
 
 export type FailureReason = "busy" | "timeout" | "connection" | "status" | "too_large" | "answer";
@@ -106,7 +108,8 @@ export class BackendCalls {
         await response.body?.cancel();
         const isPassing = status === TOO_MANY_REQUESTS || status >= SERVER_ERRORS;
         const moved = status >= 300 && status < 400 ? ", and no redirect is followed" : "";
-        return { reason: "status", why: `it answered with status ${status}${moved}`, isPassing };
+        const why = `it answered with status ${status}${moved}`;
+        return { reason: "status", why, isPassing, status };
       }
       return await textOf(response, proxyAnswerBytes);
     } catch (error) {

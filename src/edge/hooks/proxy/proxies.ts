@@ -34,6 +34,8 @@ interface ProxySettings extends CallLimits, HeaderSettings, BodySettings {
   readonly proxyConnect: string;
   readonly proxyRefresh: string;
   readonly proxyFailure: "refuse" | "admit";
+  /** What a status other than 200 means, as the JSON text of an answer. */
+  readonly proxyStatusAnswers: Readonly<Record<number, string>>;
   /** How long an answer to a connect counts for others with the same credentials. */
   readonly proxyShareMs: number;
 }
@@ -267,7 +269,8 @@ export class Proxies implements Questions {
     const began = performance.now();
     const answer = await this.#calls.call({ url, headers, body: bodyOf(client, rest), isWanted });
     this.tally.took(kind, (performance.now() - began) / 1_000);
-    return answer;
+    if (!isFailure(answer) || answer.status === undefined || isRenewal(kind)) return answer;
+    return this.#settings.proxyStatusAnswers[answer.status] ?? answer;
   }
 
   #unavailable(kind: QuestionKind): Refusal {
@@ -277,6 +280,11 @@ export class Proxies implements Questions {
       RETRY_S,
     );
   }
+}
+
+/** Its client would not be told of an error or a disconnect, so neither is an answer. */
+function isRenewal(kind: QuestionKind): boolean {
+  return kind === "refresh" || kind === "sub_refresh";
 }
 
 /** A registered client has no session, and is asked about before it is connected. */

@@ -166,6 +166,29 @@ test("while the backend is down, clients are let in where the settings say so, b
   client.drop();
 });
 
+test("another status than 200 means what the settings say, except where it is asked whether something goes on", async () => {
+  await using backend = new ProxyBackend();
+  const transforms = [
+    { status_code: 403, to_error: { code: 403, message: "permission denied" } },
+    { status_code: 401, to_disconnect: { code: 4501, reason: "unauthorized" } },
+  ];
+  await using relay = await startRelay({
+    ...backend.settings,
+    BATON_PROXY_STATUS_ANSWERS: JSON.stringify(transforms),
+    BATON_PROXY_FAILURE: "admit",
+  });
+  const client = await SessionClient.connect(relay, { topics: ["mine"] });
+  for (const path of ["/subscribe", "/sub_refresh"]) {
+    backend.answer(path, () => new Response("", { status: 403 }));
+  }
+  const refused = await client.ask("subscribe", { channel: "other" });
+  expect(refused.error).toEqual({ code: 403, message: "permission denied" });
+  expect((await client.ask("sub_refresh", { channel: "mine" })).sub_refresh).toEqual({});
+  backend.answer("/rpc", () => new Response("", { status: 401 }));
+  client.send("rpc", { method: "m" });
+  expect(await client.closed).toMatchObject({ code: 4501, reason: "unauthorized" });
+});
+
 test("a registered client whose backend is down is refused with 503, and told when to come back", async () => {
   await using backend = new ProxyBackend();
   backend.answer("/connect", () => new Response("", { status: 500 }));
