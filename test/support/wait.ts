@@ -23,16 +23,19 @@ export async function within<Value>(
   }
 }
 
-/** Resolves as soon as the condition is met, which is checked every few milliseconds. */
+/** Resolves as soon as the condition is met, which is checked every few milliseconds. A check that hangs is cut off too. */
 export async function until(
   what: string,
   isMet: () => boolean | Promise<boolean>,
   deadlineMs = DEADLINE_MS,
 ): Promise<void> {
-  const deadline = performance.now() + deadlineMs;
-  while (!(await isMet())) {
-    if (performance.now() > deadline)
-      throw new Error(`waited ${deadlineMs} ms in vain for ${what}`);
-    await Bun.sleep(2);
+  let isOver = false;
+  const met = async () => {
+    while (!(isOver || (await isMet()))) await Bun.sleep(2);
+  };
+  try {
+    await within(what, met(), deadlineMs);
+  } finally {
+    isOver = true;
   }
 }

@@ -23,11 +23,7 @@ afterAll(async () => {
 
 /** A relay that reads an outbox in a database of its own. */
 async function start(own: object = {}) {
-  const name = `db_${crypto.randomUUID().replaceAll("-", "")}`;
-  const admin = new SQL(server.url, { max: 1 });
-  await admin.unsafe(`CREATE DATABASE ${name}`);
-  await admin.close();
-  const url = server.url.replace(/postgres$/, name);
+  const url = await server.database();
   const sql = new SQL(url, { max: 3 });
   await sql.unsafe(outboxDdl()).simple();
   const env = {

@@ -12,6 +12,9 @@ interface BrokerProgram {
   readonly port: number;
 }
 
+/** A broker of Java or Erlang needs seconds of CPU time, and a busy machine may have little of it. */
+const START_MS = 180_000;
+
 export class BrokerProcess implements AsyncDisposable {
   readonly folder: Folder;
   readonly #program: BrokerProgram;
@@ -23,8 +26,9 @@ export class BrokerProcess implements AsyncDisposable {
     this.#program = program;
   }
 
-  /** Starts it, for the first time or on the data that it left, and resolves when its port is open. */
+  /** Starts it, unless it runs, for the first time or on the data that it left; resolves when its port is open. */
   async run(): Promise<void> {
+    if (this.#child?.killed === false) return;
     const { command, env = {}, port } = this.#program;
     const { PATH = "", HOME = "" } = process.env;
     const child = Bun.spawn([...command], {
@@ -35,10 +39,11 @@ export class BrokerProcess implements AsyncDisposable {
       stderr: Bun.file(`${this.folder.path}/errors`),
     });
     this.#child = child;
-    await until(`${command[0]} to listen`, async () => {
-      if (child.exitCode !== null) throw new Error(await this.#lastWords());
+    const listens = async () => {
+      if (child.killed) throw new Error(await this.#lastWords());
       return isOpen(port);
-    });
+    };
+    await until(`${command[0]} to listen`, listens, START_MS);
   }
 
   async #lastWords(): Promise<string> {

@@ -77,8 +77,9 @@ export class RedisServer implements AsyncDisposable {
     return `redis://${password === undefined ? "" : `:${password}@`}127.0.0.1:${this.port}`;
   }
 
-  /** Starts it, for the first time or after it was killed. */
+  /** Starts it, unless it runs, for the first time or after it was killed. */
   async run(): Promise<void> {
+    if (this.#child?.killed === false) return;
     const { durable = false, password, args = [] } = this.#options;
     if (Bun.which("redis-server") === null) throw new Error(MISSING);
     const keeping = durable ? ["--appendonly", "yes", "--appendfsync", "always"] : [];

@@ -1,14 +1,13 @@
-// A JetStream stream as a source, on a NATS server of its own.
+// A JetStream stream as a source.
 import { type JetStreamManager, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
-import { NatsServer } from "../brokers/nats-server";
+import type { NatsServer } from "../brokers/nats-server";
 import type { DeadLetter, SourceServer, TestRecord } from "./source-server";
-
-const STREAM = "ORDERS";
-const DEAD_STREAM = "DEAD";
 
 export class NatsStream implements SourceServer {
   readonly #server: NatsServer;
+  readonly #stream = crypto.randomUUID();
+  readonly #deadStream = `${this.#stream}-dead`;
   #connection!: NatsConnection;
   #manager!: JetStreamManager;
 
@@ -16,11 +15,13 @@ export class NatsStream implements SourceServer {
     this.#server = server;
   }
 
-  static async start(messageBytesMax?: number): Promise<NatsStream> {
-    const stream = new NatsStream(await NatsServer.start(messageBytesMax));
+  /** Each stream has the one subject that is its own name. */
+  static async make(server: NatsServer): Promise<NatsStream> {
+    const stream = new NatsStream(server);
     await stream.#connect();
-    await stream.#manager.streams.add({ name: STREAM, subjects: ["orders.>"] });
-    await stream.#manager.streams.add({ name: DEAD_STREAM, subjects: ["dead.>"] });
+    for (const name of [stream.#stream, stream.#deadStream]) {
+      await stream.#manager.streams.add({ name, subjects: [name] });
+    }
     return stream;
   }
 
@@ -33,8 +34,8 @@ export class NatsStream implements SourceServer {
     return {
       kind: "nats",
       servers: [this.#server.url],
-      stream: STREAM,
-      dead_letters: "dead.orders",
+      stream: this.#stream,
+      dead_letters: this.#deadStream,
     };
   }
 
@@ -47,11 +48,11 @@ export class NatsStream implements SourceServer {
   }
 
   async #publish(text: string): Promise<void> {
-    await jetstream(this.#connection).publish("orders.new", text);
+    await jetstream(this.#connection).publish(this.#stream, text);
   }
 
   async waiting(): Promise<number> {
-    const consumers = await this.#manager.consumers.list(STREAM).next();
+    const consumers = await this.#manager.consumers.list(this.#stream).next();
     // One that a reader has just left behind has what the next one has too.
     const waiting = consumers.map(
       ({ num_pending, num_ack_pending }) => num_pending + num_ack_pending,
@@ -60,22 +61,16 @@ export class NatsStream implements SourceServer {
   }
 
   async deadLetters(): Promise<readonly DeadLetter[]> {
-    const { state } = await this.#manager.streams.info(DEAD_STREAM);
+    const { state } = await this.#manager.streams.info(this.#deadStream);
     const letters: DeadLetter[] = [];
     for (let seq = 1; seq <= state.last_seq; seq++) {
-      const letter = await this.#manager.streams.getMessage(DEAD_STREAM, { seq });
+      const letter = await this.#manager.streams.getMessage(this.#deadStream, { seq });
       letters.push({
         code: letter?.header.get("baton_code") ?? "",
         record: letter?.string() ?? "",
       });
     }
     return letters;
-  }
-
-  /** Makes the stream anew: its numbers begin again. */
-  async remake(): Promise<void> {
-    await this.#manager.streams.delete(STREAM);
-    await this.#manager.streams.add({ name: STREAM, subjects: ["orders.>"] });
   }
 
   async kill(): Promise<void> {
@@ -89,6 +84,5 @@ export class NatsStream implements SourceServer {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#connection.close();
-    await this.#server[Symbol.asyncDispose]();
   }
 }

@@ -56,8 +56,18 @@ export class PostgresServer implements AsyncDisposable {
     return `postgres://postgres@127.0.0.1:${this.port}/postgres`;
   }
 
-  /** Starts it, for the first time or after it was killed. */
+  /** Makes a database, and resolves with its address. */
+  async database(): Promise<string> {
+    const name = `db_${crypto.randomUUID().replaceAll("-", "")}`;
+    const sql = new SQL(this.url, { max: 1 });
+    await sql.unsafe(`CREATE DATABASE ${name}`);
+    await sql.close();
+    return this.url.replace(/postgres$/, name);
+  }
+
+  /** Starts it, unless it runs, for the first time or after it was killed. */
   async run(): Promise<void> {
+    if (this.#child?.killed === false) return;
     // A postmaster that was killed leaves this behind, and its children a moment later than itself.
     this.#child = Bun.spawn(
       unprivileged([
@@ -68,7 +78,7 @@ export class PostgresServer implements AsyncDisposable {
       { stdin: "ignore", stdout: "ignore", stderr: "ignore" },
     );
     await until("PostgreSQL to answer", async () => {
-      if (this.#child?.exitCode !== null) await this.#again();
+      if (this.#child?.killed !== false) await this.#again();
       return this.#answers();
     });
   }

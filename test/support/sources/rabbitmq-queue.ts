@@ -1,17 +1,16 @@
-// A queue or stream of RabbitMQ as a source, on a server of its own.
+// A queue or stream of RabbitMQ as a source.
 import { type ChannelModel, type ConfirmChannel, connect } from "amqplib";
-import { RabbitmqServer } from "../brokers/rabbitmq-server";
+import type { RabbitmqServer } from "../brokers/rabbitmq-server";
 import { until } from "../wait";
 import type { DeadLetter, SourceServer, TestRecord } from "./source-server";
-
-const QUEUE = "orders";
-const DEAD_QUEUE = "orders.dead";
 
 type QueueType = "classic" | "quorum" | "stream";
 
 export class RabbitmqQueue implements SourceServer {
   readonly #server: RabbitmqServer;
   readonly #type: QueueType;
+  readonly #queue = crypto.randomUUID();
+  readonly #deadQueue = `${this.#queue}.dead`;
   #connection!: ChannelModel;
   #channel!: ConfirmChannel;
   #added = 0;
@@ -21,11 +20,15 @@ export class RabbitmqQueue implements SourceServer {
     this.#type = type;
   }
 
-  static async start(type: QueueType): Promise<RabbitmqQueue> {
-    const queue = new RabbitmqQueue(await RabbitmqServer.start(), type);
+  static async make(server: RabbitmqServer, type: QueueType): Promise<RabbitmqQueue> {
+    const queue = new RabbitmqQueue(server, type);
     await queue.#connect();
-    await queue.#channel.assertQueue(DEAD_QUEUE);
-    await queue.#make();
+    await queue.#channel.assertQueue(queue.#deadQueue);
+    // Order outlives the death of the server only where one consumer is active at a time.
+    const active = type === "stream" ? {} : { "x-single-active-consumer": true };
+    await queue.#channel.assertQueue(queue.#queue, {
+      arguments: { "x-queue-type": type, ...active },
+    });
     return queue;
   }
 
@@ -36,20 +39,12 @@ export class RabbitmqQueue implements SourceServer {
     this.#channel.on("error", () => {});
   }
 
-  async #make(): Promise<void> {
-    // Order outlives the death of the server only where one consumer is active at a time.
-    const active = this.#type === "stream" ? {} : { "x-single-active-consumer": true };
-    await this.#channel.assertQueue(QUEUE, {
-      arguments: { "x-queue-type": this.#type, ...active },
-    });
-  }
-
   get declaration() {
     return {
       kind: "rabbitmq",
       url: this.#server.url,
-      [this.#type === "stream" ? "stream" : "queue"]: QUEUE,
-      dead_letters: DEAD_QUEUE,
+      [this.#type === "stream" ? "stream" : "queue"]: this.#queue,
+      dead_letters: this.#deadQueue,
     };
   }
 
@@ -64,29 +59,23 @@ export class RabbitmqQueue implements SourceServer {
   }
 
   #send(text: string): void {
-    this.#channel.sendToQueue(QUEUE, Buffer.from(text), {
+    this.#channel.sendToQueue(this.#queue, Buffer.from(text), {
       persistent: true,
       contentType: "application/json",
       messageId: `id${this.#added++}`,
     });
   }
 
-  /** Makes the stream anew: its offsets begin again. */
-  async remake(): Promise<void> {
-    await this.#channel.deleteQueue(QUEUE);
-    await this.#make();
-  }
-
   /** Of a queue those that nobody has fetched, of a stream none: the server says no more over AMQP. */
   async waiting(): Promise<number> {
     if (this.#type === "stream") return 0;
-    return (await this.#channel.checkQueue(QUEUE)).messageCount;
+    return (await this.#channel.checkQueue(this.#queue)).messageCount;
   }
 
   async deadLetters(): Promise<readonly DeadLetter[]> {
     const letters: DeadLetter[] = [];
     for (;;) {
-      const letter = await this.#channel.get(DEAD_QUEUE, { noAck: true });
+      const letter = await this.#channel.get(this.#deadQueue, { noAck: true });
       if (letter === false) return letters;
       const code = letter.properties.headers?.baton_code;
       letters.push({ code, record: letter.content.toString() });
@@ -107,13 +96,12 @@ export class RabbitmqQueue implements SourceServer {
   async #isThere(): Promise<boolean> {
     const channel = await this.#connection.createChannel();
     channel.on("error", () => {});
-    const found = await channel.checkQueue(QUEUE).catch(() => undefined);
+    const found = await channel.checkQueue(this.#queue).catch(() => undefined);
     if (found !== undefined) await channel.close();
     return found !== undefined;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#connection.close().catch(() => {});
-    await this.#server[Symbol.asyncDispose]();
   }
 }

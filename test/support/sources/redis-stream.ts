@@ -1,46 +1,39 @@
-// A Redis stream as a source, on a server of its own that loses nothing when it is killed.
+// A Redis stream as a source, on a server that loses nothing when it is killed.
 import { RedisClient } from "bun";
-import { RedisServer } from "../engines/redis-server";
+import type { RedisServer } from "../engines/redis-server";
 import type { DeadLetter, SourceServer, TestRecord } from "./source-server";
 
-const STREAM = "orders";
 const GROUP = "baton";
 
 type Entry = [id: string, fields: string[]];
 
 export class RedisStream implements SourceServer {
   readonly #server: RedisServer;
+  readonly #stream = crypto.randomUUID();
   #client: RedisClient;
 
-  private constructor(server: RedisServer) {
+  constructor(server: RedisServer) {
     this.#server = server;
     this.#client = new RedisClient(server.url);
   }
 
-  static async start(): Promise<RedisStream> {
-    // Not at each write: the tests add a hundred thousand.
-    return new RedisStream(
-      await RedisServer.start({ durable: true, args: ["--appendfsync", "no"] }),
-    );
-  }
-
   get declaration() {
-    return { kind: "redis", url: this.#server.url, stream: STREAM };
+    return { kind: "redis", url: this.#server.url, stream: this.#stream };
   }
 
   async add(records: readonly TestRecord[]): Promise<void> {
     const added = records.map((record) =>
-      this.#client.send("XADD", [STREAM, "*", ...Object.entries(record).flat()]),
+      this.#client.send("XADD", [this.#stream, "*", ...Object.entries(record).flat()]),
     );
     await Promise.all(added);
   }
 
   async addPoison(text: string): Promise<void> {
-    await this.#client.send("XADD", [STREAM, "*", "unknown", text]);
+    await this.#client.send("XADD", [this.#stream, "*", "unknown", text]);
   }
 
   async waiting(): Promise<number> {
-    const groups = (await this.#client.send("XINFO", ["GROUPS", STREAM])) as {
+    const groups = (await this.#client.send("XINFO", ["GROUPS", this.#stream])) as {
       name: string;
       pending: number;
       lag: number;
@@ -50,7 +43,11 @@ export class RedisStream implements SourceServer {
   }
 
   async deadLetters(): Promise<readonly DeadLetter[]> {
-    const entries = (await this.#client.send("XRANGE", [`${STREAM}:dead`, "-", "+"])) as Entry[];
+    const entries = (await this.#client.send("XRANGE", [
+      `${this.#stream}:dead`,
+      "-",
+      "+",
+    ])) as Entry[];
     return entries.map(([, fields]) => ({
       code: fields[fields.indexOf("baton_code") + 1] as string,
       record: fields.join(" "),
@@ -68,7 +65,7 @@ export class RedisStream implements SourceServer {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#client.send("UNLINK", [this.#stream, `${this.#stream}:dead`]);
     this.#client.close();
-    await this.#server[Symbol.asyncDispose]();
   }
 }
