@@ -21,8 +21,8 @@ export interface CallerOptions {
 export interface Failure {
   /** What is wrong, as a part of a sentence. */
   readonly problem: string;
-  /** It says that it is not there any more (410). */
-  readonly isGone: boolean;
+  /** What it answered; undefined where it did not. */
+  readonly status: number | undefined;
   /** How long it asks to be left alone; 0 if it does not. */
   readonly pauseMs: number;
 }
@@ -61,9 +61,9 @@ export class HookCaller {
       if (response.ok) return undefined;
       const { status } = response;
       const pauseMs = Math.min(RETRY_AFTER_MAX_MS, retryAfterMs(response.headers, Date.now()) ?? 0);
-      return { ...failure(`it answered with status ${status}`), isGone: status === 410, pauseMs };
+      return { problem: `it answered with status ${status}`, status, pauseMs };
     } catch (error) {
-      return failure((error as Error).message);
+      return failure(problemOf(error as Error));
     }
   }
 
@@ -82,6 +82,11 @@ export class HookCaller {
   }
 }
 
+/** What Bun says of an error, without the address: its path and query may be secret. */
+function problemOf({ message }: Error): string {
+  return message.replace(/ fetching ".*"/, "").replace(/ For more information, .*$/, "");
+}
+
 function failure(problem: string): Failure {
-  return { problem, isGone: false, pauseMs: 0 };
+  return { problem, status: undefined, pauseMs: 0 };
 }

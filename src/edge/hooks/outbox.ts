@@ -6,16 +6,13 @@ import type { Maybe } from "../../relay/contracts/maybe";
 import type { RelayEvent, Witness } from "../../relay/contracts/options";
 import { Leadership } from "../../relay/state/leadership";
 import { HookQueue } from "./queue";
+import { QueueList } from "./queue-list";
 import type { HookReceiver } from "./receiver";
 import { HookSender } from "./sender";
 
 /** How often the node that leads looks for what other nodes have added, and how often all ask whether they lead. */
 const LOOK_MS = 250;
 const CHECK_MS = 1_000;
-
-/** The queues that there are, so that those of receivers that are set no longer are found. */
-const QUEUES = "webhook queues";
-const KEPT = { max: 1_000, ttlMs: 31_536_000_000 };
 
 interface OutboxOptions {
   readonly engine: Pick<Engine, "groups" | "queues" | "records">;
@@ -40,6 +37,7 @@ export class Outbox {
   readonly #options: OutboxOptions;
   readonly #leadership: Leadership;
   readonly #lines: readonly Line[];
+  readonly #list: QueueList;
   readonly #counts = { sent: 0, givenUp: 0 };
   #leads = false;
   #looking: Timer | undefined;
@@ -49,6 +47,15 @@ export class Outbox {
     this.#options = options;
     this.#leadership = new Leadership(options.engine.groups, options.node, "webhooks");
     this.#lines = options.receivers.map((receiver) => this.#line(receiver));
+    const origins = this.#lines.map(
+      ({ receiver, queue }) => [queue.name, originOf(receiver)] as const,
+    );
+    this.#list = new QueueList({
+      engine: options.engine,
+      origins: new Map(origins),
+      now: () => performance.now(),
+      onDropped: (count, origin) => this.#dropped(count, origin),
+    });
   }
 
   /** What the relay tells; undefined where nobody is told. */
@@ -89,9 +96,8 @@ export class Outbox {
 
   #line(receiver: HookReceiver): Line {
     const { engine, waitingMax, addresses, log } = this.#options;
-    const { origin } = new URL(receiver.url);
     const { queues } = engine;
-    const logLost = throttledLog(log, `${origin} will not be told of some events`);
+    const logLost = throttledLog(log, `${originOf(receiver)} will not be told of some events`);
     const full = new EngineUnavailable(`${waitingMax} events wait, or the engine has no room`);
     const onLost = (count: number) => {
       this.#counts.givenUp += count;
@@ -141,6 +147,7 @@ export class Outbox {
       void queue.tick();
       if (this.#leads) void sender.count();
     }
+    if (this.#leads) this.#list.tend().catch((error) => this.#failed(error));
     void this.#check();
   }
 
@@ -149,30 +156,25 @@ export class Outbox {
     const leads = await this.#leadership.check();
     if (leads === this.#leads) return leads;
     this.#leads = leads;
-    if (leads) this.#tidy().catch((error) => this.#failed(error));
-    else for (const { sender } of this.#lines) sender.rest();
-    return leads;
+    if (leads) return true;
+    this.#list.rest();
+    for (const { sender } of this.#lines) sender.rest();
+    return false;
   }
 
-  /** Empties the queues of receivers that are set no longer. */
-  async #tidy(): Promise<void> {
-    const { records, queues } = this.#options.engine;
-    const names = new Map(this.#lines.map(({ receiver, queue }) => [queue.name, receiver.url]));
-    for (const [name, url] of names) await records.put(QUEUES, name, new URL(url).origin, KEPT);
-    for (const { name, value } of await records.list(QUEUES)) {
-      if (names.has(name)) continue;
-      const left = await queues.size(name);
-      await queues.removeUpTo(name, Number.MAX_SAFE_INTEGER);
-      await records.remove(QUEUES, name);
-      if (left === 0) continue;
-      this.#counts.givenUp += left;
-      this.#options.log.warn(
-        `${value} is no receiver of webhooks any more: ${left} events that waited for it are dropped`,
-      );
-    }
+  #dropped(count: number, origin: string): void {
+    this.#counts.givenUp += count;
+    this.#options.log.warn(
+      `${origin} is no receiver of webhooks any more: ${count} events that waited for it are dropped`,
+    );
   }
 
   #failed(error: unknown): void {
     if (!(error instanceof EngineUnavailable)) throw error;
   }
+}
+
+/** What the log may show of it. */
+function originOf({ url }: HookReceiver): string {
+  return new URL(url).origin;
 }

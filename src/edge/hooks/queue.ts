@@ -125,9 +125,17 @@ export class HookQueue {
   }
 }
 
+/**
+ * The Unix time in ms by a clock that nobody sets: that of the start of this process and what has passed since. So a clock that is put
+ * right makes no event old.
+ */
+export function steadyTime(): number {
+  return Math.round(performance.timeOrigin + performance.now());
+}
+
 /** A text with the time at which it was to be told. */
 function entryOf(text: string): string {
-  return `${Date.now()} ${text}`;
+  return `${steadyTime()} ${text}`;
 }
 
 /** What an entry of a queue says. */

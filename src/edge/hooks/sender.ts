@@ -5,7 +5,7 @@ import type { Log } from "../../log";
 import { EngineUnavailable } from "../../relay/contracts/engine";
 import type { Queues } from "../../relay/contracts/store";
 import { type CallerOptions, type Failure, HookCaller } from "./caller";
-import { readEntry } from "./queue";
+import { readEntry, steadyTime } from "./queue";
 import type { HookReceiver } from "./receiver";
 
 /** The pause after a failed attempt. It is doubled after each further one, up to the longest, and made up to a fifth longer at random. */
@@ -15,6 +15,16 @@ const PAUSE_MAX_MS = 60_000;
 /** Events, and characters of them, in one request. One event may be longer. */
 const BATCH_MAX = 100;
 const BATCH_CHARACTERS_MAX = 1_048_576;
+
+/** The statuses that say something about the request or its receiver (RFC 9110, 15.5.11 and 15.5.14). */
+const GONE = 410;
+const TOO_LARGE = 413;
+
+/**
+ * What is too old is given up only after pauses of this length together: what waited while the relay was away has a chance though its
+ * receiver is back a moment later.
+ */
+const TRIED_MS = 120_000;
 
 /** How long the first event waits for others that happen with it. */
 const GATHER_MS = 10;
@@ -52,8 +62,16 @@ export class HookSender {
   #batch: readonly WaitingEvent[] = [];
   /** How many are read at once: fewer where they are long. */
   #limit = BATCH_MAX;
-  #state: "idle" | "sending" | "stopped" = "idle";
+  /** How many characters of events a request has: fewer where the receiver takes no larger one. */
+  #charactersMax = BATCH_CHARACTERS_MAX;
+  #state: "idle" | "sending" | "stopping" | "stopped" = "idle";
+  /** The last pause, and all since the receiver has last taken something. */
   #pauseMs = 0;
+  #pausedMs = 0;
+  /** Ends the wait that is under way. */
+  #goOn: () => void = () => {};
+  /** What is under way; settled otherwise. */
+  #running = Promise.resolve();
   /** Whether the receiver has said that it is not there any more. */
   #isGone = false;
   /** How many events wait, as far as this node knows; 0 where another one leads. */
@@ -63,7 +81,7 @@ export class HookSender {
     this.#options = options;
     const { receiver, now, after } = options;
     this.#caller = new HookCaller({ ...options, url: receiver.url });
-    this.#now = now ?? Date.now;
+    this.#now = now ?? steadyTime;
     this.#after = after ?? ((ms, work) => void setTimeout(work, ms).unref());
   }
 
@@ -71,7 +89,7 @@ export class HookSender {
   wake(): void {
     if (this.#state !== "idle") return;
     this.#state = "sending";
-    this.#after(GATHER_MS, () => void this.#run());
+    this.#running = this.#wait(GATHER_MS).then(() => this.#run());
   }
 
   /** For how long the oldest event has waited that this node could not tell; 0 where there is none. */
@@ -88,19 +106,31 @@ export class HookSender {
   /** Another node leads. */
   rest(): void {
     this.#batch = [];
-    this.#pauseMs = 0;
+    this.#succeeded();
     this.waiting = 0;
   }
 
-  /** Tries once more to tell what waits. */
+  /** Tries once more to tell what waits, for a few seconds. */
   async stop(): Promise<void> {
     const wasSending = this.#state === "sending";
-    this.#state = "stopped";
+    this.#state = "stopping";
     if (this.waiting === 0 && !wasSending) return;
-    const deadline = this.#now() + STOP_MS;
+    this.#goOn();
+    // What its receiver is just taking is not sent beside that once more.
+    const told = this.#running.then(() => this.#tellRest());
+    const isOver = new Promise<void>((resolve) => this.#after(STOP_MS, resolve));
+    await Promise.race([told, isOver]);
+    this.#state = "stopped";
+    if (this.waiting === 0) return;
+    this.#options.log.warn(
+      `${this.#caller.origin} was not told of ${this.waiting} events, which wait; the memory engine does not keep them`,
+    );
+  }
+
+  async #tellRest(): Promise<void> {
     try {
       let left = await this.#size();
-      while (left > 0 && this.#now() < deadline && (await this.#options.leads())) {
+      while (left > 0 && this.#state === "stopping" && (await this.#options.leads())) {
         const batch = await this.#next();
         if (batch.length === 0 || (await this.#attempt(batch)) !== undefined) break;
         await this.#done(batch, "sent");
@@ -109,10 +139,6 @@ export class HookSender {
     } catch (error) {
       if (!(error instanceof EngineUnavailable)) throw error;
     }
-    if (this.waiting === 0) return;
-    this.#options.log.warn(
-      `${this.#caller.origin} was not told of ${this.waiting} events, which wait; the memory engine does not keep them`,
-    );
   }
 
   async #run(): Promise<void> {
@@ -126,11 +152,11 @@ export class HookSender {
           continue;
         }
         const failed = await this.#attempt(batch);
-        if (this.#state !== "sending") return;
-        if (failed === undefined) {
-          this.#pauseMs = 0;
+        if (failed !== undefined) await this.#failed(batch, failed);
+        else {
+          this.#succeeded();
           await this.#done(batch, "sent");
-        } else await this.#failed(batch, failed);
+        }
       }
     } catch (error) {
       // What was told and could not be removed is told again.
@@ -156,9 +182,10 @@ export class HookSender {
     let characters = 0;
     const batch: WaitingEvent[] = [];
     for (const { number, entry } of entries) {
-      characters += entry.length;
-      if (batch.length > 0 && characters > BATCH_CHARACTERS_MAX) break;
-      batch.push({ number, ...readEntry(entry) });
+      const event = { number, ...readEntry(entry) };
+      characters += event.text.length;
+      if (batch.length > 0 && characters > this.#charactersMax) break;
+      batch.push(event);
     }
     this.#limit = Math.min(BATCH_MAX, Math.max(1, 2 * batch.length));
     this.#batch = batch;
@@ -169,28 +196,59 @@ export class HookSender {
     return this.#caller.post(this.#options.receiver.requestOf(batch.map(({ text }) => text)));
   }
 
+  #succeeded(): void {
+    this.#pauseMs = 0;
+    this.#pausedMs = 0;
+  }
+
   async #failed(batch: readonly WaitingEvent[], failed: Failure): Promise<void> {
-    const { log, random = Math.random } = this.#options;
-    const oldest = this.#now() - this.#options.receiver.ageMaxMs;
-    const firstYoung = batch.findIndex(({ at }) => at > oldest);
-    const old = firstYoung < 0 ? batch : batch.slice(0, firstYoung);
-    if (failed.isGone) {
+    const { log } = this.#options;
+    if (failed.status === GONE) {
       this.#isGone = true;
       log.error(
         `${this.#caller.origin} does not want webhooks any more (status 410): until the relay starts again, it is told nothing`,
       );
       return;
     }
+    if (failed.status === TOO_LARGE && batch.length > 1) {
+      this.#charactersMax = charactersOf(batch) / 2;
+      this.#batch = [];
+      return;
+    }
+    const old = this.#pausedMs < TRIED_MS ? [] : this.#oldOf(batch);
     if (old.length > 0) await this.#giveUp(old, failed.problem);
     else if (this.#pauseMs === 0) {
       log.warn(
         `${this.#caller.origin} does not take webhooks, which are tried again: ${failed.problem}`,
       );
     }
-    this.#pauseMs = Math.min(PAUSE_MAX_MS, Math.max(PAUSE_MS, 2 * this.#pauseMs));
-    const pauseMs = Math.max(failed.pauseMs, this.#pauseMs * (1 + random() / 5));
-    await new Promise<void>((resolve) => this.#after(pauseMs, resolve));
+    await this.#pause(failed.pauseMs);
     if (this.#state === "sending") await this.#size();
+  }
+
+  /** The first of these, which happened too long ago. */
+  #oldOf(batch: readonly WaitingEvent[]): readonly WaitingEvent[] {
+    const oldest = this.#now() - this.#options.receiver.ageMaxMs;
+    const firstYoung = batch.findIndex(({ at }) => at > oldest);
+    return firstYoung < 0 ? batch : batch.slice(0, firstYoung);
+  }
+
+  /** Longer than the last time, and at least as long as the receiver asks for. */
+  async #pause(askedMs: number): Promise<void> {
+    const { random = Math.random } = this.#options;
+    this.#pauseMs = Math.min(PAUSE_MAX_MS, Math.max(PAUSE_MS, 2 * this.#pauseMs));
+    const pauseMs = Math.max(askedMs, this.#pauseMs * (1 + random() / 5));
+    this.#pausedMs += pauseMs;
+    await this.#wait(pauseMs);
+  }
+
+  /** Shorter once this is being stopped. */
+  #wait(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#goOn = resolve;
+      if (this.#state === "sending") this.#after(ms, resolve);
+      else resolve();
+    });
   }
 
   async #giveUp(events: readonly WaitingEvent[], problem: string): Promise<void> {
@@ -210,4 +268,8 @@ export class HookSender {
     this.waiting = Math.max(0, this.waiting - events.length);
     onDone(outcome, events.length);
   }
+}
+
+function charactersOf(batch: readonly WaitingEvent[]): number {
+  return batch.reduce((sum, { text }) => sum + text.length, 0);
 }

@@ -168,6 +168,29 @@ describe("a sender of webhooks", () => {
     ]);
   });
 
+  test("gives nothing up at once that has waited while the relay was away", async () => {
+    world.answer = () => new Response("", { status: 500 });
+    world.push("old");
+    world.now += 900_000;
+    await world.pass(120_000);
+    expect(world.figures).toMatchObject({ givenUp: 0, waiting: 1 });
+    await world.pass(120_000);
+    expect(world.figures).toMatchObject({ givenUp: 1, waiting: 0 });
+  });
+
+  test("sends fewer events at once to a receiver that takes no large requests (413)", async () => {
+    world.answer = () => {
+      const { body } = world.calls.at(-1)?.init ?? {};
+      return new Response("", { status: String(body).length > 1_000 ? 413 : 200 });
+    };
+    world.push(...Array.from({ length: 100 }, (_, i) => `${i} ${"x".repeat(100)}`));
+    await world.pass(100);
+    expect(world.figures).toMatchObject({ sent: 100, givenUp: 0, waiting: 0 });
+    const sizes = world.calls.map(({ events }) => events.length);
+    expect(sizes.slice(0, 5)).toEqual([100, 50, 25, 12, 6]);
+    expect(Math.max(...sizes.slice(5))).toBeLessThanOrEqual(6);
+  });
+
   test("tries every event at least once, however long others took", async () => {
     world.answer = () => new Promise(() => {});
     world.push("a");
@@ -215,13 +238,34 @@ describe("a sender of webhooks", () => {
     expect(world.figures).toMatchObject({ sent: 1, givenUp: 0, waiting: 0 });
   });
 
+  test("that is stopped while its receiver takes something does not send it a second time", async () => {
+    const answers: PromiseWithResolvers<Response>[] = [];
+    world.answer = () => {
+      const answer = Promise.withResolvers<Response>();
+      answers.push(answer);
+      return answer.promise;
+    };
+    world.push("a");
+    await world.pass(20);
+    world.push("b");
+    const stopped = world.sender.stop();
+    answers[0]?.resolve(new Response("ok"));
+    await world.pass(0);
+    answers[1]?.resolve(new Response("ok"));
+    await stopped;
+    expect(world.told).toEqual(["a", "b"]);
+    expect(world.figures).toMatchObject({ sent: 2, waiting: 0 });
+  });
+
   test("that is stopped leaves in the queue what its receiver still does not take", async () => {
-    world.answer = () => Promise.reject(new Error("refused"));
+    const bunSays = 'TooLarge fetching "http://receiver.test/hooks?a=1". For more information, …';
+    world.answer = () => Promise.reject(new Error(bunSays));
     world.push("a", "b");
     await world.pass(100);
     await world.sender.stop();
     expect(world.queue).toHaveLength(2);
     expect(world.figures).toMatchObject({ sent: 0, givenUp: 0, waiting: 2 });
+    expect(world.lines[0]).toEndWith("which are tried again: TooLarge.");
     expect(world.lines.at(-1)).toContain("was not told of 2 events, which wait");
   });
 
