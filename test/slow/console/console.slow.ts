@@ -236,6 +236,10 @@ describe("why a message did not arrive, the console says alone:", () => {
     const begun = await publish("v");
     const { client } = await caller.follow(id, ["v"]);
     client.drop();
+    await until("it to be gone", async () => {
+      const { json } = await caller.call("GET", "/users/late/connections");
+      return json.connections.length === 0;
+    });
     const missed = await publish("v");
     for (let i = 0; i < 6; i++) await publish("v");
     const [epoch, offset] = begun.split(":");

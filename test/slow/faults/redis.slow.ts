@@ -3,6 +3,7 @@
 // and G8 of the fault catalogue. BATON_SEED repeats the random times, though not the machine.
 import { afterEach, describe, test } from "bun:test";
 import { RedisServer, type RedisServerOptions } from "../../support/engines/redis-server";
+import { inFull } from "../../support/in-full";
 import { childrenOf } from "../../support/machine/processes";
 import { type Expectations, LoadedCluster } from "../../support/relay/loaded-cluster";
 import type { RelayProcess } from "../../support/relay/relay-process";
@@ -35,7 +36,7 @@ async function expectNothingElseWrong(
 }
 
 /** How often data is lost; each client has received something before. */
-const LOSSES = 6;
+const LOSSES = inFull(6, 3);
 
 /** Each client is told of each loss of data. */
 const eachLossPerClient = ({ journals }: LoadedCluster): Expectations => ({
@@ -61,7 +62,7 @@ describe("two nodes over Redis lose and double nothing that was acknowledged", (
 
   test("G2, G3: while Redis is killed and started again with its data, again and again", async () => {
     const { cluster, servers } = await clusterOver([DURABLE]);
-    for (let round = 0; round < 8; round++) {
+    for (let round = 0; round < inFull(8, 4); round++) {
       await cluster.pause(200, 1_200);
       await servers[0].kill();
       await cluster.pause(0, 400);
@@ -72,7 +73,7 @@ describe("two nodes over Redis lose and double nothing that was acknowledged", (
 
   test("G2, G3: while one of two Redis servers is killed and started again, each in turn", async () => {
     const { cluster, servers } = await clusterOver([DURABLE, DURABLE]);
-    for (let round = 0; round < 6; round++) {
+    for (let round = 0; round < inFull(6, 3); round++) {
       const server = servers[round % 2] as RedisServer;
       await cluster.pause(200, 1_200);
       await server.kill();
@@ -84,7 +85,7 @@ describe("two nodes over Redis lose and double nothing that was acknowledged", (
 
   test("G8: while connections to Redis are cut, those of calls and those of subscriptions", async () => {
     const { cluster, servers } = await clusterOver([FLEETING]);
-    for (let round = 0; round < 20; round++) {
+    for (let round = 0; round < inFull(20, 10); round++) {
       await cluster.pause(50, 400);
       const type = cluster.random() < 0.5 ? "normal" : "pubsub";
       await servers[0].command("CLIENT", "KILL", "TYPE", type);
@@ -94,7 +95,7 @@ describe("two nodes over Redis lose and double nothing that was acknowledged", (
 
   test("F2: while a node is killed and started again, each in turn", async () => {
     const { cluster } = await clusterOver([FLEETING]);
-    for (let round = 0; round < 6; round++) {
+    for (let round = 0; round < inFull(6, 3); round++) {
       await cluster.pause(300, 1_200);
       await cluster.killNode(round % 2);
       await cluster.pause(0, 300);
@@ -106,7 +107,7 @@ describe("two nodes over Redis lose and double nothing that was acknowledged", (
   test("F11: while all workers of both nodes are replaced, again and again", async () => {
     const env = { BATON_WORKERS: "2", BATON_SHUTDOWN_MS: "300" };
     const { cluster } = await clusterOver([FLEETING], env);
-    for (let round = 0; round < 4; round++) {
+    for (let round = 0; round < inFull(4, 2); round++) {
       await cluster.pause(200, 800);
       await replaceWorkersOf(cluster.nodes[round % 2] as RelayProcess);
     }
@@ -115,7 +116,7 @@ describe("two nodes over Redis lose and double nothing that was acknowledged", (
 
   test("F2, F8: while workers of nodes with two workers are killed, one after the other", async () => {
     const { cluster } = await clusterOver([FLEETING], { BATON_WORKERS: "2" });
-    for (let round = 0; round < 6; round++) {
+    for (let round = 0; round < inFull(6, 3); round++) {
       await cluster.pause(300, 1_200);
       const workers = await childrenOf((cluster.nodes[round % 2] as RelayProcess).pid);
       const victim = workers[Math.floor(cluster.random() * workers.length)] as number;
@@ -134,6 +135,7 @@ describe("two nodes over Redis tell their clients of each loss, and then lose an
       await servers[0].kill();
       await cluster.pause(0, 400);
       await servers[0].run();
+      await cluster.untilEachLost(round + 1);
     }
     await expectNothingElseWrong(cluster, eachLossPerClient(cluster));
   });
@@ -144,6 +146,7 @@ describe("two nodes over Redis tell their clients of each loss, and then lose an
       await cluster.untilAllReceive();
       await cluster.pause(0, 500);
       await servers[0].command("FLUSHALL");
+      await cluster.untilEachLost(round + 1);
     }
     await expectNothingElseWrong(cluster, eachLossPerClient(cluster));
   });

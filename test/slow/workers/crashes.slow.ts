@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ProcessClock } from "../../../src/workers/system/process-clock";
+import { inFull } from "../../support/in-full";
 import { Folder } from "../../support/machine/folder";
 import { isAlive, memoryKb } from "../../support/machine/processes";
 import {
@@ -24,7 +25,7 @@ describe("workers that are killed, or whose supervisor is", () => {
       await using relay = await RelayWithWorkers.start({ BATON_ENGINE });
       const clients = await relay.connectClients(12);
       const publisher = new RetryingPublisher(relay, "t");
-      for (let round = 0; round < 6; round++) {
+      for (let round = 0; round < inFull(6, 3); round++) {
         const workers = await relay.workers();
         await publisher.untilMore(100);
         const victim = workers[round % workers.length] as number;
@@ -143,7 +144,8 @@ describe("workers that die as soon as they start", () => {
     for (const pid of await relay.workers()) process.kill(pid, "SIGKILL");
     expect(await relay.process.ended()).toBe(1);
     expect(performance.now() - begunAt).toBeGreaterThan(10_000);
-    expect(relay.process.errors).toEndWith(
+    // The last words of another worker may come after it.
+    expect(relay.process.errors).toContain(
       "baton: the workers end as soon as they start, the last one with code 1\n",
     );
     expect(deathsIn(relay)).toBe(20);

@@ -116,6 +116,12 @@ export class LoadedCluster implements AsyncDisposable {
     await until("all clients to receive", haveNew);
   }
 
+  /** Resolves when each client was told of so many losses in each topic. */
+  untilEachLost(times: number): Promise<void> {
+    const wereTold = () => this.journals.every(({ losses }) => losses >= times);
+    return until(`${times} losses at each client`, wereTold);
+  }
+
   /** Waits for a random time. */
   pause(leastMs: number, mostMs: number): Promise<void> {
     return Bun.sleep(leastMs + this.random() * (mostMs - leastMs));
