@@ -98,7 +98,7 @@ export interface RelaySettings {
   readonly deviceTtlMs?: number | undefined;
   /** How long a publication with a push waits for one of the user's connections to take it, before it goes to the user's devices. The default leaves time for a page to reconnect, and for a connection that is no more to be found out. Allowed: a whole number of milliseconds from 0 to 2147483647. Default: 10000. */
   readonly pushAfterMs?: number | undefined;
-  /** How many publications with a push may wait until they have been taken or pushed, and how many pushes until they are tried again. Beyond that, publications with a push get 429. Allowed: a whole number of publications from 1 to 1000000. Default: 10000. */
+  /** How many publications with a push may wait until they have been taken or pushed: beyond that, they get 429. As many pushes may wait to be tried again, and those beyond that are given up. Allowed: a whole number of publications from 1 to 1000000. Default: 10000. */
   readonly pushesMax?: number | undefined;
   /** How long a registration waits for its client to connect. The default leaves time for a slow page to load. Allowed: a whole number of milliseconds from 1 to 2147483647. Default: 60000. */
   readonly registrationTtlMs?: number | undefined;

@@ -16,9 +16,6 @@ export const TTL_S_MAX = 2_419_200;
 /** A day: what is older is seldom worth a sound. */
 const TTL_S = 86_400;
 
-/** RFC 8030, 5.4: characters of the base64url alphabet. */
-const COLLAPSE_CHARACTERS = 32;
-
 export const URGENCIES = ["very-low", "low", "normal", "high"] as const;
 
 /** A push as it goes out, apart from the device. */
@@ -27,7 +24,7 @@ export interface PushMessage {
   readonly payload: string;
   readonly ttlS: number;
   readonly urgency: (typeof URGENCIES)[number];
-  /** What its topic goes out as. */
+  /** Of its own topic, not the publication's: it takes the place of an older one with the same. */
   readonly collapse: string | undefined;
 }
 
@@ -122,13 +119,9 @@ function composed(
     payload: JSON.stringify({ title, body, url, topic }),
     ttlS: ttl ?? TTL_S,
     urgency: urgency ?? "normal",
-    collapse: collapse === undefined ? undefined : collapseKey(collapse),
+    // A template may make a topic of any length.
+    collapse: collapse === undefined ? undefined : hash("sha256", collapse, "base64url"),
   };
-}
-
-/** A service learns nothing of a topic's name, which may be a person's; and it takes no other characters. */
-function collapseKey(topic: string): string {
-  return hash("sha256", topic, "base64url").slice(0, COLLAPSE_CHARACTERS);
 }
 
 /** For publishers whose words no schema has checked. */

@@ -7,10 +7,10 @@ import type { Maybe } from "../../relay/contracts/maybe";
 import type { Queues, Records } from "../../relay/contracts/store";
 import type { ReceiptAnswer, Receipts } from "../../relay/publishing/receipts";
 import type { Leadership } from "../../relay/state/leadership";
-import type { AttemptResult, DevicePushes } from "./device-pushes";
+import type { AttemptResult, DevicePushes, Mark } from "./device-pushes";
 import type { DeviceCipher } from "./devices/device-cipher";
 import type { Device, Devices } from "./devices/devices";
-import { type DeviceState, type Fate, type Fates, isUndelivered } from "./fates";
+import { type DeviceFate, type DeviceState, type Fate, type Fates, isUndelivered } from "./fates";
 import { type PendingPush, QUEUE } from "./outbox";
 import type { Retries, Retry } from "./retries";
 
@@ -22,6 +22,9 @@ const UNSURE_MS = 2_000;
 
 /** A push has at least so long from its due time, however short its ttl: the node that leads may have died just then. */
 const GRACE_MS = 30_000;
+
+/** An entry whose publication is so much later than now was kept before the clock was set back. */
+const CLOCK_SLACK_MS = 60_000;
 
 /** How long answers are waited for when the relay stops. */
 const STOP_MS = 5_000;
@@ -67,9 +70,11 @@ interface CourierOptions {
 export class Courier {
   readonly #options: CourierOptions;
   readonly #logFailure: (error: unknown) => void;
-  /** Numbers of entries that are being worked on, and of those that are done but behind one that is not. */
+  readonly #logUnreadable: (error: unknown) => void;
+  /** Numbers of entries that are being worked on. */
   readonly #underWay = new Set<number>();
-  readonly #done = new Set<number>();
+  /** Of those that are done but still in the queue: which marks nobody needs once they are out of it. */
+  readonly #done = new Map<number, readonly Mark[]>();
   /** Names of retries that are being sent. */
   readonly #retrying = new Set<Retry>();
   /** What is under way. */
@@ -88,6 +93,10 @@ export class Courier {
   constructor(options: CourierOptions) {
     this.#options = options;
     this.#logFailure = throttledLog(options.log, "pushes could not be sent for now");
+    this.#logUnreadable = throttledLog(
+      options.log,
+      "a push is lost: BATON_DEVICES_KEY no longer has its secret",
+    );
     this.#schedule();
   }
 
@@ -136,43 +145,55 @@ export class Courier {
   }
 
   async #workOnQueue(): Promise<void> {
-    const { queues, cipher } = this.#options;
+    const { queues, now } = this.#options;
+    const asOf = now();
     const entries = await queues.first(QUEUE, ENTRIES_MAX);
     const due: { readonly number: number; readonly pending: PendingPush }[] = [];
     for (const { number, entry } of entries) {
       if (this.#underWay.has(number) || this.#done.has(number)) continue;
-      const opened = await cipher.open(entry, QUEUE);
-      // Its secret is gone, so it stays unreadable.
-      if (opened === undefined) this.#done.add(number);
-      else {
-        const pending: PendingPush = JSON.parse(opened.text);
-        // Those behind it came later.
-        if (this.#dueAt(pending) > this.#options.now()) break;
-        due.push({ number, pending });
-      }
+      const pending = await this.#opened(entry);
+      if (pending === undefined) this.#done.set(number, []);
+      // Those behind it came later.
+      else if (this.#isEarly(pending)) break;
+      else due.push({ number, pending });
     }
     const answers = await this.#ask(due.map(({ pending }) => pending));
     due.forEach(({ number, pending }, i) => {
       if (this.#mustWait(pending, answers[i])) return;
       this.#underWay.add(number);
-      const work = this.#decide(pending, answers[i] as ReceiptAnswer)
-        .then(() => void this.#done.add(number))
+      const work = this.#decide(pending, answers[i] as ReceiptAnswer, asOf)
+        .then((marks) => void this.#done.set(number, marks))
         .finally(() => this.#underWay.delete(number));
       this.#run(work);
     });
     await this.#removeDone(entries.map(({ number }) => number));
   }
 
+  /** Undefined where its secret is gone: it stays unreadable. */
+  async #opened(entry: string): Promise<PendingPush | undefined> {
+    const opened = await this.#options.cipher.open(entry, QUEUE);
+    if (opened !== undefined) return JSON.parse(opened.text);
+    this.#logUnreadable(new Error("its entry in the queue cannot be decrypted"));
+    return undefined;
+  }
+
   /** Only the first entries of a queue can be removed. */
   async #removeDone(numbers: readonly number[]): Promise<void> {
-    let last: number | undefined;
-    for (const number of numbers) {
-      if (!this.#done.has(number)) break;
-      last = number;
-    }
+    const { queues, pushes } = this.#options;
+    const behind = numbers.findIndex((number) => !this.#done.has(number));
+    const removed = behind < 0 ? numbers : numbers.slice(0, behind);
+    const last = removed.at(-1);
     if (last === undefined) return;
-    await this.#options.queues.removeUpTo(QUEUE, last);
-    for (const number of numbers) if (number <= last) this.#done.delete(number);
+    await queues.removeUpTo(QUEUE, last);
+    for (const number of removed) {
+      for (const mark of this.#done.get(number) ?? []) this.#run(pushes.over(mark));
+      this.#done.delete(number);
+    }
+  }
+
+  #isEarly(pending: PendingPush): boolean {
+    const { now } = this.#options;
+    return this.#dueAt(pending) > now() && pending.acceptedAt <= now() + CLOCK_SLACK_MS;
   }
 
   #dueAt({ acceptedAt }: PendingPush): number {
@@ -195,28 +216,43 @@ export class Courier {
     return answer === "unsure" && now() < this.#dueAt(pending) + pongMs + UNSURE_MS;
   }
 
-  /** The time of a publication to be taken is over. */
-  async #decide(pending: PendingPush, answer: ReceiptAnswer): Promise<void> {
-    const { records, devices, fates, now } = this.#options;
+  /** The time of a publication to be taken is over. Resolves with the marks of what was sent and is over. */
+  async #decide(
+    pending: PendingPush,
+    answer: ReceiptAnswer,
+    asOf: number,
+  ): Promise<readonly Mark[]> {
+    const { records, devices, retries, fates, now } = this.#options;
     if (pending.isKeyed) {
       const bounds = { ttlMs: DECIDED_MS, max: 1 };
       const mark = await records.put(`push-decided:${pending.id}`, pending.entry, "", bounds);
-      if (mark === "full") return;
+      if (mark === "full") return [];
     }
     if (answer === "taken") {
       this.outcomes.withdrawn++;
       await fates.decided(pending, "taken", now());
-      return;
+      return [];
     }
     if (now() > this.#deadlineOf(pending)) {
       this.outcomes.given_up++;
       await this.#tell(pending, await fates.decided(pending, "expired", now()));
-      return;
+      return [];
     }
     const found = (await devices?.of(pending.user)) ?? [];
     const decided = await fates.decided(pending, "pushed", now());
-    await Promise.all(found.map((device) => this.#send(pending, device, 1)));
-    await this.#tell(pending, (await fates.of(pending)) ?? decided);
+    // This is done again when it failed for some of them; the others may wait for their next attempt by then.
+    const untried = found.filter(({ id }) => !retries.has(pending, id));
+    const settled = await Promise.allSettled(
+      untried.map((device) => this.#send({ pending, device, attempts: 1, asOf })),
+    );
+    const sent = settled.map((one) => {
+      if (one.status === "rejected") throw one.reason;
+      return one.value;
+    });
+    // Where the store had no room for it, this is all that is known.
+    const here = { ...decided, devices: sent.map(({ fate }) => fate) };
+    await this.#tell(pending, (await fates.of(pending)) ?? here);
+    return sent.flatMap(({ mark }) => mark ?? []);
   }
 
   /** Tells of what nobody got. Whoever tells it again tells the same. */
@@ -228,11 +264,13 @@ export class Courier {
   }
 
   async #workOnRetries(): Promise<void> {
-    const due = this.#options.retries.due().filter((retry) => !this.#retrying.has(retry));
+    const asOf = this.#options.now();
+    const due = this.#options.retries.due(this.#retrying);
     const answers = await this.#ask(due.map(({ pending }) => pending));
     due.forEach((retry, i) => {
       this.#retrying.add(retry);
-      this.#run(this.#retry(retry, answers[i]).finally(() => this.#retrying.delete(retry)));
+      const work = this.#retry(retry, answers[i], asOf);
+      this.#run(work.finally(() => this.#retrying.delete(retry)));
     });
   }
 
@@ -243,70 +281,109 @@ export class Courier {
     this.#works.add(settled);
   }
 
-  async #retry(retry: Retry, answer: ReceiptAnswer | undefined): Promise<void> {
+  async #retry(retry: Retry, answer: ReceiptAnswer | undefined, asOf: number): Promise<void> {
+    const { retries, devices, pushes, now } = this.#options;
     const { pending, attempts, deadline } = retry;
     if (answer === "taken") return this.#endRetry(retry, "withdrawn");
-    if (this.#options.now() > deadline) return this.#endRetry(retry, "given_up");
-    const device = await this.#options.devices?.one(pending.user, retry.device);
+    if (now() > deadline) return this.#endRetry(retry, "given_up");
+    const device = await devices?.one(pending.user, retry.device);
     if (device === undefined) return this.#endRetry(retry, "gone");
-    await this.#send(pending, device, attempts + 1, retry);
+    const { fate, mark } = await this.#send({
+      pending,
+      device,
+      attempts: attempts + 1,
+      asOf,
+      retry,
+    });
+    if (fate.state === "waiting") return;
+    await retries.remove(retry);
+    if (mark !== undefined) await pushes.over(mark);
   }
 
   async #endRetry(retry: Retry, state: EndState): Promise<void> {
     const { pending, device, attempts } = retry;
-    await this.#tell(pending, await this.#reached(pending, device, { state, attempts }));
+    const fate = this.#fateOf(device, { state, attempts });
+    await this.#tell(pending, await this.#reached(pending, fate));
     await this.#options.retries.remove(retry);
   }
 
-  async #send(
-    pending: PendingPush,
-    device: Device,
-    attempts: number,
-    retry?: Retry,
-  ): Promise<void> {
+  async #send(attempt: Attempt): Promise<Sent> {
     const { pushes, retries } = this.#options;
-    const { id } = device;
-    for (const older of retries.replacedBy(pending, id)) await this.#endRetry(older, "collapsed");
+    const { pending, device, attempts, asOf, retry } = attempt;
+    for (const older of retries.replacedBy(pending, device.id)) {
+      await this.#endRetry(older, "collapsed");
+    }
     const deadline = this.#deadlineOf(pending);
-    const result = await pushes.send(pending, device, deadline);
-    const { status } = result;
-    if (result.kind === "later") {
-      const notBefore = retries.nextAt(attempts, result.waitMs);
-      const next = { pending, device: id, attempts, notBefore, deadline };
-      if (notBefore <= deadline && (await retries.keep(next))) {
-        await result.release();
-        this.outcomes.retried++;
-        await this.#reached(pending, id, { state: "waiting", attempts, status });
-        return;
-      }
-    }
-    const state = stateOf(result);
-    if (state !== undefined) {
-      const fate = await this.#reached(pending, id, { state, attempts, status });
-      if (retry !== undefined) await this.#tell(pending, fate);
-    }
-    if (retry !== undefined) await retries.remove(retry);
+    const result = await pushes.send(pending, device, { asOf, deadline });
+    const waiting = "waitMs" in result ? await this.#putOff(attempt, result) : undefined;
+    if (waiting !== undefined) return { fate: waiting, mark: undefined };
+    const { status, mark } = result;
+    const fate = this.#fateOf(device.id, { state: stateOf(result), attempts, status });
+    if (result.kind === "repeated") return { fate, mark };
+    const whole = await this.#reached(pending, fate);
+    if (retry !== undefined) await this.#tell(pending, whole);
+    return { fate, mark };
   }
 
+  /** Undefined where it cannot be tried again: its time is over by then, or too many others wait. */
+  async #putOff(attempt: Attempt, result: Postponed): Promise<DeviceFate | undefined> {
+    const { pushes, retries, now } = this.#options;
+    const { pending, device } = attempt;
+    const { kind, status, waitMs, mark } = result;
+    const attempts = kind === "held" ? attempt.attempts - 1 : attempt.attempts;
+    const deadline = this.#deadlineOf(pending);
+    const notBefore = retries.nextAt({ attempts, waitMs, deadline });
+    if (notBefore === undefined) return undefined;
+    const next = { pending, device: device.id, attempts, notBefore, deadline };
+    if (!(await retries.keep(next))) return undefined;
+    if (mark !== undefined) await pushes.release(mark);
+    if (kind === "later") this.outcomes.retried++;
+    const fate = this.#fateOf(device.id, { state: "waiting", attempts, status });
+    await this.#options.fates.reached(pending, fate, notBefore - now());
+    return fate;
+  }
+
+  #fateOf<State extends DeviceState>(
+    device: string,
+    rest: Pick<DeviceFate, "attempts" | "status"> & { readonly state: State },
+  ): DeviceFate & { readonly state: State } {
+    return { device, ...rest, at: this.#options.now() };
+  }
+
+  /** A push is over for a device. */
   async #reached(
     pending: PendingPush,
-    device: string,
-    {
-      state,
-      attempts,
-      status,
-    }: { state: DeviceState; attempts: number; status?: number | undefined },
+    fate: DeviceFate & { readonly state: Exclude<DeviceState, "waiting"> },
   ): Promise<Fate> {
-    if (state !== "waiting") this.outcomes[state]++;
-    const at = this.#options.now();
-    return this.#options.fates.reached(pending, { device, state, attempts, status, at });
+    this.outcomes[fate.state]++;
+    return this.#options.fates.reached(pending, fate, 0);
   }
 }
 
+/** What became of an attempt; the mark that nobody needs when the push is over. */
+interface Sent {
+  readonly fate: DeviceFate;
+  readonly mark: Mark | undefined;
+}
+
+interface Attempt {
+  readonly pending: PendingPush;
+  readonly device: Device;
+  /** How many there are with this one. */
+  readonly attempts: number;
+  /** Since when it is known that the user does not have it. */
+  readonly asOf: number;
+  /** Undefined for the first attempt. */
+  readonly retry?: Retry;
+}
+
+type Postponed = Extract<AttemptResult, { waitMs: number | undefined }>;
+
 type EndState = "withdrawn" | "given_up" | "collapsed" | "gone";
 
-/** What an attempt means for a push that is not tried again; undefined where it was ended before. */
-function stateOf({ kind }: AttemptResult): Exclude<DeviceState, "waiting"> | undefined {
-  if (kind === "repeated") return undefined;
-  return kind === "later" ? "given_up" : kind;
+/** What an attempt means for a push that is not tried again. */
+function stateOf({ kind }: AttemptResult): Exclude<DeviceState, "waiting"> {
+  if (kind === "later" || kind === "held") return "given_up";
+  // It was over before. What is still known of it counts, if anything is; it was accepted most probably.
+  return kind === "repeated" ? "accepted" : kind;
 }

@@ -22,7 +22,7 @@ export type DeviceState =
   | "collapsed"
   | "withdrawn";
 
-interface DeviceFate {
+export interface DeviceFate {
   readonly device: string;
   readonly state: DeviceState;
   readonly attempts: number;
@@ -44,16 +44,20 @@ const SET = "push-fates";
 /** How long it is kept after the last change. */
 const TTL_MS = 3_600_000;
 
-/** Beyond that, what is new is not kept. */
+/** Beyond that, what is new is not kept, and not tried again for a while: to look for room costs as much as there are. */
 const FATES_MAX = 100_000;
+const FULL_MS = 1_000;
 
 export class Fates {
   readonly #records: Records;
+  readonly #now: () => number;
+  #fullUntil = 0;
   /** The last change of each that is under way: one comes after the other. */
   readonly #changes = new Map<string, Promise<unknown>>();
 
-  constructor(records: Records) {
+  constructor(records: Records, now: () => number) {
     this.#records = records;
+    this.#now = now;
   }
 
   /** What became of the publication at a position; undefined where it is not known, or not yet. May reject with EngineUnavailable. */
@@ -79,23 +83,33 @@ export class Fates {
     }));
   }
 
-  /** Keeps what became of it for one device. */
-  reached(pushed: Pushed, one: DeviceFate): Promise<Fate> {
-    return this.#change(nameOf(pushed), (before) => {
+  /** Keeps what became of it for one device; something more happens to it after `waitMs`, which is kept together with this. */
+  reached(pushed: Pushed, one: DeviceFate, waitMs: number): Promise<Fate> {
+    const change = (before: Fate | undefined) => {
       const devices = (before?.devices ?? []).filter(({ device }) => device !== one.device);
       return {
         state: before?.state ?? "pushed",
         at: before?.at ?? one.at,
         devices: [...devices, one],
       };
-    });
+    };
+    return this.#change(nameOf(pushed), change, waitMs);
   }
 
-  #change(name: string, change: (before: Fate | undefined) => Fate): Promise<Fate> {
+  async #keep(name: string, fate: Fate, ttlMs: number): Promise<void> {
+    const bounds = { ttlMs, max: FATES_MAX };
+    const kept = await this.#records.put(SET, name, JSON.stringify(fate), bounds);
+    if (kept === "full") this.#fullUntil = this.#now() + FULL_MS;
+  }
+
+  #change(name: string, change: (before: Fate | undefined) => Fate, waitMs = 0): Promise<Fate> {
     const before = this.#changes.get(name) ?? Promise.resolve();
     const next = before.then(async () => {
-      const fate = change(await this.#read(name));
-      await this.#records.put(SET, name, JSON.stringify(fate), { ttlMs: TTL_MS, max: FATES_MAX });
+      const known = await this.#read(name);
+      const fate = change(known);
+      if (known !== undefined || this.#now() >= this.#fullUntil) {
+        await this.#keep(name, fate, TTL_MS + waitMs);
+      }
       return fate;
     });
     const settled = next

@@ -6,9 +6,15 @@ import type { PendingPush } from "./outbox";
 
 const SET = "push-retries";
 
-/** The pause after the first attempt; it is doubled after each further one, and made up to a fifth longer at random. */
+/** The pause after the first attempt; it is doubled after each further one. */
 const PAUSE_MS = 5_000;
 const PAUSE_MAX_MS = 3_600_000;
+
+/** A pause is made longer at random by up to this part of it, so that not all come back at once to a service that has named a time. */
+const JITTER = 0.2;
+
+/** How many are looked at together. */
+const DUE_MAX = 1_000;
 
 export interface Retry {
   readonly pending: PendingPush;
@@ -17,6 +23,12 @@ export interface Retry {
   readonly attempts: number;
   /** In ms of Unix time. */
   readonly notBefore: number;
+  readonly deadline: number;
+}
+
+interface Pause {
+  readonly attempts: number;
+  readonly waitMs: number | undefined;
   readonly deadline: number;
 }
 
@@ -58,17 +70,31 @@ export class Retries {
     this.#isLoaded = true;
   }
 
-  /** Those whose time has come. They stay until they are removed or kept again. */
-  due(): readonly Retry[] {
+  /** Some of those whose time has come, apart from those `underWay`. They stay until they are removed or kept again. Cost: all. */
+  due(underWay: ReadonlySet<Retry>): readonly Retry[] {
     const now = this.#options.now();
-    return [...this.#retries.values()].filter(({ notBefore }) => notBefore <= now);
+    const due: Retry[] = [];
+    for (const retry of this.#retries.values()) {
+      if (retry.notBefore > now || underWay.has(retry)) continue;
+      if (due.push(retry) === DUE_MAX) break;
+    }
+    return due;
   }
 
-  /** When to try again after so many attempts, if the service has named no longer time. */
-  nextAt(attempts: number, waitMs: number | undefined): number {
+  /** Whether the push waits to be tried again for the device. */
+  has(pending: PendingPush, device: string): boolean {
+    return this.#retries.has(nameOf({ pending, device }));
+  }
+
+  /**
+   * When to try again after so many attempts, if its service has not named a longer time: not before that. Undefined where the
+   * deadline is over by then. All times in ms.
+   */
+  nextAt({ attempts, waitMs = 0, deadline }: Pause): number | undefined {
     const { now, random } = this.#options;
-    const pause = Math.min(PAUSE_MAX_MS, PAUSE_MS * 2 ** (attempts - 1));
-    return now() + Math.max(waitMs ?? 0, pause * (1 + random() / 5));
+    const pause = Math.max(waitMs, Math.min(PAUSE_MAX_MS, PAUSE_MS * 2 ** (attempts - 1)));
+    if (now() + pause > deadline) return undefined;
+    return Math.min(deadline, now() + pause * (1 + JITTER * random()));
   }
 
   /** False when there is no room for it. */
@@ -100,6 +126,6 @@ export class Retries {
   }
 }
 
-function nameOf({ pending, device }: Retry): string {
+function nameOf({ pending, device }: Pick<Retry, "pending" | "device">): string {
   return `${pending.id}/${device}`;
 }

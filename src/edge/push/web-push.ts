@@ -15,7 +15,9 @@ import { Devices } from "./devices/devices";
 import { type Fate, Fates } from "./fates";
 import { type PendingPush, PushOutbox } from "./outbox";
 import { Retries } from "./retries";
-import { PushSender } from "./sender";
+import { Circuits } from "./services/circuits";
+import { PushSender } from "./services/sender";
+import { Turns } from "./services/turns";
 
 /** How often what is due is looked for: it goes out at most so much later. */
 const TICK_MS_MIN = 20;
@@ -64,7 +66,7 @@ export class WebPush {
         : new Devices({ ...common, records, addresses, log });
     const carries = this.#tellsUndelivered ? "publication" : "push";
     this.outbox = new PushOutbox({ ...common, queues, rules, carries });
-    this.fates = new Fates(records);
+    this.fates = new Fates(records, () => performance.now());
   }
 
   /** Begins to send what is due; to be called when the engine has started. */
@@ -74,7 +76,11 @@ export class WebPush {
     const { devices, fates } = this;
     const cipher = this.#cipher;
     const now = Date.now;
+    const random = Math.random;
     const max = settings.pushesMax;
+    // A clock that is set back must not make a pause longer.
+    const circuits = new Circuits({ now: () => performance.now(), random, log });
+    const turns = new Turns(circuits);
     this.#courier = new Courier({
       ...settings,
       queues,
@@ -83,8 +89,8 @@ export class WebPush {
       receipts,
       cipher,
       devices,
-      pushes: new DevicePushes({ records, devices, sender: senderOf(settings), now }),
-      retries: new Retries({ records, cipher, max, now, random: Math.random }),
+      pushes: new DevicePushes({ records, devices, sender: senderOf(settings), turns, now }),
+      retries: new Retries({ records, cipher, max, now, random }),
       fates,
       tellUndelivered: this.#tellsUndelivered
         ? (pending, fate) => this.#parts.witness?.keep(undelivered(pending, fate))

@@ -85,6 +85,6 @@ export const PUSH = {
     max: 1_000_000,
     unit: "publications",
     description:
-      "How many publications with a push may wait until they have been taken or pushed, and how many pushes until they are tried again. Beyond that, publications with a push get 429.",
+      "How many publications with a push may wait until they have been taken or pushed: beyond that, they get 429. As many pushes may wait to be tried again, and those beyond that are given up.",
   }),
 };

@@ -1,6 +1,6 @@
 // When pushes go to devices, how often, and what becomes of them. The clock is the test's own.
 import { beforeEach, expect, test } from "bun:test";
-import type { PushResult } from "../../../src/edge/push/sender";
+import type { PushResult } from "../../../src/edge/push/services/sender";
 import { Engines } from "../../support/engines/fresh-engines";
 import { AFTER_MS, type Clock, PushNode } from "../../support/push/push-node";
 import { deviceOf } from "../../support/push/push-relay";
@@ -30,6 +30,7 @@ const fateOf = async (node: PushNode, id: string, count = 1) => {
   });
   return node.fateOf(id);
 };
+const failure: PushResult = { kind: "later", status: 503, waitMs: undefined };
 const isSettled = ({ state }: { state: string }) => state !== "waiting";
 
 test("a push goes out once its publication had its time to be taken, and no sooner", async () => {
@@ -311,4 +312,65 @@ test("a node that stops waits for what it is sending, and leaves what it has not
   }
   expect(new Set([...first.sent, ...second.sent]).size).toBe(50);
   expect(second.sent).toHaveLength(18);
+});
+
+test("a push service that fails five times in a row is left alone for a growing time, while another one is sent to", async () => {
+  await using engines = new Engines();
+  const { engine } = await engines.started("memory");
+  await using node = new PushNode({ engine, clock });
+  await withDevices(node, ["phone"]);
+  await node.devices.register("bob", deviceOf("down", "https://down.example"));
+  let isDown = true;
+  node.answer = (device) =>
+    device === "down" && isDown ? failure : { kind: "accepted", status: 201 };
+  const sentTo = (device: string) => node.sent.filter((sent) => sent.startsWith(device)).length;
+  const ids: string[] = [];
+  for (let i = 0; i < 40; i++) ids.push(await node.publish("bob", { title: `${i}` }));
+  const waits = async () => {
+    const fates = await Promise.all(ids.map((id) => node.fateOf(id)));
+    return fates.filter((fate) => fate?.devices[0]?.state === "waiting").length;
+  };
+  clock.now += AFTER_MS;
+  await until("the first failures", async () => (await waits()) === ids.length);
+  // As many as one service is sent at once had begun before it was known.
+  const first = sentTo("down");
+  expect(first).toBeLessThanOrEqual(32);
+
+  const toAnn = await node.publish("ann", { title: "hi" });
+  ids.push(await node.publish("bob", { title: "held" }));
+  clock.now += AFTER_MS;
+  await fateOf(node, toAnn);
+  expect(sentTo("phone")).toBe(1);
+  // The first pause is over: one push tries it, in vain, and the next pause is twice as long.
+  await until("an attempt", () => sentTo("down") === first + 1);
+  clock.now += 10_000 - 1;
+  await node.ticked();
+  expect(sentTo("down")).toBe(first + 1);
+
+  isDown = false;
+  await until("the end of all", async () => {
+    clock.now += 1_000;
+    return (await waits()) === 0;
+  });
+  expect(sentTo("down")).toBe(first + 1 + ids.length);
+});
+
+test("a push service that refuses, or has too much to do, does not fail", async () => {
+  await using engines = new Engines();
+  await using node = await nodeWith(engines, "phone");
+  const busy: PushResult = { kind: "later", status: 429, waitMs: undefined };
+  node.answer = () => (node.sent.length % 2 === 0 ? busy : { kind: "refused", status: 400 });
+  for (let i = 0; i < 20; i++) await node.publish("ann", { title: `${i}` });
+  clock.now += AFTER_MS;
+  await until("all requests", () => node.sent.length === 20);
+});
+
+test("a push that was kept before the clock was set back goes out, and holds up none behind it", async () => {
+  await using engines = new Engines();
+  await using node = await nodeWith(engines, "phone");
+  await node.publish("ann", { title: "before" });
+  clock.now -= 500_000;
+  await node.publish("ann", { title: "after" });
+  clock.now += AFTER_MS;
+  await until("both", () => node.sent.length === 2);
 });

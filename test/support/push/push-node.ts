@@ -8,7 +8,9 @@ import { Devices } from "../../../src/edge/push/devices/devices";
 import { Fates } from "../../../src/edge/push/fates";
 import { PushOutbox } from "../../../src/edge/push/outbox";
 import { Retries } from "../../../src/edge/push/retries";
-import type { PushResult } from "../../../src/edge/push/sender";
+import { Circuits } from "../../../src/edge/push/services/circuits";
+import type { PushResult } from "../../../src/edge/push/services/sender";
+import { Turns } from "../../../src/edge/push/services/turns";
 import { createLog } from "../../../src/log";
 import type { Engine } from "../../../src/relay/contracts/engine";
 import { Refusal } from "../../../src/relay/contracts/errors";
@@ -29,7 +31,7 @@ const ACCEPTED: PushResult = { kind: "accepted", status: 201 };
 export const AFTER_MS = 10_000;
 
 interface PushNodeOptions {
-  readonly engine: Engine;
+  readonly engine: Pick<Engine, "records" | "queues" | "groups">;
   readonly clock: Clock;
   readonly name?: string;
   readonly secrets?: readonly string[];
@@ -71,7 +73,7 @@ export class PushNode implements AsyncDisposable {
       deviceTtlMs: 1e9,
       addresses: "any",
     });
-    this.fates = new Fates(records);
+    this.fates = new Fates(records, now);
     const rules = new TopicRules({ historySize: 0, historyTtlMs: 0 });
     this.outbox = new PushOutbox({
       queues,
@@ -83,6 +85,8 @@ export class PushNode implements AsyncDisposable {
     });
     const leading = new Leadership(engine.groups, name, "pushes");
     const sender = this.#sender();
+    const random = () => 0;
+    const turns = new Turns(new Circuits({ now, random, log }));
     this.courier = new Courier({
       ...common,
       queues,
@@ -92,8 +96,8 @@ export class PushNode implements AsyncDisposable {
           questions.map(({ topic }) => this.receipts.get(topic) ?? "missed"),
       },
       devices: this.devices,
-      pushes: new DevicePushes({ records, devices: this.devices, sender, now }),
-      retries: new Retries({ records, cipher, max: 100, now, random: () => 0 }),
+      pushes: new DevicePushes({ records, devices: this.devices, sender, turns, now }),
+      retries: new Retries({ records, cipher, max: 100, now, random }),
       fates: this.fates,
       tellUndelivered: (pending, fate) => {
         const states = fate.devices.map(({ state }) => state).toSorted();
