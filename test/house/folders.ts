@@ -42,7 +42,7 @@ const FLOORS: Record<string, readonly string[]> = {
     "relay log.ts version.ts shape.ts redis-refusal.ts console client",
   ],
   "src/edge/access": ["*", "limits"],
-  "src/edge/push": ["*", "devices"],
+  "src/edge/push": ["*", "services", "devices"],
   "src/cli": ["index.ts", "bench keys sources", "*"],
   "src/console": ["app.ts", "views", "clients", "*"],
   "src/engines": ["index.ts", "redis sqlite", "memory", "*"],

@@ -3,6 +3,7 @@ import { hash } from "node:crypto";
 import { Refusal } from "../../relay/contracts/errors";
 import type { Publication, PushContent } from "../../relay/contracts/publication";
 import { checkTopic } from "../../relay/text/checks";
+import type { PushMessage } from "./services/sender";
 
 /**
  * RFC 8030, 7.2, lets a push service refuse more than 4,096 bytes; the encoding adds 103 (RFC 8188: a header of 86, a delimiter, and a
@@ -17,16 +18,6 @@ export const TTL_S_MAX = 2_419_200;
 const TTL_S = 86_400;
 
 export const URGENCIES = ["very-low", "low", "normal", "high"] as const;
-
-/** A push as it goes out, apart from the device. */
-export interface PushMessage {
-  /** JSON text. */
-  readonly payload: string;
-  readonly ttlS: number;
-  readonly urgency: (typeof URGENCIES)[number];
-  /** Of its own topic, not the publication's: it takes the place of an older one with the same. */
-  readonly collapse: string | undefined;
-}
 
 /** Refuses `invalid_push`, `push_too_large`. */
 export function messageOf(content: PushContent, topic: string): PushMessage | Refusal {
@@ -119,7 +110,7 @@ function composed(
     payload: JSON.stringify({ title, body, url, topic }),
     ttlS: ttl ?? TTL_S,
     urgency: urgency ?? "normal",
-    // A template may make a topic of any length.
+    // A hash, since a template may make a topic of any length.
     collapse: collapse === undefined ? undefined : hash("sha256", collapse, "base64url"),
   };
 }

@@ -7,8 +7,9 @@ import type { Publication, Published, PushContent } from "../../relay/contracts/
 import type { Queues } from "../../relay/contracts/store";
 import type { TopicRules } from "../../relay/contracts/topic-rules";
 import { newId } from "../access/random-ids";
-import { messageOf, messageOfTemplate, type PushMessage } from "./content";
+import { messageOf, messageOfTemplate } from "./content";
 import type { DeviceCipher } from "./devices/device-cipher";
+import type { PushMessage } from "./services/sender";
 
 /** The queue in the engine, and where its entries are encrypted for. */
 export const QUEUE = "pushes";

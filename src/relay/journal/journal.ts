@@ -35,7 +35,7 @@ interface ConnectionEnd {
 }
 
 /** A client asked for everything after a position. */
-interface Resumption {
+export interface Resumption {
   readonly user: string;
   readonly topic: string;
   /** Whether it was sent all of that, or told that it could not be. */

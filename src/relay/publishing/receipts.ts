@@ -1,7 +1,7 @@
 // Which connections took publications that otherwise go to the devices of their user. Kept for those publications alone, each of which
 // is for one user, so that nothing is done for the subscribers of a fan-out.
 import type { Position } from "../contracts/publication";
-import type { Journal } from "../journal/journal";
+import type { Journal, Resumption } from "../journal/journal";
 import type { Cluster } from "../state/cluster";
 import type { Connection } from "../state/connection";
 import type { Connections } from "../state/connections";
@@ -22,6 +22,14 @@ interface ReceiptQuestion {
  * answer; "missed": otherwise.
  */
 export type ReceiptAnswer = "taken" | "unsure" | "missed";
+
+/** What the journal remembers of some users. */
+interface Past {
+  /** What their clients have recovered. */
+  readonly recovered: ReadonlyMap<string, readonly Resumption[]>;
+  /** When connections were last closed by their clients. */
+  readonly closedAt: ReadonlyMap<string, number>;
+}
 
 interface Receipt {
   readonly connections: string[];
@@ -65,7 +73,7 @@ export class Receipts {
     if (!connection.awaitingPong) this.#parts.ping(connection);
   }
 
-  /** What all nodes know, in the order of the questions. Cost: the questions, and on each node what its journal remembers. */
+  /** What all nodes know, in the order of the questions. Cost: the questions, and on each node once what its journal remembers. */
   async ask(questions: readonly ReceiptQuestion[]): Promise<readonly ReceiptAnswer[]> {
     const here = this.#here(questions);
     const { answers, silent } = await this.#parts.cluster.survey<readonly ReceiptAnswer[] | null>(
@@ -93,37 +101,50 @@ export class Receipts {
   }
 
   #here(questions: readonly ReceiptQuestion[]): readonly ReceiptAnswer[] {
+    const past = this.#pastOf(questions);
     return questions.map((question) => {
       const receipt = this.#receipts.get(question.id);
-      if (this.#wasRecovered(question, receipt)) return "taken";
+      if (this.#wasRecovered(question, receipt, past)) return "taken";
       if (receipt === undefined) return "missed";
-      const answers = receipt.connections.map((id) => this.#stateOf(id, receipt.at));
+      const answers = receipt.connections.map((id) => this.#stateOf(id, receipt.at, past));
       if (answers.includes("taken")) return "taken";
       return answers.includes("unsure") ? "unsure" : "missed";
     });
   }
 
+  /** What the journal remembers of the users and connections of the questions, found in one pass for all of them. */
+  #pastOf(questions: readonly ReceiptQuestion[]): Past {
+    const recovered = new Map<string, Resumption[]>(questions.map(({ user }) => [user, []]));
+    for (const one of this.#journal.resumptions) {
+      if (one.isRecovered) recovered.get(one.user)?.push(one);
+    }
+    const closedAt = new Map<string, number>();
+    for (const { id, user, why, at } of this.#journal.ends) {
+      if (why === "closed" && recovered.has(user) && !closedAt.has(id)) closedAt.set(id, at);
+    }
+    return { recovered, closedAt };
+  }
+
   /** Of a connection that the publication was sent to. One that its client has closed since was alive. */
-  #stateOf(id: string, sentAt: number): ReceiptAnswer {
+  #stateOf(id: string, sentAt: number, { closedAt }: Past): ReceiptAnswer {
     const connection = this.#parts.connections.byId(id);
     if (connection !== undefined && connection.openedAt <= sentAt) {
       return connection.awaitingPong ? "unsure" : "taken";
     }
-    for (const { id: ended, why, at } of this.#journal.ends) {
-      if (at < sentAt) break;
-      if (ended === id && why === "closed") return "taken";
-    }
-    return "missed";
+    return (closedAt.get(id) ?? -1) >= sentAt ? "taken" : "missed";
   }
 
   /** A client of the user has come back and got it, or has said that it had it already. */
-  #wasRecovered({ user, topic, position }: ReceiptQuestion, receipt: Receipt | undefined): boolean {
+  #wasRecovered(
+    { user, topic, position }: ReceiptQuestion,
+    receipt: Receipt | undefined,
+    { recovered }: Past,
+  ): boolean {
     if (position === undefined) return false;
     const { epoch, offset } = position;
-    for (const one of this.#journal.resumptions) {
-      if (one.user !== user || one.topic !== topic || !one.isRecovered) continue;
-      if (one.from.epoch === epoch && (one.to?.offset ?? 0) >= offset) return true;
-    }
+    const hasIt = ({ topic: other, from, to }: Resumption) =>
+      other === topic && from.epoch === epoch && (to?.offset ?? 0) >= offset;
+    if (recovered.get(user)?.some(hasIt) === true) return true;
     // One that subscribed since got it with what came before its first live publication.
     const found = this.#parts.topics.get(topic);
     if (found === undefined || (found.position?.offset ?? 0) < offset) return false;

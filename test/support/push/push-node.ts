@@ -1,6 +1,5 @@
 // What sends pushes on one node, with an engine in memory, a clock that only the test moves, and a push service that is a function.
 
-import type { PushMessage } from "../../../src/edge/push/content";
 import { Courier } from "../../../src/edge/push/courier";
 import { DevicePushes } from "../../../src/edge/push/device-pushes";
 import { DeviceCipher } from "../../../src/edge/push/devices/device-cipher";
@@ -9,7 +8,7 @@ import { Fates } from "../../../src/edge/push/fates";
 import { PushOutbox } from "../../../src/edge/push/outbox";
 import { Retries } from "../../../src/edge/push/retries";
 import { Circuits } from "../../../src/edge/push/services/circuits";
-import type { PushResult } from "../../../src/edge/push/services/sender";
+import type { PushMessage, PushResult } from "../../../src/edge/push/services/sender";
 import { Turns } from "../../../src/edge/push/services/turns";
 import { createLog } from "../../../src/log";
 import type { Engine } from "../../../src/relay/contracts/engine";

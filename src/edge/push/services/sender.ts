@@ -1,7 +1,7 @@
 // Sends one push to one device: encrypts it (RFC 8291), signs the request (RFC 8292), and says what the push service's answer means.
 import { createHmac } from "node:crypto";
+import type { PushContent } from "../../../relay/contracts/publication";
 import { retryAfterMs } from "../../hooks/retry-after";
-import type { PushMessage } from "../content";
 import type { Subscription } from "../devices/devices";
 import { type Addresses, obstacleOf } from "../devices/endpoint";
 
@@ -10,6 +10,16 @@ const TIMEOUT_MS = 10_000;
 
 /** What is read of an answer, so that its connection can be used again; nothing in it is needed. */
 const ANSWER_BYTES_MAX = 8_192;
+
+/** A push as it goes out, apart from the device. */
+export interface PushMessage {
+  /** JSON text. */
+  readonly payload: string;
+  readonly ttlS: number;
+  readonly urgency: NonNullable<PushContent["urgency"]>;
+  /** Of its own topic, not the publication's: it takes the place of an older one with the same. */
+  readonly collapse: string | undefined;
+}
 
 /**
  * What became of a request. "accepted": the service has it. "gone": the subscription is no more. "refused": another time would end

@@ -52,7 +52,8 @@ export class Turns {
 
   /** "unsent": its request was not made after all. */
   end(origin: string, outcome: "answered" | "failed" | "unsent"): void {
-    if (outcome !== "unsent") this.#circuits[outcome](origin);
+    if (outcome === "answered") this.#circuits.answered(origin);
+    else if (outcome === "failed") this.#circuits.failed(origin);
     const service = this.#services.get(origin);
     if (service === undefined) return;
     this.#active--;
