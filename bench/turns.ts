@@ -52,8 +52,10 @@ export async function runScenario(
         const text = `${description}: ${run.target}`;
         if (turn === 0) showProgress(text);
         else updateProgress(text);
-        await takeTurn(run, description);
+        if (!options.quick) await takeTurn(run, description);
       }
+      // A quick run does not ask for times, so nobody need wait for the turns of others.
+      if (options.quick) await Promise.all(active.map((run) => takeTurn(run, description)));
       active = active.filter((run) => !run.done);
     }
   }
