@@ -74,7 +74,7 @@ export function sdkCommands(
     for (const name of names) {
       if (canRun(name)) commands.set(name, await LANGUAGES[name].build(folder.path));
     }
-  }, 300_000);
+  }, 900_000);
   afterAll(() => folder[Symbol.dispose]());
   return (name) => commands.get(name) as readonly string[];
 }

@@ -82,7 +82,7 @@ export function backendPrograms(): (
     for (const [name, language] of Object.entries(LANGUAGES)) {
       if (canRun(name)) commands.set(name, await language.build(folder.path));
     }
-  }, 300_000);
+  }, 900_000);
   afterAll(() => folder[Symbol.dispose]());
   return async (name, url, { signature, body }) => {
     const { hostname, port } = new URL(url);

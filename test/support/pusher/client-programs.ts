@@ -97,7 +97,7 @@ export function pusherLibraries(): (name: LibraryName) => Start {
   beforeAll(async () => {
     browser = await openChromium();
     if (canRunClient("pusher-java-client")) await buildJava(folder.path);
-  }, 300_000);
+  }, 900_000);
   afterAll(async () => {
     await browser.close();
     folder[Symbol.dispose]();
