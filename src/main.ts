@@ -162,7 +162,7 @@ async function startNode(settings: Settings, observers: Observers): Promise<Serv
     for (const variable of await (await started).reloads.take(next)) {
       log.warn(`${variable} has changed, which only a restart takes up`);
     }
-    log.info("SIGHUP: keys, topics and the certificate have been read again");
+    log.info("SIGHUP: keys, topics, sources and the certificate have been read again");
   };
   reloadOnHangup(
     started,

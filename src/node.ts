@@ -171,6 +171,7 @@ interface ReloadedParts {
   readonly proxies: Proxies;
   readonly engine: Engine;
   readonly relay: Relay;
+  readonly sources: Sources;
   readonly settings: Settings;
   readonly log: Log;
 }
@@ -184,6 +185,7 @@ function reloadsOf(parts: ReloadedParts): Reloads {
   reloads.register((next) => () => parts.pusherApps.replace(next.pusherApps));
   reloads.register((next) => () => parts.webhooks.renewKeys(next));
   reloads.register((next) => () => parts.proxies.replace(next));
+  reloads.register((next) => () => parts.sources.replace(next.sources));
   reloads.register(async (next) => {
     // The keys that were fetched from an address are kept unless something about tokens has changed.
     const haveChanged = changedSettings(known, next).some((name) => name.startsWith("token"));

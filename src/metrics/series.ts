@@ -308,11 +308,11 @@ export const SERIES: Readonly<Record<string, Series>> = {
   baton_source_records_total: bySource(
     "counter",
     {
-      help: "Records of a source that were acknowledged to it: those that were to be published (read), and those of them that are in its dead-letter place (dead) or had no body and were skipped (skipped).",
+      help: "Records of a source that were acknowledged to it: those that were to be published (read), and those of them that are in its dead-letter place (dead) or had no body and were skipped (skipped). And those that were gone before they could be (lost), where that is seen.",
       labels: ["outcome"],
     },
-    ({ read, dead, skipped }) =>
-      Object.entries({ read, dead, skipped }).map(([outcome, count]) => [{ outcome }, count]),
+    ({ read, dead, skipped, lost }) =>
+      Object.entries({ read, dead, skipped, lost }).map(([outcome, count]) => [{ outcome }, count]),
   ),
   baton_source_publications_total: bySource(
     "counter",

@@ -19,6 +19,7 @@ export const RELOADED: ReadonlySet<keyof SettingValues> = new Set([
   "tokenAudience",
   "tokenIssuer",
   "topicsFile",
+  "sourcesFile",
   "knownPrefixesOnly",
   "historySize",
   "historyTtlMs",

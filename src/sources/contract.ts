@@ -72,6 +72,8 @@ export interface SourceContext {
   readonly bodyBytesMax: number;
   /** Logs a warning, which has no secret in it. */
   readonly warn: (sentence: string) => void;
+  /** Counts records that are gone from the source and that nobody has published, and logs why. */
+  readonly lost: (records: number, sentence: string) => void;
   /**
    * The position of the newest record of a partition that the engine has, for a reader that keeps no place at its server. It begins with that
    * record: what it asked for may be published in part. Undefined where there is none. Rejects with EngineUnavailable.

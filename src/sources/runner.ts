@@ -102,9 +102,11 @@ export class Runner {
       this.#reader = await kind.open(options as never, context);
       // It was opened while the runner was told to stop.
       if (this.#stop.isAsked) return;
-      const isBack = this.tally.state === "down";
-      log.info(`the source ${context.name} is ${isBack ? "back" : "read by this process"}`);
-      this.tally.state = "reading";
+      // One that has failed may fail again at once, as where a table is locked.
+      if (this.tally.state !== "down") {
+        log.info(`the source ${context.name} is read by this process`);
+        this.tally.state = "reading";
+      }
       this.#lagAt = Number.NEGATIVE_INFINITY;
       while (!this.#stop.isAsked && (await this.#leads())) await this.#turn(this.#reader);
     } catch (error) {
@@ -118,6 +120,10 @@ export class Runner {
   /** One batch, from the source to the engine and back. */
   async #turn(reader: Reader): Promise<void> {
     const batch = await reader.read();
+    if (this.tally.state === "down") {
+      this.#options.log.info(`the source ${this.#options.context.name} is back`);
+      this.tally.state = "reading";
+    }
     if (batch.length > 0) {
       const { calls, dead, skipped } = sortedBatch(batch, this.#options);
       // A batch is published once, but may be read twice: only what is acknowledged counts as read.

@@ -19,6 +19,10 @@ export interface SourceStatus {
   /** How long it has been so. */
   readonly sinceMs: number;
   readonly lag: number | undefined;
+  /** Records that were gone before they were published, since that node began. */
+  readonly lost: number;
+  /** Why it is down. */
+  readonly failure: string | undefined;
 }
 
 interface SourcesOptions {
@@ -34,46 +38,78 @@ interface SourcesOptions {
 /** Which of two nodes says more about a source: one that reads it, or tries to. */
 const TELLING: readonly SourceState[] = ["waiting", "opening", "down", "held", "reading"];
 
+/** A source, and what reads it here. */
+interface ReadSource {
+  readonly declaration: SourceDeclaration;
+  readonly runner: Runner;
+}
+
 export class Sources {
-  readonly #declarations: readonly SourceDeclaration[];
-  readonly #runners: readonly Runner[];
-  readonly #cluster: Cluster;
+  readonly #options: SourcesOptions;
+  #read: readonly ReadSource[];
+  /** What was replaced and may still be reading. */
+  #ending: Promise<unknown> = Promise.resolve();
+  #isStopped = false;
 
   constructor(options: SourcesOptions) {
-    const { sources: declarations, relay } = options;
-    this.#declarations = declarations;
-    this.#cluster = relay.cluster;
-    this.#runners = declarations.map((declaration) => runnerOf(declaration, options));
-    relay.cluster.handle("sources", () => this.here);
+    this.#options = options;
+    this.#read = options.sources.map((declaration) => this.#made(declaration));
+    options.relay.cluster.handle("sources", () => this.here);
+  }
+
+  #made(declaration: SourceDeclaration): ReadSource {
+    return { declaration, runner: runnerOf(declaration, this.#options) };
   }
 
   /** From now on they are read, each on one node. */
   start(): void {
-    for (const runner of this.#runners) runner.start();
+    for (const { runner } of this.#read) runner.start();
+  }
+
+  /** Reads these from now on. Those that are as before go on; what has changed begins where it was, and counts from 0. */
+  replace(declarations: readonly SourceDeclaration[]): void {
+    const kept = (declaration: SourceDeclaration) =>
+      this.#read.find((one) => Bun.deepEquals(one.declaration, declaration));
+    const next = declarations.map((declaration) => kept(declaration) ?? this.#made(declaration));
+    const gone = this.#read.filter((one) => !next.includes(one));
+    const made = next.filter((one) => !this.#read.includes(one));
+    this.#read = next;
+    // The new ones may be the same tables and streams, which are read by one at a time.
+    this.#ending = this.#ending
+      .then(() => Promise.all(gone.map(({ runner }) => runner.stop())))
+      .then(() => {
+        if (!this.#isStopped) for (const { runner } of made) runner.start();
+      });
   }
 
   /** Resolves when no source is read any more here. */
   async stop(): Promise<void> {
-    await Promise.all(this.#runners.map((runner) => runner.stop()));
+    this.#isStopped = true;
+    await this.#ending;
+    await Promise.all(this.#read.map(({ runner }) => runner.stop()));
   }
 
   /** What this node has counted, by the names of the sources. */
   get tallies(): readonly (readonly [name: string, tally: SourceTally])[] {
-    return this.#declarations.map(({ name }, i) => [name, (this.#runners[i] as Runner).tally]);
+    return this.#read.map(({ declaration, runner }) => [declaration.name, runner.tally]);
   }
 
   /** How each source is, over all nodes. Rejects with EngineUnavailable. */
   async statuses(): Promise<readonly SourceStatus[]> {
-    if (this.#declarations.length === 0) return [];
-    const answers = await this.#cluster.request<readonly SourceStatus[] | null>("sources", {});
+    if (this.#read.length === 0) return [];
+    const answers = await this.#options.relay.cluster.request<readonly SourceStatus[] | null>(
+      "sources",
+      {},
+    );
     return overAllNodes([this.here, ...answers.map((answer) => answer ?? [])]);
   }
 
   /** How each source is on this node. */
   get here(): readonly SourceStatus[] {
-    return this.#declarations.map(({ name, kind }, i) => {
-      const { state, sinceMs, lag } = (this.#runners[i] as Runner).tally;
-      return { name, kind, state, sinceMs, lag };
+    return this.#read.map(({ declaration: { name, kind }, runner: { tally } }) => {
+      const { state, sinceMs, lag, lost } = tally;
+      const failure = state === "down" ? tally.failure : undefined;
+      return { name, kind, state, sinceMs, lag, lost, failure };
     });
   }
 }
@@ -95,13 +131,18 @@ function runnerOf(declaration: SourceDeclaration, options: SourcesOptions): Runn
   const { engine, relay, node, bodyBytes: bodyBytesMax, log } = options;
   const { publisher } = relay;
   const kind = SOURCE_KINDS[declaration.kind] as (typeof SOURCE_KINDS)[string];
-  return new Runner({
+  const warn = (sentence: string) => log.warn(`the source ${name}: ${sanitized(sentence)}`);
+  const runner = new Runner({
     kind,
     options: own,
     context: {
       name,
       bodyBytesMax,
-      warn: (sentence) => log.warn(`the source ${name}: ${sanitized(sentence)}`),
+      warn,
+      lost: (records, sentence) => {
+        runner.tally.lost += records;
+        warn(sentence);
+      },
       lastPosition: async (partition) => {
         const last = await engine.positionOf(`${name}/${partition}`);
         return last === undefined ? undefined : recordPosition(last);
@@ -119,4 +160,5 @@ function runnerOf(declaration: SourceDeclaration, options: SourcesOptions): Runn
     leadership: new Leadership(engine.groups, node, `source ${name}`),
     log,
   });
+  return runner;
 }

@@ -20,6 +20,8 @@ export class SourceTally {
   repeated = 0;
   /** Records in the dead-letter place. */
   dead = 0;
+  /** Records that were gone from the source before they were read or published, as far as that is known. */
+  lost = 0;
   /** Records without a body, where they are to be skipped. */
   skipped = 0;
   /** Records that wait to be read, as far as that is known. */

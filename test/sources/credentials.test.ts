@@ -72,7 +72,7 @@ describe("credentials of sources", () => {
     const secured = `rediss://:right@127.0.0.1:${tlsPort}`;
     const answers = await Promise.all([
       opened({ ...REDIS, url: server.url }),
-      opened({ ...REDIS, url: secured, ca }),
+      opened({ ...REDIS, url: secured, ca, stream: "other" }),
       opened({ ...REDIS, url: server.url.replace("right", "w0ng") }),
       opened({ ...REDIS, url: server.url.replace(":right@", "") }),
       opened({ ...REDIS, url: secured }),

@@ -52,7 +52,13 @@ function run(source: ScriptedSource, own: Partial<ConstructorParameters<typeof R
   const runner = new Runner({
     kind: { options: undefined as never, open: () => source.open() },
     options: {},
-    context: { name: "s", bodyBytesMax: 1_000, warn() {}, lastPosition: async () => undefined },
+    context: {
+      name: "s",
+      bodyBytesMax: 1_000,
+      warn() {},
+      lost() {},
+      lastPosition: async () => undefined,
+    },
     leadership: { check: async () => true, resign() {} },
     mapping: new RecordShape({
       texts: undefined,

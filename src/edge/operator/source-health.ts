@@ -25,6 +25,11 @@ const Answer = Type.Object({
           "reading: a node reads it. held: what was read waits, since the engine does not take it. opening: it is being connected to. down: its server cannot be reached or refuses, and the log says why. waiting: no node reads it, since the engine cannot say which may.",
       }),
       since_ms: Type.Integer({ minimum: 0, description: "For how long." }),
+      failure: Type.Optional(Type.String({ description: "Why it is down." })),
+      lost: Type.Integer({
+        minimum: 0,
+        description: "Records that were gone from the source before they were published.",
+      }),
       lag: Type.Optional(
         Type.Integer({ minimum: 0, description: "Records that wait to be read, about." }),
       ),
@@ -62,6 +67,6 @@ export function sourceHealthRoute({ sources, requireKey, security }: SourceHealt
     );
 }
 
-function sourceJson({ name, kind, state, sinceMs, lag }: SourceStatus) {
-  return { name, kind, state, since_ms: Math.round(sinceMs), lag };
+function sourceJson({ name, kind, state, sinceMs, lag, lost, failure }: SourceStatus) {
+  return { name, kind, state, since_ms: Math.round(sinceMs), failure, lost, lag };
 }

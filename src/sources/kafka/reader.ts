@@ -181,7 +181,8 @@ export class KafkaReader implements Reader<RecordInPartition> {
   ): bigint {
     if (committed < 0n) return this.#options.from === "next" ? end : first;
     if (committed < first) {
-      this.#context.warn(
+      this.#context.lost(
+        Number(first - committed),
         `${first - committed} records of partition ${partition} of ${topic} were removed by Kafka before they were read`,
       );
       return first;

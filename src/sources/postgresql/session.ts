@@ -18,6 +18,9 @@ const SETTINGS = `SET statement_timeout = ${STATEMENT_MS}; SET idle_in_transacti
 SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;
 SELECT set_config('idle_session_timeout', '60000', false) WHERE current_setting('server_version_num')::int >= 140000`;
 
+/** What a statement says that reaches another session than the one before: Bun's client has given both the same name. */
+const OTHER_SESSION = /prepared statement "\w+" (already exists|does not exist)/;
+
 /** Parameters of a statement. */
 type Parameters = readonly (string | number | readonly string[] | readonly number[])[];
 
@@ -81,7 +84,13 @@ export class Session {
     await this.#sql.close({ timeout: 0 }).catch(() => {});
   }
 
-  #within<Value>(answer: Promise<Value>): Promise<Value> {
-    return answered(answer, SILENCE_MS, () => void this.close());
+  async #within<Value>(answer: Promise<Value>): Promise<Value> {
+    try {
+      return await answered(answer, SILENCE_MS, () => void this.close());
+    } catch (error) {
+      const { message } = error as Error;
+      if (!OTHER_SESSION.test(message)) throw error;
+      throw new Error(`${message}: url must not be that of a pooler in transaction mode`);
+    }
   }
 }

@@ -16,7 +16,7 @@ import {
 import { answered } from "../silence";
 import { certificatesOf } from "../tls";
 import type { RedisOptions } from "./options";
-import { ACKNOWLEDGE, DIGEST, READ, TAKE_OVER } from "./scripts";
+import { ACKNOWLEDGE, DIGEST, LOST, READ, TAKE_OVER } from "./scripts";
 
 /** How long the server may take to accept a connection, and to answer beyond what it was asked to wait. */
 const CONNECT_TIMEOUT_MS = 5_000;
@@ -25,6 +25,9 @@ const ANSWER_TIMEOUT_MS = 10_000;
 /** Those of the two halves of an id: milliseconds of 300,000 years, and a number of 64 bits. */
 const MOMENT_DIGITS = 16;
 const NUMBER_DIGITS = 20;
+
+/** The greatest number of an id. */
+const NUMBER_MAX = 2n ** 64n - 1n;
 
 const DEAD_LETTERS_MAX = 100_000;
 
@@ -94,7 +97,7 @@ export class RedisReader implements Reader<StreamRecord> {
     } else if (!isNew) this.#from = ">";
     const gone = entries.filter(([, fields]) => fields === undefined).map(([id]) => id);
     if (gone.length > 0) {
-      this.#warnOfLost(gone);
+      this.#tellOfLost(gone.length, gone[0]);
       // A batch without records is not acknowledged.
       if (gone.length === entries.length) await this.acknowledge([]);
     }
@@ -113,11 +116,8 @@ export class RedisReader implements Reader<StreamRecord> {
   }
 
   async lag(): Promise<number | undefined> {
-    const groups = await this.#send<readonly Record<string, unknown>[]>("XINFO", [
-      "GROUPS",
-      this.#options.stream,
-    ]);
-    const group = groups.find(({ name }) => name === this.#group);
+    await this.#tellOfRemoved();
+    const group = await this.#groupInfo();
     // Redis 6.2 says nothing, and newer ones not always.
     if (typeof group?.lag !== "number") return undefined;
     return group.lag + Number(group.pending);
@@ -129,20 +129,45 @@ export class RedisReader implements Reader<StreamRecord> {
 
   async #takeOver(): Promise<void> {
     const { stream, from = "first" } = this.#options;
-    const start = from === "first" ? "0" : "$";
+    const published = await this.#context.lastPosition(stream);
+    const start = published === undefined ? STARTS[from] : idBefore(published);
     try {
       await this.#send("XGROUP", ["CREATE", stream, this.#group, start, "MKSTREAM"]);
     } catch (error) {
       if (!(error as Error).message.startsWith("BUSYGROUP")) throw error;
     }
-    const lost = await this.#eval<readonly string[]>(TAKE_OVER, []);
-    if (lost.length > 0) this.#warnOfLost(lost);
+    const gone = await this.#eval<readonly string[]>(TAKE_OVER, []);
+    if (gone.length > 0) this.#tellOfLost(gone.length, gone[0]);
+    await this.#tellOfRemoved();
+    const { "last-delivered-id": delivered } = (await this.#groupInfo()) ?? {};
+    this.#newest = String(delivered ?? "0");
+    if (published !== undefined) await this.#checkAge(published);
+  }
+
+  /** An older stream, as after a failover that lost its newest entries, gives ids that count as published already. */
+  async #checkAge(published: string): Promise<void> {
+    const { stream } = this.#options;
+    const info = await this.#send<Record<string, unknown>>("XINFO", ["STREAM", stream]);
+    const newest = String(info["last-generated-id"]);
+    // An empty one says nothing of what comes, and ids are moments: what is added now is newer.
+    if (info.length === 0 || positionOf(newest) >= published) return;
+    this.#context.warn(
+      `the stream ${stream} ends with ${newest}, which is older than what was published: entries that are added below that are not published. If it is another stream, give the source another name`,
+    );
+  }
+
+  async #groupInfo(): Promise<Record<string, unknown> | undefined> {
+    const { stream } = this.#options;
     const groups = await this.#send<readonly Record<string, unknown>[]>("XINFO", [
       "GROUPS",
       stream,
     ]);
-    const group = groups.find(({ name }) => name === this.#group);
-    this.#newest = String(group?.["last-delivered-id"] ?? "0");
+    return groups.find(({ name }) => name === this.#group);
+  }
+
+  async #tellOfRemoved(): Promise<void> {
+    const removed = await this.#eval<number>(LOST, []);
+    if (removed > 0) this.#tellOfLost(removed);
   }
 
   #entries(): Promise<readonly Entry[]> {
@@ -168,7 +193,7 @@ export class RedisReader implements Reader<StreamRecord> {
 
   async #recordOf([id, fields]: Entry): Promise<StreamRecord> {
     const position = positionOf(id);
-    const record = { id, partition: "", position };
+    const record = { id, partition: this.#options.stream, position };
     if (typeof fields === "number") return { ...record, body: undefined, size: fields };
     const attributes = pairs(fields ?? []);
     // Bun's client makes U+FFFD of what is not UTF-8.
@@ -187,9 +212,11 @@ export class RedisReader implements Reader<StreamRecord> {
     return digest === hash.digest("hex");
   }
 
-  #warnOfLost(ids: readonly string[]): void {
-    this.#context.warn(
-      `${ids.length} entries of the stream ${this.#options.stream} were deleted before they were published, such as ${ids[0]}: they are lost`,
+  #tellOfLost(count: number, id?: string): void {
+    const which = id === undefined ? "" : `, such as ${id}`;
+    this.#context.lost(
+      count,
+      `${count} entries of the stream ${this.#options.stream} were removed before they were published${which}: they are lost`,
     );
   }
 
@@ -206,6 +233,17 @@ export class RedisReader implements Reader<StreamRecord> {
     const answer = this.#client.send(command, args) as Promise<Answer>;
     return answered(answer, ANSWER_TIMEOUT_MS, () => this.#client.close());
   }
+}
+
+/** Where a group begins. */
+const STARTS = { first: "0", next: "$" } as const;
+
+/** The id before the one of a position: a group begins behind it. */
+function idBefore(position: string): string {
+  const moment = BigInt(position.slice(0, MOMENT_DIGITS));
+  const number = BigInt(position.slice(MOMENT_DIGITS));
+  if (number > 0n) return `${moment}-${number - 1n}`;
+  return moment > 0n ? `${moment - 1n}-${NUMBER_MAX}` : "0";
 }
 
 /** As digits of which there are always as many: 1526919030474-55 is a moment and a number. */

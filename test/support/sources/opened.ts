@@ -12,6 +12,7 @@ export async function opened(source: {
     name: "a",
     bodyBytesMax: 1_000,
     warn: () => {},
+    lost: () => {},
     lastPosition: async () => undefined,
   };
   try {
