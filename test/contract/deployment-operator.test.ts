@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { RawSocket } from "../support/clients/raw-socket";
 import { ProxyBackend } from "../support/hooks/proxy-backend";
 import { Folder } from "../support/machine/folder";
+import { PUSH_ENV, registerDevice } from "../support/push/push-relay";
+import { PushService } from "../support/push/push-service";
 import { APP, APPS, call } from "../support/pusher/backend";
 import { Caller, DEPLOYMENTS, type Deployment } from "../support/relay/deployments";
 import { until } from "../support/wait";
@@ -23,6 +25,7 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
   describe(`with ${name}`, () => {
     const folder = new Folder();
     const backend = new ProxyBackend();
+    const pushService = new PushService();
     let deployment: Deployment;
     let relay: Caller;
     /** A new one for each test. */
@@ -44,12 +47,14 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
         BATON_PROXY_CONNECT: `${backend.url}/connect`,
         BATON_PROXY_RPC: `${backend.url}/rpc`,
         ...APPS,
+        ...PUSH_ENV,
         BATON_BACKPRESSURE_BYTES: "65536",
       });
     }, 120_000);
     afterAll(async () => {
       await deployment[Symbol.asyncDispose]();
       await backend[Symbol.asyncDispose]();
+      await pushService[Symbol.asyncDispose]();
       folder[Symbol.dispose]();
     });
     beforeEach(() => {
@@ -58,6 +63,32 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       user = `u${tests}`;
     });
     afterEach(() => relay[Symbol.asyncDispose]());
+
+    test("a push goes once to a device of its user, unless a client on any node takes its publication", async () => {
+      await registerDevice(relay, user, pushService.subscription(user));
+      const publish = async (title: string) => {
+        const body = { topic, message: title, user_id: user, push: { title } };
+        return (await relay.post("/publish", body)).json.offset as number;
+      };
+      const stateOf = async (offset: number) =>
+        (await relay.call("GET", `/publications/${encodeURIComponent(topic)}/${offset}`)).json.push;
+      const client = await relay.connect(user, [topic]);
+      const taken = [await publish("a"), await publish("b"), await publish("c")];
+      expect(await client.take(3)).toEqual(["a", "b", "c"]);
+      for (const offset of taken) {
+        await until("a client has it", async () => (await stateOf(offset)).state === "taken");
+      }
+      await client.close();
+      await until("its end", async () => {
+        const { json } = await relay.call("GET", `/users/${user}/connections`);
+        return json.connections.length === 0;
+      });
+      const sent = ["d", "e", "f", "g"];
+      for (const title of sent) await publish(title);
+      const pushes = await pushService.taken(user, sent.length);
+      expect(pushes.map(({ data }) => data.title).toSorted()).toEqual(sent);
+      expect(pushService.invalid).toEqual([]);
+    });
 
     test("a Pusher backend is told the same numbers everywhere, and its events reach everybody in order", async () => {
       const channel = `channel-${user}`;

@@ -3,14 +3,14 @@
 // that no device is sent the same push again.
 import { type Log, throttledLog } from "../../log";
 import { EngineUnavailable } from "../../relay/contracts/engine";
-import type { Maybe } from "../../relay/contracts/maybe";
 import type { Queues, Records } from "../../relay/contracts/store";
 import type { ReceiptAnswer, Receipts } from "../../relay/publishing/receipts";
 import type { Leadership } from "../../relay/state/leadership";
-import type { AttemptResult, DevicePushes, Mark } from "./device-pushes";
+import type { Attempts } from "./attempts";
+import type { DevicePushes, Mark } from "./device-pushes";
 import type { DeviceCipher } from "./devices/device-cipher";
-import type { Device, Devices } from "./devices/devices";
-import { type DeviceFate, type DeviceState, type Fate, type Fates, isUndelivered } from "./fates";
+import type { Devices } from "./devices/devices";
+import type { Fates } from "./fates";
 import { type PendingPush, QUEUE } from "./outbox";
 import type { Retries, Retry } from "./retries";
 
@@ -32,20 +32,6 @@ const STOP_MS = 5_000;
 /** How long an entry is remembered whose publication may be repeated. */
 const DECIDED_MS = 3_600_000;
 
-const OUTCOMES = [
-  "accepted",
-  "gone",
-  "refused",
-  "unknown",
-  "given_up",
-  "collapsed",
-  "withdrawn",
-  "undelivered",
-  "retried",
-] as const;
-
-type Outcome = (typeof OUTCOMES)[number];
-
 interface CourierOptions {
   readonly queues: Queues;
   readonly records: Records;
@@ -54,11 +40,10 @@ interface CourierOptions {
   readonly cipher: DeviceCipher;
   /** Undefined where no devices are kept. */
   readonly devices: Pick<Devices, "of" | "one"> | undefined;
-  readonly pushes: DevicePushes;
+  readonly pushes: Pick<DevicePushes, "over" | "stop">;
+  readonly attempts: Attempts;
   readonly retries: Retries;
   readonly fates: Fates;
-  /** Tells a backend what nobody got; resolves when that is kept. Undefined where nobody wants to know. */
-  readonly tellUndelivered: ((pending: PendingPush, fate: Fate) => Maybe<undefined>) | undefined;
   readonly pushAfterMs: number;
   readonly pongMs: number;
   readonly now: () => number;
@@ -83,10 +68,6 @@ export class Courier {
   #tick: Promise<void> = Promise.resolve();
   #isStopped = false;
   #isLeading = false;
-  /** How often pushes ended in which way here. */
-  readonly outcomes: Record<Outcome, number> = Object.fromEntries(
-    OUTCOMES.map((outcome) => [outcome, 0]),
-  ) as Record<Outcome, number>;
   /** Publications whose push waits, and pushes that wait to be tried again, as the node that leads knows them; else 0. */
   waiting = 0;
 
@@ -222,20 +203,21 @@ export class Courier {
     answer: ReceiptAnswer,
     asOf: number,
   ): Promise<readonly Mark[]> {
-    const { records, devices, retries, fates, now } = this.#options;
+    const { records, devices, retries, fates, attempts, now } = this.#options;
     if (pending.isKeyed) {
       const bounds = { ttlMs: DECIDED_MS, max: 1 };
       const mark = await records.put(`push-decided:${pending.id}`, pending.entry, "", bounds);
       if (mark === "full") return [];
     }
     if (answer === "taken") {
-      this.outcomes.withdrawn++;
+      attempts.outcomes.withdrawn++;
       await fates.decided(pending, "taken", now());
       return [];
     }
-    if (now() > this.#deadlineOf(pending)) {
-      this.outcomes.given_up++;
-      await this.#tell(pending, await fates.decided(pending, "expired", now()));
+    const deadline = this.#deadlineOf(pending);
+    if (now() > deadline) {
+      attempts.outcomes.given_up++;
+      await attempts.tell(pending, await fates.decided(pending, "expired", now()));
       return [];
     }
     const found = (await devices?.of(pending.user)) ?? [];
@@ -243,7 +225,7 @@ export class Courier {
     // This is done again when it failed for some of them; the others may wait for their next attempt by then.
     const untried = found.filter(({ id }) => !retries.has(pending, id));
     const settled = await Promise.allSettled(
-      untried.map((device) => this.#send({ pending, device, attempts: 1, asOf })),
+      untried.map((device) => attempts.make({ pending, device, number: 1, asOf, deadline })),
     );
     const sent = settled.map((one) => {
       if (one.status === "rejected") throw one.reason;
@@ -251,16 +233,8 @@ export class Courier {
     });
     // Where the store had no room for it, this is all that is known.
     const here = { ...decided, devices: sent.map(({ fate }) => fate) };
-    await this.#tell(pending, (await fates.of(pending)) ?? here);
+    await attempts.tell(pending, (await fates.of(pending)) ?? here);
     return sent.flatMap(({ mark }) => mark ?? []);
-  }
-
-  /** Tells of what nobody got. Whoever tells it again tells the same. */
-  async #tell(pending: PendingPush, fate: Fate): Promise<void> {
-    const { tellUndelivered } = this.#options;
-    if (tellUndelivered === undefined || !isUndelivered(fate)) return;
-    await tellUndelivered(pending, fate);
-    this.outcomes.undelivered++;
   }
 
   async #workOnRetries(): Promise<void> {
@@ -282,108 +256,12 @@ export class Courier {
   }
 
   async #retry(retry: Retry, answer: ReceiptAnswer | undefined, asOf: number): Promise<void> {
-    const { retries, devices, pushes, now } = this.#options;
-    const { pending, attempts, deadline } = retry;
-    if (answer === "taken") return this.#endRetry(retry, "withdrawn");
-    if (now() > deadline) return this.#endRetry(retry, "given_up");
+    const { devices, attempts, now } = this.#options;
+    const { pending, deadline } = retry;
+    if (answer === "taken") return attempts.end(retry, "withdrawn");
+    if (now() > deadline) return attempts.end(retry, "given_up");
     const device = await devices?.one(pending.user, retry.device);
-    if (device === undefined) return this.#endRetry(retry, "gone");
-    const { fate, mark } = await this.#send({
-      pending,
-      device,
-      attempts: attempts + 1,
-      asOf,
-      retry,
-    });
-    if (fate.state === "waiting") return;
-    await retries.remove(retry);
-    if (mark !== undefined) await pushes.over(mark);
+    if (device === undefined) return attempts.end(retry, "gone");
+    await attempts.make({ pending, device, number: retry.attempts + 1, asOf, deadline, retry });
   }
-
-  async #endRetry(retry: Retry, state: EndState): Promise<void> {
-    const { pending, device, attempts } = retry;
-    const fate = this.#fateOf(device, { state, attempts });
-    await this.#tell(pending, await this.#reached(pending, fate));
-    await this.#options.retries.remove(retry);
-  }
-
-  async #send(attempt: Attempt): Promise<Sent> {
-    const { pushes, retries } = this.#options;
-    const { pending, device, attempts, asOf, retry } = attempt;
-    for (const older of retries.replacedBy(pending, device.id)) {
-      await this.#endRetry(older, "collapsed");
-    }
-    const deadline = this.#deadlineOf(pending);
-    const result = await pushes.send(pending, device, { asOf, deadline });
-    const waiting = "waitMs" in result ? await this.#putOff(attempt, result) : undefined;
-    if (waiting !== undefined) return { fate: waiting, mark: undefined };
-    const { status, mark } = result;
-    const fate = this.#fateOf(device.id, { state: stateOf(result), attempts, status });
-    if (result.kind === "repeated") return { fate, mark };
-    const whole = await this.#reached(pending, fate);
-    if (retry !== undefined) await this.#tell(pending, whole);
-    return { fate, mark };
-  }
-
-  /** Undefined where it cannot be tried again: its time is over by then, or too many others wait. */
-  async #putOff(attempt: Attempt, result: Postponed): Promise<DeviceFate | undefined> {
-    const { pushes, retries, now } = this.#options;
-    const { pending, device } = attempt;
-    const { kind, status, waitMs, mark } = result;
-    const attempts = kind === "held" ? attempt.attempts - 1 : attempt.attempts;
-    const deadline = this.#deadlineOf(pending);
-    const notBefore = retries.nextAt({ attempts, waitMs, deadline });
-    if (notBefore === undefined) return undefined;
-    const next = { pending, device: device.id, attempts, notBefore, deadline };
-    if (!(await retries.keep(next))) return undefined;
-    if (mark !== undefined) await pushes.release(mark);
-    if (kind === "later") this.outcomes.retried++;
-    const fate = this.#fateOf(device.id, { state: "waiting", attempts, status });
-    await this.#options.fates.reached(pending, fate, notBefore - now());
-    return fate;
-  }
-
-  #fateOf<State extends DeviceState>(
-    device: string,
-    rest: Pick<DeviceFate, "attempts" | "status"> & { readonly state: State },
-  ): DeviceFate & { readonly state: State } {
-    return { device, ...rest, at: this.#options.now() };
-  }
-
-  /** A push is over for a device. */
-  async #reached(
-    pending: PendingPush,
-    fate: DeviceFate & { readonly state: Exclude<DeviceState, "waiting"> },
-  ): Promise<Fate> {
-    this.outcomes[fate.state]++;
-    return this.#options.fates.reached(pending, fate, 0);
-  }
-}
-
-/** What became of an attempt; the mark that nobody needs when the push is over. */
-interface Sent {
-  readonly fate: DeviceFate;
-  readonly mark: Mark | undefined;
-}
-
-interface Attempt {
-  readonly pending: PendingPush;
-  readonly device: Device;
-  /** How many there are with this one. */
-  readonly attempts: number;
-  /** Since when it is known that the user does not have it. */
-  readonly asOf: number;
-  /** Undefined for the first attempt. */
-  readonly retry?: Retry;
-}
-
-type Postponed = Extract<AttemptResult, { waitMs: number | undefined }>;
-
-type EndState = "withdrawn" | "given_up" | "collapsed" | "gone";
-
-/** What an attempt means for a push that is not tried again. */
-function stateOf({ kind }: AttemptResult): Exclude<DeviceState, "waiting"> {
-  if (kind === "later" || kind === "held") return "given_up";
-  // It was over before. What is still known of it counts, if anything is; it was accepted most probably.
-  return kind === "repeated" ? "accepted" : kind;
 }

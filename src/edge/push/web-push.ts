@@ -7,6 +7,7 @@ import type { TopicRules } from "../../relay/contracts/topic-rules";
 import type { Receipts } from "../../relay/publishing/receipts";
 import { Leadership } from "../../relay/state/leadership";
 import type { Settings } from "../../settings/definitions";
+import { Attempts } from "./attempts";
 import { contentOf } from "./content";
 import { Courier } from "./courier";
 import { DevicePushes } from "./device-pushes";
@@ -42,6 +43,7 @@ export class WebPush {
   readonly devices: Devices | undefined;
   readonly outbox: Pushes;
   readonly fates: Fates;
+  #attempts: Attempts | undefined;
   #courier: Courier | undefined;
 
   /** Undefined where publications have no other way than connections. */
@@ -81,6 +83,13 @@ export class WebPush {
     // A clock that is set back must not make a pause longer.
     const circuits = new Circuits({ now: () => performance.now(), random, log });
     const turns = new Turns(circuits);
+    const pushes = new DevicePushes({ records, devices, sender: senderOf(settings), turns, now });
+    const retries = new Retries({ records, cipher, max, now, random });
+    const tellUndelivered = this.#tellsUndelivered
+      ? (pending: PendingPush, fate: Fate) => this.#parts.witness?.keep(undelivered(pending, fate))
+      : undefined;
+    const attempts = new Attempts({ pushes, retries, fates, tellUndelivered, now });
+    this.#attempts = attempts;
     this.#courier = new Courier({
       ...settings,
       queues,
@@ -89,12 +98,10 @@ export class WebPush {
       receipts,
       cipher,
       devices,
-      pushes: new DevicePushes({ records, devices, sender: senderOf(settings), turns, now }),
-      retries: new Retries({ records, cipher, max, now, random }),
+      pushes,
+      attempts,
+      retries,
       fates,
-      tellUndelivered: this.#tellsUndelivered
-        ? (pending, fate) => this.#parts.witness?.keep(undelivered(pending, fate))
-        : undefined,
       now,
       log,
       tickMs: Math.min(TICK_MS_MAX, Math.max(TICK_MS_MIN, settings.pushAfterMs / 4)),
@@ -103,7 +110,10 @@ export class WebPush {
 
   /** What the metrics say of it. */
   get figures(): { readonly waiting: number; readonly outcomes: Readonly<Record<string, number>> } {
-    return this.#courier ?? { waiting: 0, outcomes: {} };
+    return {
+      waiting: this.#courier?.waiting ?? 0,
+      outcomes: this.#attempts?.outcomes ?? {},
+    };
   }
 
   async stop(): Promise<void> {

@@ -1,11 +1,12 @@
 // What sends pushes on one node, with an engine in memory, a clock that only the test moves, and a push service that is a function.
 
+import { Attempts } from "../../../src/edge/push/attempts";
 import { Courier } from "../../../src/edge/push/courier";
 import { DevicePushes } from "../../../src/edge/push/device-pushes";
 import { DeviceCipher } from "../../../src/edge/push/devices/device-cipher";
 import { Devices } from "../../../src/edge/push/devices/devices";
-import { Fates } from "../../../src/edge/push/fates";
-import { PushOutbox } from "../../../src/edge/push/outbox";
+import { type Fate, Fates } from "../../../src/edge/push/fates";
+import { type PendingPush, PushOutbox } from "../../../src/edge/push/outbox";
 import { Retries } from "../../../src/edge/push/retries";
 import { Circuits } from "../../../src/edge/push/services/circuits";
 import type { PushMessage, PushResult } from "../../../src/edge/push/services/sender";
@@ -66,12 +67,8 @@ export class PushNode implements AsyncDisposable {
     const log = createLog("silent");
     const cipher = new DeviceCipher(secrets);
     const common = { records, cipher, now, log };
-    this.devices = new Devices({
-      ...common,
-      userDevicesMax: 3,
-      deviceTtlMs: 1e9,
-      addresses: "any",
-    });
+    const addresses = "any";
+    this.devices = new Devices({ ...common, userDevicesMax: 3, deviceTtlMs: 1e9, addresses });
     this.fates = new Fates(records, now);
     const rules = new TopicRules({ historySize: 0, historyTtlMs: 0 });
     this.outbox = new PushOutbox({
@@ -82,31 +79,44 @@ export class PushNode implements AsyncDisposable {
       carries: "publication",
       now,
     });
-    const leading = new Leadership(engine.groups, name, "pushes");
+    const leading =
+      leadsAlways === true ? undefined : new Leadership(engine.groups, name, "pushes");
     const sender = this.#sender();
     const random = () => 0;
     const turns = new Turns(new Circuits({ now, random, log }));
+    const devices = this.devices;
+    const fates = this.fates;
+    const pushes = new DevicePushes({ records, devices, sender, turns, now });
+    const retries = new Retries({ records, cipher, max: 100, now, random });
+    const attempts = new Attempts({
+      pushes,
+      retries,
+      fates,
+      now,
+      tellUndelivered: (pending, fate) => this.#tell(pending, fate),
+    });
     this.courier = new Courier({
       ...common,
       queues,
-      leadership: this.#leadership(leadsAlways === true ? undefined : leading),
+      leadership: this.#leadership(leading),
       receipts: {
         ask: async (questions) =>
           questions.map(({ topic }) => this.receipts.get(topic) ?? "missed"),
       },
-      devices: this.devices,
-      pushes: new DevicePushes({ records, devices: this.devices, sender, turns, now }),
-      retries: new Retries({ records, cipher, max: 100, now, random }),
-      fates: this.fates,
-      tellUndelivered: (pending, fate) => {
-        const states = fate.devices.map(({ state }) => state).toSorted();
-        this.told.push([JSON.parse(pending.payload).title, ...states].join(" "));
-        return undefined;
-      },
+      devices,
+      pushes,
+      attempts,
+      retries,
+      fates,
       pushAfterMs: AFTER_MS,
       tickMs: 2,
       pongMs: 1_000,
     });
+  }
+
+  #tell(pending: PendingPush, fate: Fate): undefined {
+    const states = fate.devices.map(({ state }) => state).toSorted();
+    this.told.push([JSON.parse(pending.payload).title, ...states].join(" "));
   }
 
   /** Undefined: it always leads. */
