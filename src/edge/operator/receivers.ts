@@ -45,7 +45,7 @@ const Receivers = Type.Object({
     may_have_it: Type.Integer({
       minimum: 0,
       description:
-        "Open connections in the topic whose clients take no positions, so that it is not known since when they have the topic.",
+        "Open connections in the topic that may have it: their clients take no positions, so that it is not known since when they have the topic; or it has expired, so that it is not known for whom it was.",
     }),
     first: Type.Array(
       Type.Object({
@@ -63,12 +63,14 @@ const Receivers = Type.Object({
       user_id: Type.String(),
       protocol: Type.String(),
       why: Type.String(),
+      has: one("it", "perhaps"),
     }),
     { description: "Connections that have ended and had it, newest first, at most 20." },
   ),
-  recovered: Type.Array(Type.Object({ at: Moment, user_id: Type.String() }), {
-    description: "Clients that have come back and were sent it then, newest first, at most 20.",
-  }),
+  recovered: Type.Array(
+    Type.Object({ at: Moment, user_id: Type.String(), has: one("it", "perhaps") }),
+    { description: "Clients that have come back and were sent it then, newest first, at most 20." },
+  ),
   push: optional(
     Type.Object({
       state: one("waiting", "taken", "pushed", "expired"),
@@ -180,8 +182,9 @@ function answerOf(
       user_id: row.user,
       protocol: row.protocol,
       why: row.why,
+      has: row.has,
     })),
-    recovered: recovered.map((row) => ({ at: at(row.agoMs), user_id: row.user })),
+    recovered: recovered.map((row) => ({ at: at(row.agoMs), user_id: row.user, has: row.has })),
     push: pushOf(fate, push),
     remembered_since: at(reachMs),
     nodes,

@@ -158,7 +158,8 @@ export class Explainer {
       const topic = topics.find((other) => other.name === name);
       const isUnknown = topic === undefined && topicCount > topics.length;
       const hadTopic = isUnknown ? undefined : topic !== undefined;
-      found.push({ protocol, why, code, agoMs: now - at, hadTopic, position: topic?.position });
+      const { position, since: completeSince } = topic ?? {};
+      found.push({ protocol, why, code, agoMs: now - at, hadTopic, position, completeSince });
       if (found.length === ROWS_MAX) break;
     }
     return found;

@@ -34,6 +34,8 @@ export interface EndFacts {
   /** Whether it had the topic; undefined where it had too many to remember. */
   readonly hadTopic?: boolean | undefined;
   readonly position?: Position | undefined;
+  /** After which position it had everything. */
+  readonly completeSince?: Position | undefined;
 }
 
 export interface ResumptionFacts {

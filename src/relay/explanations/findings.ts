@@ -192,9 +192,11 @@ function endFindings(ends: readonly EndFacts[], position?: Position): Finding[] 
   const last = ends.find(({ hadTopic }) => hadTopic !== false);
   if (last === undefined) return [];
   if (last.why === "slow_consumer") return [slowFinding(last)];
-  const isSent =
-    position !== undefined && last.position !== undefined && !isAfter(position, last.position);
-  if (!isSent) return [];
+  const { position: end, completeSince } = last;
+  const isSent = position !== undefined && end !== undefined && !isAfter(position, end);
+  const isTooLate =
+    position !== undefined && completeSince !== undefined && !isAfter(position, completeSince);
+  if (!isSent || isTooLate) return [];
   return [
     finding(
       "sent",

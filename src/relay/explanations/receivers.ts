@@ -16,21 +16,37 @@ import type { Topics } from "../topics/topics";
 /** The most rows of each kind in an answer. */
 const ROWS_MAX = 20;
 
-/** A publication as the history has it; "expired": it was there. */
+/** A publication as the history has it; "expired": it was there, and for whom it was is not known any more. */
 interface PublicationState {
   readonly position: Position;
   readonly state: "kept" | "expired";
   readonly user?: string | undefined;
+  /** The connection that it was not for. */
+  readonly except?: string | undefined;
   /** Names its push, if it has one. */
   readonly push?: string | undefined;
 }
 
-/** An open connection. "perhaps": its client takes no positions, so that it is not known since when it has the topic. */
+/**
+ * "perhaps": its client takes no positions, so that it is not known since when it had the topic; or the publication has expired, and
+ * was perhaps for others.
+ */
+type Has = "it" | "perhaps";
+
+/** An open connection. */
 interface Receiver {
   readonly id: string;
   readonly user: string;
   readonly protocol: string;
-  readonly has: "it" | "perhaps";
+  readonly has: Has;
+}
+
+interface EndedReceiver {
+  readonly user: string;
+  readonly protocol: string;
+  readonly why: EndName;
+  readonly agoMs: number;
+  readonly has: Has;
 }
 
 /** What one node knows. Times are ages in ms. */
@@ -38,16 +54,13 @@ interface ReceiversHere {
   readonly connections: readonly Receiver[];
   readonly has: number;
   readonly perhaps: number;
-  readonly ended: readonly { user: string; protocol: string; why: EndName; agoMs: number }[];
-  readonly recovered: readonly { user: string; agoMs: number }[];
+  readonly ended: readonly EndedReceiver[];
+  readonly recovered: readonly { user: string; agoMs: number; has: Has }[];
   readonly reachMs: number;
 }
 
-interface Question {
+interface Question extends Omit<PublicationState, "state"> {
   readonly topic: string;
-  readonly position: Position;
-  readonly user?: string | undefined;
-  readonly push?: string | undefined;
 }
 
 export interface ReceiversAnswer extends ReceiversHere {
@@ -87,8 +100,8 @@ export class Receivers {
   ): Promise<ReceiversAnswer | Refusal> {
     const publication = checkTopic(topic) ?? (await this.#publication(topic, offset, epoch));
     if (publication instanceof Refusal) return publication;
-    const { position, user, push } = publication;
-    const question: Question = { topic, position, user, push };
+    const { state, ...rest } = publication;
+    const question: Question = { topic, ...rest };
     const here = this.#here(question);
     const { answers, silent } = await this.#parts.cluster.survey<ReceiversHere | null>(
       "receivers",
@@ -96,8 +109,9 @@ export class Receivers {
     );
     // A node of an older version has no answer.
     const others = answers.filter((answer) => answer !== undefined && answer !== null);
+    const all = together([here, ...others]);
     return {
-      ...together([here, ...others]),
+      ...(state === "expired" ? unsure(all) : all),
       publication,
       nodes: { answered: 1 + others.length, silent: silent + answers.length - others.length },
     };
@@ -131,11 +145,12 @@ export class Receivers {
     if (publication === undefined || !isWhole(page, { epoch, offset: offset - 1 })) {
       return { position, state: "expired" };
     }
-    const { user, push } = publication;
-    return { position, state: "kept", user, push };
+    const { user, except, push } = publication;
+    return { position, state: "kept", user, except, push };
   }
 
-  #here({ topic: name, position, user, push }: Question): ReceiversHere {
+  #here(question: Question): ReceiversHere {
+    const { topic: name, position, user, except, push } = question;
     const { connections, topics, receipts } = this.#parts;
     const topic = topics.get(name);
     const sent = new Set(push === undefined ? [] : receipts.connectionsOf(push));
@@ -143,6 +158,7 @@ export class Receivers {
     const rows: Receiver[] = [];
     const counts = { it: 0, perhaps: 0 };
     for (const connection of topic === undefined ? [] : all) {
+      if (connection.id === except) continue;
       const has = sent.has(connection.id) ? "it" : hasIt(connection, topic as Topic, position);
       if (has === undefined) continue;
       counts[has]++;
@@ -155,34 +171,35 @@ export class Receivers {
       connections: rows,
       has: counts.it,
       perhaps: counts.perhaps,
-      ...this.#remembered(name, position, user),
+      ...this.#remembered(question),
       reachMs: this.#journal.reachMs,
     };
   }
 
-  #remembered(
-    topic: string,
-    { epoch, offset }: Position,
-    user: string | undefined,
-  ): Pick<ReceiversHere, "ended" | "recovered"> {
+  #remembered({
+    topic,
+    position,
+    user,
+    except,
+  }: Question): Pick<ReceiversHere, "ended" | "recovered"> {
+    const { epoch, offset } = position;
     const now = this.#now();
     const isMeant = (one: { readonly user: string }) => user === undefined || one.user === user;
     const reaches = (one: Position | undefined) => one?.epoch === epoch && one.offset >= offset;
-    const ended = [...this.#journal.ends]
-      .filter((one) => isMeant(one))
-      .filter(({ topics }) => topics.some((had) => had.name === topic && reaches(had.position)))
-      .slice(0, ROWS_MAX)
-      .map((one) => ({
-        user: one.user,
-        protocol: one.protocol,
-        why: one.why,
-        agoMs: now - one.at,
-      }));
+    const ended: EndedReceiver[] = [];
+    for (const { id, user: whose, protocol, why, at, topics } of this.#journal.ends) {
+      if (id === except || !isMeant({ user: whose })) continue;
+      const had = topics.find(({ name }) => name === topic);
+      const has = reaches(had?.position) ? hadBy(had?.since, position) : undefined;
+      if (has === undefined) continue;
+      ended.push({ user: whose, protocol, why, agoMs: now - at, has });
+      if (ended.length === ROWS_MAX) break;
+    }
     const recovered = [...this.#journal.resumptions]
       .filter((one) => one.topic === topic && one.isRecovered && isMeant(one))
       .filter(({ from, to }) => from.epoch === epoch && from.offset < offset && reaches(to))
       .slice(0, ROWS_MAX)
-      .map((one) => ({ user: one.user, agoMs: now - one.at }));
+      .map((one) => ({ user: one.user, agoMs: now - one.at, has: "it" as const }));
     return { ended, recovered };
   }
 }
@@ -192,12 +209,29 @@ function hasIt(
   { topics, subscriptions }: Connection,
   topic: Topic,
   { epoch, offset }: Position,
-): Receiver["has"] | undefined {
+): Has | undefined {
   const at = topic.position;
   if (at?.epoch !== epoch || at.offset < offset || !topics.includes(topic)) return undefined;
-  const since = subscriptions?.completeSince.get(topic);
+  return hadBy(subscriptions?.completeSince.get(topic), { epoch, offset });
+}
+
+/** Whether who has everything after a position, up to one that is late enough, has what was published at another. */
+function hadBy(since: Position | undefined, { epoch, offset }: Position): Has | undefined {
   if (since === undefined) return "perhaps";
   return since.epoch === epoch && since.offset < offset ? "it" : undefined;
+}
+
+/** What is known of a publication that may have been for one user alone. */
+function unsure(all: ReceiversHere): ReceiversHere {
+  const perhaps = <Row>(row: Row) => ({ ...row, has: "perhaps" as const });
+  return {
+    ...all,
+    has: 0,
+    perhaps: all.has + all.perhaps,
+    connections: all.connections.map(perhaps),
+    ended: all.ended.map(perhaps),
+    recovered: all.recovered.map(perhaps),
+  };
 }
 
 /** What several nodes know, newest first. */

@@ -17,6 +17,8 @@ export type EndName = CloseName | "disconnected" | "closed" | "lost";
 interface LastTopic {
   readonly name: string;
   readonly position: Position | undefined;
+  /** After which position it had everything; undefined where nobody knows. */
+  readonly since: Position | undefined;
 }
 
 interface ConnectionEnd {

@@ -151,6 +151,7 @@ export class CatchUp {
       if (!isExcepted && !this.#send(connection, subscription, publication)) return;
       subscription.sent = offset ?? 0;
     }
+    if (from !== undefined) topic.reached({ epoch: from.epoch, offset: subscription.sent });
     subscriptions.completeSince.set(topic, from);
     this.#topics.subscribe(connection, topic, subscription.form);
     // Announcing it to the others may have ended it.

@@ -262,7 +262,7 @@ export class Connections {
 
   /** Cost: at most `TOPICS_MAX`. */
   #note(connection: Connection, why: EndName, code: number | undefined): void {
-    const { id, user, topics } = connection;
+    const { id, user, topics, subscriptions } = connection;
     const protocol = connection.protocol.name;
     const some = topics.slice(0, TOPICS_MAX);
     this.journal.connectionEnded({
@@ -271,7 +271,11 @@ export class Connections {
       protocol,
       why,
       code,
-      topics: some.map(({ name, position }) => ({ name, position })),
+      topics: some.map((topic) => ({
+        name: topic.name,
+        position: topic.position,
+        since: subscriptions?.completeSince.get(topic),
+      })),
       topicCount: topics.length,
     });
     if (why !== "slow_consumer") return;

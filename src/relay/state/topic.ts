@@ -75,7 +75,7 @@ export class Topic {
   readonly #audiences: Audience[] = [];
   /** Undefined while no subscriber takes patches. */
   #deltas: DeltaAudiences | undefined;
-  /** The newest position that was delivered here. */
+  /** The newest position that was delivered here, live or to somebody who subscribed. */
   #epoch: string | undefined;
   #offset = 0;
   /** Whether all subscribers here have been told how many there are, where that is told. */
@@ -112,12 +112,19 @@ export class Topic {
     this.#offset = offset;
   }
 
+  /** To be called when somebody who subscribes has everything up to here: where nothing was delivered yet, that is where all are. */
+  reached({ epoch, offset }: Position): void {
+    if (this.#epoch !== undefined) return;
+    this.#epoch = epoch;
+    this.#offset = offset;
+  }
+
   forgetPosition(): void {
     this.#epoch = undefined;
     this.#offset = 0;
   }
 
-  /** Where its subscribers are; undefined when nothing with a position was delivered yet. */
+  /** Where its subscribers are; undefined when that is not known, because nothing with a position was delivered. */
   get position(): Position | undefined {
     return this.#epoch === undefined ? undefined : { epoch: this.#epoch, offset: this.#offset };
   }

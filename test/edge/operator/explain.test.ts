@@ -119,6 +119,10 @@ describe("GET /explain", () => {
     const { verdict, findings } = await explain({ topic: "r", user: "late", position });
     expect(verdict).toBe("subscribed_later");
     expect(findings[0].message).toContain(`has the topic from ${position} on`);
+    client.drop();
+    const verdictNow = async () => (await explain({ topic: "r", user: "late", position })).verdict;
+    await until("its end", async () => (await verdictNow()) !== "subscribed_later");
+    expect(await verdictNow()).toBe("offline");
   });
 
   test("says that a publication was not meant for the connection that published it", async () => {

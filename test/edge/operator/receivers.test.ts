@@ -20,7 +20,10 @@ test("it names the connections that have a publication, those that had it when t
   const back = await JsonClient.connect(relay, "cleo");
   await back.choose(["news"], { news: { epoch, offset: offset - 1 } });
   await gone.close();
-  await until("the close", () => relay.counts.connections === 4);
+  const tooLate = await JsonClient.connect(relay, "too late");
+  await tooLate.choose(["news"]);
+  await tooLate.close();
+  await until("the closes", () => relay.counts.connections === 4);
   const answer = await relay.request("GET", `/publications/news/${offset}`);
   expect(answer.status).toBe(200);
   const { connections, ended, recovered, ...rest } = answer.json;
@@ -32,9 +35,42 @@ test("it names the connections that have a publication, those that had it when t
     ["cleo", "it"],
     ["plain", "perhaps"],
   ]);
-  expect(ended).toMatchObject([{ user_id: "bob", why: "closed" }]);
-  expect(recovered).toMatchObject([{ user_id: "cleo" }]);
+  expect(ended).toMatchObject([{ user_id: "bob", why: "closed", has: "it" }]);
+  expect(recovered).toMatchObject([{ user_id: "cleo", has: "it" }]);
   expect(answer.text).not.toContain("late");
+});
+
+test("it names who recovered a publication that nobody had live", async () => {
+  await using relay = await startRelay();
+  const { epoch, offset } = (await relay.post("/publish", { topic: "news", message: "hi" })).json;
+  const back = await JsonClient.connect(relay, "cleo");
+  await back.choose(["news"], { news: { epoch, offset: offset - 1 } });
+  const asked = async () => (await relay.request("GET", `/publications/news/${offset}`)).json;
+  expect(await asked()).toMatchObject({ connections: { have_it: 1 } });
+  await back.close();
+  await until("the close", () => relay.counts.connections === 0);
+  expect(await asked()).toMatchObject({
+    connections: { have_it: 0 },
+    ended: [{ user_id: "cleo", has: "it" }],
+    recovered: [{ user_id: "cleo", has: "it" }],
+  });
+});
+
+test("it leaves out the connection that a publication was not for, and is not sure of one that has expired", async () => {
+  await using relay = await startRelay({ BATON_HISTORY_SIZE: "1" });
+  const sender = await JsonClient.connect(relay, "ann");
+  await sender.choose(["news"]);
+  const other = await JsonClient.connect(relay, "bob");
+  await other.choose(["news"]);
+  const [row] = (await relay.request("GET", "/users/ann/connections")).json.connections;
+  const body = { topic: "news", message: "hi", except: row.id };
+  const { offset } = (await relay.post("/publish", body)).json;
+  const asked = async () => (await relay.request("GET", `/publications/news/${offset}`)).json;
+  const { connections } = await asked();
+  expect(connections).toMatchObject({ have_it: 1, first: [{ user_id: "bob" }] });
+  await relay.post("/publish", { topic: "news", message: "for ann", user_id: "ann" });
+  const later = await asked();
+  expect(later).toMatchObject({ state: "expired", connections: { have_it: 0, may_have_it: 2 } });
 });
 
 test("of a publication with a push it says that it waits, and then what became of it on each device", async () => {
