@@ -56,7 +56,7 @@ const FLOORS: Record<string, readonly string[]> = {
     "index.ts",
     "postgresql redis kafka nats rabbitmq",
     "shapes",
-    "contract.ts silence.ts tls.ts",
+    "arrivals.ts contract.ts silence.ts tls.ts",
   ],
   "src/workers": ["*", "system"],
   "src/relay/contracts": ["options.ts", "backend", "*"],

@@ -3,14 +3,8 @@
 // It fetches when it needs records, in place of the client's own stream: that one buffers far more than it is asked to, and goes on with
 // the records of a partition that the group has given to another member.
 import type { Consumer, FetchOptions } from "@platformatic/kafka";
-import {
-  BATCH_BYTES_MAX,
-  BATCH_RECORDS_MAX,
-  type DeadRecord,
-  READ_WAIT_MS,
-  type Reader,
-  type SourceContext,
-} from "../contract";
+import { Arrivals } from "../arrivals";
+import { BATCH_BYTES_MAX, type DeadRecord, type Reader, type SourceContext } from "../contract";
 import { KafkaClients } from "./clients";
 import { bury } from "./dead-letters";
 import type { KafkaOptions } from "./options";
@@ -51,14 +45,12 @@ export class KafkaReader implements Reader<RecordInPartition> {
   #isStale = true;
   /** Settles when this member belongs to the group again. */
   #joining: Promise<void> | undefined;
-  #arrived: RecordInPartition[] = [];
+  readonly #arrivals = new Arrivals<RecordInPartition>();
   #held: readonly RecordInPartition[] = [];
   /** The brokers that have been asked for records and have not answered yet. */
   readonly #asked = new Set<number>();
   /** Counts the divisions of the group: what was asked for before the last one is dropped. */
   #division = 0;
-  #failure: Error | undefined;
-  #wake = () => {};
 
   /** Connects and joins the group. Rejects with an Error that says what is wrong, without a secret. */
   static async open(options: KafkaOptions, context: SourceContext): Promise<KafkaReader> {
@@ -93,7 +85,7 @@ export class KafkaReader implements Reader<RecordInPartition> {
     const { group, fetcher, producer } = clients;
     group.on("consumer:group:join", () => {
       this.#isStale = true;
-      this.#wake();
+      this.#arrivals.wake();
     });
     // The client has tried to join again and could not.
     group.on("error", () => this.#rejoin());
@@ -113,21 +105,15 @@ export class KafkaReader implements Reader<RecordInPartition> {
   async read(): Promise<readonly RecordInPartition[]> {
     await this.#joining;
     try {
-      if (this.#isStale && this.#failure === undefined) await this.#divide();
+      if (this.#isStale && !this.#arrivals.hasFailed) await this.#divide();
       this.#ask();
-      if (this.#arrived.length === 0) await this.#arrival();
     } catch (error) {
       this.#fail(error as Error);
     }
-    if (this.#failure !== undefined) throw this.#failure;
+    await this.#arrivals.waited();
     // What has arrived may belong to another member by now.
     if (this.#isStale) return [];
-    let bytes = 0;
-    let count = 0;
-    while (count < this.#arrived.length && count < BATCH_RECORDS_MAX && bytes < BATCH_BYTES_MAX) {
-      bytes += (this.#arrived[count++] as RecordInPartition).size ?? 0;
-    }
-    this.#held = this.#arrived.splice(0, count);
+    this.#held = this.#arrivals.take();
     // The next ones may come while these are published.
     this.#ask();
     return this.#held;
@@ -138,7 +124,7 @@ export class KafkaReader implements Reader<RecordInPartition> {
     const { group } = this.#clients;
     this.#isStale = false;
     this.#division++;
-    this.#arrived = [];
+    this.#arrivals.clear();
     const assigned = new Map<string, Assigned>();
     const assignments = (group.assignments ?? []).filter(({ partitions }) => partitions.length > 0);
     if (assignments.length > 0) {
@@ -193,7 +179,7 @@ export class KafkaReader implements Reader<RecordInPartition> {
 
   /** Asks the brokers for records, unless there are some that are not read yet. */
   #ask(): void {
-    if (this.#arrived.length > 0 || this.#failure !== undefined || this.#isStale) return;
+    if (this.#arrivals.count > 0 || this.#arrivals.hasFailed || this.#isStale) return;
     const { currentMetadata } = this.#clients.group;
     const byNode = new Map<number, Map<string, FetchRequestTopic>>();
     for (const { topic, topicId, partition, next } of this.#assigned.values()) {
@@ -229,8 +215,7 @@ export class KafkaReader implements Reader<RecordInPartition> {
       if (division === this.#division) this.#fail(error as Error);
     }
     this.#asked.delete(node);
-    if (this.#arrived.length > 0) this.#wake();
-    else this.#ask();
+    this.#ask();
   }
 
   #take({ responses }: FetchResponse): void {
@@ -244,19 +229,9 @@ export class KafkaReader implements Reader<RecordInPartition> {
         const { records, next } = recordsFrom(assigned, fetched, assigned.next, bodyBytesMax);
         assigned.next = next;
         assigned.end = fetched.highWatermark;
-        this.#arrived.push(...records);
+        for (const record of records) this.#arrivals.add(record);
       }
     }
-  }
-
-  /** Resolves when records arrive, something else is to be done first, or READ_WAIT_MS have passed. */
-  async #arrival(): Promise<void> {
-    if (this.#failure !== undefined) return;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, READ_WAIT_MS);
-    this.#wake = resolve;
-    await promise;
-    clearTimeout(timer);
   }
 
   async acknowledge(dead: readonly DeadRecord<RecordInPartition>[]): Promise<void> {
@@ -288,7 +263,7 @@ export class KafkaReader implements Reader<RecordInPartition> {
     const deadline = performance.now() + REBALANCE_WAIT_MS;
     while (this.#joining !== undefined || !this.#clients.group.isActive()) {
       await this.#joining;
-      if (this.#failure !== undefined) throw this.#failure;
+      this.#arrivals.check();
       if (performance.now() > deadline) throw new Error("the group does not take this member back");
       await Bun.sleep(20);
     }
@@ -316,7 +291,7 @@ export class KafkaReader implements Reader<RecordInPartition> {
     if ((await topicsOf(this.#clients, this.#options)) !== this.#topics) {
       throw new Error("the topics have changed, and are looked up again");
     }
-    let waiting = this.#arrived.length;
+    let waiting = this.#arrivals.count;
     for (const { next, end } of this.#assigned.values()) waiting += Math.max(Number(end - next), 0);
     return waiting;
   }
@@ -327,8 +302,7 @@ export class KafkaReader implements Reader<RecordInPartition> {
   }
 
   #fail(error: Error): void {
-    this.#failure ??= new Error(sentenceOf(error));
-    this.#wake();
+    this.#arrivals.fail(new Error(sentenceOf(error)));
   }
 }
 

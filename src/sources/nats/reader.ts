@@ -4,11 +4,11 @@
 // for a new message when one has arrived, whether or not it was read, and take no bound in bytes beside one in messages.
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { headers, type Msg, type NatsConnection } from "@nats-io/transport-node";
+import { Arrivals } from "../arrivals";
 import {
   BATCH_BYTES_MAX,
   BATCH_RECORDS_MAX,
   type DeadRecord,
-  READ_WAIT_MS,
   type Reader,
   type SourceContext,
 } from "../contract";
@@ -42,8 +42,8 @@ export class NatsReader implements Reader<NatsRecord> {
   readonly #inbox: string;
   /** The partition names the life of the stream: its numbers begin again when somebody makes it anew. */
   readonly #partition: string;
-  /** What has arrived and is not read yet, and what the last `read` gave. */
-  #arrived: NatsRecord[] = [];
+  readonly #arrivals = new Arrivals<NatsRecord>();
+  /** What the last `read` gave. */
   #held: readonly NatsRecord[] = [];
   /** The messages that the server still owes to the request that is under way. */
   #owed = 0;
@@ -53,8 +53,6 @@ export class NatsReader implements Reader<NatsRecord> {
   #pullTimer: Timer | undefined;
   /** The number that the consumer gave to the last message. One that is missing was lost on the way. */
   #delivered = 0;
-  #failure: Error | undefined;
-  #wake = () => {};
 
   /** Connects and makes its consumer. Rejects with an Error that says what is wrong, without a secret. */
   static async open(options: NatsOptions, context: SourceContext): Promise<NatsReader> {
@@ -99,32 +97,16 @@ export class NatsReader implements Reader<NatsRecord> {
 
   async read(): Promise<readonly NatsRecord[]> {
     this.#ask();
-    if (this.#arrived.length === 0) await this.#arrival();
-    if (this.#failure !== undefined) throw this.#failure;
-    let bytes = 0;
-    let count = 0;
-    while (count < this.#arrived.length && count < BATCH_RECORDS_MAX && bytes < BATCH_BYTES_MAX) {
-      bytes += (this.#arrived[count++] as NatsRecord).message.data.length;
-    }
-    this.#held = this.#arrived.splice(0, count);
+    await this.#arrivals.waited();
+    this.#held = this.#arrivals.take();
     // The next ones may come while these are published.
     this.#ask();
     return this.#held;
   }
 
-  /** Resolves when a message arrives, the reader fails, or READ_WAIT_MS have passed. */
-  async #arrival(): Promise<void> {
-    if (this.#failure !== undefined) return;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, READ_WAIT_MS);
-    this.#wake = resolve;
-    await promise;
-    clearTimeout(timer);
-  }
-
   /** Asks for as many messages as a batch has, unless those asked for before are not all there or not read. */
   #ask(): void {
-    if (this.#owed > 0 || this.#arrived.length > 0 || this.#failure !== undefined) return;
+    if (this.#owed > 0 || this.#arrivals.count > 0 || this.#arrivals.hasFailed) return;
     const { stream } = this.#options;
     // One that is larger than all that may come at once comes alone.
     const alone = this.#bytesMax === 0;
@@ -160,8 +142,7 @@ export class NatsReader implements Reader<NatsRecord> {
     this.#bytesMax = BATCH_BYTES_MAX;
     if (this.#owed === 0) clearTimeout(this.#pullTimer);
     const { bodyBytesMax } = this.#context;
-    this.#arrived.push(new NatsRecord(this.#partition, numbers.sequence, message, bodyBytesMax));
-    this.#wake();
+    this.#arrivals.add(new NatsRecord(this.#partition, numbers.sequence, message, bodyBytesMax));
   }
 
   /** The server sends nothing more for a request. */
@@ -218,7 +199,7 @@ export class NatsReader implements Reader<NatsRecord> {
       this.#options.stream,
       this.#consumer.name,
     );
-    return num_pending + this.#arrived.length;
+    return num_pending + this.#arrivals.count;
   }
 
   async close(): Promise<void> {
@@ -228,7 +209,6 @@ export class NatsReader implements Reader<NatsRecord> {
 
   #fail(error: Error): void {
     clearTimeout(this.#pullTimer);
-    this.#failure ??= error;
-    this.#wake();
+    this.#arrivals.fail(error);
   }
 }

@@ -1,14 +1,8 @@
 // Reads a queue or a stream of RabbitMQ. What the engine has not taken stays unacknowledged and is never handed back: a quorum queue
 // counts what comes back, and drops it in the end.
 import type { ChannelModel, ConfirmChannel, ConsumeMessage } from "amqplib";
-import {
-  BATCH_BYTES_MAX,
-  BATCH_RECORDS_MAX,
-  type DeadRecord,
-  READ_WAIT_MS,
-  type Reader,
-  type SourceContext,
-} from "../contract";
+import { Arrivals } from "../arrivals";
+import type { DeadRecord, Reader, SourceContext } from "../contract";
 import { connected } from "./connection";
 import { DeadLetterQueue } from "./dead-letter-queue";
 import type { RabbitmqOptions } from "./options";
@@ -37,12 +31,9 @@ export class RabbitmqReader implements Reader<RabbitmqRecord> {
   #life: StreamLife | undefined;
   #consumer = "";
   #consumers = 0;
-  #arrived: RabbitmqRecord[] = [];
-  #arrivedBytes = 0;
+  readonly #arrivals = new Arrivals<RabbitmqRecord>();
   #held: readonly RabbitmqRecord[] = [];
   #hasWarned = false;
-  #failure: Error | undefined;
-  #wake = () => {};
 
   /** Connects and begins to consume. Rejects with an Error that says what is wrong, without a secret. */
   static async open(options: RabbitmqOptions, context: SourceContext): Promise<RabbitmqReader> {
@@ -114,7 +105,7 @@ export class RabbitmqReader implements Reader<RabbitmqRecord> {
   }
 
   #take(message: ConsumeMessage): void {
-    if (this.#failure !== undefined) return;
+    if (this.#arrivals.hasFailed) return;
     const place = this.#life?.placeOf(message);
     if (this.#life !== undefined && place === undefined) {
       this.#consumers++;
@@ -122,14 +113,11 @@ export class RabbitmqReader implements Reader<RabbitmqRecord> {
       return;
     }
     this.#warnWithoutId(message);
-    const { length } = message.content;
-    this.#arrived.push(new RabbitmqRecord(message, place, this.#context.bodyBytesMax));
-    this.#arrivedBytes += length;
-    if (this.#arrivedBytes > HELD_BYTES_MAX && this.#prefetch > CAREFUL_PREFETCH) {
+    this.#arrivals.add(new RabbitmqRecord(message, place, this.#context.bodyBytesMax));
+    if (this.#arrivals.bytes > HELD_BYTES_MAX && this.#prefetch > CAREFUL_PREFETCH) {
       RabbitmqReader.#careful.add(this.#context.name);
       this.#fail(new Error("the messages are large, and fewer are fetched at once from now on"));
     }
-    this.#wake();
   }
 
   /** Another life of the stream is read from its first message. */
@@ -147,30 +135,13 @@ export class RabbitmqReader implements Reader<RabbitmqRecord> {
   }
 
   async read(): Promise<readonly RabbitmqRecord[]> {
-    if (this.#arrived.length === 0) await this.#arrival();
-    if (this.#failure !== undefined) throw this.#failure;
-    let bytes = 0;
-    let count = 0;
-    while (count < this.#arrived.length && count < BATCH_RECORDS_MAX && bytes < BATCH_BYTES_MAX) {
-      bytes += (this.#arrived[count++] as RabbitmqRecord).size;
-    }
-    this.#held = this.#arrived.splice(0, count);
-    this.#arrivedBytes -= bytes;
+    await this.#arrivals.waited();
+    this.#held = this.#arrivals.take();
     return this.#held;
   }
 
-  /** Resolves when a message arrives, the reader fails, or READ_WAIT_MS have passed. */
-  async #arrival(): Promise<void> {
-    if (this.#failure !== undefined) return;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, READ_WAIT_MS);
-    this.#wake = resolve;
-    await promise;
-    clearTimeout(timer);
-  }
-
   async acknowledge(dead: readonly DeadRecord<RabbitmqRecord>[]): Promise<void> {
-    if (this.#failure !== undefined) throw this.#failure;
+    this.#arrivals.check();
     await this.#deadLetters.add(dead);
     const last = this.#held.at(-1);
     if (last === undefined) return;
@@ -183,7 +154,7 @@ export class RabbitmqReader implements Reader<RabbitmqRecord> {
     // Of a stream the server only says how many messages it has.
     if (queue === undefined) return undefined;
     const { messageCount } = await this.#channel.checkQueue(queue);
-    return messageCount + this.#arrived.length;
+    return messageCount + this.#arrivals.count;
   }
 
   async close(): Promise<void> {
@@ -192,7 +163,6 @@ export class RabbitmqReader implements Reader<RabbitmqRecord> {
   }
 
   #fail(error: Error): void {
-    this.#failure ??= error;
-    this.#wake();
+    this.#arrivals.fail(error);
   }
 }

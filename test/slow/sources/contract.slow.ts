@@ -4,7 +4,6 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { Folder } from "../../support/machine/folder";
-import { freePort } from "../../support/machine/free-port";
 import { peakMemoryKb } from "../../support/machine/processes";
 import { RelayProcess } from "../../support/relay/relay-process";
 import { RelayWithWorkers } from "../../support/relay/relay-with-workers";
@@ -42,7 +41,6 @@ class ReadingRelay implements AsyncDisposable {
     this.#server = server;
     this.#own = own;
     this.env = {
-      PORT: String(freePort()),
       BATON_ENGINE: `sqlite:${join(this.#folder.path, "baton.db")}`,
       BATON_HISTORY_SIZE: "1000000",
       BATON_HISTORY_BYTES: "1000000000",
