@@ -3,6 +3,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { Client } from "../../support/clients/client";
 import { RawSocket } from "../../support/clients/raw-socket";
+import { inFull } from "../../support/in-full";
 import { memoryKb } from "../../support/machine/processes";
 import { RelayProcess } from "../../support/relay/relay-process";
 import { until, within } from "../../support/wait";
@@ -62,10 +63,11 @@ test("A19: a request that comes one byte at a time is cut off", async () => {
 });
 
 test("C12: registrations that nobody uses stop at the limit with 429 and cost bounded memory", async () => {
-  await start({ BATON_REGISTRATION_TTL_MS: "600000" });
+  const max = inFull(100_000, 30_000);
+  await start({ BATON_REGISTRATION_TTL_MS: "600000", BATON_REGISTRATIONS_MAX: String(max) });
   const before = memoryKb(relay.pid);
   let refused = 0;
-  for (let i = 0; i < 1_100; i++) {
+  for (let i = 0; i < max / 90; i++) {
     const answers = await Promise.all(
       Array.from({ length: 100 }, (_, k) => relay.post("/register", { user_id: i * 100 + k })),
     );
@@ -73,7 +75,8 @@ test("C12: registrations that nobody uses stop at the limit with 429 and cost bo
     await Promise.all(answers.map((answer) => answer.arrayBuffer()));
     if (refused > 0) break;
   }
-  expect(memoryKb(relay.pid) - before).toBeLessThan(200_000);
+  expect(refused).toBeGreaterThan(0);
+  expect(memoryKb(relay.pid) - before).toBeLessThan(100_000 + max);
 
   await start({ BATON_REGISTRATION_TTL_MS: "5000", BATON_REGISTRATIONS_MAX: "100" });
   const statusOfAnother = async () => (await relay.post("/register", { user_id: 1 })).status;
@@ -119,10 +122,10 @@ test("E2: connections stop at the limit with 503 and Retry-After, and the others
   });
 });
 
-describe("with BATON_KEEP_ALIVE_MS=40000", () => {
-  const KEPT_MS = 40_000;
+describe("with BATON_KEEP_ALIVE_MS", () => {
+  const KEPT_MS = inFull(40_000, 30_000);
   /** Longer than anything is kept that this setting does not keep. */
-  const QUIET_MS = 20_000;
+  const QUIET_MS = inFull(20_000, 15_000);
   const HEAD = "Host: 127.0.0.1\r\nContent-Type: application/json\r\n";
   const post = (path: string, body: string, head = "") =>
     `POST ${path} HTTP/1.1\r\n${HEAD}${head}Content-Length: ${body.length}\r\n\r\n${body}`;
@@ -140,37 +143,39 @@ describe("with BATON_KEEP_ALIVE_MS=40000", () => {
     "a path that does not exist": `GET /nowhere HTTP/1.1\r\n${HEAD}\r\n`,
   };
 
-  test("a connection serves another request after 20 s of quiet, whatever the first one was", async () => {
-    await start({ BATON_KEEP_ALIVE_MS: String(KEPT_MS) });
-    const raws = Object.entries(requests).map(async ([name, request]) => {
-      const raw = await RawSocket.open(relay.port);
-      raw.write(request);
-      await raw.until("HTTP/1.1 ");
-      await Bun.sleep(QUIET_MS);
-      raw.write(`GET /health HTTP/1.1\r\n${HEAD}\r\n`);
-      const answer = await raw.until("HTTP/1.1 200 OK").catch((error: Error) => error.message);
-      raw.drop();
-      return [name, answer.slice(-15)];
-    });
-    const expected = Object.keys(requests).map((name) => [name, "HTTP/1.1 200 OK"]);
-    expect(await Promise.all(raws)).toEqual(expected);
-  });
+  /** For each request: what a connection that it came first on answers to another one, after a while. */
+  const answersAfterQuiet = () =>
+    Promise.all(
+      Object.entries(requests).map(async ([name, request]) => {
+        const raw = await RawSocket.open(relay.port);
+        raw.write(request);
+        await raw.until("HTTP/1.1 ");
+        await Bun.sleep(QUIET_MS);
+        raw.write(`GET /health HTTP/1.1\r\n${HEAD}\r\n`);
+        const answer = await raw.until("HTTP/1.1 200 OK").catch((error: Error) => error.message);
+        raw.drop();
+        return [name, answer.slice(-15)];
+      }),
+    );
 
-  test("A19: half of a later request is cut off: its body after 10 s, its head when the connection would be closed", async () => {
+  const closedAfterMs = async (half: string) => {
+    const raw = await RawSocket.open(relay.port);
+    raw.write(PUBLISH);
+    await raw.until("HTTP/1.1 200 OK");
+    const begun = performance.now();
+    raw.write(half);
+    await within("the connection to be closed", raw.closed, KEPT_MS + 60_000);
+    return performance.now() - begun;
+  };
+
+  test("A19: a connection serves another request after a while, whatever the first one was, and half of another is cut off: its body after 10 s, its head when the connection would be closed", async () => {
     await start({ BATON_KEEP_ALIVE_MS: String(KEPT_MS) });
-    const closedAfterMs = async (half: string) => {
-      const raw = await RawSocket.open(relay.port);
-      raw.write(PUBLISH);
-      await raw.until("HTTP/1.1 200 OK");
-      const begun = performance.now();
-      raw.write(half);
-      await within("the connection to be closed", raw.closed, KEPT_MS + 60_000);
-      return performance.now() - begun;
-    };
-    const [bodyMs] = await Promise.all([
+    const [answers, bodyMs] = await Promise.all([
+      answersAfterQuiet(),
       closedAfterMs(PUBLISH.slice(0, -5)),
       closedAfterMs("GET /health HTTP/1.1\r\nHost: 127.0"),
     ]);
+    expect(answers).toEqual(Object.keys(requests).map((name) => [name, "HTTP/1.1 200 OK"]));
     expect(bodyMs).toBeLessThan(KEPT_MS - 10_000);
   });
 });
