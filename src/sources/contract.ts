@@ -79,6 +79,13 @@ export interface SourceContext {
    * record: what it asked for may be published in part. Undefined where there is none. Rejects with EngineUnavailable.
    */
   readonly lastPosition: (partition: string) => Promise<string | undefined>;
+  /**
+   * Up to where all of a partition is acknowledged, as such a reader has said where nothing was published at the end: `lastPosition` does
+   * not know of what was buried. Undefined where it has said nothing. Rejects with EngineUnavailable.
+   */
+  readonly donePosition: (partition: string) => Promise<string | undefined>;
+  /** Says so. Never rejects: while the engine is away nothing is kept, and the same records are buried again one day. */
+  readonly keepDone: (partition: string, position: string) => Promise<void>;
 }
 
 /** A kind of source, as src/sources/index.ts lists it. */

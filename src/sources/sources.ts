@@ -1,6 +1,6 @@
 // The sources of this node: a runner for each, of which one over all nodes reads at a time.
 import { type Log, sanitized } from "../log";
-import type { Engine } from "../relay/contracts/engine";
+import { type Engine, EngineUnavailable } from "../relay/contracts/engine";
 import type { Publisher } from "../relay/publishing/publisher";
 import type { Cluster } from "../relay/state/cluster";
 import { Leadership } from "../relay/state/leadership";
@@ -34,6 +34,10 @@ interface SourcesOptions {
   readonly bodyBytes: number;
   readonly log: Log;
 }
+
+/** The set of the engine that has `donePosition` of partitions. */
+const DONE = "source-done";
+const DONE_BOUNDS = { max: 10_000, ttlMs: 31_536_000_000 };
 
 /** Which of two nodes says more about a source: one that reads it, or tries to. */
 const TELLING: readonly SourceState[] = ["waiting", "opening", "down", "held", "reading"];
@@ -146,6 +150,14 @@ function runnerOf(declaration: SourceDeclaration, options: SourcesOptions): Runn
       lastPosition: async (partition) => {
         const last = await engine.positionOf(`${name}/${partition}`);
         return last === undefined ? undefined : recordPosition(last);
+      },
+      donePosition: async (partition) => engine.records.get(DONE, `${name}/${partition}`),
+      keepDone: async (partition, position) => {
+        try {
+          await engine.records.put(DONE, `${name}/${partition}`, position, DONE_BOUNDS);
+        } catch (error) {
+          if (!(error instanceof EngineUnavailable)) throw error;
+        }
       },
     },
     mapping: new RecordShape({

@@ -12,12 +12,16 @@ function message(offset: number, text: string): ConsumeMessage {
   return { content: Buffer.from(text), properties } as unknown as ConsumeMessage;
 }
 
-/** Opens the stream where the engine has these positions; warnings are collected. */
-async function opened(positions: Readonly<Record<string, string>>) {
+/** Opens the stream where the engine has these positions, of what was published and of what was buried; warnings are collected. */
+async function opened(
+  positions: Readonly<Record<string, string>>,
+  done: Readonly<Record<string, string>> = {},
+) {
   const warnings: string[] = [];
   const context = {
     warn: (sentence: string) => warnings.push(sentence),
     lastPosition: async (partition: string) => positions[partition],
+    donePosition: async (partition: string) => done[partition],
   } as unknown as SourceContext;
   return { life: await StreamLife.open(OPTIONS, context), warnings };
 }
@@ -36,6 +40,19 @@ test("a stream goes on with the last message that was published, which may be pu
   expect(life.beginning).toBe(7);
   expect(life.placeOf(message(7, "a"))).toEqual({ partition: "s", offset: 7 });
   expect(warnings).toEqual([]);
+});
+
+test("a message that was buried behind the last publication is not buried again", async () => {
+  const { life } = await opened({ s: published(7, "a") }, { s: published(9, "dead") });
+  expect(life.beginning).toBe(9);
+  expect(life.placeOf(message(9, "dead"))).toBe("done");
+  expect(life.placeOf(message(10, "b"))).toEqual({ partition: "s", offset: 10 });
+});
+
+test("what was published behind a buried message counts", async () => {
+  const { life } = await opened({ s: published(7, "a") }, { s: published(6, "dead") });
+  expect(life.beginning).toBe(7);
+  expect(life.placeOf(message(7, "a"))).toEqual({ partition: "s", offset: 7 });
 });
 
 test("a stream with another message at that place was made anew: it is read from its first message, in another life", async () => {

@@ -58,6 +58,8 @@ function run(source: ScriptedSource, own: Partial<ConstructorParameters<typeof R
       warn() {},
       lost() {},
       lastPosition: async () => undefined,
+      donePosition: async () => undefined,
+      keepDone: async () => {},
     },
     leadership: { check: async () => true, resign() {} },
     mapping: new RecordShape({

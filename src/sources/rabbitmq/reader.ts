@@ -107,6 +107,7 @@ export class RabbitmqReader implements Reader<RabbitmqRecord> {
   #take(message: ConsumeMessage): void {
     if (this.#arrivals.hasFailed) return;
     const place = this.#life?.placeOf(message);
+    if (place === "done") return;
     if (this.#life !== undefined && place === undefined) {
       this.#consumers++;
       this.#consumeAnew().catch((error) => this.#fail(error));
@@ -145,6 +146,9 @@ export class RabbitmqReader implements Reader<RabbitmqRecord> {
     await this.#deadLetters.add(dead);
     const last = this.#held.at(-1);
     if (last === undefined) return;
+    if (last.position !== undefined && dead.at(-1)?.record === last) {
+      await this.#context.keepDone(last.partition, last.position);
+    }
     this.#channel.ack(last.message, true);
     this.#held = [];
   }

@@ -1,9 +1,15 @@
 // Up to where a stream was published, and whether it is still the same stream. AMQP says neither: the engine has the position of the last
-// message that was published, with a digest of it, and a stream that somebody has made anew has another message there, or none.
+// message that was published or buried, with a digest of it, and a stream that somebody has made anew has another message there, or none.
 import type { ConsumeMessage } from "amqplib";
 import type { SourceContext } from "../contract";
 import type { RabbitmqOptions } from "./options";
 import { offsetIn, positionOf, type StreamPlace } from "./record";
+
+/** The last message of which something was kept. One that was published may have been so in part; one that is done is not to come again. */
+interface Last {
+  readonly position: string;
+  readonly isDone: boolean;
+}
 
 /** How often a stream may be made anew. */
 const LIVES_MAX = 10_000;
@@ -14,19 +20,19 @@ export class StreamLife {
   readonly #context: SourceContext;
   /** The number of this life, which is in the name that the engine knows the stream by. */
   #life: number;
-  /** The position of the last message that was published, until it is clear whether it is still there. */
-  #last: string | undefined;
+  /** Until it is clear whether it is still there. */
+  #last: Last | undefined;
   /** The offset of the next message. */
   #next: number | undefined;
 
-  /** Finds the newest life of which anything was published. */
+  /** Finds the newest life of which anything was published or buried. */
   static async open(
     { stream = "", from }: RabbitmqOptions,
     context: SourceContext,
   ): Promise<StreamLife> {
-    let [life, last] = [0, await context.lastPosition(partitionOf(stream, 0))];
+    let [life, last] = [0, await lastOf(context, partitionOf(stream, 0))];
     while (last !== undefined && life < LIVES_MAX) {
-      const next = await context.lastPosition(partitionOf(stream, life + 1));
+      const next = await lastOf(context, partitionOf(stream, life + 1));
       if (next === undefined) break;
       [life, last] = [life + 1, next];
     }
@@ -38,7 +44,7 @@ export class StreamLife {
     from: RabbitmqOptions["from"],
     context: SourceContext,
     life: number,
-    last: string | undefined,
+    last: Last | undefined,
   ) {
     this.#stream = stream;
     this.#from = from;
@@ -47,19 +53,21 @@ export class StreamLife {
     this.#last = last;
   }
 
-  /** Where a consumer is to begin. The last message comes again: it may be published in part, and shows whether this is the same stream. */
+  /** Where a consumer is to begin. The last message comes again: it shows whether this is the same stream. */
   get beginning(): number | "first" | "next" {
     if (this.#next !== undefined) return this.#next;
-    if (this.#last !== undefined) return offsetIn(this.#last);
+    if (this.#last !== undefined) return offsetIn(this.#last.position);
     return this.#from === "next" ? "next" : "first";
   }
 
-  /** Where the next message stands; undefined when it is of another life, which is to be read from its first message. */
-  placeOf(message: ConsumeMessage): StreamPlace | undefined {
+  /** Where the next message stands; "done" when nothing is to be done with it; undefined when it is of another life, which is to be read from its first message. */
+  placeOf(message: ConsumeMessage): StreamPlace | "done" | undefined {
     const offset = Number(message.properties.headers?.["x-stream-offset"]);
+    this.#next = offset + 1;
     if (this.#last !== undefined) {
-      const last = offsetIn(this.#last);
-      if (offset <= last && positionOf(message, offset) !== this.#last) {
+      const { position, isDone } = this.#last;
+      const last = offsetIn(position);
+      if (offset <= last && positionOf(message, offset) !== position) {
         this.#beginAnew();
         return undefined;
       }
@@ -69,8 +77,8 @@ export class StreamLife {
         );
       }
       this.#last = undefined;
+      if (isDone && offset === last) return "done";
     }
-    this.#next = offset + 1;
     return { partition: partitionOf(this.#stream, this.#life), offset };
   }
 
@@ -82,6 +90,15 @@ export class StreamLife {
     this.#last = undefined;
     this.#next = 0;
   }
+}
+
+async function lastOf(context: SourceContext, partition: string): Promise<Last | undefined> {
+  const published = await context.lastPosition(partition);
+  const done = await context.donePosition(partition);
+  if (done !== undefined && (published === undefined || done >= published)) {
+    return { position: done, isDone: true };
+  }
+  return published === undefined ? undefined : { position: published, isDone: false };
 }
 
 function partitionOf(stream: string, life: number): string {

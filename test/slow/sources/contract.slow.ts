@@ -201,6 +201,29 @@ describe.each(SOURCE_KINDS)("a source of the kind %s", (kind, start) => {
     expect(dead[2]?.record.length).toBeGreaterThan(10 * MEGABYTE);
   });
 
+  // The only kind whose server keeps no place.
+  const testStream = kind === "rabbitmq with a stream" ? test : testInFull;
+  testStream("buries a record once, though nothing is published behind it", async () => {
+    await using server = await start();
+    await using relay = await ReadingRelay.start(server);
+    await server.addPoison("poison");
+    await until("it to be buried", async () =>
+      /records_total\{[^}]*"dead"[^}]*\} 1/.test(
+        await (await fetch(`${relay.process.url}/metrics`)).text(),
+      ),
+    );
+    await relay.kill();
+    await relay.run();
+    for (const count of [1, 2]) {
+      // What is read before a record that is published is acknowledged before the next one is.
+      await server.add(records(1, count));
+      await relay.untilPublished(count);
+    }
+    expect((await server.deadLetters()).map(({ record }) => record)).toEqual([
+      expect.stringContaining("poison"),
+    ]);
+  });
+
   testInFull("takes no more memory than a part of what waits", async () => {
     await using server = await start();
     await using relay = await ReadingRelay.start(server);

@@ -14,6 +14,8 @@ export async function opened(source: {
     warn: () => {},
     lost: () => {},
     lastPosition: async () => undefined,
+    donePosition: async () => undefined,
+    keepDone: async () => {},
   };
   try {
     const reader = await SOURCE_KINDS[source.kind]?.open(declaration?.options as never, context);
