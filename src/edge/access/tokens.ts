@@ -6,12 +6,14 @@ import { Refusal } from "../../relay/contracts/errors";
 import type {
   ConnectionClaims,
   TokenProblem,
+  TokenTopic,
   TokenVerifier,
   TopicClaims,
 } from "../../relay/contracts/tokens";
 import { checkTopic, toUser } from "../../relay/text/checks";
 import { memberNames } from "../../relay/text/json";
 import { keysAt } from "./jwks";
+import { hiddenBy } from "./override";
 import { TokenLog } from "./token-log";
 
 interface TokenSettings {
@@ -192,16 +194,13 @@ function connectionClaims(claims: JWTPayload): ConnectionClaims | "expired" | Un
 
 /** The topics that the relay subscribes the client to: `subs` with their info and data, or `channels`, their names alone. */
 function topicsOf({ channels, subs }: JWTPayload): ConnectionClaims["topics"] | Unfit {
-  const topics = new Map<string, { info?: string; data?: string }>();
+  const topics = new Map<string, TokenTopic>();
   if (isObject(subs)) {
     for (const [name, subscription] of Object.entries(subs)) {
       if (!isObject(subscription)) return NO_TOPICS;
       const info = jsonOf(subscription.info, subscription.b64info);
       const data = jsonOf(subscription.data, subscription.b64data);
-      topics.set(name, {
-        ...(info !== undefined && { info }),
-        ...(data !== undefined && { data }),
-      });
+      topics.set(name, { info, data, hidden: hiddenBy(subscription.override) });
     }
   } else if (isGiven(subs) || (isGiven(channels) && !Array.isArray(channels))) {
     return NO_TOPICS;
@@ -231,6 +230,7 @@ function topicClaims(claims: JWTPayload): TopicClaims | "expired" | Unfit {
     ttl,
     info: jsonOf(claims.info, claims.b64info),
     data: jsonOf(claims.data, claims.b64data),
+    hidden: hiddenBy(claims.override),
   };
 }
 

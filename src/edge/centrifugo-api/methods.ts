@@ -10,6 +10,7 @@ import { checkDirection, REPLY_PUBLICATIONS_MAX } from "../../relay/topics/histo
 import { Shape } from "../../shape";
 import { version } from "../../version";
 import type { Grants, Scope } from "../access/keys";
+import { hiddenBy } from "../access/override";
 import * as Bodies from "./shapes";
 
 /** How the Centrifuge protocol writes what this API answers too. node.ts passes it in, as edge/ does not know protocols/. */
@@ -80,7 +81,7 @@ function publishMethods({ relay, format }: ApiMethodsOptions): Record<string, Me
 function sessionMethods({ relay: { backend } }: ApiMethodsOptions): Record<string, Method> {
   return {
     subscribe: method(Bodies.Subscribe, inChannel("manage"), async (body, text) => {
-      const { channel: topic = "", expire_at, recover_since } = body;
+      const { channel: topic = "", expire_at, recover_since, override } = body;
       const info = payloadIn(text, "info", body.b64info);
       const data = payloadIn(text, "data", body.b64data);
       if (info instanceof Refusal) return info;
@@ -92,7 +93,8 @@ function sessionMethods({ relay: { backend } }: ApiMethodsOptions): Record<strin
         offset: recover_since.offset ?? 0,
         epoch: recover_since.epoch ?? "",
       };
-      const subscription = { topic, info, data, ttl: secondsUntil(expire_at), since };
+      const hidden = hiddenBy(override);
+      const subscription = { topic, info, data, hidden, ttl: secondsUntil(expire_at), since };
       return (await backend.subscribe(body, subscription)) ?? "{}";
     }),
 

@@ -53,6 +53,9 @@ export const Subscribe = Type.Object({
     "When the subscription ends, in Unix seconds. By default, and with 0, it does not end.",
   ),
   recover_since: Position,
+  override: Raw(
+    'What others are not told of the client, such as {"presence":{"value":false},"join_leave":{"value":false}}.',
+  ),
 });
 export const Unsubscribe = Type.Object({
   ...selector,

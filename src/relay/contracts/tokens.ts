@@ -2,8 +2,23 @@
 import type { Member, Proof } from "./commands";
 import type { Refusal } from "./errors";
 
-/** The topics that the relay subscribes a connection to because its token names them, with JSON texts. */
-export type TokenTopics = ReadonlyMap<string, { readonly info?: string; readonly data?: string }>;
+/** What others in a topic are not told of a client, though the topic's rule says that they are. */
+export interface Hidden {
+  /** It is not listed among those who are there. */
+  readonly presence: boolean;
+  /** Nobody is told that it comes and goes. */
+  readonly joinLeave: boolean;
+}
+
+/** A topic that a token names, with JSON texts. */
+export interface TokenTopic {
+  readonly info?: string | undefined;
+  readonly data?: string | undefined;
+  readonly hidden?: Hidden | undefined;
+}
+
+/** The topics that the relay subscribes a connection to because its token names them. */
+export type TokenTopics = ReadonlyMap<string, TokenTopic>;
 
 /** What a connection's token says. Seconds are counted from now. */
 export interface ConnectionClaims {
@@ -29,6 +44,7 @@ export interface TopicClaims {
   readonly info?: string | undefined;
   /** JSON text for the subscriber. */
   readonly data?: string | undefined;
+  readonly hidden?: Hidden | undefined;
   /** The client becomes a member of the topic: who is counted by user, whatever the number of connections. */
   readonly member?: Member | undefined;
 }

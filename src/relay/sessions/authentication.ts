@@ -159,6 +159,7 @@ export class Authentication {
       session.topics.set(name, {
         info: inToken?.info,
         member: undefined,
+        hidden: inToken?.hidden,
         expiresAt: Number.POSITIVE_INFINITY,
         isFromToken: inToken !== undefined,
       });

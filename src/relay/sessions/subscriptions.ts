@@ -7,7 +7,7 @@ import { engineUnavailable, Refusal } from "../contracts/errors";
 import { type Maybe, then } from "../contracts/maybe";
 import type { Limits, RelayOptions } from "../contracts/options";
 import type { Position, Publication } from "../contracts/publication";
-import type { TokenProblem, TokenTopics, TopicClaims } from "../contracts/tokens";
+import type { TokenProblem, TokenTopic, TokenTopics, TopicClaims } from "../contracts/tokens";
 import type { TopicRules } from "../contracts/topic-rules";
 import type { Frame } from "../contracts/transport";
 import type { Attempt, Recovery } from "../recovery/recovery";
@@ -23,12 +23,8 @@ import type { SessionParts } from "./parts";
 import { encodeReply, type Replies } from "./replies";
 
 /** A topic that the backend subscribes a session to. */
-export interface ServerSubscription {
+export interface ServerSubscription extends TokenTopic {
   readonly topic: string;
-  /** JSON text that others can see. */
-  readonly info?: string | undefined;
-  /** JSON text for the client. */
-  readonly data?: string | undefined;
   /** Seconds until the subscription expires; undefined means that it never does. */
   readonly ttl?: number | undefined;
   /** The client is also sent what was published after this position. */
@@ -136,7 +132,7 @@ export class SessionSubscriptions {
     if (problem === "mismatch") this.#connections.end(connection, "invalid_token");
     else if (problem !== undefined) this.#replies.refuse(connection, command, problem);
     if (problem !== undefined) return undefined;
-    const { ttl, info, data, member } = found as TopicClaims;
+    const { ttl, info, data, member, hidden } = found as TopicClaims;
     const had = session.topics.get(topic);
     const refusal =
       this.#recovery.checkRoom(connection, new Set([topic])) ??
@@ -147,7 +143,8 @@ export class SessionSubscriptions {
     }
     if (had === undefined) {
       const expiresAt = expiryOf(ttl, this.#now());
-      session.topics.set(topic, { info, member: member?.user, expiresAt, isFromToken: false });
+      const isFromToken = false;
+      session.topics.set(topic, { info, member: member?.user, hidden, expiresAt, isFromToken });
     }
     if (member === undefined) return this.#start(connection, subscriptions, command, { ttl, data });
     return this.#enter(connection, topic, member).then((membership) => {
@@ -269,7 +266,7 @@ export class SessionSubscriptions {
    */
   subscribeByServer(
     connection: Connection,
-    { topic, info, data, ttl, since }: ServerSubscription,
+    { topic, info, data, hidden, ttl, since }: ServerSubscription,
   ): Maybe<Refusal | undefined> {
     const { session, subscriptions, protocol } = connection;
     if (session === undefined || subscriptions === undefined) return undefined;
@@ -279,7 +276,8 @@ export class SessionSubscriptions {
       this.#recovery.checkRoom(connection, new Set([topic]));
     if (refusal !== undefined) return refusal;
     const expiresAt = expiryOf(ttl, this.#now());
-    session.topics.set(topic, { info, member: undefined, expiresAt, isFromToken: false });
+    const isFromToken = false;
+    session.topics.set(topic, { info, member: undefined, hidden, expiresAt, isFromToken });
     const positions = new Map(since && [[topic, since]]);
     const attempt = this.#recovery.read(connection, subscriptions, [topic], positions);
     return then(attempt, (read) => {

@@ -4,7 +4,7 @@ import type { PassedHeaders } from "../contracts/backend/questions";
 import type { Claimed } from "../contracts/engine";
 import type { Protocol } from "../contracts/protocol";
 import type { ClientInfo } from "../contracts/publication";
-import type { Authority } from "../contracts/tokens";
+import type { Authority, Hidden } from "../contracts/tokens";
 import type { Socket } from "../contracts/transport";
 import type { Session } from "./session";
 import type { Subscriptions } from "./subscriptions";
@@ -91,6 +91,11 @@ export function chargeForReading(connection: Connection, publications: number): 
 /** Counts what was sent to so many others because the connection published, joined or left. */
 export function chargeForReceivers(connection: Connection, receivers: number): void {
   connection.answeredBytes += RECEIVER_BYTES * receivers;
+}
+
+/** What others in the topic are not told of this connection. */
+export function hiddenIn({ session }: Connection, topic: string): Hidden | undefined {
+  return session?.topics.get(topic)?.hidden;
 }
 
 /** Who is at this connection, as others in the topic see it. */

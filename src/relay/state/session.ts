@@ -1,5 +1,6 @@
 // What a connection keeps whose client says who it is with a command and gets a reply to each command.
 import type { SessionCommand } from "../contracts/commands";
+import type { Hidden } from "../contracts/tokens";
 
 /** A topic of a session. */
 interface SessionTopic {
@@ -7,6 +8,8 @@ interface SessionTopic {
   info: string | undefined;
   /** Who the client is in the topic, where that is not its user. */
   member: string | undefined;
+  /** What others are not told of it, from when it began on. */
+  readonly hidden: Hidden | undefined;
   /** When its token expires, in ms of the relay's clock. */
   expiresAt: number;
   /** The token of the connection names it, so a newer token that does not takes it away. */

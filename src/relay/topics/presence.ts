@@ -3,7 +3,7 @@
 import type { RelayOptions } from "../contracts/options";
 import type { ClientInfo } from "../contracts/publication";
 import type { Cluster } from "../state/cluster";
-import { type Connection, infoOf } from "../state/connection";
+import { type Connection, hiddenIn, infoOf } from "../state/connection";
 import type { Connections } from "../state/connections";
 import type { Topic } from "../state/topic";
 
@@ -46,7 +46,7 @@ export class Presence {
   joined(connection: Connection, { name, rule }: Topic): ClientInfo {
     if (connection.publicId === "") this.#connections.setPublicId(connection, this.#newId());
     const info = infoOf(connection, name);
-    if (!rule.presence) return info;
+    if (!rule.presence || hiddenIn(connection, name)?.presence === true) return info;
     let present = this.#topics.get(name);
     if (present === undefined) {
       present = { clients: new Map(), users: new Map() };

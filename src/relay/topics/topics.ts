@@ -7,7 +7,7 @@ import { Refusal } from "../contracts/errors";
 import type { RelayOptions } from "../contracts/options";
 import type { ClientInfo } from "../contracts/publication";
 import type { Cluster } from "../state/cluster";
-import { type Connection, chargeForReceivers } from "../state/connection";
+import { type Connection, chargeForReceivers, hiddenIn } from "../state/connection";
 import type { Connections } from "../state/connections";
 import type { DeltaBases } from "../state/delta-audiences";
 import { Topic } from "../state/topic";
@@ -145,9 +145,7 @@ export class Topics {
     this.members.subscribed(connection, topic.name);
     if (!topic.hasPresence) return;
     const info = this.#present(connection, topic);
-    if (topic.rule.joinLeave) {
-      this.#announce({ kind: "join", topic: topic.name, info }, topic, connection);
-    }
+    this.#announce({ kind: "join", topic: topic.name, info }, topic, connection);
   }
 
   /** Ends a subscription of an open connection. Cost: its topics. */
@@ -184,9 +182,7 @@ export class Topics {
     this.#subscriptions--;
     if (topic.hasPresence) {
       const info = this.presence.left(connection, topic);
-      if (topic.rule.joinLeave) {
-        this.#announce({ kind: "leave", topic: topic.name, info }, topic, connection);
-      }
+      this.#announce({ kind: "leave", topic: topic.name, info }, topic, connection);
     }
     this.#deleteIfUnused(topic);
   }
@@ -198,6 +194,7 @@ export class Topics {
   }
 
   #announce(push: JoinLeave, topic: Topic, connection: Connection): void {
+    if (!topic.rule.joinLeave || hiddenIn(connection, topic.name)?.joinLeave === true) return;
     chargeForReceivers(connection, topic.subscribers);
     this.#fanOutPush(push);
     this.#cluster.notify("push", push);

@@ -196,6 +196,7 @@ const BODIES: Record<string, object> = {
     b64data: "",
     expire_at: 0,
     recover_since: since,
+    override: {},
   },
   unsubscribe: { ...who, channel: "t" },
   disconnect: { ...who, whitelist: [], disconnect: { code: 4000, reason: "bye" } },

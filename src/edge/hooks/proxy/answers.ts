@@ -9,10 +9,11 @@ import {
   type Renewal,
 } from "../../../relay/contracts/backend/questions";
 import { Refusal } from "../../../relay/contracts/errors";
-import type { ConnectionClaims, TopicClaims } from "../../../relay/contracts/tokens";
+import type { ConnectionClaims, TokenTopic, TopicClaims } from "../../../relay/contracts/tokens";
 import { checkTopic, toUser } from "../../../relay/text/checks";
 import { isDeeper, parseJson, rawMember, withoutByteOrderMark } from "../../../relay/text/json";
 import { Shape } from "../../../shape";
+import { hiddenBy, ruledParts } from "../../access/override";
 
 /** No deeper than what is published may be. */
 const LEVELS_MAX = 128;
@@ -33,7 +34,8 @@ const Text = Type.Optional(Type.String());
 const Json = Type.Optional(Type.Unknown());
 const Time = Type.Optional(Type.Integer());
 const Payload = { info: Json, b64info: Text, data: Json, b64data: Text };
-const Options = Type.Object(Payload);
+/** What `override` says is read by `hiddenBy`, whatever its shape. */
+const Options = Type.Object({ ...Payload, override: Json });
 
 const answerShape = new Shape(
   Type.Object({
@@ -74,6 +76,7 @@ const refreshShape = new Shape(
 const subscribeShape = new Shape(
   Type.Object({
     ...Payload,
+    override: Json,
     expire_at: Time,
     server_tags_filter: Type.Optional(Type.Null()),
   }),
@@ -93,7 +96,6 @@ const EXPIRED = new BackendRefusal({ code: 110, message: "expired", temporary: f
 
 /** What results may ask for that depends on the topic's rule here, or that only Centrifugo PRO knows. */
 const IGNORED = [
-  "override",
   "cache_recover",
   "caps",
   "allow",
@@ -123,7 +125,7 @@ export class AnswerReader {
     const { user = "", expire_at, channels = [], subs = {} } = result;
     if (user !== "" && toUser(user) instanceof Refusal)
       return new Malformed("has a user of more than 128 characters, or with control characters");
-    const topics = new Map<string, { info?: string; data?: string }>();
+    const topics = new Map<string, TokenTopic>();
     for (const name of channels) topics.set(name, {});
     for (const [name, one] of Object.entries(subs as Record<string, Static<typeof Options>>)) {
       const info = payload(JSON.stringify(one.info), one.b64info);
@@ -131,7 +133,7 @@ export class AnswerReader {
       if (info instanceof Malformed) return info;
       if (data instanceof Malformed) return data;
       this.#reportIgnored(one);
-      topics.set(name, { ...(info && { info }), ...(data && { data }) });
+      topics.set(name, { info, data, hidden: hiddenBy(one.override) });
     }
     for (const name of topics.keys()) {
       if (checkTopic(name) !== undefined) return new Malformed("names a channel that cannot be");
@@ -168,7 +170,8 @@ export class AnswerReader {
     const info = this.#payload("info", result.b64info);
     const data = this.#payload("data", result.b64data);
     if (info instanceof Malformed) return info;
-    return data instanceof Malformed ? data : { user, topic, ttl, info, data };
+    if (data instanceof Malformed) return data;
+    return { user, topic, ttl, info, data, hidden: hiddenBy(result.override) };
   }
 
   publish(): PublishGrant | Denial | Malformed {
@@ -219,6 +222,8 @@ export class AnswerReader {
       if (given !== undefined && given !== false && given !== null && given !== 0 && given !== "")
         this.#ignored(name);
     }
+    const { override } = result as { readonly override?: unknown };
+    for (const part of ruledParts(override)) this.#ignored(`override.${part}`);
   }
 
   /** The text of a member of the result, or of what its base64 form has. Where both are given, base64 counts unless it says otherwise. */

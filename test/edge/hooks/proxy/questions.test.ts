@@ -359,11 +359,11 @@ test("what an answer asks for and the relay does not do is said in the log, once
   backend.answer("/subscribe", ({ body }) =>
     body.channel === "filtered"
       ? { result: { server_tags_filter: { op: "eq" } } }
-      : { result: { override: { presence: { value: false } } } },
+      : { result: { override: { force_recovery: { value: true } } } },
   );
   await using relay = await startRelay(backend.settings);
   const client = await SessionClient.connect(relay, { topics: ["a", "b"] });
-  const lines = relay.log.filter((line) => line.includes('"member":"override"'));
+  const lines = relay.log.filter((line) => line.includes('"member":"override.force_recovery"'));
   expect(lines).toHaveLength(1);
   expect((await client.ask("subscribe", { channel: "filtered" })).error).toEqual(INTERNAL);
   expect(
