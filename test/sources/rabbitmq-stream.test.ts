@@ -31,8 +31,11 @@ const published = (offset: number, text: string) => positionOf(message(offset, t
 test("a stream of which nothing was published is read from its first message", async () => {
   const { life } = await opened({});
   expect(life.beginning).toBe("first");
+  expect(life.missingBefore(4)).toBeUndefined();
   expect(life.placeOf(message(0, "a"))).toEqual({ partition: "s", offset: 0 });
   expect(life.beginning).toBe(1);
+  expect(life.missingBefore(4)).toBe(3);
+  expect(life.missingBefore(0)).toBe(0);
 });
 
 test("a stream goes on with the last message that was published, which may be published in part", async () => {

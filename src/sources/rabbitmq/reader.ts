@@ -7,6 +7,7 @@ import { connected } from "./connection";
 import { DeadLetterQueue } from "./dead-letter-queue";
 import type { RabbitmqOptions } from "./options";
 import { RabbitmqRecord } from "./record";
+import { offsetNearEnd } from "./stream-end";
 import { StreamLife } from "./stream-life";
 
 const PREFETCH = 250;
@@ -154,11 +155,14 @@ export class RabbitmqReader implements Reader<RabbitmqRecord> {
   }
 
   async lag(): Promise<number | undefined> {
-    const { queue } = this.#options;
-    // Of a stream the server only says how many messages it has.
-    if (queue === undefined) return undefined;
-    const { messageCount } = await this.#channel.checkQueue(queue);
-    return messageCount + this.#arrivals.count;
+    const { queue, stream = "" } = this.#options;
+    if (queue !== undefined) {
+      const { messageCount } = await this.#channel.checkQueue(queue);
+      return messageCount + this.#arrivals.count;
+    }
+    const end = await offsetNearEnd(this.#connection, stream);
+    const missing = end === undefined ? undefined : this.#life?.missingBefore(end);
+    return missing === undefined ? undefined : missing + this.#arrivals.count;
   }
 
   async close(): Promise<void> {

@@ -2,7 +2,7 @@
 import type { ConsumeMessage } from "amqplib";
 import type { InboundRecord } from "../contract";
 
-/** Where a message stands in its stream. */
+/** The place of a message in its stream. */
 export interface StreamPlace {
   readonly partition: string;
   readonly offset: number;
@@ -60,6 +60,11 @@ export class RabbitmqRecord implements InboundRecord {
     }
     return attributes;
   }
+}
+
+/** Where a message stands in its stream. */
+export function offsetOf({ properties }: ConsumeMessage): number {
+  return Number(properties.headers?.["x-stream-offset"]);
 }
 
 /** The offset, and behind it a digest of the body: a stream that is made anew has other messages at the same offsets. */

@@ -3,7 +3,7 @@
 import type { ConsumeMessage } from "amqplib";
 import type { SourceContext } from "../contract";
 import type { RabbitmqOptions } from "./options";
-import { offsetIn, positionOf, type StreamPlace } from "./record";
+import { offsetIn, offsetOf, positionOf, type StreamPlace } from "./record";
 
 /** The last message of which something was kept. One that was published may have been so in part; one that is done is not to come again. */
 interface Last {
@@ -60,9 +60,14 @@ export class StreamLife {
     return this.#from === "next" ? "next" : "first";
   }
 
+  /** How many messages stand before this one and have not come; undefined until the first has. */
+  missingBefore(offset: number): number | undefined {
+    return this.#next === undefined ? undefined : Math.max(offset - this.#next, 0);
+  }
+
   /** Where the next message stands; "done" when nothing is to be done with it; undefined when it is of another life, which is to be read from its first message. */
   placeOf(message: ConsumeMessage): StreamPlace | "done" | undefined {
-    const offset = Number(message.properties.headers?.["x-stream-offset"]);
+    const offset = offsetOf(message);
     this.#next = offset + 1;
     if (this.#last !== undefined) {
       const { position, isDone } = this.#last;

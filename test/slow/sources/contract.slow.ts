@@ -201,17 +201,17 @@ describe.each(SOURCE_KINDS)("a source of the kind %s", (kind, start) => {
     expect(dead[2]?.record.length).toBeGreaterThan(10 * MEGABYTE);
   });
 
-  // The only kind whose server keeps no place.
+  // The only kind whose server keeps no place, and says nothing of what waits.
   const testStream = kind === "rabbitmq with a stream" ? test : testInFull;
   testStream("buries a record once, though nothing is published behind it", async () => {
     await using server = await start();
     await using relay = await ReadingRelay.start(server);
     await server.addPoison("poison");
+    const metrics = async () => (await fetch(`${relay.process.url}/metrics`)).text();
     await until("it to be buried", async () =>
-      /records_total\{[^}]*"dead"[^}]*\} 1/.test(
-        await (await fetch(`${relay.process.url}/metrics`)).text(),
-      ),
+      /records_total\{[^}]*"dead"[^}]*\} 1/.test(await metrics()),
     );
+    await until("its lag", async () => /lag_records\{[^}]*\} 0/.test(await metrics()));
     await relay.kill();
     await relay.run();
     for (const count of [1, 2]) {
