@@ -4,7 +4,7 @@ import { fill, h, table } from "../dom";
 import { type EventLog, eventLog } from "../event-log";
 import type { ProcessSecond, Second } from "../figures";
 import type { SourceFigures, WayOutFigures } from "../node-figures";
-import { bytes, count, kindOf, milliseconds } from "../text";
+import { age, bytes, count, kindOf, milliseconds } from "../text";
 import type { View } from "./view";
 
 const MEGABYTE = 1_048_576;
@@ -133,7 +133,7 @@ function sourceTable(sources: readonly SourceFigures[]): HTMLElement {
     sources.map(({ name, kind, state, sinceMs, lag }) => [
       name,
       kind,
-      `${state} for ${milliseconds(sinceMs)}`,
+      `${state} for ${age(new Date(Date.now() - sinceMs).toISOString())}`,
       lag === undefined ? "–" : count(lag),
     ]),
   );
