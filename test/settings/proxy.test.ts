@@ -57,6 +57,19 @@ test("a header that the settings give cannot come from clients", () => {
   );
 });
 
+test("an address has no password where Authorization comes from clients", () => {
+  const address = "http://relay:secret@10.0.0.1/";
+  const env = { BATON_PROXY_HEADERS: "Authorization" };
+  for (const asked of [
+    { BATON_PROXY_CONNECT: address },
+    { BATON_TOPICS_FILE: topicsFile({ "news:": { proxy_publish: address } }) },
+  ]) {
+    expect(() => readSettings({ ...env, ...asked })).toThrow("BATON_PROXY_STATIC_HEADERS");
+    expect(() => readSettings({ ...env, ...asked })).not.toThrow("secret");
+    expect(readSettings(asked)).toBeDefined();
+  }
+});
+
 test("an address in a rule is an address, or nothing, and a wrong one is not shown", () => {
   const rules = (address: unknown) => ({
     BATON_TOPICS_FILE: topicsFile({ "news:": { proxy_subscribe: address } }),

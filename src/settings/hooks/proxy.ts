@@ -1,5 +1,6 @@
 // The settings about questions to the backend, of the table in definitions.ts. Addresses are secrets, since many have a password or key
 // in them.
+import type { RulesByPrefix } from "../../relay/contracts/topic-rules";
 import {
   choice,
   flag,
@@ -195,6 +196,13 @@ export const PROXY = {
 
 /** Throws SettingError with the line to show. */
 export function checkProxy(settings: {
+  readonly proxyConnect: string;
+  readonly proxyRefresh: string;
+  readonly proxySubscribe: string;
+  readonly proxyPublish: string;
+  readonly proxySubRefresh: string;
+  readonly proxyRpc: string;
+  readonly topicRules: RulesByPrefix;
   readonly proxyHeaders: readonly string[];
   readonly proxyEmulatedHeaders: readonly string[];
   readonly proxyStaticHeaders: Readonly<Record<string, string>>;
@@ -209,11 +217,30 @@ export function checkProxy(settings: {
       `BATON_PROXY_STATIC_HEADERS has ${both}, which clients may set too (BATON_PROXY_HEADERS, BATON_PROXY_EMULATED_HEADERS): it can stand in one of them only.`,
     );
   }
+  const names = [...proxyHeaders, ...proxyEmulatedHeaders, ...Object.keys(proxyStaticHeaders)];
+  const addresses = [
+    settings.proxyConnect,
+    settings.proxyRefresh,
+    ...[asksOf(settings), ...Object.values(settings.topicRules)].flatMap(addressesOf),
+  ];
+  if (names.includes("authorization") && addresses.some(hasUser)) {
+    throw new SettingError(
+      "An address of the backend has a user and a password, which it is sent as Authorization, and so is that of clients (BATON_PROXY_HEADERS, BATON_PROXY_EMULATED_HEADERS) or of BATON_PROXY_STATIC_HEADERS: there can be one. Show who the relay is by another header in BATON_PROXY_STATIC_HEADERS.",
+    );
+  }
   if (proxyHeaders.includes("cookie") && origins.includes("*")) {
     throw new SettingError(
       "BATON_PROXY_HEADERS passes on Cookie, which is not allowed with BATON_ORIGINS=*: any page could connect with the cookies of whoever visits it. Set BATON_ORIGINS to the origins of your pages.",
     );
   }
+}
+
+function addressesOf(asks: Partial<ReturnType<typeof asksOf>>): readonly (string | undefined)[] {
+  return [asks.askSubscribe, asks.askPublish, asks.askRefresh, asks.askCall];
+}
+
+function hasUser(address: string | undefined): boolean {
+  return address?.includes("@") === true && new URL(address).username !== "";
 }
 
 /** Whom the relay asks about topics that no rule of a file names somebody for. */
