@@ -1,6 +1,6 @@
 // How sessions say who they are: the connect command, and new tokens before the old ones expire.
 
-import { type Denial, Dismissal } from "../contracts/backend/questions";
+import { type Denial, Dismissal, EXPIRED } from "../contracts/backend/questions";
 import type { CommandOf, SubscribeResult } from "../contracts/commands";
 import { Refusal, tokenExpired } from "../contracts/errors";
 import { type Maybe, then } from "../contracts/maybe";
@@ -299,7 +299,9 @@ export class Authentication {
     if (token === "" && asked !== "" && session.topics.has(topic)) {
       return this.#renewals.renewTopic(connection, session, topic, asked).then((goesOn) => {
         const { id } = command;
+        if (connection.session !== session) return;
         if (goesOn) this.#replies.reply(connection, { kind: "refreshedTopic", id, ttl: undefined });
+        else this.#replies.refuse(connection, command, EXPIRED);
       });
     }
     if (this.#permissions.isOpen || token === "") {

@@ -146,6 +146,10 @@ test("a client may ask for its subscription to be refreshed without a token, and
     error: { code: 107 },
   });
   expect(backend.asked).toEqual(["sub_refresh news"]);
+  backend.renewal = "expired";
+  expect(await ask({ id: 5, sub_refresh: { channel: "news" } })).toMatchObject({
+    error: { code: 110 },
+  });
 });
 
 test("a client that leaves a topic while the backend is asked about it has left it", async () => {

@@ -5,6 +5,7 @@ import {
   BackendRefusal,
   type Denial,
   Dismissal,
+  EXPIRED,
   type PublishGrant,
   type Renewal,
 } from "../../../relay/contracts/backend/questions";
@@ -90,9 +91,6 @@ const publishShape = new Shape(
   }),
 );
 const callShape = new Shape(Type.Object({ data: Json, b64data: Text }));
-
-/** What Centrifugo answers a client whose time was over before it came. */
-const EXPIRED = new BackendRefusal({ code: 110, message: "expired", temporary: false });
 
 /** What results may ask for that depends on the topic's rule here, or that only Centrifugo PRO knows. */
 const IGNORED = [

@@ -32,6 +32,9 @@ export class BackendRefusal extends Refusal {
   }
 }
 
+/** What Centrifugo answers a client whose time was over before it came. */
+export const EXPIRED = new BackendRefusal({ code: 110, message: "expired", temporary: false });
+
 /** The backend ends the connection, with a close code from 3000 to 4999 and a reason. */
 export class Dismissal {
   readonly code: number;
