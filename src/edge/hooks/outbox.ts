@@ -6,7 +6,7 @@ import type { Maybe } from "../../relay/contracts/maybe";
 import type { RelayEvent, Witness } from "../../relay/contracts/options";
 import { Leadership } from "../../relay/state/leadership";
 import { HookQueue } from "./queue";
-import { QueueList } from "./queue-list";
+import { QueueList, SETTLED_MS } from "./queue-list";
 import type { HookReceiver } from "./receiver";
 import { HookSender } from "./sender";
 
@@ -41,6 +41,7 @@ export class Outbox {
   readonly #counts = { sent: 0, givenUp: 0 };
   #leads = false;
   #looking: Timer | undefined;
+  #emptying: Timer | undefined;
   #looks = 0;
 
   constructor(options: OutboxOptions) {
@@ -80,13 +81,17 @@ export class Outbox {
 
   /** Begins to send. The engine must have started. */
   start(): void {
-    if (this.#lines.length === 0) return;
+    if (this.#lines.length === 0) {
+      this.#emptying = setTimeout(() => void this.#emptyAll(), SETTLED_MS).unref();
+      return;
+    }
     void this.#check();
     this.#looking = setInterval(() => this.#look(), LOOK_MS);
   }
 
   /** Tries once more to tell what waits. The engine must not be closed yet. */
   async stop(): Promise<void> {
+    clearTimeout(this.#emptying);
     if (this.#looking === undefined) return;
     clearInterval(this.#looking);
     if (!this.#leads) return;
@@ -160,6 +165,13 @@ export class Outbox {
     this.#list.rest();
     for (const { sender } of this.#lines) sender.rest();
     return false;
+  }
+
+  /** Nobody is told any more. Where another node still has receivers, that one leads. */
+  async #emptyAll(): Promise<void> {
+    if (!(await this.#leadership.check())) return;
+    await this.#list.emptyOthers().catch((error) => this.#failed(error));
+    this.#leadership.resign();
   }
 
   #dropped(count: number, origin: string): void {

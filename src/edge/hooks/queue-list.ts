@@ -8,7 +8,7 @@ const KEPT = { max: 1_000, ttlMs: 31_536_000_000 };
  * How long this node has led before it empties queues: while the nodes of a relay are replaced one after the other, one with the
  * settings of before may lead, and does not know a receiver that is new.
  */
-const SETTLED_MS = 600_000;
+export const SETTLED_MS = 600_000;
 
 interface QueueListOptions {
   readonly engine: Pick<Engine, "queues" | "records">;
@@ -48,7 +48,7 @@ export class QueueList {
       if (!this.#isListed) await this.#listOwn();
       this.#isListed = true;
       if (!isSettled) return;
-      await this.#emptyOthers();
+      await this.emptyOthers();
       this.#isTidy = true;
     } finally {
       this.#isBusy = false;
@@ -60,7 +60,8 @@ export class QueueList {
     for (const [name, origin] of origins) await engine.records.put(SET, name, origin, KEPT);
   }
 
-  async #emptyOthers(): Promise<void> {
+  /** To be called by a node that leads. Rejects with EngineUnavailable. */
+  async emptyOthers(): Promise<void> {
     const { records, queues } = this.#options.engine;
     for (const { name, value: origin } of await records.list(SET)) {
       if (this.#options.origins.has(name)) continue;

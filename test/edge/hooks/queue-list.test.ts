@@ -50,4 +50,7 @@ test("what waits for a receiver that is set no longer is dropped once all nodes 
   expect(dropped).toEqual(["2 of https://goes.test"]);
   const sizes = ["stays", "goes", "no webhooks"].map((name) => queues.size(name));
   expect(sizes).toEqual([2, 0, 2]);
+  // Nobody is set any more.
+  await listOf().emptyOthers();
+  expect(dropped.slice(1)).toEqual(["2 of https://stays.test"]);
 });

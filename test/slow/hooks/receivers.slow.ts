@@ -105,8 +105,7 @@ test("a receiver that redirects is not followed, and one that is gone (410) is t
     ...backend.env("types=client.published"),
   });
   await Chat.begin([relay.url], 1, 10).done;
-  await until("two attempts", () => backend.requests.length > 1, PATIENCE_MS);
-  expect([other.requests, other.invalid]).toEqual([[], []]);
+  await until("an attempt", () => backend.requests.length > 0, PATIENCE_MS);
   backend.answer = () => new Response("", { status: 410 });
   const givenUp = () => metric(relay, 'baton_webhook_events_total{outcome="given_up"}');
   await until("all to be given up", async () => (await givenUp()) === 10);
@@ -114,4 +113,5 @@ test("a receiver that redirects is not followed, and one that is gone (410) is t
   await Chat.begin([relay.url], 1, 10).done;
   await until("those too", async () => (await givenUp()) === 20);
   expect(backend.requests).toHaveLength(length);
+  expect([other.requests, other.invalid]).toEqual([[], []]);
 });
