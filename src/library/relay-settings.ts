@@ -166,7 +166,7 @@ export interface RelaySettings {
   readonly historyTtlMs?: number | undefined;
   /** How much the histories of all topics may take, in memory or in the SQLite file. Beyond that, the histories of the least recently used topics are evicted. Allowed: a whole number of bytes from 65536 to 1099511627776. Default: 268435456. */
   readonly historyBytes?: number | undefined;
-  /** How much the relay may keep besides histories, in memory or in the SQLite file: what waits to be told or sent, and devices. Beyond that, nothing more is kept until some of it is done or expires; what is kept stays. In Redis, its own maxmemory counts. The default is 128 MiB: about 100,000 devices, or 300,000 events that wait. Allowed: a whole number of bytes from 65536 to 1099511627776. Default: 134217728. */
+  /** How much the relay may keep besides histories, in memory or in the SQLite file: what waits to be told or sent, and devices. Beyond that, nothing more is kept until some of it is done or expires; what is kept stays. In Redis, its own maxmemory counts. The default is 128 MiB: about 80,000 devices in memory, or 300,000 events that wait. Allowed: a whole number of bytes from 65536 to 1099511627776. Default: 134217728. */
   readonly storeBytes?: number | undefined;
   /** How long the answer to a publish with an idempotency key is remembered. The default is longer than publishers usually retry. Allowed: a whole number of milliseconds from 1 to 2147483647. Default: 300000. */
   readonly idempotencyMs?: number | undefined;

@@ -55,7 +55,7 @@ export const HISTORY = {
     max: 2 ** 40,
     unit: "bytes",
     description:
-      "How much the relay may keep besides histories, in memory or in the SQLite file: what waits to be told or sent, and devices. Beyond that, nothing more is kept until some of it is done or expires; what is kept stays. In Redis, its own maxmemory counts. The default is 128 MiB: about 100,000 devices, or 300,000 events that wait.",
+      "How much the relay may keep besides histories, in memory or in the SQLite file: what waits to be told or sent, and devices. Beyond that, nothing more is kept until some of it is done or expires; what is kept stays. In Redis, its own maxmemory counts. The default is 128 MiB: about 80,000 devices in memory, or 300,000 events that wait.",
   }),
   idempotencyMs: whole({
     variable: "BATON_IDEMPOTENCY_MS",
