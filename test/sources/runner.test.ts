@@ -17,6 +17,8 @@ class ScriptedSource {
   /** How often it cannot be opened from now on. */
   failures = 0;
   opened = 0;
+  /** What happens at each read. */
+  onRead = () => {};
 
   async open(): Promise<Reader> {
     if (this.failures > 0) {
@@ -29,6 +31,7 @@ class ScriptedSource {
     return {
       read: async () => {
         if (closed) throw new Error("closed");
+        this.onRead();
         given = this.batches[0];
         if (given !== undefined) this.steps.push("read");
         else await Bun.sleep(1);
@@ -160,15 +163,21 @@ describe("a source", () => {
     expect(source.steps.filter((step) => step === "publish")).toHaveLength(2);
   });
 
-  test("that is down is opened again after pauses, and says so", async () => {
+  test("that is down is opened again after pauses, and is back when it can be read", async () => {
     const source = new ScriptedSource();
-    source.failures = 2;
+    source.failures = 1;
     source.batches.push([record(1)]);
     const { runner } = run(source);
+    const states: string[] = [];
+    source.onRead = () => {
+      states.push(runner.tally.state);
+      if (states.length === 1) throw new Error("the table is locked");
+    };
     runner.start();
     await until("a failure", () => runner.tally.state === "down");
     expect(runner.tally.failure).toBe("the server is away");
     await until("the batch", () => source.batches.length === 0);
+    expect(states.slice(0, 2)).toEqual(["down", "down"]);
     expect(runner.tally.state).toBe("reading");
     await runner.stop();
   });
