@@ -7,7 +7,7 @@ import type { Subprocess } from "bun";
 import type { Target } from "../targets/target";
 import { endChild, startChild } from "./child-processes";
 
-const READY_TIMEOUT_MS = 15_000;
+const READY_TIMEOUT_MS = 60_000;
 const OUTPUT_CHARACTERS_MAX = 600;
 
 const folder = mkdtempSync(join(tmpdir(), "baton-bench-"));

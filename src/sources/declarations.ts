@@ -118,7 +118,8 @@ function checkShape(schema: TObject, value: unknown, place: string): void {
   }
   const { description = "" } = wrong.schema as { description?: string };
   const what = `at ${where} it must have ${allowedBy(wrong.schema)}, and has ${kindOf(wrong.value)}`;
-  throw new Error(`${what}. ${description}`.replace(/[. ]+$/, ""));
+  // Whoever shows it adds a full stop.
+  throw new Error(description === "" ? what : `${what}. ${description.replace(/\.$/, "")}`);
 }
 
 /** What fits a schema, as far as its description does not say so. */

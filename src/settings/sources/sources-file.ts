@@ -35,7 +35,7 @@ export function readSourcesFile(path: string, env: Env): SourcesFile {
   } catch (error) {
     const { name, message } = error as Error;
     // The parser quotes parts of the file, which may be a password.
-    const why = message.replaceAll(/\s*["'].*["']/gs, "");
+    const why = message.replaceAll(/["'].*["']/gs, "").trimEnd();
     throw refused(name === "SyntaxError" ? `it cannot be read as JSON: ${why}` : `it ${message}`);
   }
   try {
