@@ -99,15 +99,17 @@ go get github.com/nsqio/nsq@v1.3.0 github.com/nsqio/go-nsq@v1.1.0 2>/dev/null
 go build -o probe . 2>build.log || { cat build.log; exit 1; }
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 mkdir data
-./probe serve "$port" & server=$!
+serve() { ./probe serve "$port" & server=$!; }
 {
+  serve
   ./probe publish "$port"
   echo "before the restart: $(./probe consume "$port")"
-  kill $server; wait $server
-  ./probe serve "$port" & server=$!
+  kill $server; wait $server || true
+  serve
   echo "right after it: $(./probe consume "$port")"
-  kill $server
-} 2>/dev/null | tee seen
+  kill $server; wait $server || true
+} >seen 2>/dev/null
+cat seen
 cat >expected <<'TXT'
 published: now, given back, in half an hour
 before the restart: given back (attempt 1), now (attempt 1)
