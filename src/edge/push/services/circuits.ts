@@ -15,7 +15,7 @@ const SERVICES_MAX = 1_000;
 interface Circuit {
   /** In a row. */
   readonly failures: number;
-  /** In ms of Unix time; 0 as long as there were too few failures. */
+  /** In ms on the clock of `now`; 0 as long as there were too few failures. */
   readonly pausedUntil: number;
 }
 
