@@ -3,7 +3,8 @@
 import type { ChannelModel, ConfirmChannel, ConsumeMessage } from "amqplib";
 import { Arrivals } from "../arrivals";
 import type { DeadRecord, Reader, SourceContext } from "../contract";
-import { connected } from "./connection";
+import { answered } from "../silence";
+import { ANSWER_TIMEOUT_MS, connected, ended } from "./connection";
 import { DeadLetterQueue } from "./dead-letter-queue";
 import type { RabbitmqOptions } from "./options";
 import { RabbitmqRecord } from "./record";
@@ -39,14 +40,17 @@ export class RabbitmqReader implements Reader<RabbitmqRecord> {
   /** Connects and begins to consume. Rejects with an Error that says what is wrong, without a secret. */
   static async open(options: RabbitmqOptions, context: SourceContext): Promise<RabbitmqReader> {
     const connection = await connected(options);
-    try {
+    const opening = async () => {
       const deadLetters = await DeadLetterQueue.open(connection, options);
       const channel = await connection.createConfirmChannel();
       const reader = new RabbitmqReader(options, context, connection, channel, deadLetters);
       await reader.#begin();
       return reader;
+    };
+    try {
+      return await answered(opening(), ANSWER_TIMEOUT_MS);
     } catch (error) {
-      await connection.close().catch(() => {});
+      await ended(connection);
       throw error;
     }
   }
@@ -144,7 +148,7 @@ export class RabbitmqReader implements Reader<RabbitmqRecord> {
 
   async acknowledge(dead: readonly DeadRecord<RabbitmqRecord>[]): Promise<void> {
     this.#arrivals.check();
-    await this.#deadLetters.add(dead);
+    await answered(this.#deadLetters.add(dead), ANSWER_TIMEOUT_MS);
     const last = this.#held.at(-1);
     if (last === undefined) return;
     if (last.position !== undefined && dead.at(-1)?.record === last) {
@@ -157,7 +161,8 @@ export class RabbitmqReader implements Reader<RabbitmqRecord> {
   async lag(): Promise<number | undefined> {
     const { queue, stream = "" } = this.#options;
     if (queue !== undefined) {
-      const { messageCount } = await this.#channel.checkQueue(queue);
+      const counted = this.#channel.checkQueue(queue);
+      const { messageCount } = await answered(counted, ANSWER_TIMEOUT_MS);
       return messageCount + this.#arrivals.count;
     }
     const end = await offsetNearEnd(this.#connection, stream);
@@ -167,7 +172,7 @@ export class RabbitmqReader implements Reader<RabbitmqRecord> {
 
   async close(): Promise<void> {
     this.#fail(new Error("the reader is closed"));
-    await this.#connection.close().catch(() => {});
+    await ended(this.#connection);
   }
 
   #fail(error: Error): void {

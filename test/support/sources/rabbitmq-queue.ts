@@ -1,7 +1,7 @@
 // A queue or stream of RabbitMQ as a source.
 import { type ChannelModel, type ConfirmChannel, connect } from "amqplib";
 import type { RabbitmqServer } from "../brokers/rabbitmq-server";
-import { until } from "../wait";
+import { until, within } from "../wait";
 import type { DeadLetter, SourceServer, TestRecord } from "./source-server";
 
 type QueueType = "classic" | "quorum" | "stream";
@@ -33,7 +33,8 @@ export class RabbitmqQueue implements SourceServer {
   }
 
   async #connect(): Promise<void> {
-    this.#connection = await connect(this.#server.url);
+    const connecting = connect(this.#server.url, { timeout: 60_000 });
+    this.#connection = await within("RabbitMQ to take a connection", connecting);
     this.#connection.on("error", () => {});
     this.#channel = await this.#connection.createConfirmChannel();
     this.#channel.on("error", () => {});
@@ -102,6 +103,6 @@ export class RabbitmqQueue implements SourceServer {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#connection.close().catch(() => {});
+    await within("RabbitMQ to end a connection", this.#connection.close()).catch(() => {});
   }
 }
