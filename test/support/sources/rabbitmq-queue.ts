@@ -6,9 +6,6 @@ import type { DeadLetter, SourceServer, TestRecord } from "./source-server";
 
 type QueueType = "classic" | "quorum" | "stream";
 
-/** A leader takes a tenth of a second on a quiet machine. */
-const LEADER_MS = 10_000;
-
 export class RabbitmqQueue implements SourceServer {
   readonly #server: RabbitmqServer;
   readonly #type: QueueType;
@@ -92,25 +89,9 @@ export class RabbitmqQueue implements SourceServer {
 
   /** Resolves when the queue is there again too: before that, the server confirms what it gives to no queue. */
   async run(): Promise<void> {
-    for (;;) {
-      await this.#server.run();
-      await this.#connect();
-      await until("the queue", () => this.#isThere());
-      if (this.#type !== "quorum" || (await this.#hasLeader())) return;
-      await this.#server.kill();
-    }
-  }
-
-  /**
-   * After a kill -9, a quorum queue of RabbitMQ 3.10.8 sometimes has no leader, and gets none before the server starts again: it
-   * hands out nothing and confirms nothing until then. This asks it to confirm a record of a topic that no test looks at.
-   */
-  #hasLeader(): Promise<boolean> {
-    const confirmed = this.add([{ topic: "elsewhere", message: "" }]);
-    return within("a leader", confirmed, LEADER_MS).then(
-      () => true,
-      () => false,
-    );
+    await this.#server.run();
+    await this.#connect();
+    await until("the queue", () => this.#isThere());
   }
 
   async #isThere(): Promise<boolean> {
