@@ -43,15 +43,22 @@ function headerNames(variable: string, description: string): Setting<readonly st
 
 const VALUE = /^[\x20-\x7e]{0,8192}$/;
 
+/** Reads a JSON text by a function that returns what it says, or what is wrong with it. The empty text says nothing. */
+function readByJson<Read extends object>(read: (value: unknown) => Read | string) {
+  return readBy((written) => {
+    if (written === "") return {} as Read;
+    let value: unknown;
+    try {
+      value = JSON.parse(written);
+    } catch {
+      return "is not JSON";
+    }
+    return read(value);
+  });
+}
+
 /** The headers in a JSON object, or what is wrong with it, which shows no value. */
-function headersOf(written: string): Readonly<Record<string, string>> | string {
-  if (written === "") return {};
-  let value: unknown;
-  try {
-    value = JSON.parse(written);
-  } catch {
-    return "is not JSON";
-  }
+function headersOf(value: unknown): Readonly<Record<string, string>> | string {
   if (typeof value !== "object" || value === null || Array.isArray(value))
     return "must be a JSON object of names and values";
   const headers: Record<string, string> = {};
@@ -111,7 +118,7 @@ export const PROXY = {
     allowed: 'a JSON object such as {"X-Api-Key":"…"}',
     description:
       "Headers that the backend is sent with every question, so that it knows that the relay asks. None of them may be passed on from clients too.",
-    ...readBy(headersOf),
+    ...readByJson(headersOf),
   } satisfies Setting<Readonly<Record<string, string>>>,
   proxyStatusAnswers: {
     variable: "BATON_PROXY_STATUS_ANSWERS",
@@ -121,7 +128,7 @@ export const PROXY = {
       'a JSON array such as [{"status_code":403,"to_error":{"code":403,"message":"permission denied"}}]',
     description:
       "What a status other than 200 means, as Centrifugo's status_to_code_transforms: to_error, which a client is told, or to_disconnect, which closes its connection. Any other status is a backend that could not be asked. Where it is asked whether something goes on (refresh, sub_refresh), this does not hold.",
-    ...readBy(statusAnswersOf),
+    ...readByJson(statusAnswersOf),
   } satisfies Setting<StatusAnswers>,
   proxyTimeoutMs: whole({
     variable: "BATON_PROXY_TIMEOUT_MS",

@@ -1,7 +1,7 @@
 // What a status of the backend means in place of an answer, as Centrifugo's status_to_code_transforms has it, so that a configuration
 // need not be written anew.
 import { Type } from "@sinclair/typebox";
-import { Value } from "@sinclair/typebox/value";
+import { Shape } from "../../shape";
 
 const ITEMS_MAX = 32;
 
@@ -10,50 +10,45 @@ const Status = Type.Integer({ minimum: 300, maximum: 599 });
 const Text = Type.Optional(Type.String({ maxLength: 1_024 }));
 
 /** Codes as the backend itself may use them. */
-const Transforms = Type.Array(
-  Type.Union([
-    Type.Object(
-      {
-        status_code: Status,
-        to_error: Type.Object(
-          {
-            code: Type.Integer({ minimum: 400, maximum: 1_999 }),
-            message: Text,
-            temporary: Type.Optional(Type.Boolean()),
-          },
-          closed,
-        ),
-      },
-      closed,
-    ),
-    Type.Object(
-      {
-        status_code: Status,
-        to_disconnect: Type.Object(
-          { code: Type.Integer({ minimum: 4_000, maximum: 4_999 }), reason: Text },
-          closed,
-        ),
-      },
-      closed,
-    ),
-  ]),
-  { maxItems: ITEMS_MAX },
+const Transforms = new Shape(
+  Type.Array(
+    Type.Union([
+      Type.Object(
+        {
+          status_code: Status,
+          to_error: Type.Object(
+            {
+              code: Type.Integer({ minimum: 400, maximum: 1_999 }),
+              message: Text,
+              temporary: Type.Optional(Type.Boolean()),
+            },
+            closed,
+          ),
+        },
+        closed,
+      ),
+      Type.Object(
+        {
+          status_code: Status,
+          to_disconnect: Type.Object(
+            { code: Type.Integer({ minimum: 4_000, maximum: 4_999 }), reason: Text },
+            closed,
+          ),
+        },
+        closed,
+      ),
+    ]),
+    { maxItems: ITEMS_MAX },
+  ),
 );
 
 /** By their statuses, answers as JSON texts. */
 export type StatusAnswers = Readonly<Record<number, string>>;
 
-/** The answers of a JSON text, or what is wrong with it. */
-export function statusAnswersOf(written: string): StatusAnswers | string {
-  if (written === "") return {};
-  let value: unknown;
-  try {
-    value = JSON.parse(written);
-  } catch {
-    return "is not JSON";
-  }
-  if (!Value.Check(Transforms, value)) {
-    const path = Value.Errors(Transforms, value).First()?.path ?? "";
+/** The answers in a JSON value, or what is wrong with it. */
+export function statusAnswersOf(value: unknown): StatusAnswers | string {
+  if (!Transforms.fits(value)) {
+    const path = Transforms.problemOf(value)?.path ?? "";
     return `is wrong at ${path || "its beginning"}: a status_code from 300 to 599 comes with to_error, of a code from 400 to 1999, or with to_disconnect, of a code from 4000 to 4999`;
   }
   return Object.fromEntries(
