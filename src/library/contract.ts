@@ -3,7 +3,7 @@
 import type { Addresses, Publish, User } from "./answers";
 import type { HttpRoutes } from "./http-routes";
 import type { RelaySettings } from "./relay-settings";
-import type { DataOf, TopicName, Topics } from "./topics";
+import type { DataFor, TopicName, Topics } from "./topics";
 
 /** What `baton()` takes: the settings of the relay, and what only a relay in another app has. */
 export interface BatonOptions<Declared extends Topics> extends RelaySettings {
@@ -73,7 +73,7 @@ export interface EmbeddedRelay<Declared extends Topics> {
   /** Publishes data to the subscribers of a topic, with no request in between. */
   publish<Name extends TopicName<Declared>>(
     topic: Name,
-    data: DataOf<Declared, Name>,
+    data: DataFor<Declared, Name>,
     options?: PublishOptions,
   ): Promise<Publish>;
   /**

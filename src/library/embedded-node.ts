@@ -179,8 +179,14 @@ export class EmbeddedNode {
 
   #started(): Promise<RunningNode> {
     if (this.#starting !== undefined) return this.#starting;
-    throw new RelayError(
-      new Refusal("starting", "The relay starts when the app that uses it listens: call listen()."),
-    );
+    throw new RelayError(notStarted());
   }
+}
+
+/** The answer of a relay whose app does not listen, or not yet. */
+export function notStarted(): Refusal {
+  return new Refusal(
+    "starting",
+    "The relay starts when the app that uses it listens: call listen(). It has no part in an app that another one mounts, or whose fetch is served.",
+  );
 }

@@ -13,6 +13,7 @@ export { RelayError } from "./relay-error";
 export type { RelaySettings } from "./relay-settings";
 export {
   type AnyTopics,
+  type DataFor,
   type DataOf,
   type TopicName,
   type TopicSchema,

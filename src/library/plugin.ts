@@ -3,14 +3,15 @@
 import type { Server, WebSocketHandler } from "bun";
 import type { AnyElysia } from "elysia";
 import { websocket as elysiaSockets } from "elysia/ws";
+import { refuse } from "../edge/http/refusal";
 import { socketLimits } from "../edge/transports/sockets";
 import type { Settings } from "../settings/definitions";
 import { SettingError } from "../settings/kinds";
 import type { BatonOptions, EmbeddedRelay } from "./contract";
 import { declaredCheck } from "./declared-topics";
-import { EmbeddedNode } from "./embedded-node";
+import { EmbeddedNode, notStarted } from "./embedded-node";
 import { HostServer } from "./host/host-server";
-import { clash, pathsOf } from "./host/paths";
+import { clash, isWithin, pathsOf } from "./host/paths";
 import { relaySettings } from "./settings";
 import type { AnyTopics, Topics } from "./topics";
 
@@ -95,6 +96,13 @@ function embed(app: AnyElysia, place: Place): void {
     await adapter.stop?.(listener, closeActive);
   };
   app["~adapter"] = Object.assign({ ...adapter, listen, stop }, { [EMBEDDED]: true });
+  // An app that is mounted, or whose fetch is served, has no relay: that must not look like a wrong path.
+  app.onError(({ code, path }) => {
+    if (code !== "NOT_FOUND" || node.hasStarted) return undefined;
+    const prefix = (app.config.prefix ?? "") + place.prefix;
+    const isOurs = pathsOf(place.settings).some((own) => isWithin(path, prefix + own));
+    return isOurs ? refuse(notStarted()) : undefined;
+  });
   app.onStart((started: AnyElysia) => {
     const server = started.server as Server<unknown> | null;
     if (host !== undefined && server !== null) return node.start(host.attach(server));

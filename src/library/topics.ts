@@ -29,6 +29,15 @@ export type DataOf<Declared extends Topics, Name extends string> = Name extends 
   ? DataBy<Declared, PatternOf<Declared, Name>>
   : never;
 
+/** What may be published to a topic that is one of several, such as `cond ? "a" : "b"`: only what each of them takes. */
+export type DataFor<Declared extends Topics, Name extends string> = (
+  Name extends string
+    ? (data: DataOf<Declared, Name>) => void
+    : never
+) extends (data: infer Data) => void
+  ? Data
+  : never;
+
 type Pattern<Declared extends Topics> = keyof Declared["schemas"] & string;
 
 /** The names that a declared one stands for. */

@@ -1,7 +1,9 @@
 // What BATON_SOURCES_FILE says: sources by their names, such as {"orders": {"kind": "postgresql", "url": "${ORDERS_URL}"}}.
 import { type Static, type TObject, type TSchema, Type } from "@sinclair/typebox";
-import { Value, ValueErrorType } from "@sinclair/typebox/value";
+import { ValueErrorType } from "@sinclair/typebox/errors";
+import { deepEquals } from "bun";
 import { checkTopic } from "../relay/text/checks";
+import { Shape } from "../shape";
 import { SOURCE_KINDS } from "./index";
 import { MappingOptions, mappingProblem } from "./shapes/record-shape";
 
@@ -59,7 +61,7 @@ export function sourcesIn(file: unknown, lookup: Lookup): readonly SourceDeclara
     throw new Error(`it has ${entries.length} sources, of which there may be ${SOURCES_MAX}`);
   const sources = entries.map(([name, value]) => declared(name, value, lookup));
   for (const [i, { name, kind, options }] of sources.entries()) {
-    const same = sources.findIndex((one) => one.kind === kind && Value.Equal(one.options, options));
+    const same = sources.findIndex((one) => one.kind === kind && deepEquals(one.options, options));
     // Each would take it away from the other.
     if (same < i) throw new Error(`at /${name} it has the same source as /${sources[same]?.name}`);
   }
@@ -109,7 +111,7 @@ function checkAddress(url: string | undefined, place: string): void {
 
 /** References are resolved already, so no text is shown. */
 function checkShape(schema: TObject, value: unknown, place: string): void {
-  const wrong = Value.Errors(schema, value).First();
+  const wrong = new Shape(schema).problemOf(value);
   if (wrong === undefined) return;
   const where = shortened(place + wrong.path);
   if (wrong.type === ValueErrorType.ObjectAdditionalProperties) {

@@ -99,6 +99,9 @@ test("a refused call rejects with the code of the error table", async () => {
   const untyped = relay as unknown as { publish(topic: string, data: unknown): Promise<unknown> };
   expect(await codeOf(untyped.publish("order", { id: 1 }))).toBe("422 undeclared_topic");
   expect(await codeOf(untyped.publish("orders", { id: "1" }))).toBe("422 invalid_data");
+  const either = "orders" as "orders" | "chat:1";
+  // @ts-expect-error: it is what only one of the two topics takes.
+  expect(await codeOf(relay.publish(either, { text: "x" }))).toBe("422 invalid_data");
   expect(await codeOf(untyped.publish("orders", undefined))).toBe("422 invalid_message");
   expect(await codeOf(relay.publish("chat:1", { text: "x".repeat(100) }))).toBe(
     "413 message_too_large",

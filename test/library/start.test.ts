@@ -113,6 +113,18 @@ test("before listen() and after stop(), calls are refused", async () => {
   expect(() => app.listen(0)).toThrow("a relay starts once");
 });
 
+test("an app that another one mounts has no relay, and says so", async () => {
+  const relay = baton({ prefix: "/relay" });
+  const part = new Elysia().use(relay).get("/own", () => "mine");
+  await using running = new EmbeddingApp(new Elysia().mount("/part", part));
+  expect(await running.get("/part/own")).toBe("mine");
+  expect((await fetch(`${running.url}/part/relay`)).status).toBe(404);
+  const { status, json } = await running.post("/part/relay/publish", { topic: "a", message: "x" });
+  expect({ status, code: json.error.code }).toEqual({ status: 503, code: "starting" });
+  expect(json.error.message).toContain("an app that another one mounts");
+  expect(relay.publish("a", 1)).rejects.toMatchObject({ code: "starting" });
+});
+
 test("with a prefix, all of Baton's paths begin with it, and the app has the rest", async () => {
   const relay = baton({ prefix: "/relay", insecure: true });
   const app = new Elysia({ prefix: "/v1" }).use(relay).get("/publish", () => "mine");

@@ -2,7 +2,13 @@
 import { expect, test } from "bun:test";
 import { Type } from "@sinclair/typebox";
 import { t } from "elysia";
-import { type AnyTopics, type DataOf, type TopicName, topics } from "../../src/library/topics";
+import {
+  type AnyTopics,
+  type DataFor,
+  type DataOf,
+  type TopicName,
+  topics,
+} from "../../src/library/topics";
 
 const declared = topics({
   orders: t.Object({ id: t.Integer(), note: t.Optional(t.String()) }),
@@ -40,6 +46,10 @@ test("data follows from the narrowest declaration that fits the name", () => {
     true,
   );
   same<Same<DataOf<AnyTopics, string>, unknown>>(true);
+  // Of a topic that is one of several, data comes in as that of any, and goes out only as what each takes.
+  same<Same<DataFor<Declared, "chat:5" | "chat:lobby">, { text: string } & string>>(true);
+  same<Same<DataFor<Declared, "chat:admin:1" | "chat:5">["level"], number>>(true);
+  same<Same<DataFor<AnyTopics, string>, unknown>>(true);
   // @ts-expect-error: the text is missing.
   const wrong: DataOf<Declared, "chat:5"> = {};
   expect(wrong).toEqual({} as never);

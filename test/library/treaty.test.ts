@@ -46,6 +46,9 @@ test("what is not declared does not compile, and is refused with its code", asyn
   expect(wrongTopic.error?.value).toMatchObject({ error: { code: "undeclared_topic" } });
   // @ts-expect-error: a topic of objects takes no text.
   await api.publish.post({ topic: "orders", message: "hi" });
+  const topic = wrongData.error ? "orders" : "chat:1";
+  // @ts-expect-error: the one topic takes no text, and the other one only that.
+  await api.publish.post({ topic, data: "hi" });
   // @ts-expect-error: clients subscribe to declared topics.
   await api.register.post({ user_id: 1, topics: ["order"] });
 });

@@ -181,10 +181,13 @@ describe("BATON_CONFIG", () => {
     ["PORT = 1\nPORT = 2", "it is not TOML: Cannot redefine key 'PORT'."],
     ["BATON_TOKEN_SECRET = hush-hush", "it is not TOML: Strings must be quoted."],
     ['{"PORT": 1}', "it is not TOML: "],
-    [`BATON_API_KEYS = ${"[".repeat(100_000)}`, "its arrays or tables are nested too deeply"],
-    [`# ${"x".repeat(1_048_576)}`, "it has more than 1048576 bytes."],
-  ])("%p is refused with one line that says what is wrong", (text, why) => {
-    const env = config(text.slice(0, 1_100_000));
+    ["BATON_API_KEYS = [[[[…", "its arrays or tables are nested too deeply"],
+    ["# xxxx…", "it has more than 1048576 bytes."],
+  ])("%p is refused with one line that says what is wrong", (short, why) => {
+    const text = short
+      .replace("[[[[…", "[".repeat(100_000))
+      .replace("xxxx…", "x".repeat(1_048_576));
+    const env = config(text);
     const line = errorLine(env);
     expect(line).toStartWith(`BATON_CONFIG=${JSON.stringify(env.BATON_CONFIG)} is not allowed: `);
     expect(line).toContain(why);
@@ -222,7 +225,10 @@ test.each([
   ["BATON_APIKEY", "BATON_API_KEYS"],
   ["BATON_API_KYES", "BATON_API_KEYS"],
   ["baton_topics_flie", "BATON_TOPICS_FILE"],
-  [`BATON_${"X".repeat(10_000)}`, expect.any(String)],
 ])("the setting that is meant by %s is found", (name, meant) => {
   expect(closest(name, [...VARIABLES])).toEqual(meant);
+});
+
+test("a setting is found for a name of 10,000 characters", () => {
+  expect(VARIABLES).toContain(closest(`BATON_${"X".repeat(10_000)}`, [...VARIABLES]));
 });

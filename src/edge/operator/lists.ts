@@ -1,5 +1,5 @@
 // GET /topics and GET /users: what there is now, a page at a time.
-import { type TSchema, Type } from "@sinclair/typebox";
+import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import type { Elysia } from "elysia";
 import { Refusal } from "../../relay/contracts/errors";
 import type { PageRequest, TopicRow, UserRow } from "../../relay/directory";
@@ -34,33 +34,21 @@ const Next = Type.Optional(
   Type.String({ description: "Set when there are more rows: give it as `after`." }),
 );
 
-const TopicsAnswer = Type.Object({
-  topics: Type.Array(
-    Type.Object({
-      topic: Type.String(),
-      subscribers: Count,
-      position: Type.Optional(
-        Type.String({ description: "epoch:offset of what was delivered last." }),
-      ),
-      rule: Type.Optional(Type.String({ description: "The prefix of the rule that applies." })),
-      history_size: Count,
-      history_ttl_ms: Count,
-    }),
-  ),
-  next: Next,
+const ListedTopic = Type.Object({
+  topic: Type.String(),
+  subscribers: Count,
+  position: Type.Optional(Type.String({ description: "epoch:offset of what was delivered last." })),
+  rule: Type.Optional(Type.String({ description: "The prefix of the rule that applies." })),
+  history_size: Count,
+  history_ttl_ms: Count,
 });
 
-const UsersAnswer = Type.Object({
-  users: Type.Array(
-    Type.Object({
-      user: Type.String(),
-      connections: Count,
-      protocols: Type.Record(Type.String(), Count),
-      since: Type.String({ format: "date-time", description: "Since when the oldest is open." }),
-      waiting_bytes: Count,
-    }),
-  ),
-  next: Next,
+const ListedUser = Type.Object({
+  user: Type.String(),
+  connections: Count,
+  protocols: Type.Record(Type.String(), Count),
+  since: Type.String({ format: "date-time", description: "Since when the oldest is open." }),
+  waiting_bytes: Count,
 });
 
 const ERRORS = errorAnswers(
@@ -96,7 +84,7 @@ export function listRoutes({ relay, requireKey, security }: ListOptions) {
         described(
           "List the topics that have subscribers",
           "Over all nodes, in the order of their names.",
-          TopicsAnswer,
+          Type.Object({ topics: Type.Array(ListedTopic), next: Next }),
         ),
       )
       .get(
@@ -109,7 +97,7 @@ export function listRoutes({ relay, requireKey, security }: ListOptions) {
         described(
           "List the users who are connected",
           "Over all nodes, in the order of their names. Anonymous clients are not among them.",
-          UsersAnswer,
+          Type.Object({ users: Type.Array(ListedUser), next: Next }),
         ),
       );
 }
@@ -132,18 +120,30 @@ function pageIn(url: string): PageRequest {
   return { search, after, limit: orThrow(boundedOf(given, "limit", LIMIT)) ?? LIMIT_DEFAULT };
 }
 
-function topicJson({ topic, subscribers, position, prefix, rule }: TopicRow) {
+function topicJson({
+  topic,
+  subscribers,
+  position,
+  prefix,
+  rule,
+}: TopicRow): Static<typeof ListedTopic> {
   return {
     topic,
     subscribers,
-    position: position && `${position.epoch}:${position.offset}`,
-    rule: prefix,
+    ...(position !== undefined && { position: `${position.epoch}:${position.offset}` }),
+    ...(prefix !== undefined && { rule: prefix }),
     history_size: rule.historySize,
     history_ttl_ms: rule.historyTtlMs,
   };
 }
 
-function userJson({ user, connections, protocols, ageMs, waitingBytes }: UserRow) {
+function userJson({
+  user,
+  connections,
+  protocols,
+  ageMs,
+  waitingBytes,
+}: UserRow): Static<typeof ListedUser> {
   const since = new Date(Date.now() - ageMs).toISOString();
   return { user, connections, protocols, since, waiting_bytes: waitingBytes };
 }

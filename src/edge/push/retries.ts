@@ -42,7 +42,9 @@ interface RetriesOptions {
 
 export class Retries {
   readonly #options: RetriesOptions;
-  #retries = new Map<string, Retry>();
+  readonly #retries = new Map<string, Retry>();
+  /** Those that a newer push may replace, by what `replaceable` says. Nearly always one each. */
+  readonly #replaceable = new Map<string, Set<Retry>>();
   #isLoaded = false;
 
   constructor(options: RetriesOptions) {
@@ -56,6 +58,7 @@ export class Retries {
   /** This node leads no longer: another one goes on. */
   forget(): void {
     this.#retries.clear();
+    this.#replaceable.clear();
     this.#isLoaded = false;
   }
 
@@ -65,7 +68,7 @@ export class Retries {
     const { records, cipher } = this.#options;
     for (const { name, value } of await records.list(SET)) {
       const opened = await cipher.open(value, SET);
-      if (opened !== undefined) this.#retries.set(name, JSON.parse(opened.text));
+      if (opened !== undefined) this.#add(name, JSON.parse(opened.text));
     }
     this.#isLoaded = true;
   }
@@ -104,28 +107,51 @@ export class Retries {
     const sealed = await cipher.seal(JSON.stringify(retry), SET);
     const ttlMs = Math.max(1, retry.deadline - now());
     if ((await records.put(SET, name, sealed, { ttlMs, max })) === "full") return false;
-    this.#retries.set(name, retry);
+    this.#add(name, retry);
     return true;
   }
 
   async remove(retry: Retry): Promise<void> {
-    this.#retries.delete(nameOf(retry));
-    await this.#options.records.remove(SET, nameOf(retry));
+    const name = nameOf(retry);
+    this.#drop(name);
+    await this.#options.records.remove(SET, name);
   }
 
-  /** Older pushes for the same device and of the same topic: a newer one takes their place. Cost: all retries. */
+  /** Older pushes for the same device and of the same topic: a newer one takes their place. */
   replacedBy({ id, collapse, acceptedAt }: PendingPush, device: string): readonly Retry[] {
     if (collapse === undefined) return [];
-    return [...this.#retries.values()].filter(
-      ({ pending, device: other }) =>
-        other === device &&
-        pending.collapse === collapse &&
-        pending.id !== id &&
-        pending.acceptedAt <= acceptedAt,
+    const others = this.#replaceable.get(replaceable(device, collapse)) ?? [];
+    return [...others].filter(
+      ({ pending }) => pending.id !== id && pending.acceptedAt <= acceptedAt,
     );
+  }
+
+  #add(name: string, retry: Retry): void {
+    this.#drop(name);
+    this.#retries.set(name, retry);
+    const { pending, device } = retry;
+    if (pending.collapse === undefined) return;
+    const key = replaceable(device, pending.collapse);
+    const others = this.#replaceable.get(key);
+    if (others === undefined) this.#replaceable.set(key, new Set([retry]));
+    else others.add(retry);
+  }
+
+  #drop(name: string): void {
+    const retry = this.#retries.get(name);
+    if (retry === undefined) return;
+    this.#retries.delete(name);
+    const { pending, device } = retry;
+    const key = replaceable(device, pending.collapse ?? "");
+    const others = this.#replaceable.get(key);
+    if (others?.delete(retry) && others.size === 0) this.#replaceable.delete(key);
   }
 }
 
 function nameOf({ pending, device }: Pick<Retry, "pending" | "device">): string {
   return `${pending.id}/${device}`;
+}
+
+function replaceable(device: string, collapse: string): string {
+  return `${collapse}/${device}`;
 }

@@ -75,7 +75,7 @@ export function clash(
 }
 
 /** Whether one path stands for nothing that the other one does not stand for. */
-function isWithin(path: string, other: string): boolean {
+export function isWithin(path: string, other: string): boolean {
   const parts = path.split("/");
   const others = other.split("/");
   if (parts.length !== others.length || path.includes("*")) return false;

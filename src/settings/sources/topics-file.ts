@@ -1,8 +1,8 @@
 // The file that BATON_TOPICS_FILE names: rules for topics by the prefix of their names, such as
 // {"news:": {"history_size": 1000, "history_ttl_ms": 3600000}, "typing:": {"history_size": 0}}.
 import { type Static, Type } from "@sinclair/typebox";
-import { Value } from "@sinclair/typebox/value";
 import type { RulesByPrefix, TopicRule } from "../../relay/contracts/topic-rules";
+import { Shape } from "../../shape";
 import { INT32_MAX, isWebUrl, SettingError } from "../kinds";
 import { readTextFile } from "./text-file";
 
@@ -62,7 +62,7 @@ const Rule = Type.Object(
 );
 
 // Not a Record: TypeBox's pattern for its keys skips keys that contain U+2028, whatever their values are.
-const TopicsFile = Type.Object({}, { additionalProperties: Rule });
+const TOPICS_FILE = new Shape(Type.Object({}, { additionalProperties: Rule }));
 
 const WHAT_IT_TAKES = `It must be an object of prefixes, each with any of history_size (0 to 1000000), history_ttl_ms (0 to ${INT32_MAX}), wave_ms (0 to ${WAVE_MS_MAX}), presence, join_leave and delta (true or false), allow_subscribe, allow_publish, allow_presence and allow_history (lists of "client", "subscriber" and "anonymous"), ${ADDRESSES.join(", ")} (http:// or https:// addresses, or "" where nobody is asked), and push (an object with title, and any of body, url, ttl, urgency and topic).`;
 
@@ -79,7 +79,7 @@ export function readTopicsFile(path: string): RulesByPrefix {
       name === "SyntaxError" ? `it cannot be read as JSON: ${message}.` : `it ${message}.`,
     );
   }
-  const wrong = Value.Errors(TopicsFile, value).First();
+  const wrong = TOPICS_FILE.problemOf(value);
   if (wrong !== undefined) {
     const place = shortened(wrong.path || "/");
     const found = shortened(JSON.stringify(wrong.value) ?? "nothing");
