@@ -13,6 +13,9 @@ import { channelText, isAuthorized, userText } from "./signatures";
 /** What a backend says about a user. */
 const USER_BYTES_MAX = 10_240;
 
+const USER_NOT_SIGNED =
+  "The signature (auth) is not that of this app for this connection and its user_data.";
+
 const NOT_SIGNED =
   "The signature (auth) is not that of this app for this connection, this channel and its channel_data.";
 
@@ -59,12 +62,15 @@ export class AppAuthority implements Authority {
   }
 
   user(client: AuthorityClient, { signature, text = "" }: Proof) {
-    if (!this.#isSigned(userText(client.id, text), signature)) return denied(NOT_SIGNED);
+    if (!this.#isSigned(userText(client.id, text), signature)) return denied(USER_NOT_SIGNED);
     if (!fitsBytes(text, USER_BYTES_MAX)) {
       return denied(`user_data must have at most ${USER_BYTES_MAX} bytes.`);
     }
     const id = objectOf(text)?.id;
-    const user = typeof id === "string" ? toUser(id) : denied("user_data must have an id, a text.");
+    const user =
+      typeof id === "string"
+        ? toUser(id)
+        : denied("user_data must have an id, which must be a text.");
     return user instanceof Refusal ? user : { user, info: rawMember(text, "user_info") };
   }
 

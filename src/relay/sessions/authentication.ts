@@ -19,6 +19,9 @@ import type { Renewals } from "./renewals";
 import { encodeReply, type Replies } from "./replies";
 import type { SessionSubscriptions } from "./subscriptions";
 
+const OTHER_USER =
+  "This connection is signed in as another user: open a new connection for each user.";
+
 /** What is known of a client before it says who it is. */
 const NOBODY: ConnectionClaims = { user: "", ttl: undefined, topics: new Map() };
 
@@ -223,9 +226,12 @@ export class Authentication {
   identify(connection: Connection, session: Session, command: CommandOf<"identify">): Maybe<void> {
     const { id, user, address, authority } = connection;
     const granted = authority?.user(connection, command.proof);
-    const isOther = granted instanceof Refusal || (user !== "" && user !== granted?.user);
-    if (granted === undefined || granted instanceof Refusal || isOther) {
-      this.#connections.end(connection, "invalid_token");
+    if (granted === undefined || granted instanceof Refusal) {
+      this.#connections.end(connection, "invalid_token", granted?.message);
+      return undefined;
+    }
+    if (user !== "" && user !== granted.user) {
+      this.#connections.end(connection, "invalid_token", OTHER_USER);
       return undefined;
     }
     const { registrations } = this.#options.engine;

@@ -23,6 +23,13 @@ interface End {
   readonly code: number | undefined;
 }
 
+/** What a client is told of its end. */
+interface Told {
+  readonly code: number;
+  readonly reason: string;
+  readonly message?: string | undefined;
+}
+
 export class Connections {
   readonly #connectionsMax: number;
   readonly #addressConnectionsMax: number;
@@ -208,13 +215,16 @@ export class Connections {
     return false;
   }
 
-  /** Ends a connection for a reason of the relay's own. */
-  end(connection: Connection, why: CloseName): void {
+  /**
+   * Ends a connection for a reason of the relay's own. `message` says more than fits into a close frame, to clients whose protocol has
+   * a frame for that.
+   */
+  end(connection: Connection, why: CloseName, message?: string): void {
     // After a shutdown all clients reconnect. (The registration of a replaced one belongs to the newer connection, so
     // releasing it does nothing.)
     const comesBack = why === "shutdown" || (CLOSES[why].reconnect && mayReconnect(connection));
     const { code, reason } = connection.protocol.closes[why];
-    this.#end(connection, { why, next: comesBack ? "wait" : "end", code, reason });
+    this.#end(connection, { why, next: comesBack ? "wait" : "end", code, reason, message });
   }
 
   /** Ends a connection and its registration for the backend's reason. */
@@ -237,13 +247,13 @@ export class Connections {
     this.#forget(connection, { why, next: mayReconnect(connection) ? "wait" : "end", code });
   }
 
-  #end(connection: Connection, end: End & { readonly code: number; reason: string }): void {
+  #end(connection: Connection, end: End & Told): void {
     // What was accepted before, it is still sent. That can end it.
     for (const { name } of connection.topics) this.#waves.flush(name);
     const { socket, protocol } = connection;
-    const { code, reason } = end;
+    const { code, reason, message = reason } = end;
     this.#forget(connection, end);
-    const last = protocol.kind === "session" ? protocol.encodeDisconnect(code, reason) : undefined;
+    const last = protocol.kind === "session" ? protocol.encodeDisconnect(code, message) : undefined;
     if (last !== undefined) socket?.send(last);
     socket?.close(code, reason);
   }

@@ -66,14 +66,16 @@ describe("signing in", () => {
       "a signature for another connection",
       (id: string) => `${id}1::user::{"id":"u1"}`,
       '{"id":"u1"}',
+      "The signature (auth)",
     ],
-    ["an id that is a number", (id: string) => `${id}::user::{"id":1}`, '{"id":1}'],
-    ["an empty id", (id: string) => `${id}::user::{"id":""}`, '{"id":""}'],
-    ["data that are not JSON", (id: string) => `${id}::user::x`, "x"],
-  ])("with %s ends the connection with 4009", async (_, text, user_data) => {
+    ["an id that is a number", (id: string) => `${id}::user::{"id":1}`, '{"id":1}', "a text"],
+    ["an empty id", (id: string) => `${id}::user::{"id":""}`, '{"id":""}', "not be empty"],
+    ["data that are not JSON", (id: string) => `${id}::user::x`, "x", "must have an id"],
+  ])("with %s ends the connection with 4009, and says why", async (_, text, user_data, why) => {
     const client = await connect();
     client.send("pusher:signin", { auth: authOf(text(client.socketId)), user_data });
-    expect((await client.next()).data.code).toBe(4009);
+    const { code, message } = (await client.next()).data;
+    expect([code, message]).toEqual([4009, expect.stringContaining(why)]);
     expect((await client.closed).code).toBe(4009);
   });
 
@@ -104,6 +106,7 @@ describe("signing in", () => {
       expect((await client.next()).event).toBe("pusher:signin_success");
     }
     client.signIn({ id: "u5" });
-    expect((await client.next()).data.code).toBe(4009);
+    const { code, message } = (await client.next()).data;
+    expect([code, message]).toEqual([4009, expect.stringContaining("another user")]);
   });
 });
