@@ -1,7 +1,8 @@
 <?php
 // A backend with the Pusher library for PHP as Laravel calls it, for tests. It takes the arguments of test/python/pusher_backend.py,
-// then the folder of the library, makes the same calls and prints the same lines.
-[, $host, $port, $app, $key, $secret, $library] = $argv;
+// makes the same calls and prints the same lines. PUSHER_PHP_LIBRARY names the folder of the library.
+[, $host, $port, $app, $key, $secret] = $argv;
+$library = getenv('PUSHER_PHP_LIBRARY');
 
 foreach (glob('/usr/share/php/{GuzzleHttp/autoload.php,Psr/Log/autoload.php}', GLOB_BRACE) as $file) {
     require_once $file;

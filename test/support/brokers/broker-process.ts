@@ -87,13 +87,3 @@ function isOpen(port: number): Promise<boolean> {
     socket.once("connect", () => end(true)).once("error", () => end(false));
   });
 }
-
-/** Runs a program that prepares something, and resolves with what it printed. Rejects with its errors if it fails. */
-export async function outputOf(command: readonly string[], cwd: string): Promise<string> {
-  const child = Bun.spawn([...command], { cwd, stdout: "pipe", stderr: "pipe" });
-  const [output, errors] = await Promise.all(
-    [child.stdout, child.stderr].map((stream) => new Response(stream).text()),
-  );
-  if ((await child.exited) !== 0) throw new Error(`${command.join(" ")}: ${output}${errors}`);
-  return (output ?? "").trim();
-}

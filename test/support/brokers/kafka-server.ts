@@ -1,9 +1,10 @@
 // Kafka in one process, without ZooKeeper: the jars of test/java/kafka, run by Debian's Java.
 import { join } from "node:path";
 import { ROOT } from "../docs/pages";
+import { outputOf } from "../languages/builds";
 import { Folder } from "../machine/folder";
 import { freePort } from "../machine/free-port";
-import { BrokerProcess, outputOf } from "./broker-process";
+import { BrokerProcess } from "./broker-process";
 
 /** It needs 0.35 GB in all, and compiles no more than it must, to start sooner. */
 const JVM = ["-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];

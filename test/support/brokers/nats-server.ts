@@ -1,9 +1,10 @@
 // NATS with JetStream, built from its module by the Go toolchain: test/go/nats names the version.
 import { join } from "node:path";
 import { ROOT } from "../docs/pages";
+import { outputOf } from "../languages/builds";
 import { Folder } from "../machine/folder";
 import { freePort } from "../machine/free-port";
-import { BrokerProcess, outputOf } from "./broker-process";
+import { BrokerProcess } from "./broker-process";
 
 const CONFIGURATION = "nats.conf";
 

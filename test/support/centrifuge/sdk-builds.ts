@@ -2,6 +2,7 @@
 import { afterAll, beforeAll } from "bun:test";
 import { join } from "node:path";
 import { ROOT } from "../docs/pages";
+import { buildGo, buildJava, buildRust, hasTools } from "../languages/builds";
 import { Folder } from "../machine/folder";
 import { pythonCommand } from "../machine/python-program";
 import type { SdkClientsOptions } from "./sdk-program";
@@ -22,31 +23,15 @@ const LANGUAGES = {
   },
   "centrifuge-go": {
     tools: ["go"],
-    async build(folder) {
-      const path = `${folder}/go-clients`;
-      await run(["go", "build", "-o", path, "./centrifuge"], join(ROOT, "test/go"));
-      return [path];
-    },
+    build: (folder) => buildGo(folder, "centrifuge"),
   },
   "centrifuge-java": {
     tools: ["mvn", "javac"],
-    async build(folder) {
-      const source = join(ROOT, "test/java");
-      const libraries = `${folder}/libraries`;
-      const copy = ["dependency:copy-dependencies", `-DoutputDirectory=${libraries}`];
-      await run(["mvn", "-q", "-B", ...copy], source);
-      const classes = `${folder}/classes`;
-      await run(["javac", "-cp", `${libraries}/*`, "-d", classes, "Clients.java"], source);
-      return ["java", "-cp", `${classes}:${libraries}/*`, "Clients"];
-    },
+    build: (folder) => buildJava(folder, "Clients"),
   },
   "tokio-centrifuge": {
     tools: ["cargo"],
-    async build(folder) {
-      const target = `${folder}/rust`;
-      await run(["cargo", "build", "--locked", "--target-dir", target], join(ROOT, "test/rust"));
-      return [`${target}/debug/clients`];
-    },
+    build: () => buildRust("clients"),
   },
 } satisfies Record<string, Language>;
 
@@ -81,12 +66,5 @@ export function sdkCommands(
 
 /** Whether this SDK can run here. */
 export function canRun(name: SdkName): boolean {
-  return LANGUAGES[name].tools.every((tool) => Bun.which(tool) !== null);
-}
-
-async function run(command: readonly string[], cwd: string): Promise<void> {
-  const child = Bun.spawn([...command], { cwd, stdout: "pipe", stderr: "pipe" });
-  const outputs = [child.stdout, child.stderr].map((output) => new Response(output).text());
-  const texts = await Promise.all(outputs);
-  if ((await child.exited) !== 0) throw new Error(`${command.join(" ")}: ${texts.join("\n")}`);
+  return hasTools(LANGUAGES[name].tools);
 }

@@ -1,6 +1,7 @@
 // A client library in a program of its own, which prints what it sees: each connection, and each message.
 import { join } from "node:path";
 import { ROOT } from "../docs/pages";
+import { buildGo, hasTools } from "../languages/builds";
 
 type Line = { readonly connected: true } | { readonly data: string };
 
@@ -60,13 +61,5 @@ export const LANGUAGES = {
 
 /** Builds the program in Go and returns the command that runs it; undefined where there is no `go`. */
 export async function buildGoProgram(folder: string): Promise<readonly string[] | undefined> {
-  if (Bun.which("go") === null) return undefined;
-  const path = `${folder}/libraries`;
-  const build = Bun.spawn(["go", "build", "-o", path, "."], {
-    cwd: join(ROOT, "test/go"),
-    stderr: "pipe",
-  });
-  const errors = await new Response(build.stderr).text();
-  if ((await build.exited) !== 0) throw new Error(errors);
-  return [path];
+  return hasTools(["go"]) ? buildGo(folder) : undefined;
 }

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll } from "bun:test";
 import { join } from "node:path";
 import { ROOT } from "../docs/pages";
+import { buildGo, buildJava, buildRust, hasTools, outputOf } from "../languages/builds";
 import { Folder } from "../machine/folder";
 import { pythonCommand } from "../machine/python-program";
 import { APP } from "./backend";
@@ -15,51 +16,30 @@ const PHP_LIBRARY = process.env.PUSHER_PHP_LIBRARY;
 
 interface Language {
   readonly tools: readonly string[];
-  build(folder: string): Promise<(args: readonly string[]) => readonly string[]>;
+  /** Builds the program in this folder, and returns the command that runs it. */
+  build(folder: string): Promise<readonly string[]>;
 }
 
 const LANGUAGES: Readonly<Record<string, Language>> = {
   Python: {
     tools: [],
-    build: async () => (args) =>
-      pythonCommand([join(ROOT, "test/python/pusher_backend.py"), ...args]),
+    build: async () => pythonCommand([join(ROOT, "test/python/pusher_backend.py")]),
   },
   Go: {
     tools: ["go"],
-    async build(folder) {
-      const path = `${folder}/pusher-backend`;
-      await run(["go", "build", "-o", path, "./pusher"], join(ROOT, "test/go"));
-      return (args) => [path, ...args];
-    },
+    build: (folder) => buildGo(folder, "pusher"),
   },
   Java: {
     tools: ["mvn", "javac"],
-    async build(folder) {
-      const source = join(ROOT, "test/java");
-      const [libraries, classes] = [`${folder}/libraries`, `${folder}/classes`];
-      const copy = ["dependency:copy-dependencies", `-DoutputDirectory=${libraries}`];
-      await run(["mvn", "-q", "-B", ...copy], source);
-      await run(["javac", "-cp", `${libraries}/*`, "-d", classes, "Backend.java"], source);
-      return (args) => ["java", "-cp", `${classes}:${libraries}/*`, "Backend", ...args];
-    },
+    build: (folder) => buildJava(folder, "Backend"),
   },
   Rust: {
     tools: ["cargo"],
-    async build(folder) {
-      const target = `${folder}/rust`;
-      const source = join(ROOT, "test/rust/pusher");
-      await run(["cargo", "build", "--locked", "--target-dir", target], source);
-      return (args) => [`${target}/debug/pusher-backend`, ...args];
-    },
+    build: () => buildRust("pusher-backend"),
   },
   PHP: {
     tools: PHP_LIBRARY === undefined ? ["the library for PHP"] : ["php"],
-    build: async () => (args) => [
-      "php",
-      join(ROOT, "test/php/backend.php"),
-      ...args,
-      PHP_LIBRARY ?? "",
-    ],
+    build: async () => ["php", join(ROOT, "test/php/backend.php")],
   },
 };
 
@@ -67,7 +47,7 @@ export const LANGUAGE_NAMES: readonly string[] = Object.keys(LANGUAGES);
 
 /** Whether the program in this language can run here. */
 export function canRun(name: string): boolean {
-  return LANGUAGES[name]?.tools.every((tool) => Bun.which(tool) !== null) === true;
+  return hasTools(LANGUAGES[name]?.tools ?? [name]);
 }
 
 /** Builds the programs before the tests of a file. Returns what runs one of them against a relay, with a webhook of it, and gives the outcome of each call. */
@@ -77,7 +57,7 @@ export function backendPrograms(): (
   webhook: SignedWebhook,
 ) => Promise<Record<string, unknown>> {
   const folder = new Folder();
-  const commands = new Map<string, Awaited<ReturnType<Language["build"]>>>();
+  const commands = new Map<string, readonly string[]>();
   beforeAll(async () => {
     for (const [name, language] of Object.entries(LANGUAGES)) {
       if (canRun(name)) commands.set(name, await language.build(folder.path));
@@ -86,26 +66,12 @@ export function backendPrograms(): (
   afterAll(() => folder[Symbol.dispose]());
   return async (name, url, { signature, body }) => {
     const { hostname, port } = new URL(url);
-    const command = commands.get(name)?.([hostname, port, APP.id, APP.key, APP.secret]);
-    const lines = (
-      await run(command ?? [], ROOT, { WEBHOOK_SIGNATURE: signature, WEBHOOK_BODY: body })
-    )
-      .trim()
-      .split("\n");
-    return Object.fromEntries(lines.map((line) => JSON.parse(line)));
+    const command = [...(commands.get(name) ?? []), hostname, port, APP.id, APP.key, APP.secret];
+    const lines = await outputOf(command, ROOT, {
+      WEBHOOK_SIGNATURE: signature,
+      WEBHOOK_BODY: body,
+    });
+    const outcomes = lines.split("\n");
+    return Object.fromEntries(outcomes.map((line) => JSON.parse(line)));
   };
-}
-
-/** Resolves with what the command prints. */
-async function run(
-  command: readonly string[],
-  cwd: string,
-  variables: Readonly<Record<string, string>> = {},
-): Promise<string> {
-  const env = { ...process.env, ...variables };
-  const child = Bun.spawn([...command], { cwd, env, stdout: "pipe", stderr: "pipe" });
-  const outputs = [child.stdout, child.stderr].map((output) => new Response(output).text());
-  const [printed = "", errors = ""] = await Promise.all(outputs);
-  if ((await child.exited) !== 0) throw new Error(`${command.join(" ")}: ${printed}\n${errors}`);
-  return printed;
 }

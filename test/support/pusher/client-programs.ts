@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { Browser } from "playwright-core";
 import { openChromium } from "../browser/chromium";
 import { ROOT } from "../docs/pages";
+import { buildJava, hasTools } from "../languages/builds";
 import { Folder } from "../machine/folder";
 import { LineProgram } from "../machine/line-program";
 import { pythonCommand } from "../machine/python-program";
@@ -85,31 +86,29 @@ type LibraryName = (typeof CLIENT_LIBRARIES)[number];
 
 /** Whether the tools of a library are on this machine. */
 export function canRunClient(name: LibraryName): boolean {
-  return (
-    name !== "pusher-java-client" || (Bun.which("mvn") !== null && Bun.which("javac") !== null)
-  );
+  return name !== "pusher-java-client" || hasTools(["mvn", "javac"]);
 }
 
 /** Builds what has to be built before the tests of a file. Returns how a client of a library starts. */
 export function pusherLibraries(): (name: LibraryName) => Start {
   const folder = new Folder();
   let browser: Browser;
+  let java: readonly string[] = [];
   beforeAll(async () => {
     browser = await openChromium();
-    if (canRunClient("pusher-java-client")) await buildJava(folder.path);
+    if (canRunClient("pusher-java-client")) java = await buildJava(folder.path, "PusherClients");
   }, 900_000);
   afterAll(async () => {
     await browser.close();
     folder[Symbol.dispose]();
   });
-  const classpath = `${folder.path}/classes:${folder.path}/libraries/*`;
   const javaScript = join(import.meta.dir, "pusher-js-program.mjs");
   const commands: Record<Exclude<LibraryName, typeof IN_A_PAGE>, Command> = {
     "pusher-js in Node": (args) => ["node", javaScript, ...args, "pusher-js"],
     "pusher-js under Bun": (args) => ["bun", javaScript, ...args, "pusher-js"],
     "laravel-echo": (args) => ["node", javaScript, ...args, "laravel-echo"],
     pysher: (args) => pythonCommand([join(ROOT, "test/python/pusher_client.py"), ...args]),
-    "pusher-java-client": (args) => ["java", "-cp", classpath, "PusherClients", ...args],
+    "pusher-java-client": (args) => [...java, ...args],
   };
   return (name) =>
     name === IN_A_PAGE
@@ -161,18 +160,4 @@ async function openPage(
     end: () => page.close(),
   };
   return client;
-}
-
-async function buildJava(folder: string): Promise<void> {
-  const source = join(ROOT, "test/java");
-  const [libraries, classes] = [`${folder}/libraries`, `${folder}/classes`];
-  const copy = ["dependency:copy-dependencies", `-DoutputDirectory=${libraries}`];
-  const commands = [
-    ["mvn", "-q", "-B", ...copy],
-    ["javac", "-cp", `${libraries}/*`, "-d", classes, "PusherClients.java"],
-  ];
-  for (const command of commands) {
-    const { exitCode, stdout, stderr } = Bun.spawnSync(command, { cwd: source });
-    if (exitCode !== 0) throw new Error(`${command.join(" ")}: ${stdout}\n${stderr}`);
-  }
 }
