@@ -1,5 +1,6 @@
 // Writes docs/reference.md from the tables in the code (settings, error codes and close codes), and the table of series in
-// docs/metrics.md, and by options.ts the options of the library. Run `bun run reference` after a change to one of them; tests fail while a page is not what this makes.
+// docs/metrics.md, and by options.ts the options of the library. Run `bun run reference` after a change to one of them; tests fail while a
+// page is not what this makes.
 
 import { join } from "node:path";
 import { SERIES } from "../src/metrics/series";
@@ -9,9 +10,9 @@ import { ERRORS, type ErrorCode, Refusal } from "../src/relay/contracts/errors";
 import { CLOSES, type CloseName } from "../src/relay/contracts/protocol";
 import { EXPLANATIONS } from "../src/relay/explanations/codes";
 import { SETTING_GROUPS, SETTINGS } from "../src/settings/definitions";
+import { fileVariable } from "../src/settings/files/config-file";
 import type { Setting } from "../src/settings/kinds";
 import { RELOADED } from "../src/settings/reloads";
-import { fileVariable } from "../src/settings/sources/config-file";
 import { OPTIONS_FILE, relaySettingsFile } from "./options";
 
 const PAGE = join(import.meta.dir, "reference.md");

@@ -7,10 +7,10 @@ import { start } from "./node";
 import { EngineFailure } from "./node/engine";
 import { warnings } from "./settings/checks";
 import type { Settings } from "./settings/definitions";
+import { closest } from "./settings/files/closest";
 import { SettingError } from "./settings/kinds";
 import { readSettings, VARIABLES } from "./settings/read";
 import { guardsOf, inTurn } from "./settings/reloads";
-import { closest } from "./settings/sources/closest";
 import {
   killSiblings,
   parentProcess,

@@ -1,4 +1,5 @@
-// The table of engines. Each is loaded when it is made: a process needs one, or none if it is a worker. test/contract/engine.test.ts runs for each of its rows.
+// The table of engines. Each is loaded when it is made: a process needs one, or none if it is a worker. test/contract/engine.test.ts runs
+// for each of its rows.
 import type { Engine, LocalEngine } from "../relay/contracts/engine";
 import type { EngineOptions } from "./options";
 

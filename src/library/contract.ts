@@ -1,5 +1,6 @@
 // What an application has of the relay that it embeds. These types name nothing of Elysia's and nothing of Bun's, so that they fit
 // whichever version of Elysia the application has.
+import type { PushContent } from "../relay/contracts/publication";
 import type { Addresses, Publish, User } from "./answers";
 import type { HttpRoutes } from "./http-routes";
 import type { RelaySettings } from "./relay-settings";
@@ -28,17 +29,6 @@ export interface PublishOptions {
   readonly idempotencyKey?: string | undefined;
   /** What the user's devices show if no connection takes it in time; for publications to one user. */
   readonly push?: PushContent | undefined;
-}
-
-/** What devices show: docs/push.md says what each member is for. */
-export interface PushContent {
-  readonly title: string;
-  readonly body?: string | undefined;
-  readonly url?: string | undefined;
-  /** In seconds. */
-  readonly ttl?: number | undefined;
-  readonly urgency?: "very-low" | "low" | "normal" | "high" | undefined;
-  readonly topic?: string | undefined;
 }
 
 export interface OpenConnection {

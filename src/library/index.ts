@@ -1,4 +1,5 @@
 // What `import … from "baton"` gives.
+export type { PushContent } from "../relay/contracts/publication";
 export type { Addresses, Publish, User } from "./answers";
 export type {
   BatonOptions,
@@ -6,7 +7,6 @@ export type {
   EmbeddedRelay,
   OpenConnection,
   PublishOptions,
-  PushContent,
 } from "./contract";
 export { baton } from "./plugin";
 export { RelayError } from "./relay-error";

@@ -3,10 +3,10 @@
 import { getRandomValues } from "node:crypto";
 import type { Settings, SettingValues } from "../settings/definitions";
 import { SETTINGS } from "../settings/definitions";
+import { closest } from "../settings/files/closest";
+import { TYPES, textOf } from "../settings/files/config-file";
 import { type Env, type Setting, SettingError } from "../settings/kinds";
 import { readSettings } from "../settings/read";
-import { closest } from "../settings/sources/closest";
-import { TYPES, textOf } from "../settings/sources/config-file";
 import type { BatonOptions } from "./contract";
 import type { Topics } from "./topics";
 

@@ -1,10 +1,10 @@
 // What settings must be in combination, and which of them depend on what the machine allows.
 import type { Settings, SettingValues } from "./definitions";
+import { expiryWarning } from "./files/tls";
 import { checkProxy } from "./hooks/proxy";
 import { SettingError } from "./kinds";
 import { checkLimits, limitWarnings } from "./limits";
 import { checkPush } from "./push/checks";
-import { expiryWarning } from "./sources/tls";
 import { needsTokens } from "./tokens";
 
 /** As long as the hash of HS256 (RFC 7518, 3.2): a shorter secret can be guessed offline from a single token. */

@@ -6,6 +6,9 @@ import type { SourceDeclaration } from "../sources/declarations";
 import { API_KEYS } from "./api-keys";
 import { CLIENT_LIMITS } from "./client-limits";
 import { COMMAND_LINE, CONSOLE } from "./console";
+import { CONFIG_FILE } from "./files/config-file";
+import { SOURCES } from "./files/sources-file";
+import { type Certificate, TLS } from "./files/tls";
 import { HISTORY } from "./history";
 import { PROXY } from "./hooks/proxy";
 import { type SignedReceiver, WEBHOOKS } from "./hooks/webhooks";
@@ -27,9 +30,6 @@ import {
 } from "./kinds";
 import { PUSH } from "./push/push";
 import { PUSHER } from "./pusher";
-import { CONFIG_FILE } from "./sources/config-file";
-import { SOURCES } from "./sources/sources-file";
-import { type Certificate, TLS } from "./sources/tls";
 import { TOKENS } from "./tokens";
 
 const ACCESS = {

@@ -3,15 +3,15 @@
 
 import { checkTogether, connectionLimits, hasConsole } from "./checks";
 import { SETTINGS, type Settings, type SettingValues } from "./definitions";
+import { CONFIG, fileVariable, readConfigFile } from "./files/config-file";
+import { descriptorLimit } from "./files/open-files";
+import { readSourcesFile } from "./files/sources-file";
+import { readTextFile } from "./files/text-file";
+import { readCertificate } from "./files/tls";
+import { readTopicsFile } from "./files/topics-file";
 import { signedReceivers } from "./hooks/webhooks";
 import { type Env, type Setting, SettingError } from "./kinds";
 import { defaultFrameBytes } from "./limits";
-import { CONFIG, fileVariable, readConfigFile } from "./sources/config-file";
-import { descriptorLimit } from "./sources/open-files";
-import { readSourcesFile } from "./sources/sources-file";
-import { readTextFile } from "./sources/text-file";
-import { readCertificate } from "./sources/tls";
-import { readTopicsFile } from "./sources/topics-file";
 
 /** The largest file that has a secret. */
 const SECRET_BYTES_MAX = 65_536;

@@ -48,9 +48,11 @@ export interface DeadRecord<Kept extends InboundRecord = InboundRecord> {
 export interface Reader<Kept extends InboundRecord = InboundRecord> {
   /**
    * The next records, in the order of each partition: first those that were read before, by anybody, and never acknowledged. Resolves
-   * with none after READ_WAIT_MS. For a moment there may be two readers: the newer one must have all that the older one has not
-   * acknowledged, and the older one nothing that comes later, which the newer one would publish first. Any time may pass until they are acknowledged, since the engine may be away: what a server wants to hear
+   * with none after READ_WAIT_MS. Any time may pass until they are acknowledged, since the engine may be away: what a server wants to hear
    * meanwhile, the reader says by itself.
+   *
+   * For a moment there may be two readers. The newer one must be given all that the older one has not acknowledged. From then on the
+   * older one must be given nothing more: a record that is published after a later one of its partition counts as old, and is dropped.
    */
   read(): Promise<readonly Kept[]>;
   /**

@@ -49,7 +49,10 @@ const SHOWN_CHARACTERS_MAX = 200;
 /** What a reference such as ${ORDERS_PASSWORD} stands for; undefined where nothing is set. */
 type Lookup = (name: string) => string | undefined;
 
-/** The sources in a parsed file. Throws an Error whose message names the field, says what is wrong and what is allowed. It shows no value of a reference. */
+/**
+ * The sources in a parsed file. Throws an Error whose message names the field, says what is wrong and what is allowed. It shows no value of
+ * a reference.
+ */
 export function sourcesIn(file: unknown, lookup: Lookup): readonly SourceDeclaration[] {
   if (typeof file !== "object" || file === null || Array.isArray(file)) {
     throw new Error(

@@ -1,8 +1,8 @@
 // What a runner counts, and how its source is.
 
 /**
- * `waiting`: another node reads the source, or the engine cannot say so. `opening`: it is being connected to. `reading`. `held`: the engine does not take
- * what was read. `down`: its server cannot be reached, or refuses.
+ * `waiting`: another node reads the source, or the engine cannot say so. `opening`: it is being connected to. `reading`. `held`: the engine
+ * does not take what was read. `down`: its server cannot be reached, or refuses.
  */
 export type SourceState = "waiting" | "opening" | "reading" | "held" | "down";
 

@@ -104,8 +104,9 @@ export interface EngineState {
 }
 
 /**
- * "serve": all workers listen, so that the relay has started. "announce shutdown": says that it is not ready, and serves all the same. "stop listening": takes no new connections. "retire": closes its connections over the shutdown window, serving requests
- * meanwhile, and ends. "shutdown": the same, but refuses new requests at once.
+ * "serve": all workers listen, so that the relay has started. "announce shutdown": says that it is not ready, and serves all the same.
+ * "stop listening": takes no new connections. "retire": closes its connections over the shutdown window, serving requests meanwhile, and
+ * ends. "shutdown": the same, but refuses new requests at once.
  */
 export interface Order {
   readonly order: "serve" | "announce shutdown" | "stop listening" | "retire" | "shutdown";

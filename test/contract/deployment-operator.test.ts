@@ -311,35 +311,33 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
     });
 
     test("whoever is registered with $baton gets the figures of all nodes, once a second", async () => {
-      const nodesHere = { one: 1, two: name.includes("workers") ? 4 : 2, four: 4 }[
-        name.split(" ")[0] ?? ""
-      ];
+      const ofFour = name.startsWith("four") || name.includes("of two workers");
+      const nodesHere = name === "one process" ? 1 : ofFour ? 4 : 2;
       const { client } = await relay.follow(await relay.register(user, ["$baton"]), ["$baton"]);
       const figures = async () => JSON.parse(await client.next());
       const first = await figures();
       await publish();
-      const second = await figures();
-      expect(second.topic).toBe("$baton");
-      expect([second.data.silent, second.data.nodes.length]).toEqual([0, nodesHere]);
       const sum = ({ data }: { data: { nodes: { publications: number }[] } }) =>
         data.nodes.reduce((total, { publications }) => total + publications, 0);
-      const third = await figures();
-      expect(sum(third) - sum(first)).toBe(1);
+      let latest = await figures();
+      if (sum(latest) === sum(first)) latest = await figures();
+      expect(latest.topic).toBe("$baton");
+      expect([latest.data.silent, latest.data.nodes.length]).toEqual([0, nodesHere]);
+      expect(sum(latest) - sum(first)).toBe(1);
       const supervisors = ({ data }: { data: { nodes: { supervisor?: { machine: string } }[] } }) =>
         data.nodes.flatMap(({ supervisor }) => supervisor?.machine ?? []);
       if (!name.includes("workers")) {
-        expect(supervisors(third)).toEqual([]);
+        expect(supervisors(latest)).toEqual([]);
         return;
       }
       // Each worker says what its supervisor takes, once it has been told.
-      let latest = third;
       await until("all workers to say it", async () => {
         if (supervisors(latest).length === nodesHere) return true;
         latest = await figures();
         return false;
       });
       const machines = new Set(supervisors(latest));
-      expect(machines.size).toBe(name.startsWith("two") ? 2 : 1);
+      expect(machines.size).toBe(name.startsWith("two nodes") ? 2 : 1);
     });
   });
 }

@@ -2,8 +2,8 @@
 import { expect, test } from "bun:test";
 import { Centrifuge } from "centrifuge";
 import { SignJWT } from "jose";
+import { readTopicsFile } from "../../src/settings/files/topics-file";
 import { readSettings } from "../../src/settings/read";
-import { readTopicsFile } from "../../src/settings/sources/topics-file";
 import { SECRET } from "../support/centrifuge/sdk";
 import { example } from "../support/docs/pages";
 import { RecordingApp, runExample } from "../support/docs/recording-app";

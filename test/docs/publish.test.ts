@@ -1,6 +1,6 @@
 // The examples of docs/publishing.md work as they stand. Those in Python: slow/docs.slow.ts.
 import { expect, test } from "bun:test";
-import { readTopicsFile } from "../../src/settings/sources/topics-file";
+import { readTopicsFile } from "../../src/settings/files/topics-file";
 import { example } from "../support/docs/pages";
 import { runExample } from "../support/docs/recording-app";
 import { Shell } from "../support/docs/shell";

@@ -49,7 +49,7 @@ const FLOORS: Record<string, readonly string[]> = {
   "src/engines/redis": ["engine.ts", "*", "publishing", "following groups store", "server"],
   "src/library": ["*", "host"],
   "src/protocols": ["index.ts", "centrifuge pusher", "*"],
-  "src/settings": ["*", "push sources hooks", "kinds.ts"],
+  "src/settings": ["*", "push files hooks", "kinds.ts"],
   "src/sources": [
     "sources.ts",
     "*",

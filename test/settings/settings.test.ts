@@ -2,9 +2,9 @@
 import { describe, expect, test } from "bun:test";
 import { warnings } from "../../src/settings/checks";
 import { SETTINGS } from "../../src/settings/definitions";
+import { descriptorLimit } from "../../src/settings/files/open-files";
 import { SettingError } from "../../src/settings/kinds";
 import { readSettings } from "../../src/settings/read";
-import { descriptorLimit } from "../../src/settings/sources/open-files";
 
 const read = (env: Record<string, string>) => readSettings(env, 20_000);
 

@@ -1,4 +1,5 @@
-// How a source is read: in turn, on one node, and no further than the engine takes. Readers and engine are scripted here; real ones are in test/slow/sources/.
+// How a source is read: in turn, on one node, and no further than the engine takes. Readers and engine are scripted here; real ones are in
+// test/slow/sources/.
 import { describe, expect, test } from "bun:test";
 import { createLog } from "../../src/log";
 import { EngineUnavailable } from "../../src/relay/contracts/engine";

@@ -60,7 +60,7 @@ export class Courier {
   readonly #underWay = new Set<number>();
   /** Of those that are done but still in the queue: which marks nobody needs once they are out of it. */
   readonly #done = new Map<number, readonly Mark[]>();
-  /** Names of retries that are being sent. */
+  /** Retries that are being sent. */
   readonly #retrying = new Set<Retry>();
   /** What is under way. */
   readonly #works = new Set<Promise<void>>();

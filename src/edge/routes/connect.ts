@@ -21,8 +21,23 @@ import { ConnectionId, EventStream, SocketQuery, StreamQuery, Switching } from "
 
 const STREAM_PARAMETERS = { names: StreamQuery.names, repeated: ["topics", LAST_EVENT_ID] };
 
-/** Where the backend is asked who connects. */
-const ASKED_ERRORS = ["backend_refused", "backend_busy", "backend_unavailable"] as const;
+const COMMON_ERRORS = [
+  "bad_request",
+  "unknown_connection",
+  "invalid_query",
+  "too_many_user_connections",
+  "too_many_address_connections",
+  "too_many_attempts",
+  "too_many_connections",
+  "too_many_relay_topics",
+  "too_many_subscriptions",
+  "shutting_down",
+  "engine_unavailable",
+  // Where the backend is asked who connects.
+  "backend_refused",
+  "backend_busy",
+  "backend_unavailable",
+] as const;
 
 const SOCKET_PARAMETERS = { names: SocketQuery.names, elsewhere: ["topics", "since"] };
 
@@ -50,42 +65,17 @@ function socketRoute({ handshake, socketFormats, pingMs }: RouteOptions) {
         },
         response: {
           101: Switching,
-          ...errorAnswers(
-            "bad_request",
-            "unknown_connection",
-            "invalid_query",
-            "upgrade_required",
-            "too_many_user_connections",
-            "too_many_address_connections",
-            "too_many_attempts",
-            "too_many_connections",
-            "too_many_relay_topics",
-            "too_many_subscriptions",
-            "shutting_down",
-            "engine_unavailable",
-            ...ASKED_ERRORS,
-          ),
+          ...errorAnswers(...COMMON_ERRORS, "upgrade_required"),
         },
       },
     );
 }
 
 const STREAM_ERRORS = errorAnswers(
-  "bad_request",
-  "unknown_connection",
-  "invalid_query",
+  ...COMMON_ERRORS,
   "permission_denied",
   "invalid_topic",
   "too_many_topics",
-  "too_many_user_connections",
-  "too_many_address_connections",
-  "too_many_attempts",
-  "too_many_connections",
-  "too_many_relay_topics",
-  "too_many_subscriptions",
-  "shutting_down",
-  "engine_unavailable",
-  ...ASKED_ERRORS,
 );
 
 function streamRoute({ relay, streams, streamFormats, pingMs }: RouteOptions) {

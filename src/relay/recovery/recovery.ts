@@ -128,8 +128,8 @@ export class Recovery {
   }
 
   /**
-   * First act: follows the topics and reads their history, of all topics together no more than a page. Undefined when the connection has ended meanwhile; otherwise
-   * `plan` and `commit` follow in the same turn, or `abandon`.
+   * First act: follows the topics and reads their history, of all topics together no more than a page. Undefined when the connection has
+   * ended meanwhile; otherwise `plan` and `commit` follow in the same turn, or `abandon`.
    */
   read(
     connection: Connection,

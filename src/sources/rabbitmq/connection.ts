@@ -6,7 +6,10 @@ import type { RabbitmqOptions } from "./options";
 
 const CONNECT_TIMEOUT_MS = 5_000;
 
-/** What amqplib waits for it may wait for in vain when the connection has ended at an unlucky moment, such as in the middle of the last frame of a handshake. */
+/**
+ * What amqplib waits for it may wait for in vain when the connection has ended at an unlucky moment, such as in the middle of the last
+ * frame of a handshake.
+ */
 export const ANSWER_TIMEOUT_MS = 30_000;
 const CLOSE_TIMEOUT_MS = 5_000;
 

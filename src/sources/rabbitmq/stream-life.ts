@@ -65,7 +65,10 @@ export class StreamLife {
     return this.#next === undefined ? undefined : Math.max(offset - this.#next, 0);
   }
 
-  /** Where the next message stands; "done" when nothing is to be done with it; undefined when it is of another life, which is to be read from its first message. */
+  /**
+   * Where the next message stands; "done" when nothing is to be done with it; undefined when it is of another life, which is to be read
+   * from its first message.
+   */
   placeOf(message: ConsumeMessage): StreamPlace | "done" | undefined {
     const offset = offsetOf(message);
     this.#next = offset + 1;

@@ -267,7 +267,10 @@ function pairs(fields: readonly string[]): Record<string, string> {
   return found;
 }
 
-/** The fields as one JSON object; those of JSON_FIELDS are JSON already, whose bytes stay. Any of them that is no JSON is the body, which then cannot be read. */
+/**
+ * The fields as one JSON object; those of JSON_FIELDS are JSON already, whose bytes stay. Any of them that is no JSON is the body, which
+ * then cannot be read.
+ */
 function bodyOf(attributes: Readonly<Record<string, string>>): string {
   const members: string[] = [];
   for (const [name, text] of Object.entries(attributes)) {

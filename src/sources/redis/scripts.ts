@@ -34,9 +34,9 @@ end
 return lost`;
 
 /**
- * Reads a few entries at a time, until there are enough or they are large enough: one of 10 MB is fetched beside few others. ARGV: group, consumer, after which id (> for new
- * ones), how many at most, how many bytes, of how many bytes an entry is not handed out. Answers with [id, fields], [id] of an entry that
- * is gone, and [id, bytes] of one that is too large.
+ * Reads a few entries at a time, until there are enough or they are large enough: one of 10 MB is fetched beside few others. ARGV: group,
+ * consumer, after which id (> for new ones), how many at most, how many bytes, of how many bytes an entry is not handed out. Answers with
+ * [id, fields], [id] of an entry that is gone, and [id, bytes] of one that is too large.
  */
 export const READ = `${CHECK}
 local from, found, bytes, step = ARGV[3], {}, 0, 1
@@ -97,8 +97,9 @@ for _, one in ipairs(entry[2]) do text = text .. one .. string.char(0) end
 return redis.sha1hex(text)`;
 
 /**
- * Copies entries to the stream of dead letters, then acknowledges all, and deletes them where it is told to. KEYS: stream, dead letters. ARGV: group, consumer,
- * "delete" or "keep", how many dead letters are kept, source, how many are dead, of each its id, code and message, then the ids of all.
+ * Copies entries to the stream of dead letters, then acknowledges all, and deletes them where it is told to. KEYS: stream, dead letters.
+ * ARGV: group, consumer, "delete" or "keep", how many dead letters are kept, source, how many are dead, of each its id, code and message,
+ * then the ids of all.
  */
 export const ACKNOWLEDGE = `${CHECK}
 local at = 7

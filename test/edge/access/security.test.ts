@@ -104,23 +104,24 @@ test("I6: no regular expression is slow on 100 KB of its worst texts", async () 
     "[",
     "apikey ",
   ];
+  const begins = ["", "apikey ", "application/json", "http://a/ws/"];
+  const texts = pieces.flatMap((piece) => {
+    const many = piece.repeat(Math.ceil(100_000 / piece.length));
+    return begins.flatMap((begin) => ["", "\u0000", "!"].map((end) => begin + many + end));
+  });
   for (const [name, pattern] of patterns) {
-    for (const piece of pieces) {
-      for (const end of ["", "\u0000", "!"]) {
-        for (const begin of ["", "apikey ", "application/json", "http://a/ws/"]) {
-          const text = begin + piece.repeat(Math.ceil(100_000 / piece.length)) + end;
-          // Only the shortest run counts, not a pause of the machine.
-          let shortest = Number.POSITIVE_INFINITY;
-          for (let run = 0; run < 5 && shortest > SHORT_MS; run++) {
-            const before = performance.now();
-            pattern.lastIndex = 0;
-            pattern.test(text);
-            shortest = Math.min(shortest, performance.now() - before);
-          }
-          expect(shortest, name).toBeLessThan(SHORT_MS);
-        }
+    const times = texts.map((text) => {
+      // Only the shortest run counts, not a pause of the machine.
+      let shortest = Number.POSITIVE_INFINITY;
+      for (let run = 0; run < 5 && shortest > SHORT_MS; run++) {
+        const before = performance.now();
+        pattern.lastIndex = 0;
+        pattern.test(text);
+        shortest = Math.min(shortest, performance.now() - before);
       }
-    }
+      return shortest;
+    });
+    expect(Math.max(...times), name).toBeLessThan(SHORT_MS);
   }
 });
 

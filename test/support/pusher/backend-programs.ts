@@ -50,7 +50,10 @@ export function canRun(name: string): boolean {
   return hasTools(LANGUAGES[name]?.tools ?? [name]);
 }
 
-/** Builds the programs before the tests of a file. Returns what runs one of them against a relay, with a webhook of it, and gives the outcome of each call. */
+/**
+ * Builds the programs before the tests of a file. Returns what runs one of them against a relay, with a webhook of it, and gives the
+ * outcome of each call.
+ */
 export function backendPrograms(): (
   name: string,
   url: string,

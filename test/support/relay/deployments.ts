@@ -19,10 +19,10 @@ type Env = Record<string, string>;
 /** By their names; each starts with the given settings. */
 export const DEPLOYMENTS: Readonly<Record<string, (env: Env) => Promise<Deployment>>> = {
   "one process": (env) => processes([env]),
-  "four workers and a file": (env) => {
+  "two workers and a file": (env) => {
     const folder = mkdtempSync(join(tmpdir(), "baton-"));
     const engine = `sqlite:${folder}/baton.db`;
-    return processes([{ ...env, BATON_WORKERS: "4", BATON_ENGINE: engine }], folder);
+    return processes([{ ...env, BATON_WORKERS: "2", BATON_ENGINE: engine }], folder);
   },
   "two nodes over Redis": async (env) => {
     const redis = await sharedRedis();

@@ -3,9 +3,9 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { SETTINGS } from "../../src/settings/definitions";
+import { closest } from "../../src/settings/files/closest";
 import { SettingError } from "../../src/settings/kinds";
 import { readSettings, VARIABLES } from "../../src/settings/read";
-import { closest } from "../../src/settings/sources/closest";
 import { Folder } from "../support/machine/folder";
 
 let folder: Folder;

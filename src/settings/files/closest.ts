@@ -1,6 +1,9 @@
 // Which name is most likely meant by one that is misspelt.
 
-/** The one of these names that takes the fewest letters to change, the first of several. Neither case nor BATON_ in front nor an S at the end counts. */
+/**
+ * The one of these names that takes the fewest letters to change, the first of several. Neither case nor BATON_ in front nor an S at the
+ * end counts.
+ */
 export function closest(name: string, names: readonly string[]): string {
   const given = plain(name);
   let best = "";
