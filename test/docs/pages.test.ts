@@ -88,6 +88,13 @@ describe.each([...DOCS])("%s", (page) => {
     const names = examples.flatMap(({ name }) => name ?? []);
     expect(names).toHaveLength(new Set(names).size);
   });
+
+  test("has programs that Node reads as modules or as none: a module has no require", () => {
+    for (const { name, code } of examplesOf(page)) {
+      const isModule = /^import |^\S.*\bawait\b/m.test(code);
+      expect(isModule && /\brequire\(/.test(code), `${page}: ${name}`).toBe(false);
+    }
+  });
 });
 
 describe.each([...GUIDES])("%s", (page) => {

@@ -17,6 +17,6 @@ export function withOwnEvents(check: CheckDeclared | undefined): CheckDeclared {
 function ownEvent(): Refusal {
   return new Refusal(
     "invalid_event",
-    `Names of events must not begin with ${OWN_PREFIXES.join(" or ")}: clients of the Pusher protocol take those for the relay's own.`,
+    `Names of events must not begin with ${OWN_PREFIXES.map((prefix) => `"${prefix}"`).join(" or ")}, since clients of the Pusher protocol take those for the relay's own.`,
   );
 }
