@@ -239,7 +239,9 @@ export class LoadClient {
     const socket = this.#reading;
     if (socket === undefined) return;
     if (opcode === this.#opcode) {
-      if (this.#wire.hasLines === true) this.#takeLines(socket, bytes, start, end);
+      const { frames } = this.#wire;
+      if (frames === "lines") this.#takeLines(socket, bytes, start, end);
+      else if (frames === "lengths") this.#takeDelimited(socket, bytes, start, end);
       else this.#takeText(socket, bytes, start, end);
     } else if (opcode === PING) {
       socket.write(clientFrame(PONG, bytes.subarray(start, end)));
@@ -257,6 +259,15 @@ export class LoadClient {
       while (to < end && bytes[to] !== LINE_FEED) to++;
       if (to > from) this.#takeText(socket, bytes, from, to);
       from = to + 1;
+    }
+  }
+
+  /** Each text has its length, a byte, before it. */
+  #takeDelimited(socket: Socket<Connection>, bytes: Uint8Array, start: number, end: number): void {
+    for (let from = start; from < end; ) {
+      const to = from + 1 + (bytes[from] ?? 0);
+      this.#takeText(socket, bytes, from, to);
+      from = to;
     }
   }
 

@@ -81,6 +81,7 @@ export const batonCentrifuge: Target = {
     before: `{"push":{"channel":"${TOPIC}","pub":{"data":"`,
     after: [15, 22],
     envelope: 60,
+    frames: "lines",
     openWithUpgrade: false,
     greeting: () => `{"id":1,"connect":{}}\n{"id":2,"subscribe":{"channel":"${TOPIC}"}}`,
     read: (text) => {
@@ -100,6 +101,7 @@ export const batonProtobuf: Target = {
   title: "Baton, Centrifuge in protobuf",
   wire: {
     subprotocol: "centrifuge-protobuf",
+    frames: "lengths",
     before: `\0\x22\0\x12\x04${TOPIC}\x22\0\x22\x42"`,
     after: [3, 10],
     openWithUpgrade: false,

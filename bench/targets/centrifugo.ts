@@ -16,7 +16,7 @@ export const centrifugo: Target = {
   wire: {
     before: `{"push":{"channel":"${TOPIC}","pub":{"data":"`,
     after: [4, 48],
-    hasLines: true,
+    frames: "lines",
     openWithUpgrade: false,
     greeting: () => `{"id":1,"connect":{}}\n{"id":2,"subscribe":{"channel":"${TOPIC}"}}`,
     read: (text) => {

@@ -13,8 +13,8 @@ export interface Wire {
   readonly envelope?: number;
   /** What the client offers in the handshake; frames are binary then. The texts here are their bytes in Latin-1. */
   readonly subprotocol?: string;
-  /** A text frame may have several messages, each on a line of its own. */
-  readonly hasLines?: boolean;
+  /** A frame may have several messages: each on a line of its own, or each behind its length in one byte, which belongs to its text. */
+  readonly frames?: "lines" | "lengths";
   /** The connection is a stream of Server-Sent Events, not a WebSocket; the message follows each `before` in it. */
   readonly events?: boolean;
   /** The first text that the client sends, given the newest position that a reply contained; `read` recognizes the reply. */

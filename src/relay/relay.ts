@@ -24,8 +24,8 @@ import { Sessions } from "./sessions/sessions";
 import { Cluster } from "./state/cluster";
 import type { Connection } from "./state/connection";
 import { Connections } from "./state/connections";
+import { Waves } from "./state/fan-out/waves";
 import { newSubscriptions } from "./state/subscriptions";
-import { Waves } from "./state/waves";
 import { checkTopics } from "./text/checks";
 import { Permissions } from "./topics/permissions";
 import { Topics } from "./topics/topics";
@@ -101,6 +101,7 @@ export class Relay {
     this.waves = new Waves(options, {
       topic: (name) => this.#delivery.topic(name),
       deliver: (topic, publication) => this.#delivery.deliver(topic, publication),
+      deliverAll: (departures) => this.#delivery.deliverAll(departures),
       receivers: (topic, publication) => this.#delivery.receivers(topic, publication),
     });
     const journal = new Journal(limits.journalMax, options.now);

@@ -15,6 +15,12 @@ function objectOf(frame: Frame) {
   return JSON.parse(frame.replace(/^data: /, ""));
 }
 
+/** The objects of a frame that has several. */
+function objectsOf(frame: Frame) {
+  if (typeof frame !== "string") return decodeReplies(frame);
+  return frame.split("\n").map((line) => JSON.parse(line));
+}
+
 test("the protocols have different names without a colon", () => {
   const names = PROTOCOLS.map(({ name }) => name);
   expect(new Set(names).size).toBe(names.length);
@@ -54,6 +60,19 @@ for (const protocol of PROTOCOLS) {
         }),
       );
     });
+
+    if (protocol.join !== undefined) {
+      const { join } = protocol;
+      test("joins frames to one that has them all, in their order", () => {
+        fc.assert(
+          fc.property(fc.array(fc.string({ unit: "grapheme" }), { minLength: 2 }), (texts) => {
+            const frames = texts.map((data) => protocol.encodePublication({ topic: "a", data }));
+            const all = objectsOf(join(frames)).map(({ push }) => push.pub.data);
+            expect(all).toEqual(texts);
+          }),
+        );
+      });
+    }
 
     test("encodes an error with its code and sentence", () => {
       const refusal = new Refusal("invalid_topic", 'A "sentence"\nof ours.');

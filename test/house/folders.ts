@@ -59,6 +59,7 @@ const FLOORS: Record<string, readonly string[]> = {
     "arrivals.ts contract.ts silence.ts tls.ts",
   ],
   "src/workers": ["*", "system"],
+  "src/relay/state": ["*", "fan-out"],
   "src/relay/contracts": ["options.ts", "backend", "*"],
   "src/relay": [
     "relay.ts",

@@ -10,7 +10,7 @@ import { CLOSES, clientError } from "./codes";
 import { decodeCommands } from "./json-commands";
 import { expiry, pingSeconds, subscribeFields } from "./results";
 
-/** On a WebSocket: each reply and push is a frame. */
+/** On a WebSocket: each reply is a frame, and each push or, in waves, several with a line feed between them. */
 export const centrifuge: SessionProtocol = over("centrifuge", "socket", (line) => line);
 
 /** Over a response that does not end, each is a line ("Streams and emulation"). */
@@ -40,6 +40,7 @@ function over(
     closes: CLOSES,
     ping: framed("{}"),
     decode: decodeCommands,
+    ...(transport === "socket" && { join: (frames) => frames.join("\n") }),
     encodePublication: (publication) =>
       framed(pushOf(publication.topic, "pub", publicationJson(publication))),
     deltas: {

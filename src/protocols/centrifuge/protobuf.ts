@@ -53,6 +53,9 @@ function over(name: string, transport: TransportName): SessionProtocol {
     closes: CLOSES,
     ping: new Uint8Array(1),
     decode: decodeProtobuf,
+    ...(transport === "socket" && {
+      join: (frames) => new Uint8Array(Buffer.concat(frames as readonly Uint8Array[])),
+    }),
     encodePublication(publication) {
       writer.begin();
       writePublication(PUSH.publication, publication, bytesOf(publication));

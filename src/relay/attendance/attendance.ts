@@ -4,8 +4,8 @@ import { type Engine, type GroupChange, LISTED } from "../contracts/engine";
 import type { RelayEvent, RelayOptions, Witness } from "../contracts/options";
 import type { Connection } from "../state/connection";
 import type { Connections } from "../state/connections";
+import type { Topic } from "../state/fan-out/topic";
 import { Leadership } from "../state/leadership";
-import type { Topic } from "../state/topic";
 import { Entries } from "./entries";
 import { MARK, Roll } from "./roll";
 

@@ -166,6 +166,8 @@ interface CommonProtocol extends PublicationEncoder {
   readonly closes: Readonly<Record<CloseName, { readonly code: number; readonly reason: string }>>;
   /** The frame that every subscriber gets: it is made once for each publication, not for each connection. */
   encodePublication(publication: Publication): Frame;
+  /** Several frames in one, in their order, where clients read such a frame. Cost: their length. */
+  readonly join?: (frames: readonly Frame[]) => Frame;
 }
 
 /** Clients are registered beforehand and choose all their topics with one command. Their frames are text. */

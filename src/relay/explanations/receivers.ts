@@ -9,7 +9,7 @@ import type { Receipts } from "../publishing/receipts";
 import type { Cluster } from "../state/cluster";
 import type { Connection } from "../state/connection";
 import type { Connections } from "../state/connections";
-import type { Topic } from "../state/topic";
+import type { Topic } from "../state/fan-out/topic";
 import { checkTopic } from "../text/checks";
 import type { Topics } from "../topics/topics";
 

@@ -1,4 +1,4 @@
-// Delivers publications to the connections of this node, when state/waves.ts lets them leave: the only way from the engine to
+// Delivers publications to the connections of this node, when state/fan-out/waves.ts lets them leave: the only way from the engine to
 // the sockets. Whatever fails for one publication must not cost others: it never throws.
 import type { RelayOptions } from "../contracts/options";
 import type { PublicationEncoder } from "../contracts/protocol";
@@ -8,8 +8,8 @@ import type { Frame } from "../contracts/transport";
 import type { Recovery } from "../recovery/recovery";
 import type { Connection } from "../state/connection";
 import type { Connections } from "../state/connections";
-import type { Topic } from "../state/topic";
-import type { WaveDelivery } from "../state/wave";
+import type { Topic } from "../state/fan-out/topic";
+import type { Departure, WaveDelivery } from "../state/fan-out/wave";
 import type { Topics } from "../topics/topics";
 import type { Receipts } from "./receipts";
 
@@ -47,6 +47,35 @@ export class Delivery implements WaveDelivery {
     } catch (error) {
       this.#failed(topic, error);
       return 0;
+    }
+  }
+
+  /**
+   * The same for all of a wave. Those that follow each other in one topic, and are for all its subscribers, share frames where
+   * protocols have such frames; topics do not overtake each other.
+   */
+  deliverAll(departures: readonly Departure[]): void {
+    let holding: Topic | undefined;
+    for (const { topic, publication } of departures) {
+      const isForAll = publication.user === undefined && publication.except === undefined;
+      if (holding !== undefined && (holding !== topic || !isForAll)) {
+        this.#release(holding);
+        holding = undefined;
+      }
+      if (holding === undefined && isForAll) {
+        this.#topics.held.hold();
+        holding = topic;
+      }
+      this.deliver(topic, publication);
+    }
+    if (holding !== undefined) this.#release(holding);
+  }
+
+  #release(topic: Topic): void {
+    try {
+      this.#topics.held.release();
+    } catch (error) {
+      this.#failed(topic, error);
     }
   }
 

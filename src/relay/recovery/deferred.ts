@@ -4,7 +4,7 @@
 import type { Heartbeat } from "../connecting/heartbeat";
 import type { RelayOptions } from "../contracts/options";
 import type { Connection } from "../state/connection";
-import type { Topic } from "../state/topic";
+import type { Topic } from "../state/fan-out/topic";
 import type { CatchUp } from "./catch-up";
 
 /**

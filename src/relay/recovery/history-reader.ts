@@ -6,8 +6,8 @@ import type { Maybe } from "../contracts/maybe";
 import type { Position } from "../contracts/publication";
 import type { Connection } from "../state/connection";
 import type { Connections } from "../state/connections";
+import type { Waves } from "../state/fan-out/waves";
 import type { Subscriptions } from "../state/subscriptions";
-import type { Waves } from "../state/waves";
 
 /** Positions that a client gives, by topic. */
 export type Since = ReadonlyMap<string, Position>;

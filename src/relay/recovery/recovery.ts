@@ -15,6 +15,8 @@ import type { Tally } from "../contracts/tally";
 import type { Frame } from "../contracts/transport";
 import { type Connection, chargeForFrame, chargeForReading } from "../state/connection";
 import type { Connections } from "../state/connections";
+import type { Topic } from "../state/fan-out/topic";
+import type { Waves } from "../state/fan-out/waves";
 import {
   type PendingSubscription,
   pendingOf,
@@ -22,8 +24,6 @@ import {
   type Subscriptions,
   startPosition,
 } from "../state/subscriptions";
-import type { Topic } from "../state/topic";
-import type { Waves } from "../state/waves";
 import type { Topics } from "../topics/topics";
 import { CatchUp, PAGE_CHARACTERS_MAX, PAGE_SIZE } from "./catch-up";
 import { DeferredSubscriptions } from "./deferred";

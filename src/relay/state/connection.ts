@@ -6,9 +6,9 @@ import type { Protocol } from "../contracts/protocol";
 import type { ClientInfo } from "../contracts/publication";
 import type { Authority, Hidden } from "../contracts/tokens";
 import type { Socket } from "../contracts/transport";
+import type { Topic } from "./fan-out/topic";
 import type { Session } from "./session";
 import type { Subscriptions } from "./subscriptions";
-import type { Topic } from "./topic";
 
 /** What else its opening says of a connection. */
 interface ConnectionOrigin {

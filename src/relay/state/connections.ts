@@ -9,7 +9,7 @@ import { type Frame, fits } from "../contracts/transport";
 import { type EndName, type Journal, TOPICS_MAX } from "../journal/journal";
 import { Claims } from "./claims";
 import type { Connection } from "./connection";
-import type { Waves } from "./waves";
+import type { Waves } from "./fan-out/waves";
 
 type Listener = (connection: Connection) => void;
 

@@ -2,7 +2,7 @@
 import type { SubscribeResult, SubscriptionForm, TopicsCommand } from "../contracts/commands";
 import { type HistoryPage, isWhole } from "../contracts/engine";
 import { ANY_EPOCH, type Position } from "../contracts/publication";
-import type { Topic } from "./topic";
+import type { Topic } from "./fan-out/topic";
 
 /** A topic that a connection is subscribing to: it is sent no live publications of the topic yet. */
 export interface PendingSubscription {

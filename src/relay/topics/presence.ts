@@ -5,7 +5,7 @@ import type { ClientInfo } from "../contracts/publication";
 import type { Cluster } from "../state/cluster";
 import { type Connection, hiddenIn, infoOf } from "../state/connection";
 import type { Connections } from "../state/connections";
-import type { Topic } from "../state/topic";
+import type { Topic } from "../state/fan-out/topic";
 
 export interface PresenceCounts {
   readonly clients: number;

@@ -9,9 +9,10 @@ import type { ClientInfo } from "../contracts/publication";
 import type { Cluster } from "../state/cluster";
 import { type Connection, chargeForReceivers, hiddenIn } from "../state/connection";
 import type { Connections } from "../state/connections";
-import type { DeltaBases } from "../state/delta-audiences";
-import { Topic } from "../state/topic";
-import type { Waves } from "../state/waves";
+import type { DeltaBases } from "../state/fan-out/delta-audiences";
+import { HeldFrames } from "../state/fan-out/held-frames";
+import { Topic } from "../state/fan-out/topic";
+import type { Waves } from "../state/fan-out/waves";
 import { Members } from "./members";
 import { Presence } from "./presence";
 
@@ -28,6 +29,8 @@ export class Topics {
   /** Of all connections here, those that are still subscribing included. */
   #subscriptions = 0;
   readonly #bases: DeltaBases = { bytes: 0 };
+  /** What is fanned out to them and shares frames. */
+  readonly held = new HeldFrames();
   /** Who is in those topics whose rule asks for it. */
   readonly presence: Presence;
   /** Users who are in topics, over all nodes. */
@@ -214,7 +217,12 @@ export class Topics {
     let topic = this.#topics.get(name);
     if (topic === undefined) {
       const { rules, transports, engine, tally } = this.#options;
-      topic = new Topic(name, rules.of(name), { transports, tally, bases: this.#bases });
+      topic = new Topic(name, rules.of(name), {
+        transports,
+        tally,
+        bases: this.#bases,
+        held: this.held,
+      });
       this.#topics.set(name, topic);
       engine.follow(name);
     }

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { json } from "../../../src/protocols/json";
 import { TopicRules } from "../../../src/relay/contracts/topic-rules";
+import type { Frame } from "../../../src/relay/contracts/transport";
 import type { FakeSocket } from "../../support/relay/simulation";
 import { Simulation } from "../../support/relay/simulation";
 
@@ -107,6 +108,19 @@ describe("a publication that cannot be fanned out", () => {
     expect(received(client)).toEqual(["1"]);
     expect(client.closedWith).toMatchObject({ code: 4010 });
     expect(sim.recover("paced", 1).data).toEqual(["bad", "3"]);
+  });
+
+  test("takes those with it that share its frame, which are recovered too", () => {
+    const sim = new FaultyRelay();
+    const lines = { ...json, name: "lines", join: (frames: readonly Frame[]) => frames.join("\n") };
+    const [client, single] = [sim.subscribe("paced", lines), sim.subscribe("paced")];
+    for (const message of ["1", "2", "bad"]) sim.publish("paced", message);
+    sim.faultyMark = "bad";
+    sim.now += 50;
+    sim.ring();
+    expect([received(client), received(single)]).toEqual([["1"], ["1", "2"]]);
+    for (const { closedWith } of [client, single]) expect(closedWith).toMatchObject({ code: 4010 });
+    expect(sim.recover("paced", 1).data).toEqual(["2", "bad"]);
   });
 });
 

@@ -1,8 +1,10 @@
 // Random steps of a few clients against the simplest possible model of which client must receive what.
 import { expect, test } from "bun:test";
 import fc from "fast-check";
+import { plain } from "../../../src/protocols/plain";
 import { Refusal } from "../../../src/relay/contracts/errors";
 import { TopicRules } from "../../../src/relay/contracts/topic-rules";
+import type { Frame } from "../../../src/relay/contracts/transport";
 import type { Connection } from "../../../src/relay/state/connection";
 import { type FakeSocket, LIMITS, Simulation } from "../../support/relay/simulation";
 
@@ -35,11 +37,16 @@ const inOrder = (received: readonly string[]) => [
   ...received.filter((message) => message.startsWith("b:")),
 ];
 
+/** A protocol whose clients read several frames in one. */
+const lines = { ...plain, name: "lines", join: (frames: readonly Frame[]) => frames.join("\n") };
+const messagesOf = ({ frames }: FakeSocket) => frames.flatMap((frame) => frame.split("\n"));
+
 class World {
   readonly sim = new Simulation({}, ["tech"], undefined, RULES);
   readonly clients: RealClient[] = [];
-  readonly spectators = Array.from({ length: SPECTATORS }, () => {
-    const { connection, socket } = this.sim.connect(this.sim.register("spectator"));
+  readonly spectators = Array.from({ length: SPECTATORS }, (_, i) => {
+    const id = this.sim.register("spectator");
+    const { connection, socket } = this.sim.connect(id, i % 2 === 0 ? plain : lines);
     this.sim.relay.receive(connection, JSON.stringify({ topics: TOPICS }));
     return { connection, socket };
   });
@@ -113,9 +120,9 @@ class Connect extends OnClient {
       return;
     }
     const { socket } = real;
-    Object.assign(real, sim.connect(real.id));
+    Object.assign(real, sim.connect(real.id, this.at % 2 === 0 ? plain : lines));
     // What it was sent when it was replaced is among it.
-    if (socket !== undefined) real.earlier.push(...socket.frames);
+    if (socket !== undefined) real.earlier.push(...messagesOf(socket));
     client.connected = true;
     client.topics = new Set(["tech"]);
   }
@@ -257,14 +264,17 @@ test("after any steps of several clients every publication has reached exactly t
       world.sim.now += LIMITS.waveMs;
       world.sim.ring();
       for (const [i, real] of world.clients.entries()) {
-        const received = [...real.earlier, ...(real.socket?.frames ?? [])];
+        const received = [
+          ...real.earlier,
+          ...(real.socket === undefined ? [] : messagesOf(real.socket)),
+        ];
         const { expected = [], hasLeft } = model.clients[i] ?? {};
         // What a client that has left did not get is the end of what was published in each topic.
         if (hasLeft) expectBeginning(received, expected);
         else expect(inOrder(received)).toEqual(inOrder(expected));
       }
       for (const { socket } of world.spectators) {
-        expect(inOrder(socket.frames)).toEqual(inOrder(model.expected));
+        expect(inOrder(messagesOf(socket))).toEqual(inOrder(model.expected));
       }
       const { connections } = world.sim.relay;
       for (const connection of [...connections.all()]) connections.end(connection, "shutdown");

@@ -2,7 +2,9 @@
 import { describe, expect, test } from "bun:test";
 import { MemoryEngine } from "../../../src/engines/memory/engine";
 import { json } from "../../../src/protocols/json";
+import type { Protocol } from "../../../src/relay/contracts/protocol";
 import { TopicRules } from "../../../src/relay/contracts/topic-rules";
+import type { Frame } from "../../../src/relay/contracts/transport";
 import { Simulation } from "../../support/relay/simulation";
 
 /** More connections than it takes to make publications wait. */
@@ -10,14 +12,18 @@ const SUBSCRIBERS = 66;
 
 const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
 
+/** A protocol whose clients read several frames in one. */
+const lines = { ...json, name: "lines", join: (frames: readonly Frame[]) => frames.join("\n") };
+
 /** A relay with subscribers of the topic "tech", each of whose waves takes so long to send. */
 class Crowd extends Simulation {
-  readonly subscribers = Array.from({ length: SUBSCRIBERS }, (_, i) =>
-    this.connect(this.register(i), json),
-  );
+  readonly subscribers: ReturnType<Simulation["connect"]>[];
 
-  constructor(limits = {}, rules?: TopicRules) {
+  constructor(limits = {}, rules?: TopicRules, protocol: Protocol = json) {
     super(limits, [], (options) => new MemoryEngine(options), rules);
+    this.subscribers = Array.from({ length: SUBSCRIBERS }, (_, i) =>
+      this.connect(this.register(i), protocol),
+    );
     for (const { connection } of this.subscribers) {
       this.relay.receive(connection, '{"topics":["tech"]}');
     }
@@ -28,7 +34,10 @@ class Crowd extends Simulation {
     return messages(this.subscribers[0]?.socket.frames ?? []);
   }
 
-  publish(message: string, to: { user_id?: number; topic?: string; except?: string } = {}) {
+  publish(
+    message: string,
+    to: { user_id?: number; topic?: string; except?: string | undefined } = {},
+  ) {
     return this.relay.publisher.publish({ topic: "tech", message, ...to });
   }
 
@@ -299,5 +308,52 @@ describe("in a topic whose rule has", () => {
     expect(messages(socket.frames)).toEqual(["64", "65"]);
     crowd.relay.beginShutdown();
     expect(messages(socket.frames)).toEqual(["64", "65", "66"]);
+  });
+});
+
+describe("where clients read several publications in a frame", () => {
+  /** The messages of each frame that this subscriber has received. */
+  const framesOf = (crowd: Crowd, at = 0): string[][] =>
+    (crowd.subscribers[at]?.socket.frames ?? [])
+      .map((frame) => messages(frame.split("\n")))
+      .filter((all) => all.length > 0);
+
+  test("those of a wave that follow each other in a topic leave in one", async () => {
+    const crowd = new Crowd({}, undefined, lines);
+    await crowd.sendTwo();
+    for (const message of ["3", "4", "5"]) crowd.publish(message);
+    crowd.wait(5);
+    expect(framesOf(crowd)).toEqual([["1"], ["2"], ["3", "4", "5"]]);
+  });
+
+  test("other topics, and what is for one user or not for somebody, keep their place", async () => {
+    const crowd = new Crowd({}, undefined, lines);
+    for (const { connection } of crowd.subscribers) {
+      crowd.relay.receive(connection, '{"topics":["tech","news"]}');
+    }
+    await crowd.sendTwo();
+    crowd.publish("3");
+    crowd.publish("4");
+    crowd.publish("own", { user_id: 0 });
+    crowd.publish("5");
+    crowd.publish("other", { topic: "news" });
+    crowd.publish("6");
+    crowd.publish("7");
+    crowd.publish("not for the first", { except: crowd.subscribers[0]?.connection.id });
+    crowd.publish("8");
+    crowd.wait(5);
+    const waves = [["3", "4"], ["5"], ["other"], ["6", "7"]];
+    expect(framesOf(crowd).slice(2)).toEqual([["3", "4"], ["own"], ...waves.slice(1), ["8"]]);
+    expect(framesOf(crowd, 1).slice(2)).toEqual([...waves, ["not for the first"], ["8"]]);
+  });
+
+  test("a frame of several has at most 16,384 characters", async () => {
+    const crowd = new Crowd({}, undefined, lines);
+    await crowd.sendTwo();
+    const long = "x".repeat(7_000);
+    for (const message of [long, long, long, "x".repeat(20_000), "5"]) crowd.publish(message);
+    crowd.wait(5);
+    const lengths = framesOf(crowd).map((all) => all.map((message) => message.length));
+    expect(lengths.slice(2)).toEqual([[7_000, 7_000], [7_000], [20_000], [1]]);
   });
 });

@@ -10,7 +10,10 @@ import { topicsFile } from "../../support/relay/topics-file";
 let relay: TestRelay;
 beforeAll(async () => {
   relay = await startRelay({
-    BATON_TOPICS_FILE: topicsFile({ "room:": { presence: true, join_leave: true } }),
+    BATON_TOPICS_FILE: topicsFile({
+      "room:": { presence: true, join_leave: true },
+      "waves:": { wave_ms: 1_000 },
+    }),
     BATON_FRAME_BYTES: "80000",
   });
 });
@@ -87,6 +90,40 @@ test("clients of both forms receive what either publishes, with the same bytes, 
     session.close();
   }
 });
+
+test.each(["json", "protobuf"] as const)(
+  "a client in %s takes the publications of a wave from one frame",
+  async (form) => {
+    const url = `${relay.url.replace("http", "ws")}/connection/websocket`;
+    const protocols = form === "json" ? [TEXT] : [BINARY];
+    const client = await Client.open(url, { protocols }, linesOf);
+    const frame = (commands: object[]) =>
+      form === "json"
+        ? commands.map((one) => JSON.stringify(one)).join("\n")
+        : encodeCommands(commands);
+    const topic = `waves:${form}`;
+    client.send(
+      frame([
+        { id: 1, connect: {} },
+        { id: 2, subscribe: { channel: topic } },
+      ]),
+    );
+    await client.take(2);
+    const messages: string[] = [];
+    for (let frames = 0; frames === messages.length; ) {
+      // The first leaves at once, the others within a second, or before somebody subscribes.
+      const expected = messages.length + 3;
+      for (const n of [1, 2, 3]) await relay.publish(topic, String(messages.length + n));
+      (await SessionClient.connect(relay, { form, topics: [topic] })).close();
+      for (; messages.length < expected; frames++) {
+        const lines = (await client.next()).split("\n");
+        messages.push(...lines.map((line) => JSON.parse(line).push.pub.data));
+      }
+    }
+    expect(messages).toEqual(messages.map((_, i) => String(i + 1)));
+    client.close();
+  },
+);
 
 test("a client of each form resumes with the position that a client of the other form has", async () => {
   const [text, binary] = await Promise.all(

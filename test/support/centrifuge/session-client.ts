@@ -17,6 +17,8 @@ export class SessionClient {
   readonly #client: Client;
   readonly #encode: (command: object) => unknown;
   readonly #pushes: Frame[] = [];
+  /** Lines of the frame that was taken last. */
+  readonly #lines: string[] = [];
   #lastId = 0;
   /** The id of its connection. */
   id = "";
@@ -81,12 +83,14 @@ export class SessionClient {
   /** Takes all pushes that have arrived, once the relay has handled everything that was sent. */
   async rest(): Promise<Frame[]> {
     const frames = (await this.#client.rest()).flatMap((frame) => frame.split("\n"));
-    return [...this.#pushes.splice(0), ...frames.map((line) => JSON.parse(line).push)];
+    const lines = [...this.#lines.splice(0), ...frames];
+    return [...this.#pushes.splice(0), ...lines.map((line) => JSON.parse(line).push)];
   }
 
-  /** Takes the next frame as text; no push may be left. */
-  nextText(): Promise<string> {
-    return this.#client.next();
+  /** Takes the next line as text; no push may be left. */
+  async nextText(): Promise<string> {
+    if (this.#lines.length === 0) this.#lines.push(...(await this.#client.next()).split("\n"));
+    return this.#lines.shift() ?? "";
   }
 
   close(): Promise<Closed> {
@@ -98,7 +102,7 @@ export class SessionClient {
   }
 
   async #next(): Promise<Frame> {
-    return JSON.parse(await this.#client.next());
+    return JSON.parse(await this.nextText());
   }
 }
 

@@ -1,13 +1,13 @@
 // The subscribers of one topic that take patches: each patch is made once, against what was fanned out before it, and is
 // one frame for all of them. A subscriber is "patched" as long as it has received what was fanned out last; any other gets
 // the next publication whole first. Nothing here runs for each subscriber, but once for each that begins.
-import type { Push } from "../contracts/commands";
-import type { DeltaProtocol, SessionProtocol } from "../contracts/protocol";
-import type { Publication } from "../contracts/publication";
-import type { ProtocolTally, Tally } from "../contracts/tally";
-import type { Socket, Transport, Transports } from "../contracts/transport";
-import { fossilPatch } from "../text/fossil";
-import { payloadOf } from "../text/payload";
+import type { Push } from "../../contracts/commands";
+import type { DeltaProtocol, SessionProtocol } from "../../contracts/protocol";
+import type { Publication } from "../../contracts/publication";
+import type { ProtocolTally, Tally } from "../../contracts/tally";
+import type { Socket, Transport, Transports } from "../../contracts/transport";
+import { fossilPatch } from "../../text/fossil";
+import { payloadOf } from "../../text/payload";
 
 /** Longer payloads are sent whole: making a patch of 256 KiB takes some milliseconds, in which nobody else is served. */
 const PAYLOAD_BYTES_MAX = 262_144;

@@ -1,8 +1,8 @@
 // Topics whose rule says how often they may send: all that is published within that time leaves in one wave. The first
 // publication after a quiet time leaves at once.
-import type { RelayOptions } from "../contracts/options";
-import type { Publication } from "../contracts/publication";
-import type { Tally } from "../contracts/tally";
+import type { RelayOptions } from "../../contracts/options";
+import type { Publication } from "../../contracts/publication";
+import type { Tally } from "../../contracts/tally";
 import type { Topic } from "./topic";
 import { TOPIC_SIZE_MAX, Wave, type WaveDelivery } from "./wave";
 
@@ -71,7 +71,7 @@ export class PacedTopics {
     const { wave } = paced;
     if (wave.isEmpty) return;
     paced.wave = new Wave();
-    wave.deliver(this.#delivery);
+    this.#delivery.deliverAll(wave.publications);
     this.#tally.waveLeft(wave.publications, this.#now());
   }
 }

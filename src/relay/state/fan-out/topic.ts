@@ -1,12 +1,13 @@
 // A topic that connections of this node are subscribed or subscribing to, and its fan-out: nothing here may run
 // JavaScript for each subscriber.
-import type { MemberPush, Push, SubscriptionForm } from "../contracts/commands";
-import type { Protocol, PublicationEncoder } from "../contracts/protocol";
-import type { Position, Publication } from "../contracts/publication";
-import type { ProtocolTally, Tally } from "../contracts/tally";
-import type { TopicRule } from "../contracts/topic-rules";
-import type { Socket, Transport, Transports } from "../contracts/transport";
+import type { MemberPush, Push, SubscriptionForm } from "../../contracts/commands";
+import type { Protocol, PublicationEncoder } from "../../contracts/protocol";
+import type { Position, Publication } from "../../contracts/publication";
+import type { ProtocolTally, Tally } from "../../contracts/tally";
+import type { TopicRule } from "../../contracts/topic-rules";
+import type { Socket, Transport, Transports } from "../../contracts/transport";
 import { DeltaAudiences, type DeltaBases, type DeltaSubscriber } from "./delta-audiences";
+import type { HeldFrames } from "./held-frames";
 
 /** The subscribers of a topic that speak one protocol: all of them get the same bytes. */
 interface Audience {
@@ -65,6 +66,7 @@ interface Subscriber {
 interface TopicParts {
   readonly transports: Transports;
   readonly bases: DeltaBases;
+  readonly held: HeldFrames;
   readonly tally: Tally;
 }
 
@@ -172,11 +174,12 @@ export class Topic {
    */
   fanOut(publication: Publication, except?: Subscriber): number {
     let delivered = 0;
-    for (const { size, protocol, tally, transport, nativeTopic } of this.#audiences) {
+    for (const audience of this.#audiences) {
+      const { size, protocol, tally, transport, nativeTopic } = audience;
       if (size === 0) continue;
       const frame = protocol.encodePublication(publication);
       const socket = except?.protocol === protocol ? except.socket : undefined;
-      if (socket === undefined) transport.fanOut(nativeTopic, frame);
+      if (socket === undefined) this.#parts.held.fanOut(audience, frame);
       else transport.fanOut(nativeTopic, frame, socket);
       delivered += size;
       tally.delivered(socket === undefined ? size : size - 1, frame);

@@ -1,20 +1,20 @@
 // A wave: publications that leave for the sockets together. What waves need of whoever delivers them, and how much one may have.
-import type { Publication } from "../contracts/publication";
+import type { Publication } from "../../contracts/publication";
 import type { Topic } from "./topic";
 
 export interface WaveDelivery {
   /** A topic by its name; undefined when no connection here is in it, or subscribing to it. */
   topic(name: string): Topic | undefined;
-  /**
-   * Sends a publication to the connections that must have it, and answers to how many. Never throws, since the rest of
-   * its wave would be lost.
-   */
+  /** Sends a publication to the connections that must have it, and answers to how many. Never throws. */
   deliver(topic: Topic, publication: Publication): number;
+  /** The same for all of a wave. */
+  deliverAll(departures: readonly Departure[]): void;
   /** To how many connections it would be sent now. */
   receivers(topic: Topic, publication: Publication): number;
 }
 
-interface Departure {
+/** A publication that leaves with a wave. */
+export interface Departure {
   readonly topic: Topic;
   readonly publication: Publication;
   readonly acceptedAt: number;
@@ -35,10 +35,6 @@ export class Wave {
     this.publications.push({ topic, publication, acceptedAt });
     this.size += size;
     return size;
-  }
-
-  deliver(delivery: WaveDelivery): void {
-    for (const { topic, publication } of this.publications) delivery.deliver(topic, publication);
   }
 }
 

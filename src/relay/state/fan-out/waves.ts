@@ -4,9 +4,9 @@
 //
 // To the rest of the relay a publication that waits has not been delivered yet. So whatever must not overtake a topic's
 // publications calls `flush` first.
-import type { RelayOptions } from "../contracts/options";
-import type { Publication } from "../contracts/publication";
-import type { Tally } from "../contracts/tally";
+import type { RelayOptions } from "../../contracts/options";
+import type { Publication } from "../../contracts/publication";
+import type { Tally } from "../../contracts/tally";
 import { PacedTopics } from "./paced-topics";
 import type { Topic } from "./topic";
 import { TOPIC_SIZE_MAX, Wave, type WaveDelivery } from "./wave";
@@ -156,7 +156,7 @@ export class Waves {
     const wave = this.#waiting;
     this.#waiting = new Wave();
     this.#waitingTopics.clear();
-    wave.deliver(this.#delivery);
+    this.#delivery.deliverAll(wave.publications);
     return wave;
   }
 
