@@ -28,7 +28,7 @@ export const CLOSES: Readonly<Record<CloseName, { code: number; reason: string }
   no_pong: { code: 4201, reason: "pong not received" },
   too_many_frames: { code: 4100, reason: "too many frames" },
   too_many_bytes: { code: 4100, reason: "too many bytes" },
-  invalid_token: { code: NOT_ALLOWED, reason: "the signature is not valid" },
+  invalid_token: { code: NOT_ALLOWED, reason: "the sign-in is not valid" },
   violation: { code: NOT_ALLOWED, reason: "bad request" },
   // It was told nothing, because it could not be served.
   stale: { code: 1001, reason: "not available now" },

@@ -1,6 +1,8 @@
-// Client libraries of the Pusher protocol as they come from their registries: over the workers of one relay, over two nodes, and over a
-// rolling restart.
+// Client libraries of the Pusher protocol as they come from their registries: over the workers of one relay, over two nodes, and while
+// both are replaced.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { RedisServer } from "../../support/engines/redis-server";
+import { TcpProxy } from "../../support/machine/tcp-proxy";
 import { backendOf } from "../../support/pusher/backend";
 import {
   CLIENT_LIBRARIES,
@@ -87,27 +89,42 @@ describe.each(["four workers", "two nodes over Redis"])("over %s", (deployment) 
   }
 });
 
-test("the clients of all libraries are at new workers after a rolling restart of four, with their channels", async () => {
-  const env = { ...PUSHER_ENV, BATON_WORKERS: "4", BATON_SHUTDOWN_MS: "500" };
-  await using relay = await RelayProcess.start(env);
-  const clients = await Promise.all(LIBRARIES.map((name) => libraryNamed(name)(relay.url)));
+test("the clients of all libraries are at new workers after a rolling restart, and at the next node when theirs ends, with their channels", async () => {
+  const { url } = await RedisServer.shared();
+  const engine = { BATON_ENGINE: url, BATON_REDIS_PREFIX: crypto.randomUUID() };
+  const env = { ...PUSHER_ENV, ...engine, BATON_SHUTDOWN_MS: "500" };
+  await using workers = await RelayProcess.start({ ...env, BATON_WORKERS: "4" });
+  await using next = await RelayProcess.start(env);
+  await using balancer = await TcpProxy.start(workers.url);
+  const entry = balancer.through(workers.url);
+  const clients = await Promise.all(LIBRARIES.map((name) => libraryNamed(name)(entry)));
   await using _ = { [Symbol.asyncDispose]: () => ended(clients) };
   const channels = ["news", "private-a", "presence-a"];
   for (const client of clients) {
     await client.seen("state", "connected");
     for (const channel of channels) await client.subscribed(channel);
   }
-  const before = clients.map((client) => client.events.findLast(([kind]) => kind === "state")?.[2]);
-  for (const client of clients) client.forget();
-  relay.signal("SIGHUP");
-  for (const [i, client] of clients.entries()) {
-    const [, , after] = await client.seen("state", "connected");
-    expect(after).not.toBe(before[i]);
-    for (const channel of channels) await client.seen("subscribed", channel);
-  }
-  await publish(relay.url, "news", { n: 1 });
+  const replaced = async (replace: () => void) => {
+    const ids = clients.map(({ events }) => events.findLast(([kind]) => kind === "state")?.[2]);
+    for (const client of clients) client.forget();
+    replace();
+    for (const [i, client] of clients.entries()) {
+      const [, , id] = await client.seen("state", "connected");
+      expect(id).not.toBe(ids[i]);
+      for (const channel of channels) await client.seen("subscribed", channel);
+    }
+  };
+  await replaced(() => workers.signal("SIGHUP"));
+  await publish(next.url, "news", { n: 1 });
   for (const client of clients) await client.seen("event", "news", "order", '{"n":1}');
-  expect(relay.loggedErrors).toEqual([]);
+  await replaced(() => {
+    balancer.port = next.port;
+    workers.signal("SIGTERM");
+  });
+  expect(await workers.exited).toBe(0);
+  await publish(next.url, "news", { n: 2 });
+  for (const client of clients) await client.seen("event", "news", "order", '{"n":2}');
+  expect([...workers.loggedErrors, ...next.loggedErrors]).toEqual([]);
 });
 
 test("clients of all libraries that say nothing, and those that only receive, stay connected through the relay's pings", async () => {
