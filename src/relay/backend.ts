@@ -5,7 +5,7 @@ import type { Engine } from "./contracts/engine";
 import { notAvailable, Refusal } from "./contracts/errors";
 import type { Maybe } from "./contracts/maybe";
 import type { RelayOptions } from "./contracts/options";
-import type { ClientInfo, Publication } from "./contracts/publication";
+import type { ClientInfo } from "./contracts/publication";
 import type { TopicRules } from "./contracts/topic-rules";
 import type { Sessions } from "./sessions/sessions";
 import type { ServerSubscription } from "./sessions/subscriptions";
@@ -17,6 +17,7 @@ import {
   HISTORY_SIZE_MAX,
   type HistoryRequest,
   type KeptPage,
+  type Newest,
   newestOfBackend,
   readHistory,
 } from "./topics/history";
@@ -222,7 +223,7 @@ export class Backend {
   }
 
   /** What a new subscriber of a topic could begin with; see `newestOfBackend`. The topic has passed `checkTopic`. */
-  newest(topic: string): Maybe<Publication | undefined> {
+  newest(topic: string): Maybe<Newest> {
     return newestOfBackend(this.#engine, topic);
   }
 

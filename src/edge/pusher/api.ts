@@ -218,7 +218,7 @@ function showIn({ backend }: Relay, channelNames: ChannelNames): Run {
     if (topic instanceof Refusal) return topic;
     const [size = 0] = await backend.subscriberCounts([topic]);
     const [counts] = await countsOf(backend, [topic], asked, [size]);
-    const newest = asked.cache ? await backend.newest(topic) : undefined;
+    const newest = asked.cache ? (await backend.newest(topic)).publication : undefined;
     const cache = newest && { cache: { data: newest.data } };
     return JSON.stringify({ occupied: size > 0, ...counts, ...cache });
   };

@@ -6,7 +6,7 @@ import { type Engine, EngineUnavailable } from "../contracts/engine";
 import { engineUnavailable, Refusal } from "../contracts/errors";
 import { type Maybe, then } from "../contracts/maybe";
 import type { Limits, RelayOptions } from "../contracts/options";
-import type { Position, Publication } from "../contracts/publication";
+import type { Position } from "../contracts/publication";
 import type { TokenProblem, TokenTopic, TokenTopics, TopicClaims } from "../contracts/tokens";
 import type { TopicRules } from "../contracts/topic-rules";
 import type { Frame } from "../contracts/transport";
@@ -16,7 +16,7 @@ import type { Connections } from "../state/connections";
 import { expiryOf, type Session } from "../state/session";
 import type { Subscriptions } from "../state/subscriptions";
 import { checkTopic } from "../text/checks";
-import { newestOfBackend } from "../topics/history";
+import { type Newest, newestOfBackend } from "../topics/history";
 import type { Members, Membership } from "../topics/members";
 import { type Permissions, problemOf } from "../topics/permissions";
 import type { SessionParts } from "./parts";
@@ -187,22 +187,32 @@ export class SessionSubscriptions {
     const attempt = this.#recovery.read(connection, subscriptions, [topic], since);
     return then(attempt, (read) => {
       if (read === undefined) return undefined;
-      const top = read.pages?.[0]?.top;
       // Who has the topic already may have been sent newer ones.
-      const isFollowed = wantsNewest === true && read.begun.length > 0;
-      const newest =
-        isFollowed && top !== undefined ? newestOfBackend(this.#engine, topic, top) : undefined;
-      return then<Publication | undefined, void>(newest, (found) => {
+      const isShown = wantsNewest === true && read.begun.length > 0 && read.pages !== undefined;
+      const newest = isShown ? newestOfBackend(this.#engine, topic) : undefined;
+      return then<Newest | undefined, void>(newest, (found) => {
         if (connection.subscriptions !== subscriptions) return;
-        if (isFollowed && found === undefined) this.#witness?.tell({ kind: "missed", topic });
-        const { protocol } = connection;
-        const next =
-          isFollowed && protocol.kind === "session"
-            ? protocol.encodeNewest?.(topic, found)
-            : undefined;
+        const next = found && this.#shown(connection, topic, read.pages?.[0]?.top, found);
         this.#answer(read, command, claims, next);
       });
     });
+  }
+
+  /**
+   * What a subscription that starts at `top` begins with: the last event, or that there is none. Undefined where one came after `top`,
+   * while this was read: the client is sent that one in any case, and those that it took the place of may be gone.
+   */
+  #shown(
+    { protocol }: Connection,
+    topic: string,
+    top: Position | undefined,
+    { publication, top: later }: Newest,
+  ): Frame | undefined {
+    if (publication === undefined) this.#witness?.tell({ kind: "missed", topic });
+    else if (later?.epoch !== top?.epoch || Number(publication.offset) > Number(top?.offset)) {
+      return undefined;
+    }
+    return protocol.kind === "session" ? protocol.encodeNewest?.(topic, publication) : undefined;
   }
 
   /** `next` follows the reply. */

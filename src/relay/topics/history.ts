@@ -54,24 +54,21 @@ export function readHistory(
 /** How many publications are looked at for the newest one of a backend, when clients have published behind it. */
 const LOOKED_AT_MAX = 100;
 
-/**
- * The newest publication of a backend to everybody, up to `top`, which the topic has reached, where that is given; undefined where there is
- * none. Rejects if the engine fails.
- */
-export function newestOfBackend(
-  engine: Engine,
-  topic: string,
-  top?: Position,
-  limit = 1,
-): Maybe<Publication | undefined> {
-  const range = { since: top && top.offset + 1, limit, reverse: true, size: HISTORY_SIZE_MAX };
-  return then<HistoryPage, Publication | undefined>(engine.history(topic, range), (page) => {
-    if (top !== undefined && page.top?.epoch !== top.epoch) return undefined;
-    const found = page.publications.find(
+/** The newest publication of a backend to everybody, where there is one, and the top of the history when it was read. */
+export interface Newest {
+  readonly top: Position | undefined;
+  readonly publication: Publication | undefined;
+}
+
+/** Rejects if the engine fails. Cost: reading one publication, or `LOOKED_AT_MAX`. */
+export function newestOfBackend(engine: Engine, topic: string, limit = 1): Maybe<Newest> {
+  const range = { limit, reverse: true, size: HISTORY_SIZE_MAX };
+  return then<HistoryPage, Newest>(engine.history(topic, range), ({ top, publications }) => {
+    const publication = publications.find(
       ({ info, user }) => info === undefined && user === undefined,
     );
-    const isBehind = found === undefined && page.publications.length > 0 && limit < LOOKED_AT_MAX;
-    return isBehind ? newestOfBackend(engine, topic, top, LOOKED_AT_MAX) : found;
+    const isBehind = publication === undefined && publications.length > 0 && limit < LOOKED_AT_MAX;
+    return isBehind ? newestOfBackend(engine, topic, LOOKED_AT_MAX) : { top, publication };
   });
 }
 
