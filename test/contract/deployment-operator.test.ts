@@ -311,8 +311,6 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
     });
 
     test("whoever is registered with $baton gets the figures of all nodes, once a second", async () => {
-      const ofFour = name.startsWith("four") || name.includes("of two workers");
-      const nodesHere = name === "one process" ? 1 : ofFour ? 4 : 2;
       const { client } = await relay.follow(await relay.register(user, ["$baton"]), ["$baton"]);
       const figures = async () => JSON.parse(await client.next());
       const first = await figures();
@@ -322,7 +320,7 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       let latest = await figures();
       if (sum(latest) === sum(first)) latest = await figures();
       expect(latest.topic).toBe("$baton");
-      expect([latest.data.silent, latest.data.nodes.length]).toEqual([0, nodesHere]);
+      expect([latest.data.silent, latest.data.nodes.length]).toEqual([0, deployment.nodes]);
       expect(sum(latest) - sum(first)).toBe(1);
       const supervisors = ({ data }: { data: { nodes: { supervisor?: { machine: string } }[] } }) =>
         data.nodes.flatMap(({ supervisor }) => supervisor?.machine ?? []);
@@ -332,7 +330,7 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       }
       // Each worker says what its supervisor takes, once it has been told.
       await until("all workers to say it", async () => {
-        if (supervisors(latest).length === nodesHere) return true;
+        if (supervisors(latest).length === deployment.nodes) return true;
         latest = await figures();
         return false;
       });

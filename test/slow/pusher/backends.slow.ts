@@ -106,7 +106,7 @@ for (const name of LANGUAGE_NAMES) {
       await using backend = new WebhookReceiver();
       await using relay = await RelayProcess.start({ ...APPS, ...backend.env, BATON_WORKERS: "2" });
       const { url } = relay;
-      await using caller = new Caller({ urls: [url], async [Symbol.asyncDispose]() {} });
+      await using caller = new Caller({ urls: [url] });
       const news = [await caller.connect("a", ["news"]), await caller.connect("b", ["news"])];
       const many = await caller.connect("a", MANY);
       const batch = await caller.connect("a", ["batch"]);

@@ -12,6 +12,8 @@ import { RelayProcess } from "./relay-process";
 export interface Deployment extends AsyncDisposable {
   /** The addresses of its nodes, which are all equivalent. */
   readonly urls: readonly string[];
+  /** How many processes serve clients. */
+  readonly nodes: number;
 }
 
 type Env = Record<string, string>;
@@ -41,9 +43,10 @@ export const DEPLOYMENTS: Readonly<Record<string, (env: Env) => Promise<Deployme
   "two nodes over Redis, one of them in an app": async (env) => {
     const node = { ...env, ...(await sharedRedis()) };
     const app = await appWithNode(node);
-    const { urls, ...own } = await processes([node]);
+    const { urls, nodes, ...own } = await processes([node]);
     return {
       urls: [...urls, app.url],
+      nodes: nodes + 1,
       async [Symbol.asyncDispose]() {
         await own[Symbol.asyncDispose]();
         await app[Symbol.asyncDispose]();
@@ -68,6 +71,7 @@ async function processes(envs: readonly Env[], folder?: string): Promise<Deploym
   );
   return {
     urls: relays.map(({ url }) => url),
+    nodes: envs.reduce((sum, { BATON_WORKERS = "1" }) => sum + Number(BATON_WORKERS), 0),
     async [Symbol.asyncDispose]() {
       for (const relay of relays) await relay[Symbol.asyncDispose]();
       if (folder !== undefined) rmSync(folder, { recursive: true });
@@ -96,7 +100,7 @@ export class Caller implements AsyncDisposable {
   readonly #key: Record<string, string>;
 
   /** `key` is an API key, where the deployment has one. */
-  constructor({ urls }: Deployment, key?: string) {
+  constructor({ urls }: Pick<Deployment, "urls">, key?: string) {
     this.#urls = urls;
     this.#key = key === undefined ? {} : { "x-api-key": key };
   }

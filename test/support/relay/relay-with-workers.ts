@@ -32,7 +32,7 @@ export class RelayWithWorkers implements AsyncDisposable {
 
   /** Calls whichever worker accepts the connection. */
   get caller(): Caller {
-    return new Caller({ urls: [this.process.url], async [Symbol.asyncDispose]() {} });
+    return new Caller({ urls: [this.process.url] });
   }
 
   /** The process ids of the workers. */
