@@ -23,7 +23,7 @@ import { errorOf } from "./protocols/centrifuge/codes";
 import { infoJson, publicationJson } from "./protocols/centrifuge/json";
 import { wireOf } from "./protocols/centrifuge/wires";
 import { CLOSED_PREFIXES } from "./protocols/pusher/channels";
-import { withOwnEvents } from "./protocols/pusher/own-events";
+import { withOwnEvents } from "./protocols/pusher/event-names";
 import { SWEEP_MS_MAX } from "./relay/connecting/heartbeat";
 import type { Engine } from "./relay/contracts/engine";
 import type { Access, CheckDeclared, RelayOptions } from "./relay/contracts/options";

@@ -7,6 +7,7 @@ import { json } from "./json";
 import { plain } from "./plain";
 import { channelOf, isCache, kindOf, topicOf } from "./pusher/channels";
 import { NO_SUCH_APP, OTHER_VERSION } from "./pusher/codes";
+import { isClientEvent } from "./pusher/event-names";
 import { pusherProtocol } from "./pusher/protocol";
 import { sse, sseJson } from "./sse";
 
@@ -26,7 +27,8 @@ export const SESSION_PROTOCOLS = {
 export function pusherFormat({ pusherActivityMs }: { readonly pusherActivityMs: number }) {
   const activityS = Math.ceil(pusherActivityMs / 1_000);
   const codes = { noSuchApp: NO_SUCH_APP, otherVersion: OTHER_VERSION };
-  return { protocol: pusherProtocol(activityS), kindOf, isCache, topicOf, channelOf, codes };
+  const names = { kindOf, isCache, topicOf, channelOf, isClientEvent };
+  return { protocol: pusherProtocol(activityS), ...names, codes };
 }
 
 export const PROTOCOLS: readonly Protocol[] = [

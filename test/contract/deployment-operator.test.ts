@@ -6,7 +6,8 @@ import { ProxyBackend } from "../support/hooks/proxy-backend";
 import { Folder } from "../support/machine/folder";
 import { PUSH_ENV, registerDevice } from "../support/push/push-relay";
 import { PushService } from "../support/push/push-service";
-import { APP, APPS, call } from "../support/pusher/backend";
+import { APP, PUSHER_ENV } from "../support/pusher/app";
+import { call } from "../support/pusher/backend";
 import { Caller, DEPLOYMENTS, type Deployment } from "../support/relay/deployments";
 import { until } from "../support/wait";
 
@@ -46,7 +47,7 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
         BATON_API_KEYS: "k",
         BATON_PROXY_CONNECT: `${backend.url}/connect`,
         BATON_PROXY_RPC: `${backend.url}/rpc`,
-        ...APPS,
+        ...PUSHER_ENV,
         ...PUSH_ENV,
         BATON_BACKPRESSURE_BYTES: "65536",
       });

@@ -4,7 +4,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { decodeReplies, encodeCommands, encodeEmulation } from "../support/centrifuge/protobuf";
-import { PUSHER_ENV, PusherClient } from "../support/pusher/socket-client";
+import { PUSHER_ENV } from "../support/pusher/app";
+import { PusherClient } from "../support/pusher/socket-client";
 import { Caller, DEPLOYMENTS, type Deployment } from "../support/relay/deployments";
 import { until } from "../support/wait";
 

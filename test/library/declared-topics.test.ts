@@ -5,7 +5,8 @@ import { Elysia, t } from "elysia";
 import { baton, topics } from "../../src/library";
 import { SessionClient } from "../support/centrifuge/session-client";
 import { EmbeddingApp } from "../support/library/embedding-app";
-import { APP, signedPath } from "../support/pusher/backend";
+import { APP } from "../support/pusher/app";
+import { signedPath } from "../support/pusher/backend";
 
 const TOPICS = topics({
   orders: t.Object({ id: t.Integer(), note: t.Optional(t.String({ description: "For people." })) }),

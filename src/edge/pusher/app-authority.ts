@@ -13,11 +13,9 @@ import { channelText, isAuthorized, userText } from "./signatures";
 /** What a backend says about a user. */
 const USER_BYTES_MAX = 10_240;
 
-const USER_NOT_SIGNED =
-  "The signature (auth) is not that of this app for this connection and its user_data.";
-
-const NOT_SIGNED =
-  "The signature (auth) is not that of this app for this connection, this channel and its channel_data.";
+/** What is signed besides the connection. */
+const CHANNEL = ", this channel and its channel_data";
+const USER = " and its user_data";
 
 interface AppAuthorityOptions {
   readonly apps: Pick<PusherApps, "byKey">;
@@ -53,16 +51,16 @@ export class AppAuthority implements Authority {
     if (kind !== "presence") {
       // Some backends sign data that mean nothing here, and some add it unsigned.
       const isWithoutData = () => this.#isSigned(channelText(client.id, topic), signature);
-      return isSigned || isWithoutData() ? {} : denied(NOT_SIGNED);
+      return isSigned || isWithoutData() ? {} : this.#notSigned(CHANNEL);
     }
-    if (!isSigned) return denied(NOT_SIGNED);
+    if (!isSigned) return this.#notSigned(CHANNEL);
     if (text !== undefined) return memberOf(text);
     if (client.user !== "") return { member: { user: client.user, info: client.session?.info } };
     return denied("Without channel_data, a presence channel is for clients that have signed in.");
   }
 
   user(client: AuthorityClient, { signature, text = "" }: Proof) {
-    if (!this.#isSigned(userText(client.id, text), signature)) return denied(USER_NOT_SIGNED);
+    if (!this.#isSigned(userText(client.id, text), signature)) return this.#notSigned(USER);
     if (!fitsBytes(text, USER_BYTES_MAX)) {
       return denied(`user_data must have at most ${USER_BYTES_MAX} bytes.`);
     }
@@ -74,10 +72,22 @@ export class AppAuthority implements Authority {
     return user instanceof Refusal ? user : { user, info: rawMember(text, "user_info") };
   }
 
-  /** The app may have another secret by now, or be gone. */
+  /** It may have another secret by now, or be gone. */
+  get #app() {
+    return this.#options.apps.byKey(this.#key);
+  }
+
   #isSigned(text: string | undefined, signature: string): boolean {
-    const app = this.#options.apps.byKey(this.#key);
+    const app = this.#app;
     return app !== undefined && isAuthorized(app, text, signature);
+  }
+
+  #notSigned(what: string): Refusal {
+    return denied(
+      this.#app === undefined
+        ? "There is no app with the key of this connection any more (BATON_PUSHER_APPS)."
+        : `The signature (auth) is not that of this app for this connection${what}.`,
+    );
   }
 }
 

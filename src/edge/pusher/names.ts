@@ -12,6 +12,8 @@ export interface PusherFormat {
   /** The topic of a channel; undefined for a name that no channel has. */
   topicOf(channel: string): string | undefined;
   channelOf(topic: string): string;
+  /** Whether an event is one that clients may send. */
+  isClientEvent(name: string): boolean;
   readonly codes: { readonly noSuchApp: number; readonly otherVersion: number };
 }
 

@@ -5,9 +5,6 @@ import type { HookReceiver, HookRequest } from "../hooks/receiver";
 import type { PusherFormat } from "./names";
 import { sign } from "./signatures";
 
-/** Only so named events of clients are events in this protocol. */
-const CLIENT_EVENT = "client-";
-
 const NAMES: Readonly<Partial<Record<RelayEvent["kind"], string>>> = {
   occupied: "channel_occupied",
   vacated: "channel_vacated",
@@ -23,7 +20,7 @@ interface PusherReceiverOptions {
   /** The names of the events that it wants. */
   readonly events: readonly string[];
   readonly apps: { readonly first: { readonly key: string; readonly secret: string } | undefined };
-  readonly format: Pick<PusherFormat, "channelOf" | "kindOf">;
+  readonly format: Pick<PusherFormat, "channelOf" | "isClientEvent" | "kindOf">;
 }
 
 /** A receiver of webhooks that a library for Pusher verifies. */
@@ -80,11 +77,12 @@ export class PusherReceiver implements HookReceiver {
     return "user" in happened ? { channel, user_id: happened.user } : { channel };
   }
 
+  /** Clients of other protocols may publish with any other name, or none: that is no event here. */
   #clientEventOf({
     publication: { topic, event, data, info },
     client,
   }: Extract<RelayEvent, { kind: "published" }>): object | undefined {
-    if (event?.startsWith(CLIENT_EVENT) !== true) return undefined;
+    if (event === undefined || !this.#format.isClientEvent(event)) return undefined;
     // Some clients send JSON in a text, others as it is: backends get one text in both cases.
     const text: string = data.startsWith('"') ? JSON.parse(data) : data;
     const isPresence = this.#format.kindOf(topic) === "presence";

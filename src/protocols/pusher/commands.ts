@@ -7,11 +7,10 @@ import { fitsBytes } from "../../relay/text/checks";
 import { isFarTooDeep, rawMember, withoutByteOrderMark } from "../../relay/text/json";
 import { Shape } from "../../shape";
 import { isCache, kindOf, topicOf } from "./channels";
+import { isClientEvent } from "./event-names";
 
 /** What the data of an event of a client may have: as on Pusher. */
 const CLIENT_EVENT_BYTES_MAX = 10_240;
-
-const CLIENT_EVENT = "client-";
 
 const FrameBody = Type.Object({
   event: Type.String(),
@@ -57,7 +56,7 @@ function commandOf(frame: ClientFrame, text: string): SessionCommand {
     case "pusher:pong":
       return { kind: "pong" };
   }
-  if (event.startsWith(CLIENT_EVENT)) return clientEvent(frame, text);
+  if (isClientEvent(event)) return clientEvent(frame, text);
   return refused("invalid_frame", "The relay knows no such event of a client.");
 }
 

@@ -11,6 +11,7 @@ import { ERRORS } from "../../relay/contracts/errors";
 import type { Publication } from "../../relay/contracts/publication";
 import { channelOf, kindOf } from "./channels";
 import { EVENT_REFUSED } from "./codes";
+import { isClientEvent } from "./event-names";
 
 /** The name of what was published without one. */
 const NAMELESS = "message";
@@ -25,7 +26,7 @@ function frame(event: string, data: string, channel?: string): string {
 
 export function encodePublication({ topic, event = NAMELESS, data, info }: Publication): string {
   const channel = channelOf(topic);
-  if (info === undefined || !event.startsWith("client-")) {
+  if (info === undefined || !isClientEvent(event)) {
     return frame(event, JSON.stringify(data), channel);
   }
   const sender = kindOf(topic) === "presence" ? `,"user_id":${JSON.stringify(info.user)}` : "";

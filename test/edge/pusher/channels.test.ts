@@ -6,7 +6,8 @@ import { start } from "../../../src/node";
 import { LISTED } from "../../../src/relay/contracts/engine";
 import { readSettings } from "../../../src/settings/read";
 import type { Client } from "../../support/clients/client";
-import { APP, APPS, backendOf, call, signedPath } from "../../support/pusher/backend";
+import { APP, PUSHER_ENV } from "../../support/pusher/app";
+import { backendOf, call, signedPath } from "../../support/pusher/backend";
 import { engineOptions } from "../../support/relay/simulation";
 import { TestRelay } from "../../support/relay/test-relay";
 
@@ -16,7 +17,7 @@ let engine: MemoryEngine;
 
 beforeAll(async () => {
   engine = new MemoryEngine(engineOptions());
-  const settings = readSettings({ ...APPS, PORT: "0", BATON_SHUTDOWN_MS: "50" });
+  const settings = readSettings({ ...PUSHER_ENV, PORT: "0", BATON_SHUTDOWN_MS: "50" });
   relay = new TestRelay(await start(settings, createLog("silent"), { engine }), []);
 });
 

@@ -1,13 +1,14 @@
 // The routes of Pusher backends in the OpenAPI document.
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { APP, APPS, call } from "../../support/pusher/backend";
+import { APP, PUSHER_ENV } from "../../support/pusher/app";
+import { call } from "../../support/pusher/backend";
 import { startRelay, type TestRelay } from "../../support/relay/test-relay";
 
 let relay: TestRelay;
 // biome-ignore lint/suspicious/noExplicitAny: a JSON document of any shape
 let paths: any;
 beforeAll(async () => {
-  relay = await startRelay(APPS);
+  relay = await startRelay(PUSHER_ENV);
   ({ paths } = (await relay.request("GET", "/openapi/json")).json);
 });
 afterAll(() => relay[Symbol.asyncDispose]());

@@ -1,7 +1,8 @@
 // What Pusher backends publish: POST /apps/:id/events and /batch_events, by the library for Node and by hand.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { JsonClient } from "../../support/clients/json-client";
-import { APP, APPS, backendOf, call } from "../../support/pusher/backend";
+import { APP, PUSHER_ENV } from "../../support/pusher/app";
+import { backendOf, call } from "../../support/pusher/backend";
 import { startRelay, type TestRelay } from "../../support/relay/test-relay";
 import { topicsFile } from "../../support/relay/topics-file";
 
@@ -11,7 +12,7 @@ const nextName = (prefix = "news") => `${prefix}-${++names}`;
 
 beforeAll(async () => {
   relay = await startRelay({
-    ...APPS,
+    ...PUSHER_ENV,
     BATON_TOPICS_FILE: topicsFile({ "kept-": { history_size: 100, history_ttl_ms: 60_000 } }),
   });
 });
@@ -259,7 +260,7 @@ describe("a batch", () => {
 
 test("publications and requests of an app count as those of an API key", async () => {
   await using limited = await startRelay({
-    ...APPS,
+    ...PUSHER_ENV,
     BATON_KEY_REQUESTS_MAX: "1000",
     BATON_KEY_PUBLICATIONS_MAX: "10",
   });

@@ -2,7 +2,8 @@
 // sent nothing, and are closed when the process ends.
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { Client } from "../../support/clients/client";
-import { APP, PUSHER_ENV, PusherClient } from "../../support/pusher/socket-client";
+import { APP, PUSHER_ENV } from "../../support/pusher/app";
+import { PusherClient } from "../../support/pusher/socket-client";
 import { startRelay, type TestRelay } from "../../support/relay/test-relay";
 import { within } from "../../support/wait";
 

@@ -1,14 +1,10 @@
-// Requests that are not what an app has signed: 401, and nothing happens.
+// What is not signed by an app, or by one that is not there any more: 401, and nothing happens.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import type { Client } from "../../support/clients/client";
-import {
-  APP,
-  APPS,
-  backendOf,
-  call,
-  type SignedCall,
-  signedPath,
-} from "../../support/pusher/backend";
+import { readSettings } from "../../../src/settings/read";
+import { Client } from "../../support/clients/client";
+import { APP, PUSHER_ENV } from "../../support/pusher/app";
+import { backendOf, call, type SignedCall, signedPath } from "../../support/pusher/backend";
+import { authOf, PusherClient } from "../../support/pusher/socket-client";
 import { startRelay, type TestRelay } from "../../support/relay/test-relay";
 
 const OTHER = { id: "43", key: "other-key", secret: "another-long-app-secret" };
@@ -20,7 +16,7 @@ let watcher: Client;
 
 beforeAll(async () => {
   relay = await startRelay({
-    BATON_PUSHER_APPS: `${APPS.BATON_PUSHER_APPS},${OTHER.id}:${OTHER.key}:${OTHER.secret}`,
+    BATON_PUSHER_APPS: `${PUSHER_ENV.BATON_PUSHER_APPS},${OTHER.id}:${OTHER.key}:${OTHER.secret}`,
   });
   watcher = await relay.connect("watcher", ["watched"]);
 });
@@ -131,4 +127,38 @@ test("the library for Node says which status it was refused with, and why", asyn
   );
   expect(error).toMatchObject({ message: "Unexpected status code 401", status: 401 });
   expect(error.body).toContain("auth_signature is not that of this request");
+});
+
+test("an app that is taken away signs nothing any more, and those that are connected with its key keep what they have", async () => {
+  await using own = await startRelay(PUSHER_ENV);
+  const replaceBy = ({ id, key, secret }: typeof APP) =>
+    own.running.reloads.take(
+      readSettings({
+        PORT: "0",
+        BATON_SHUTDOWN_MS: "50",
+        BATON_PUSHER_APPS: `${id}:${key}:${secret}`,
+      }),
+    );
+  const early = await PusherClient.open(own.url);
+  await early.subscribed("private-a");
+  const answerTo = async (channel: string, app: typeof APP) => {
+    early.send("pusher:subscribe", { channel, auth: authOf(`${early.socketId}:${channel}`, app) });
+    const { event, data } = await early.next();
+    return event.endsWith("_succeeded") ? "succeeded" : data.error;
+  };
+
+  expect(await replaceBy({ ...APP, secret: OTHER.secret })).toEqual([]);
+  expect(await answerTo("private-b", APP)).toContain("is not that of this app");
+  expect(await answerTo("private-b", { ...APP, secret: OTHER.secret })).toBe("succeeded");
+
+  await replaceBy(OTHER);
+  expect(await answerTo("private-c", APP)).toContain(
+    "no app with the key of this connection any more",
+  );
+  expect(await answerTo("private-c", OTHER)).toContain("no app with the key");
+  expect((await call(own.url, { body: '{"name":"e","data":"m","channel":"a"}' })).status).toBe(401);
+  const late = await Client.open(`${own.url.replace("http", "ws")}/app/${APP.key}`);
+  expect((await late.closed).code).toBe(4001);
+  await backendOf(own.url, OTHER).trigger(["private-a", "private-b"], "e", "m");
+  expect((await early.take(2)).map(({ channel }) => channel)).toEqual(["private-a", "private-b"]);
 });

@@ -1,7 +1,8 @@
 // Sockets of Pusher clients: what a real relay answers to them. test/protocols/pusher.test.ts has the bytes of single frames.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Client } from "../../support/clients/client";
-import { APP, authOf, PUSHER_ENV, PusherClient } from "../../support/pusher/socket-client";
+import { APP, PUSHER_ENV } from "../../support/pusher/app";
+import { authOf, PusherClient } from "../../support/pusher/socket-client";
 import { startRelay, type TestRelay } from "../../support/relay/test-relay";
 import { until } from "../../support/wait";
 

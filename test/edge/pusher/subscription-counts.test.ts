@@ -1,6 +1,7 @@
 // Subscribers of a channel who are told how many they are, where the operator wants it.
 import { expect, test } from "bun:test";
-import { APP, PUSHER_ENV, PusherClient } from "../../support/pusher/socket-client";
+import { PUSHER_ENV } from "../../support/pusher/app";
+import { PusherClient } from "../../support/pusher/socket-client";
 import { WebhookReceiver } from "../../support/pusher/webhook-receiver";
 import { startRelay } from "../../support/relay/test-relay";
 import { until } from "../../support/wait";
@@ -48,7 +49,7 @@ test("nobody is told of a user's own channel, nor where the setting is not set",
 });
 
 test("the backend is told by webhooks that the library for Node verifies, 0 included", async () => {
-  await using backend = new WebhookReceiver(APP);
+  await using backend = new WebhookReceiver();
   await using relay = await startRelay({
     ...COUNTING,
     ...backend.env,

@@ -1,6 +1,7 @@
 // Pusher clients that sign in as a user.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { authOf, PUSHER_ENV, PusherClient } from "../../support/pusher/socket-client";
+import { PUSHER_ENV } from "../../support/pusher/app";
+import { authOf, PusherClient } from "../../support/pusher/socket-client";
 import { startRelay, type TestRelay } from "../../support/relay/test-relay";
 import { until } from "../../support/wait";
 

@@ -4,7 +4,8 @@ import { createServer, type Server } from "node:http";
 import Pusher from "pusher";
 import { example } from "../../support/docs/pages";
 import { freePort } from "../../support/machine/free-port";
-import { APP, PUSHER_ENV, PusherClient } from "../../support/pusher/socket-client";
+import { PUSHER_ENV } from "../../support/pusher/app";
+import { PusherClient } from "../../support/pusher/socket-client";
 import { WebhookReceiver } from "../../support/pusher/webhook-receiver";
 import { startRelay, type TestRelay } from "../../support/relay/test-relay";
 import { until } from "../../support/wait";
@@ -30,7 +31,7 @@ describe("webhooks of the Pusher protocol", () => {
   };
 
   beforeEach(() => {
-    backend = new WebhookReceiver(APP);
+    backend = new WebhookReceiver();
   });
 
   afterEach(async () => {

@@ -1,7 +1,8 @@
 // The Pusher libraries of backends in other languages, as they come from their registries, against a relay of two workers. The library
 // for Node is what the fast tests use. Each verifies a webhook too.
 import { expect, test } from "bun:test";
-import { APPS } from "../../support/pusher/backend";
+import { PUSHER_ENV } from "../../support/pusher/app";
+
 import { backendPrograms, canRun, LANGUAGE_NAMES } from "../../support/pusher/backend-programs";
 import { type SignedWebhook, WebhookReceiver } from "../../support/pusher/webhook-receiver";
 import { Caller } from "../../support/relay/deployments";
@@ -104,7 +105,11 @@ for (const name of LANGUAGE_NAMES) {
     `the library for ${name} publishes, asks and disconnects, and says what is refused in its own words`,
     async () => {
       await using backend = new WebhookReceiver();
-      await using relay = await RelayProcess.start({ ...APPS, ...backend.env, BATON_WORKERS: "2" });
+      await using relay = await RelayProcess.start({
+        ...PUSHER_ENV,
+        ...backend.env,
+        BATON_WORKERS: "2",
+      });
       const { url } = relay;
       await using caller = new Caller({ urls: [url] });
       const news = [await caller.connect("a", ["news"]), await caller.connect("b", ["news"])];

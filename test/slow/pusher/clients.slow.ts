@@ -3,13 +3,14 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { RedisServer } from "../../support/engines/redis-server";
 import { TcpProxy } from "../../support/machine/tcp-proxy";
+import { APP, PUSHER_ENV } from "../../support/pusher/app";
 import { backendOf } from "../../support/pusher/backend";
 import {
   CLIENT_LIBRARIES,
   canRunClient,
   pusherLibraries,
 } from "../../support/pusher/client-programs";
-import { APP, PUSHER_ENV, PusherClient } from "../../support/pusher/socket-client";
+import { PusherClient } from "../../support/pusher/socket-client";
 import { DEPLOYMENTS, type Deployment } from "../../support/relay/deployments";
 import { RelayProcess } from "../../support/relay/relay-process";
 import { until } from "../../support/wait";
@@ -24,7 +25,7 @@ const BATCH = 100;
 async function triggerAll(url: string, channel: string, count: number): Promise<void> {
   const events = Array.from({ length: count }, (_, n) => ({ channel, name: "order", data: { n } }));
   for (let from = 0; from < count; from += BATCH) {
-    await backendOf(url, APP).triggerBatch(events.slice(from, from + BATCH));
+    await backendOf(url).triggerBatch(events.slice(from, from + BATCH));
   }
 }
 

@@ -6,7 +6,8 @@ import Pusher, { type Channel, type PresenceChannel } from "pusher-js";
 import nacl from "tweetnacl";
 import { Folder } from "../../support/machine/folder";
 import { TcpProxy } from "../../support/machine/tcp-proxy";
-import { APP, authOf, PUSHER_ENV, PusherClient } from "../../support/pusher/socket-client";
+import { APP, PUSHER_ENV } from "../../support/pusher/app";
+import { authOf, PusherClient } from "../../support/pusher/socket-client";
 import { WebhookReceiver } from "../../support/pusher/webhook-receiver";
 import { RelayProcess } from "../../support/relay/relay-process";
 import { until } from "../../support/wait";
@@ -118,7 +119,7 @@ test("a member whose cable is cut leaves, though nothing tells its client", asyn
 });
 
 test("the subscribers of a channel are told how many they are on all workers, and the backend once", async () => {
-  await using backend = new WebhookReceiver(APP);
+  await using backend = new WebhookReceiver();
   await using counting = await RelayProcess.start({
     ...PUSHER_ENV,
     ...backend.env,

@@ -1,7 +1,8 @@
 // Many clients of the Pusher protocol over restarts. They come back by the clock, and what they miss while they are away is gone for them.
 import { expect, test } from "bun:test";
+import { PUSHER_ENV } from "../../support/pusher/app";
 import { ReturningClients } from "../../support/pusher/returning-clients";
-import { PUSHER_ENV } from "../../support/pusher/socket-client";
+
 import { RelayProcess } from "../../support/relay/relay-process";
 import { until } from "../../support/wait";
 

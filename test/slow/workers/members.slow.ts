@@ -2,7 +2,8 @@
 import { expect, test } from "bun:test";
 import { RedisServer } from "../../support/engines/redis-server";
 import { childrenOf } from "../../support/machine/processes";
-import { APP, PUSHER_ENV, PusherClient } from "../../support/pusher/socket-client";
+import { PUSHER_ENV } from "../../support/pusher/app";
+import { PusherClient } from "../../support/pusher/socket-client";
 import { WebhookReceiver } from "../../support/pusher/webhook-receiver";
 import { RelayProcess } from "../../support/relay/relay-process";
 import { until } from "../../support/wait";
@@ -84,7 +85,7 @@ async function checkAfter(
 }
 
 test("a worker that is killed has no members any more, and each removal is told once", async () => {
-  await using backend = new WebhookReceiver(APP);
+  await using backend = new WebhookReceiver();
   const env = { ...PUSHER_ENV, ...backend.env, BATON_WORKERS: "2", BATON_SHUTDOWN_MS: "50" };
   await using relay = await RelayProcess.start(env);
   const [victim = 0] = await childrenOf(relay.pid);
@@ -93,7 +94,7 @@ test("a worker that is killed has no members any more, and each removal is told 
 
 test("a node over Redis that is killed has no members any more, and each removal is told once", async () => {
   await using server = await RedisServer.start();
-  await using backend = new WebhookReceiver(APP);
+  await using backend = new WebhookReceiver();
   const env = { ...PUSHER_ENV, ...backend.env, BATON_ENGINE: server.url, BATON_SHUTDOWN_MS: "50" };
   await using one = await RelayProcess.start(env);
   await using two = await RelayProcess.start(env);

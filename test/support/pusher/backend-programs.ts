@@ -5,7 +5,8 @@ import { ROOT } from "../docs/pages";
 import { buildGo, buildJava, buildRust, hasTools, outputOf } from "../languages/builds";
 import { Folder } from "../machine/folder";
 import { pythonCommand } from "../machine/python-program";
-import { APP } from "./backend";
+import { APP } from "./app";
+
 import type { SignedWebhook } from "./webhook-receiver";
 
 /**

@@ -1,10 +1,7 @@
 // A backend of the Pusher protocol: the library for Node, and requests that are signed by hand, as no library would.
 import { createHash, createHmac } from "node:crypto";
 import Pusher from "pusher";
-
-export const APP = { id: "42", key: "app-key", secret: "a-long-enough-app-secret" };
-
-export const APPS = { BATON_PUSHER_APPS: `${APP.id}:${APP.key}:${APP.secret}` };
+import { APP } from "./app";
 
 /** The library for Node, for the app and the relay at this address. */
 export function backendOf(url: string, app = APP): Pusher {

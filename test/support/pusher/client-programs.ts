@@ -11,7 +11,7 @@ import { Folder } from "../machine/folder";
 import { LineProgram } from "../machine/line-program";
 import { pythonCommand } from "../machine/python-program";
 import { until } from "../wait";
-import { APP } from "./socket-client";
+import { APP } from "./app";
 
 type LibraryEvent = readonly [name: string, ...values: unknown[]];
 

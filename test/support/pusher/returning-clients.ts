@@ -1,7 +1,7 @@
 // Many clients in one channel that come back as pusher-js does: a second after each close, all alike, and after a refused handshake
 // not before 15 seconds. They check what they receive: numbers that rise by one for as long as a connection lasts.
 import { until } from "../wait";
-import { APP } from "./socket-client";
+import { APP } from "./app";
 
 const RETURNS_AFTER_MS = 1_000;
 const RETURNS_AFTER_REFUSAL_MS = 15_000;

@@ -1,11 +1,7 @@
 // A client of the Pusher protocol for tests of the wire: it signs as a backend would.
 import { createHmac } from "node:crypto";
 import { Client } from "../clients/client";
-
-export const APP = { id: "42", key: "app-key", secret: "a-secret-of-32-characters:0123456" };
-
-/** What a relay needs to speak the protocol. */
-export const PUSHER_ENV = { BATON_PUSHER_APPS: `${APP.id}:${APP.key}:${APP.secret}` };
+import { APP } from "./app";
 
 interface PusherFrame {
   readonly event: string;

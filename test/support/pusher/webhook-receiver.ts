@@ -1,6 +1,6 @@
 // Takes webhooks as a backend does, with the library for Node, and keeps their events.
 import Pusher from "pusher";
-import { APP } from "./backend";
+import { APP } from "./app";
 
 /** What a library verifies. */
 export interface SignedWebhook {
@@ -15,7 +15,8 @@ export class WebhookReceiver implements AsyncDisposable {
   readonly invalid: string[] = [];
   readonly #server: ReturnType<typeof Bun.serve>;
 
-  constructor({ id: appId, key, secret } = APP) {
+  constructor() {
+    const { id: appId, key, secret } = APP;
     const pusher = new Pusher({ appId, key, secret, host: "127.0.0.1" });
     this.#server = Bun.serve({
       hostname: "127.0.0.1",
