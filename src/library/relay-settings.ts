@@ -78,7 +78,7 @@ export interface RelaySettings {
   readonly pusherWebhooks?: readonly string[] | undefined;
   /** What webhooks are sent for. A channel is vacated, and a member removed, when none has come back for 3 s. Allowed: a comma-separated list of channel_occupied, channel_vacated, member_added, member_removed, client_event, cache_miss, subscription_count. Default: channel_occupied,channel_vacated,member_added,member_removed,client_event,cache_miss,subscription_count. */
   readonly pusherWebhookEvents?: readonly string[] | undefined;
-  /** How often the Pusher clients of a channel are told how many subscribers it has, and webhooks of subscription_count are sent, where the number has changed. Channels of more than 100 are told every 5 seconds at most. In each such time each process asks all others about all of their topics. 0 tells nobody. Allowed: a whole number of milliseconds from 0 to 2147483647. Default: 0. */
+  /** How often the Pusher clients of a channel are told how many subscribers it has, and webhooks of subscription_count are sent, where the number has changed. Channels of more than 100 are told every 5 seconds at most. Clients of encrypted channels are not told. In each such time each process asks all others about all of their topics. 0 tells nobody. Allowed: a whole number of milliseconds from 0 to 2147483647. Default: 0. */
   readonly pusherSubscriptionCountsMs?: number | undefined;
   /** After how long a silence pusher-js asks whether the relay is alive, in whole seconds. It counts what it receives, but not the relay's own pings, and takes 120 seconds at most. Idle clients send one frame in each such time. Allowed: a whole number of milliseconds from 1000 to 2147483647. Default: 120000. */
   readonly pusherActivityMs?: number | undefined;

@@ -77,7 +77,7 @@ export const PUSHER = {
     max: INT32_MAX,
     unit: "milliseconds",
     description:
-      "How often the Pusher clients of a channel are told how many subscribers it has, and webhooks of subscription_count are sent, where the number has changed. Channels of more than 100 are told every 5 seconds at most. In each such time each process asks all others about all of their topics. 0 tells nobody.",
+      "How often the Pusher clients of a channel are told how many subscribers it has, and webhooks of subscription_count are sent, where the number has changed. Channels of more than 100 are told every 5 seconds at most. Clients of encrypted channels are not told. In each such time each process asks all others about all of their topics. 0 tells nobody.",
   }),
   pusherActivityMs: whole({
     variable: "BATON_PUSHER_ACTIVITY_MS",

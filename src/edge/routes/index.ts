@@ -205,6 +205,7 @@ function matches(path: string, pathname: string): boolean {
   const want = path.split("/");
   const have = pathname.replace(/\/$/, "").split("/");
   return (
-    want.length === have.length && want.every((part, i) => part[0] === ":" || part === have[i])
+    want.length === have.length &&
+    want.every((part, i) => (part[0] === ":" ? have[i] !== "" : part === have[i]))
   );
 }

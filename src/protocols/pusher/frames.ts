@@ -93,7 +93,12 @@ export function encodeMember({ kind, topic, member }: MemberPush): string {
   return frame(event, JSON.stringify(data), channelOf(topic));
 }
 
-export function encodeCount(topic: string, count: number): string {
+/**
+ * Undefined in encrypted channels: pusher-java-client takes this for ciphertext there and throws on a thread of its own, which ends an app
+ * on Android.
+ */
+export function encodeCount(topic: string, count: number): string | undefined {
+  if (kindOf(topic) === "encrypted") return undefined;
   const data = JSON.stringify(`{"subscription_count":${count}}`);
   return frame("pusher_internal:subscription_count", data, channelOf(topic));
 }

@@ -239,8 +239,8 @@ export interface SessionProtocol extends CommonProtocol {
   encodePush(push: Push): Frame;
   /** Only protocols that have it are told of members. */
   encodeMember?(push: MemberPush): Frame;
-  /** How many subscribers a topic has; only protocols that have it are told. */
-  encodeCount?(topic: string, count: number): Frame;
+  /** How many subscribers a topic has; only protocols that have it are told, and not of topics where it is undefined. */
+  encodeCount?(topic: string, count: number): Frame | undefined;
   /** The reply to an `identify` command; `text` is what was signed. */
   encodeIdentified?(text: string): Frame;
   /** What follows the reply to a subscription that wants the newest publication; undefined: there is none. */

@@ -241,7 +241,14 @@ describe("POST /publish", () => {
 
 describe("routing", () => {
   test("answers 404 as JSON for an unknown path, without echoing the path", async () => {
-    for (const path of ["/", "/nope", "/publish/x", "/register/a/b", "/%70ublish"]) {
+    for (const path of [
+      "/",
+      "/nope",
+      "/publish/x",
+      "/register/a/b",
+      "/topics//history",
+      "/%70ublish",
+    ]) {
       const { status, json, text } = await relay.request("GET", path);
       expect([status, json.error.code]).toEqual([404, "not_found"]);
       expect(text).not.toContain("nope");

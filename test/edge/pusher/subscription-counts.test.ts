@@ -32,12 +32,13 @@ test("all subscribers of a channel are told when their number has changed, whate
   });
 });
 
-test("nobody is told of a user's own channel, nor where the setting is not set", async () => {
+test("nobody is told of a user's own channel or in an encrypted one, nor where the setting is not set", async () => {
   await using relay = await startRelay(COUNTING);
   const client = await PusherClient.open(relay.url);
   client.signIn({ id: "u1" });
   await client.next();
   await client.subscribed("#server-to-user-u1");
+  await client.subscribed("private-encrypted-a");
   await client.subscribed("news");
   expect(await client.next()).toEqual(countIn(1));
   expect(await client.rest()).toEqual([]);
