@@ -1,5 +1,5 @@
 // `baton explain`: why something did not arrive, as GET /explain knows it.
-import { visibleJson } from "../log";
+import { visibleJson } from "../relay/text/visible";
 import { print } from "./output";
 import type { RemoteRelay } from "./remote-relay";
 

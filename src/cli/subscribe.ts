@@ -1,5 +1,5 @@
 // `baton subscribe`: follows topics, one JSON line for each publication on standard output, and resumes after cuts without a gap.
-import { sanitized, visibleJson } from "../log";
+import { sanitized, visibleJson } from "../relay/text/visible";
 import { CommandFailure, EXIT } from "./failure";
 import { note, print } from "./output";
 import type { RemoteRelay } from "./remote-relay";

@@ -1,19 +1,19 @@
-// The listening server. It is a small router of its own in front of two Elysia apps that have the same routes, because
-// the first six doors are the busy ones and Elysia's way to a handler and back was a quarter to a third of their cost:
+// The listening server. It is a small router of its own in front of two Elysia apps that have the same routes. The doors that do not lead
+// to these apps are the busy ones: Elysia's way to a handler and back was a quarter to a third of their cost.
 //
 // | request                                           | door                                                      |
 // | ------------------------------------------------- | --------------------------------------------------------- |
-// | POST /publish of a backend, with nothing unusual  | 0. `publish`, by Bun's router: its URL is never made      |
+// | POST /publish of a backend, with nothing unusual  | `publish`, by Bun's router: its URL is never made         |
 // | any, with a foreign Origin, a bad Host or path,   | refused here, before any routing                          |
 // |   or a body that is too long                      |                                                           |
-// | any other POST /publish without an Origin         | 1. `publish`: the route's work, without Elysia            |
+// | any other POST /publish without an Origin         | `publish`: the route's work, without Elysia               |
 // | POST of a Pusher backend, if there are apps       | `pusherApi`: the work of its routes, without Elysia       |
-// | any other POST without an Origin (a backend)      | 2. `backendApp`: the routes without CORS headers          |
-// | upgrade of /connection/websocket                  | 3. `sessionHandshake`: a Centrifuge client's socket       |
-// | upgrade of /app/…, if there are apps              | 4. `openPusher`: a Pusher client's socket                 |
-// | upgrade of /ws/<32 characters>, known format      | 5. `handshake`: a registered client's socket              |
-// | any other with an Origin (a page)                 | 6. `pageApp`: the routes with CORS headers                |
-// | any other without one                             | 7. `backendApp`                                           |
+// | any other POST without an Origin (a backend)      | `backendApp`: the routes without CORS headers             |
+// | upgrade of /connection/websocket                  | `sessionHandshake`: a Centrifuge client's socket          |
+// | upgrade of /app/…, if there are apps              | `openPusher`: a Pusher client's socket                    |
+// | upgrade of /ws/<32 characters>, known format      | `handshake`: a registered client's socket                 |
+// | any other with an Origin (a page)                 | `pageApp`: the routes with CORS headers                   |
+// | any other without one                             | `backendApp`                                              |
 //
 // CORS headers cost a third of a publish, and whoever sends no Origin does not need them: hence two apps.
 import type { Server, WebSocketHandler } from "bun";

@@ -1,6 +1,6 @@
 // `baton bench`: a load on a relay that runs already, to see what a deployment holds. Clients connect to a topic of their own,
 // publications come at a steady rate, and it says what has arrived and after how long. What it takes of the machine itself counts too.
-import { sanitized } from "../../log";
+import { sanitized } from "../../relay/text/visible";
 import { isLoopback } from "../../settings/checks";
 import { CommandFailure, EXIT } from "../failure";
 import { note, print } from "../output";

@@ -1,5 +1,4 @@
 // `baton token`: signs a token for a Centrifuge client with the secret of the settings.
-import { SignJWT } from "jose";
 import type { Settings } from "../../settings/definitions";
 import { CommandFailure, EXIT } from "../failure";
 import { print } from "../output";
@@ -21,6 +20,8 @@ export async function token(settings: Settings, flags: TokenFlags): Promise<void
       EXIT.misused,
     );
   }
+  // No other command needs it.
+  const { SignJWT } = await import("jose");
   const expires = Math.floor(Date.now() / 1_000) + secondsOf(flags.ttl);
   const claims = flags.topic === undefined ? {} : { channel: flags.topic };
   const unsigned = new SignJWT(claims)
