@@ -7,10 +7,10 @@
 // | any, with a foreign Origin, a bad Host or path,   | refused here, before any routing                          |
 // |   or a body that is too long                      |                                                           |
 // | any other POST /publish without an Origin         | `publish`: the route's work, without Elysia               |
-// | POST of a Pusher backend, if there are apps       | `pusherApi`: the work of its routes, without Elysia       |
+// | POST of a Pusher backend, if there are apps       | `pusher.api`: the work of its routes, without Elysia      |
 // | any other POST without an Origin (a backend)      | `backendApp`: the routes without CORS headers             |
 // | upgrade of /connection/websocket                  | `sessionHandshake`: a Centrifuge client's socket          |
-// | upgrade of /app/…, if there are apps              | `openPusher`: a Pusher client's socket                    |
+// | upgrade of /app/…, if there are apps              | `pusher.openSocket`: a Pusher client's socket             |
 // | upgrade of /ws/<32 characters>, known format      | `handshake`: a registered client's socket                 |
 // | any other with an Origin (a page)                 | `pageApp`: the routes with CORS headers                   |
 // | any other without one                             | `backendApp`                                              |
@@ -48,10 +48,9 @@ import {
 import { internal, orThrow, refuse } from "./http/refusal";
 import { type ListenerSettings, Listeners } from "./listeners/listeners";
 import type { WebPush } from "./push/web-push";
-import { pusherApi as createPusherApi } from "./pusher/api";
 import type { PusherApps } from "./pusher/apps";
-import { pusherHandshake } from "./pusher/handshake";
 import type { PusherFormat } from "./pusher/names";
+import { pusherDoors } from "./pusher/routes";
 import { laterRoutes, routes } from "./routes";
 import { KEY } from "./routes/openapi";
 import type {
@@ -265,7 +264,7 @@ function router(options: ServerOptions, parts: RouterParts): Doors {
   const origins = allowedOrigins(settings.origins, settings.publicUrl);
   const checkOrigin = originCheck(origins);
   const routeOptions = { ...routeOptionsOf(options, parts), listeningUrl: parts.listening };
-  const { publish, sessionHandshake, handshake, pusherApi, openPusher } = routeOptions;
+  const { publish, sessionHandshake, handshake, pusher } = routeOptions;
   const backendApp = routes(routeOptions).compile();
   const pageApp = laterRoutes({ ...routeOptions, corsOrigins: origins });
 
@@ -281,15 +280,15 @@ function router(options: ServerOptions, parts: RouterParts): Doors {
     const isFromPage = headers.has("origin");
     if (method === "POST" && !isFromPage) {
       if (isPublish(url)) return publish(request);
-      if (pusherApi !== undefined && isPusherApi(url)) {
-        return keepAlive.extendAfter(request, pusherApi(request));
+      if (pusher !== undefined && isPusherApi(url)) {
+        return keepAlive.extendAfter(request, pusher.api(request));
       }
       return keepAlive.extendAfter(request, backendApp.fetch(request));
     }
     if (method !== "POST" && headers.has("upgrade")) {
       if (isSessionSocket(url)) return upgraded(sessionHandshake(request), tally);
-      if (openPusher !== undefined && isPusherSocket(url)) {
-        return upgraded(openPusher(request), tally);
+      if (pusher !== undefined && isPusherSocket(url)) {
+        return upgraded(pusher.openSocket(request), tally);
       }
       const { id, format } = socketPath(url);
       const protocol = Object.hasOwn(socketFormats, format) ? socketFormats[format] : undefined;
@@ -320,10 +319,9 @@ function routeOptionsOf(
   options: ServerOptions,
   { keepAlive, addressLimits, readBody }: RouterParts,
 ): Omit<RouteOptions, "listeningUrl"> {
-  const { settings, apiKeys, sockets, openRequests, isTls, pusher, ...handedOn } = options;
+  const { settings, apiKeys, sockets, openRequests, isTls, ...handedOn } = options;
   const { relay, sessionProtocols, log } = handedOn;
   const { bodyBytes, frameBytes, pingMs, publicUrl } = settings;
-  const hasApps = settings.pusherApps.length > 0;
   return {
     ...handedOn,
     handshake: sockets.handshake(relay, addressLimits),
@@ -331,15 +329,6 @@ function routeOptionsOf(
       text: sessionProtocols.text.socket,
       binary: sessionProtocols.binary.socket,
     }),
-    openPusher: hasApps
-      ? pusherHandshake({
-          ...pusher,
-          relay,
-          sockets,
-          addressLimits,
-          clientEventsMax: settings.pusherClientEventsMax,
-        })
-      : undefined,
     requireKey:
       (scope) =>
       ({ request, params }) =>
@@ -354,7 +343,7 @@ function routeOptionsOf(
       openRequests,
       readBody,
     }),
-    pusherApi: hasApps ? createPusherApi({ ...pusher, relay, bodyBytes, log }) : undefined,
+    pusher: pusherDoors({ ...options, addressLimits }),
     security: settings.apiKeys.length > 0 ? KEY : [],
     publicUrl,
     scheme: isTls ? "https" : "http",

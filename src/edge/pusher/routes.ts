@@ -1,8 +1,9 @@
-// The routes of the Pusher protocol as Elysia has them, for its backends and for its clients' sockets: for the API page, and for requests
+// What serves the backends and the clients of the Pusher protocol, and its routes as Elysia has them: for the API page, and for requests
 // that do not take the short way to api.ts and handshake.ts.
 import { type TSchema, Type } from "@sinclair/typebox";
 import type { Elysia } from "elysia";
 import type { ErrorCode } from "../../relay/contracts/errors";
+import type { Settings } from "../../settings/definitions";
 import {
   bodyDocument,
   errorAnswers,
@@ -12,8 +13,8 @@ import {
   queryDocument,
 } from "../http/documents";
 import { orThrow } from "../http/refusal";
-import { type PusherApi, statusOf } from "./api";
-import type { PusherHandshake } from "./handshake";
+import { type PusherApi, pusherApi, statusOf } from "./api";
+import { type PusherHandshake, pusherHandshake } from "./handshake";
 import * as Shape from "./shapes";
 
 const SIGNED: readonly ErrorCode[] = [
@@ -76,8 +77,38 @@ interface Document {
   readonly params: Record<string, TSchema>;
 }
 
-export function pusherRoutes(api: PusherApi) {
-  const answer = ({ request }: { readonly request: Request }): Promise<Response> => api(request);
+export interface PusherDoors {
+  readonly api: PusherApi;
+  readonly openSocket: PusherHandshake;
+}
+
+type ApiOptions = Parameters<typeof pusherApi>[0];
+type HandshakeOptions = Parameters<typeof pusherHandshake>[0];
+
+interface PusherDoorsOptions
+  extends Pick<ApiOptions, "relay" | "log">,
+    Pick<HandshakeOptions, "sockets" | "addressLimits"> {
+  readonly pusher: Pick<ApiOptions, "apps" | "format">;
+  readonly settings: Pick<Settings, "pusherApps" | "pusherClientEventsMax" | "bodyBytes">;
+}
+
+/** Undefined where there are no apps. */
+export function pusherDoors(options: PusherDoorsOptions): PusherDoors | undefined {
+  const { pusher, settings, relay, sockets, addressLimits, log } = options;
+  const { pusherApps, pusherClientEventsMax: clientEventsMax, bodyBytes } = settings;
+  if (pusherApps.length === 0) return undefined;
+  return {
+    api: pusherApi({ ...pusher, relay, bodyBytes, log }),
+    openSocket: pusherHandshake({ ...pusher, relay, sockets, addressLimits, clientEventsMax }),
+  };
+}
+
+interface Asked {
+  readonly request: Request;
+}
+
+export function pusherRoutes({ api, openSocket }: PusherDoors) {
+  const answer = ({ request }: Asked): Promise<Response> => api(request);
   return (app: Elysia) =>
     app
       .post("/apps/:id/events", answer, routeOf(EVENTS))
@@ -86,7 +117,8 @@ export function pusherRoutes(api: PusherApi) {
       .get("/apps/:id/channels/:channel", answer, routeOf(CHANNEL))
       .get("/apps/:id/channels/:channel/users", answer, routeOf(USERS))
       .post("/apps/:id/users/:user/terminate_connections", answer, routeOf(TERMINATE))
-      .post("/users/:user/terminate_connections", answer, routeOf(TERMINATE_WITHOUT_APP));
+      .post("/users/:user/terminate_connections", answer, routeOf(TERMINATE_WITHOUT_APP))
+      .get("/app/:key", ({ request }: Asked) => void orThrow(openSocket(request)), SOCKET);
 }
 
 const EVENTS: Document = {
@@ -173,31 +205,22 @@ const Switching = Type.String({
   [MEDIA_TYPE]: null,
 });
 
-export function pusherSocketRoute(handshake: PusherHandshake) {
-  return (app: Elysia) =>
-    app.get(
-      "/app/:key",
-      ({ request }) => {
-        orThrow(handshake(request));
-      },
-      {
-        params: Type.Object({ key: Type.String({ description: "The key of an app." }) }),
-        detail: {
-          tags: ["pusher"],
-          summary: "Connect with a Pusher client",
-          description:
-            "The Pusher protocol, versions 5 to 7. A key that no app has gets a socket too, with the error and the close code 4001, because clients do not notice a refused handshake.",
-        },
-        response: {
-          101: Switching,
-          ...errorAnswers(
-            "bad_request",
-            "too_many_address_connections",
-            "too_many_attempts",
-            "too_many_connections",
-            "upgrade_required",
-          ),
-        },
-      },
-    );
-}
+const SOCKET = {
+  params: Type.Object({ key: Type.String({ description: "The key of an app." }) }),
+  detail: {
+    tags: ["pusher"],
+    summary: "Connect with a Pusher client",
+    description:
+      "The Pusher protocol, versions 5 to 7. A key that no app has gets a socket too, with the error and the close code 4001, because clients do not notice a refused handshake.",
+  },
+  response: {
+    101: Switching,
+    ...errorAnswers(
+      "bad_request",
+      "too_many_address_connections",
+      "too_many_attempts",
+      "too_many_connections",
+      "upgrade_required",
+    ),
+  },
+};

@@ -19,7 +19,7 @@ import { sourceHealthRoute } from "../operator/source-health";
 import { clientScriptRoute } from "../pages/client-script";
 import { consoleRoutes } from "../pages/console";
 import { deviceRoutes } from "../push/routes";
-import { pusherRoutes, pusherSocketRoute } from "../pusher/routes";
+import { pusherRoutes } from "../pusher/routes";
 import { centrifugeRoutes } from "./centrifuge";
 import { connectRoutes } from "./connect";
 import { openapiPage } from "./openapi";
@@ -65,8 +65,7 @@ export function routes(options: RouteOptions) {
     .use(receiversRoute(options))
     .use(sourceHealthRoute(options))
     .use(centrifugoApi(options));
-  if (options.pusherApi !== undefined) app.use(pusherRoutes(options.pusherApi));
-  if (options.openPusher !== undefined) app.use(pusherSocketRoute(options.openPusher));
+  if (options.pusher !== undefined) app.use(pusherRoutes(options.pusher));
   if (options.hasConsole) app.use(consoleRoutes());
   known.push(...app.routes);
   return app;

@@ -7,8 +7,7 @@ import type { Grants, Scope } from "../access/keys";
 import type { ApiFormat } from "../centrifugo-api/methods";
 import type { BeforeHandle } from "../http/refusal";
 import type { WebPush } from "../push/web-push";
-import type { PusherApi } from "../pusher/api";
-import type { PusherHandshake } from "../pusher/handshake";
+import type { PusherDoors } from "../pusher/routes";
 import type { Handshake, SessionHandshake } from "../transports/sockets";
 import type { Streams } from "../transports/streams";
 
@@ -24,8 +23,6 @@ export interface RouteOptions {
   readonly log: Log;
   readonly handshake: Handshake;
   readonly sessionHandshake: SessionHandshake;
-  /** Undefined where the relay does not speak the Pusher protocol. */
-  readonly openPusher: PusherHandshake | undefined;
   readonly sessionProtocols: SessionProtocols;
   /** The name of this relay process, for requests that belong to one of its streams. */
   readonly node: string;
@@ -38,8 +35,8 @@ export interface RouteOptions {
   readonly grantsOf: (request: Request) => Grants;
   /** Answers a POST to /publish. */
   readonly publish: (request: Request) => Promise<Response>;
-  /** Answers backends of the Pusher protocol; undefined where the relay does not speak it. */
-  readonly pusherApi: PusherApi | undefined;
+  /** Undefined where the relay does not speak the Pusher protocol. */
+  readonly pusher: PusherDoors | undefined;
   /** The devices of users, and what became of pushes; undefined where there is no Web Push. */
   readonly webPush: Pick<WebPush, "devices" | "fates"> | undefined;
   /** The `security` of guarded routes in the OpenAPI document. */

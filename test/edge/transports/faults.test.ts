@@ -55,8 +55,7 @@ const EMPTY = {
 const NO_SOCKETS = {
   handshake: () => undefined,
   sessionHandshake: () => undefined,
-  pusherApi: undefined,
-  openPusher: undefined,
+  pusher: undefined,
 };
 
 /** The routes over an engine that runs this function at every publish. */
