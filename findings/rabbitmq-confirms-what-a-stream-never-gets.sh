@@ -10,7 +10,7 @@ set -euo pipefail
 dir=$(mktemp -d); cd "$dir"
 free() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 amqp=$(free); dist=$(free); epmd=$(free)
-trap 'kill -9 $(cat pid 2>/dev/null) 2>/dev/null || true; ERL_EPMD_PORT=$epmd epmd -kill >/dev/null 2>&1 || true; wait 2>/dev/null; rm -rf "$dir"' EXIT
+trap 'kill -9 $(cat pid 2>/dev/null) 2>/dev/null || true; sleep 0.5; ERL_EPMD_PORT=$epmd epmd -kill >/dev/null 2>&1 || true; wait 2>/dev/null; rm -rf "$dir"' EXIT
 python3 -m venv venv
 venv/bin/pip install -q aio-pika==10.2.1
 echo "listeners.tcp.1 = 127.0.0.1:$amqp" >rabbitmq.conf
