@@ -60,6 +60,7 @@ test("the package has src, the client as JavaScript and declarations, and nothin
     "package/dist/npm/library/relay-settings.d.ts",
     "package/dist/npm/library/topics.d.ts",
     "package/dist/npm/relay/contracts/errors.d.ts",
+    "package/dist/npm/relay/contracts/publication.d.ts",
     "package/package.json",
   ]);
 });
