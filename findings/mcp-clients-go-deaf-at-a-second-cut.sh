@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# The Model Context Protocol over Streamable HTTP: @modelcontextprotocol/sdk 1.32.2 (npm, Node) and mcp 2.3.0 (PyPI, Python 3), each as the client of a server
-# made with the first, which keeps events and replays them behind a Last-Event-ID.
+# The Model Context Protocol over Streamable HTTP: @modelcontextprotocol/sdk 1.32.2 (npm, Node), mcp 2.3.0 (PyPI, Python 3) and
+# github.com/modelcontextprotocol/go-sdk v1.6.1, each as the client of a server made with the first, which keeps events and replays them behind a Last-Event-ID.
 # Guess: a client whose stream is cut asks again with the id of the last event that it got, as often as needed, so that no notification and no answer is lost:
 # that is what the protocol calls "Resumability and Redelivery". A server that was away for some seconds is found again, since calls find it.
 # Seen: mcp for Python counts lost connections and never begins anew: at the second one, days later and with events in between, it stops listening for good, without
-# an error or a warning, and calls go on to work. The SDK for JavaScript forgets its position when a stream that it has resumed is cut before another event: what
-# was sent meanwhile is lost, and a call that is cut twice gets no answer, although the server has kept it. Both give up listening after two tries
-# of about a second each, so a server that restarts in five has clients that call it and hear nothing; JavaScript's says so to onerror only.
-# Needs Node, npm, python3 with venv and the registries. Takes a minute. Exits with 1 if the behaviour has changed.
+# an error or a warning, and calls go on to work. The SDKs for JavaScript and Go forget their position when a stream that they have resumed is cut before another event: what
+# was sent meanwhile is lost, and a call that is cut twice gets no answer (Go's an error), although the server has kept it. Python's and JavaScript's give up listening after two
+# tries of about a second each, so a server that is away for five has clients that call it and hear nothing; JavaScript's says so to onerror only. Go's comes back.
+# Needs Node, npm, Go, python3 with venv and the registries. Takes a minute. Exits with 1 if the behaviour has changed.
 set -euo pipefail
 dir=$(mktemp -d); cd "$dir"; servers=
 trap 'kill $servers 2>/dev/null || true; rm -rf "$dir"' EXIT
@@ -84,10 +84,10 @@ JS
 # What happens, one step a line: notify, cut, away and back, call (starts one that takes as many milliseconds), wait.
 cat >steps.json <<'JSON'
 {
-  "two cuts": ["notify/1", "wait 100", "cut", "notify/2", "wait 2500", "notify/3", "wait 100", "cut", "notify/4", "wait 2500", "notify/5", "wait 300"],
-  "two cuts, nothing between": ["notify/1", "wait 100", "cut", "wait 2500", "cut", "notify/2", "wait 2500", "notify/3", "wait 300"],
-  "away for 5 s": ["notify/1", "wait 100", "away/1", "cut", "wait 5000", "away/0", "wait 3000", "notify/2", "call 10", "wait 500"],
-  "a call, two cuts": ["call 4500", "wait 300", "cut", "wait 2200", "cut", "wait 4500"]
+  "two cuts": ["notify/1", "wait 100", "cut", "notify/2", "wait 3000", "notify/3", "wait 100", "cut", "notify/4", "wait 3000", "notify/5", "wait 300"],
+  "two cuts, nothing between": ["notify/1", "wait 100", "cut", "wait 3000", "cut", "notify/2", "wait 3000", "notify/3", "wait 300"],
+  "away for 5 s": ["notify/1", "wait 100", "away/1", "cut", "wait 5000", "away/0", "wait 6000", "notify/2", "call 10", "wait 500"],
+  "a call, two cuts": ["call 5500", "wait 300", "cut", "wait 2500", "cut", "wait 5500"]
 }
 JSON
 cat >client.mjs <<'JS'
@@ -149,22 +149,108 @@ async def main():
 
 asyncio.run(main())
 PY
-for side in js python; do
+cat >go.mod <<'TXT'
+module probe
+
+go 1.25
+
+require github.com/modelcontextprotocol/go-sdk v1.6.1
+TXT
+cat >main.go <<'GO'
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+)
+
+func play(name string, steps []string) {
+	ctx := context.Background()
+	var got []string
+	client := mcp.NewClient(&mcp.Implementation{Name: "client", Version: "1"}, &mcp.ClientOptions{
+		LoggingMessageHandler: func(_ context.Context, request *mcp.LoggingMessageRequest) { got = append(got, fmt.Sprint(request.Params.Data)) },
+	})
+	session, err := client.Connect(ctx, &mcp.StreamableClientTransport{Endpoint: "http://127.0.0.1:" + os.Args[2] + "/mcp"}, nil)
+	if err != nil {
+		panic(err)
+	}
+	time.Sleep(500 * time.Millisecond)
+	call := make(chan string, 1)
+	isCalled := false
+	for _, step := range steps {
+		what, text, _ := strings.Cut(step, " ")
+		var ms int
+		fmt.Sscan(text, &ms)
+		switch what {
+		case "wait":
+			time.Sleep(time.Duration(ms) * time.Millisecond)
+		case "call":
+			isCalled = true
+			go func() {
+				result, err := session.CallTool(ctx, &mcp.CallToolParams{Name: "work", Arguments: map[string]any{"ms": ms}})
+				if err != nil {
+					call <- "failed"
+				} else {
+					call <- result.Content[0].(*mcp.TextContent).Text
+				}
+			}()
+		default:
+			if answer, err := http.Get("http://127.0.0.1:" + os.Args[1] + "/" + step); err == nil {
+				answer.Body.Close()
+			}
+		}
+	}
+	if isCalled {
+		select {
+		case answer := <-call:
+			got = append(got, "call "+answer)
+		case <-time.After(time.Second):
+			got = append(got, "call not answered")
+		}
+	}
+	fmt.Printf("Go, %s: %s\n", name, strings.Join(got, ", "))
+	session.Close()
+}
+
+func main() {
+	text, _ := os.ReadFile("steps.json")
+	var scenarios map[string][]string
+	json.Unmarshal(text, &scenarios)
+	for name, steps := range scenarios {
+		play(name, steps)
+	}
+}
+GO
+go mod tidy 2>/dev/null
+go build -o probe .
+for side in js python go; do
   node server.mjs >"$side.ports" 2>/dev/null & servers="$servers $!"
   until [ -s "$side.ports" ]; do sleep 0.1; done
 done
 node client.mjs $(<js.ports) >js.seen 2>/dev/null & js=$!
+./probe $(<go.ports) >go.seen 2>/dev/null & go=$!
 venv/bin/python client.py $(<python.ports) >python.seen 2>/dev/null
-wait $js
-cat js.seen python.seen | tee seen
+wait $js $go
+LC_ALL=C sort js.seen python.seen go.seen | tee seen
 cat >expected <<'TXT'
-JavaScript, two cuts: 1, 2, 3, 4, 5
-JavaScript, two cuts, nothing between: 1, 3
-JavaScript, away for 5 s: 1, call answered
+Go, a call, two cuts: call failed
+Go, away for 5 s: 1, 2, call answered
+Go, two cuts, nothing between: 1, 3
+Go, two cuts: 1, 2, 3, 4, 5
 JavaScript, a call, two cuts: call not answered
-Python, two cuts: 1, 2, 3
-Python, two cuts, nothing between: 1
-Python, away for 5 s: 1, call answered
+JavaScript, away for 5 s: 1, call answered
+JavaScript, two cuts, nothing between: 1, 3
+JavaScript, two cuts: 1, 2, 3, 4, 5
 Python, a call, two cuts: call answered
+Python, away for 5 s: 1, call answered
+Python, two cuts, nothing between: 1
+Python, two cuts: 1, 2, 3
 TXT
 diff expected seen
