@@ -1,8 +1,7 @@
 // The log: one JSON line for each event, or readable lines on a terminal.
-// Text from outside must go into fields, through `sanitized`, and never into the sentence, so that it cannot forge a line.
+// Text from outside must go into fields, through `sanitized` of relay/text/visible.ts, and never into the sentence, so that it
+// cannot forge a line.
 import pino, { type DestinationStream, type Logger } from "pino";
-
-export { sanitized } from "./relay/text/visible";
 
 export type Log = Logger;
 

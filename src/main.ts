@@ -1,10 +1,11 @@
 // The process: reads the settings, decides whether this is a node, a supervisor or a worker, passes signals on, and ends.
 // Nothing else reads the environment or ends the process.
 import { closeSync, openSync } from "node:fs";
-import { createProcessLog, type Log, sanitized, throttledLog } from "./log";
+import { createProcessLog, type Log, throttledLog } from "./log";
 import { MetricsFailure } from "./metrics/listener";
 import { start } from "./node";
 import { EngineFailure } from "./node/engine";
+import { sanitized } from "./relay/text/visible";
 import { warnings } from "./settings/checks";
 import type { Settings } from "./settings/definitions";
 import { closest } from "./settings/files/closest";

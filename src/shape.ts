@@ -1,8 +1,8 @@
 // What JSON values of others must look like, as a TypeBox schema. Compiling all schemas took a seventh of the CPU of a start, and most
-// relays need few of them, so each is compiled for the first value.
+// relays need few of them, so each is compiled for the first value that is checked.
 import type { Static, TSchema } from "@sinclair/typebox";
 import { type TypeCheck, TypeCompiler } from "@sinclair/typebox/compiler";
-import type { ValueError } from "@sinclair/typebox/errors";
+import { Errors, type ValueError } from "@sinclair/typebox/errors";
 
 export class Shape<Schema extends TSchema> {
   readonly #schema: Schema;
@@ -14,16 +14,12 @@ export class Shape<Schema extends TSchema> {
 
   /** Whether the value has this shape. */
   fits(value: unknown): value is Static<Schema> {
-    return (this.#compiled ?? this.#compile()).Check(value);
+    this.#compiled ??= TypeCompiler.Compile(this.#schema);
+    return this.#compiled.Check(value);
   }
 
   /** What is wrong first with a value of another shape. */
   problemOf(value: unknown): ValueError | undefined {
-    return (this.#compiled ?? this.#compile()).Errors(value).First();
-  }
-
-  #compile(): TypeCheck<Schema> {
-    this.#compiled = TypeCompiler.Compile(this.#schema);
-    return this.#compiled;
+    return Errors(this.#schema, value).First();
   }
 }

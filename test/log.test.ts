@@ -1,7 +1,8 @@
 // The log: what users send cannot forge a line, no line has a secret, and messages are not logged. Rows I3 and I4 of the
 // fault catalogue.
 import { expect, test } from "bun:test";
-import { createLog, sanitized } from "../src/log";
+import { createLog } from "../src/log";
+import { sanitized } from "../src/relay/text/visible";
 import { SECRET, token } from "./support/centrifuge/sdk";
 import { idOf, startRelay } from "./support/relay/test-relay";
 import { until } from "./support/wait";

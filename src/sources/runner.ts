@@ -1,9 +1,10 @@
 // Runs one source on this node, while no other node does: reads a batch, has the engine publish it, acknowledges it, reads the next. It never
 // reads on while the engine is away, and gives nothing back: the batch waits, and memory has no more than that.
-import { type Log, sanitized } from "../log";
+import type { Log } from "../log";
 import { EngineUnavailable } from "../relay/contracts/engine";
 import type { RecordsOutcome, SourceRecord } from "../relay/contracts/store";
 import type { Leadership } from "../relay/state/leadership";
+import { sanitized } from "../relay/text/visible";
 import type { DeadRecord, InboundRecord, Reader, SourceContext, SourceKind } from "./contract";
 import { type PublicationsOptions, type Sorted, sortedBatch } from "./publications";
 import { SourceTally } from "./tally";

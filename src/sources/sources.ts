@@ -1,9 +1,10 @@
 // The sources of this node: a runner for each, of which one over all nodes reads at a time.
-import { type Log, sanitized } from "../log";
+import type { Log } from "../log";
 import { type Engine, EngineUnavailable } from "../relay/contracts/engine";
 import type { Publisher } from "../relay/publishing/publisher";
 import type { Cluster } from "../relay/state/cluster";
 import { Leadership } from "../relay/state/leadership";
+import { sanitized } from "../relay/text/visible";
 import type { SourceDeclaration } from "./declarations";
 import { SOURCE_KINDS } from "./index";
 import { recordPosition } from "./publications";

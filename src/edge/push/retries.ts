@@ -142,7 +142,8 @@ export class Retries {
     if (retry === undefined) return;
     this.#retries.delete(name);
     const { pending, device } = retry;
-    const key = replaceable(device, pending.collapse ?? "");
+    if (pending.collapse === undefined) return;
+    const key = replaceable(device, pending.collapse);
     const others = this.#replaceable.get(key);
     if (others?.delete(retry) && others.size === 0) this.#replaceable.delete(key);
   }

@@ -1,11 +1,12 @@
 // POST /publish, the route of backends that publish.
 import type { Elysia } from "elysia";
-import { type Log, sanitized, throttledLog } from "../../log";
+import { type Log, throttledLog } from "../../log";
 import { EngineUnavailable } from "../../relay/contracts/engine";
 import { engineUnavailable, errorBody, Refusal } from "../../relay/contracts/errors";
 import type { Maybe } from "../../relay/contracts/maybe";
 import type { Published } from "../../relay/contracts/publication";
 import type { Relay } from "../../relay/relay";
+import { sanitized } from "../../relay/text/visible";
 import type { ApiKeys } from "../access/keys";
 import type { BodyReader } from "../http/body";
 import { checkJsonType, isLines } from "../http/content-type";

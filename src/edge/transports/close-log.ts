@@ -1,7 +1,8 @@
 // What the log says and the relay counts when a connection has closed, for sockets and streams alike.
-import { type Log, sanitized, shortId } from "../../log";
+import { type Log, shortId } from "../../log";
 import type { Tally } from "../../relay/contracts/tally";
 import type { Connection } from "../../relay/state/connection";
+import { sanitized } from "../../relay/text/visible";
 
 /** Where a close is noted. */
 interface CloseNotes {

@@ -1,8 +1,9 @@
 // Warns of clients for which a message is too large. Such a client closes its connection, reconnects and asks for what it
 // missed, so that it is sent the same message again and again; only the log can tell the operator.
-import { type Log, sanitized, shortId } from "../../log";
+import { type Log, shortId } from "../../log";
 import type { Frame } from "../../relay/contracts/transport";
 import type { Connection } from "../../relay/state/connection";
+import { sanitized } from "../../relay/text/visible";
 
 /** The close code of a peer that was sent more than it takes (RFC 6455, section 7.4.1). */
 export const TOO_LARGE = 1009;

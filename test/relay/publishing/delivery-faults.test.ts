@@ -2,9 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import { json } from "../../../src/protocols/json";
 import { TopicRules } from "../../../src/relay/contracts/topic-rules";
-import type { Frame } from "../../../src/relay/contracts/transport";
 import type { FakeSocket } from "../../support/relay/simulation";
-import { Simulation } from "../../support/relay/simulation";
+import { inLines, Simulation } from "../../support/relay/simulation";
 
 /** More connections than it takes to make publications wait. */
 const SUBSCRIBERS = 66;
@@ -112,8 +111,7 @@ describe("a publication that cannot be fanned out", () => {
 
   test("takes those with it that share its frame, which are recovered too", () => {
     const sim = new FaultyRelay();
-    const lines = { ...json, name: "lines", join: (frames: readonly Frame[]) => frames.join("\n") };
-    const [client, single] = [sim.subscribe("paced", lines), sim.subscribe("paced")];
+    const [client, single] = [sim.subscribe("paced", inLines(json)), sim.subscribe("paced")];
     for (const message of ["1", "2", "bad"]) sim.publish("paced", message);
     sim.faultyMark = "bad";
     sim.now += 50;

@@ -4,9 +4,8 @@ import fc from "fast-check";
 import { plain } from "../../../src/protocols/plain";
 import { Refusal } from "../../../src/relay/contracts/errors";
 import { TopicRules } from "../../../src/relay/contracts/topic-rules";
-import type { Frame } from "../../../src/relay/contracts/transport";
 import type { Connection } from "../../../src/relay/state/connection";
-import { type FakeSocket, LIMITS, Simulation } from "../../support/relay/simulation";
+import { type FakeSocket, inLines, LIMITS, Simulation } from "../../support/relay/simulation";
 
 interface ModelClient {
   readonly user: string;
@@ -37,8 +36,7 @@ const inOrder = (received: readonly string[]) => [
   ...received.filter((message) => message.startsWith("b:")),
 ];
 
-/** A protocol whose clients read several frames in one. */
-const lines = { ...plain, name: "lines", join: (frames: readonly Frame[]) => frames.join("\n") };
+const lines = inLines(plain);
 const messagesOf = ({ frames }: FakeSocket) => frames.flatMap((frame) => frame.split("\n"));
 
 class World {

@@ -4,16 +4,14 @@ import { MemoryEngine } from "../../../src/engines/memory/engine";
 import { json } from "../../../src/protocols/json";
 import type { Protocol } from "../../../src/relay/contracts/protocol";
 import { TopicRules } from "../../../src/relay/contracts/topic-rules";
-import type { Frame } from "../../../src/relay/contracts/transport";
-import { Simulation } from "../../support/relay/simulation";
+import { inLines, Simulation } from "../../support/relay/simulation";
 
 /** More connections than it takes to make publications wait. */
 const SUBSCRIBERS = 66;
 
 const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
 
-/** A protocol whose clients read several frames in one. */
-const lines = { ...json, name: "lines", join: (frames: readonly Frame[]) => frames.join("\n") };
+const lines = inLines(json);
 
 /** A relay with subscribers of the topic "tech", each of whose waves takes so long to send. */
 class Crowd extends Simulation {

@@ -10,7 +10,7 @@ import type { Protocol } from "../../../src/relay/contracts/protocol";
 import type { Publication } from "../../../src/relay/contracts/publication";
 import { Tally } from "../../../src/relay/contracts/tally";
 import { TopicRules } from "../../../src/relay/contracts/topic-rules";
-import type { Socket, Transport } from "../../../src/relay/contracts/transport";
+import type { Frame, Socket, Transport } from "../../../src/relay/contracts/transport";
 import { Relay } from "../../../src/relay/relay";
 import type { Connection } from "../../../src/relay/state/connection";
 
@@ -92,6 +92,11 @@ export function engineOptions(options: Partial<EngineOptions> = {}): EngineOptio
     warn: () => {},
     ...options,
   };
+}
+
+/** The same protocol with clients who read several frames in one, a line each. */
+export function inLines<Some extends Protocol>(protocol: Some): Some {
+  return { ...protocol, name: "lines", join: (frames: readonly Frame[]) => frames.join("\n") };
 }
 
 export class FakeSocket implements Socket {

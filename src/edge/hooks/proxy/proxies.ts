@@ -1,6 +1,6 @@
 // Asks the backend over HTTP what the relay wants to know, in the requests and answers of Centrifugo's proxy, so that a backend that was
 // written for it needs no change. What cannot be asked is refused for now, or let in, as the settings say.
-import { type Log, sanitized } from "../../../log";
+import type { Log } from "../../../log";
 import {
   type AskingClient,
   type Denial,
@@ -15,6 +15,7 @@ import type { Introduction } from "../../../relay/contracts/commands";
 import { Refusal } from "../../../relay/contracts/errors";
 import type { Protocol } from "../../../relay/contracts/protocol";
 import type { ConnectionClaims, TopicClaims } from "../../../relay/contracts/tokens";
+import { sanitized } from "../../../relay/text/visible";
 import { AnswerReader, Malformed } from "./answers";
 import {
   type BodySettings,

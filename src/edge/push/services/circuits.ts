@@ -1,6 +1,7 @@
 // Leaves a push service alone while it fails: a circuit breaker for each. Without it, each push for a service that is down would cost
 // a request that takes up to 10 seconds, and the service would get all of them again at the moment when it comes back.
-import { type Log, sanitized } from "../../../log";
+import type { Log } from "../../../log";
+import { sanitized } from "../../../relay/text/visible";
 
 /** So many requests in a row fail before a service is left alone. */
 const FAILURES_MAX = 5;
