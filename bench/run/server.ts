@@ -13,18 +13,29 @@ const OUTPUT_CHARACTERS_MAX = 600;
 const folder = mkdtempSync(join(tmpdir(), "baton-bench-"));
 process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
 
-/** A port that nobody listens on, below those that the kernel assigns to outgoing connections. */
-function freePort(): number {
-  for (let attempt = 0; attempt < 100; attempt++) {
-    const port = 20_000 + Math.floor(Math.random() * 12_000);
-    try {
-      Bun.listen({ hostname: "127.0.0.1", port, socket: { data() {} } }).stop(true);
-      return port;
-    } catch {
-      // The port is taken: try another.
-    }
+/** Below the ports that the kernel assigns to outgoing connections. */
+const FIRST_PORT = 20_000;
+const LAST_PORT = 31_998;
+
+let nextPort = FIRST_PORT + Math.floor(Math.random() * (LAST_PORT - FIRST_PORT));
+
+/** The first of `count` ports in a row on which nobody listens. Servers that start at the same time never get the same ones. */
+function freePorts(count: number): number {
+  for (let tried = FIRST_PORT; tried <= LAST_PORT; tried += count) {
+    const first = nextPort + count - 1 > LAST_PORT ? FIRST_PORT : nextPort;
+    nextPort = first + count;
+    if (Array.from({ length: count }, (_, index) => first + index).every(isFree)) return first;
   }
-  throw new Error("no free port between 20000 and 32000");
+  throw new Error(`no ${count} free ports in a row between ${FIRST_PORT} and ${LAST_PORT}`);
+}
+
+function isFree(port: number): boolean {
+  try {
+    Bun.listen({ hostname: "127.0.0.1", port, socket: { data() {} } }).stop(true);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** The environment without anything that would change a target's settings. */
@@ -50,7 +61,8 @@ export class Server {
 
   /** Starts the target and waits until each of its nodes answers. Throws with the end of its output if it does not. */
   static async start(target: Target): Promise<Server> {
-    const port = freePort();
+    const nodes = target.nodes ?? 1;
+    const port = freePorts(nodes + 1);
     const log = join(folder, `${target.name}-${port}.log`);
     const child = startChild(target.command, {
       cwd: join(import.meta.dir, "../.."),
@@ -61,7 +73,7 @@ export class Server {
     });
     const server = new Server(child, port, log);
     try {
-      for (let node = 0; node < (target.nodes ?? 1); node++) await server.#ready(port + node);
+      for (let node = 0; node < nodes; node++) await server.#ready(port + node);
     } catch (error) {
       await server.stop();
       throw error;

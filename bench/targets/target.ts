@@ -57,7 +57,7 @@ export interface Target {
   readonly publishRoute?: PublishRoute;
   /** The answer to a publication counts the deliveries of only one of several processes, or none. */
   readonly countsPart?: boolean;
-  /** The number of nodes, at the port and those after it, that share the connections; 1 if not set. */
+  /** The number of nodes, at the port and those after it, that share the connections; 1 if not set. The next port is free too. */
   readonly nodes?: number;
   /** The path to connect to; not used if there is a registration. */
   readonly path: (user: number | undefined) => string;

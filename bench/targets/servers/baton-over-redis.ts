@@ -1,4 +1,4 @@
-// A Redis server of its own and a number of Baton nodes on it, at PORT and the ports after it.
+// A number of Baton nodes, at PORT and the ports after it, and a Redis server of their own at the next one.
 // All of them end with this process, however it ends.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,7 +11,7 @@ const DIE_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL"];
 
 const folder = mkdtempSync(join(tmpdir(), "baton-bench-redis-"));
 process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
-const redisPort = port + 100;
+const redisPort = port + count;
 if (Bun.which("redis-server") === null) {
   throw new Error("this target needs redis-server: apt-get install redis-server");
 }
