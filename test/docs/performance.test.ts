@@ -1,4 +1,4 @@
-// The figures of docs/performance.md are those of bench/results.
+// The figures of docs/performance.md, and the sizes in docs/operations.md, are those of bench/results.
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { withFigures } from "../../bench/report/page";
@@ -29,5 +29,31 @@ test("docs/performance.md has a place for every table, in which a renewed figure
     const begin = renewed.indexOf(`<!-- figures: ${place} -->`);
     const table = renewed.slice(begin, renewed.indexOf("<!-- /figures -->", begin));
     if (first !== "Not measured in this run.") expect(table, place).toMatch(/\| 777\b/);
+  }
+});
+
+test("docs/operations.md reckons with what bench/results/latest.json has, within a quarter", () => {
+  const sizes = [
+    ["an open connection, plain", "idle-memory", "baton", "rss"],
+    ["an open connection, JSON", "idle-memory", "baton-json", "rss"],
+    ["an open connection, Centrifuge or Pusher protocol", "idle-memory", "baton-pusher", "rss"],
+    ["an open event stream", "idle-streams", "baton-sse", "rss"],
+    ["opening a connection, with its registration", "open", "baton", "whole"],
+    ["a publication", "publish", "baton", "alone"],
+    ["a delivery", "fan-out-1", "baton", "cpu"],
+  ] as const;
+  for (const [what, scenario, target, figure] of sizes) {
+    const panel = results.panels.find((each) => each.scenario === scenario);
+    const row = panel?.rows.find((each) => each.target === target);
+    const cell = row?.cells.find((each) => each.figure === figure);
+    const said = Number(
+      readPage("docs/operations.md")
+        .split(`\n| ${what} | `)[1]
+        ?.match(/^[\d.]+/)?.[0],
+    );
+    const measured = cell?.value?.median ?? Number.NaN;
+    expect(Math.abs(said / measured - 1), `${what}: ${said}, measured ${measured}`).toBeLessThan(
+      0.25,
+    );
   }
 });

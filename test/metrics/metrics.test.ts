@@ -191,6 +191,19 @@ test("every series has a name by Prometheus' conventions, and a value once its e
   expect(new Set(names)).toEqual(new Set(Object.keys(SERIES)));
 });
 
+test("E7: a turn of the event loop that takes long is seen in baton_event_loop_delay_seconds", async () => {
+  await using relay = await startRelay();
+  const isSeen = async () => {
+    const found = await scrape(relay);
+    const count = found.value("baton_event_loop_delay_seconds_count");
+    return count > found.value('baton_event_loop_delay_seconds_bucket{le="0.25"}');
+  };
+  // Between two looks 250 ms apart, this makes one of them 350 ms late or more.
+  const begin = performance.now();
+  while (performance.now() - begin < 600);
+  await until("the delay to be counted", isSeen);
+});
+
 test("docs/metrics.md has the table that `bun run reference` makes of the series", async () => {
   const page = await Bun.file(join(import.meta.dir, "../../docs/metrics.md")).text();
   expect(page).toContain(`\n${seriesTable()}\n`);

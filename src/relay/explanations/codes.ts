@@ -81,7 +81,7 @@ export const EXPLANATIONS = {
   offline: {
     means: "The user has no open connection on any node that answered.",
     action:
-      "Look at the last end that is listed, and at whether the client reconnects. One that resumes is sent what it missed, as long as history keeps it.",
+      "Look at the last end, if one is listed, and at whether the client reconnects. One that resumes is sent what it missed, as long as history keeps it.",
   },
   published: {
     means: "The publication was accepted and is in the topic's history.",
