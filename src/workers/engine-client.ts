@@ -58,9 +58,15 @@ interface EngineClientOptions {
 }
 
 interface PendingCall {
+  readonly call: EngineCall;
   readonly resolve: (value: never) => void;
   readonly reject: (error: Error) => void;
   readonly deadline: number;
+}
+
+/** Whether the call has succeeded. */
+function isDone(answer: EngineAnswer): answer is Extract<EngineAnswer, { answer: unknown }> {
+  return !("unavailable" in answer || "fault" in answer || "refused" in answer);
 }
 
 /** The publishes to one topic that await their answers. */
@@ -88,6 +94,8 @@ export class EngineClient implements Engine {
   readonly #options: EngineClientOptions;
   /** By number; the oldest come first. */
   readonly #calls = new Map<number, PendingCall>();
+  /** Calls that have failed for want of an answer, but may yet make this worker the owner of a registration. */
+  readonly #late = new Map<number, EngineCall>();
   readonly #reads = new HistoryReads(READS_CHARACTERS_MAX);
   /** By topic. */
   readonly #publishes = new Map<string, PendingPublishes>();
@@ -198,10 +206,11 @@ export class EngineClient implements Engine {
   /** Fails the calls that have waited too long. */
   sweep(): void {
     const now = this.#options.now();
-    for (const [number, { deadline, reject }] of this.#calls) {
+    for (const [number, { call, deadline, reject }] of this.#calls) {
       // All calls have the same timeout, so once one is not due, those after it are not due either.
       if (deadline > now) return;
       this.#calls.delete(number);
+      if (call.do === "claim" || call.do === "own") this.#late.set(number, call);
       reject(new EngineUnavailable("the supervisor does not answer"));
     }
   }
@@ -219,6 +228,7 @@ export class EngineClient implements Engine {
       reject(new EngineUnavailable("the connection to the supervisor is closed"));
     }
     this.#calls.clear();
+    this.#late.clear();
   }
 
   /** A supervisor of an older version would answer that nothing went wrong. */
@@ -239,7 +249,7 @@ export class EngineClient implements Engine {
     const number = ++this.#lastNumber;
     const deadline = this.#options.now() + CALL_TIMEOUT_MS;
     const answer = new Promise<Answer>((resolve, reject) => {
-      this.#calls.set(number, { resolve, reject, deadline });
+      this.#calls.set(number, { call, resolve, reject, deadline });
     });
     this.#options.send({ call, number });
     return answer;
@@ -251,14 +261,38 @@ export class EngineClient implements Engine {
   }
 
   #settle(answer: EngineAnswer): void {
-    const call = this.#calls.get(answer.number);
-    if (call === undefined) return;
-    this.#calls.delete(answer.number);
+    const { number } = answer;
+    const call = this.#calls.get(number);
+    if (call === undefined) {
+      const late = this.#late.get(number);
+      this.#late.delete(number);
+      if (late !== undefined && isDone(answer)) this.#takeBack(late, answer.answer);
+      return;
+    }
+    this.#calls.delete(number);
     if ("unavailable" in answer) call.reject(new EngineUnavailable(answer.unavailable));
     else if ("fault" in answer) call.reject(new Error(answer.fault));
     else if ("refused" in answer) {
       call.resolve(new Refusal(answer.refused.code, answer.refused.message) as never);
     } else call.resolve(answer.answer as never);
+  }
+
+  /** The supervisor has done what nobody here waits for any more: this worker owns what no connection of it has. */
+  #takeBack(late: EngineCall, answer: unknown): void {
+    const { send } = this.#options;
+    if (late.do === "claim") {
+      const { id, term } = answer as Claimed;
+      // A connection that its client wanted to replace does not own it any more.
+      this.#events?.registrationRevoked(id, term);
+      send({ release: [id, term, "wait"] });
+    } else if (late.do === "own" && !this.#isOwning(late.id))
+      send({ release: [late.id, 0, "end"] });
+  }
+
+  /** Whether the supervisor has been asked again, and has not answered. */
+  #isOwning(id: string): boolean {
+    const asked = [...this.#calls.values().map(({ call }) => call), ...this.#late.values()];
+    return asked.some((call) => call.do === "own" && call.id === id);
   }
 
   #deliver(publication: Publication): void {

@@ -10,18 +10,24 @@ import { until } from "../support/wait";
 let now = 0;
 let isFull = false;
 let sent: ToEngine[] = [];
+let revoked: [id: string, term: number | undefined][] = [];
 let client: EngineClient;
 
 beforeEach(() => {
   now = 0;
   isFull = false;
   sent = [];
+  revoked = [];
   client = new EngineClient({
     send: (message) => void sent.push(message),
     isFull: () => isFull,
     now: () => now,
   });
-  client.start({ ...NOBODY, deliver: ({ data }) => data.length });
+  client.start({
+    ...NOBODY,
+    deliver: ({ data }) => data.length,
+    registrationRevoked: (...one) => revoked.push(one),
+  });
 });
 
 /** The number of the call that was sent last. */
@@ -135,6 +141,33 @@ test("a call that is not answered in time fails, and its late answer is ignored"
   client.receive({ number: 1, answer: "too late" });
   client.receive({ number: 2, answer: "in time" });
   expect((await late) as unknown).toBe("in time");
+});
+
+test("a claim that succeeds too late is released, and so is the connection that it was to replace", async () => {
+  const claims = ["a", "b", "c"].map((id) => client.registrations.claim(id, "127.0.0.1"));
+  now = 5_000;
+  client.sweep();
+  for (const claim of claims) expect(await failureOf(claim)).toBeInstanceOf(EngineUnavailable);
+  sent = [];
+  client.receive({ number: 1, answer: { id: "a", user: "u", term: 7, wasRemote: false } });
+  client.receive({ number: 2, refused: { code: "unknown_connection", message: "" } });
+  client.receive({ number: 3, unavailable: "the disk is full" });
+  client.receive({ number: 1, answer: { id: "a", user: "u", term: 7, wasRemote: false } });
+  expect(sent).toEqual([{ release: ["a", 7, "wait"] }]);
+  expect(revoked).toEqual([["a", 7]]);
+});
+
+test("a session that is owned too late is released, unless it has asked again", async () => {
+  const first = ["a", "b"].map((id) => client.registrations.own(id, "u"));
+  now = 5_000;
+  client.sweep();
+  for (const own of first) expect(await failureOf(own)).toBeInstanceOf(EngineUnavailable);
+  const again = client.registrations.own("b", "u");
+  sent = [];
+  // JSON has no undefined, which is what the supervisor answers.
+  for (const number of [1, 2, 3]) client.receive({ number, answer: undefined });
+  expect(await again).toBeUndefined();
+  expect(sent).toEqual([{ release: ["a", 0, "end"] }]);
 });
 
 test("calls fail before the start, after the close, and while the supervisor does not keep up", async () => {

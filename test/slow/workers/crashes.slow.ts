@@ -1,8 +1,9 @@
-// Workers that die or get stuck, and a supervisor that dies. Rows F2 to F5, F8 and F9 of the fault catalogue.
+// Workers that die or get stuck, and a supervisor that dies. Rows F2 to F5, F8, F9 and F12 of the fault catalogue.
 import { describe, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ProcessClock } from "../../../src/workers/system/process-clock";
+import { Client } from "../../support/clients/client";
 import { inFull } from "../../support/in-full";
 import { Folder } from "../../support/machine/folder";
 import { isAlive, memoryKb } from "../../support/machine/processes";
@@ -103,6 +104,28 @@ describe("workers that do not answer", () => {
     }
     expect(await relay.workers()).toContain(starved);
     expect(relay.logged).not.toContain(KILLED);
+  });
+
+  test("F12: what the supervisor does too late, because it was stopped, leaves no connections that count and are not there", async () => {
+    await using relay = await RelayWithWorkers.start({ BATON_USER_CONNECTIONS_MAX: "3" });
+    const { pid, url } = relay.process;
+    const ids = await Promise.all(["u", "u", "u"].map((user) => relay.caller.register(user)));
+    const connect = (id: string) => Client.open(`${url.replace("http", "ws")}/ws/${id}`);
+    process.kill(pid, "SIGSTOP");
+    try {
+      // Their calls fail after 5 s, and wait in the pipe.
+      const attempts = await Promise.allSettled(ids.map(connect));
+      expect(attempts.map(({ status }) => status)).toEqual(["rejected", "rejected", "rejected"]);
+    } finally {
+      process.kill(pid, "SIGCONT");
+    }
+    const isHealthy = async () => (await fetch(`${url}/health`)).status === 200;
+    await until("every worker to be healthy", async () => {
+      const answers = await Promise.all(Array.from({ length: 30 }, isHealthy));
+      return answers.every((one) => one);
+    });
+    const others = await Promise.all(["u", "u", "u"].map((user) => relay.caller.register(user)));
+    await Promise.all(others.map(connect));
   });
 
   test("F9: a worker that reads nothing of what it is sent costs bounded memory until it is killed", async () => {
