@@ -119,7 +119,7 @@ const FAULTS = Object.entries({
   C: 16,
   D: 8,
   E: 9,
-  F: 11,
+  F: 12,
   G: 20,
   H: 5,
   I: 18,

@@ -14,15 +14,15 @@ type RecordSet = Map<string, KeptValue>;
 /** What a value takes besides its texts. */
 const VALUE_BYTES = 200;
 
-/** Sets that one sweep looks at. */
-const SWEEP_SETS_MAX = 1_000;
+/** Values that one sweep looks at: they take less than a millisecond. */
+const SWEEP_VALUES_MAX = 10_000;
 
 export class MemoryRecords implements Records {
   readonly #now: () => number;
   readonly #size: StoreSize;
   readonly #sets = new Map<string, RecordSet>();
   /** Where the next sweep goes on. */
-  #sweeping: IterableIterator<[string, RecordSet]> = this.#sets.entries();
+  #sweeping = this.#all();
 
   constructor(now: () => number, size: StoreSize) {
     this.#now = now;
@@ -69,15 +69,23 @@ export class MemoryRecords implements Records {
     return kept.expiresAt > this.#now();
   }
 
-  /** Removes what has expired in some sets. The next call goes on with the sets after them. */
+  /** Removes some of what has expired. The next call goes on with the values after those that were looked at. */
   expire(): void {
-    for (let i = 0; i < SWEEP_SETS_MAX; i++) {
+    const now = this.#now();
+    for (let i = 0; i < SWEEP_VALUES_MAX; i++) {
       const { done, value } = this.#sweeping.next();
       if (done === true) {
-        this.#sweeping = this.#sets.entries();
+        this.#sweeping = this.#all();
         return;
       }
-      this.#expire(...value);
+      if (value.kept.expiresAt <= now)
+        this.#delete(value.set, value.values, value.name, value.kept);
+    }
+  }
+
+  *#all() {
+    for (const [set, values] of this.#sets) {
+      for (const [name, kept] of values) yield { set, values, name, kept };
     }
   }
 
