@@ -1,6 +1,6 @@
-// Queues in Redis. A queue is a sorted set: each entry begins with its number, which is also its score. The last number has a key of
-// its own, so that the numbers go on when the queue has been empty; where that key is gone they go on from the time in
-// microseconds, which no queue counts up to.
+// Queues in Redis. A queue is a sorted set: each entry begins with its number, which is also its score. Numbers go on from the time in
+// microseconds, which no queue counts up to: so none comes again after a server has lost the end of its data, as in a failover. Where
+// the clock was set back they go on from the last number, which has a key of its own, as the queue may have been empty since.
 import type { QueueEntry, Queues } from "../../../relay/contracts/store";
 import type { ServerClock } from "../server/clock";
 import type { Keys } from "../server/keys";
@@ -15,11 +15,8 @@ const APPEND = `
 local function whole(number) return string.format('%.0f', number) end
 local kept = math.min(#ARGV - 2, tonumber(ARGV[2]) - redis.call('ZCARD', KEYS[1]))
 if kept <= 0 then return 0 end
-local last = tonumber(redis.call('GET', KEYS[2]))
-if not last then
-  local newest = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2]
-  last = math.max(tonumber(ARGV[1]), tonumber(newest or 0))
-end
+local newest = redis.call('GET', KEYS[2]) or redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2]
+local last = math.max(tonumber(ARGV[1]), tonumber(newest or 0))
 redis.call('SET', KEYS[2], whole(last + kept), 'PX', ${NUMBER_MS})
 for i = 1, kept do
   local number = whole(last + i)

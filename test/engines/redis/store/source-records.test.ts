@@ -209,6 +209,24 @@ describe("values and queues in Redis", () => {
     expect(await ttlOf("queue:q")).toBe(-2);
   });
 
+  test("G5: after Redis has lost the end of its data, no entry of a queue has the number of a lost one", async () => {
+    await using server = await RedisServer.start();
+    await using node = await RedisNode.start(server.url);
+    const { queues } = node.engine;
+    await queues.append("q", ["1"], 10);
+    const saved = await server.save();
+    await queues.append("q", ["2", "3"], 10);
+    const sent = (await queues.first("q", 10)).at(-1)?.number as number;
+    await server.kill();
+    await server.restore(saved);
+    await server.run();
+    await node.untilHealthy();
+    await queues.append("q", ["4", "5"], 10);
+    // What was read before the loss is done now.
+    await queues.removeUpTo("q", sent);
+    expect((await queues.first("q", 10)).map(({ entry }) => entry)).toEqual(["4", "5"]);
+  });
+
   test("the numbers of a queue rise when their key has gone, and all nodes see the same entries", async () => {
     const server = await RedisServer.shared();
     const prefix = crypto.randomUUID();
