@@ -173,6 +173,8 @@ export class RedisGroups implements Groups {
     const before = this.#place;
     this.#places++;
     this.#isUnsure = false;
+    // A server that has lost its data may begin with smaller ones, where its clock is behind that of the one before.
+    this.#versions.clear();
     this.#settledAt = this.#options.now() + SETTLE_MS;
     const repeated: Promise<unknown>[] = [];
     for (const [group, member] of this.#all()) repeated.push(this.#repeat(group, member));

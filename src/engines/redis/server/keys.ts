@@ -25,7 +25,6 @@ export class Keys {
   readonly lastTerm: string;
   /** Where members of groups may be: nodes that are connected. */
   readonly places: string;
-  /** Members of groups that have just left, by when. */
   /** The channel to which every node is subscribed. */
   readonly allNodes: string;
   /** On a server without registrations, the channel to which every node is subscribed. */

@@ -81,6 +81,29 @@ describe("groups over Redis", () => {
     await until("the node to be told to read", () => one.changes.includes("unsure"));
   });
 
+  test("a change that a node was not told of is found also when a server has lost its data, and its clock is behind", async () => {
+    await using server = await RedisServer.start();
+    await using nodes = await RedisNode.pair(server.url, server.url, { prefix: "p" });
+    const { one, two } = nodes;
+    const unsure = () => one.changes.filter((change) => change === "unsure").length;
+    const skip = async (by: number) => {
+      const before = unsure();
+      const { version } = await two.engine.groups.state(GROUP);
+      await server.command("HSET", `p:group:${GROUP}`, "", String(version + by));
+      await until("the node to be told to read", () => unsure() > before);
+      return one.engine.groups.state(GROUP);
+    };
+    await enter(one, "a");
+    await enter(two, "b");
+    const { version } = await skip(1e12);
+    await server.kill();
+    await server.run();
+    await until("the node to read what there is now", () => unsure() > 1);
+    await untilIn(one, "a", "b");
+    expect((await one.engine.groups.state(GROUP)).version).toBeLessThan(version);
+    await skip(7);
+  });
+
   test("a node that ends leaves nothing behind", async () => {
     const server = await RedisServer.shared();
     const prefix = crypto.randomUUID();
