@@ -168,6 +168,19 @@ describe("a claim over Redis", () => {
     });
   });
 
+  test("a connection that ended when Redis had evicted its registration counts no longer", async () => {
+    const server = await RedisServer.shared();
+    const prefix = crypto.randomUUID();
+    await using node = await RedisNode.start(server.url, { prefix, userConnectionsMax: 2 });
+    const { registrations } = node.engine;
+    const { term } = await claim(node, "evicted", "u");
+    await claim(node, "kept", "u");
+    await server.command("DEL", `${prefix}:registration:evicted`);
+    registrations.release("evicted", term, "end");
+    await claim(node, "new", "u");
+    expect(await registrations.add({ id: "more", user: "u" })).toMatchObject(tooMany);
+  });
+
   test("registrations of a dead node can be claimed, and its connections no longer count", async () => {
     const server = await RedisServer.shared();
     const prefix = crypto.randomUUID();
@@ -177,8 +190,10 @@ describe("a claim over Redis", () => {
     // What a node leaves when it dies: its connections, and for ten seconds its heartbeat.
     await registrations.add({ id: "r", user: "u" });
     const fields = ["user", "u", "topics", "", "node", "dead", "term", "7", "kind", "r"];
-    await server.command("HSET", `${prefix}:registration:r`, ...fields);
-    for (const id of ["r", "s", "t"]) await server.command("HSET", `${prefix}:user:u`, id, "dead");
+    for (const id of ["r", "s", "t"]) {
+      await server.command("HSET", `${prefix}:registration:${id}`, ...fields);
+      await server.command("HSET", `${prefix}:user:u`, id, "dead");
+    }
     await server.command("SET", `${prefix}:node:dead`, "1");
     expect(await registrations.own("x", "u")).toMatchObject(tooMany);
     expect(await registrations.add({ id: "x", user: "u" })).toMatchObject(tooMany);

@@ -36,11 +36,19 @@ local function prune(key, prefix, me)
     if not known[node] then redis.call('HDEL', key, all[i]) end
   end
 end
+-- Removes those that ended when Redis had their registration no longer, as after an eviction. Those that go on are counted again.
+local function pruneUnknown(key, prefix)
+  local all = redis.call('HGETALL', key)
+  for i = 1, #all, 2 do
+    if redis.call('EXISTS', prefix .. 'registration:' .. all[i]) == 0 then redis.call('HDEL', key, all[i]) end
+  end
+end
 local function hasRoom(prefix, user, most, me)
   if user == '' then return true end
   local key = ofUser(prefix, user)
   if redis.call('HLEN', key) < tonumber(most) then return true end
   prune(key, prefix, me)
+  pruneUnknown(key, prefix)
   return redis.call('HLEN', key) < tonumber(most)
 end
 local function countFor(prefix, user, id, me)
