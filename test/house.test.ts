@@ -118,7 +118,7 @@ const FAULTS = Object.entries({
   B: 12,
   C: 16,
   D: 8,
-  E: 9,
+  E: 10,
   F: 12,
   G: 20,
   H: 5,

@@ -16,7 +16,7 @@ export class ProcessMetrics {
   readonly #options: ProcessMetricsOptions;
   readonly #loopDelay = new LoopDelay();
   #listener: MetricsListener | undefined;
-  /** The answer that is being made: whoever asks meanwhile gets the same. */
+  /** The answer that is made in the next turn of the event loop, or is being made: whoever asks meanwhile gets the same. */
   #underWay: Promise<string> | undefined;
 
   constructor(options: ProcessMetricsOptions) {
@@ -29,9 +29,12 @@ export class ProcessMetrics {
 
   /** Resolves with the metrics of the whole relay, in the Prometheus text format. */
   text(): Promise<string> {
-    this.#underWay ??= this.#make().finally(() => {
-      this.#underWay = undefined;
-    });
+    // It takes a millisecond, and anybody may ask at BATON_METRICS_LISTEN, however often.
+    this.#underWay ??= nextTurn()
+      .then(() => this.#make())
+      .finally(() => {
+        this.#underWay = undefined;
+      });
     return this.#underWay;
   }
 
@@ -52,6 +55,10 @@ export class ProcessMetrics {
   #make(): Promise<string> {
     return this.#options.all?.() ?? textOf([this.report()]);
   }
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 /** What the metrics of every process say of it; `engine` is the one that it has itself. */

@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { seriesTable } from "../../docs/reference";
 import { SERIES } from "../../src/metrics/series";
+import { Refusal } from "../../src/relay/contracts/errors";
 import { Client } from "../support/clients/client";
 import { RawSocket } from "../support/clients/raw-socket";
 import { RedisServer } from "../support/engines/redis-server";
@@ -25,6 +26,17 @@ test("GET /metrics needs a key when there are keys, and answers in the Prometheu
   expect(answer.headers.get("content-type")).toBe("text/plain; version=0.0.4; charset=utf-8");
   expect(answer.text).toContain("\n# TYPE baton_publications_total counter\n");
   expect(new Scrape(answer.text).value('baton_refusals_total{code="unauthorized"}')).toBe(1);
+});
+
+test("all who ask for the metrics in one turn of the event loop get what was read once, after the last of them has asked", async () => {
+  await using relay = await startRelay();
+  const { metrics, relay: core } = relay.running;
+  const first = metrics.text();
+  for (let i = 0; i < 20; i++) await null;
+  core.tally.refused(new Refusal("not_found", "Nothing is there."));
+  const last = metrics.text();
+  expect(await first).toContain('baton_refusals_total{code="not_found"} 1');
+  expect(await last).toBe(await first);
 });
 
 test("BATON_METRICS_LISTEN opens the metrics to everybody at an address of their own, and nothing else", async () => {

@@ -17,6 +17,18 @@ export function orThrow<Value>(value: Value | Refusal): Value {
   return value;
 }
 
+/**
+ * The refusal that an error of a handler is; undefined for a fault of ours. A body whose connection has ended before it had come whole is
+ * none: anybody can hang up, and must neither fill the log nor count as a fault.
+ */
+export function refusalOf(error: unknown): Refusal | undefined {
+  if (error instanceof Refused) return error.refusal;
+  const isCutOff = error instanceof DOMException && error.name === "AbortError";
+  return isCutOff
+    ? new Refusal("bad_request", "The connection has ended before the body had come whole.")
+    : undefined;
+}
+
 /** A check that a route runs before it reads the body. Throws Refused. */
 export type BeforeHandle = (context: {
   readonly request: Request;

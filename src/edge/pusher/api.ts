@@ -11,7 +11,7 @@ import type { Relay } from "../../relay/relay";
 import { toUser } from "../../relay/text/checks";
 import { pathOf } from "../access/address";
 import { readBytes } from "../http/body";
-import { Refused, refuse } from "../http/refusal";
+import { refusalOf, refuse } from "../http/refusal";
 import type { PusherApp, PusherApps } from "./apps";
 import { type Event, eventOf, eventsOf } from "./events";
 import { attributesOf, attributesOfOne, channelUsers, countsOf } from "./info";
@@ -85,7 +85,8 @@ export function pusherApi(options: PusherApiOptions): PusherApi {
         new Refusal("not_found", "There is no such route; GET /openapi lists all routes."),
       );
     } catch (error) {
-      if (error instanceof Refused) return refused(error.refusal);
+      const refusal = refusalOf(error);
+      if (refusal !== undefined) return refused(refusal);
       if (!(error instanceof EngineUnavailable)) throw error;
       logUnavailable(error);
       return refused(engineUnavailable());

@@ -11,7 +11,7 @@ import { pathOf } from "../access/address";
 import { centrifugoApi } from "../centrifugo-api/routes";
 import { errorAnswers } from "../http/documents";
 import { LIVE_PATH, ok, unavailable } from "../http/health";
-import { internal, Refused, refuse } from "../http/refusal";
+import { internal, refusalOf, refuse } from "../http/refusal";
 import { explainRoute } from "../operator/explain";
 import { listRoutes } from "../operator/lists";
 import { receiversRoute } from "../operator/receivers";
@@ -39,7 +39,8 @@ export function routes(options: RouteOptions) {
 
   const app = new Elysia({ normalize: false })
     .onError(({ error, code, request }) => {
-      if (error instanceof Refused) return refuse(tally.refused(error.refusal));
+      const refusal = refusalOf(error);
+      if (refusal !== undefined) return refuse(tally.refused(refusal));
       if (code === "NOT_FOUND") return notFound(request, known, relay);
       if (error instanceof EngineUnavailable) {
         logUnavailable(error);

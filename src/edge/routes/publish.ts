@@ -13,7 +13,7 @@ import { checkJsonType, isLines } from "../http/content-type";
 import { BODY_ERRORS, bodyDocument, errorAnswers } from "../http/documents";
 import type { KeepAlive } from "../http/keep-alive";
 import type { OpenRequests } from "../http/open-requests";
-import { internal, Refused, refuse } from "../http/refusal";
+import { internal, refusalOf, refuse } from "../http/refusal";
 import { traceparentOf } from "../http/trace-context";
 import type { RouteOptions } from "./options";
 import { granted, headerKey, type PublishRequest, publishRequests } from "./publish-body";
@@ -83,11 +83,10 @@ export function publishAnswer({
       logTraced?.(request, [commands], [settled]);
       return settled instanceof Refusal ? refuse(tally.refused(settled)) : Response.json(settled);
     } catch (error) {
-      if (error instanceof Refused) {
-        if (request.bodyUsed) keepAlive.extend(request);
-        return refuse(tally.refused(error.refusal));
-      }
-      throw error;
+      const refusal = refusalOf(error);
+      if (refusal === undefined) throw error;
+      if (request.bodyUsed) keepAlive.extend(request);
+      return refuse(tally.refused(refusal));
     }
   };
 }
