@@ -48,6 +48,9 @@ interface SocketLimits {
   readonly isTls: boolean;
 }
 
+/** What Bun's `publish` results in when a subscriber is over its limit, and also when there is none. */
+const OVER_LIMIT = 0;
+
 /** More than can wait for a socket before it is found. */
 const NEVER_DROPPED_BYTES = 2 ** 31 - 1;
 
@@ -95,14 +98,13 @@ export class Sockets implements Transport {
 
   fanOut(nativeTopic: string, frame: Frame, except?: Socket): void {
     this.#tooLarge.sent(frame);
-    // The result is that of the slowest subscriber, at most 0 when that one cannot keep up. It does not say which one that
-    // is, so it only helps the close handler to tell a slow consumer from a peer that has gone.
     // A socket's own publish reaches every subscriber except itself.
     let sent: number | undefined;
     if (this.#olderServers.length > 0) sent = this.#publishToAll(nativeTopic, frame, except);
     else if (except === undefined) sent = this.#server?.publish(nativeTopic, frame, false);
     else sent = (except as ServerWebSocket<Connection>).publish(nativeTopic, frame, false);
-    if (sent !== undefined && sent <= 0 && !this.#congested) {
+    // Which subscriber is over its limit is not said, so this only helps the close handler to tell it from a peer that has gone.
+    if (sent === OVER_LIMIT && !this.#congested && this.#hasReceivers(nativeTopic, except)) {
       this.#congested = true;
       setImmediate(() => setImmediate(() => (this.#congested = false)));
     }
@@ -134,13 +136,26 @@ export class Sockets implements Transport {
     const excepted = except as ServerWebSocket<Connection> | undefined;
     excepted?.unsubscribe(nativeTopic);
     let slowest: number | undefined;
-    for (const server of [this.#server as Server<Connection>, ...this.#olderServers]) {
+    for (const server of this.#servers) {
       if (server.subscriberCount(nativeTopic) === 0) continue;
       const sent = server.publish(nativeTopic, frame, false);
-      slowest = slowest === undefined ? sent : Math.min(slowest, sent);
+      if (slowest === undefined || sent === OVER_LIMIT) slowest = sent;
+      else if (slowest !== OVER_LIMIT) slowest = Math.min(slowest, sent);
     }
     excepted?.subscribe(nativeTopic);
     return slowest;
+  }
+
+  /** Whether a fan-out has anybody to reach: Bun gives the same result for nobody as for one that is over its limit. */
+  #hasReceivers(nativeTopic: string, except?: Socket): boolean {
+    const excepted = except as ServerWebSocket<Connection> | undefined;
+    let count = excepted?.isSubscribed(nativeTopic) === true ? -1 : 0;
+    for (const server of this.#servers) count += server.subscriberCount(nativeTopic);
+    return count > 0;
+  }
+
+  get #servers(): readonly Server<Connection>[] {
+    return [this.#server as Server<Connection>, ...this.#olderServers];
   }
 
   /** Whether the request has become a socket. */

@@ -1,6 +1,7 @@
 // Sockets of Pusher clients: what a real relay answers to them. test/protocols/pusher.test.ts has the bytes of single frames.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Client } from "../../support/clients/client";
+import { RawSocket } from "../../support/clients/raw-socket";
 import { APP, PUSHER_ENV } from "../../support/pusher/app";
 import { authOf, PusherClient } from "../../support/pusher/socket-client";
 import { startRelay, type TestRelay } from "../../support/relay/test-relay";
@@ -344,4 +345,28 @@ test("a connection that a Pusher client has lost leaves nothing behind", async (
     () => small.counts.connections === 0 && small.counts.topics === 0,
   );
   expect((await small.request("GET", "/topics/presence-z/presence")).json.clients).toEqual([]);
+});
+
+test("members that are lost while another is behind, but within its limit, are not taken for slow consumers", async () => {
+  await using small = await startRelay({
+    ...PUSHER_ENV,
+    BATON_BACKPRESSURE_BYTES: "67108864",
+    BATON_MESSAGE_BYTES: "1000000",
+  });
+  const raw = await RawSocket.upgrade(`${small.url}/app/${APP.key}`);
+  const { data } = JSON.parse((await raw.nextFrame()).payload.toString());
+  const [channel, channel_data] = ["presence-z", '{"user_id":"behind"}'];
+  const auth = authOf(`${JSON.parse(data).socket_id}:${channel}:${channel_data}`);
+  const subscribe = { event: "pusher:subscribe", data: { channel, channel_data, auth } };
+  raw.frame(1, JSON.stringify(subscribe));
+  expect((await raw.nextFrame()).payload.toString()).toContain("subscription_succeeded");
+  raw.pause();
+  // More than the kernel takes.
+  for (let n = 0; n < 32; n++) await small.publish(channel, "x".repeat(1_000_000));
+  const clients = await Promise.all(Array.from({ length: 5 }, () => PusherClient.open(small.url)));
+  for (const [i, client] of clients.entries()) await client.subscribed(channel, { user_id: i });
+  for (const client of clients) client.drop();
+  await until("all others to be gone", () => small.counts.connections === 1);
+  expect(small.slowConsumerLines).toEqual([]);
+  raw.drop();
 });
