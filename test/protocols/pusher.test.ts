@@ -111,6 +111,8 @@ describe("a frame of a client", () => {
   test("may come as each client writes it", () => {
     expect(decoded('{"event": "pusher:ping", "data": ""}')).toEqual({ kind: "ping" });
     expect(decoded('{"event": "pusher:ping"}')).toEqual({ kind: "ping" });
+    const unset = '{"event":"pusher:ping","data":null,"channel":null}';
+    expect(decoded(unset)).toEqual({ kind: "ping" });
     expect(decoded('{"event":"pusher:pong","data":{}}')).toEqual({ kind: "pong" });
     expect(decoded({ event: "pusher:subscribe", data: { channel: "news" } })).toMatchObject({
       kind: "subscribe",

@@ -12,9 +12,10 @@ import { isClientEvent } from "./event-names";
 /** What the data of an event of a client may have: as on Pusher. */
 const CLIENT_EVENT_BYTES_MAX = 10_240;
 
+/** Some serializers write null for what is not set. */
 const FrameBody = Type.Object({
   event: Type.String(),
-  channel: Type.Optional(Type.String()),
+  channel: Type.Optional(Type.Union([Type.String(), Type.Null()])),
   data: Type.Optional(Type.Unknown()),
 });
 
@@ -85,8 +86,8 @@ function unsubscription({ channel }: Members): SessionCommand {
 }
 
 /** The bytes of its data go out unchanged. */
-function clientEvent({ event, channel = "" }: ClientFrame, text: string): SessionCommand {
-  const topic = topicOf(channel);
+function clientEvent({ event, channel }: ClientFrame, text: string): SessionCommand {
+  const topic = topicOf(channel ?? "");
   if (topic === undefined) return refused("invalid_topic", "No channel has this name.");
   const problem = (code: ErrorCode, message: string) => ({ ...refused(code, message), topic });
   const kind = kindOf(topic);
