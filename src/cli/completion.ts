@@ -29,24 +29,29 @@ export function completionScript(shell: Shell): string {
 /** A line for each word that may stand in place of the last of these. */
 export function completions(baton: Command, words: readonly string[]): string[] {
   const typed = words.at(-1) ?? "";
-  const command = baton.commands.find((one) => one.name() === words[0] && words.length > 1);
-  return namesFor(baton, command, typed)
+  return namesFor(baton, commandOf(baton, words.slice(0, -1)), typed)
     .filter(([name]) => name.startsWith(typed))
     .map(([name, description]) => `${name}\t${description}`);
 }
 
+/** The command that these words begin with, such as `sources ddl`. */
+function commandOf(parent: Command, [word, ...rest]: readonly string[]): Command {
+  const command = parent.commands.find((one) => one.name() === word);
+  return command === undefined ? parent : commandOf(command, rest);
+}
+
 function namesFor(
   baton: Command,
-  command: Command | undefined,
+  command: Command,
   typed: string,
 ): (readonly [name: string, description: string])[] {
   const help = baton.createHelp();
   if (typed.startsWith("-")) {
-    const options = help.visibleOptions(command ?? baton);
+    const options = help.visibleOptions(command);
     return options.map(({ long, description }) => [long ?? "", description] as const);
   }
-  if (command === undefined) {
-    return help.visibleCommands(baton).map((one) => [one.name(), one.description()] as const);
+  if (command.commands.length > 0) {
+    return help.visibleCommands(command).map((one) => [one.name(), one.description()] as const);
   }
   const choices = command.registeredArguments.flatMap(({ argChoices = [] }) => argChoices);
   return choices.map((choice) => [choice, ""] as const);

@@ -8,10 +8,11 @@ export async function health(relay: RemoteRelay): Promise<void> {
   const answer = await relay.ask("GET", "/health/ready").catch((error: CommandFailure) => {
     throw new CommandFailure(error.message);
   });
-  if (answer.status !== 200) {
+  if (answer.status === 503) {
     throw new CommandFailure(
-      `The relay at ${relay.url} is not ready: it is starting or shutting down, or cannot reach its engine (${answer.status}).`,
+      `The relay at ${relay.url} is not ready: it is starting or shutting down, or cannot reach its engine (503).`,
     );
   }
+  if (answer.status !== 200) throw new CommandFailure(relay.strangeText(answer.status));
   print("ok");
 }

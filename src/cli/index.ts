@@ -1,5 +1,5 @@
 // The command line: what `baton` can do, its flags and its help. It loads no part of a relay; `serve` is handed over.
-import { Argument, Command, CommanderError, InvalidArgumentError } from "commander";
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import type { Settings } from "../settings/definitions";
 import { SettingError } from "../settings/kinds";
 import { revision, version } from "../version";
@@ -222,15 +222,19 @@ function addKeys(baton: Command, settings: CommandParts["settings"]): void {
 }
 
 function addBench(baton: Command, relay: RelayOf): void {
-  const upTo = (max: number) => wholeNumber(1, max);
+  const number = (flag: string, what: string, { min = 1, max }: { min?: number; max: number }) =>
+    new Option(flag, `${what}, ${min} to ${max}`).argParser(wholeNumber(min, max));
+  const { clients, rate, seconds, size } = BENCH_MAX;
   calling(baton.command("bench"))
     .description(
       "put a load on a relay: clients in a topic of their own, publications at a steady rate; print what was received, and after how long",
     )
-    .option("--clients <n>", "how many clients connect", upTo(BENCH_MAX.clients), 100)
-    .option("--rate <n>", "publications a second", upTo(BENCH_MAX.rate), 100)
-    .option("--seconds <n>", "how long to publish", upTo(BENCH_MAX.seconds), 10)
-    .option("--size <bytes>", "bytes of a message", wholeNumber(SIZE_MIN, BENCH_MAX.size), 64)
+    .addOption(number("--clients <n>", "how many clients connect", { max: clients }).default(100))
+    .addOption(number("--rate <n>", "publications a second", { max: rate }).default(100))
+    .addOption(number("--seconds <n>", "how long to publish", { max: seconds }).default(10))
+    .addOption(
+      number("--size <bytes>", "bytes of a message", { min: SIZE_MIN, max: size }).default(64),
+    )
     .option("--prefix <prefix>", "what the name of the topic begins with", "")
     .option("--json", "print a JSON object")
     .addHelpText(

@@ -23,7 +23,11 @@ export class Progress {
     if (!this.#isShown || now - this.#drawnAt < DRAW_MS) return;
     this.#drawnAt = now;
     const seconds = ((now - this.#start) / 1_000).toFixed(0);
-    note(`${CLEAR_LINE}${this.#bar(bytes)}${text}, ${seconds} s`);
+    const line = `${text}, ${seconds} s`;
+    // What goes on in the next line of the terminal would stay there.
+    const room = (process.stderr.columns || Number.POSITIVE_INFINITY) - 1;
+    const bar = this.#bar(bytes);
+    note(CLEAR_LINE + (bar.length + line.length > room ? "" : bar) + line.slice(0, room));
   }
 
   clear(): void {

@@ -9,6 +9,9 @@ const ANSWER_MS = 10_000;
 /** What Bun has called it, in different versions. */
 const REFUSED = new Set(["ECONNREFUSED", "ConnectionRefused"]);
 
+/** What is wrong with a certificate. */
+const CERTIFICATE = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY/;
+
 /** Addresses to listen on that stand for every address of the machine. */
 const ANY_HOST = /^(?:0\.0\.0\.0|::)$/;
 
@@ -85,6 +88,11 @@ export class RemoteRelay {
     return (await answer.json()) as Record<string, unknown>;
   }
 
+  /** Of an answer that is not a relay's. */
+  strangeText(status: number): string {
+    return `${this.url} answered with ${status}, and not as a relay does. Does --url name a relay?`;
+  }
+
   #refusalText(status: number, text: string): string {
     if (status === 401) {
       return this.#key === ""
@@ -92,9 +100,7 @@ export class RemoteRelay {
         : `The relay at ${this.url} does not take this API key: it is not one of its BATON_API_KEYS. See BATON_API_KEY and --key.`;
     }
     const { code, message } = errorIn(text);
-    if (message === undefined) {
-      return `${this.url} answered with ${status}, and not as a relay does. Does --url name a relay?`;
-    }
+    if (message === undefined) return this.strangeText(status);
     return `The relay refused it: ${message} (${code})`;
   }
 }
@@ -108,13 +114,23 @@ function errorIn(text: string): { code?: string; message?: string } {
 }
 
 function unreachable(url: string, error: Error & { code?: unknown }): CommandFailure {
+  const code = String(error.code);
+  // What Bun says to programmers.
+  const said = error.message.replace(/ fetching "[^"]*"|\.? For more information, .*/g, "");
+  const why = `${url} cannot be reached: ${/[.?]$/.test(said) ? said : `${said}.`}`;
+  if (CERTIFICATE.test(code)) {
+    return new CommandFailure(
+      `${why} Call it by a name that its certificate has; an authority of your own is given in NODE_EXTRA_CA_CERTS=ca.pem.`,
+      EXIT.unreachable,
+    );
+  }
   const start = isLoopback(new URL(url).hostname.replace(/^\[|\]$/g, ""))
     ? 'Start one with "baton serve", or name another with --url or BATON_URL.'
     : "Is --url or BATON_URL right, and is the relay running?";
-  const what = REFUSED.has(String(error.code))
+  const what = REFUSED.has(code)
     ? `No relay listens at ${url}.`
     : error.name === "TimeoutError"
       ? `${url} does not answer.`
-      : `${url} cannot be reached: ${error.message.replace(/\.?$/, ".")}`;
+      : why;
   return new CommandFailure(`${what} ${start}`, EXIT.unreachable);
 }

@@ -52,7 +52,7 @@ export async function subscribe(
     await Bun.sleep(pauseMs * (0.5 + Math.random()));
     pauseMs = Math.min(PAUSE_MS_MAX, 2 * pauseMs);
     id = await subscriber.register().catch((error: CommandFailure) => {
-      note(`baton: ${error.message}\n`);
+      note(`baton: ${error.message} Trying again.\n`);
       return undefined;
     });
   }
