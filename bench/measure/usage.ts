@@ -16,29 +16,44 @@ interface CpuTimes {
 function processTree(pid: number): number[] {
   const pids = [pid];
   for (const each of pids) {
-    for (const task of readdirSync(`/proc/${each}/task`)) {
-      const children = readFileSync(`/proc/${each}/task/${task}/children`, "utf8").trim();
+    for (const task of tasksOf(each)) {
+      const children = textOf(`/proc/${each}/task/${task}/children`).trim();
       if (children !== "") pids.push(...children.split(" ").map(Number));
     }
   }
   return pids;
 }
 
-/** The CPU time so far of a process and its children. Throws if the process has ended. */
+/** The threads of a process; none when it has ended. */
+function tasksOf(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`);
+  } catch {
+    return [];
+  }
+}
+
+/** What a file of /proc says; nothing when its thread or process has ended since it was listed. */
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+/** The CPU time so far of a process and its children. */
 export function readCpu(pid: number): CpuTimes {
   const threads = new Map<string, number>();
   let ticksUs = 0;
   for (const each of processTree(pid)) {
-    for (const task of readdirSync(`/proc/${each}/task`)) {
-      try {
-        const text = readFileSync(`/proc/${each}/task/${task}/schedstat`, "utf8");
-        threads.set(task, Number(text.split(" ")[0]));
-      } catch {
-        // The thread ended between the two calls.
-      }
+    for (const task of tasksOf(each)) {
+      const text = textOf(`/proc/${each}/task/${task}/schedstat`);
+      if (text !== "") threads.set(task, Number(text.split(" ")[0]));
     }
+    const stat = textOf(`/proc/${each}/stat`);
+    if (stat === "") continue;
     // The second field is the command in parentheses and may contain spaces; the others follow it.
-    const stat = readFileSync(`/proc/${each}/stat`, "utf8");
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     ticksUs += (Number(fields[11]) + Number(fields[12])) * TICK_US;
   }
@@ -71,10 +86,18 @@ export function readPssBytes(pid: number): number {
 
 /** The number of open files of a process, then of each of its children. */
 export function openFilesOf(pid: number): number[] {
-  return processTree(pid).map((each) => readdirSync(`/proc/${each}/fd`).length);
+  return processTree(pid).map(filesOf);
+}
+
+function filesOf(pid: number): number {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).length;
+  } catch {
+    return 0;
+  }
 }
 
 function smapsBytes(pid: number, field: string): number {
-  const text = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
+  const text = textOf(`/proc/${pid}/smaps_rollup`);
   return Number(new RegExp(`^${field}: +(\\d+) kB`, "m").exec(text)?.[1] ?? 0) * 1024;
 }

@@ -11,7 +11,8 @@ import { PUBLISH_ROUTE, type Target } from "../targets/target";
 const WAITING_CHECK_MS = 2;
 /** A timer can be this late, so the end of a wait blocks instead. */
 const TIMER_SLACK_MS = 1.5;
-const ANSWER_TIMEOUT_MS = 15_000;
+/** Longer than any pause of a busy machine. */
+const ANSWER_TIMEOUT_MS = 60_000;
 
 /** The publications of one phase. */
 interface Published {

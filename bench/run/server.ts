@@ -13,9 +13,9 @@ const OUTPUT_CHARACTERS_MAX = 600;
 const folder = mkdtempSync(join(tmpdir(), "baton-bench-"));
 process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
 
-/** Below the ports that the kernel assigns to outgoing connections. */
-const FIRST_PORT = 20_000;
-const LAST_PORT = 31_998;
+/** Below the ports that the kernel assigns to outgoing connections, and above those of the tests and their Redis Clusters. */
+const FIRST_PORT = 30_000;
+const LAST_PORT = 32_767;
 
 let nextPort = FIRST_PORT + Math.floor(Math.random() * (LAST_PORT - FIRST_PORT));
 
