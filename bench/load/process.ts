@@ -1,5 +1,4 @@
 // One load process: takes requests from the bench over IPC and carries them out with its load client.
-// It ends when the bench is gone, and kills the servers it guards.
 import { LoadClient } from "./client";
 import type { FromLoadProcess, LoadRequest, NumberedRequest } from "./requests";
 
@@ -7,7 +6,6 @@ import type { FromLoadProcess, LoadRequest, NumberedRequest } from "./requests";
 const PROGRESS_MS = 5;
 
 const client = new LoadClient();
-const guarded = new Set<number>();
 let reported = -1;
 let timer: Timer | undefined;
 
@@ -33,9 +31,6 @@ async function handle(request: LoadRequest): Promise<void> {
       return client.startPhase(request.setup);
     case "disconnect":
       return client.disconnect();
-    case "guard":
-      guarded.add(request.pid);
-      return;
     case "report":
       // The phase is over: an idle load process must not disturb the measurement of other targets.
       clearInterval(timer);
@@ -52,17 +47,6 @@ process.on("message", async ({ number, request }: NumberedRequest) => {
     const message = error instanceof Error ? error.message : String(error);
     send({ kind: "failed", number, message });
   }
-});
-
-process.on("disconnect", () => {
-  for (const pid of guarded) {
-    try {
-      process.kill(pid, "SIGKILL");
-    } catch {
-      // It has already ended.
-    }
-  }
-  process.exit(0);
 });
 
 // Ctrl-C reaches every process of the terminal; the bench itself decides when this one ends.

@@ -24,9 +24,7 @@ export type LoadRequest =
   /** Ends the phase. */
   | { readonly kind: "report" }
   /** Closes all connections; `connect` opens them again at the same addresses. */
-  | { readonly kind: "disconnect" }
-  /** Kills this process if the bench itself disappears. */
-  | { readonly kind: "guard"; readonly pid: number };
+  | { readonly kind: "disconnect" };
 
 export interface LoadReport {
   readonly received: number;

@@ -28,7 +28,16 @@ function output(command: readonly string[]): string {
 /** Asks the operating system, node and git; "unknown" stands for what they do not say. */
 export function describeMachine(): Machine {
   const commit = output(["git", "rev-parse", "--short=12", "HEAD"]);
-  const changed = output(["git", "status", "--porcelain", "--", "src", "bench", "package.json"]);
+  const changed = output([
+    "git",
+    "status",
+    "--porcelain",
+    "--",
+    "src",
+    "bench",
+    "package.json",
+    "bun.lock",
+  ]);
   return {
     cores: cpus().length,
     processor: cpus()[0]?.model.trim() ?? "unknown",

@@ -89,12 +89,19 @@ function barsOf(results: Results, { scenario, figure }: Column): Map<string, Bar
 }
 
 function gridOf(results: Results, { title, targets, columns }: Panel): Grid {
-  const filled = columns
-    .map((column) => ({ caption: column.caption, bars: barsOf(results, column) }))
+  const shownColumns = columns
+    .map((column) => ({
+      caption: filled(column.caption, results),
+      bars: barsOf(results, column),
+    }))
     .filter(({ bars }) => bars.size > 0);
-  const measured = new Set(filled.flatMap(({ bars }) => [...bars.keys()]));
+  const measured = new Set(shownColumns.flatMap(({ bars }) => [...bars.keys()]));
   const shown = targets?.filter((target) => measured.has(target)) ?? [...measured];
-  return { title, targets: shown, columns: filled };
+  return {
+    title: title === undefined ? undefined : filled(title, results),
+    targets: shown,
+    columns: shownColumns,
+  };
 }
 
 function textAt(x: number, y: number, font: string, text: string): string {
@@ -181,6 +188,13 @@ function footOf({ machine, parameters, date }: Results, note: string): string {
   ).trimStart();
 }
 
+/** A text of a chart, with the sizes of the run in its places. */
+export function filled(text: string, { parameters }: Results): string {
+  const { subscribers, connections, rate } = parameters;
+  const sizes: Record<string, number> = { subscribers, connections, rate };
+  return text.replace(/\{(\w+)\}/g, (place, name) => sizes[name]?.toLocaleString("en") ?? place);
+}
+
 /** The charts as SVG text, by the suffix of their names; without those of which the results have nothing. */
 export function chartsOf(results: Results): ReadonlyMap<string, string> {
   const charts = new Map<string, string>();
@@ -207,19 +221,20 @@ function drawn(chart: Chart, results: Results): string | undefined {
     y = end;
   }
   parts.push(`<path d="M${MARGIN} ${y + 0.5}H${WIDTH - MARGIN}" class="line"/>`);
-  const foot = wrapped(footOf(results, chart.note), FONTS.text, INNER_WIDTH);
+  const foot = wrapped(footOf(results, filled(chart.note, results)), FONTS.text, INNER_WIDTH);
   foot.forEach((line, i) => {
     parts.push(textAt(MARGIN, y + 24 + i * LINE_HEIGHT, "text", line));
   });
   const height = y + 24 + foot.length * LINE_HEIGHT + 4;
+  const title = filled(chart.title, results);
   const remark = "less is better";
   const remarkX = WIDTH - MARGIN - textWidth(remark, FONTS.text);
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img">
-<title>${escaped(chart.title)}, less is better</title>
+<title>${escaped(title)}, less is better</title>
 <style>${STYLE}
 </style>
 <rect x="0.5" y="0.5" width="${WIDTH - 1}" height="${height - 1}" rx="10" class="card"/>
-${textAt(MARGIN, 36, "title", chart.title)}
+${textAt(MARGIN, 36, "title", title)}
 ${textAt(remarkX, 36, "text", remark)}
 ${parts.join("\n")}
 </svg>

@@ -1,5 +1,6 @@
 // Which charts are drawn from a result: one for the README, which is understood at a glance, and one for each section of
 // docs/performance.md. A column whose scenario is not in the result is left out, and so is a chart without columns.
+// In texts, `{subscribers}` and the like stand for the sizes of the run.
 
 export interface Column {
   readonly scenario: string;
@@ -57,17 +58,17 @@ export const CHARTS: readonly Chart[] = [
         ],
       },
     ],
-    note: "Every message goes to 1,000 clients, and 16 are being published at any time.",
+    note: "Every message goes to {subscribers} clients, and 16 are being published at any time.",
   },
   {
     suffix: "-fan-out",
     title: "CPU time for each delivery",
     panels: [fanOut(64, ""), fanOut(128, "-128b"), fanOut(400, "-400b")],
-    note: "Every message goes to 1,000 clients. In flight: publications that are sent and not yet answered.",
+    note: "Every message goes to {subscribers} clients. In flight: publications that are sent and not yet answered.",
   },
   {
     suffix: "-streams",
-    title: "1,000 EventSources",
+    title: "{subscribers} EventSources",
     panels: [
       {
         columns: [
@@ -100,7 +101,7 @@ export const CHARTS: readonly Chart[] = [
         title: "To one user with two connections",
         columns: [
           { scenario: "user-publish", figure: "few", caption: "100 connected" },
-          { scenario: "user-publish", figure: "many", caption: "5,000 connected" },
+          { scenario: "user-publish", figure: "many", caption: "{connections} connected" },
         ],
       },
     ],
@@ -114,25 +115,25 @@ export const CHARTS: readonly Chart[] = [
         title: "Workers",
         columns: [
           { scenario: "workers", figure: "cpu", caption: "CPU for each delivery, 16 in flight" },
-          { scenario: "workers", figure: "p50", caption: "half arrive within, at 100 a second" },
+          { scenario: "workers", figure: "p50", caption: "half arrive within, at {rate} a second" },
         ],
       },
       {
         title: "Nodes joined by Redis",
         columns: [
           { scenario: "nodes", figure: "cpu", caption: "CPU for each delivery, 16 in flight" },
-          { scenario: "nodes", figure: "p50", caption: "half arrive within, at 100 a second" },
+          { scenario: "nodes", figure: "p50", caption: "half arrive within, at {rate} a second" },
         ],
       },
     ],
-    note: "CPU is that of all processes, Redis included. Every message goes to 1,000 clients.",
+    note: "CPU is that of all processes, Redis included. Every message goes to {subscribers} clients.",
   },
   {
     suffix: "-clients",
     title: "Connecting, reconnecting and latency",
     panels: [
       {
-        title: "Opening connections, and reaching 1,000 of them 100 times a second",
+        title: "Opening connections, and reaching {subscribers} of them {rate} times a second",
         targets: ["baton", "control", "centrifugo", "ws", "socket.io"],
         columns: [
           { scenario: "open", figure: "whole", caption: "CPU to register and connect" },

@@ -35,7 +35,10 @@ function rowOf(row: Row, panel: Panel): string[] {
 function table(panel: Panel): string {
   const head = [
     "",
-    ...panel.figures.flatMap(({ label, unit }) => [`${label} [${unit}]`, "× control"]),
+    ...panel.figures.flatMap(({ label, unit }) => [
+      unit === "" ? label : `${label} [${unit}]`,
+      "× control",
+    ]),
     "server CPU",
     "received / expected",
   ];

@@ -1,7 +1,7 @@
 // The figures in docs/performance.md: each place between `<!-- figures: NAME -->` and `<!-- /figures -->` is filled from a result.
 // What stands around them is written by hand and has no figures of a result, so that it stays true when they are renewed.
 import { CONTROL, OTHER_WIRES, targetNamed, withWires } from "../targets";
-import { chartsOf } from "./chart";
+import { chartsOf, filled } from "./chart";
 import { CHARTS } from "./charts";
 import { type Panel, type Results, readable } from "./results";
 
@@ -174,9 +174,9 @@ function transposed(rows: readonly (readonly string[])[]): string[][] {
   return (rows[0] ?? []).map((_, i) => rows.map((row) => row[i] ?? ""));
 }
 
-function pictureOf(suffix: string, name: string): string {
-  const chart = CHARTS.find((each) => each.suffix === suffix);
-  return `![${chart?.title}](../bench/results/${name}${suffix}.svg)`;
+function pictureOf(suffix: string, results: Results, name: string): string {
+  const title = CHARTS.find((each) => each.suffix === suffix)?.title ?? "";
+  return `![${filled(title, results)}](../bench/results/${name}${suffix}.svg)`;
 }
 
 /** What was measured, when and where. */
@@ -198,7 +198,7 @@ export function withFigures(page: string, results: Results, name: string): strin
       if (place === "run") return `${begin}\n${runOf(results, name)}\n\n${end}`;
       if (place.startsWith("chart")) {
         const suffix = place.slice("chart".length);
-        const picture = charts.has(suffix) ? `\n${pictureOf(suffix, name)}\n\n` : "";
+        const picture = charts.has(suffix) ? `\n${pictureOf(suffix, results, name)}\n\n` : "";
         return `${begin}${picture}${end}`;
       }
       if (section === undefined)

@@ -91,9 +91,11 @@ export function resultsOf(all: OutcomesByScenario, options: Options, machine: Ma
   return { date: new Date().toISOString(), machine, parameters: options, panels };
 }
 
-/** Whether every row received what was expected. */
-export function allPassed(results: Results): boolean {
-  return results.panels.every((panel) => panel.rows.every((row) => row.failure === undefined));
+/** The rows that did not receive what was expected, each as its scenario and target. */
+export function failedRows(results: Results): string[] {
+  return results.panels.flatMap(({ scenario, rows }) =>
+    rows.flatMap(({ target, failure }) => (failure === undefined ? [] : `${scenario} ${target}`)),
+  );
 }
 
 /** A value with its significant digits: 0.334, 5.61, 24.3, 1,234. */

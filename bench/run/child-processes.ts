@@ -1,6 +1,7 @@
-// Every process that the bench starts, so that none outlives the bench, however that ends.
-// Nothing else in the bench's own process may call Bun.spawn for a process that keeps running.
+// Every process that the bench starts, so that none outlives the bench, however that ends: the kernel kills it when the bench is
+// killed. Nothing else in the bench's own process may call Bun.spawn for a process that keeps running.
 import type { SpawnOptions, Subprocess } from "bun";
+import { DIE_WITH_PARENT } from "../targets/target";
 
 const running = new Set<Subprocess>();
 let ending = false;
@@ -13,7 +14,7 @@ type Settings = Pick<
 /** Starts a process that ends with the bench at the latest. Throws once the bench is ending. */
 export function startChild(command: readonly string[], settings: Settings): Subprocess {
   if (ending) throw new Error("the bench is ending");
-  const child = Bun.spawn([...command], settings);
+  const child = Bun.spawn([...DIE_WITH_PARENT, ...command], settings);
   running.add(child);
   void child.exited.then(() => running.delete(child));
   return child;

@@ -10,6 +10,9 @@ import { endChild, startChild } from "./child-processes";
 /** The slowest target takes about 10 s to register and open 20,000 connections. */
 const REQUEST_TIMEOUT_MS = 120_000;
 
+/** What helps where the load is more than its processes or the machine can take. */
+const LIGHTER = "try fewer --connections, or more --processes";
+
 interface PendingRequest {
   readonly resolve: (report: LoadReport) => void;
   readonly reject: (error: Error) => void;
@@ -38,7 +41,7 @@ class LoadProcess {
     });
     void this.child.exited.then((code) => {
       for (const { reject } of this.#pending.values()) {
-        reject(new Error(`a load process ended with ${code}`));
+        reject(new Error(`a load process ended with ${code}: ${LIGHTER}`));
       }
     });
   }
@@ -46,10 +49,10 @@ class LoadProcess {
   request(request: LoadRequest): Promise<LoadReport> {
     const number = ++this.#requests;
     const { promise, resolve, reject } = Promise.withResolvers<LoadReport>();
-    const timer = setTimeout(
-      () => reject(new Error(`"${request.kind}" took more than ${REQUEST_TIMEOUT_MS / 1e3} s`)),
-      REQUEST_TIMEOUT_MS,
-    );
+    const timer = setTimeout(() => {
+      const seconds = REQUEST_TIMEOUT_MS / 1e3;
+      reject(new Error(`"${request.kind}" took more than ${seconds} s: ${LIGHTER}`));
+    }, REQUEST_TIMEOUT_MS);
     this.#pending.set(number, { resolve, reject });
     this.child.send({ number, request });
     return promise.finally(() => {
@@ -105,10 +108,6 @@ export class LoadProcesses {
 
   async disconnect(): Promise<void> {
     await this.#requestAll({ kind: "disconnect" });
-  }
-
-  async guard(pid: number): Promise<void> {
-    await this.#requestAll({ kind: "guard", pid });
   }
 
   async report(): Promise<TotalReport> {

@@ -160,10 +160,13 @@ export class Publisher {
     const timer = setTimeout(
       timeout.reject,
       ANSWER_TIMEOUT_MS,
-      new Error("some publications were not answered"),
+      new Error(`${ANSWER_TIMEOUT_MS / 1e3} s after the last publication some were not answered`),
     );
-    await Promise.race([finished.promise, this.#failure.promise, timeout.promise]);
-    clearTimeout(timer);
+    try {
+      await Promise.race([finished.promise, this.#failure.promise, timeout.promise]);
+    } finally {
+      clearTimeout(timer);
+    }
     return { count: total, delivered, lateness };
   }
 

@@ -1,41 +1,29 @@
-// One target's server process: started on a free port, ready when /health answers, ended by SIGKILL.
-// What it prints goes to a file, and is shown only if it fails.
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+// One target's server process: started on a free port in a folder of its own, ready when /health answers, ended by SIGKILL.
+// What it prints goes to a file there, and is shown only if it fails.
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
 import type { Target } from "../targets/target";
 import { endChild, startChild } from "./child-processes";
+import { freePorts } from "./free-ports";
 
 const READY_TIMEOUT_MS = 60_000;
 const OUTPUT_CHARACTERS_MAX = 600;
+const LOG = "output.log";
 
-const folder = mkdtempSync(join(tmpdir(), "baton-bench-"));
-process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+let folders: string | undefined;
 
-/** Below the ports that the kernel assigns to outgoing connections, and above those of the tests and their Redis Clusters. */
-const FIRST_PORT = 30_000;
-const LAST_PORT = 32_767;
-
-let nextPort = FIRST_PORT + Math.floor(Math.random() * (LAST_PORT - FIRST_PORT));
-
-/** The first of `count` ports in a row on which nobody listens. Servers that start at the same time never get the same ones. */
-function freePorts(count: number): number {
-  for (let tried = FIRST_PORT; tried <= LAST_PORT; tried += count) {
-    const first = nextPort + count - 1 > LAST_PORT ? FIRST_PORT : nextPort;
-    nextPort = first + count;
-    if (Array.from({ length: count }, (_, index) => first + index).every(isFree)) return first;
+/** An empty folder that is gone when the bench has ended, also when a signal ends it. */
+function emptyFolder(name: string): string {
+  if (folders === undefined) {
+    const root = mkdtempSync(join(tmpdir(), "baton-bench-"));
+    process.on("exit", () => rmSync(root, { recursive: true, force: true }));
+    folders = root;
   }
-  throw new Error(`no ${count} free ports in a row between ${FIRST_PORT} and ${LAST_PORT}`);
-}
-
-function isFree(port: number): boolean {
-  try {
-    Bun.listen({ hostname: "127.0.0.1", port, socket: { data() {} } }).stop(true);
-    return true;
-  } catch {
-    return false;
-  }
+  const folder = join(folders, name);
+  mkdirSync(folder);
+  return folder;
 }
 
 /** The environment without anything that would change a target's settings. */
@@ -50,28 +38,29 @@ export class Server {
   readonly port: number;
   readonly pid: number;
   readonly #child: Subprocess;
-  readonly #log: string;
+  readonly #folder: string;
 
-  private constructor(child: Subprocess, port: number, log: string) {
+  private constructor(child: Subprocess, port: number, folder: string) {
     this.#child = child;
     this.pid = child.pid;
     this.port = port;
-    this.#log = log;
+    this.#folder = folder;
   }
 
   /** Starts the target and waits until each of its nodes answers. Throws with the end of its output if it does not. */
   static async start(target: Target): Promise<Server> {
     const nodes = target.nodes ?? 1;
     const port = freePorts(nodes + 1);
-    const log = join(folder, `${target.name}-${port}.log`);
+    const folder = emptyFolder(`${target.name}-${port}`);
+    const log = Bun.file(join(folder, LOG));
     const child = startChild(target.command, {
-      cwd: join(import.meta.dir, "../.."),
+      cwd: folder,
       env: { ...cleanEnvironment(), ...target.env, PORT: String(port) },
       stdin: "ignore",
-      stdout: Bun.file(log),
-      stderr: Bun.file(log),
+      stdout: log,
+      stderr: log,
     });
-    const server = new Server(child, port, log);
+    const server = new Server(child, port, folder);
     try {
       for (let node = 0; node < nodes; node++) await server.#ready(port + node);
     } catch (error) {
@@ -84,7 +73,7 @@ export class Server {
   /** The end of what the server printed, on one line. */
   output(): string {
     try {
-      const text = readFileSync(this.#log, "utf8");
+      const text = readFileSync(join(this.#folder, LOG), "utf8");
       return text.trim().slice(-OUTPUT_CHARACTERS_MAX).replaceAll("\n", " | ");
     } catch {
       return "";
@@ -93,7 +82,7 @@ export class Server {
 
   async stop(): Promise<void> {
     await endChild(this.#child);
-    rmSync(this.#log, { force: true });
+    rmSync(this.#folder, { recursive: true, force: true });
   }
 
   async #ready(port: number): Promise<void> {

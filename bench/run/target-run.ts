@@ -79,7 +79,6 @@ export async function* runTarget<T>(
   const server = await Server.start(target);
   const load = new LoadProcesses(options.processes);
   try {
-    await load.guard(server.pid);
     return yield* steps(new TargetRun(target, options, server, load));
   } catch (error) {
     const output = server.output();

@@ -20,6 +20,5 @@ setInterval(() => process.send?.(client.takeState()), REPORT_MS);
 setInterval(() => client.retryLate(), HANDSHAKE_TIMEOUT_MS / 4);
 // As low as the relay's workers, which would starve if as many load processes had priority over them.
 setPriority(NICENESS);
-process.on("disconnect", () => process.exit(0));
 // Ctrl-C reaches every process of the terminal; the bench itself decides when this one ends.
 process.on("SIGINT", () => {});

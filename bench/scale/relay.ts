@@ -4,35 +4,37 @@ import { join } from "node:path";
 import type { Subprocess } from "bun";
 import { readPssBytes } from "../measure/usage";
 import { startChild } from "../run/child-processes";
+import { freePorts } from "../run/free-ports";
 import { PUBLISH_ROUTE, TOPIC } from "../targets/target";
 
-/** The relay's log. */
-export const LOG = join(import.meta.dir, "../results/scale.log");
-
-const PORT = 31_999;
 const READY_TIMEOUT_MS = 180_000;
 const READY_CHECK_MS = 100;
 const PUBLISH_TRIES_MAX = 20;
 const PUBLISH_RETRY_MS = 1_000;
 
 export class ScaleRelay {
-  readonly port = PORT;
+  readonly port: number;
   /** Publishes that had to be repeated. */
   retried = 0;
   readonly #process: Subprocess;
 
-  private constructor(process: Subprocess) {
+  private constructor(port: number, process: Subprocess) {
+    this.port = port;
     this.#process = process;
   }
 
-  /** Starts the relay and waits until it answers. On a restart its workers close their connections over `shutdownMs`. */
-  static async start(workers: number, shutdownMs: number): Promise<ScaleRelay> {
-    await Bun.write(LOG, "");
+  /**
+   * Starts the relay, whose output goes to the file `log`, and waits until it answers. On a restart its workers close their
+   * connections over `shutdownMs`.
+   */
+  static async start(workers: number, shutdownMs: number, log: string): Promise<ScaleRelay> {
+    await Bun.write(log, "");
+    const port = freePorts(1);
     const child = startChild(["bun", join(import.meta.dir, "../../src/main.ts")], {
       env: {
         PATH: process.env.PATH,
         HOME: process.env.HOME,
-        PORT: String(PORT),
+        PORT: String(port),
         HOST: "0.0.0.0",
         BATON_INSECURE: "1",
         BATON_LOG_LEVEL: "warn",
@@ -46,10 +48,10 @@ export class ScaleRelay {
         BATON_SHUTDOWN_MS: String(shutdownMs),
       },
       stdin: "ignore",
-      stdout: Bun.file(LOG),
+      stdout: Bun.file(log),
       stderr: "inherit",
     });
-    const relay = new ScaleRelay(child);
+    const relay = new ScaleRelay(port, child);
     await relay.#ready();
     return relay;
   }
@@ -63,7 +65,7 @@ export class ScaleRelay {
     };
     const body = PUBLISH_ROUTE.body(TOPIC, message);
     for (let tries = 1; ; tries++) {
-      const url = `http://127.0.0.1:${PORT}/publish`;
+      const url = `http://127.0.0.1:${this.port}/publish`;
       const answer = await fetch(url, { method: "POST", headers, body }).catch(() => undefined);
       if (answer?.ok === true) return;
       if (tries === PUBLISH_TRIES_MAX) throw new Error(`publish was answered ${answer?.status}`);
@@ -91,12 +93,14 @@ export class ScaleRelay {
   async #ready(): Promise<void> {
     const deadline = performance.now() + READY_TIMEOUT_MS;
     while (performance.now() < deadline) {
-      const answer = await fetch(`http://127.0.0.1:${PORT}/health`).catch(() => undefined);
+      const { exitCode } = this.#process;
+      if (exitCode !== null) throw new Error(`the relay ended with ${exitCode}`);
+      const answer = await fetch(`http://127.0.0.1:${this.port}/health`).catch(() => undefined);
       if (answer?.ok === true) return;
-      // Throws if the relay has ended.
-      process.kill(this.#process.pid, 0);
       await Bun.sleep(READY_CHECK_MS);
     }
-    throw new Error("the relay does not start");
+    throw new Error(
+      `the relay does not answer /health within ${READY_TIMEOUT_MS / 1e3} s: try fewer --workers`,
+    );
   }
 }

@@ -1,10 +1,15 @@
 // `bun run bench scale --connections 1000000`: as many connections of one relay as this machine can hold, over as many
 // workers and load processes as the limit of open files requires.
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { openFilesMax } from "../measure/open-files";
 import { showNote, showTimedNote } from "../report/progress";
+import { isEnding } from "../run/child-processes";
 import { Findings } from "./findings";
 import { ScaleLoad } from "./load";
-import { LOG, ScaleRelay } from "./relay";
+import { ScaleRelay } from "./relay";
+
+const RESULTS = join(import.meta.dir, "../results");
 
 /** The share of a worker's open files that is left for other files, and for an uneven distribution over the workers. */
 const WORKER_SPARE = 0.2;
@@ -36,12 +41,17 @@ export interface ScaleOptions {
   readonly connections: number;
   /** Undefined for as many as the limit of open files requires. */
   readonly workers: number | undefined;
+  /** The name of the files in bench/results. */
+  readonly out: string;
 }
 
 interface Setup {
   readonly connections: number;
   readonly workers: number;
   readonly loadProcesses: number;
+  /** The files of the findings and of the relay's log. */
+  readonly findings: string;
+  readonly log: string;
 }
 
 /** The machine's memory that is in use, including the kernel's, in bytes. */
@@ -57,14 +67,15 @@ class ScaleRun {
   readonly #shutdownMs: number;
   readonly #relay: ScaleRelay;
   readonly #load: ScaleLoad;
-  readonly #findings = new Findings();
+  readonly #findings: Findings;
   #published = 0;
 
-  constructor(connections: number, shutdownMs: number, relay: ScaleRelay, load: ScaleLoad) {
-    this.#connections = connections;
+  constructor(setup: Setup, shutdownMs: number, relay: ScaleRelay) {
+    this.#connections = setup.connections;
     this.#shutdownMs = shutdownMs;
     this.#relay = relay;
-    this.#load = load;
+    this.#load = new ScaleLoad(setup.loadProcesses);
+    this.#findings = new Findings(setup.findings);
   }
 
   async open({ workers, loadProcesses }: Setup): Promise<void> {
@@ -209,27 +220,32 @@ async function scale(setup: Setup): Promise<void> {
     SHUTDOWN_MS_MIN,
     Math.ceil(connections / RECONNECTS_PER_SECOND) * 1_000,
   );
-  const relay = await ScaleRelay.start(workers, shutdownMs);
-  const run = new ScaleRun(connections, shutdownMs, relay, new ScaleLoad(loadProcesses));
+  const relay = await ScaleRelay.start(workers, shutdownMs, setup.log);
+  const run = new ScaleRun(setup, shutdownMs, relay);
   await run.open(setup);
   await run.restart(await run.publish());
   await run.finish();
 }
 
 /** Returns whether all went well. */
-export async function runScale({ connections, workers: asked }: ScaleOptions): Promise<boolean> {
-  const limits = readFileSync("/proc/self/limits", "utf8");
-  const openFilesMax = Number(/Max open files +(\d+)/.exec(limits)?.[1]);
-  const perWorker = Math.floor(openFilesMax * (1 - WORKER_SPARE));
-  const perLoadProcess = Math.floor(openFilesMax * (1 - LOAD_SPARE));
+export async function runScale({
+  connections,
+  workers: asked,
+  out,
+}: ScaleOptions): Promise<boolean> {
+  const perWorker = Math.floor(openFilesMax() * (1 - WORKER_SPARE));
+  const perLoadProcess = Math.floor(openFilesMax() * (1 - LOAD_SPARE));
   const workers = asked ?? Math.max(2, Math.ceil(connections / perWorker));
-  const loadProcesses = Math.ceil(connections / perLoadProcess);
+  const loadProcesses = Math.max(1, Math.ceil(connections / perLoadProcess));
+  const [findings, log] = [join(RESULTS, `${out}.json`), join(RESULTS, `${out}.log`)];
   try {
-    await scale({ connections, workers, loadProcesses });
+    await scale({ connections, workers, loadProcesses, findings, log });
+    showNote(`written: bench/results/${out}.json`);
     return true;
   } catch (error) {
+    if (isEnding()) throw error;
     const message = error instanceof Error ? error.message : String(error);
-    showNote(`FAILED: ${message}; the relay's log is ${LOG}`);
+    showNote(`FAILED: ${message}; the relay's log is ${log}`);
     return false;
   }
 }

@@ -1,8 +1,7 @@
 // Baton itself, started from src/main.ts with its default settings, in which history is on.
 // The bench sets only what it needs: the port, and a log level that writes no line for each request.
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { EVENTS, PLAIN, type Target, TOPIC } from "./target";
+import { CENTRIFUGE, EVENTS, PLAIN, type Target, TOPIC } from "./target";
 
 const addressIn = (field: string) => (answer: string) => {
   const path = new RegExp(`"${field}":"[a-z]+://[^/"]+(/[^"]+)"`).exec(answer)?.[1];
@@ -77,20 +76,7 @@ export const batonCentrifuge: Target = {
   title: "Baton, Centrifuge protocol",
   command: baton.command,
   env: { ...baton.env, BATON_TOPICS_FILE: join(import.meta.dir, "servers/presence.json") },
-  wire: {
-    before: `{"push":{"channel":"${TOPIC}","pub":{"data":"`,
-    after: [15, 22],
-    envelope: 60,
-    frames: "lines",
-    openWithUpgrade: false,
-    greeting: () => `{"id":1,"connect":{}}\n{"id":2,"subscribe":{"channel":"${TOPIC}"}}`,
-    read: (text) => {
-      if (text === "{}") return { answer: "{}" };
-      if (text.startsWith('{"id":1,"connect":{"client":')) return {};
-      if (text.startsWith('{"id":2,"subscribe":{"recoverable":true')) return { opened: true };
-      throw new Error(`an unexpected text: ${text.slice(0, 100)}`);
-    },
-  },
+  wire: { ...CENTRIFUGE, after: [15, 22], envelope: 60 },
   path: () => "/connection/websocket",
 };
 
@@ -153,12 +139,12 @@ function withWorkers(count: number): Target {
 export const batonTwoWorkers = withWorkers(2);
 export const batonFourWorkers = withWorkers(4);
 
-/** The SQLite engine: every publication is on the disk before it is answered. */
+/** The SQLite engine: every publication is on the disk before it is answered. The file is in the folder of the server. */
 export const batonSqlite: Target = {
   ...baton,
   name: "baton-sqlite",
   title: "Baton, sqlite",
-  env: { ...baton.env, BATON_ENGINE: `sqlite:${join(tmpdir(), `baton-bench-${process.pid}.db`)}` },
+  env: { ...baton.env, BATON_ENGINE: "sqlite:baton.db" },
 };
 
 /** Nodes joined by a redis-server 7 without persistence; its CPU time counts as theirs. */
@@ -167,6 +153,7 @@ function overRedis(count: number): Target {
     ...baton,
     name: count === 1 ? "baton-redis" : "baton-nodes",
     title: `Baton, ${count === 1 ? "one node" : `${count} nodes`} over Redis`,
+    program: { name: "redis-server", install: "apt-get install redis-server" },
     command: ["bun", join(import.meta.dir, "servers/baton-over-redis.ts"), String(count)],
     nodes: count,
     countsPart: true,

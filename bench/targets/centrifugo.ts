@@ -2,7 +2,7 @@
 // speak the Centrifuge protocol in JSON, and the publisher uses its HTTP API, which does not say how many clients it delivers to.
 // Its server is configured by servers/centrifugo.json.
 import { join } from "node:path";
-import { type Target, TOPIC } from "./target";
+import { CENTRIFUGE, type Target, TOPIC } from "./target";
 
 const CONFIG = join(import.meta.dir, "servers/centrifugo.json");
 const START = `exec centrifugo --config "$0" --http_server.address 127.0.0.1 --http_server.port "$PORT"`;
@@ -10,22 +10,14 @@ const START = `exec centrifugo --config "$0" --http_server.address 127.0.0.1 --h
 export const centrifugo: Target = {
   name: "centrifugo",
   title: "Centrifugo",
-  program: "centrifugo",
+  program: {
+    name: "centrifugo",
+    install: "go install github.com/centrifugal/centrifugo/v6@v6.9.1",
+  },
+  isOptional: true,
   command: ["sh", "-c", START, CONFIG],
   env: {},
-  wire: {
-    before: `{"push":{"channel":"${TOPIC}","pub":{"data":"`,
-    after: [4, 48],
-    frames: "lines",
-    openWithUpgrade: false,
-    greeting: () => `{"id":1,"connect":{}}\n{"id":2,"subscribe":{"channel":"${TOPIC}"}}`,
-    read: (text) => {
-      if (text === "{}") return { answer: "{}" };
-      if (text.startsWith('{"id":1,"connect":{"client":')) return {};
-      if (text.startsWith('{"id":2,"subscribe":{')) return { opened: true };
-      throw new Error(`an unexpected text: ${text.slice(0, 100)}`);
-    },
-  },
+  wire: { ...CENTRIFUGE, after: [4, 48] },
   path: () => "/connection/websocket",
   publishRoute: {
     path: "/api/publish",

@@ -1,11 +1,12 @@
 // socket.io 4 over its WebSocket transport. The load client speaks engine.io 4 packets in text frames itself;
 // https://socket.io/docs/v4/socket-io-protocol/ says what the digits mean. Its server is servers/socket-io.mjs.
 import { join } from "node:path";
-import type { Target } from "./target";
+import { NODE, type Target } from "./target";
 
 export const socketIo: Target = {
   name: "socket.io",
   title: "socket.io (Node)",
+  program: NODE,
   command: ["node", join(import.meta.dir, "servers/socket-io.mjs")],
   env: { NODE_ENV: "production" },
   wire: {

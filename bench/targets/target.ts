@@ -44,11 +44,22 @@ interface PublishRoute {
   readonly body: (topic: string, message: string, user?: number) => string;
 }
 
+/** A program that must be on PATH for a target. */
+export interface Program {
+  readonly name: string;
+  /** How to get it. */
+  readonly install: string;
+}
+
+export const NODE: Program = { name: "node", install: "apt-get install nodejs" };
+
 export interface Target {
   readonly name: string;
   readonly title: string;
-  /** The program that must be on PATH for it; the bench skips it where that is missing. */
-  readonly program?: string;
+  /** What it needs besides Bun. */
+  readonly program?: Program;
+  /** Whether it is left out where its program is missing, unless it is named; false if not set. */
+  readonly isOptional?: boolean;
   /** The command that serves on 127.0.0.1:PORT, and the environment variables it gets in addition to PORT. */
   readonly command: readonly string[];
   readonly env: Readonly<Record<string, string>>;
@@ -84,6 +95,9 @@ export function userOf(connection: number): number {
   return Math.floor(connection / CONNECTIONS_PER_USER) + 1;
 }
 
+/** What makes the kernel kill a command when the process that started it has died. */
+export const DIE_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL"];
+
 /** The topic of every connection. */
 export const TOPIC = "tech";
 
@@ -104,4 +118,18 @@ export const EVENTS: Wire = {
   after: [0, 0],
   openWithUpgrade: true,
   events: true,
+};
+
+/** The Centrifuge protocol in JSON, but for what follows a message: a connection is open once its second command is answered. */
+export const CENTRIFUGE: Omit<Wire, "after"> = {
+  before: `{"push":{"channel":"${TOPIC}","pub":{"data":"`,
+  frames: "lines",
+  openWithUpgrade: false,
+  greeting: () => `{"id":1,"connect":{}}\n{"id":2,"subscribe":{"channel":"${TOPIC}"}}`,
+  read: (text) => {
+    if (text === "{}") return { answer: "{}" };
+    if (text.startsWith('{"id":1,"connect":{"client":')) return {};
+    if (text.startsWith('{"id":2,"subscribe":{')) return { opened: true };
+    throw new Error(`an unexpected text: ${text.slice(0, 100)}`);
+  },
 };

@@ -35,3 +35,12 @@ test("a chart shows no column whose scenario was not run, and is not drawn witho
   expect([...charts.keys()]).toEqual([""]);
   expect(charts.get("")).not.toContain("CPU time");
 });
+
+test("a chart names the sizes of its run", () => {
+  const parameters = { ...results.parameters, subscribers: 50, connections: 200 };
+  const charts = chartsOf({ ...results, parameters });
+  expect(charts.get("")).toContain("Every message goes to 50 clients");
+  expect(charts.get("-publishing")).toContain(">200 connected</text>");
+  for (const svg of charts.values())
+    expect(svg.replace(/<style>.*<\/style>/s, "")).not.toContain("{");
+});
