@@ -24,7 +24,7 @@ export const COMMAND_LINE = {
   commandUrl: publicUrl({
     variable: "BATON_URL",
     description:
-      "The relay that `baton publish`, `subscribe`, `explain` and `health` call. If it is not set, they call this machine, at the port of PORT.",
+      "The relay that `baton publish`, `subscribe`, `explain`, `bench` and `health` call. If it is not set, they call this machine, at the port of PORT.",
   }),
   commandKey: text({
     variable: "BATON_API_KEY",

@@ -13,6 +13,7 @@ export const PAGES: readonly string[] = [
   ...new Bun.Glob("*.md").scanSync(ROOT),
   ...new Bun.Glob("docs/*.md").scanSync(ROOT),
   "bench/README.md",
+  "test/FAULTS.md",
 ];
 
 /** README.md and all of docs/. */
