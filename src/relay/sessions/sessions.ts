@@ -27,6 +27,9 @@ const COMMANDS_PER_TURN_MAX = 64;
 /** What the answers to them may have, about, before the others wait for the next turn: so much takes a few ms. */
 const ANSWER_BYTES_PER_TURN_MAX = 1_048_576;
 
+/** How soon a client of an authority that could not be served is tried again. */
+const ADMIT_AGAIN_MS = 500;
+
 /** What stands for the connect command of a client that sends none. */
 const CONNECT = { kind: "connect", id: 0, token: "", topics: new Map() } as const;
 
@@ -88,6 +91,13 @@ export class Sessions {
     if (closed !== undefined) this.#connections.disconnect(connection, closed.code, closed.reason);
     // In a shutdown it is told nothing, and comes back when the process has ended.
     else if (!this.#connections.isShuttingDown) this.receive(connection, [CONNECT], 0);
+  }
+
+  /** The client is told nothing as long as it cannot be served, and closed when that has taken too long: it comes back. */
+  #admitLater(connection: Connection, authority: Authority): void {
+    this.#options.after(ADMIT_AGAIN_MS, () => {
+      if (connection.session?.state === "opened") this.#admit(connection, authority);
+    });
   }
 
   /**
@@ -219,9 +229,10 @@ export class Sessions {
           ? keysUnavailable()
           : undefined;
     if (passing !== undefined && "id" in command) {
-      // The client of an authority has sent no connect command. It is told nothing, and comes back a while later.
-      const isSilent = command.kind === "connect" && connection.authority !== undefined;
-      if (!isSilent) this.#replies.refuse(connection, command, passing);
+      const { authority } = connection;
+      const isSilent = command.kind === "connect" && authority !== undefined;
+      if (isSilent) this.#admitLater(connection, authority);
+      else this.#replies.refuse(connection, command, passing);
       this.#settle(connection, passing);
       return;
     }

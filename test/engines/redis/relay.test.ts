@@ -1,7 +1,9 @@
 // A whole relay while its Redis is away: what clients and publishers notice.
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { SessionClient } from "../../support/centrifuge/session-client";
+import { Client } from "../../support/clients/client";
 import { RedisServer } from "../../support/engines/redis-server";
+import { APP, PUSHER_ENV } from "../../support/pusher/app";
 import { startRelay, type TestRelay } from "../../support/relay/test-relay";
 import { until } from "../../support/wait";
 
@@ -101,6 +103,16 @@ describe("a relay whose Redis is away", () => {
     expect(t.epoch).not.toBe(position.epoch);
     await persist(relay, "3");
     expect(JSON.parse(await again.next())).toMatchObject({ data: "3", offset: 2 });
+  });
+
+  test("a Pusher client that comes while Redis is away is told nothing, and connected when Redis is there", async () => {
+    await using server = await RedisServer.absent();
+    await using relay = await startRelay({ BATON_ENGINE: server.url, ...PUSHER_ENV });
+    const client = await Client.open(`${relay.url.replace("http", "ws")}/app/${APP.key}`);
+    await untilHealth(relay, 503);
+    await server.run();
+    expect(await client.next()).toStartWith('{"event":"pusher:connection_established"');
+    await client.close();
   });
 
   test("the log has a line when Redis is lost and one when it returns, and none for each attempt", async () => {
