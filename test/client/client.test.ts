@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { ClientTimers } from "../support/library-client/client-timers";
 import { RecordedClient } from "../support/library-client/recorded-client";
+import { freePort } from "../support/machine/free-port";
 import { TcpProxy } from "../support/machine/tcp-proxy";
 import { startRelay, type TestRelay } from "../support/relay/test-relay";
 import { until } from "../support/wait";
@@ -199,7 +200,8 @@ describe("a lost connection", () => {
   });
 
   test("reports to no other topic what a position of an older life of the relay has lost", async () => {
-    const relay = await startRelay();
+    const PORT = String(freePort());
+    const relay = await startRelay({ PORT });
     await using network = await TcpProxy.start(relay.url);
     using client = new RecordedClient(async () => network.through(await current.register(1)));
     let current = relay;
@@ -209,7 +211,7 @@ describe("a lost connection", () => {
     await client.take(1);
     await relay[Symbol.asyncDispose]();
     // It has a memory of its own, and does not know the address.
-    await using next = await startRelay({ PORT: String(relay.port) });
+    await using next = await startRelay({ PORT });
     current = next;
     await until("it to come back", () => client.client.state === "open");
     await until("the loss to be reported", () => client.lost.length === 1);

@@ -3,6 +3,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import type { Browser, Page } from "playwright-core";
 import { openChromium } from "../../support/browser/chromium";
+import { freePort } from "../../support/machine/free-port";
 import { TcpProxy } from "../../support/machine/tcp-proxy";
 import { RelayProcess } from "../../support/relay/relay-process";
 import { until } from "../../support/wait";
@@ -226,7 +227,8 @@ describe("the browser's EventSource", () => {
 
   test("reconnects while a relay shuts down and until another one starts, and stops at the 404 of that one", async () => {
     // Longer than they wait before they reconnect, so that some reconnect while the relay is still there.
-    await using relay = await RelayProcess.start({ BATON_SHUTDOWN_MS: "6000" });
+    const PORT = `${freePort()}`;
+    await using relay = await RelayProcess.start({ PORT, BATON_SHUTDOWN_MS: "6000" });
     const five = await Promise.all(
       [1, 2, 3, 4, 5].map(async (user) =>
         open("openEventSource", (await register(relay, user)).sse),
@@ -245,7 +247,7 @@ describe("the browser's EventSource", () => {
     );
     expect(reopened.length).toBeGreaterThan(0);
     // The next relay has a memory of its own and knows none of the ids.
-    await using next = await RelayProcess.start({ PORT: new URL(relay.url).port });
+    await using next = await RelayProcess.start({ PORT });
     const haveStopped = async () => (await states()).every((state) => state === 2);
     await until("all to stop", haveStopped);
     expect(await publish(next, TOPICS[0] as string, "after")).toBe(0);

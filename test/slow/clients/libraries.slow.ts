@@ -5,6 +5,7 @@ import { SETTINGS } from "../../../src/settings/definitions";
 import { buildGoProgram, LANGUAGES, LibraryProgram } from "../../support/clients/library-program";
 import { readPage } from "../../support/docs/pages";
 import { Folder } from "../../support/machine/folder";
+import { freePort } from "../../support/machine/free-port";
 import { RelayProcess } from "../../support/relay/relay-process";
 import { until } from "../../support/wait";
 
@@ -58,6 +59,7 @@ test("libraries with the settings of docs/clients.md live through quiet times, l
   using folder = new Folder();
   await using stack = new AsyncDisposableStack();
   const env = {
+    PORT: `${freePort()}`,
     BATON_ENGINE: `sqlite:${folder.path}/baton.db`,
     BATON_SHUTDOWN_MS: "500",
   };
@@ -84,7 +86,7 @@ test("libraries with the settings of docs/clients.md live through quiet times, l
   expect(await relay.publish("news", "there")).toBe(programs.length);
   relay.signal("SIGTERM");
   expect(await relay.exited).toBe(0);
-  const next = stack.use(await RelayProcess.start({ ...env, PORT: `${relay.port}` }));
+  const next = stack.use(await RelayProcess.start(env));
   const missed = ["one", "two", "three"];
   for (const message of missed) await next.publish("news", message);
   const haveAll = () => programs.every(({ messages }) => messages.at(-1) === missed.at(-1));

@@ -1,6 +1,7 @@
 // Every reverse proxy with the configuration that docs/proxies.md shows, in front of a real relay, with every kind of client.
 import { describe, expect, test } from "bun:test";
 import { Folder } from "../../support/machine/folder";
+import { freePort } from "../../support/machine/free-port";
 import { Clients, post, publish, TOPIC } from "../../support/proxies/clients";
 import { isReloadable, type ProxyName, ReverseProxy } from "../../support/proxies/reverse-proxy";
 import { RelayProcess } from "../../support/relay/relay-process";
@@ -91,7 +92,11 @@ describe.each(NAMES.filter(isReloadable))("%s as docs/proxies.md configures it",
 
 test("nginx as docs/proxies.md configures it keeps an EventSource alive while the relay is away", async () => {
   using folder = new Folder();
-  const env = { BATON_ENGINE: `sqlite:${folder.path}/baton.db`, BATON_SHUTDOWN_MS: "200" };
+  const env = {
+    PORT: `${freePort()}`,
+    BATON_ENGINE: `sqlite:${folder.path}/baton.db`,
+    BATON_SHUTDOWN_MS: "200",
+  };
   const relay = await RelayProcess.start(env);
   await using proxy = await startProxy("nginx", relay);
   using clients = new Clients(proxy.url);
@@ -104,7 +109,7 @@ test("nginx as docs/proxies.md configures it keeps an EventSource alive while th
   expect((await fetch(`${proxy.url}/health`)).status).toBe(502);
   // Long enough for the client to try while nobody is there.
   await Bun.sleep(2_500);
-  await using next = await RelayProcess.start({ ...env, PORT: `${relay.port}` });
+  await using next = await RelayProcess.start(env);
   await publish(next.url, "missed");
   const hasIt = () => clients.without(["missed"]).length === 0;
   await until("the EventSource to have what it missed", hasIt);

@@ -6,6 +6,7 @@ import { ProcessClock } from "../../../src/workers/system/process-clock";
 import { Client } from "../../support/clients/client";
 import { inFull } from "../../support/in-full";
 import { Folder } from "../../support/machine/folder";
+import { freePort } from "../../support/machine/free-port";
 import { isAlive, memoryKb } from "../../support/machine/processes";
 import {
   expectAllReceived,
@@ -41,13 +42,14 @@ describe("workers that are killed, or whose supervisor is", () => {
   test.each([0, 1])(
     "F3: workers end with a supervisor that is killed and leave the port, also when %i of them are stopped",
     async (stopped) => {
-      await using relay = await RelayWithWorkers.start();
+      const PORT = `${freePort()}`;
+      await using relay = await RelayWithWorkers.start({ PORT });
       const workers = await relay.workers();
       expect(workers).toHaveLength(3);
       for (const pid of workers.slice(0, stopped)) process.kill(pid, "SIGSTOP");
       relay.process.signal("SIGKILL");
       await until("the workers to end", () => !workers.some(isAlive));
-      await using next = await RelayWithWorkers.start({ PORT: String(relay.process.port) });
+      await using next = await RelayWithWorkers.start({ PORT });
       expect((await next.caller.post("/register", { user_id: 1 })).status).toBe(200);
     },
   );

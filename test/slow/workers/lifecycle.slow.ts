@@ -1,5 +1,6 @@
 // How a relay with workers starts and ends. Rows F1 and F6 of the fault catalogue.
 import { describe, expect, test } from "bun:test";
+import { freePort } from "../../support/machine/free-port";
 import { isAlive } from "../../support/machine/processes";
 import { RelayProcess } from "../../support/relay/relay-process";
 import { RelayWithWorkers } from "../../support/relay/relay-with-workers";
@@ -19,7 +20,7 @@ describe("a relay with workers", () => {
 
   test("F6: and another that start at once on one port: one serves, and the other ends with 1", async () => {
     for (let round = 0; round < 3; round++) {
-      const env = { PORT: await portOfARelayThatHasEnded(), BATON_WORKERS: "2" };
+      const env = { PORT: `${freePort()}`, BATON_WORKERS: "2" };
       await using first = new RelayProcess(env);
       await using second = new RelayProcess(env);
       const both = [first, second];
@@ -59,8 +60,3 @@ describe("a relay with workers", () => {
     await until("the workers to end", () => !workers.some(isAlive));
   });
 });
-
-async function portOfARelayThatHasEnded(): Promise<string> {
-  await using relay = await RelayWithWorkers.start();
-  return String(relay.process.port);
-}
