@@ -7,12 +7,15 @@ import { until } from "../../support/wait";
 
 const ROOT = join(import.meta.dir, "../../..");
 
+/** npx would ask the registry whether it still has the package, and wait for more than a minute where it cannot be reached. */
+const OFFLINE = { npm_config_prefer_offline: "true" };
+
 /** Starts a command in a session of its own, with a relay on a free port. */
 async function started(command: readonly string[], env: Record<string, string> = {}) {
   const port = freePort();
   const child = Bun.spawn(["setsid", ...command], {
     cwd: ROOT,
-    env: { ...process.env, PORT: String(port), BATON_SHUTDOWN_MS: "100", ...env },
+    env: { ...process.env, ...OFFLINE, PORT: String(port), BATON_SHUTDOWN_MS: "100", ...env },
     stdio: ["ignore", "ignore", "ignore"],
   });
   const serves = async () =>
