@@ -55,51 +55,47 @@ function chatBackend(): ProxyBackend {
 
 const WIRES: readonly Wire[] = ["websocket", "sse", "http_stream in protobuf"];
 
-test.each(WIRES)(
-  "the JavaScript SDK over %s goes through all of it",
-  async (wire) => {
-    await using backend = chatBackend();
-    await using relay = await RelayProcess.start({ ...backend.settings, BATON_PING_MS: "500" });
-    const data = { token: "ada" };
-    const client = sdk(relay.url, wire, { data });
-    const inbox = recordEvents(client, "subscribed");
-    expect((await connect(client)).data).toEqual({ welcome: "ada" });
-    expect(await inbox.next()).toMatchObject({ channel: "inbox:ada", data: { unread: 3 } });
-    const { publications, subscribed } = await subscribe(client, "room:1", {
-      data: { as: "guest" },
-    });
-    expect(subscribed.data).toEqual({ topic: "room:1" });
-    await client.publish("room:1", { text: "hello" });
-    const published = await publications.next();
-    expect([published.data, published.tags]).toEqual([
-      { text: "hello", seen: true },
-      { kind: "chat" },
-    ]);
-    expect(published.info).toMatchObject({
-      user: "ada",
-      connInfo: { name: "ada" },
-      chanInfo: { seat: 1 },
-    });
-    await expect(client.publish("room:1", { text: "spam" })).rejects.toMatchObject({ code: 1000 });
-    expect((await client.rpc("double", { value: 21 })).data).toEqual({ value: 42 });
-    await expect(client.rpc("triple", {})).rejects.toMatchObject({
-      code: 404,
-      message: "no such method",
-    });
-    const closed = client.newSubscription("room:closed");
-    const refused = recordEvents(closed, "unsubscribed");
-    closed.subscribe();
-    expect(await refused.next()).toMatchObject({ code: 403, reason: "permission denied" });
-    // Neither the connection nor the subscription ends, although each would have expired by then.
-    const gone = recordEvents(client, "disconnected");
-    await backend.questions("/refresh");
-    await backend.questions("/sub_refresh");
-    expect((await client.rpc("double", { value: 1 })).data).toEqual({ value: 2 });
-    expect(gone.rest).toEqual([]);
-    client.disconnect();
-  },
-  60_000,
-);
+test.each(WIRES)("the JavaScript SDK over %s goes through all of it", async (wire) => {
+  await using backend = chatBackend();
+  await using relay = await RelayProcess.start({ ...backend.settings, BATON_PING_MS: "500" });
+  const data = { token: "ada" };
+  const client = sdk(relay.url, wire, { data });
+  const inbox = recordEvents(client, "subscribed");
+  expect((await connect(client)).data).toEqual({ welcome: "ada" });
+  expect(await inbox.next()).toMatchObject({ channel: "inbox:ada", data: { unread: 3 } });
+  const { publications, subscribed } = await subscribe(client, "room:1", {
+    data: { as: "guest" },
+  });
+  expect(subscribed.data).toEqual({ topic: "room:1" });
+  await client.publish("room:1", { text: "hello" });
+  const published = await publications.next();
+  expect([published.data, published.tags]).toEqual([
+    { text: "hello", seen: true },
+    { kind: "chat" },
+  ]);
+  expect(published.info).toMatchObject({
+    user: "ada",
+    connInfo: { name: "ada" },
+    chanInfo: { seat: 1 },
+  });
+  await expect(client.publish("room:1", { text: "spam" })).rejects.toMatchObject({ code: 1000 });
+  expect((await client.rpc("double", { value: 21 })).data).toEqual({ value: 42 });
+  await expect(client.rpc("triple", {})).rejects.toMatchObject({
+    code: 404,
+    message: "no such method",
+  });
+  const closed = client.newSubscription("room:closed");
+  const refused = recordEvents(closed, "unsubscribed");
+  closed.subscribe();
+  expect(await refused.next()).toMatchObject({ code: 403, reason: "permission denied" });
+  // Neither the connection nor the subscription ends, although each would have expired by then.
+  const gone = recordEvents(client, "disconnected");
+  await backend.questions("/refresh");
+  await backend.questions("/sub_refresh");
+  expect((await client.rpc("double", { value: 1 })).data).toEqual({ value: 2 });
+  expect(gone.rest).toEqual([]);
+  client.disconnect();
+});
 
 test("the JavaScript SDK stays away when the backend says so, and comes back when it is down for a while", async () => {
   await using backend = chatBackend();
@@ -127,7 +123,7 @@ test("the JavaScript SDK stays away when the backend says so, and comes back whe
   backend.answer("/subscribe", () => ({}));
   await subscribed.next();
   client.disconnect();
-}, 60_000);
+});
 
 for (const [name, form] of SDKS.filter(([one]) => SDK_NAMES.some((name) => name === one))) {
   test.skipIf(!canRun(name))(
@@ -150,6 +146,5 @@ for (const [name, form] of SDKS.filter(([one]) => SDK_NAMES.some((name) => name 
       expect(doubled.value).toEqual({ value: 42 });
       expect((await program.call(0, "rpc", { topic: "triple", data: {} })).code).toBe(404);
     },
-    60_000,
   );
 }

@@ -47,7 +47,7 @@ beforeAll(async () => {
   const headers = { "content-type": "text/html; charset=utf-8" };
   const fetch = () => new Response(PAGE, { headers });
   site = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch });
-}, 60_000);
+});
 afterAll(async () => {
   await browser?.close();
   await site?.stop(true);
@@ -62,7 +62,7 @@ const recordOf = (page: Page): Promise<PageRecord> =>
   page.evaluate("window.record ?? { states: [] }") as Promise<PageRecord>;
 
 const untilState = (page: Page, last: string): Promise<void> =>
-  until(`the state ${last}`, async () => (await recordOf(page)).states.at(-1) === last, 20_000);
+  until(`the state ${last}`, async () => (await recordOf(page)).states.at(-1) === last);
 
 /** Opens a page of another origin, whose client connects through this network. */
 async function open(relay: RelayProcess, network: TcpProxy): Promise<Page> {
@@ -90,7 +90,7 @@ async function expectAll(page: Page, count: number, note: string): Promise<void>
   const haveAll = async () =>
     (await recordOf(page)).received.every((numbers) => numbers.length >= count);
   // What is missing after that is shown below.
-  await until("all messages", haveAll, 20_000).catch(() => {});
+  await until("all messages", haveAll).catch(() => {});
   const { received, lost } = await recordOf(page);
   expect([received, lost], note).toEqual([[all, all], []]);
 }
@@ -114,7 +114,7 @@ describe("in Chromium", () => {
       expect(losses).toBeGreaterThan(3);
       expect(asked).toBeLessThan(losses);
     }
-  }, 60_000);
+  });
 
   test("a connection that dies without a word is noticed, and costs neither a message nor a registration", async () => {
     await using relay = await RelayProcess.start({ BATON_HISTORY_SIZE: "1000" });
@@ -128,7 +128,7 @@ describe("in Chromium", () => {
     await expectAll(page, 10, "after");
     const { states, asked } = await recordOf(page);
     expect([states, asked]).toEqual([["open", "connecting 1006", "open"], 1]);
-  }, 60_000);
+  });
 
   test("a deleted registration is final, and the page is told", async () => {
     await using relay = await RelayProcess.start();
@@ -138,7 +138,7 @@ describe("in Chromium", () => {
     await fetch(`${relay.url}/register/${url.slice(-32)}`, { method: "DELETE" });
     await untilState(page, "closed 4503");
     expect((await recordOf(page)).asked).toBe(1);
-  }, 60_000);
+  });
 });
 
 test("F11: twelve clients get everything, once and in order, while all workers are replaced three times", async () => {
@@ -164,15 +164,15 @@ test("F11: twelve clients get everything, once and in order, while all workers a
     const before = await relay.workers();
     relay.process.signal("SIGHUP");
     await relay.untilReplaced(before);
-    await until("all to be open", areOpen, 20_000);
+    await until("all to be open", areOpen);
   }
   const published = await publisher.stop();
   const haveAll = () => received.every(({ length }) => length >= published.length);
   // What is missing after that is shown below.
-  await until("all messages", haveAll, 20_000).catch(() => {});
+  await until("all messages", haveAll).catch(() => {});
   for (const data of received) expect(data).toEqual(published);
   expect(lost).toEqual([]);
   // An address outlives the worker that served it. An old worker refuses one now and then, which is no reason to ask for another.
   expect(asked).toBeLessThan(2 * clients.length);
   for (const client of clients) client.close();
-}, 120_000);
+});

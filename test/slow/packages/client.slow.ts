@@ -55,7 +55,7 @@ beforeAll(async () => {
   run("tar", "xzf", file, "-C", "node_modules/baton", "--strip-components=1");
   node = join(folder.path, "node_modules", NODE.replace(/@.*/, ""), "bin/node");
   await Bun.write(join(folder.path, "program.js"), PROGRAM);
-}, 120_000);
+});
 afterAll(() => folder[Symbol.dispose]());
 
 test.each(["Node 22", "Bun"])(
@@ -102,7 +102,6 @@ test.each(["Node 22", "Bun"])(
     await until("it to end", () => program.exitCode === 0);
     expect(states.at(-1)).toEqual(["closed", null]);
   },
-  60_000,
 );
 
 test("the examples of docs/clients.md compile, and wrong topics and wrong uses of data do not", async () => {
@@ -133,4 +132,4 @@ test("the examples of docs/clients.md compile, and wrong topics and wrong uses o
   const found = compile("wrong.ts").match(/^docs\/wrong\.ts\(\d+,\d+\): error TS\d+/gm) ?? [];
   const last = files["wrong.ts"]?.split("\n").length ?? 0;
   expect(found.map((one) => Number(/\d+/.exec(one)?.[0]))).toEqual([last - 1, last]);
-}, 60_000);
+});

@@ -15,7 +15,7 @@ import { until } from "../../support/wait";
 let relay: RelayProcess;
 beforeAll(async () => {
   relay = await RelayProcess.start({ ...PUSHER_ENV, BATON_WORKERS: "4", BATON_SHUTDOWN_MS: "50" });
-}, 60_000);
+});
 afterAll(() => relay[Symbol.asyncDispose]());
 
 const clients: Pusher[] = [];
@@ -104,7 +104,8 @@ test("members of a presence channel see each other, and a user with two connecti
 });
 
 test("a member whose cable is cut leaves, though nothing tells its client", async () => {
-  const env = { ...PUSHER_ENV, BATON_PING_MS: "500", BATON_PONG_MS: "500" };
+  // The member who stays has to answer in time, however busy the machine is.
+  const env = { ...PUSHER_ENV, BATON_PING_MS: "500", BATON_PONG_MS: "4000" };
   await using watchful = await RelayProcess.start(env);
   await using cable = await TcpProxy.start(watchful.url);
   const port = Number(new URL(cable.through(watchful.url)).port);
