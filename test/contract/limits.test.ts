@@ -86,6 +86,7 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       await remove(ids.filter((_, i) => opened[i]));
       await until("room for other connections", async () => {
         const id = left.pop() ?? (await caller.register("another"));
+        ids.push(id);
         return opens(id);
       });
       await remove(ids);

@@ -111,9 +111,8 @@ describe.each([
         if (bytes % 50 === 0) await publish(1);
       }
     }
-    const areClosed = () => openFiles(relay.pid) <= before + 1;
+    const areClosed = () => openFiles(relay.pid) <= before + 1 && network.connections === 0;
     await until("all connections to be closed", areClosed);
-    expect(network.connections).toBe(0);
     // The registration still waits for its client: a handshake that was cut does not count as one.
     const client = await Client.open(`${relay.url.replace("http", "ws")}/ws/${id}?format=json`);
     client.send({ topics: ["t"] });
@@ -187,7 +186,8 @@ test("H2: 500 connections that are reset in the middle of a frame leave nothing 
 });
 
 test("H1: connections that a network has forgotten are closed within ping and pong, and their clients reconnect", async () => {
-  await start({ BATON_PING_MS: "400", BATON_PONG_MS: "400", BATON_LOG_LEVEL: "debug" });
+  // The bystander has to answer in time too, however busy the machine is.
+  await start({ BATON_PING_MS: "400", BATON_PONG_MS: "4000", BATON_LOG_LEVEL: "debug" });
   const clients = await connectClients(5);
   network.stall();
   const closedForNoPong = () => relay.lines.filter(({ code }) => code === 4012).length;

@@ -5,20 +5,12 @@ import { Chat, chatEnv } from "../../support/hooks/chat";
 import { WebhookBackend } from "../../support/hooks/webhook-backend";
 import { Folder } from "../../support/machine/folder";
 import { freePort } from "../../support/machine/free-port";
-import { childrenOf } from "../../support/machine/processes";
 import { RelayProcess } from "../../support/relay/relay-process";
 import { until } from "../../support/wait";
 
 const CLIENTS = 20;
 const EACH = 500;
 const PATIENCE_MS = 120_000;
-
-/** Kills a relay and its workers at once. */
-async function kill(relay: RelayProcess): Promise<void> {
-  const pids = [relay.pid, ...(await childrenOf(relay.pid))];
-  for (const pid of pids) process.kill(pid, "SIGKILL");
-  await relay.exited;
-}
 
 async function toldAll(chat: Chat & { done: Promise<unknown> }, backend: WebhookBackend) {
   await chat.done;
@@ -40,10 +32,10 @@ test("two workers with a file that are killed in the middle of 10,000 publicatio
   const first = await RelayProcess.start(env);
   const chat = Chat.begin([first.url], CLIENTS, EACH);
   await until("a third", () => chat.total > (CLIENTS * EACH) / 3, PATIENCE_MS);
-  await kill(first);
+  await first.killAll();
   const second = await RelayProcess.start(env);
   await until("two thirds", () => chat.total > (CLIENTS * EACH * 2) / 3, PATIENCE_MS);
-  await kill(second);
+  await second.killAll();
   await using third = await RelayProcess.start(env);
   await toldAll(chat, backend);
   expect(third.loggedErrors).toEqual([]);
@@ -63,10 +55,10 @@ test("two nodes over Redis of which each is killed once in the middle of 10,000 
   const two = await RelayProcess.start(twoEnv);
   const chat = Chat.begin([one.url, two.url], CLIENTS, EACH);
   await until("a third", () => chat.total > (CLIENTS * EACH) / 3, PATIENCE_MS);
-  await kill(one);
+  await one.killAll();
   await using again = await RelayProcess.start(oneEnv);
   await until("two thirds", () => chat.total > (CLIENTS * EACH * 2) / 3, PATIENCE_MS);
-  await kill(two);
+  await two.killAll();
   await using alsoAgain = await RelayProcess.start(twoEnv);
   await toldAll(chat, backend);
   expect([...again.loggedErrors, ...alsoAgain.loggedErrors]).toEqual([]);

@@ -76,13 +76,6 @@ describe.each(Object.entries(DEPLOYMENTS))("%s", (_, start) => {
   });
 });
 
-/** Kills a relay and its workers at once. */
-async function kill(relay: RelayProcess): Promise<void> {
-  const pids = [relay.pid, ...(await childrenOf(relay.pid))];
-  for (const pid of pids) process.kill(pid, "SIGKILL");
-  await relay.exited;
-}
-
 describe.each([
   [
     "two workers with a file",
@@ -109,7 +102,7 @@ describe.each([
     for (const user of ["stays", "goes", "also goes"]) await connect(first.url, user, ["room:1"]);
     await backend.told(3, "user.online", PATIENCE_MS);
     await backend.told(3, "user.joined", PATIENCE_MS);
-    await kill(first);
+    await first.killAll();
     await using second = await RelayProcess.start(settings);
     const client = await connect(second.url, "stays", ["room:1"]);
     await backend.told(2, "user.offline", PATIENCE_MS);

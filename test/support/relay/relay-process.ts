@@ -1,5 +1,6 @@
 // A relay as its users run it: a process of its own, with signals and an exit code.
 import { join } from "node:path";
+import { childrenOf } from "../machine/processes";
 import { until, within } from "../wait";
 
 const SOURCE = join(import.meta.dir, "../../../src");
@@ -77,7 +78,7 @@ export class RelayProcess implements AsyncDisposable {
     const relay = new RelayProcess(env, options);
     const listens = () => {
       if (relay.#child.exitCode !== null) throw new Error(`it ended: ${relay.errors}`);
-      return relay.output.includes("Baton listens on");
+      return relay.url !== "";
     };
     await until("the relay to listen", listens);
     return relay;
@@ -108,6 +109,19 @@ export class RelayProcess implements AsyncDisposable {
 
   signal(name: NodeJS.Signals): void {
     this.#child.kill(name);
+  }
+
+  /** Kills it with its workers, as the end of its machine would. */
+  async killAll(): Promise<void> {
+    const pids = [this.pid, ...(await childrenOf(this.pid))];
+    for (const pid of pids) {
+      try {
+        process.kill(pid, "SIGKILL");
+      } catch {
+        // A worker ends by itself when its supervisor has died.
+      }
+    }
+    await this.exited;
   }
 
   get exited(): Promise<number> {

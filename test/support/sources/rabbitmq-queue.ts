@@ -14,6 +14,8 @@ export class RabbitmqQueue implements SourceServer {
   #connection!: ChannelModel;
   #channel!: ConfirmChannel;
   #added = 0;
+  /** Those that were taken out of their queue. */
+  readonly #letters: DeadLetter[] = [];
 
   private constructor(server: RabbitmqServer, type: QueueType) {
     this.#server = server;
@@ -74,12 +76,11 @@ export class RabbitmqQueue implements SourceServer {
   }
 
   async deadLetters(): Promise<readonly DeadLetter[]> {
-    const letters: DeadLetter[] = [];
     for (;;) {
       const letter = await this.#channel.get(this.#deadQueue, { noAck: true });
-      if (letter === false) return letters;
+      if (letter === false) return this.#letters;
       const code = letter.properties.headers?.baton_code;
-      letters.push({ code, record: letter.content.toString() });
+      this.#letters.push({ code, record: letter.content.toString() });
     }
   }
 

@@ -23,6 +23,7 @@ export interface SourceServer extends AsyncDisposable {
   addPoison(text: string): Promise<void>;
   /** How many records are there that nobody has acknowledged. */
   waiting(): Promise<number>;
+  /** All that were ever there, in their order. */
   deadLetters(): Promise<readonly DeadLetter[]>;
   /** Kills the server; what it was given is safe. */
   kill(): Promise<void>;
