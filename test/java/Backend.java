@@ -2,6 +2,7 @@
 // and prints the same lines.
 import com.pusher.rest.Pusher;
 import com.pusher.rest.data.Event;
+import com.pusher.rest.data.PresenceUser;
 import com.pusher.rest.data.Result;
 import java.util.ArrayList;
 import java.util.List;
@@ -16,6 +17,10 @@ public class Backend {
     boolean isGood = result.getStatus() == Result.Status.SUCCESS;
     if (isGood) outcome.put("answer", new JSONObject(result.getMessage()));
     System.out.println(new JSONArray(List.of(name, outcome)));
+  }
+
+  static void printSigned(String name, String answer) {
+    System.out.println(new JSONArray(List.of(name, new JSONObject(answer))));
   }
 
   static Pusher client(String[] args, String secret) {
@@ -45,6 +50,10 @@ public class Backend {
     print("channel", pusher.get("/channels/news", count));
     print("users", pusher.get("/channels/presence-room/users"));
     print("users of a public channel", pusher.get("/channels/news/users"));
+    String socket = System.getenv("SOCKET_ID");
+    PresenceUser member = new PresenceUser(7, Map.of("name", "é<"));
+    printSigned("private", pusher.authenticate(socket, "private-x"));
+    printSigned("presence", pusher.authenticate(socket, "presence-x", member));
     String signature = System.getenv("WEBHOOK_SIGNATURE");
     Object validity = pusher.validateWebhookSignature(args[3], signature, System.getenv("WEBHOOK_BODY"));
     System.out.println(new JSONArray(List.of("webhook", validity.toString())));

@@ -46,6 +46,11 @@ run('channel', fn () => $pusher->getChannelInfo('news', ['info' => 'subscription
 run('users', fn () => $pusher->getPresenceUsers('presence-room'));
 run('users of a public channel', fn () => $pusher->getPresenceUsers('news'));
 run('terminate', fn () => $pusher->terminateUserConnections('42'));
+$socket = getenv('SOCKET_ID');
+$info = ['name' => 'é<'];
+run('private', fn () => json_decode($pusher->authorizeChannel('private-x', $socket)));
+run('presence', fn () => json_decode($pusher->authorizePresenceChannel('presence-x', $socket, '7', $info)));
+run('sign in', fn () => json_decode($pusher->authenticateUser($socket, ['id' => '7', 'user_info' => $info])));
 $headers = ['X-Pusher-Key' => $key, 'X-Pusher-Signature' => getenv('WEBHOOK_SIGNATURE')];
 run('webhook', fn () => $pusher->webhook($headers, getenv('WEBHOOK_BODY'))->get_events()[0]->name);
 run('a wrong secret', fn () => client($options, $key, 'wrong', $app)->trigger('news', 'e', 'm'));

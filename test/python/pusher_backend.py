@@ -1,5 +1,6 @@
 # A backend with the Pusher library for Python, for tests. Arguments: host, port, app id, key, secret. Prints what each call
-# answered, or how it failed, as a line of JSON: [call, outcome]. WEBHOOK_SIGNATURE and WEBHOOK_BODY are those of a webhook.
+# answered, or how it failed, as a line of JSON: [call, outcome]. WEBHOOK_SIGNATURE and WEBHOOK_BODY are those of a webhook, and SOCKET_ID
+# is that of a client, which is signed as user 7.
 import json
 import os
 import sys
@@ -44,6 +45,11 @@ run("channel", lambda: pusher.channel_info("news", ["subscription_count"]))
 run("users", lambda: pusher.users_info("presence-room"))
 run("users of a public channel", lambda: pusher.users_info("news"))
 run("terminate", lambda: pusher.terminate_user_connections("42"))
+socket = os.environ["SOCKET_ID"]
+info = {"name": "é<"}
+run("private", lambda: pusher.authenticate("private-x", socket))
+run("presence", lambda: pusher.authenticate("presence-x", socket, {"user_id": 7, "user_info": info}))
+run("sign in", lambda: pusher.authenticate_user(socket, {"id": "7", "user_info": info}))
 run("webhook", lambda: verified(os.environ["WEBHOOK_SIGNATURE"], os.environ["WEBHOOK_BODY"]))
 run("a wrong secret", lambda: client("wrong").trigger("news", "e", "m"))
 run("a long channel", lambda: pusher.trigger("x" * 201, "e", "m"))

@@ -50,6 +50,19 @@ func main() {
 	run("channel", func() (any, error) { return p.Channel("news", pusher.ChannelParams{Info: &count}) })
 	run("users", func() (any, error) { return p.GetChannelUsers("presence-room") })
 	run("users of a public channel", func() (any, error) { return p.GetChannelUsers("news") })
+	socket := "socket_id=" + os.Getenv("SOCKET_ID")
+	info := map[string]string{"name": "é<"}
+	signed := func(answer []byte, err error) (any, error) { return json.RawMessage(answer), err }
+	run("private", func() (any, error) {
+		return signed(p.AuthorizePrivateChannel([]byte(socket + "&channel_name=private-x")))
+	})
+	run("presence", func() (any, error) {
+		member := pusher.MemberData{UserID: "7", UserInfo: info}
+		return signed(p.AuthorizePresenceChannel([]byte(socket+"&channel_name=presence-x"), member))
+	})
+	run("sign in", func() (any, error) {
+		return signed(p.AuthenticateUser([]byte(socket), map[string]any{"id": "7", "user_info": info}))
+	})
 	run("webhook", func() (any, error) {
 		header := http.Header{"X-Pusher-Key": {key}, "X-Pusher-Signature": {os.Getenv("WEBHOOK_SIGNATURE")}}
 		webhook, err := p.Webhook(header, []byte(os.Getenv("WEBHOOK_BODY")))

@@ -4,6 +4,7 @@ import { expect, test } from "bun:test";
 import { PUSHER_ENV } from "../../support/pusher/app";
 
 import { backendPrograms, canRun, LANGUAGE_NAMES } from "../../support/pusher/backend-programs";
+import { PusherClient } from "../../support/pusher/socket-client";
 import { type SignedWebhook, WebhookReceiver } from "../../support/pusher/webhook-receiver";
 import { Caller } from "../../support/relay/deployments";
 import { RelayProcess } from "../../support/relay/relay-process";
@@ -100,9 +101,29 @@ const OUTCOMES: Record<string, Record<string, unknown>> = {
   },
 };
 
+interface Signed {
+  readonly secret: object;
+  readonly presence: object;
+  /** The library for Java signs no users. */
+  readonly signIn: object | undefined;
+}
+
+/** What a library has signed for a client opens its channels, and signs it in. */
+async function isLetIn(client: PusherClient, { secret, presence, signIn }: Signed): Promise<void> {
+  const event = "pusher_internal:subscription_succeeded";
+  client.send("pusher:subscribe", { ...secret, channel: "private-x" });
+  expect(await client.next()).toEqual({ event, channel: "private-x", data: "{}" });
+  client.send("pusher:subscribe", { ...presence, channel: "presence-x" });
+  const { data } = await client.next();
+  expect(JSON.parse(data).presence).toEqual({ count: 1, ids: ["7"], hash: { 7: { name: "é<" } } });
+  if (signIn === undefined) return;
+  client.send("pusher:signin", signIn);
+  expect((await client.next()).event).toBe("pusher:signin_success");
+}
+
 for (const name of LANGUAGE_NAMES) {
   test.skipIf(!canRun(name))(
-    `the library for ${name} publishes, asks and disconnects, and says what is refused in its own words`,
+    `the library for ${name} publishes, asks, signs and disconnects, and says what is refused in its own words`,
     async () => {
       await using backend = new WebhookReceiver();
       await using relay = await RelayProcess.start({
@@ -117,7 +138,11 @@ for (const name of LANGUAGE_NAMES) {
       const batch = await caller.connect("a", ["batch"]);
       const user = await caller.connect("42", ["#42"]);
       await until("a webhook", () => backend.last !== undefined);
-      const outcomes = await outcomesOf(name, url, backend.last as SignedWebhook);
+      const client = await PusherClient.open(url);
+      const webhook = backend.last as SignedWebhook;
+      const all = await outcomesOf(name, url, webhook, client.socketId);
+      const { private: secret, presence, "sign in": signIn, ...outcomes } = all;
+      await isLetIn(client, { secret, presence, signIn } as Signed);
       for (const client of news)
         expect(await client.take(3)).toEqual([WRITTEN[name] as string, "hi", "m"]);
       expect(await many.take(100)).toEqual(Array(100).fill("m"));

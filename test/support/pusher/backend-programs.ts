@@ -52,13 +52,14 @@ export function canRun(name: string): boolean {
 }
 
 /**
- * Builds the programs before the tests of a file. Returns what runs one of them against a relay, with a webhook of it, and gives the
- * outcome of each call.
+ * Builds the programs before the tests of a file. Returns what runs one of them against a relay, with a webhook of it and the socket of a
+ * client, and gives the outcome of each call.
  */
 export function backendPrograms(): (
   name: string,
   url: string,
   webhook: SignedWebhook,
+  socketId: string,
 ) => Promise<Record<string, unknown>> {
   const folder = new Folder();
   const commands = new Map<string, readonly string[]>();
@@ -68,12 +69,13 @@ export function backendPrograms(): (
     }
   }, 900_000);
   afterAll(() => folder[Symbol.dispose]());
-  return async (name, url, { signature, body }) => {
+  return async (name, url, { signature, body }, socketId) => {
     const { hostname, port } = new URL(url);
     const command = [...(commands.get(name) ?? []), hostname, port, APP.id, APP.key, APP.secret];
     const lines = await outputOf(command, ROOT, {
       WEBHOOK_SIGNATURE: signature,
       WEBHOOK_BODY: body,
+      SOCKET_ID: socketId,
     });
     const outcomes = lines.split("\n");
     return Object.fromEntries(outcomes.map((line) => JSON.parse(line)));

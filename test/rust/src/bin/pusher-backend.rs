@@ -78,6 +78,16 @@ async fn main() {
     ask(&pusher, "users of a public channel", "/channels/news/users", &[]).await;
     show("terminate", pusher.terminate_user_connections("42").await).await;
 
+    let socket = env::var("SOCKET_ID").expect("the id of a socket");
+    let info = sonic_rs::json!({ "name": "é<" });
+    let member = sonic_rs::json!({ "user_id": 7, "user_info": info.clone() });
+    let private = pusher.authorize_channel_with_name(&socket, "private-x", None).expect("a signature");
+    println!("{}", json!(["private", { "auth": private.auth }]));
+    let presence = pusher.authorize_channel_with_name(&socket, "presence-x", Some(&member)).expect("a signature");
+    println!("{}", json!(["presence", { "auth": presence.auth, "channel_data": presence.channel_data }]));
+    let user = pusher.authenticate_user(&socket, &sonic_rs::json!({ "id": "7", "user_info": info })).expect("a signature");
+    println!("{}", json!(["sign in", { "auth": user.auth, "user_data": user.user_data }]));
+
     let signature = env::var("WEBHOOK_SIGNATURE").expect("a signature");
     let body = env::var("WEBHOOK_BODY").expect("a body");
     let headers = [("X-Pusher-Key", key.as_str()), ("X-Pusher-Signature", signature.as_str()), ("Content-Type", "application/json")];
