@@ -63,7 +63,7 @@ export class Shard {
   readonly #topicCalls: TopicCalls;
   readonly #serverCalls: ServerCalls;
   readonly #followed: FollowedTopics;
-  readonly #counts = new DeliveryCounts();
+  readonly #counts = new DeliveryCounts((topic) => this.#followed.receives(topic));
   readonly #reads = new HistoryReads(READS_CHARACTERS_MAX);
   /** Publishes with an idempotency key: another one with the same key gets the same answer. */
   readonly #keyed = new Map<string, PublishUnderWay>();
@@ -151,6 +151,7 @@ export class Shard {
 
   unfollow(topic: string): void {
     this.#followed.unfollow(topic);
+    this.#counts.left(topic);
   }
 
   rulesChanged(before: TopicRules): void {
@@ -216,7 +217,6 @@ export class Shard {
 
   /** What is due now and then: to be called about once a second. */
   maintain(): void {
-    this.#counts.expire();
     if (!this.link.isUp) return;
     this.#followed.checkPositions();
     void this.clock.refresh(this.link);

@@ -90,8 +90,9 @@ export class FollowedTopics {
     });
   }
 
-  has(topic: string): boolean {
-    return this.#topics.has(topic);
+  /** Whether what is published to the topic from now on comes to this node. */
+  receives(topic: string): boolean {
+    return this.#topics.get(topic)?.hasSynced === true;
   }
 
   /** Resolves when a topic that is followed is live; undefined when it is. Rejects with EngineUnavailable. */

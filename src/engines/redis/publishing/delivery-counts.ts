@@ -5,16 +5,24 @@
 const COUNT_TIMEOUT_MS = 1_000;
 
 interface AwaitedCount {
+  readonly topic: string;
   readonly resolve: (count: number) => void;
   readonly expiresAt: number;
 }
 
 /** By the number of the publish on this node. */
 export class DeliveryCounts {
+  readonly #receives: (topic: string) => boolean;
   /** Publishes that are not answered yet, with their counts as far as they are known. */
   readonly #unanswered = new Map<number, number | undefined>();
   /** Publishes that were answered before their counts were known, in the order in which they expire. */
   readonly #awaited = new Map<number, AwaitedCount>();
+  #expiring: ReturnType<typeof setTimeout> | undefined;
+
+  /** `receives` says whether what is published to a topic comes back to this node. */
+  constructor(receives: (topic: string) => boolean) {
+    this.#receives = receives;
+  }
 
   /** A publish is about to be sent; `countOf` or `cancel` must follow. */
   expect(publish: number): void {
@@ -31,15 +39,17 @@ export class DeliveryCounts {
     awaited.resolve(count);
   }
 
-  /** The publish was answered: its count, now or as soon as it is known. */
-  countOf(publish: number): number | Promise<number> {
+  /** The publish to this topic was answered: its count, now or as soon as it is known. */
+  countOf(topic: string, publish: number): number | Promise<number> {
     // One that is not expected any more comes to nothing: the subscription has broken meanwhile.
     const count = this.#unanswered.has(publish) ? this.#unanswered.get(publish) : 0;
     this.#unanswered.delete(publish);
     if (count !== undefined) return count;
+    if (!this.#receives(topic)) return 0;
     return new Promise((resolve) => {
       const expiresAt = performance.now() + COUNT_TIMEOUT_MS;
-      this.#awaited.set(publish, { resolve, expiresAt });
+      this.#awaited.set(publish, { topic, resolve, expiresAt });
+      this.#expiring ??= setTimeout(() => this.#expire(), COUNT_TIMEOUT_MS);
     });
   }
 
@@ -48,12 +58,10 @@ export class DeliveryCounts {
     this.#unanswered.delete(publish);
   }
 
-  /** To be called about once a second. */
-  expire(): void {
-    const now = performance.now();
-    for (const [publish, { expiresAt }] of this.#awaited) {
-      if (expiresAt > now) return;
-      this.record(publish, 0);
+  /** What is published to this topic comes back no longer. Cost: the counts that are awaited. */
+  left(topic: string): void {
+    for (const [publish, awaited] of this.#awaited) {
+      if (awaited.topic === topic) this.record(publish, 0);
     }
   }
 
@@ -61,5 +69,17 @@ export class DeliveryCounts {
   clear(): void {
     this.#unanswered.clear();
     for (const publish of [...this.#awaited.keys()]) this.record(publish, 0);
+  }
+
+  #expire(): void {
+    const now = performance.now();
+    this.#expiring = undefined;
+    for (const [publish, { expiresAt }] of this.#awaited) {
+      if (expiresAt > now) {
+        this.#expiring = setTimeout(() => this.#expire(), expiresAt - now);
+        return;
+      }
+      this.record(publish, 0);
+    }
   }
 }

@@ -29,7 +29,7 @@ interface PublishBatchesOptions
   readonly link: RedisLink;
   readonly keys: Keys;
   readonly clock: ServerClock;
-  readonly followed: Pick<FollowedTopics, "has" | "ready">;
+  readonly followed: Pick<FollowedTopics, "receives" | "ready">;
   readonly counts: DeliveryCounts;
   /** A batch was answered: how many publications the server has taken, and the age of a key forgotten before its time, or -1. */
   readonly answered: (count: number, forgottenAgeMs: number) => void;
@@ -50,8 +50,8 @@ interface TopicBatch {
   readonly keys: { index: number; name: string; fingerprint: string }[];
   /** The number of the first publish; 0 until the batch is sent. */
   firstNumber: number;
-  /** The node follows the topic: counts of deliveries come. */
-  isFollowed: boolean;
+  /** What is published comes back, and with it the counts of deliveries. */
+  isCounted: boolean;
 }
 
 export class PublishBatches {
@@ -115,7 +115,7 @@ export class PublishBatches {
       batch = undefined;
     }
     if (batch === undefined) {
-      batch = { bodies: [], pending: [], keys: [], firstNumber: 0, isFollowed: false };
+      batch = { bodies: [], pending: [], keys: [], firstNumber: 0, isCounted: false };
       this.#batch.set(topic, batch);
     }
     if (pending.keyed !== undefined) {
@@ -150,7 +150,7 @@ export class PublishBatches {
         this.#callsUnderWay--;
         this.#options.answered(count, forgottenAgeMs);
         let i = 0;
-        for (const each of batch.values()) this.#settle(each, answers[i++] as TopicAnswer);
+        for (const [topic, each] of batch) this.#settle(topic, each, answers[i++] as TopicAnswer);
       },
       (error) => {
         this.#callsUnderWay--;
@@ -166,8 +166,8 @@ export class PublishBatches {
     const { bodies, keys } = batch;
     batch.firstNumber = this.#publishes + 1;
     this.#publishes += bodies.length;
-    batch.isFollowed = followed.has(topic);
-    if (batch.isFollowed) {
+    batch.isCounted = followed.receives(topic);
+    if (batch.isCounted) {
       for (let i = 0; i < bodies.length; i++) counts.expect(batch.firstNumber + i);
     }
     const { keepsHistory, historySize, historyTtlMs } = rules.of(topic);
@@ -182,7 +182,7 @@ export class PublishBatches {
     };
   }
 
-  #settle(batch: TopicBatch, { offset, epoch, failure, keys }: TopicAnswer): void {
+  #settle(topic: string, batch: TopicBatch, { offset, epoch, failure, keys }: TopicAnswer): void {
     if (failure !== undefined) {
       const error = this.#options.link.refused("EVALSHA", failure);
       this.#options.failed(error);
@@ -195,7 +195,7 @@ export class PublishBatches {
     for (const pending of batch.pending) {
       const answer = pending.keyed === undefined ? undefined : keys[key++];
       if (answer === undefined || answer.outcome === "") {
-        const count = batch.isFollowed ? counts.countOf(batch.firstNumber + published) : 0;
+        const count = batch.isCounted ? counts.countOf(topic, batch.firstNumber + published) : 0;
         const its = offset === undefined ? undefined : offset + published;
         published++;
         if (typeof count === "number") this.#resolve(pending, publishedAs(count, its, epoch));
@@ -204,11 +204,11 @@ export class PublishBatches {
       else this.#resolve(pending, publishedAs(0, answer.offset, answer.epoch));
     }
     // Those that were not new have had no number.
-    if (batch.isFollowed) this.#cancel(batch, published);
+    if (batch.isCounted) this.#cancel(batch, published);
   }
 
   #fail(batch: TopicBatch, error: unknown): void {
-    if (batch.isFollowed) this.#cancel(batch, 0);
+    if (batch.isCounted) this.#cancel(batch, 0);
     for (const pending of batch.pending) this.#reject(pending, error);
   }
 

@@ -63,6 +63,24 @@ describe("publications to Redis", () => {
     expect(answers.every(({ delivered }) => delivered > 0)).toBe(true);
   });
 
+  test("a publication to a topic that is followed or left meanwhile is answered, also when nobody sweeps any more", async () => {
+    const { url } = await RedisServer.shared();
+    await using node = await RedisNode.start(url);
+    node.stall();
+    const { engine } = node;
+    const all = texts(30).map(async (topic) => {
+      // The first one leaves at once, and the others after the topic was followed.
+      const before = texts(3).map((text) => node.publish(text, topic));
+      engine.follow(topic);
+      const { offset = 0 } = (await Promise.all(before)).at(-1) ?? {};
+      await node.engine.history(topic, { limit: 0, size: 1e6 });
+      const after = texts(3).map((text) => node.publish(text, topic));
+      engine.unfollow(topic);
+      expect((await Promise.all(after)).at(-1)?.offset).toBe(offset + 3);
+    });
+    await Promise.all(all);
+  });
+
   test("a batch has a bounded size, however much is published in a turn", async () => {
     const server = await RedisServer.shared();
     const prefix = crypto.randomUUID();
