@@ -1,72 +1,13 @@
 // Records of a source, however they are repeated and whoever dies: each is published once and in order, and none is lost.
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { copyFileSync, existsSync } from "node:fs";
-import { join } from "node:path";
 import fc from "fast-check";
-import { MemoryEngine } from "../../src/engines/memory/engine";
-import type { Engine } from "../../src/relay/contracts/engine";
 import type { SourceRecord } from "../../src/relay/contracts/store";
-import { RedisNode } from "../support/engines/redis-node";
-import { RedisServer } from "../support/engines/redis-server";
-import { SqliteStore } from "../support/engines/sqlite-store";
-import { engineOptions, NOBODY } from "../support/relay/simulation";
+import { WORLDS } from "../support/engines/worlds";
 
 setDefaultTimeout(120_000);
 
 /** A history keeps 100 publications, so what the source has fits into it whatever its topics are. */
 const RECORDS = 90;
-
-interface World extends AsyncDisposable {
-  /** The engine of a caller. */
-  engine(caller: number): Engine;
-  /** All engines die, though calls may be under way, and others have what they have kept. */
-  crash(): Promise<void>;
-}
-
-async function memory(): Promise<World> {
-  const engine = new MemoryEngine(engineOptions());
-  engine.start(NOBODY);
-  return { engine: () => engine, crash: async () => {}, [Symbol.asyncDispose]: async () => {} };
-}
-
-/** A crash leaves the file as it is at that moment, with the log beside it: both go on under another name. */
-async function sqlite(): Promise<World> {
-  const store = new SqliteStore();
-  let engine = await store.start();
-  let crashes = 0;
-  return {
-    engine: () => engine,
-    async crash() {
-      const next = join(store.folder, `${++crashes}.db`);
-      for (const end of ["", "-wal"]) {
-        if (existsSync(store.path + end)) copyFileSync(store.path + end, next + end);
-      }
-      store.path = next;
-      engine = await store.start();
-    },
-    [Symbol.asyncDispose]: async () => store[Symbol.dispose](),
-  };
-}
-
-/** Two servers, so that a partition is on both; each caller is a node. */
-async function redis(): Promise<World> {
-  const servers = await Promise.all([RedisServer.shared(0), RedisServer.shared(1)]);
-  const urls = servers.map(({ url }) => url).join(",");
-  const prefix = crypto.randomUUID();
-  const dead: RedisNode[] = [];
-  const start = () => Promise.all([0, 1].map(() => RedisNode.start(urls, { prefix })));
-  let nodes = await start();
-  return {
-    engine: (caller) => (nodes[caller] as RedisNode).engine,
-    async crash() {
-      dead.push(...nodes);
-      nodes = await start();
-    },
-    async [Symbol.asyncDispose]() {
-      for (const node of [...dead, ...nodes]) await node[Symbol.asyncDispose]();
-    },
-  };
-}
 
 /** What a caller does next: a call, which is answered or not, or which a crash meets. */
 const STEPS = fc.array(
@@ -80,14 +21,14 @@ const STEPS = fc.array(
 
 const TOPICS = fc.array(fc.nat(2), { minLength: RECORDS, maxLength: RECORDS });
 
-for (const [name, start, runs] of [
-  ["memory", memory, 100],
-  ["sqlite", sqlite, 15],
-  ["redis", redis, 15],
+for (const [name, runs] of [
+  ["memory", 100],
+  ["sqlite", 15],
+  ["redis", 15],
 ] as const) {
   test(`${name}: each record of a source is published once and in order, whatever is repeated and whoever dies`, async () => {
     const property = fc.asyncProperty(STEPS, TOPICS, async (steps, topics) => {
-      await using world = await start();
+      await using world = await WORLDS[name]();
       const records = topics.map(
         (topic, i): SourceRecord => ({
           publication: { topic: `t${topic}`, data: String(i) },
@@ -100,7 +41,7 @@ for (const [name, start, runs] of [
       const call = async (caller: number, size: number) => {
         const from = at[caller] as number;
         const some = records.slice(from, from + size);
-        await world.engine(caller).publishRecords("s/0", some);
+        await world.engine(caller % world.nodes).publishRecords("s/0", some);
         at[caller] = from + some.length;
         acknowledged = Math.max(acknowledged, at[caller]);
       };
@@ -109,7 +50,9 @@ for (const [name, start, runs] of [
         if (fate === "answered") await call(caller, size);
         else {
           const from = at[caller] as number;
-          const lost = world.engine(caller).publishRecords("s/0", records.slice(from, from + size));
+          const lost = world
+            .engine(caller % world.nodes)
+            .publishRecords("s/0", records.slice(from, from + size));
           underWay.push(
             Promise.resolve(lost).then(
               () => {},

@@ -4,6 +4,7 @@ import { spyOn } from "bun:test";
 import { join } from "node:path";
 import type { EngineOptions } from "../../../src/engines/options";
 import { SqliteEngine } from "../../../src/engines/sqlite/engine";
+import type { EngineEvents } from "../../../src/relay/contracts/engine";
 import type { Publication } from "../../../src/relay/contracts/publication";
 import { Folder } from "../machine/folder";
 import { engineOptions, NOBODY } from "../relay/simulation";
@@ -24,18 +25,17 @@ export class SqliteStore implements Disposable {
     return this.#folder.path;
   }
 
-  async start(options: Partial<EngineOptions> = {}): Promise<SqliteEngine> {
+  /** `events` are called in place of keeping what is delivered. */
+  async start(options: Partial<EngineOptions> = {}, events?: EngineEvents): Promise<SqliteEngine> {
     const newEpoch = () => crypto.randomUUID().slice(0, 8);
     const all = engineOptions({ now: () => this.now, newEpoch, ...options });
     const engine = new SqliteEngine(all, this.path, () => this.timeOfDay);
     this.#engines.push(engine);
-    await engine.start({
-      ...NOBODY,
-      deliver: (publication) => {
-        this.delivered.push(publication);
-        return 1;
-      },
-    });
+    const delivered = (publication: Publication) => {
+      this.delivered.push(publication);
+      return 1;
+    };
+    await engine.start(events ?? { ...NOBODY, deliver: delivered });
     this.#connection = this.#runs.mock.contexts.at(-1) as unknown as Database;
     this.#runs.mockClear();
     return engine;
