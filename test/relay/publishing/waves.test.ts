@@ -109,6 +109,20 @@ describe("a publication leaves", () => {
     expect(crowd.received.at(-1)).toBe("5");
   });
 
+  test.each([0, 1, 2, 3])(
+    "at once when the wait ends after %p looks at the clock, as on a machine whose core is busy",
+    async (looks) => {
+      const crowd = new Crowd();
+      await crowd.sendTwo();
+      const { now } = crowd;
+      let left = looks;
+      Object.defineProperty(crowd, "now", { get: () => now + (left-- > 0 ? 4.9 : 5.1) });
+      crowd.publish("3");
+      crowd.ring();
+      expect(crowd.received).toEqual(["1", "2", "3"]);
+    },
+  );
+
   test("and counts as departed when the next one leaves, at the latest", async () => {
     const crowd = new Crowd();
     const { departures, waveSizes } = crowd.relay.tally;

@@ -177,6 +177,7 @@ export class Simulation implements Transport {
         keep: (happened) => void this.happened.push(happened),
       },
       after: (ms, work) => {
+        if (ms < 0) throw new Error(`a timer of ${ms} ms`);
         const timer = { at: this.now + ms, work };
         this.#timers.push(timer);
         return () => {

@@ -134,7 +134,8 @@ export class Waves {
   }
 
   #startTimer(): void {
-    this.#cancelTimer ??= this.#after(this.#restsUntil - this.#now(), () => {
+    // On a busy machine the rest may be over by now.
+    this.#cancelTimer ??= this.#after(Math.max(0, this.#restsUntil - this.#now()), () => {
       this.#cancelTimer = undefined;
       this.#leave();
     });
