@@ -6,7 +6,10 @@ import pino, { type DestinationStream, type Logger } from "pino";
 export type Log = Logger;
 
 /** Writes lines to `to`, which is standard output by default. */
-export function createLog(level: string, to: DestinationStream = standardOutput()): Log {
+export function createLog(
+  level: string,
+  to: DestinationStream = new LogOutput(Bun.stdout.writer()),
+): Log {
   return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, to);
 }
 
@@ -18,11 +21,80 @@ export async function createProcessLog(level: string): Promise<Log> {
   return createLog(level, pretty({ sync: true, ignore: "pid,hostname" }));
 }
 
-function standardOutput(): DestinationStream {
-  const destination = pino.destination({ fd: 1, sync: true });
-  // A reader of the log that goes away must not bring down the relay.
-  destination.on("error", () => {});
-  return destination;
+/** What may wait for a reader of the log that is behind, in characters. */
+const WAITING_MAX = 1_048_576;
+
+/** Where lines are written to. A promise means that the reader is behind, and resolves when it has read what was written. */
+interface LineSink {
+  write(line: string): unknown;
+  flush(): unknown;
+}
+
+/**
+ * Writes lines at once. A reader of the log that stops, such as a shipper that hangs, must not make the relay wait: what it does not read
+ * waits, and what is too much is dropped and counted. Nor may one that goes away, or a full disk, bring the relay down.
+ */
+export class LogOutput implements DestinationStream {
+  readonly #sink: LineSink;
+  #isBehind = false;
+  #waiting = 0;
+  #dropped = 0;
+
+  constructor(sink: LineSink) {
+    this.#sink = sink;
+  }
+
+  write(line: string): void {
+    if (this.#isBehind) this.#wait(line);
+    else this.#write(line);
+  }
+
+  #wait(line: string): void {
+    if (this.#waiting + line.length > WAITING_MAX) {
+      this.#dropped++;
+      return;
+    }
+    this.#waiting += line.length;
+    this.#attempt(() => this.#sink.write(line));
+  }
+
+  #write(line: string): void {
+    this.#attempt(() => {
+      this.#sink.write(line);
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    const flushed = this.#sink.flush();
+    if (!(flushed instanceof Promise)) return;
+    this.#isBehind = true;
+    const goOn = () => this.#caughtUp();
+    flushed.then(goOn, goOn);
+  }
+
+  #caughtUp(): void {
+    this.#isBehind = false;
+    this.#waiting = 0;
+    const lines = this.#dropped;
+    this.#dropped = 0;
+    if (lines === 0) this.#attempt(() => this.#flush());
+    else this.#write(missingLine(lines));
+  }
+
+  #attempt(work: () => void): void {
+    try {
+      work();
+    } catch {
+      // The reader has gone, or the disk is full.
+    }
+  }
+}
+
+/** In the form of all others. */
+function missingLine(lines: number): string {
+  const msg = "the log was not read fast enough, so lines are missing here";
+  return `${JSON.stringify({ level: 40, time: new Date(), lines, msg })}\n`;
 }
 
 /** The beginning of a connection's id, enough to tell it from others. Anyone who has the whole id can connect with it. */

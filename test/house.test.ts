@@ -119,7 +119,7 @@ const FAULTS = Object.entries({
   C: 16,
   D: 8,
   E: 10,
-  F: 12,
+  F: 13,
   G: 20,
   H: 5,
   I: 18,

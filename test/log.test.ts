@@ -1,9 +1,13 @@
 // The log: what users send cannot forge a line, no line has a secret, and messages are not logged. Rows I3 and I4 of the
 // fault catalogue.
 import { expect, test } from "bun:test";
-import { createLog } from "../src/log";
+import { closeSync, constants, openSync } from "node:fs";
+import { join } from "node:path";
+import { createLog, LogOutput } from "../src/log";
 import { sanitized } from "../src/relay/text/visible";
 import { SECRET, token } from "./support/centrifuge/sdk";
+import { Folder } from "./support/machine/folder";
+import { freePort } from "./support/machine/free-port";
 import { idOf, startRelay } from "./support/relay/test-relay";
 import { until } from "./support/wait";
 
@@ -84,4 +88,79 @@ test("I3: no id that opens a connection, no session's secret, no token and no ke
   await until("all closes to be logged", () => relay.log.length >= 5);
   expect(secrets).toHaveLength(6);
   for (const secret of secrets) expect(relay.log.join("")).not.toContain(secret);
+});
+
+/** A reader of the log that is behind until it is told to catch up. */
+class SlowReader {
+  readonly read: string[] = [];
+  readonly #written: string[] = [];
+  #caughtUp = Promise.withResolvers<number>();
+
+  write(line: string): void {
+    this.#written.push(line);
+  }
+
+  flush(): Promise<number> {
+    return this.#caughtUp.promise;
+  }
+
+  async catchUp(): Promise<void> {
+    const { resolve } = this.#caughtUp;
+    this.#caughtUp = Promise.withResolvers();
+    this.read.push(...this.#written.splice(0));
+    resolve(0);
+    await nextTurn();
+  }
+}
+
+const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
+
+test("F13: what a reader of the log does not read waits up to 1 MiB, the rest is dropped, and the log says how much", async () => {
+  const reader = new SlowReader();
+  const log = new LogOutput(reader);
+  const line = `${"x".repeat(1_023)}\n`;
+  for (let i = 0; i < 1_100; i++) log.write(line);
+  await reader.catchUp();
+  // The first one went out before it was known that nobody reads.
+  expect(reader.read).toEqual(Array.from({ length: 1_025 }, () => line));
+  log.write("after\n");
+  await reader.catchUp();
+  const [missing = "", ...rest] = reader.read.slice(1_025);
+  expect(JSON.parse(missing)).toMatchObject({ level: 40, lines: 75 });
+  expect(rest).toEqual(["after\n"]);
+});
+
+test("F13: a reader of the log that goes away or a full disk are borne", () => {
+  const fail = () => {
+    throw new Error("EPIPE: broken pipe");
+  };
+  const log = new LogOutput({ write: fail, flush: fail });
+  for (let i = 0; i < 3; i++) log.write("a line\n");
+});
+
+test("F13: a relay whose log nobody reads goes on, and ends when it is told to", async () => {
+  using folder = new Folder();
+  const fifo = join(folder.path, "log");
+  expect(Bun.spawnSync(["mkfifo", fifo]).exitCode).toBe(0);
+  // It is open for reading, too, so the relay's writes do not fail.
+  const unread = openSync(fifo, constants.O_RDWR);
+  const port = await freePort();
+  const main = join(import.meta.dir, "../src/main.ts");
+  const env = { ...process.env, PORT: String(port), BATON_LOG_LEVEL: "debug" };
+  const relay = Bun.spawn([process.execPath, main], { env, stdout: unread });
+  const url = `http://127.0.0.1:${port}`;
+  const isUp = async () => (await fetch(`${url}/health`).catch(() => undefined))?.ok === true;
+  await until("the relay to listen", isUp);
+  const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+  const headers = { "content-type": "application/json", traceparent };
+  // Each has a line of its own, and a pipe has room for some 300 of them.
+  const items = Array.from({ length: 500 }, () => ({ topic: "a", message: "m" }));
+  for (let i = 0; i < 10; i++) {
+    const body = JSON.stringify(items);
+    const answer = await fetch(`${url}/publish`, { method: "POST", headers, body });
+    expect(answer.status).toBe(200);
+  }
+  relay.kill("SIGTERM");
+  expect(await relay.exited).toBe(0);
+  closeSync(unread);
 });

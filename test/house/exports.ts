@@ -10,6 +10,7 @@ const FOR_TESTS: Record<string, string> = {
   "src/engines/redis/server/keys.ts: EPOCH_TAKEN_BITS": "a test takes two topics that share a bit",
   "src/engines/index.ts: ENGINES": "the contract of engines is tested with each of them",
   "src/protocols/index.ts: PROTOCOLS": "the contract of protocols is tested with each of them",
+  "src/log.ts: LogOutput": "a test is a reader of the log that is behind",
   "src/workers/pipe.ts: PipeOptions": "a test builds two ends with options of its own",
   "src/workers/pipe.ts: UNACKNOWLEDGED_MAX": "a test fills a pipe up to its bound",
 };
