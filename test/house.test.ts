@@ -118,7 +118,7 @@ const FAULTS = Object.entries({
   B: 12,
   C: 16,
   D: 8,
-  E: 10,
+  E: 11,
   F: 13,
   G: 20,
   H: 5,

@@ -141,7 +141,7 @@ export class Backend {
     cluster.handle("refresh", ({ who, ttl }: { who: ConnectionSelector; ttl?: number | "now" }) =>
       this.#refresh(who, ttl),
     );
-    cluster.handle("topic sizes", () => this.#topics.sizes());
+    cluster.handle("topic sizes", () => this.#sizesHere());
     cluster.handle("subscriber counts", (topics: readonly string[]) => this.#countsHere(topics));
     cluster.handle("node", () => this.#view());
   }
@@ -240,9 +240,13 @@ export class Backend {
   /** All topics with the numbers of their subscribers. Cost: all topics. */
   async topicSizes(): Promise<ReadonlyMap<string, number>> {
     const others = await this.#cluster.request<readonly [string, number][]>("topic sizes", {});
-    const sizes = new Map(this.#topics.sizes());
+    const sizes = new Map(await this.#sizesHere());
     for (const [name, size] of others.flat()) sizes.set(name, (sizes.get(name) ?? 0) + size);
     return sizes;
+  }
+
+  #sizesHere(): Promise<[string, number][]> {
+    return this.#topics.scans.make(() => this.#topics.sizes());
   }
 
   /** How many subscribers each of these topics has, in their order. Cost: the topics that are named. */

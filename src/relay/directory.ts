@@ -73,8 +73,7 @@ export class Directory {
 
   /** The topics that have connections. */
   topics(request: PageRequest): Maybe<Page<TopicRow>> {
-    const pages = this.#all("topics page", request, this.#topicCounts(request));
-    return then(pages, (rows) => {
+    return then(this.#all("topics page", request, this.#topicCounts(request)), (rows) => {
       const { rows: counts, isCut } = pageOf(rows, request.limit, "topic", (a, b) => ({
         topic: a.topic,
         subscribers: a.subscribers + b.subscribers,
@@ -91,8 +90,7 @@ export class Directory {
 
   /** The users who are connected. Anonymous clients are not among them. */
   users(request: PageRequest): Maybe<Page<UserRow>> {
-    const pages = this.#all("users page", request, this.#userRows(request));
-    return then(pages, (rows) =>
+    return then(this.#all("users page", request, this.#userRows(request)), (rows) =>
       pageOf(rows, request.limit, "user", (a, b) => ({
         user: a.user,
         connections: a.connections + b.connections,
@@ -111,21 +109,28 @@ export class Directory {
   async #all<Row>(
     kind: string,
     request: PageRequest,
-    here: readonly Row[],
+    made: Promise<readonly Row[]>,
   ): Promise<readonly Row[]> {
+    const here = await made;
     // A node of an older version has no answer.
     const others = await this.#cluster.request<readonly Row[] | null>(kind, request);
     return [here, ...others.map((rows) => rows ?? [])].flat();
   }
 
-  #topicCounts(request: PageRequest): readonly TopicCount[] {
-    return firstOf(this.#topics.names(), request).map((name) => {
-      const topic = this.#topics.get(name);
-      return { topic: name, subscribers: topic?.subscribers ?? 0, position: topic?.position };
-    });
+  #topicCounts(request: PageRequest): Promise<readonly TopicCount[]> {
+    return this.#topics.scans.make(() =>
+      firstOf(this.#topics.names(), request).map((name) => {
+        const topic = this.#topics.get(name);
+        return { topic: name, subscribers: topic?.subscribers ?? 0, position: topic?.position };
+      }),
+    );
   }
 
-  #userRows(request: PageRequest): readonly UserRow[] {
+  #userRows(request: PageRequest): Promise<readonly UserRow[]> {
+    return this.#topics.scans.make(() => this.#userRowsNow(request));
+  }
+
+  #userRowsNow(request: PageRequest): readonly UserRow[] {
     const now = this.#now();
     return firstOf(this.#connections.userNames(), request).map((user) => {
       const connections = this.#connections.ofUser(user);

@@ -15,6 +15,7 @@ import { Topic } from "../state/fan-out/topic";
 import type { Waves } from "../state/fan-out/waves";
 import { Members } from "./members";
 import { Presence } from "./presence";
+import { Scans } from "./scans";
 
 type JoinLeave = Extract<Push, { kind: "join" | "leave" }>;
 
@@ -31,6 +32,7 @@ export class Topics {
   readonly #bases: DeltaBases = { bytes: 0 };
   /** What is fanned out to them and shares frames. */
   readonly held = new HeldFrames();
+  readonly scans: Scans;
   /** Who is in those topics whose rule asks for it. */
   readonly presence: Presence;
   /** Users who are in topics, over all nodes. */
@@ -51,6 +53,7 @@ export class Topics {
     this.#connections = connections;
     this.#cluster = cluster;
     this.#waves = waves;
+    this.scans = new Scans(options.later);
     this.presence = new Presence(options, connections, cluster);
     cluster.handle("push", (push: JoinLeave) => this.#fanOutPush(push));
     connections.onEnd((connection) => this.#unsubscribeAll(connection));
