@@ -8,7 +8,7 @@ export type Log = Logger;
 /** Writes lines to `to`, which is standard output by default. */
 export function createLog(
   level: string,
-  to: DestinationStream = new LogOutput(Bun.stdout.writer()),
+  to: DestinationStream = new LogOutput(() => Bun.stdout.writer()),
 ): Log {
   return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, to);
 }
@@ -35,13 +35,20 @@ interface LineSink {
  * waits, and what is too much is dropped and counted. Nor may one that goes away, or a full disk, bring the relay down.
  */
 export class LogOutput implements DestinationStream {
-  readonly #sink: LineSink;
+  readonly #open: () => LineSink;
+  /** Opened by the first line: what else the process writes to standard output may not wait from then on either. */
+  #opened: LineSink | undefined;
   #isBehind = false;
   #waiting = 0;
   #dropped = 0;
 
-  constructor(sink: LineSink) {
-    this.#sink = sink;
+  constructor(open: () => LineSink) {
+    this.#open = open;
+  }
+
+  get #sink(): LineSink {
+    this.#opened ??= this.#open();
+    return this.#opened;
   }
 
   write(line: string): void {

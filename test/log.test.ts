@@ -117,7 +117,7 @@ const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
 
 test("F13: what a reader of the log does not read waits up to 1 MiB, the rest is dropped, and the log says how much", async () => {
   const reader = new SlowReader();
-  const log = new LogOutput(reader);
+  const log = new LogOutput(() => reader);
   const line = `${"x".repeat(1_023)}\n`;
   for (let i = 0; i < 1_100; i++) log.write(line);
   await reader.catchUp();
@@ -134,7 +134,7 @@ test("F13: a reader of the log that goes away or a full disk are borne", () => {
   const fail = () => {
     throw new Error("EPIPE: broken pipe");
   };
-  const log = new LogOutput({ write: fail, flush: fail });
+  const log = new LogOutput(() => ({ write: fail, flush: fail }));
   for (let i = 0; i < 3; i++) log.write("a line\n");
 });
 
