@@ -65,6 +65,11 @@ describe("files of the house", () => {
     expectNone("no unused members", await unusedMembers(code));
   }, 120_000);
 
+  test("no file is a link, which leads nowhere on another machine", () => {
+    const listed = Bun.spawnSync(["git", "ls-files", "--stage"], { cwd: root }).stdout.toString();
+    expect(listed.split("\n").filter((line) => line.startsWith("120000"))).toEqual([]);
+  });
+
   test("nothing is left open in the code", () => {
     for (const { path, text } of code.filter((file) => !file.path.startsWith("test/"))) {
       expect(text, path).not.toMatch(/TODO|FIXME|XXX/);
