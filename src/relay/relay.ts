@@ -250,7 +250,7 @@ export class Relay {
   #openRegistered(connection: Connection, { names, since = new Map() }: FirstTopics): void {
     const { protocol } = connection;
     const topics = new Set(names ?? this.initialTopics(connection));
-    if (!protocol.canResume) {
+    if (protocol.kind === "topics" && !protocol.canResume) {
       this.#beginHeartbeat(connection);
       this.#topics.replace(connection, topics);
       return;

@@ -5,7 +5,7 @@ import { Refusal } from "../../relay/contracts/errors";
 import type { Authority, AuthorityClient, TopicGrant } from "../../relay/contracts/tokens";
 import { fitsBytes, toUser } from "../../relay/text/checks";
 import { rawMember } from "../../relay/text/json";
-import { personalTopic } from "../../relay/topics/permissions";
+import { isPersonal, personalTopic } from "../../relay/topics/permissions";
 import type { PusherApps } from "./apps";
 import type { PusherFormat } from "./names";
 import { channelText, isAuthorized, userText } from "./signatures";
@@ -39,7 +39,7 @@ export class AppAuthority implements Authority {
 
   topic(client: AuthorityClient, topic: string, proof: Proof): TopicGrant | Refusal | undefined {
     const kind = this.#options.kindOf(topic);
-    if (topic.startsWith("#")) {
+    if (isPersonal(topic)) {
       const isOwn = topic === personalTopic(client.user);
       return isOwn
         ? {}

@@ -6,14 +6,12 @@ import type { Engine } from "../../relay/contracts/engine";
 import type { Witness } from "../../relay/contracts/options";
 import type { Relay } from "../../relay/relay";
 import { Leadership } from "../../relay/state/leadership";
+import { isPersonal } from "../../relay/topics/permissions";
 import type { Settings } from "../../settings/definitions";
 
 /** Beyond this, and no more often than every so many milliseconds: as on Pusher. */
 const LARGE = 100;
 const LARGE_PAUSE_MS = 5_000;
-
-/** The topics of users, which are no channels to others. */
-const PERSONAL = "#";
 
 interface SubscriptionCountsOptions {
   readonly relay: Pick<Relay, "backend">;
@@ -92,7 +90,8 @@ export class SubscriptionCounts {
 
   /** `teller` tells the backend, where this node is the one to do so. */
   #tellOf(topic: string, count: number, teller: Witness | undefined): void {
-    if (topic.startsWith(PERSONAL)) return;
+    // No channels to others.
+    if (isPersonal(topic)) return;
     const last = this.#told.get(topic);
     const hasChanged = last?.count !== count;
     const { relay } = this.#options;

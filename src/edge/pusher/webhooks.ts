@@ -1,6 +1,7 @@
 // The webhooks of the Pusher protocol: what happens in the relay, as server libraries verify and read it. They are signed by the first
 // app, because all apps have the same topics.
 import type { RelayEvent } from "../../relay/contracts/options";
+import { isPersonal } from "../../relay/topics/permissions";
 import type { HookReceiver, HookRequest } from "../hooks/receiver";
 import type { PusherFormat } from "./names";
 import { sign } from "./signatures";
@@ -20,7 +21,7 @@ interface PusherReceiverOptions {
   /** The names of the events that it wants. */
   readonly events: readonly string[];
   readonly apps: { readonly first: { readonly key: string; readonly secret: string } | undefined };
-  readonly format: Pick<PusherFormat, "channelOf" | "isClientEvent" | "kindOf">;
+  readonly format: Pick<PusherFormat, "isClientEvent" | "kindOf">;
 }
 
 /** A receiver of webhooks that a library for Pusher verifies. */
@@ -66,12 +67,12 @@ export class PusherReceiver implements HookReceiver {
     };
   }
 
-  /** Undefined for what is no event in this protocol: what no backend knows as a channel, and what happens without one. */
+  /** Undefined for what is no event in this protocol: what happens in the topics of users, and without a topic. */
   #eventOf(happened: RelayEvent): object | undefined {
     if (happened.kind === "published") return this.#clientEventOf(happened);
     if (!("topic" in happened)) return undefined;
     const { topic: channel } = happened;
-    if (this.#format.channelOf(channel) !== channel) return undefined;
+    if (isPersonal(channel)) return undefined;
     if (happened.kind === "missed") return { channel, event: "pusher:cache_miss" };
     if (happened.kind === "counted") return { channel, subscription_count: happened.count };
     return "user" in happened ? { channel, user_id: happened.user } : { channel };

@@ -34,7 +34,6 @@ function over(
 ): SessionProtocol {
   return {
     kind: "session",
-    canResume: true,
     name,
     transport,
     closes: CLOSES,

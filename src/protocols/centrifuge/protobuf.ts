@@ -47,7 +47,6 @@ export const centrifugeProtobufStream: SessionProtocol = over(
 function over(name: string, transport: TransportName): SessionProtocol {
   return {
     kind: "session",
-    canResume: true,
     name,
     transport,
     closes: CLOSES,

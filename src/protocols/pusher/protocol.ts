@@ -22,7 +22,6 @@ const RETURNS_AFTER_MS = 1_000;
 export function pusherProtocol(activityS: number): SessionProtocol {
   return {
     kind: "session",
-    canResume: true,
     name: "pusher",
     transport: "socket",
     closes: CLOSES,

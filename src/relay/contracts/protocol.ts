@@ -223,10 +223,9 @@ export interface DeltaProtocol extends PublicationEncoder {
   encodePatch(publication: Publication, patch: string): Frame;
 }
 
-/** Clients say who they are with a command, and get a reply to each command. Positions stand in their commands. */
+/** Clients say who they are with a command, and get a reply to each command. Positions, where they know any, stand in their commands. */
 export interface SessionProtocol extends CommonProtocol {
   readonly kind: "session";
-  readonly canResume: true;
   /** The frame that asks whether the peer is alive; its answer is a `pong` command. Undefined where the transport asks. */
   readonly ping: Frame | undefined;
   /** The answer to a `ping` command, where clients have one. */

@@ -228,6 +228,11 @@ export function personalTopic(user: string): string | undefined {
   return isItsOwn && checkTopic(topic) === undefined ? topic : undefined;
 }
 
+/** Whether a topic has no name but the users that it is for, as the topics of single users do. */
+export function isPersonal(topic: string): boolean {
+  return topic.startsWith("#");
+}
+
 /** Whether the users in the name of a topic have this one among them. */
 function names(user: string, topic: string): boolean {
   return user !== "" && usersOf(topic)?.includes(user) === true;
