@@ -33,8 +33,9 @@ export class Replies {
     const refusal = this.#tally.refused(refused);
     const { id, kind: of } = command;
     const topic = "topic" in command ? command.topic : undefined;
-    // Clients of an authority do not try again on the same connection.
-    if (refusal.code === "engine_unavailable" && connection.authority !== undefined) {
+    // Clients of an authority do not try again on the same connection; but for what they publish they do not wait.
+    const isAwaited = connection.authority !== undefined && of !== "publish";
+    if (refusal.code === "engine_unavailable" && isAwaited) {
       this.#connections.end(connection, "position_lost");
     } else if (command.kind === "refused") {
       this.reply(connection, { kind: "refused", id, refusal, of: command.of, topic });

@@ -4,6 +4,7 @@ import { SessionClient } from "../../support/centrifuge/session-client";
 import { Client } from "../../support/clients/client";
 import { RedisServer } from "../../support/engines/redis-server";
 import { APP, PUSHER_ENV } from "../../support/pusher/app";
+import { PusherClient } from "../../support/pusher/socket-client";
 import { startRelay, type TestRelay } from "../../support/relay/test-relay";
 import { until } from "../../support/wait";
 
@@ -113,6 +114,26 @@ describe("a relay whose Redis is away", () => {
     await server.run();
     expect(await client.next()).toStartWith('{"event":"pusher:connection_established"');
     await client.close();
+  });
+
+  test("an event of a Pusher client is refused while Redis is away, and the connection stays", async () => {
+    await using server = await RedisServer.start({ durable: true });
+    await using relay = await startRelay({ BATON_ENGINE: server.url, ...PUSHER_ENV });
+    const client = await PusherClient.open(relay.url);
+    await client.subscribed("private-a");
+    await server.kill();
+    await untilHealth(relay, 503);
+    client.send("client-x", {}, "private-a");
+    const refused = { event: "pusher:error", channel: "private-a", data: { code: 4301 } };
+    expect(await client.next()).toMatchObject(refused);
+    await server.run();
+    await untilHealth(relay, 200);
+    const other = await PusherClient.open(relay.url);
+    await other.subscribed("private-a");
+    client.send("client-x", {}, "private-a");
+    expect((await other.next()).event).toBe("client-x");
+    await client.close();
+    await other.close();
   });
 
   test("the log has a line when Redis is lost and one when it returns, and none for each attempt", async () => {
