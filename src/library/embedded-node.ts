@@ -21,6 +21,26 @@ interface EmbeddedNodeOptions {
   readonly log: ((line: string) => void) | undefined;
 }
 
+interface RegisterOptions {
+  readonly user: User;
+  readonly topics?: readonly string[] | undefined;
+  readonly request?: Request | undefined;
+}
+
+const PUBLISH_OPTIONS: Readonly<Record<keyof PublishOptions, true>> = {
+  user: true,
+  except: true,
+  event: true,
+  idempotencyKey: true,
+  push: true,
+};
+
+const REGISTER_OPTIONS: Readonly<Record<keyof RegisterOptions, true>> = {
+  user: true,
+  topics: true,
+  request: true,
+};
+
 export class EmbeddedNode {
   readonly #settings: Settings;
   readonly #checkDeclared: CheckDeclared | undefined;
@@ -72,12 +92,8 @@ export class EmbeddedNode {
   }
 
   async publish(topic: string, data: unknown, options: PublishOptions = {}): Promise<Publish> {
-    const json: string | undefined = JSON.stringify(data);
-    if (json === undefined) {
-      throw new RelayError(
-        new Refusal("invalid_message", "The data is nothing that JSON has, such as undefined."),
-      );
-    }
+    checkNames("publish()", options, PUBLISH_OPTIONS);
+    const json = jsonOf(data);
     const { user, except, event, idempotencyKey, push } = options;
     // As where a session has no user: what is meant for one must not reach all.
     if (user === undefined && "user" in options) {
@@ -101,15 +117,9 @@ export class EmbeddedNode {
     );
   }
 
-  async register({
-    user,
-    topics,
-    request,
-  }: {
-    user: User;
-    topics?: readonly string[] | undefined;
-    request?: Request | undefined;
-  }): Promise<Addresses> {
+  async register(client: RegisterOptions): Promise<Addresses> {
+    checkNames("register()", client, REGISTER_OPTIONS);
+    const { user, topics, request } = client;
     if (this.#running === undefined) await this.#started();
     const { prefix, isTls, url } = this.#host as HostServer;
     const scheme = isTls ? "https" : "http";
@@ -181,6 +191,35 @@ export class EmbeddedNode {
     if (this.#starting !== undefined) return this.#starting;
     throw new RelayError(notStarted());
   }
+}
+
+/**
+ * What no type has checked may have names of its own, and what is meant for `userId: 7` must not reach all. Throws RelayError, as
+ * the routes refuse properties that they do not know.
+ */
+function checkNames(call: string, options: object, known: Readonly<Record<string, true>>): void {
+  for (const name in options) {
+    if (Object.hasOwn(known, name)) continue;
+    throw new RelayError(
+      new Refusal(
+        "invalid_body",
+        `${call} has no option ${JSON.stringify(name)}. It takes ${Object.keys(known).join(", ")}.`,
+      ),
+    );
+  }
+}
+
+/** Throws RelayError for what JSON does not have. */
+function jsonOf(data: unknown): string {
+  let json: string | undefined;
+  let why = "such as undefined.";
+  try {
+    json = JSON.stringify(data);
+  } catch (error) {
+    why = `as this says: ${error}`;
+  }
+  if (json !== undefined) return json;
+  throw new RelayError(new Refusal("invalid_message", `The data is nothing that JSON has, ${why}`));
 }
 
 /** The answer of a relay whose app does not listen, or not yet. */

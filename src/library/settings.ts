@@ -30,6 +30,11 @@ const OPTIONS = ["topics", "prefix", "env", "log"];
 /** Throws SettingError, which says what is not allowed. */
 export function relaySettings(options: BatonOptions<Topics>): Settings {
   const given = givenTexts(options);
+  if (options.log !== undefined && typeof options.log !== "function") {
+    throw new SettingError(
+      "baton(): log must be a function that takes a line, such as (line) => console.log(line).",
+    );
+  }
   // The app says where to listen, and PORT and HOST of the environment are for the app.
   const texts = { ...options.env, HOST: "127.0.0.1", PORT: "0", ...given };
   const settings = read(texts, given);

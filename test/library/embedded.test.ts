@@ -110,6 +110,12 @@ test("a refused call rejects with the code of the error table", async () => {
   const unchecked = { user: undefined } as unknown as { user: number };
   expect(await codeOf(relay.register(unchecked))).toBe("422 invalid_user");
   expect(await codeOf(relay.publish("orders", { id: 1 }, unchecked))).toBe("422 invalid_user");
+  // What was meant for one user reaches nobody.
+  const misnamed = { userId: 1 } as unknown as { user: number };
+  expect(await codeOf(relay.publish("orders", { id: 1 }, misnamed))).toBe("422 invalid_body");
+  const misnamedToo = { user: 1, topic: "orders" } as unknown as { user: number };
+  expect(await codeOf(relay.register(misnamedToo))).toBe("422 invalid_body");
+  expect(await codeOf(untyped.publish("orders", { id: 1n }))).toBe("422 invalid_message");
   expect(await codeOf(relay.presence("orders"))).toBe("404 not_available");
 });
 

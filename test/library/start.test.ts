@@ -21,6 +21,7 @@ describe("baton() refuses", () => {
     [{ engine: "mysql://x" }, "engine="],
     [{ env: { BATON_WORKERS: "2" } }, "BATON_WORKERS is set"],
     [{ env: { BATON_PING_MS: "x" } }, 'BATON_PING_MS="x" is not allowed'],
+    [{ log: console }, "log must be a function that takes a line"],
     [{ prefix: "relay/" }, 'prefix="relay/" is not allowed'],
     [{ topics: { a: t.String() } }, "topics must be what topics({ … }) returns"],
     [{ topics: topics({ "a*b": t.String() }) }, 'The topic "a*b" cannot be declared so: a * may'],
