@@ -15,6 +15,9 @@ const CHECK_MS = 12_000;
 /** So many failures in a row cost an address. */
 const FAILURES_MAX = 3;
 
+/** Characters that are shown of what is no address. */
+const SHOWN_MAX = 99;
+
 export type State = "connecting" | "open" | "closed";
 
 /** Why a connection ended, or an attempt failed. */
@@ -168,15 +171,18 @@ class ResumingClient<Declared extends Topics> implements Client<Declared> {
     this.#pause = undefined;
     this.#quiet = 0;
     this.#checks = setInterval(this.#check, CHECK_MS);
+    let given = this.#url;
     try {
       // What the caller subscribes to in this turn goes into the first command.
       await undefined;
-      const given = this.#url || (await this.#address());
+      given ||= await this.#address();
       if (attempt !== this.#attempt) return;
       this.#url = given;
       this.#open(given, attempt);
     } catch (error) {
-      if (attempt === this.#attempt) this.#fail({ code: "address", reason: `${error}` });
+      // What is no address, such as a page that asks for a password, says best what is wrong.
+      const what = given ? `: ${given}`.slice(0, SHOWN_MAX) : "";
+      if (attempt === this.#attempt) this.#fail({ code: "address", reason: `${error}${what}` });
     }
   }
 

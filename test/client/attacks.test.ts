@@ -48,6 +48,8 @@ describe("pauses grow to half a minute at most", () => {
     expect(timers.pauses.slice(0, 8)).toEqual(GROWING);
     expect(client.states.slice(0, 8)).toEqual(Array(8).fill("connecting address"));
     expect(logged.mock.calls[0]?.[0]).toContain("no backend");
+    // A page in the place of an address is shown.
+    expect(logged.mock.calls[1]?.[0]).toEndWith(": <html>");
   });
 
   test("when the address throws at once, and the caller hears of it only after connect() has returned", async () => {
