@@ -135,11 +135,12 @@ function waysOutOf({
   webhooks,
   webPush,
 }: Pick<RunningParts, "webhooks" | "webPush">): WayOutFigures[] {
-  const found: WayOutFigures[] = [];
-  if (webhooks.witness !== undefined) {
-    const { waiting, givenUp } = webhooks.figures;
-    found.push({ name: "Webhook events", waiting, givenUp });
-  }
+  const found: WayOutFigures[] = webhooks.lines.map(({ origin, waiting, givenUp, lateMs }) => ({
+    name: `Webhook events for ${origin}`,
+    waiting,
+    givenUp,
+    lateMs,
+  }));
   if (webPush !== undefined) {
     const { waiting, outcomes } = webPush.figures;
     const givenUp = (outcomes.given_up ?? 0) + (outcomes.refused ?? 0);

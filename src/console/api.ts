@@ -3,6 +3,9 @@
 
 const KEY_NAME = "baton-key";
 
+/** How long an answer may take: a relay that hangs must not look like one where nothing changes. */
+const ANSWER_MS = 10_000;
+
 /** The relay's address: that of the page without its last step. */
 const BASE = new URL(".", location.href.replace(/\/console\/?([?#].*)?$/, "/console"));
 
@@ -49,12 +52,15 @@ export async function call<Answer>(
   const key = sessionStorage.getItem(KEY_NAME);
   const headers: Record<string, string> = key === null ? {} : { "x-api-key": key };
   if (body !== undefined) headers["content-type"] = "application/json";
-  const init: RequestInit = { method, headers, cache: "no-store" };
+  const signal = AbortSignal.timeout(ANSWER_MS);
+  const init: RequestInit = { method, headers, cache: "no-store", signal };
   if (body !== undefined) init.body = JSON.stringify(body);
-  const response = await fetch(addressOf(address), init).catch(() => {
-    throw new CallFailure(0, "The relay cannot be reached.");
-  });
-  const text = await response.text();
+  const fail = () => {
+    const what = signal.aborted ? "does not answer" : "cannot be reached";
+    throw new CallFailure(0, `The relay ${what}.`);
+  };
+  const response = await fetch(addressOf(address), init).catch(fail);
+  const text = await response.text().catch(fail);
   const answer = response.headers.get("content-type")?.includes("json") ? JSON.parse(text) : text;
   if (response.ok) return answer;
   throw new CallFailure(

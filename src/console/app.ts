@@ -65,8 +65,11 @@ function run(): void {
     try: tryIt(),
     why: why(),
   };
-  const links = Object.entries(views).map(([name, { title }]) =>
-    h("a", { href: `#${name}` }, NAV_TITLES[name] ?? title),
+  const links = new Map(
+    Object.entries(views).map(([name, view]) => [
+      view,
+      h("a", { href: `#${name}` }, NAV_TITLES[name] ?? view.title),
+    ]),
   );
   const state = h("span", { class: "state", role: "status" }, "connecting");
   const main = h("main", { id: "main", tabindex: "-1" });
@@ -77,7 +80,7 @@ function run(): void {
       "header",
       { class: "top" },
       h("h1", {}, "Baton"),
-      h("nav", { "aria-label": "Views" }, ...links),
+      h("nav", { "aria-label": "Views" }, ...links.values()),
       state,
       hasKey() ? h("button", { class: "small", onclick: leave }, "Lock") : undefined,
     ),
@@ -91,11 +94,11 @@ function run(): void {
   const show = () => {
     const [name = "", query = ""] = location.hash.slice(1).split("?");
     const view = views[name] ?? first;
-    for (const link of links) {
-      const isCurrent = link.hash === `#${view === first ? "overview" : name}`;
-      if (isCurrent) link.setAttribute("aria-current", "page");
-      else link.removeAttribute("aria-current");
-    }
+    for (const link of links.values()) link.removeAttribute("aria-current");
+    const link = links.get(view) as HTMLAnchorElement;
+    link.setAttribute("aria-current", "page");
+    // Whoever comes back to a view finds there what it showed.
+    if (views[name] === view) link.href = location.hash;
     document.title = `${view.title} · Baton console`;
     if (shown !== view) {
       shown?.hide?.();

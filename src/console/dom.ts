@@ -51,20 +51,23 @@ export function table(
   if (rows.length === 0) return h("p", { class: "empty" }, empty);
   const kind = ({ isNumber }: Column, i: number) => (isNumber ? "number" : i === 0 ? "name" : "");
   const head = columns.map((column, i) =>
-    h("th", { scope: "col", class: kind(column, i) }, column.title),
+    h("th", { scope: "col", role: "columnheader", class: kind(column, i) }, column.title),
   );
+  const cellOf = (column: Column, i: number, content: Child) =>
+    h("td", { role: "cell", class: kind(column, i), "data-title": column.title }, content);
   const body = rows.map((cells) =>
-    h("tr", {}, ...cells.map((cell, i) => h("td", { class: kind(columns[i] as Column, i) }, cell))),
+    h("tr", { role: "row" }, ...columns.map((column, i) => cellOf(column, i, cells[i]))),
   );
   return h(
     "div",
     { class: "scroll", tabindex: "0", role: "region", "aria-label": name },
+    // The roles stay what they are where a small screen shows the rows one below the other.
     h(
       "table",
-      {},
+      { role: "table" },
       h("caption", { class: "hidden-label" }, name),
-      h("thead", {}, h("tr", {}, ...head)),
-      h("tbody", {}, ...body),
+      h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, ...head)),
+      h("tbody", { role: "rowgroup" }, ...body),
     ),
   );
 }

@@ -12,6 +12,9 @@ import {
 const USER = "$console";
 const AGAIN_MS = 1_500;
 
+/** Figures come once a second. A browser does not say that a network has gone. */
+const SILENCE_MS = 10_000;
+
 /** One process in the second before. */
 export interface ProcessSecond {
   /** What it is, and the beginning of its name. */
@@ -63,17 +66,30 @@ export function follow(listener: Listener): void {
       return;
     }
     const socket = new WebSocket(`${address}?format=json`);
+    let silence: ReturnType<typeof setTimeout> | undefined;
+    const end = (why: string) => {
+      clearTimeout(silence);
+      socket.onclose = null;
+      socket.close();
+      again(why);
+    };
+    const listen = () => {
+      clearTimeout(silence);
+      silence = setTimeout(() => end("No figures have come for 10 s."), SILENCE_MS);
+    };
+    listen();
     socket.onopen = () => {
       socket.send(JSON.stringify({ topics: [FIGURES_TOPIC] }));
       listener.onState("live", "");
     };
     socket.onmessage = ({ data: frame }) => {
+      listen();
       const { topic, data } = JSON.parse(frame);
       if (topic !== FIGURES_TOPIC) return;
       if (before !== undefined && data.at > before.at) listener.onSecond(difference(before, data));
       before = data;
     };
-    socket.onclose = ({ code }) => again(`The connection was lost (${code}).`);
+    socket.onclose = ({ code }) => end(`The connection was lost (${code}).`);
   };
   connect();
 }
@@ -115,31 +131,21 @@ function difference(before: AllFigures, after: AllFigures): Second {
       })),
       ...supervisorsIn(after),
     ],
-    sources: sourcesIn(after),
+    sources: after.sources.toSorted((a, b) => (a.name < b.name ? -1 : 1)),
     waysOut: waysOutIn(after),
   };
-}
-
-const STATES: readonly string[] = ["waiting", "opening", "down", "held", "reading"];
-
-/** Each source once: as it is on the node that says most. A node of the version before has none. */
-function sourcesIn({ nodes }: AllFigures): SourceFigures[] {
-  const found = nodes.flatMap(({ sources }) => sources ?? []);
-  const sorted = found.toSorted((a, b) => STATES.indexOf(a.state) - STATES.indexOf(b.state));
-  return [...new Map(sorted.map((source) => [source.name, source])).values()].toSorted((a, b) =>
-    a.name < b.name ? -1 : 1,
-  );
 }
 
 /** What all nodes count of each, added up. */
 function waysOutIn({ nodes }: AllFigures): WayOutFigures[] {
   const sums = new Map<string, WayOutFigures>();
-  for (const { name, waiting, givenUp } of nodes.flatMap(({ waysOut }) => waysOut ?? [])) {
+  for (const { name, waiting, givenUp, lateMs } of nodes.flatMap(({ waysOut }) => waysOut ?? [])) {
     const sum = sums.get(name) ?? { name, waiting: 0, givenUp: 0 };
     sums.set(name, {
       name,
       waiting: sum.waiting + waiting,
       givenUp: sum.givenUp + givenUp,
+      lateMs: lateMs === undefined ? sum.lateMs : Math.max(lateMs, sum.lateMs ?? 0),
     });
   }
   return [...sums.values()];

@@ -12,14 +12,16 @@ export interface SupervisorUsage {
   readonly memoryBytes: number;
 }
 
-/** How a source of BATON_SOURCES_FILE is on a node. */
+/** How a source of BATON_SOURCES_FILE is. */
 export interface SourceFigures {
   readonly name: string;
   readonly kind: string;
-  /** waiting, opening, down, held or reading, in the order of how much they say: another node may read what waits here. */
+  /** waiting, opening, down, held or reading. */
   readonly state: string;
   readonly sinceMs: number;
   readonly lag?: number | undefined;
+  /** Why it is down. */
+  readonly failure?: string | undefined;
 }
 
 /** What leaves the relay by another way than connections, such as webhooks. */
@@ -29,6 +31,8 @@ export interface WayOutFigures {
   readonly waiting: number;
   /** What nobody will get any more. */
   readonly givenUp: number;
+  /** For how long the oldest has waited, where that is known. */
+  readonly lateMs?: number | undefined;
 }
 
 /** What one node counts; counts only grow, so that two of them tell how much it was in between. */
@@ -48,6 +52,7 @@ export interface NodeFigures {
   readonly users: number;
   readonly cpuMs: number;
   readonly memoryBytes: number;
+  /** As they are on this node: another one may read what waits here. */
   readonly sources: readonly SourceFigures[];
   /** Those that the settings ask for. */
   readonly waysOut: readonly WayOutFigures[];
@@ -62,4 +67,6 @@ export interface AllFigures {
   /** How many nodes did not answer. */
   readonly silent: number;
   readonly nodes: readonly NodeFigures[];
+  /** How each source is over all nodes. */
+  readonly sources: readonly SourceFigures[];
 }

@@ -17,12 +17,21 @@ export function milliseconds(value: number): string {
   return value < 10 ? `${small.format(value)} ms` : `${numbers.format(value)} ms`;
 }
 
+/** "1 connection", "2 connections". */
+export function counted(value: number, noun: string): string {
+  return `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
+}
+
 /** Since when, in words: "3 min". */
 export function age(since: string): string {
-  const ms = Math.max(0, Date.now() - Date.parse(since));
-  if (ms < 60_000) return `${Math.floor(ms / 1_000)} s`;
-  if (ms < 3_600_000) return `${Math.floor(ms / 60_000)} min`;
-  if (ms < 86_400_000) return `${Math.floor(ms / 3_600_000)} h`;
+  return span(Math.max(0, Date.now() - Date.parse(since)));
+}
+
+/** In the units in which GET /explain says it too. */
+export function span(ms: number): string {
+  if (ms < 120_000) return `${Math.floor(ms / 1_000)} s`;
+  if (ms < 7_200_000) return `${Math.floor(ms / 60_000)} min`;
+  if (ms < 172_800_000) return `${Math.floor(ms / 3_600_000)} h`;
   return `${Math.floor(ms / 86_400_000)} d`;
 }
 

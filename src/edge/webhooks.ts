@@ -49,6 +49,11 @@ export class Webhooks {
     return this.#outbox.figures;
   }
 
+  /** See Outbox. */
+  get lines(): Outbox["lines"] {
+    return this.#outbox.lines;
+  }
+
   /** From now on requests are signed with the keys of these settings. */
   renewKeys({ webhookReceivers }: Pick<Settings, "webhookReceivers">): void {
     for (const receiver of this.#standard) {

@@ -24,6 +24,9 @@ export interface SourceStatus {
   readonly lost: number;
   /** Why it is down. */
   readonly failure: string | undefined;
+  /** See SourceTally. Nodes of the version before do not say it. */
+  readonly failedMs?: number | undefined;
+  readonly readMs?: number | undefined;
 }
 
 interface SourcesOptions {
@@ -112,23 +115,29 @@ export class Sources {
   /** How each source is on this node. */
   get here(): readonly SourceStatus[] {
     return this.#read.map(({ declaration: { name, kind }, runner: { tally } }) => {
-      const { state, sinceMs, lag, lost } = tally;
+      const { state, sinceMs, lag, lost, failedMs, readMs } = tally;
       const failure = state === "down" ? tally.failure : undefined;
-      return { name, kind, state, sinceMs, lag, lost, failure };
+      return { name, kind, state, sinceMs, lag, lost, failure, failedMs, readMs };
     });
   }
 }
 
 /** Each source as it is on the node that says most of it. */
-function overAllNodes(nodes: readonly (readonly SourceStatus[])[]): readonly SourceStatus[] {
-  const best = new Map<string, SourceStatus>();
-  for (const status of nodes.flat()) {
-    const before = best.get(status.name);
-    const isBetter =
-      before === undefined || TELLING.indexOf(status.state) > TELLING.indexOf(before.state);
-    if (isBetter) best.set(status.name, status);
-  }
-  return [...best.values()];
+export function overAllNodes(nodes: readonly (readonly SourceStatus[])[]): readonly SourceStatus[] {
+  const byName = Map.groupBy(nodes.flat(), ({ name }) => name);
+  return Array.from(byName.values(), (ofNodes) => {
+    const best = ofNodes.reduce((a, b) =>
+      TELLING.indexOf(b.state) > TELLING.indexOf(a.state) ? b : a,
+    );
+    return best.state === "down" ? { ...best, sinceMs: downMs(best, ofNodes) } : best;
+  });
+}
+
+/** Nodes take turns at what is down: it is so since the first of them failed, unless another one has read it since. */
+function downMs({ sinceMs }: SourceStatus, ofNodes: readonly SourceStatus[]): number {
+  const failed = ofNodes.map(({ failedMs = 0 }) => failedMs);
+  const read = ofNodes.map(({ readMs = Number.POSITIVE_INFINITY }) => readMs);
+  return Math.min(Math.max(sinceMs, ...failed), ...read);
 }
 
 function runnerOf(declaration: SourceDeclaration, options: SourcesOptions): Runner {

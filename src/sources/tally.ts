@@ -10,6 +10,10 @@ export class SourceTally {
   #state: SourceState = "waiting";
   /** In milliseconds of performance.now(). */
   #since = performance.now();
+  /** When it first failed here since it was last read here. */
+  #failedAt: number | undefined;
+  /** When it was last read here, if it is not now. */
+  #readAt: number | undefined;
   /** Why it was down last. */
   failure: string | undefined;
   /** Records that were read and acknowledged. */
@@ -33,14 +37,28 @@ export class SourceTally {
 
   set state(state: SourceState) {
     if (state === this.#state) return;
+    const now = performance.now();
+    if (this.#state === "reading") this.#readAt = now;
     this.#state = state;
-    this.#since = performance.now();
+    this.#since = now;
+    if (state === "reading") this.#failedAt = undefined;
+    if (state === "down") this.#failedAt ??= now;
     if (state === "waiting") this.lag = undefined;
   }
 
   /** How long the state has been what it is, in ms. */
   get sinceMs(): number {
     return performance.now() - this.#since;
+  }
+
+  /** Since when it could not be read here, though other nodes may have tried and read it meanwhile. */
+  get failedMs(): number | undefined {
+    return this.#failedAt === undefined ? undefined : performance.now() - this.#failedAt;
+  }
+
+  /** How long ago it was read here. */
+  get readMs(): number | undefined {
+    return this.#readAt === undefined ? undefined : performance.now() - this.#readAt;
   }
 
   down(failure: string): void {

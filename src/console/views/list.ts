@@ -11,8 +11,16 @@ interface Page {
   readonly next: string | undefined;
 }
 
-/** `read` makes a page of the names that contain `search` and come after `after`. */
-export function list(label: string, read: (search: string, after: string) => Promise<Page>) {
+interface ListOptions {
+  /** Of the field that searches. */
+  readonly label: string;
+  /** The address of what has just this name, whether it is in the list or not. */
+  readonly addressOf: (name: string) => string;
+  /** Makes a page of the names that contain `search` and come after `after`. */
+  readonly read: (search: string, after: string) => Promise<Page>;
+}
+
+export function list({ label, addressOf, read }: ListOptions) {
   /** Where the pages before this one began. */
   let earlier: string[] = [];
   let after = "";
@@ -21,8 +29,18 @@ export function list(label: string, read: (search: string, after: string) => Pro
     type: "search",
     maxlength: 255,
     autocomplete: "off",
-    oninput: () => turn(""),
+    oninput: () => {
+      turn("");
+      exact.hidden = search.value === "";
+      exact.href = addressOf(search.value);
+      exact.textContent = `Open just "${search.value}"`;
+    },
   });
+  const exact = h("a", { hidden: true, href: "#" });
+  const openExact = (event: Event) => {
+    event.preventDefault();
+    if (search.value !== "") exact.click();
+  };
   const first = h(
     "button",
     { class: "small", onclick: () => turn(earlier.pop() ?? "", earlier) },
@@ -38,7 +56,7 @@ export function list(label: string, read: (search: string, after: string) => Pro
   const element = h(
     "section",
     { class: "card stack" },
-    field(label, search),
+    h("form", { class: "stack", role: "search", onsubmit: openExact }, field(label, search), exact),
     problem,
     content,
     h("div", { class: "row" }, first, more),
@@ -54,7 +72,7 @@ export function list(label: string, read: (search: string, after: string) => Pro
       problem.textContent = "";
       replaceKeepingFocus(content, page.content);
     } catch (error) {
-      problem.textContent = messageOf(error);
+      if (number === asked) problem.textContent = messageOf(error);
     }
     first.disabled = earlier.length === 0;
     more.disabled = next === undefined;
@@ -64,11 +82,11 @@ export function list(label: string, read: (search: string, after: string) => Pro
     earlier = before;
     refresh();
   };
-  return { element, search, refresh, ...repeating(refresh, REFRESH_MS) };
+  return { element, ...repeating(refresh, REFRESH_MS) };
 }
 
 /** New rows must not take the focus away from whoever uses the keyboard. */
-function replaceKeepingFocus(content: HTMLElement, fresh: HTMLElement): void {
+export function replaceKeepingFocus(content: HTMLElement, fresh: HTMLElement): void {
   const focused = document.activeElement;
   const isInside = focused instanceof HTMLElement && content.contains(focused);
   const key = isInside ? (focused.dataset.key ?? "") : "";

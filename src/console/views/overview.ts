@@ -4,7 +4,7 @@ import { fill, h, table } from "../dom";
 import { type EventLog, eventLog } from "../event-log";
 import type { ProcessSecond, Second } from "../figures";
 import type { SourceFigures, WayOutFigures } from "../node-figures";
-import { age, bytes, count, kindOf, milliseconds } from "../text";
+import { bytes, count, kindOf, milliseconds, span } from "../text";
 import type { View } from "./view";
 
 const MEGABYTE = 1_048_576;
@@ -49,7 +49,7 @@ export function overview(): Overview {
       sources.hidden = second.sources.length === 0;
       fill(sources, h("h3", {}, "Sources"), sourceTable(second.sources));
       waysOut.hidden = second.waysOut.length === 0;
-      fill(waysOut, h("h3", {}, "Told and pushed"), wayOutTable(second.waysOut));
+      fill(waysOut, h("h3", {}, "Webhooks and pushes"), wayOutTable(second.waysOut));
       noteRefusals(second, log);
       if (log.element.textContent !== "") quiet.remove();
     },
@@ -130,10 +130,10 @@ function sourceTable(sources: readonly SourceFigures[]): HTMLElement {
   return table(
     "Sources",
     columns,
-    sources.map(({ name, kind, state, sinceMs, lag }) => [
+    sources.map(({ name, kind, state, sinceMs, lag, failure }) => [
       name,
       kind,
-      `${state} for ${age(new Date(Date.now() - sinceMs).toISOString())}`,
+      `${state} for ${span(sinceMs)}${failure === undefined ? "" : `: ${failure}`}`,
       lag === undefined ? "–" : count(lag),
     ]),
   );
@@ -143,12 +143,18 @@ function wayOutTable(waysOut: readonly WayOutFigures[]): HTMLElement {
   const columns = [
     { title: "What" },
     { title: "Waiting", isNumber: true },
+    { title: "Oldest", isNumber: true },
     { title: "Given up", isNumber: true },
   ] as const;
   return table(
-    "Told and pushed",
+    "Webhooks and pushes",
     columns,
-    waysOut.map(({ name, waiting, givenUp }) => [name, count(waiting), count(givenUp)]),
+    waysOut.map(({ name, waiting, lateMs, givenUp }) => [
+      name,
+      count(waiting),
+      lateMs === undefined || waiting === 0 ? "–" : span(lateMs),
+      count(givenUp),
+    ]),
   );
 }
 

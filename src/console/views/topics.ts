@@ -1,14 +1,17 @@
 // The topics that have subscribers; of one of them its rule, its last publications, and a form to publish to it.
 import { call, messageOf, path } from "../api";
 import { field, fill, h, table } from "../dom";
-import { age, count } from "../text";
-import { list } from "./list";
+import { count, counted, span } from "../text";
+import { list, replaceKeepingFocus } from "./list";
 import { repeating, type View } from "./view";
 
 const LAST_MAX = 20;
 const DATA_CHARACTERS_MAX = 300;
 
 const ROWS = 25;
+
+/** Among so many whose names contain that of a topic, it is looked for. */
+const FOUND_MAX = 100;
 
 interface TopicRow {
   readonly topic: string;
@@ -28,18 +31,10 @@ interface History {
 export function topics(): View {
   const rates = rateMeter();
   const detail = topicDetail();
-  const all = list("Find topics by a part of their name", async (search, after) => {
-    const address = path(["topics"], { search, after, limit: ROWS });
-    const { topics: rows, next } = await call<{ topics: TopicRow[]; next?: string }>(
-      "GET",
-      address,
-    );
+  const read = async (search: string, after: string) => {
+    const { topics: rows, next } = await topicsWith({ search, after, limit: ROWS });
     const cells = rows.map((row) => [
-      h(
-        "button",
-        { class: "link", "data-key": row.topic, onclick: () => detail.open(row) },
-        row.topic,
-      ),
+      h("a", { href: addressOf(row.topic), "data-key": row.topic }, row.topic),
       count(row.subscribers),
       h("span", { class: "code" }, row.position ?? "–"),
       rates.of(row),
@@ -47,28 +42,36 @@ export function topics(): View {
     ]);
     const content = table("Topics", COLUMNS, cells, "No topic with subscribers has such a name.");
     return { content, next };
-  });
-  const element = h(
-    "div",
-    { class: "view" },
-    h("h2", {}, "Topics"),
-    h("div", { class: "columns" }, all.element, detail.element),
-  );
+  };
+  const all = list({ label: "Find topics by a part of their name", addressOf, read });
   return {
     title: "Topics",
-    element,
+    element: h(
+      "div",
+      { class: "view" },
+      h("h2", {}, "Topics"),
+      h("div", { class: "columns" }, all.element, detail.element),
+    ),
     show(words) {
+      detail.open(words.get("topic") ?? "");
       all.start();
       detail.refreshing.start();
-      const topic = words.get("topic");
-      if (topic !== null)
-        detail.open({ topic, subscribers: 0, history_size: 0, history_ttl_ms: 0 });
     },
     hide() {
       all.stop();
       detail.refreshing.stop();
     },
   };
+}
+
+function addressOf(topic: string): string {
+  return `#topics?${new URLSearchParams({ topic })}`;
+}
+
+function topicsWith(
+  query: Readonly<Record<string, string | number>>,
+): Promise<{ topics: TopicRow[]; next?: string }> {
+  return call("GET", path(["topics"], query));
 }
 
 const COLUMNS = [
@@ -99,15 +102,16 @@ function rateMeter() {
 }
 
 function topicDetail() {
-  let shown: TopicRow | undefined;
+  let shown = "";
   const facts = h("dl", { class: "facts" });
   const last = h("div");
   const title = h("h3", { tabindex: "-1" });
+  const follow = h("a", {}, "Follow it live");
   const form = publishForm(() => refresh());
   const body = h(
     "div",
     { class: "stack" },
-    title,
+    h("div", { class: "between" }, title, follow),
     facts,
     form.element,
     h("h3", {}, "Last publications"),
@@ -120,23 +124,31 @@ function topicDetail() {
   );
   const element = h("section", { class: "card stack", "aria-label": "The chosen topic" }, hint);
   const refresh = async () => {
-    const row = shown;
-    if (row === undefined) return;
+    const topic = shown;
+    if (topic === "") return;
     try {
-      const address = path(["topics", row.topic, "history"], { reverse: "true", limit: LAST_MAX });
-      const history = await call<History>("GET", address);
-      if (shown === row) fill(last, historyTable(row.topic, history));
+      const address = path(["topics", topic, "history"], { reverse: "true", limit: LAST_MAX });
+      const [history, found] = await Promise.all([
+        call<History>("GET", address),
+        topicsWith({ search: topic, limit: FOUND_MAX }),
+      ]);
+      if (shown !== topic) return;
+      const row = found.topics.find((one) => one.topic === topic);
+      fill(facts, ...topicFacts(row, found.next === undefined ? "none" : "–"));
+      replaceKeepingFocus(last, historyTable(topic, history));
     } catch (error) {
-      if (shown === row) fill(last, h("p", { class: "empty" }, messageOf(error)));
+      if (shown === topic) fill(last, h("p", { class: "empty" }, messageOf(error)));
     }
   };
-  const open = (row: TopicRow) => {
-    shown = row;
-    title.textContent = row.topic;
-    fill(facts, ...ruleFacts(row));
-    form.use(row.topic);
+  const open = (topic: string) => {
+    if (topic === shown) return;
+    shown = topic;
+    title.textContent = topic;
+    follow.href = `#try?${new URLSearchParams({ topics: topic })}`;
+    form.use(topic);
+    fill(facts);
     fill(last);
-    fill(element, body);
+    fill(element, topic === "" ? hint : body);
     title.focus();
     refresh();
   };
@@ -149,13 +161,20 @@ function ruleText(prefix: string | undefined): string {
   return prefix === "" ? "all topics" : `${prefix}…`;
 }
 
-function ruleFacts({ rule, history_size, history_ttl_ms }: TopicRow): HTMLElement[] {
-  const which = ruleText(rule);
+/** The rule is known of topics with subscribers. */
+function topicFacts(row: TopicRow | undefined, noSubscribers: string): HTMLElement[] {
+  const fact = (name: string, text: string) => [h("dt", {}, name), h("dd", {}, text)];
+  if (row === undefined) return fact("Subscribers", noSubscribers);
+  const { subscribers, rule, history_size, history_ttl_ms } = row;
   const kept =
     history_size > 0 && history_ttl_ms > 0
-      ? `${count(history_size)} publications for ${age(new Date(Date.now() - history_ttl_ms).toISOString())}`
+      ? `${counted(history_size, "publication")} for ${span(history_ttl_ms)}`
       : "nothing";
-  return [h("dt", {}, "Rule"), h("dd", {}, which), h("dt", {}, "History keeps"), h("dd", {}, kept)];
+  return [
+    ...fact("Subscribers", count(subscribers)),
+    ...fact("Rule", ruleText(rule)),
+    ...fact("History keeps", kept),
+  ];
 }
 
 function historyTable(topic: string, { epoch, publications }: History): HTMLElement {
@@ -165,7 +184,10 @@ function historyTable(topic: string, { epoch, publications }: History): HTMLElem
     h("span", { class: "code" }, shortened(typeof data === "string" ? data : JSON.stringify(data))),
     h(
       "a",
-      { href: `#why?${new URLSearchParams({ topic, position: `${epoch}:${offset}` })}` },
+      {
+        href: `#why?${new URLSearchParams({ topic, position: `${epoch}:${offset}` })}`,
+        "data-key": String(offset),
+      },
       "Who got it?",
     ),
   ]);
@@ -210,7 +232,7 @@ function publishForm(onPublished: () => void) {
       );
       const position =
         answer.offset === undefined ? "" : ` Its position is ${answer.epoch}:${answer.offset}.`;
-      outcome.textContent = `Published: sent to ${count(answer.delivered)} connections here.${position}`;
+      outcome.textContent = `Published: sent to ${counted(answer.delivered, "connection")} of the process that took it.${position}`;
       outcome.classList.add("good");
       onPublished();
     } catch (error) {

@@ -7,7 +7,7 @@ import { pusherClient } from "../clients/pusher";
 import { jsonClient, plainClient } from "../clients/sockets";
 import { field, fill, h } from "../dom";
 import { eventLog } from "../event-log";
-import { milliseconds } from "../text";
+import { counted, milliseconds } from "../text";
 import type { View } from "./view";
 
 /** What is remembered of what was published here, to say how long it took. */
@@ -66,7 +66,13 @@ export function tryIt(): View {
     publishCard(() => names()[0] ?? "", sent),
     h("div", { class: "columns" }, ...cards.map((one) => one.element)),
   );
-  return { title: "Try it", element };
+  return {
+    title: "Try it",
+    element,
+    show(words) {
+      topics.value = words.get("topics") ?? topics.value;
+    },
+  };
 }
 
 function connectForm(
@@ -171,7 +177,7 @@ function publishCard(topic: () => string, sent: Map<string, number>): HTMLElemen
       const position = offset === undefined ? "" : ` at ${epoch}:${offset}`;
       fill(
         outcome,
-        `"${text}" was published to ${body.topic}${position}, to ${delivered} connections of the process that took it.`,
+        `"${text}" was published to ${body.topic}${position}, to ${counted(delivered, "connection")} of the process that took it.`,
       );
       outcome.className = "message good";
     } catch (error) {

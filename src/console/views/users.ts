@@ -1,8 +1,8 @@
 // The users who are connected; of one of them the connections, which can be ended.
 import { call, messageOf, path } from "../api";
 import { confirm, fill, h, table } from "../dom";
-import { age, bytes, count, kindOf } from "../text";
-import { list } from "./list";
+import { age, bytes, count, counted, kindOf } from "../text";
+import { list, replaceKeepingFocus } from "./list";
 import { repeating, type View } from "./view";
 
 const ROWS = 25;
@@ -28,11 +28,11 @@ const CONNECTIONS_SHOWN = 50;
 
 export function users(): View {
   const detail = userDetail();
-  const all = list("Find users by a part of their name", async (search, after) => {
+  const read = async (search: string, after: string) => {
     const address = path(["users"], { search, after, limit: ROWS });
     const { users: rows, next } = await call<{ users: UserRow[]; next?: string }>("GET", address);
     const cells = rows.map(({ user, connections, protocols, since, waiting_bytes }) => [
-      h("button", { class: "link", "data-key": user, onclick: () => detail.open(user) }, user),
+      h("a", { href: addressOf(user), "data-key": user }, user),
       count(connections),
       Object.entries(protocols)
         .map(([name, times]) => (times > 1 ? `${times} × ${kindOf(name)}` : kindOf(name)))
@@ -40,26 +40,25 @@ export function users(): View {
       age(since),
       bytes(waiting_bytes),
     ]);
-    return {
-      content: table("Users", COLUMNS, cells, "Nobody who is connected has such a name."),
-      next,
-    };
-  });
-  const element = h(
-    "div",
-    { class: "view" },
-    h("h2", {}, "Users"),
-    h(
-      "p",
-      { class: "lead" },
-      "Who is connected. Anonymous clients have no user and are not listed; the overview counts them.",
-    ),
-    h("div", { class: "columns" }, all.element, detail.element),
-  );
+    const content = table("Users", COLUMNS, cells, "Nobody who is connected has such a name.");
+    return { content, next };
+  };
+  const all = list({ label: "Find users by a part of their name", addressOf, read });
   return {
     title: "Users",
-    element,
-    show() {
+    element: h(
+      "div",
+      { class: "view" },
+      h("h2", {}, "Users"),
+      h(
+        "p",
+        { class: "lead" },
+        "Who is connected. Anonymous clients have no user and are not listed; the overview counts them.",
+      ),
+      h("div", { class: "columns" }, all.element, detail.element),
+    ),
+    show(words) {
+      detail.open(words.get("user") ?? "");
       all.start();
       detail.refreshing.start();
     },
@@ -68,6 +67,10 @@ export function users(): View {
       detail.refreshing.stop();
     },
   };
+}
+
+function addressOf(user: string): string {
+  return `#users?${new URLSearchParams({ user })}`;
 }
 
 const COLUMNS = [
@@ -79,15 +82,16 @@ const COLUMNS = [
 ] as const;
 
 function userDetail() {
-  let shown: string | undefined;
+  let shown = "";
   const title = h("h3", { tabindex: "-1" });
+  const why = h("a", {}, "Why did something not arrive?");
   const rows = h("div");
   const outcome = h("p", { class: "message", role: "status" });
   const all = h(
     "button",
     {
       class: "bad",
-      onclick: () => end(["users", shown ?? "", "connections"], "all connections of this user"),
+      onclick: () => end(["users", shown, "connections"], "all connections of this user"),
     },
     "Disconnect all",
   );
@@ -95,6 +99,7 @@ function userDetail() {
     "div",
     { class: "stack" },
     h("div", { class: "between" }, title, all),
+    why,
     outcome,
     rows,
   );
@@ -102,31 +107,33 @@ function userDetail() {
   const element = h("section", { class: "card stack", "aria-label": "The chosen user" }, hint);
   const end = async (steps: readonly string[], what: string) => {
     await disconnect(steps, what, outcome);
-    refresh();
+    await refresh();
+    // The button may have gone with its row.
+    if (document.activeElement === document.body) title.focus();
   };
   const refresh = async () => {
     const user = shown;
-    if (user === undefined) return;
+    if (user === "") return;
     try {
       const { connections } = await call<{ connections: ConnectionRow[] }>(
         "GET",
         path(["users", user, "connections"]),
       );
       if (shown !== user) return;
-      // A row that has the focus stays as it is until the focus has gone elsewhere.
-      if (rows.contains(document.activeElement)) return;
       all.disabled = connections.length === 0;
-      fill(rows, connectionTable(connections, end));
+      replaceKeepingFocus(rows, connectionTable(connections, end));
     } catch (error) {
       if (shown === user) fill(rows, h("p", { class: "message bad" }, messageOf(error)));
     }
   };
   const open = (user: string) => {
+    if (user === shown) return;
     shown = user;
     title.textContent = user;
+    why.href = `#why?${new URLSearchParams({ user })}`;
     outcome.textContent = "";
     fill(rows);
-    fill(element, body);
+    fill(element, user === "" ? hint : body);
     title.focus();
     refresh();
   };
@@ -144,7 +151,7 @@ async function disconnect(
   outcome.className = "message";
   try {
     const { disconnected } = await call<{ disconnected: number }>("DELETE", path(steps));
-    outcome.textContent = `${count(disconnected)} connections were ended.`;
+    outcome.textContent = `Ended: ${counted(disconnected, "connection")}.`;
     outcome.classList.add("good");
   } catch (error) {
     outcome.textContent = messageOf(error);
@@ -174,6 +181,7 @@ function connectionTable(
         "button",
         {
           class: "small bad",
+          "data-key": id,
           "aria-label": `Disconnect connection ${id.slice(0, 8)}`,
           onclick: () => end(["connections", id], "this connection"),
         },
@@ -182,7 +190,7 @@ function connectionTable(
     ]);
   const shown = table("Connections", columns, rows, "No open connections.");
   if (connections.length <= CONNECTIONS_SHOWN) return shown;
-  const rest = `The first ${CONNECTIONS_SHOWN} of ${count(connections.length)} connections.`;
+  const rest = `The first ${CONNECTIONS_SHOWN} of ${counted(connections.length, "connection")}.`;
   return h("div", { class: "stack" }, shown, h("p", { class: "quiet" }, rest));
 }
 

@@ -1,7 +1,7 @@
 // Why did it not arrive? Asks GET /explain, and shows what the relay knows.
 import { call, messageOf, path } from "../api";
 import { field, fill, h, table } from "../dom";
-import { age, bytes, count, kindOf } from "../text";
+import { age, bytes, clock, count, kindOf } from "../text";
 import type { View } from "./view";
 
 interface Explanation {
@@ -38,14 +38,14 @@ export function why(): View {
     spellcheck: "false",
   });
   const answer = h("div", { class: "stack", "aria-live": "polite" });
+  const given = () => ({
+    topic: topic.value,
+    user: user.value.trim(),
+    position: position.value.trim(),
+  });
   const ask = async () => {
     try {
-      const given = {
-        topic: topic.value,
-        user: user.value.trim(),
-        position: position.value.trim(),
-      };
-      fill(answer, ...answerOf(await call<Explanation>("GET", path(["explain"], given))));
+      fill(answer, ...answerOf(await call<Explanation>("GET", path(["explain"], given()))));
     } catch (error) {
       fill(answer, h("p", { class: "message bad" }, messageOf(error)));
     }
@@ -56,7 +56,10 @@ export function why(): View {
       class: "card stack",
       onsubmit: (event: Event) => {
         event.preventDefault();
-        ask();
+        // The address can be handed on, and asks again.
+        const address = `#why?${new URLSearchParams(given())}`;
+        if (location.hash === address) ask();
+        else location.hash = address;
       },
     },
     h(
@@ -77,21 +80,20 @@ export function why(): View {
     title: "Why did it not arrive?",
     element: h("div", { class: "view" }, h("h2", {}, "Why did it not arrive?"), form, answer),
     show(words) {
-      if (!words.has("topic")) return;
+      if (words.size === 0) return;
       topic.value = words.get("topic") ?? "";
       user.value = words.get("user") ?? "";
       position.value = words.get("position") ?? "";
-      ask();
+      fill(answer);
+      if (topic.value === "") topic.focus();
+      else ask();
     },
   };
 }
 
 function answerOf(explanation: Explanation): HTMLElement[] {
   const { verdict, findings, publication, subscribers, nodes, remembered_since } = explanation;
-  const known =
-    nodes.answered === 1
-      ? "One process was asked"
-      : `${count(nodes.answered)} processes were asked`;
+  const known = `${nodes.answered === 1 ? "1 process" : `${count(nodes.answered)} processes`} at ${clock(new Date())}`;
   const silent =
     nodes.silent === 0
       ? ""
@@ -100,7 +102,7 @@ function answerOf(explanation: Explanation): HTMLElement[] {
     h("dt", {}, "Subscribers now"),
     h("dd", {}, count(subscribers)),
     ...(publication === undefined ? [] : publicationFacts(publication)),
-    h("dt", {}, "Known from"),
+    h("dt", {}, "Asked"),
     h(
       "dd",
       {},

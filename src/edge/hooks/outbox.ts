@@ -31,6 +31,7 @@ interface Line {
   readonly receiver: HookReceiver;
   readonly queue: HookQueue;
   readonly sender: HookSender;
+  readonly counts: Readonly<Record<"sent" | "givenUp", number>>;
 }
 
 export class Outbox {
@@ -38,7 +39,8 @@ export class Outbox {
   readonly #leadership: Leadership;
   readonly #lines: readonly Line[];
   readonly #list: QueueList;
-  readonly #counts = { sent: 0, givenUp: 0 };
+  /** Of those that are no receivers any more. */
+  #dropped = 0;
   #leads = false;
   #looking: Timer | undefined;
   #emptying: Timer | undefined;
@@ -55,7 +57,7 @@ export class Outbox {
       engine: options.engine,
       origins: new Map(origins),
       now: () => performance.now(),
-      onDropped: (count, origin) => this.#dropped(count, origin),
+      onDropped: (count, origin) => this.#drop(count, origin),
     });
   }
 
@@ -74,9 +76,25 @@ export class Outbox {
    * oldest has waited.
    */
   get figures(): Readonly<Record<"waiting" | "sent" | "givenUp" | "lateMs", number>> {
-    const waiting = this.#lines.reduce((sum, { sender }) => sum + sender.waiting, 0);
-    const lateMs = Math.max(0, ...this.#lines.map(({ sender }) => sender.lateMs));
-    return { waiting, lateMs, ...this.#counts };
+    const lines = this.lines;
+    const sum = (of: "waiting" | "sent" | "givenUp") =>
+      lines.reduce((total, line) => total + line[of], 0);
+    return {
+      waiting: sum("waiting"),
+      sent: sum("sent"),
+      givenUp: sum("givenUp") + this.#dropped,
+      lateMs: Math.max(0, ...lines.map(({ lateMs }) => lateMs)),
+    };
+  }
+
+  /** The same of each receiver. */
+  get lines() {
+    return this.#lines.map(({ receiver, sender: { waiting, lateMs }, counts }) => ({
+      origin: originOf(receiver),
+      waiting,
+      lateMs,
+      ...counts,
+    }));
   }
 
   /** Begins to send. The engine must have started. */
@@ -104,18 +122,20 @@ export class Outbox {
     const { queues } = engine;
     const logLost = throttledLog(log, `${originOf(receiver)} will not be told of some events`);
     const full = new EngineUnavailable(`${waitingMax} events wait, or the engine has no room`);
+    const counts = { sent: 0, givenUp: 0 };
     const onLost = (count: number) => {
-      this.#counts.givenUp += count;
+      counts.givenUp += count;
       logLost(full);
     };
     const queue = new HookQueue({ receiver, queues, max: waitingMax, onLost });
     const leads = () => this.#check();
     const onDone = (outcome: "sent" | "givenUp", count: number) => {
-      this.#counts[outcome] += count;
+      counts[outcome] += count;
     };
     return {
       receiver,
       queue,
+      counts,
       sender: new HookSender({ receiver, queue, queues, leads, addresses, log, onDone }),
     };
   }
@@ -174,8 +194,8 @@ export class Outbox {
     this.#leadership.resign();
   }
 
-  #dropped(count: number, origin: string): void {
-    this.#counts.givenUp += count;
+  #drop(count: number, origin: string): void {
+    this.#dropped += count;
     this.#options.log.warn(
       `${origin} is no receiver of webhooks any more: ${count} events that waited for it are dropped`,
     );

@@ -10,12 +10,16 @@ import {
 } from "../../console/node-figures";
 import type { Log } from "../../log";
 import type { Relay } from "../../relay/relay";
-import type { Sources } from "../../sources/sources";
+import { overAllNodes, type SourceStatus, type Sources } from "../../sources/sources";
 
 const PERIOD_MS = 1_000;
 
 /** Ends of slow consumers in the figures of one node. */
 const SLOW_MAX = 20;
+
+interface OwnFigures extends NodeFigures {
+  readonly sources: readonly SourceStatus[];
+}
 
 interface FiguresOptions {
   readonly relay: Relay;
@@ -59,9 +63,11 @@ export class Figures {
     if (this.#isAsking || directory.subscribersHere(FIGURES_TOPIC) === 0) return;
     this.#isAsking = true;
     try {
-      const { answers, silent } = await cluster.survey<NodeFigures | null>("figures", {});
+      const { answers, silent } = await cluster.survey<OwnFigures | null>("figures", {});
       const nodes = [this.#read(), ...answers.filter((answer) => answer !== null)];
-      const figures: AllFigures = { at: Date.now(), silent, nodes };
+      // A node of the version before may have none.
+      const sources = overAllNodes(nodes.map((node) => node.sources ?? []));
+      const figures: AllFigures = { at: Date.now(), silent, nodes, sources };
       waves.deliver({ topic: FIGURES_TOPIC, data: JSON.stringify(figures), json: true });
     } catch (error) {
       this.#log.debug({ err: error }, "the figures of other nodes cannot be had");
@@ -70,7 +76,7 @@ export class Figures {
     }
   }
 
-  #read(): NodeFigures {
+  #read(): OwnFigures {
     const { tally, connections, counts } = this.#relay;
     const protocols = [...tally.protocols];
     const { user, system } = process.cpuUsage();

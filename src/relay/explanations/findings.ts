@@ -67,7 +67,7 @@ function finalFinding(
 }
 
 function publishedFinding({ publication, subscribers }: Facts): Finding {
-  const now = `The topic has ${subscribers} subscribers now.`;
+  const now = `The topic has ${counted(subscribers, "subscriber")} now.`;
   if (publication?.state === "expired") {
     return finding("expired", `Whom it was for is not known any more. ${now}`);
   }
@@ -105,12 +105,12 @@ function resumedFinding({ isRecovered, from, to, agoMs }: ResumptionFacts): Find
 
 function subscribedFinding(subscribed: readonly ConnectionFacts[]): Finding {
   const [{ id, protocol, completeSince, sentTo, waitingBytes }] = subscribed as [ConnectionFacts];
-  const others = subscribed.length > 1 ? ` (one of ${subscribed.length})` : "";
+  const others = subscribed.length > 1 ? `, one of ${subscribed.length}` : "";
   const since = completeSince === undefined ? "" : ` after ${text(completeSince)}`;
   const to = sentTo === undefined ? "" : ` up to ${text(sentTo)}`;
   return finding(
     "sent",
-    `Connection ${short(id)}${others} (${protocol}) has been sent everything${since}${to}. ${waiting(waitingBytes)}`,
+    `Connection ${short(id)} (${protocol}${others}) has been sent everything${since}${to}. ${waiting(waitingBytes)}`,
   );
 }
 
@@ -174,7 +174,7 @@ function awayFindings(facts: Facts, position?: Position): Finding[] {
   const barred = connections.find((connection) => connection.obstacle !== undefined);
   if (barred !== undefined) found.push(barredFinding(barred.obstacle ?? "rule", facts));
   if (connectionCount > 0) {
-    found.push(finding("not_subscribed", `It has ${connectionCount} connections.`));
+    found.push(finding("not_subscribed", `It has ${counted(connectionCount, "connection")}.`));
     return found;
   }
   const [last] = ends;
@@ -262,6 +262,10 @@ function text(position: Position | undefined): string {
 
 function short(id: string): string {
   return id.slice(0, 8);
+}
+
+function counted(value: number, noun: string): string {
+  return `${value} ${noun}${value === 1 ? "" : "s"}`;
 }
 
 function ago(ms: number): string {

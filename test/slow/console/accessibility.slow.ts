@@ -40,7 +40,7 @@ async function fillView(page: Page, view: string): Promise<void> {
   if (view === "try") await page.getByRole("button", { name: "Connect all" }).click();
   if (view.startsWith("why")) await page.locator(".finding").first().waitFor();
   if (view !== "topics" && view !== "users") return;
-  await page.locator("button.link").nth(1).click();
+  await page.locator("td.name a").nth(1).click();
   await until("the detail", async () => (await page.getByRole("region").count()) > 1);
 }
 

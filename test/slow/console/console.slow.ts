@@ -136,8 +136,10 @@ test("the overview shows connections, rates, both workers and their supervisor, 
 
 test("the overview says how each source is and what waits to be told, over all workers", async () => {
   await open("overview");
-  await see(/^down for/);
-  expect(await rowsOf(page, "Told and pushed")).toEqual([["Webhook events", "0", "0"]]);
+  await see(/^down for \d+ s: ./);
+  expect(await rowsOf(page, "Webhooks and pushes")).toEqual([
+    ["Webhook events for https://127.0.0.1:1", "0", "–", "0"],
+  ]);
   expect((await rowsOf(page, "Sources")).map(([name, kind]) => [name, kind])).toEqual([
     ["orders", "redis"],
   ]);
@@ -153,7 +155,7 @@ test("topics show subscribers, position, rule and publications, and one can publ
   await until("the topic", async () => (await rowsOf(page, "Topics")).length === 1);
   const [row] = await rowsOf(page, "Topics");
   expect([row?.[0], row?.[1], row?.[2], row?.[4]]).toEqual(["news:x", "2", position, "news:…"]);
-  await page.getByRole("button", { name: "news:x", exact: true }).click();
+  await page.getByRole("link", { name: "news:x", exact: true }).click();
   await see("100 publications for 5 min");
   await see("before");
   await page.getByLabel("Publish to this topic").fill('{"from":"the console"}');
@@ -169,6 +171,29 @@ test("topics show subscribers, position, rule and publications, and one can publ
   expect(await page.getByLabel("Position").inputValue()).toBe(position);
 });
 
+test("a topic without subscribers is opened by its name, its address can be handed on, and Back leads to the topic before", async () => {
+  await open("topics?topic=nobody:here");
+  const title = (name: string) => page.getByRole("heading", { name, exact: true }).waitFor();
+  await title("nobody:here");
+  await page.getByLabel("Publish to this topic").fill("is anybody here?");
+  await page.getByRole("button", { name: "Publish" }).click();
+  await see("sent to 0 connections of the process that took it");
+  await until("what it keeps", async () => (await rowsOf(page, "Last publications")).length === 1);
+  await see("none");
+  await page.getByLabel("Find topics").fill("news:y");
+  await page.keyboard.press("Enter");
+  await title("news:y");
+  await page.goBack();
+  await title("nobody:here");
+  await page.getByRole("link", { name: "Follow it live" }).click();
+  await until("its name", async () => {
+    return (await page.getByLabel("Topics, separated").inputValue()) === "nobody:here";
+  });
+  // Whoever comes back to a view finds there what it showed.
+  await page.getByRole("link", { name: "Topics" }).click();
+  await title("nobody:here");
+});
+
 test("users show their connections, and a button disconnects one or all", async () => {
   const [first, second] = await Promise.all([
     caller.connect(NASTY, ["a", NASTY]),
@@ -176,7 +201,7 @@ test("users show their connections, and a button disconnects one or all", async 
   ]);
   await open("users");
   await page.getByLabel("Find users").fill("<img");
-  await page.getByRole("button", { name: NASTY, exact: true }).click();
+  await page.getByRole("link", { name: NASTY, exact: true }).click();
   await until("both connections", async () => (await rowsOf(page, "Connections")).length === 2);
   const rows = await rowsOf(page, "Connections");
   expect(rows.map(([topics, kind]) => `${topics} ${kind}`).toSorted()).toEqual([
@@ -192,7 +217,8 @@ test("users show their connections, and a button disconnects one or all", async 
   await page.getByRole("button", { name: "Disconnect connection" }).nth(at).click();
   await page.getByRole("dialog").getByRole("button", { name: "Disconnect" }).click();
   expect(await second.closed).toMatchObject({ code: 3503 });
-  await see("1 connections were ended");
+  await see("Ended: 1 connection.");
+  await until("its row to be gone", async () => (await rowsOf(page, "Connections")).length === 1);
   await page.getByRole("button", { name: "Disconnect all" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Disconnect" }).click();
   expect(await first.closed).toMatchObject({ code: 3503 });
@@ -318,6 +344,17 @@ test("try it: a Pusher client without the key of an app, and one with a wrong ke
   await page.getByLabel("App key for the Pusher client").fill("wrong");
   await card.getByRole("button", { name: "Connect", exact: true }).click();
   await see(/closed with 4001/);
+});
+
+test("it says so when the relay hangs, and shows it again when that goes on", async () => {
+  await using other = await RelayProcess.start({ BATON_API_KEYS: KEY });
+  page = await openConsole(browser, other.url, "topics");
+  other.signal("SIGSTOP");
+  await see(/reconnecting\. No figures have come for 10 s/);
+  await see("The relay does not answer.");
+  other.signal("SIGCONT");
+  await page.getByText("live", { exact: true }).waitFor();
+  faults.splice(0);
 });
 
 test("it finds its way back when the worker that it is connected to is replaced", async () => {
