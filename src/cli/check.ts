@@ -1,6 +1,8 @@
 // `baton check`: what a start with these settings would be refused for, or warn of.
 import { warnings } from "../settings/checks";
 import type { Settings } from "../settings/definitions";
+import { closest } from "../settings/files/closest";
+import { VARIABLES } from "../settings/read";
 import { CommandFailure } from "./failure";
 import { print } from "./output";
 
@@ -19,7 +21,10 @@ export function check(read: () => Settings, { strict, json }: CheckFlags): void 
     throw new CommandFailure((error as Error).message);
   }
   const unsafe = [
-    ...settings.unknownVariables.map((variable) => `${variable} is not a setting of Baton`),
+    ...settings.unknownVariables.map(
+      (variable) =>
+        `${variable} is not a setting of Baton; perhaps ${closest(variable, [...VARIABLES])} is meant`,
+    ),
     ...warnings(settings),
   ];
   if (json) print(JSON.stringify({ warnings: unsafe }));

@@ -100,6 +100,15 @@ describe("baton token", () => {
     expect(connect.ttl).toBeLessThanOrEqual(3_600);
   });
 
+  test.each([
+    [["--user", ""], "--user: A user_id must not be empty"],
+    [["--user", "1", "--topic", ""], "--topic: A topic name must not be empty"],
+  ])("refuses %j, which a variable of a shell gives that is not set", async (flags, sentence) => {
+    const env = { BATON_TOKEN_SECRET: SECRET };
+    const { code, stdout, stderr } = await Baton.run(["token", ...flags], { env });
+    expect([code, stdout, stderr]).toEqual([2, "", expect.stringContaining(sentence)]);
+  });
+
   test("refuses a time without a unit, and to sign without a secret", async () => {
     const env = { BATON_TOKEN_SECRET: SECRET };
     const time = await Baton.run(["token", "--user", "1", "--ttl", "60"], { env });
@@ -119,7 +128,9 @@ describe("baton check", () => {
     const env = { BATON_API_KEYS: "short-key", BATON_PINGMS: "1" };
     const unsafe = await Baton.run(["check"], { env });
     expect(unsafe.code).toBe(0);
-    expect(unsafe.stdout).toContain("warning: BATON_PINGMS");
+    expect(unsafe.stdout).toContain(
+      "BATON_PINGMS is not a setting of Baton; perhaps BATON_PING_MS",
+    );
     expect(unsafe.stdout).toContain("easy to guess");
     expect(unsafe.stdout).not.toContain("short-key");
     expect((await Baton.run(["check", "--strict"], { env })).code).toBe(1);

@@ -1,4 +1,6 @@
 // `baton token`: signs a token for a Centrifuge client with the secret of the settings.
+import { Refusal } from "../../relay/contracts/errors";
+import { checkTopic, toUser } from "../../relay/text/checks";
 import type { Settings } from "../../settings/definitions";
 import { CommandFailure, EXIT } from "../failure";
 import { print } from "../output";
@@ -12,8 +14,15 @@ export interface TokenFlags {
   readonly json?: true;
 }
 
+/** Throws CommandFailure. */
 export async function token(settings: Settings, flags: TokenFlags): Promise<void> {
   const { tokenSecret, tokenAudience, tokenIssuer } = settings;
+  const { user, topic } = flags;
+  // An empty one, as a variable of a shell that is not set, would make a token for anybody.
+  const refused = toUser(user);
+  if (refused instanceof Refusal) throw misused("--user", refused);
+  const refusedTopic = topic === undefined ? undefined : checkTopic(topic);
+  if (refusedTopic !== undefined) throw misused("--topic", refusedTopic);
   if (tokenSecret === "") {
     throw new CommandFailure(
       "There is no secret to sign with: set BATON_TOKEN_SECRET as it is set for the relay. (Tokens of a key pair are signed by whoever has the private key.)",
@@ -23,15 +32,19 @@ export async function token(settings: Settings, flags: TokenFlags): Promise<void
   // No other command needs it.
   const { SignJWT } = await import("jose");
   const expires = Math.floor(Date.now() / 1_000) + secondsOf(flags.ttl);
-  const claims = flags.topic === undefined ? {} : { channel: flags.topic };
+  const claims = topic === undefined ? {} : { channel: topic };
   const unsigned = new SignJWT(claims)
     .setProtectedHeader({ alg: "HS256" })
-    .setSubject(flags.user)
+    .setSubject(user)
     .setExpirationTime(expires);
   if (tokenAudience !== "") unsigned.setAudience(tokenAudience);
   if (tokenIssuer !== "") unsigned.setIssuer(tokenIssuer);
   const signed = await unsigned.sign(new TextEncoder().encode(tokenSecret));
   print(flags.json ? JSON.stringify({ token: signed, expires_at: expires }) : signed);
+}
+
+function misused(flag: string, { message }: Refusal): CommandFailure {
+  return new CommandFailure(`${flag}: ${message}`, EXIT.misused);
 }
 
 /** Throws CommandFailure. */
