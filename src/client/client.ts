@@ -48,7 +48,10 @@ export interface ConnectOptions {
 }
 
 export interface SubscribeOptions {
-  /** Where to begin: after this position, which your backend read. Otherwise with what is published from now on. */
+  /**
+   * Where to begin: after this position, which your backend read. Otherwise with what is published from now on. A topic that another
+   * handler has goes on from where it is; what this one has missed there is reported as lost.
+   */
   readonly since?: Position | undefined;
   /** Called when messages of the topic were lost, or may have been: load its state again. */
   readonly onLost?: (topic: string) => void;
@@ -131,6 +134,8 @@ class ResumingClient<Declared extends Topics> implements Client<Declared> {
       subscription = { listeners: new Set(), position: since, attempt: 0 };
       this.#subscriptions.set(topic, subscription);
       this.#change();
+    } else if (since && isBefore(since, subscription.position)) {
+      queueMicrotask(() => run(onLost, topic));
     }
     const { listeners } = subscription;
     const listener = { handler, onLost };
@@ -337,6 +342,11 @@ function isFinal(code: number | string): boolean {
 /** After a lost connection, and after these closes of the relay, the registration waits for its client. */
 function keepsAddress(code: number | string): boolean {
   return code === 1001 || code === 1006 || (+code >= 4008 && +code <= 4014);
+}
+
+/** Whether there may be something between a position and where a topic is. */
+function isBefore({ offset, epoch }: Position, now: Position | undefined): boolean {
+  return now?.epoch !== epoch || now.offset > offset;
 }
 
 /** A fault of the caller's is not one of the client's. */

@@ -105,6 +105,21 @@ describe("topics", () => {
     client.follow("a", json);
     expect(await client.take(2)).toEqual(['a: "m2"', 'a: "m3"']);
   });
+
+  test("that another handler has go on from where they are, and what a new one wanted from before is reported", async () => {
+    await using relay = await startRelay();
+    await relay.publishMany("a", 1);
+    const { json: before } = await relay.request("GET", "/topics/a/history?limit=0");
+    using client = new RegisteredClient(relay);
+    client.follow("a");
+    await client.untilOpen();
+    client.follow("a", before);
+    await relay.publishMany("a", 1, 2);
+    expect(await client.take(2)).toEqual(['a: "m2"', 'a: "m2"']);
+    expect(client.lost).toEqual([]);
+    client.follow("a", before);
+    await until("the report", () => client.lost.length === 1);
+  });
 });
 
 /** Ends all connections as slow consumers, which may come back. */
