@@ -131,7 +131,7 @@ function difference(before: AllFigures, after: AllFigures): Second {
       })),
       ...supervisorsIn(after),
     ],
-    sources: after.sources.toSorted((a, b) => (a.name < b.name ? -1 : 1)),
+    sources: (after.sources ?? []).toSorted((a, b) => (a.name < b.name ? -1 : 1)),
     waysOut: waysOutIn(after),
   };
 }

@@ -67,6 +67,6 @@ export interface AllFigures {
   /** How many nodes did not answer. */
   readonly silent: number;
   readonly nodes: readonly NodeFigures[];
-  /** How each source is over all nodes. */
-  readonly sources: readonly SourceFigures[];
+  /** How each source is over all nodes; a node of the version before does not say it. */
+  readonly sources?: readonly SourceFigures[];
 }
