@@ -2,6 +2,7 @@
 import { call, messageOf, path } from "../api";
 import { field, fill, h, table } from "../dom";
 import { age, bytes, clock, count, kindOf } from "../text";
+import { receiversCard } from "./receivers";
 import type { View } from "./view";
 
 interface Explanation {
@@ -45,7 +46,11 @@ export function why(): View {
   });
   const ask = async () => {
     try {
-      fill(answer, ...answerOf(await call<Explanation>("GET", path(["explain"], given()))));
+      const asked = given();
+      const explanation = await call<Explanation>("GET", path(["explain"], asked));
+      const receivers =
+        asked.user === "" ? await receiversCard(asked.topic, asked.position) : undefined;
+      fill(answer, ...answerOf(explanation, receivers));
     } catch (error) {
       fill(answer, h("p", { class: "message bad" }, messageOf(error)));
     }
@@ -91,7 +96,8 @@ export function why(): View {
   };
 }
 
-function answerOf(explanation: Explanation): HTMLElement[] {
+/** Whom it reached is asked where no user is named; otherwise, what is known of the user. */
+function answerOf(explanation: Explanation, receivers: HTMLElement | undefined): HTMLElement[] {
   const { verdict, findings, publication, subscribers, nodes, remembered_since } = explanation;
   const known = `${nodes.answered === 1 ? "1 process" : `${count(nodes.answered)} processes`} at ${clock(new Date())}`;
   const silent =
@@ -122,7 +128,8 @@ function answerOf(explanation: Explanation): HTMLElement[] {
       h("div", { class: "stack" }, ...findings.map(findingElement)),
       h("dl", { class: "facts" }, ...facts),
     ),
-    h("div", { class: "columns" }, connectionsCard(explanation), endsCard(explanation)),
+    receivers ??
+      h("div", { class: "columns" }, connectionsCard(explanation), endsCard(explanation)),
   ];
 }
 

@@ -168,6 +168,9 @@ test("topics show subscribers, position, rule and publications, and one can publ
   );
   await page.getByRole("link", { name: "Who got it?" }).last().click();
   await see("It was for all subscribers");
+  // Plain sockets take no positions.
+  await see("0 open connections got it. 2 open connections may have it");
+  await until("both", async () => (await rowsOf(page, "Who got it")).length === 2);
   expect(await page.getByLabel("Position").inputValue()).toBe(position);
 });
 
