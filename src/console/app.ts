@@ -56,6 +56,12 @@ function login(why: string): void {
 /** Where a view's own title would be too long. */
 const NAV_TITLES: Record<string, string> = { why: "Why not?" };
 
+function linksOf(views: Readonly<Record<string, View>>): Map<View, HTMLAnchorElement> {
+  const link = (name: string, { title }: View) =>
+    h("a", { href: `#${name}` }, NAV_TITLES[name] ?? title);
+  return new Map(Object.entries(views).map(([name, view]) => [view, link(name, view)]));
+}
+
 function run(): void {
   const first = overview();
   const views: Record<string, View> = {
@@ -65,12 +71,7 @@ function run(): void {
     try: tryIt(),
     why: why(),
   };
-  const links = new Map(
-    Object.entries(views).map(([name, view]) => [
-      view,
-      h("a", { href: `#${name}` }, NAV_TITLES[name] ?? view.title),
-    ]),
-  );
+  const links = linksOf(views);
   const state = h("span", { class: "state", role: "status" }, "connecting");
   const main = h("main", { id: "main", tabindex: "-1" });
   fill(

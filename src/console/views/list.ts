@@ -29,18 +29,8 @@ export function list({ label, addressOf, read }: ListOptions) {
     type: "search",
     maxlength: 255,
     autocomplete: "off",
-    oninput: () => {
-      turn("");
-      exact.hidden = search.value === "";
-      exact.href = addressOf(search.value);
-      exact.textContent = `Open just "${search.value}"`;
-    },
+    oninput: () => turn(""),
   });
-  const exact = h("a", { hidden: true, href: "#" });
-  const openExact = (event: Event) => {
-    event.preventDefault();
-    if (search.value !== "") exact.click();
-  };
   const first = h(
     "button",
     { class: "small", onclick: () => turn(earlier.pop() ?? "", earlier) },
@@ -56,7 +46,7 @@ export function list({ label, addressOf, read }: ListOptions) {
   const element = h(
     "section",
     { class: "card stack" },
-    h("form", { class: "stack", role: "search", onsubmit: openExact }, field(label, search), exact),
+    searchForm(label, search, addressOf),
     problem,
     content,
     h("div", { class: "row" }, first, more),
@@ -83,6 +73,25 @@ export function list({ label, addressOf, read }: ListOptions) {
     refresh();
   };
   return { element, ...repeating(refresh, REFRESH_MS) };
+}
+
+/** Below the search, a link to what has just the name that was typed in; Enter follows it. */
+function searchForm(
+  label: string,
+  search: HTMLInputElement,
+  addressOf: ListOptions["addressOf"],
+): HTMLElement {
+  const exact = h("a", { hidden: true });
+  search.addEventListener("input", () => {
+    exact.hidden = search.value === "";
+    exact.href = addressOf(search.value);
+    exact.textContent = `Open just "${search.value}"`;
+  });
+  const open = (event: Event) => {
+    event.preventDefault();
+    if (!exact.hidden) exact.click();
+  };
+  return h("form", { class: "stack", role: "search", onsubmit: open }, field(label, search), exact);
 }
 
 /** New rows must not take the focus away from whoever uses the keyboard. */

@@ -55,18 +55,36 @@ export function why(): View {
       fill(answer, h("p", { class: "message bad" }, messageOf(error)));
     }
   };
-  const form = h(
-    "form",
-    {
-      class: "card stack",
-      onsubmit: (event: Event) => {
-        event.preventDefault();
-        // The address can be handed on, and asks again.
-        const address = `#why?${new URLSearchParams(given())}`;
-        if (location.hash === address) ask();
-        else location.hash = address;
-      },
+  const submit = (event: Event) => {
+    event.preventDefault();
+    // The address can be handed on, and asks again.
+    const address = `#why?${new URLSearchParams(given())}`;
+    if (location.hash === address) ask();
+    else location.hash = address;
+  };
+  const form = questionForm({ topic, user, position }, submit);
+  return {
+    title: "Why did it not arrive?",
+    element: h("div", { class: "view" }, h("h2", {}, "Why did it not arrive?"), form, answer),
+    show(words) {
+      if (words.size === 0) return;
+      topic.value = words.get("topic") ?? "";
+      user.value = words.get("user") ?? "";
+      position.value = words.get("position") ?? "";
+      fill(answer);
+      if (topic.value === "") topic.focus();
+      else ask();
     },
+  };
+}
+
+function questionForm(
+  { topic, user, position }: Readonly<Record<"topic" | "user" | "position", HTMLInputElement>>,
+  onsubmit: (event: Event) => void,
+): HTMLElement {
+  return h(
+    "form",
+    { class: "card stack", onsubmit },
     h(
       "div",
       { class: "row" },
@@ -81,19 +99,6 @@ export function why(): View {
       "Give a user, a publication's position (epoch:offset, as its publish was answered), or both.",
     ),
   );
-  return {
-    title: "Why did it not arrive?",
-    element: h("div", { class: "view" }, h("h2", {}, "Why did it not arrive?"), form, answer),
-    show(words) {
-      if (words.size === 0) return;
-      topic.value = words.get("topic") ?? "";
-      user.value = words.get("user") ?? "";
-      position.value = words.get("position") ?? "";
-      fill(answer);
-      if (topic.value === "") topic.focus();
-      else ask();
-    },
-  };
 }
 
 /** Whom it reached is asked where no user is named; otherwise, what is known of the user. */
