@@ -71,15 +71,12 @@ export class SqliteFile {
   readonly #statements: Statement[] = [];
   readonly #begin: Statement;
   readonly #commit: Statement;
-  readonly #pageCount: Statement;
-  readonly #freePageCount: Statement;
 
+  /** Reads nothing of the file: whatever fails there must find this, which then releases it. */
   private constructor(database: Database) {
     this.#database = database;
     this.#begin = this.prepare("BEGIN IMMEDIATE");
     this.#commit = this.prepare("COMMIT");
-    this.#pageCount = this.prepare("PRAGMA page_count");
-    this.#freePageCount = this.prepare("PRAGMA freelist_count");
   }
 
   /**
@@ -140,8 +137,8 @@ export class SqliteFile {
 
   /** Returns a bounded part of the free pages to the system. */
   shrink(): void {
-    const spare = SPARE_PAGES + this.#count(this.#pageCount) * SPARE_SHARE;
-    if (this.#count(this.#freePageCount) < spare) return;
+    const spare = SPARE_PAGES + Number(this.#value("PRAGMA page_count")) * SPARE_SHARE;
+    if (Number(this.#value("PRAGMA freelist_count")) < spare) return;
     this.#database.run(`PRAGMA incremental_vacuum(${SHRINK_PAGES})`);
   }
 
@@ -157,6 +154,8 @@ export class SqliteFile {
   #setUp(bytes: number): void {
     const database = this.#database;
     database.run(`PRAGMA busy_timeout=${BUSY_RETRY_MS}`);
+    // Read before the next line, a file that cannot be written says so, and not only that there is an I/O error.
+    this.#value("PRAGMA page_count");
     // The lock is kept from the first read until the process ends, so that a second relay is refused.
     database.run("PRAGMA locking_mode=EXCLUSIVE");
     if (this.#value("SELECT count(*) FROM sqlite_schema") === 0) {
@@ -191,7 +190,7 @@ export class SqliteFile {
     this.#database.run("PRAGMA wal_checkpoint(TRUNCATE)");
   }
 
-  /** The value that a statement returns which is run only once. */
+  /** The value that a statement returns which is run seldom. */
   #value(sql: string): unknown {
     const statement = this.#database.prepare(sql);
     try {
@@ -204,10 +203,6 @@ export class SqliteFile {
   #release(): void {
     for (const statement of this.#statements) statement.finalize();
     this.#database.close();
-  }
-
-  #count(statement: Statement): number {
-    return (statement.values()[0] as [number])[0];
   }
 }
 

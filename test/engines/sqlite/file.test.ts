@@ -2,7 +2,7 @@
 // the fault catalogue.
 import { Database } from "bun:sqlite";
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { chmodSync, existsSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readdirSync, readlinkSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { offsetsIn, publishMany, SqliteStore } from "../../support/engines/sqlite-store";
 import { RelayProcess } from "../../support/relay/relay-process";
@@ -144,6 +144,15 @@ describe("a file that cannot be used", () => {
     expect(await first.publish({ topic: "a", data: "2" })).toMatchObject({ offset: 2 });
   });
 
+  test("G13: attempts to open a file in use leave no descriptors behind", async () => {
+    await store.start();
+    const before = descriptorsIn(store.folder);
+    const second = store.start();
+    expect(String(await second.catch((error: Error) => error.message))).toContain("is in use");
+    // While the first engine has the file, SQLite keeps one for the next attempt: closing it would end the lock.
+    expect(descriptorsIn(store.folder)).toBeLessThanOrEqual(before + 1);
+  });
+
   test("G18: a file that this user may not write is refused", async () => {
     const { path, folder } = store;
     (await store.start()).close();
@@ -164,3 +173,11 @@ describe("a file that cannot be used", () => {
     );
   });
 });
+
+/** How many descriptors of files in this folder the process has. */
+function descriptorsIn(folder: string): number {
+  return readdirSync("/proc/self/fd").filter((descriptor) => {
+    const path = `/proc/self/fd/${descriptor}`;
+    return existsSync(path) && readlinkSync(path).startsWith(folder);
+  }).length;
+}
