@@ -124,6 +124,9 @@ function unreachable(url: string, error: Error & { code?: unknown }): CommandFai
       EXIT.unreachable,
     );
   }
+  if (code === "ECONNRESET" && url.startsWith("http:")) {
+    return new CommandFailure(`${why} If it speaks TLS, call it with https://.`, EXIT.unreachable);
+  }
   const start = isLoopback(new URL(url).hostname.replace(/^\[|\]$/g, ""))
     ? 'Start one with "baton serve", or name another with --url or BATON_URL.'
     : "Is --url or BATON_URL right, and is the relay running?";

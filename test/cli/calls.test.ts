@@ -199,6 +199,8 @@ describe("baton health", () => {
     expect(baton.lines).toMatchObject([{ data: "over TLS" }]);
     const named = await Baton.run(["health", "--url", relay.url]);
     expect([named.code, named.stderr]).toEqual([1, expect.stringContaining("NODE_EXTRA_CA_CERTS")]);
+    const bare = await Baton.run(["health", "--url", relay.url.replace("https:", "http:")]);
+    expect([bare.code, bare.stderr]).toEqual([1, expect.stringContaining("https://.")]);
   });
 
   test("ends with 1 where the relay shuts down, or nobody listens", async () => {
