@@ -133,7 +133,9 @@ export class Sockets implements Transport {
 
   /** Each server has subscribers of its own. The result is that of the slowest one. */
   #publishToAll(nativeTopic: string, frame: Frame, except?: Socket): number | undefined {
-    const excepted = except as ServerWebSocket<Connection> | undefined;
+    const given = except as ServerWebSocket<Connection> | undefined;
+    // Its topic may have it in another audience, such as that of subscribers with deltas.
+    const excepted = given?.isSubscribed(nativeTopic) === true ? given : undefined;
     excepted?.unsubscribe(nativeTopic);
     let slowest: number | undefined;
     for (const server of this.#servers) {

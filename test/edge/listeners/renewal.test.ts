@@ -4,6 +4,7 @@ import { copyFileSync, writeFileSync } from "node:fs";
 import { Agent, request } from "node:https";
 import { join } from "node:path";
 import { readSettings } from "../../../src/settings/read";
+import { SessionClient } from "../../support/centrifuge/session-client";
 import { EventStream } from "../../support/clients/event-stream";
 import { RawSocket } from "../../support/clients/raw-socket";
 import { type IssuedCertificate, nameOf, trustedAuthority } from "../../support/machine/authority";
@@ -22,17 +23,20 @@ class RenewedRelay implements AsyncDisposable {
   readonly folder = new Folder();
   readonly cert = join(this.folder.path, "cert");
   readonly key = join(this.folder.path, "key");
+  readonly topics = join(this.folder.path, "topics");
   relay!: TestRelay;
 
-  static async start(): Promise<RenewedRelay> {
+  static async start(rules = {}): Promise<RenewedRelay> {
     const renewed = new RenewedRelay();
     renewed.#install("first");
+    writeFileSync(renewed.topics, JSON.stringify(rules));
     renewed.relay = await startRelay(renewed.env);
     return renewed;
   }
 
   get env() {
-    return { BATON_TLS_CERT: this.cert, BATON_TLS_KEY: this.key };
+    const { cert, key, topics } = this;
+    return { BATON_TLS_CERT: cert, BATON_TLS_KEY: key, BATON_TOPICS_FILE: topics };
   }
 
   /** Puts this certificate in place of the last one. */
@@ -92,6 +96,25 @@ test("sockets and streams of before and after get every publication once and in 
   }
   for (const message of published) expect((await stream.next()).data).toBe(message);
   stream.close();
+});
+
+test("a client that takes deltas, and was not to get a publication, gets the next ones once", async () => {
+  await using renewed = await RenewedRelay.start({ "scores:": { delta: true } });
+  const { relay } = renewed;
+  const session = await SessionClient.connect(relay);
+  await session.ask("subscribe", { channel: "scores:a", delta: "fossil" });
+  const other = await SessionClient.connect(relay, { topics: ["scores:a"] });
+  await renewed.renew("second");
+  await relay.post("/publish", { topic: "scores:a", message: "not for it", except: session.id });
+  await relay.publish("scores:a", "once");
+  await relay.publish("scores:a", "again");
+  for (const message of ["once", "again"]) {
+    expect((await session.next()).pub.data).toBe(JSON.stringify(message));
+  }
+  expect(await session.rest()).toEqual([]);
+  for (const message of ["not for it", "once", "again"]) {
+    expect((await other.next()).pub.data).toBe(message);
+  }
 });
 
 test("an idle HTTP connection goes on, and can become a socket that gets publications", async () => {
