@@ -3,11 +3,12 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { type Browser, chromium, type Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { chartsOf } from "../../bench/report/chart";
 import type { Results } from "../../bench/report/results";
 import { SCENARIOS } from "../../bench/scenarios";
 import { TARGETS } from "../../bench/targets";
+import { openChromium } from "../support/browser/chromium";
 
 const NAMES = TARGETS.map(({ name }) => name);
 
@@ -74,12 +75,7 @@ const MEASURE = `(() => {
 let browser: Browser;
 let page: Page;
 beforeAll(async () => {
-  const executablePath = Bun.which("chromium");
-  if (executablePath === null) {
-    throw new Error("These tests need Debian's Chromium: apt-get install chromium.");
-  }
-  // As root, which CI is, Chromium starts only without its sandbox.
-  browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+  browser = await openChromium();
   page = await browser.newPage({ viewport: { width: 1_000, height: 1_500 } });
 });
 afterAll(async () => {

@@ -1,7 +1,7 @@
 // Waiting without sleeping: for an event, or until a condition is met. A deadline turns a hang into a sentence.
 
 /** So long that a slow or busy machine does not exceed it; shorter than `bun run test` allows a test, so that the sentence is seen. */
-const DEADLINE_MS = 60_000;
+export const DEADLINE_MS = 60_000;
 
 /** Resolves with the event, or rejects with a sentence when it does not come in time. */
 export async function within<Value>(

@@ -1,6 +1,7 @@
 // Debian's Chromium with seven tabs of one user: over HTTP/1.1 a browser opens six connections to a host, over HTTP/2 one is enough.
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { type Browser, chromium, type Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
+import { openChromium } from "../../support/browser/chromium";
 import { withTls } from "../../support/machine/authority";
 import { startRelay, type TestRelay } from "../../support/relay/test-relay";
 import { until } from "../../support/wait";
@@ -9,13 +10,8 @@ const TABS = 7;
 
 let browser: Browser;
 beforeAll(async () => {
-  const executablePath = Bun.which("chromium");
-  if (executablePath === null) {
-    throw new Error("These tests need Debian's Chromium: apt-get install chromium.");
-  }
-  // As root, which CI is, Chromium starts only without its sandbox. It does not know the tests' authority.
-  const args = ["--no-sandbox", "--ignore-certificate-errors"];
-  browser = await chromium.launch({ executablePath, args });
+  // It does not know the tests' authority.
+  browser = await openChromium(["--ignore-certificate-errors"]);
 });
 afterAll(() => browser?.close());
 
