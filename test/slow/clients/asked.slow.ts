@@ -18,6 +18,9 @@ const SDK_NAMES = ["centrifuge-python", "centrifuge-go"] as const;
 
 const commandOf = sdkCommands(SDK_NAMES);
 
+/** In whole seconds, two at least: an answer that comes when its time is over refuses. */
+const soon = () => inSeconds(3);
+
 /** Knows clients by the token that they give as data, and lets them into rooms of theirs. */
 function chatBackend(): ProxyBackend {
   const backend = new ProxyBackend();
@@ -30,17 +33,17 @@ function chatBackend(): ProxyBackend {
         user: token,
         info: { name: token },
         data: { welcome: token },
-        expire_at: inSeconds(2),
+        expire_at: soon(),
         subs,
       },
     };
   });
-  backend.answer("/refresh", () => ({ result: { expire_at: inSeconds(2) } }));
+  backend.answer("/refresh", () => ({ result: { expire_at: inSeconds(600) } }));
   backend.answer("/subscribe", ({ body: { channel } }) => {
     if (channel === "room:closed") return { error: { code: 403, message: "permission denied" } };
-    return { result: { info: { seat: 1 }, data: { topic: channel }, expire_at: inSeconds(2) } };
+    return { result: { info: { seat: 1 }, data: { topic: channel }, expire_at: soon() } };
   });
-  backend.answer("/sub_refresh", () => ({ result: { expire_at: inSeconds(2) } }));
+  backend.answer("/sub_refresh", () => ({ result: { expire_at: inSeconds(600) } }));
   backend.answer("/publish", ({ body: { data } }) => {
     if (data.text === "spam") return { error: { code: 1000, message: "no spam" } };
     return { result: { data: { ...data, seen: true }, tags: { kind: "chat" } } };
