@@ -27,8 +27,9 @@ export function freePort(): number {
       name.unref();
       taken.push(name);
       return server.port;
-    } catch {
-      // Somebody has it.
+    } catch (error) {
+      // Somebody has it; whatever else is wrong is so with all ports.
+      if ((error as { code?: string }).code !== "EADDRINUSE") throw error;
     }
   }
 }
