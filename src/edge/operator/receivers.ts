@@ -54,7 +54,7 @@ const Receivers = Type.Object({
         protocol: Type.String(),
         has: one("it", "perhaps"),
       }),
-      { description: "At most 20 of them." },
+      { description: "At most 20 of them, those first that have it." },
     ),
   }),
   ended: Type.Array(

@@ -155,20 +155,20 @@ export class Receivers {
     const topic = topics.get(name);
     const sent = new Set(push === undefined ? [] : receipts.connectionsOf(push));
     const all = user === undefined ? connections.all() : connections.ofUser(user);
-    const rows: Receiver[] = [];
+    const rows: Record<Has, Receiver[]> = { it: [], perhaps: [] };
     const counts = { it: 0, perhaps: 0 };
     for (const connection of topic === undefined ? [] : all) {
       if (connection.id === except) continue;
       const has = sent.has(connection.id) ? "it" : hasIt(connection, topic as Topic, position);
       if (has === undefined) continue;
       counts[has]++;
-      if (rows.length < ROWS_MAX) {
+      if (rows[has].length < ROWS_MAX) {
         const { id, user: whose, protocol } = connection;
-        rows.push({ id, user: whose, protocol: protocol.name, has });
+        rows[has].push({ id, user: whose, protocol: protocol.name, has });
       }
     }
     return {
-      connections: rows,
+      connections: surest([...rows.it, ...rows.perhaps]),
       has: counts.it,
       perhaps: counts.perhaps,
       ...this.#remembered(question),
@@ -234,6 +234,12 @@ function unsure(all: ReceiversHere): ReceiversHere {
   };
 }
 
+/** As many as are shown, those first that have it for certain. */
+function surest(rows: readonly Receiver[]): readonly Receiver[] {
+  const isSure = ({ has }: Receiver) => has === "it";
+  return rows.toSorted((a, b) => Number(isSure(b)) - Number(isSure(a))).slice(0, ROWS_MAX);
+}
+
 /** What several nodes know, newest first. */
 function together(nodes: readonly ReceiversHere[]): ReceiversHere {
   const sum = (of: (node: ReceiversHere) => number) =>
@@ -241,7 +247,7 @@ function together(nodes: readonly ReceiversHere[]): ReceiversHere {
   const newest = <Row extends { readonly agoMs: number }>(rows: readonly Row[]) =>
     rows.toSorted((a, b) => a.agoMs - b.agoMs).slice(0, ROWS_MAX);
   return {
-    connections: nodes.flatMap(({ connections }) => connections).slice(0, ROWS_MAX),
+    connections: surest(nodes.flatMap(({ connections }) => connections)),
     has: sum(({ has }) => has),
     perhaps: sum(({ perhaps }) => perhaps),
     ended: newest(nodes.flatMap(({ ended }) => ended)),

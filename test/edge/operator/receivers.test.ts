@@ -40,6 +40,18 @@ test("it names the connections that have a publication, those that had it when t
   expect(answer.text).not.toContain("late");
 });
 
+test("of many connections it names those first that have a publication for certain", async () => {
+  await using relay = await startRelay();
+  for (let i = 0; i < 25; i++) await relay.connect(i, ["news"]);
+  const sure = await JsonClient.connect(relay, "sure");
+  await sure.choose(["news"]);
+  const { offset } = (await relay.post("/publish", { topic: "news", message: "hi" })).json;
+  const { connections } = (await relay.request("GET", `/publications/news/${offset}`)).json;
+  expect(connections).toMatchObject({ have_it: 1, may_have_it: 25 });
+  expect(connections.first).toHaveLength(20);
+  expect(connections.first[0]).toMatchObject({ user_id: "sure", has: "it" });
+});
+
 test("it names who recovered a publication that nobody had live", async () => {
   await using relay = await startRelay();
   const { epoch, offset } = (await relay.post("/publish", { topic: "news", message: "hi" })).json;
