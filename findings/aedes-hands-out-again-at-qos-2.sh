@@ -3,8 +3,8 @@
 # mosquitto (2.0.11 when seen) next to it.
 # Guess: QoS 2 is "exactly once": a client with a session that is kept (clean false) gets what was published while it was away, each message once, and when it
 # has taken a message to the end of the handshake (PUBREC, PUBREL, PUBCOMP), the broker has forgotten it.
-# Seen: the last message of a row, with the whole handshake done and acknowledged, is sent again, without the DUP flag, when the client comes back: it is handled twice, so
-# a row of one message is doubled as a whole. With broker and client in one process the other half of the promise failed too, by hand: the first of the messages that
+# Seen: the last message of a row, with the whole handshake done and acknowledged, is sent again, without the DUP flag, when the client comes back,
+# and is handled twice. With broker and client in one process the other half of the promise failed too, by hand: the first of the messages that
 # waited was answered with PUBREC, its PUBREL never came, and the client never handed it out, in five trials of five. At QoS 1 none was lost and none came twice. (What
 # is new is mixed into what waited, whatever the QoS; its makers know of that, issue 649.) Use QoS 1 and ids of your own with aedes. mosquitto does it right.
 # Needs Node, npm, mosquitto and the registry npm. Exits with 1 if the behaviour has changed.
