@@ -36,6 +36,18 @@ func server(requests *atomic.Int32) *httptest.Server {
 	}))
 }
 
+// The data of the next event, or nothing when the time is over.
+func nextOf[Event interface{ Data() string }](events <-chan Event, limit <-chan time.Time) func() (string, bool) {
+	return func() (string, bool) {
+		select {
+		case event := <-events:
+			return event.Data(), true
+		case <-limit:
+			return "", false
+		}
+	}
+}
+
 func main() {
 	for _, library := range []string{"donovanhide", "launchdarkly"} {
 		for _, reads := range []string{"only Events", "Events and Errors"} {
@@ -44,35 +56,21 @@ func main() {
 			got := []string{}
 			limit := time.After(6 * time.Second)
 			var errors chan error
-			next := func() (string, bool) { return "", false }
+			var next func() (string, bool)
+			var err error
 			if library == "donovanhide" {
-				stream, err := donovanhide.Subscribe(url, "")
-				if err != nil {
-					panic(err)
-				}
-				errors = stream.Errors
-				next = func() (string, bool) {
-					select {
-					case event := <-stream.Events:
-						return event.Data(), true
-					case <-limit:
-						return "", false
-					}
+				var stream *donovanhide.Stream
+				if stream, err = donovanhide.Subscribe(url, ""); err == nil {
+					errors, next = stream.Errors, nextOf(stream.Events, limit)
 				}
 			} else {
-				stream, err := launchdarkly.Subscribe(url, "")
-				if err != nil {
-					panic(err)
+				var stream *launchdarkly.Stream
+				if stream, err = launchdarkly.Subscribe(url, ""); err == nil {
+					errors, next = stream.Errors, nextOf(stream.Events, limit)
 				}
-				errors = stream.Errors
-				next = func() (string, bool) {
-					select {
-					case event := <-stream.Events:
-						return event.Data(), true
-					case <-limit:
-						return "", false
-					}
-				}
+			}
+			if err != nil {
+				panic(err)
 			}
 			if reads != "only Events" {
 				go func() {

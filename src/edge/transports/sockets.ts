@@ -131,21 +131,20 @@ export class Sockets implements Transport {
     this.#congested = false;
   }
 
-  /** Each server has subscribers of its own. The result is that of the slowest one. */
+  /** Each server has subscribers of its own. The result is OVER_LIMIT if it is that of any of them. */
   #publishToAll(nativeTopic: string, frame: Frame, except?: Socket): number | undefined {
     const given = except as ServerWebSocket<Connection> | undefined;
     // Its topic may have it in another audience, such as that of subscribers with deltas.
     const excepted = given?.isSubscribed(nativeTopic) === true ? given : undefined;
     excepted?.unsubscribe(nativeTopic);
-    let slowest: number | undefined;
+    let result: number | undefined;
     for (const server of this.#servers) {
       if (server.subscriberCount(nativeTopic) === 0) continue;
       const sent = server.publish(nativeTopic, frame, false);
-      if (slowest === undefined || sent === OVER_LIMIT) slowest = sent;
-      else if (slowest !== OVER_LIMIT) slowest = Math.min(slowest, sent);
+      if (sent === OVER_LIMIT) result = sent;
     }
     excepted?.subscribe(nativeTopic);
-    return slowest;
+    return result;
   }
 
   /** Whether a fan-out has anybody to reach: Bun gives the same result for nobody as for one that is over its limit. */

@@ -26,22 +26,23 @@ local function waiting(key, now)
   return redis.call('ZCARD', key)
 end
 local function ofUser(prefix, user) return prefix .. 'user:' .. user end
+local function removeWhere(key, isGone)
+  local all = redis.call('HGETALL', key)
+  for i = 1, #all, 2 do
+    if isGone(all[i], all[i + 1]) then redis.call('HDEL', key, all[i]) end
+  end
+end
 -- Removes the connections of dead nodes.
 local function prune(key, prefix, me)
-  local all = redis.call('HGETALL', key)
   local known = {[me] = true}
-  for i = 1, #all, 2 do
-    local node = all[i + 1]
+  removeWhere(key, function(_, node)
     if known[node] == nil then known[node] = alive(prefix, node) end
-    if not known[node] then redis.call('HDEL', key, all[i]) end
-  end
+    return not known[node]
+  end)
 end
 -- Removes those that ended when Redis had their registration no longer, as after an eviction. Those that go on are counted again.
 local function pruneUnknown(key, prefix)
-  local all = redis.call('HGETALL', key)
-  for i = 1, #all, 2 do
-    if redis.call('EXISTS', prefix .. 'registration:' .. all[i]) == 0 then redis.call('HDEL', key, all[i]) end
-  end
+  removeWhere(key, function(id) return redis.call('EXISTS', prefix .. 'registration:' .. id) == 0 end)
 end
 local function hasRoom(prefix, user, most, me)
   if user == '' then return true end
