@@ -9,6 +9,9 @@ import { BrokerProcess } from "./broker-process";
 /** It needs 0.35 GB in all, and compiles no more than it must, to start sooner. */
 const JVM = ["-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 
+/** An id of 16 bytes in base64, as Kafka's tools make them. It is always the same one, because the tool takes an id that begins with "-" for an option. */
+const CLUSTER = Buffer.from("a test of Baton.").toString("base64url");
+
 export class KafkaServer extends BrokerProcess {
   static #classPath: Promise<string> | undefined;
   /** Its address, as clients are given it. */
@@ -29,9 +32,7 @@ export class KafkaServer extends BrokerProcess {
     const [port, controller] = [freePort(), freePort()];
     const file = join(folder.path, "properties");
     await Bun.write(file, properties(folder.path, port, controller));
-    // An id of 16 bytes in base64, as its tools make them.
-    const cluster = Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString("base64url");
-    const format = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", file];
+    const format = ["kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", file];
     await outputOf(["java", ...JVM, "-cp", classPath, ...format], folder.path);
     const server = new KafkaServer(folder, classPath, port);
     await server.run();
