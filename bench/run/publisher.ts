@@ -200,7 +200,7 @@ const neverNotified = new Int32Array(new SharedArrayBuffer(4));
 async function sleepUntil(us: number): Promise<void> {
   const timerMs = (us - nowUs()) / 1e3 - TIMER_SLACK_MS;
   if (timerMs > 0) await Bun.sleep(timerMs);
-  else await new Promise((resolve) => setImmediate(resolve));
+  else await new Promise(setImmediate);
   const restMs = (us - nowUs()) / 1e3;
   if (restMs > 0) Atomics.wait(neverNotified, 0, 0, restMs);
 }

@@ -205,11 +205,8 @@ function inTurns<Reply>(
   route: (request: Request) => Reply | Promise<Reply>,
   share: TurnShare,
 ): (request: Request) => Reply | Promise<Reply> {
-  return (request) => (share.take() ? route(request) : nextTurn().then(() => route(request)));
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
+  return (request) =>
+    share.take() ? route(request) : new Promise(setImmediate).then(() => route(request));
 }
 
 interface Doors {

@@ -62,7 +62,7 @@ function chosenTopics({ defaultTopics }: Settings): readonly string[] {
 }
 
 function randomKey(): string {
-  return Buffer.from(getRandomValues(new Uint8Array(32))).toString("hex");
+  return getRandomValues(new Uint8Array(32)).toHex();
 }
 
 function read(texts: Env, given: Readonly<Record<string, string>>): Settings {

@@ -30,7 +30,7 @@ export class ProcessMetrics {
   /** Resolves with the metrics of the whole relay, in the Prometheus text format. */
   text(): Promise<string> {
     // It takes a millisecond, and anybody may ask at BATON_METRICS_LISTEN, however often.
-    this.#underWay ??= nextTurn()
+    this.#underWay ??= new Promise<unknown>(setImmediate)
       .then(() => this.#make())
       .finally(() => {
         this.#underWay = undefined;
@@ -55,10 +55,6 @@ export class ProcessMetrics {
   #make(): Promise<string> {
     return this.#options.all?.() ?? textOf([this.report()]);
   }
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }
 
 /** What the metrics of every process say of it; `engine` is the one that it has itself. */

@@ -138,8 +138,10 @@ export class EngineClient implements Engine {
   /** `delivered` is counted here: the supervisor does not know to how many connections each worker sends. */
   async publish(publication: Publication, key?: string): Promise<Published | Refusal> {
     const { topic } = publication;
-    const pending = this.#publishes.get(topic) ?? { count: 0, delivered: new Map() };
-    this.#publishes.set(topic, pending);
+    const pending = this.#publishes.getOrInsertComputed(topic, () => ({
+      count: 0,
+      delivered: new Map(),
+    }));
     pending.count++;
     try {
       const answer = await this.#call<Published | Refusal>({ do: "publish", publication, key });

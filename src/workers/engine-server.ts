@@ -241,9 +241,7 @@ export class EngineServer {
 
   #follow(worker: WorkerLink, topic: string): void {
     worker.topics.add(topic);
-    const followers = this.#followers.get(topic);
-    if (followers === undefined) this.#followers.set(topic, new Set([worker]));
-    else followers.add(worker);
+    this.#followers.getOrInsertComputed(topic, () => new Set()).add(worker);
   }
 
   #unfollow(worker: WorkerLink, topic: string): void {

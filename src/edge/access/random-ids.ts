@@ -3,7 +3,7 @@ import { getRandomValues } from "node:crypto";
 
 /** 128 random bits, because anyone who knows the id can connect with it. */
 export function newId(): string {
-  return Buffer.from(getRandomValues(new Uint8Array(16))).toString("hex");
+  return getRandomValues(new Uint8Array(16)).toHex();
 }
 
 /** 8 random letters, so that no epoch of a topic is taken for another one. */

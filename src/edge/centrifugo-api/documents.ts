@@ -1,7 +1,9 @@
 // How the OpenAPI page shows the server API. The relay writes its answers as text, to keep the bytes of data, so these
 // schemas of answers are for the page only.
+
 import { type TSchema, Type } from "@sinclair/typebox";
 import type { ErrorCode } from "../../relay/contracts/errors";
+import { Count } from "../http/documents";
 import * as Shape from "./shapes";
 
 export interface ApiDocument {
@@ -12,8 +14,6 @@ export interface ApiDocument {
   /** In addition to those of every method. */
   readonly errors?: readonly ErrorCode[];
 }
-
-const Count = Type.Integer({ minimum: 0 });
 
 const Info = Type.Object({
   user: Type.String(),

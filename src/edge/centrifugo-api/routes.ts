@@ -9,7 +9,7 @@ import { parseJson } from "../../relay/text/json";
 import type { Grants } from "../access/keys";
 import { readText, readUntypedJson } from "../http/body";
 import { BODY_ERRORS, bodyDocument, errorAnswers } from "../http/documents";
-import { orThrow, Refused } from "../http/refusal";
+import { JSON_NOT_STORED, orThrow, Refused } from "../http/refusal";
 import { ApiCalls, noSuchMethod } from "./calls";
 import { type ApiDocument, BATCH_DOCUMENT, COMMANDS_DOCUMENT, METHOD_DOCUMENTS } from "./documents";
 import { type ApiFormat, errorIn, errorJson } from "./methods";
@@ -155,8 +155,5 @@ function isJson(text: string): boolean {
 }
 
 function json(text: string, status = 200): Response {
-  return new Response(text, {
-    status,
-    headers: { "content-type": "application/json", "cache-control": "no-store" },
-  });
+  return new Response(text, { status, ...JSON_NOT_STORED });
 }

@@ -1,16 +1,16 @@
 // The schemas of the bodies of POST /api/<method> (docs/centrifuge-protocol.md, "Server API"). Unknown fields are ignored,
 // since libraries send fields that only their own server knows. Data and info are cut out of the body as they stand.
+
 import { Type } from "@sinclair/typebox";
 import { IDEMPOTENCY_KEY_BYTES_MAX } from "../../relay/text/checks";
+import { Count } from "../http/documents";
 
 /** Commands in one batch, and topics in one broadcast. */
 export const BATCH_COMMANDS_MAX = 1_000;
 
 const Text = Type.Optional(Type.String());
 const Flag = Type.Optional(Type.Boolean());
-const Position = Type.Optional(
-  Type.Object({ offset: Type.Optional(Type.Integer({ minimum: 0 })), epoch: Text }),
-);
+const Position = Type.Optional(Type.Object({ offset: Type.Optional(Count), epoch: Text }));
 
 const Raw = (description: string) => Type.Optional(Type.Unknown({ description }));
 const Base64 = (of: string) =>

@@ -1,5 +1,6 @@
 // What waits to be told to one receiver, in a queue of the engine, so that it outlives the processes that an engine outlives. Any node adds to it.
 // What there is no room for is counted, and the receiver is told how many events are missing where they are.
+import { hash } from "node:crypto";
 import { EngineUnavailable } from "../../relay/contracts/engine";
 import { type Maybe, then } from "../../relay/contracts/maybe";
 import type { Queues } from "../../relay/contracts/store";
@@ -35,7 +36,7 @@ export class HookQueue {
 
   constructor({ receiver, queues, max, onLost }: HookQueueOptions) {
     this.receiver = receiver;
-    this.name = `webhooks ${new Bun.CryptoHasher("sha256").update(receiver.url).digest("hex").slice(0, 32)}`;
+    this.name = `webhooks ${hash("sha256", receiver.url).slice(0, 32)}`;
     this.#queues = queues;
     this.#max = max;
     this.#onLost = onLost;

@@ -1,7 +1,9 @@
 // Baton's own webhooks, signed as the specification of Standard Webhooks says (version 1.0, "Signature scheme"), so that its libraries
 // verify them: webhook-signature is the HMAC-SHA256 of id, time and body. The body is always JSON, because libraries parse it.
+import { hash } from "node:crypto";
 import type { RelayEvent } from "../../relay/contracts/options";
 import type { Publication } from "../../relay/contracts/publication";
+import { newId } from "../access/random-ids";
 import type { HookReceiver, HookRequest } from "./receiver";
 
 /** What a receiver is told of an event of each kind; what is missing is nothing to it. */
@@ -52,12 +54,13 @@ export class StandardReceiver implements HookReceiver {
 
   textOf(happened: RelayEvent): string | undefined {
     if (!this.wants(happened.kind) || !this.#concerns(happened)) return undefined;
-    const id = "key" in happened ? digest(`${happened.kind} ${happened.key}`) : randomId();
+    // The same for an event that may be told again after a fault.
+    const id = "key" in happened ? digest(`${happened.kind} ${happened.key}`) : newId();
     return eventText(id, TYPES[happened.kind] ?? "", dataOf(happened));
   }
 
   lostTextOf(count: number): string {
-    return eventText(randomId(), LOST, JSON.stringify({ count }));
+    return eventText(newId(), LOST, JSON.stringify({ count }));
   }
 
   requestOf(texts: readonly string[]): HookRequest {
@@ -89,13 +92,8 @@ export class StandardReceiver implements HookReceiver {
   }
 }
 
-/** Random, or the same for the same event: one that may be told again after a fault. */
-function randomId(): string {
-  return crypto.randomUUID().replaceAll("-", "");
-}
-
 function digest(text: string): string {
-  return new Bun.CryptoHasher("sha256").update(text).digest("hex").slice(0, 32);
+  return hash("sha256", text).slice(0, 32);
 }
 
 /** `data` is a JSON text. */

@@ -2,6 +2,8 @@
 import { Kind, type TSchema, Type, TypeRegistry } from "@sinclair/typebox";
 import { ERRORS, type ErrorCode } from "../../relay/contracts/errors";
 import { TOPIC_BYTES_MAX, USER_CHARACTERS_MAX } from "../../relay/text/checks";
+import type { Scope } from "../access/keys";
+import type { BeforeHandle } from "./refusal";
 
 /**
  * The key under which the schema of an answer names its media type, or null for an answer without a body. The plug-in
@@ -69,6 +71,8 @@ export const UserName = Described({
   examples: ["alice"],
 });
 
+export const UserPath = Type.Object({ user: UserName });
+
 /** A topic in a path. */
 export const TopicName = Described({
   maxLength: TOPIC_BYTES_MAX,
@@ -77,15 +81,40 @@ export const TopicName = Described({
   examples: ["tech"],
 });
 
+/** What routes need that are for requests with a key. */
+export interface KeyedRouteOptions {
+  /** Requires a key with this scope; where the route names a topic, for that topic. */
+  readonly requireKey: (scope: Scope) => BeforeHandle;
+  /** Their `security` in the OpenAPI document. */
+  readonly security: Record<string, string[]>[];
+}
+
+/** Their errors. */
+export const KEY_ERRORS = ["bad_request", "unauthorized", "missing_scope"] as const;
+
 /** The errors of every route that reads a JSON body. */
 export const BODY_ERRORS = [
-  "bad_request",
+  ...KEY_ERRORS,
   "malformed_json",
-  "unauthorized",
-  "missing_scope",
   "body_too_large",
   "unsupported_media_type",
 ] as const satisfies readonly ErrorCode[];
+
+export const Count = Type.Integer({ minimum: 0 });
+
+export const Moment = Type.String({ format: "date-time" });
+
+/** One of these texts. */
+export function OneOf(texts: readonly string[]) {
+  return Type.Union(texts.map((text) => Type.Literal(text)));
+}
+
+// A string and not Void, of which the plug-in makes an invalid document.
+export const Switching = Type.String({
+  maxLength: 0,
+  description: "The connection becomes a WebSocket.",
+  [MEDIA_TYPE]: null,
+});
 
 /** The body of a route, for a `requestBody`. */
 export function bodyDocument(schema: TSchema) {
@@ -127,18 +156,15 @@ export function errorAnswersBy(
 const errorSchemas = new Map<string, TSchema>();
 
 function errorSchema(codes: readonly ErrorCode[]): TSchema {
-  const key = codes.join();
-  const known = errorSchemas.get(key);
-  if (known !== undefined) return known;
-  const schema = Type.Object(
-    {
-      error: Type.Object({
-        code: Type.Union(codes.map((code) => Type.Literal(code))),
-        message: Type.String({ description: "What was wrong and what is allowed." }),
-      }),
-    },
-    { description: codes.map((code) => `\`${code}\`: ${ERRORS[code].means}`).join(" ") },
+  return errorSchemas.getOrInsertComputed(codes.join(), () =>
+    Type.Object(
+      {
+        error: Type.Object({
+          code: OneOf(codes),
+          message: Type.String({ description: "What was wrong and what is allowed." }),
+        }),
+      },
+      { description: codes.map((code) => `\`${code}\`: ${ERRORS[code].means}`).join(" ") },
+    ),
   );
-  errorSchemas.set(key, schema);
-  return schema;
 }

@@ -81,7 +81,7 @@ function pairs(url: string): (string | undefined)[][] {
 }
 
 /** URLSearchParams would repair broken UTF-8 silently, and so read another topic than the one that was meant. */
-function decoded(text: string): string | undefined {
+export function decoded(text: string): string | undefined {
   try {
     return decodeURIComponent(text.replaceAll("+", " "));
   } catch {

@@ -65,6 +65,14 @@ export function internal(): Refusal {
   return new Refusal("internal", "The relay failed to answer; its log has the details.");
 }
 
+/** The options of a Response that no cache may keep. */
+export const NOT_STORED = { headers: { "cache-control": "no-store" } };
+
+/** The same for one whose JSON is at hand as text. */
+export const JSON_NOT_STORED = {
+  headers: { ...NOT_STORED.headers, "content-type": "application/json" },
+};
+
 /** The options of a plain-text Response. */
 export const TEXT = {
   headers: { "content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff" },

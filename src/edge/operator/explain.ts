@@ -1,5 +1,5 @@
 // GET /explain: why something did not arrive, as far as all nodes of the relay know.
-import { type TSchema, Type } from "@sinclair/typebox";
+import { Type } from "@sinclair/typebox";
 import type { Elysia } from "elysia";
 import { Refusal } from "../../relay/contracts/errors";
 import type { Position } from "../../relay/contracts/publication";
@@ -8,16 +8,20 @@ import type { Explanation } from "../../relay/explanations/explainer";
 import type { ConnectionFacts, EndFacts, ResumptionFacts } from "../../relay/explanations/facts";
 import type { Relay } from "../../relay/relay";
 import { toUser } from "../../relay/text/checks";
-import type { Scope } from "../access/keys";
-import { errorAnswers, queryDocument } from "../http/documents";
+import {
+  Count,
+  errorAnswers,
+  KEY_ERRORS,
+  type KeyedRouteOptions,
+  Moment,
+  OneOf,
+  queryDocument,
+} from "../http/documents";
 import { query, textOf } from "../http/query";
-import { type BeforeHandle, orThrow, Refused } from "../http/refusal";
+import { NOT_STORED, orThrow, Refused } from "../http/refusal";
 
-interface ExplainOptions {
+interface ExplainOptions extends KeyedRouteOptions {
   readonly relay: Relay;
-  readonly requireKey: (scope: Scope) => BeforeHandle;
-  /** The `security` of the route in the OpenAPI document. */
-  readonly security: Record<string, string[]>[];
 }
 
 const ExplainQuery = queryDocument({
@@ -31,9 +35,7 @@ const ExplainQuery = queryDocument({
 });
 
 const PositionText = Type.String({ description: "epoch:offset" });
-const Moment = Type.String({ format: "date-time" });
-const Code = Type.Union(Object.keys(EXPLANATIONS).map((code) => Type.Literal(code)));
-const optional = (schema: TSchema) => Type.Optional(schema);
+const Code = OneOf(Object.keys(EXPLANATIONS));
 
 const ExplainAnswer = Type.Object({
   verdict: Code,
@@ -45,16 +47,12 @@ const ExplainAnswer = Type.Object({
     }),
     { description: "What explains best comes first; its code is the verdict." },
   ),
-  publication: optional(
+  publication: Type.Optional(
     Type.Object({
       position: PositionText,
-      state: Type.Union(
-        ["kept", "expired", "never_published", "other_epoch", "unnumbered"].map((state) =>
-          Type.Literal(state),
-        ),
-      ),
-      top: optional(PositionText),
-      user_id: optional(Type.String({ description: "Set when it was for this user alone." })),
+      state: OneOf(["kept", "expired", "never_published", "other_epoch", "unnumbered"]),
+      top: Type.Optional(PositionText),
+      user_id: Type.Optional(Type.String({ description: "Set when it was for this user alone." })),
     }),
   ),
   subscribers: Type.Integer({ minimum: 0, description: "All that the topic has now." }),
@@ -63,12 +61,10 @@ const ExplainAnswer = Type.Object({
       id: Type.String(),
       protocol: Type.String(),
       since: Moment,
-      state: Type.Union(
-        ["subscribed", "subscribing", "not_subscribed"].map((state) => Type.Literal(state)),
-      ),
-      complete_since: optional(PositionText),
-      sent_to: optional(PositionText),
-      waiting_bytes: Type.Integer({ minimum: 0 }),
+      state: OneOf(["subscribed", "subscribing", "not_subscribed"]),
+      complete_since: Type.Optional(PositionText),
+      sent_to: Type.Optional(PositionText),
+      waiting_bytes: Count,
     }),
     { description: "The user's open connections, at most 20 of them." },
   ),
@@ -77,9 +73,9 @@ const ExplainAnswer = Type.Object({
       at: Moment,
       protocol: Type.String(),
       why: Type.String({ examples: ["slow_consumer"] }),
-      code: optional(Type.Integer()),
-      had_topic: optional(Type.Boolean()),
-      position: optional(PositionText),
+      code: Type.Optional(Type.Integer()),
+      had_topic: Type.Optional(Type.Boolean()),
+      position: Type.Optional(PositionText),
     }),
     { description: "How the user's last connections ended, newest first, at most 20 of them." },
   ),
@@ -88,7 +84,7 @@ const ExplainAnswer = Type.Object({
       at: Moment,
       recovered: Type.Boolean(),
       from: PositionText,
-      to: optional(PositionText),
+      to: Type.Optional(PositionText),
     }),
     { description: "When the user's clients asked for what they had missed in the topic." },
   ),
@@ -101,8 +97,6 @@ const ExplainAnswer = Type.Object({
     { description: "Nodes and workers. What those that were silent know is missing." },
   ),
 });
-
-const NOT_STORED = { headers: { "cache-control": "no-store" } };
 
 export function explainRoute({ relay, requireKey, security }: ExplainOptions) {
   return (app: Elysia) =>
@@ -127,9 +121,7 @@ export function explainRoute({ relay, requireKey, security }: ExplainOptions) {
         response: {
           200: ExplainAnswer,
           ...errorAnswers(
-            "bad_request",
-            "unauthorized",
-            "missing_scope",
+            ...KEY_ERRORS,
             "invalid_query",
             "invalid_topic",
             "invalid_user",

@@ -4,16 +4,18 @@ import type { Elysia } from "elysia";
 import { Refusal } from "../../relay/contracts/errors";
 import type { PageRequest, TopicRow, UserRow } from "../../relay/directory";
 import type { Relay } from "../../relay/relay";
-import type { Scope } from "../access/keys";
-import { errorAnswers, queryDocument } from "../http/documents";
+import {
+  Count,
+  errorAnswers,
+  KEY_ERRORS,
+  type KeyedRouteOptions,
+  queryDocument,
+} from "../http/documents";
 import { boundedOf, query, textOf } from "../http/query";
-import { type BeforeHandle, orThrow } from "../http/refusal";
+import { NOT_STORED, orThrow } from "../http/refusal";
 
-interface ListOptions {
+interface ListOptions extends KeyedRouteOptions {
   readonly relay: Relay;
-  readonly requireKey: (scope: Scope) => BeforeHandle;
-  /** The `security` of these routes in the OpenAPI document. */
-  readonly security: Record<string, string[]>[];
 }
 
 /** Rows in one answer. */
@@ -29,7 +31,6 @@ const ListQuery = queryDocument({
   limit: Type.Integer({ minimum: LIMIT.min, maximum: LIMIT.max, default: LIMIT_DEFAULT }),
 });
 
-const Count = Type.Integer({ minimum: 0 });
 const Next = Type.Optional(
   Type.String({ description: "Set when there are more rows: give it as `after`." }),
 );
@@ -51,13 +52,7 @@ const ListedUser = Type.Object({
   waiting_bytes: Count,
 });
 
-const ERRORS = errorAnswers(
-  "bad_request",
-  "unauthorized",
-  "missing_scope",
-  "invalid_query",
-  "engine_unavailable",
-);
+const ERRORS = errorAnswers(...KEY_ERRORS, "invalid_query", "engine_unavailable");
 
 export function listRoutes({ relay, requireKey, security }: ListOptions) {
   const { directory } = relay;
@@ -101,8 +96,6 @@ export function listRoutes({ relay, requireKey, security }: ListOptions) {
         ),
       );
 }
-
-const NOT_STORED = { headers: { "cache-control": "no-store" } };
 
 /** Throws Refused. */
 function pageIn(url: string): PageRequest {

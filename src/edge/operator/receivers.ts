@@ -1,22 +1,28 @@
 // What became of a publication: GET /publications/:topic/:offset.
-import { type TSchema, Type } from "@sinclair/typebox";
+import { Type } from "@sinclair/typebox";
 import type { Elysia } from "elysia";
 import { Refusal } from "../../relay/contracts/errors";
 import type { ReceiversAnswer } from "../../relay/explanations/receivers";
 import type { Relay } from "../../relay/relay";
-import type { Scope } from "../access/keys";
-import { errorAnswers, MORE_PARAMETERS, queryDocument, TopicName } from "../http/documents";
+import {
+  Count,
+  errorAnswers,
+  KEY_ERRORS,
+  type KeyedRouteOptions,
+  MORE_PARAMETERS,
+  Moment,
+  OneOf,
+  queryDocument,
+  TopicName,
+} from "../http/documents";
 import { query, textOf } from "../http/query";
-import { type BeforeHandle, orThrow, Refused } from "../http/refusal";
+import { NOT_STORED, orThrow, Refused } from "../http/refusal";
 import type { Fate, Fates } from "../push/fates";
 
-interface ReceiversOptions {
+interface ReceiversOptions extends KeyedRouteOptions {
   readonly relay: Relay;
   /** Undefined where there are no pushes. */
   readonly webPush: { readonly fates: Fates } | undefined;
-  readonly requireKey: (scope: Scope) => BeforeHandle;
-  /** The `security` of the route in the OpenAPI document. */
-  readonly security: Record<string, string[]>[];
 }
 
 const ReceiversQuery = queryDocument({
@@ -30,16 +36,10 @@ const ReceiversPath = Type.Object({
   offset: Type.String({ description: "The offset that the publish was answered with." }),
 });
 
-const Moment = Type.String({ format: "date-time" });
-const Count = Type.Integer({ minimum: 0 });
-const one = (...values: readonly string[]): TSchema =>
-  Type.Union(values.map((value) => Type.Literal(value)));
-const optional = (schema: TSchema) => Type.Optional(schema);
-
 const Receivers = Type.Object({
   position: Type.String({ description: "epoch:offset" }),
-  state: one("kept", "expired"),
-  user_id: optional(Type.String({ description: "Set when it was for this user alone." })),
+  state: OneOf(["kept", "expired"]),
+  user_id: Type.Optional(Type.String({ description: "Set when it was for this user alone." })),
   connections: Type.Object({
     have_it: Type.Integer({ minimum: 0, description: "Open connections that were sent it." }),
     may_have_it: Type.Integer({
@@ -52,7 +52,7 @@ const Receivers = Type.Object({
         id: Type.String(),
         user_id: Type.String(),
         protocol: Type.String(),
-        has: one("it", "perhaps"),
+        has: OneOf(["it", "perhaps"]),
       }),
       { description: "At most 20 of them, those first that have it." },
     ),
@@ -63,22 +63,22 @@ const Receivers = Type.Object({
       user_id: Type.String(),
       protocol: Type.String(),
       why: Type.String(),
-      has: one("it", "perhaps"),
+      has: OneOf(["it", "perhaps"]),
     }),
     { description: "Connections that have ended and had it, newest first, at most 20." },
   ),
   recovered: Type.Array(
-    Type.Object({ at: Moment, user_id: Type.String(), has: one("it", "perhaps") }),
+    Type.Object({ at: Moment, user_id: Type.String(), has: OneOf(["it", "perhaps"]) }),
     { description: "Clients that have come back and were sent it then, newest first, at most 20." },
   ),
-  push: optional(
+  push: Type.Optional(
     Type.Object({
-      state: one("waiting", "taken", "pushed", "expired"),
-      at: optional(Moment),
+      state: OneOf(["waiting", "taken", "pushed", "expired"]),
+      at: Type.Optional(Moment),
       devices: Type.Array(
         Type.Object({
           id: Type.String(),
-          state: one(
+          state: OneOf([
             "accepted",
             "gone",
             "refused",
@@ -87,9 +87,11 @@ const Receivers = Type.Object({
             "given_up",
             "collapsed",
             "withdrawn",
-          ),
+          ]),
           attempts: Count,
-          status: optional(Type.Integer({ description: "What its push service answered last." })),
+          status: Type.Optional(
+            Type.Integer({ description: "What its push service answered last." }),
+          ),
           at: Moment,
         }),
       ),
@@ -104,8 +106,6 @@ const Receivers = Type.Object({
     { description: "Nodes and workers. What those that were silent know is missing." },
   ),
 });
-
-const NOT_STORED = { headers: { "cache-control": "no-store" } };
 
 export function receiversRoute({ relay, webPush, requireKey, security }: ReceiversOptions) {
   return (app: Elysia) =>
@@ -126,9 +126,7 @@ export function receiversRoute({ relay, webPush, requireKey, security }: Receive
         response: {
           200: Receivers,
           ...errorAnswers(
-            "bad_request",
-            "unauthorized",
-            "missing_scope",
+            ...KEY_ERRORS,
             "no_history",
             "unknown_publication",
             "unrecoverable_position",

@@ -3,16 +3,12 @@
 import { Type } from "@sinclair/typebox";
 import type { Elysia } from "elysia";
 import type { SourceStatus } from "../../sources/sources";
-import type { Scope } from "../access/keys";
-import { errorAnswers } from "../http/documents";
-import type { BeforeHandle } from "../http/refusal";
+import { errorAnswers, KEY_ERRORS, type KeyedRouteOptions } from "../http/documents";
+import { NOT_STORED } from "../http/refusal";
 
-interface SourceHealthOptions {
+interface SourceHealthOptions extends KeyedRouteOptions {
   /** Over all nodes. Rejects with EngineUnavailable. */
   readonly sources: () => Promise<readonly SourceStatus[]>;
-  readonly requireKey: (scope: Scope) => BeforeHandle;
-  /** The `security` of this route in the OpenAPI document. */
-  readonly security: Record<string, string[]>[];
 }
 
 const Answer = Type.Object({
@@ -46,7 +42,7 @@ export function sourceHealthRoute({ sources, requireKey, security }: SourceHealt
         const isWell = found.every(({ state }) => state === "reading");
         return Response.json(
           { sources: found.map(sourceJson) },
-          { status: isWell ? 200 : 503, headers: { "cache-control": "no-store" } },
+          { status: isWell ? 200 : 503, ...NOT_STORED },
         );
       },
       {
@@ -54,7 +50,7 @@ export function sourceHealthRoute({ sources, requireKey, security }: SourceHealt
         response: {
           200: Answer,
           503: Answer,
-          ...errorAnswers("bad_request", "unauthorized", "missing_scope"),
+          ...errorAnswers(...KEY_ERRORS),
         },
         detail: {
           tags: ["relay"],

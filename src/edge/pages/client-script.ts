@@ -1,5 +1,6 @@
 // GET /client.js: the client of baton/client as a module, for pages without a bundler. It is built at the first request, from its
 // source, which the relay has as a text: it runs nothing of it.
+import { hash } from "node:crypto";
 import { Elysia } from "elysia";
 // @ts-expect-error: TypeScript knows no imports of texts.
 import source from "../../client/client.ts" with { type: "text" };
@@ -20,7 +21,7 @@ async function build(): Promise<Script> {
     minify: true,
   });
   const text = (await outputs[0]?.text()) ?? "";
-  return { text, etag: `"${new Bun.CryptoHasher("sha256").update(text).digest("base64url")}"` };
+  return { text, etag: `"${hash("sha256", text, "base64url")}"` };
 }
 
 export function clientScriptRoute() {

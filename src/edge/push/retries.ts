@@ -132,9 +132,7 @@ export class Retries {
     const { pending, device } = retry;
     if (pending.collapse === undefined) return;
     const key = replaceable(device, pending.collapse);
-    const others = this.#replaceable.get(key);
-    if (others === undefined) this.#replaceable.set(key, new Set([retry]));
-    else others.add(retry);
+    this.#replaceable.getOrInsertComputed(key, () => new Set()).add(retry);
   }
 
   #drop(name: string): void {

@@ -4,27 +4,29 @@ import { Type } from "@sinclair/typebox";
 import type { Elysia } from "elysia";
 import { Refusal } from "../../relay/contracts/errors";
 import { toUser } from "../../relay/text/checks";
-import type { Scope } from "../access/keys";
 import { bodyReader } from "../http/body";
-import { BODY_ERRORS, bodyDocument, errorAnswers, UserName } from "../http/documents";
+import {
+  BODY_ERRORS,
+  bodyDocument,
+  errorAnswers,
+  KEY_ERRORS,
+  type KeyedRouteOptions,
+  UserName,
+  UserPath,
+} from "../http/documents";
 import { query } from "../http/query";
-import { type BeforeHandle, orThrow, Refused } from "../http/refusal";
+import { orThrow, Refused } from "../http/refusal";
 import type { Device, Devices } from "./devices/devices";
 import { DeviceAnswer, DeviceBody, DeviceRemoved, DevicesAnswer } from "./shapes";
 
-interface DeviceRoutesOptions {
+interface DeviceRoutesOptions extends KeyedRouteOptions {
   /** Undefined where there is no Web Push. */
   readonly webPush: { readonly devices: Devices | undefined } | undefined;
-  readonly requireKey: (scope: Scope) => BeforeHandle;
-  /** The `security` of the routes in the OpenAPI document. */
-  readonly security: Record<string, string[]>[];
   readonly bodyBytes: number;
 }
 
 const EXAMPLE =
   '{"endpoint":"https://push.example/abc","keys":{"p256dh":"BNcR…","auth":"tBHI…"}}, as PushSubscription.toJSON() gives it';
-
-const UserPath = Type.Object({ user: UserName });
 
 const DevicePath = Type.Object({
   user: UserName,
@@ -32,9 +34,7 @@ const DevicePath = Type.Object({
 });
 
 const COMMON_ERRORS = [
-  "bad_request",
-  "unauthorized",
-  "missing_scope",
+  ...KEY_ERRORS,
   "not_available",
   "invalid_user",
   "engine_unavailable",

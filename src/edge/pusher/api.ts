@@ -11,7 +11,7 @@ import type { Relay } from "../../relay/relay";
 import { toUser } from "../../relay/text/checks";
 import { pathOf } from "../access/address";
 import { readBytes } from "../http/body";
-import { refusalOf, refuse } from "../http/refusal";
+import { JSON_NOT_STORED, refusalOf, refuse } from "../http/refusal";
 import type { PusherApp, PusherApps } from "./apps";
 import { type Event, eventOf, eventsOf } from "./events";
 import { attributesOf, attributesOfOne, channelUsers, countsOf } from "./info";
@@ -79,7 +79,7 @@ export function pusherApi(options: PusherApiOptions): PusherApi {
         if (other !== undefined) return refused(notSigned(other));
         // guard.ts has checked that it can be decoded.
         const answer = await run({ app, query, body, name: decodeURIComponent(name) });
-        return answer instanceof Refusal ? refused(answer) : new Response(answer, JSON_ANSWER);
+        return answer instanceof Refusal ? refused(answer) : new Response(answer, JSON_NOT_STORED);
       }
       return refused(
         new Refusal("not_found", "There is no such route; GET /openapi lists all routes."),
@@ -95,10 +95,6 @@ export function pusherApi(options: PusherApiOptions): PusherApi {
 }
 
 const NO_BODY = new Uint8Array();
-
-const JSON_ANSWER = {
-  headers: { "content-type": "application/json", "cache-control": "no-store" },
-};
 
 /** Libraries know 400 for what the table tells apart by 409, 415 and 422. */
 export function statusOf(code: ErrorCode): number {

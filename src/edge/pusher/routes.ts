@@ -8,9 +8,9 @@ import {
   bodyDocument,
   errorAnswers,
   errorAnswersBy,
-  MEDIA_TYPE,
   MORE_PARAMETERS,
   queryDocument,
+  Switching,
 } from "../http/documents";
 import { orThrow } from "../http/refusal";
 import { type PusherApi, pusherApi, statusOf } from "./api";
@@ -198,12 +198,6 @@ function routeOf({ summary, description, answer, codes, body, query = {}, params
     },
   };
 }
-
-const Switching = Type.String({
-  maxLength: 0,
-  description: "The connection becomes a WebSocket.",
-  [MEDIA_TYPE]: null,
-});
 
 const SOCKET = {
   params: Type.Object({ key: Type.String({ description: "The key of an app." }) }),

@@ -1,7 +1,7 @@
 // The bodies and answers of the routes for Pusher backends, as TypeBox schemas. Libraries send members that mean nothing here, and null
 // for those that are not set: neither is refused.
 import { type TSchema, Type } from "@sinclair/typebox";
-import { MEDIA_TYPE } from "../http/documents";
+import { Count, MEDIA_TYPE } from "../http/documents";
 
 /** As in the relay's own batches; the libraries send at most 100 channels. */
 export const EVENTS_MAX = 1_000;
@@ -55,8 +55,6 @@ const BatchEvent = Type.Object({ ...common, channel: Channel });
 export const BatchBody = Type.Object({
   batch: Type.Array(BatchEvent, { description: `At most ${EVENTS_MAX} events.` }),
 });
-
-const Count = Type.Integer({ minimum: 0 });
 
 const Counts = Type.Object({
   user_count: Type.Optional(Count),

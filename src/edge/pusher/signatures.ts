@@ -1,8 +1,10 @@
 // The signatures of the Pusher protocol: HMAC-SHA256 with the secret of an app, in hex. A backend signs its requests, and what its
 // clients may do. Nothing that was signed may be read in another way than it was meant: where two readings have the same text, both
 // are refused.
+
 import { timingSafeEqual } from "node:crypto";
 import { pathOf, searchOf } from "../access/address";
+import { decoded } from "../http/query";
 
 /** What an app is known by. */
 interface SigningApp {
@@ -48,14 +50,6 @@ export function signedQuery(url: string): SignedQuery | string {
 const ENCODED = /[%+A-Z]/;
 
 const NAME = /^\w{1,64}$/;
-
-function decoded(text: string): string | undefined {
-  try {
-    return decodeURIComponent(text.replaceAll("+", " "));
-  } catch {
-    return undefined;
-  }
-}
 
 interface SignedRequest {
   readonly method: string;

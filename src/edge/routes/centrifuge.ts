@@ -6,10 +6,10 @@ import { Refusal } from "../../relay/contracts/errors";
 import { searchOf } from "../access/address";
 import { bodyTooLarge, readBytes, readText, readUntypedJson } from "../http/body";
 import { isBinaryType } from "../http/content-type";
-import { bodyDocument, errorAnswers } from "../http/documents";
+import { bodyDocument, errorAnswers, Switching } from "../http/documents";
 import { orThrow, Refused } from "../http/refusal";
 import type { RouteOptions } from "./options";
-import { EventStream, LineStream, Nothing, Switching } from "./schemas";
+import { EventStream, LineStream, Nothing } from "./schemas";
 
 const COMMON_ERRORS = [
   "bad_request",

@@ -3,7 +3,7 @@ import type { Elysia } from "elysia";
 import { Refusal } from "../../relay/contracts/errors";
 import type { Protocol, ResumableProtocol } from "../../relay/contracts/protocol";
 import type { FirstTopics } from "../../relay/relay";
-import { errorAnswers, MORE_PARAMETERS } from "../http/documents";
+import { errorAnswers, MORE_PARAMETERS, Switching } from "../http/documents";
 import {
   boundedOf,
   choiceOf,
@@ -17,7 +17,7 @@ import { orThrow } from "../http/refusal";
 import type { PositionsIn } from "../transports/stream";
 import { SOCKET_TEXT, STREAM_TEXT } from "./openapi";
 import type { RouteOptions, StreamFormats } from "./options";
-import { ConnectionId, EventStream, SocketQuery, StreamQuery, Switching } from "./schemas";
+import { ConnectionId, EventStream, SocketQuery, StreamQuery } from "./schemas";
 
 const STREAM_PARAMETERS = { names: StreamQuery.names, repeated: ["topics", LAST_EVENT_ID] };
 

@@ -3,18 +3,15 @@ import type { Log } from "../../log";
 import type { Protocol, ResumableProtocol, SessionProtocol } from "../../relay/contracts/protocol";
 import type { Relay } from "../../relay/relay";
 import type { SourceStatus } from "../../sources/sources";
-import type { Grants, Scope } from "../access/keys";
+import type { Grants } from "../access/keys";
 import type { ApiFormat } from "../centrifugo-api/methods";
-import type { BeforeHandle } from "../http/refusal";
+import type { KeyedRouteOptions } from "../http/documents";
 import type { WebPush } from "../push/web-push";
 import type { PusherDoors } from "../pusher/routes";
 import type { Handshake, SessionHandshake } from "../transports/sockets";
 import type { Streams } from "../transports/streams";
 
-/** Requires a key with this scope; where the route names a topic, for that topic. */
-type RequireKey = (scope: Scope) => BeforeHandle;
-
-export interface RouteOptions {
+export interface RouteOptions extends KeyedRouteOptions {
   readonly relay: Relay;
   /** Answers with the metrics. */
   readonly metrics: () => Promise<Response>;
@@ -30,7 +27,6 @@ export interface RouteOptions {
   readonly socketFormats: SocketFormats;
   readonly streams: Streams;
   readonly streamFormats: StreamFormats;
-  readonly requireKey: RequireKey;
   /** What the key of a request opens. Throws Refused where it has none. */
   readonly grantsOf: (request: Request) => Grants;
   /** Answers a POST to /publish. */
@@ -39,8 +35,6 @@ export interface RouteOptions {
   readonly pusher: PusherDoors | undefined;
   /** The devices of users, and what became of pushes; undefined where there is no Web Push. */
   readonly webPush: Pick<WebPush, "devices" | "fates"> | undefined;
-  /** The `security` of guarded routes in the OpenAPI document. */
-  readonly security: Record<string, string[]>[];
   /** The origins that CORS headers allow. Without them, answers have no CORS headers. */
   readonly corsOrigins?: readonly string[];
   /** Whether the page /console is there. */

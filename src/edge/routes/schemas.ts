@@ -9,12 +9,12 @@ import {
   USER_CHARACTERS_MAX,
 } from "../../relay/text/checks";
 import {
+  Count,
   Described,
   MEDIA_TYPE,
   NO_CONTROL,
   queryDocument,
   TopicName as TopicInPath,
-  UserName,
 } from "../http/documents";
 import { PushBody } from "../push/shapes";
 
@@ -275,10 +275,6 @@ export const ConnectionId = Type.Object({
   }),
 });
 
-export const UserParameter = Type.Object({
-  user: UserName,
-});
-
 export const ConnectionParameter = Type.Object({
   id: Type.String({
     description: "The id as the list of a user's connections has it, or as presence has it.",
@@ -305,9 +301,7 @@ export const ConnectionsAnswer = Type.Object({
   ),
 });
 
-export const DisconnectAnswer = Type.Object({ disconnected: Type.Integer({ minimum: 0 }) });
-
-const Count = Type.Integer({ minimum: 0 });
+export const DisconnectAnswer = Type.Object({ disconnected: Count });
 
 export const PresenceAnswer = Type.Union([
   Type.Object({
@@ -328,10 +322,3 @@ export const Metrics = Type.String({
 export const Removed = Type.String({ description: "`Client removed with id <id>`" });
 
 export const NotRemoved = Type.String({ description: "`Client not found with id <id>`" });
-
-// A string and not Void, of which the plug-in makes an invalid document.
-export const Switching = Type.String({
-  maxLength: 0,
-  description: "The connection becomes a WebSocket.",
-  [MEDIA_TYPE]: null,
-});

@@ -1,9 +1,9 @@
 // What a backend can read of a topic: GET /topics/:topic/history and GET /topics/:topic/presence.
 import type { Elysia } from "elysia";
 import type { Publication } from "../../relay/contracts/publication";
-import { errorAnswers, MORE_PARAMETERS } from "../http/documents";
+import { errorAnswers, KEY_ERRORS, MORE_PARAMETERS } from "../http/documents";
 import { flagOf, query, textOf, wholeOf } from "../http/query";
-import { orThrow } from "../http/refusal";
+import { JSON_NOT_STORED, orThrow } from "../http/refusal";
 import type { RouteOptions } from "./options";
 import {
   HistoryAnswer,
@@ -41,7 +41,7 @@ function historyRoute({ relay, requireKey, security }: RouteOptions) {
         const publications = page.publications.map(publicationJson).join(",");
         return new Response(
           `{"offset":${offset},"epoch":"${current}","publications":[${publications}]}`,
-          { headers: { "content-type": "application/json", "cache-control": "no-store" } },
+          JSON_NOT_STORED,
         );
       },
       {
@@ -61,9 +61,7 @@ function historyRoute({ relay, requireKey, security }: RouteOptions) {
 }
 
 const HISTORY_ERRORS = errorAnswers(
-  "bad_request",
-  "unauthorized",
-  "missing_scope",
+  ...KEY_ERRORS,
   "no_history",
   "unrecoverable_position",
   "invalid_query",
@@ -89,9 +87,7 @@ function presenceRoute({ relay, requireKey, security }: RouteOptions) {
         response: {
           200: PresenceAnswer,
           ...errorAnswers(
-            "bad_request",
-            "unauthorized",
-            "missing_scope",
+            ...KEY_ERRORS,
             "not_available",
             "invalid_query",
             "invalid_topic",

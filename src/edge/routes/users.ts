@@ -3,22 +3,14 @@ import type { Elysia } from "elysia";
 import { type ConnectionView, type DisconnectReason, disconnectReason } from "../../relay/backend";
 import { Refusal } from "../../relay/contracts/errors";
 import { toUser } from "../../relay/text/checks";
-import { errorAnswers, MORE_PARAMETERS } from "../http/documents";
+import { errorAnswers, KEY_ERRORS, MORE_PARAMETERS, UserPath } from "../http/documents";
 import { query, textOf, wholeOf } from "../http/query";
 import { orThrow, Refused } from "../http/refusal";
 import type { RouteOptions } from "./options";
-import {
-  CloseQuery,
-  ConnectionParameter,
-  ConnectionsAnswer,
-  DisconnectAnswer,
-  UserParameter,
-} from "./schemas";
+import { CloseQuery, ConnectionParameter, ConnectionsAnswer, DisconnectAnswer } from "./schemas";
 
 const USER_ERRORS = errorAnswers(
-  "bad_request",
-  "unauthorized",
-  "missing_scope",
+  ...KEY_ERRORS,
   "invalid_query",
   "invalid_user",
   "engine_unavailable",
@@ -44,7 +36,7 @@ function listConnectionsRoute({ relay, requireKey, security }: RouteOptions) {
       },
       {
         beforeHandle: requireKey("read"),
-        params: UserParameter,
+        params: UserPath,
         response: { 200: ConnectionsAnswer, ...USER_ERRORS },
         detail: {
           tags: ["relay"],
@@ -68,7 +60,7 @@ function disconnectUserRoute({ relay, requireKey, security }: RouteOptions) {
       },
       {
         beforeHandle: requireKey("manage"),
-        params: UserParameter,
+        params: UserPath,
         response: { 200: DisconnectAnswer, ...USER_ERRORS },
         detail: {
           tags: ["relay"],
@@ -98,9 +90,7 @@ function disconnectConnectionRoute({ relay, requireKey, security }: RouteOptions
         response: {
           200: DisconnectAnswer,
           ...errorAnswers(
-            "bad_request",
-            "unauthorized",
-            "missing_scope",
+            ...KEY_ERRORS,
             "unknown_connection",
             "invalid_query",
             "engine_unavailable",

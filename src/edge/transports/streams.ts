@@ -238,9 +238,7 @@ export class Streams implements Transport, StreamHost {
   }
 
   subscribed(group: StreamGroup, nativeTopic: string): void {
-    const groups = this.#groups.get(nativeTopic);
-    if (groups === undefined) this.#groups.set(nativeTopic, new Set([group]));
-    else groups.add(group);
+    this.#groups.getOrInsertComputed(nativeTopic, () => new Set()).add(group);
   }
 
   unsubscribed(group: StreamGroup, nativeTopic: string): void {

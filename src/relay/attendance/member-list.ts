@@ -31,11 +31,7 @@ export class MemberList implements MemberView {
   }
 
   encoded(encode: (members: MemberView["members"]) => string): string {
-    const known = this.#texts.get(encode);
-    if (known !== undefined) return known;
-    const text = encode(this.#members);
-    this.#texts.set(encode, text);
-    return text;
+    return this.#texts.getOrInsertComputed(encode, () => encode(this.#members));
   }
 
   /** A state is now read: what comes until it is loaded is kept. */

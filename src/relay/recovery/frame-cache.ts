@@ -15,11 +15,7 @@ export class FrameCache {
   #size = 0;
 
   get(publication: Publication, encoder: PublicationEncoder): Frame {
-    let frames = this.#frames.get(encoder);
-    if (frames === undefined) {
-      frames = new Map();
-      this.#frames.set(encoder, frames);
-    }
+    const frames = this.#frames.getOrInsertComputed(encoder, () => new Map());
     let frame = frames.get(publication);
     if (frame === undefined) {
       frame = encoder.encodePublication(publication);

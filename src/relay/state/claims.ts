@@ -21,9 +21,7 @@ export class Claims {
   add(id: string, term: number): void {
     if (term < this.#endedBelow(id)) return;
     this.#size++;
-    const terms = this.#terms.get(id);
-    if (terms === undefined) this.#terms.set(id, [term]);
-    else terms.push(term);
+    this.#terms.getOrInsertComputed(id, () => []).push(term);
   }
 
   /** The handshake is over; false if the claim was ended meanwhile. */

@@ -95,8 +95,7 @@ export class Members {
     here.connections++;
     const membership: Membership = { topic, user: member.user, missed: [] };
     this.leave(connection, topic);
-    const memberships = this.#memberships.get(connection) ?? new Map<string, Membership>();
-    this.#memberships.set(connection, memberships.set(topic, membership));
+    this.#memberships.getOrInsertComputed(connection, () => new Map()).set(topic, membership);
     try {
       const answer = await here.entered;
       chargeForReceivers(connection, group.list.members.size);
@@ -169,12 +168,10 @@ export class Members {
   }
 
   #userHere(topic: string, member: Member): { readonly group: Group; readonly here: UserHere } {
-    let group = this.#byTopic.get(topic);
-    if (group === undefined) {
+    const group = this.#byTopic.getOrInsertComputed(topic, () => {
       const list = new MemberList(topic);
-      group = { topic, list, users: new Map(), pending: new Set(), waiting: [], reads: 0 };
-      this.#byTopic.set(topic, group);
-    }
+      return { topic, list, users: new Map(), pending: new Set(), waiting: [], reads: 0 };
+    });
     let here = group.users.get(member.user);
     if (here === undefined) {
       here = { connections: 0, entered: this.#enter(group, member) };

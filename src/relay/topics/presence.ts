@@ -47,11 +47,10 @@ export class Presence {
     if (connection.publicId === "") this.#connections.setPublicId(connection, this.#newId());
     const info = infoOf(connection, name);
     if (!rule.presence || hiddenIn(connection, name)?.presence === true) return info;
-    let present = this.#topics.get(name);
-    if (present === undefined) {
-      present = { clients: new Map(), users: new Map() };
-      this.#topics.set(name, present);
-    }
+    const present = this.#topics.getOrInsertComputed(name, () => ({
+      clients: new Map(),
+      users: new Map(),
+    }));
     present.clients.set(connection, info);
     present.users.set(info.user, (present.users.get(info.user) ?? 0) + 1);
     return info;

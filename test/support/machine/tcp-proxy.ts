@@ -1,5 +1,6 @@
 // A TCP proxy in front of a relay, or of a Redis server, that does to connections what networks do: it cuts them at random,
 // also in the middle of frames and handshakes, stalls them, slows them down, and suddenly leads to another server.
+
 import net from "node:net";
 import { until } from "../wait";
 import { seeded } from "./seeded-random";
@@ -239,7 +240,7 @@ class Link {
     for (let at = 0; at < bytes.length; at += sliceBytes) {
       if (!this.#open || this.#stalled) return;
       to.write(bytes.subarray(at, at + sliceBytes));
-      await new Promise((resolve) => setImmediate(resolve));
+      await new Promise(setImmediate);
     }
     this.#resume(from);
   }

@@ -126,7 +126,7 @@ export class TestRelay implements AsyncDisposable {
     while (!isBuffered()) {
       await this.publish(topic, messageOf(count++));
       // What is sent in a turn of the event loop is written at its end.
-      await new Promise((resolve) => setImmediate(resolve));
+      await new Promise(setImmediate);
     }
     return count;
   }

@@ -96,8 +96,7 @@ export class AddressLimits {
 
   #note(address: string, code: string): void {
     const now = performance.now();
-    const noted = this.#noted.get(code) ?? { next: 0, more: 0 };
-    this.#noted.set(code, noted);
+    const noted = this.#noted.getOrInsertComputed(code, () => ({ next: 0, more: 0 }));
     if (now < noted.next) {
       noted.more++;
       return;

@@ -69,7 +69,7 @@ export class BackendCalls {
 
   /** Resolves with the text of the answer. Never rejects. */
   async call(call: Call): Promise<string | Failure> {
-    const turns = this.#turnsOf(call.url);
+    const turns = this.#turns.getOrInsertComputed(call.url, () => new Turns(this.#limits));
     const turn = turns.begin(call.body.length);
     const why = turn && (await turn);
     if (why !== undefined) return { reason: "busy", why, isPassing: true };
@@ -80,15 +80,6 @@ export class BackendCalls {
       // An address that the settings name no longer must leave nothing behind.
       if (turns.running === 0) this.#turns.delete(call.url);
     }
-  }
-
-  #turnsOf(url: string): Turns {
-    let turns = this.#turns.get(url);
-    if (turns === undefined) {
-      turns = new Turns(this.#limits);
-      this.#turns.set(url, turns);
-    }
-    return turns;
   }
 
   async #ask({ url, headers, body }: Call): Promise<string | Failure> {

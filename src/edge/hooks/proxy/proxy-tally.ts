@@ -36,11 +36,7 @@ export class ProxyTally {
   }
 
   took(question: QuestionKind, seconds: number): void {
-    let histogram = this.durations.get(question);
-    if (histogram === undefined) {
-      histogram = new Histogram(SECONDS);
-      this.durations.set(question, histogram);
-    }
+    const histogram = this.durations.getOrInsertComputed(question, () => new Histogram(SECONDS));
     histogram.observe(seconds);
   }
 

@@ -1,5 +1,6 @@
 // When many clients come back at once, those that show the same credentials are one question: whoever asks the same within a moment
 // gets the answer that is on its way, or that has come. Answers are kept in number and in size, and nothing of them for long.
+import { hash } from "node:crypto";
 
 interface Kept<Answer> {
   readonly at: number;
@@ -77,5 +78,5 @@ export class RecentAnswers<Answer> {
 
 /** Credentials are not kept as they are. */
 function keyOf(question: string): string {
-  return new Bun.CryptoHasher("sha256").update(question).digest("base64");
+  return hash("sha256", question, "base64");
 }

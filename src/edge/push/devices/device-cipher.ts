@@ -12,6 +12,8 @@ const NAME_BYTES = 6;
 /** In front of a text that is not encrypted. */
 const PLAIN = "plain.";
 
+const BASE64URL = { alphabet: "base64url", omitPadding: true } as const;
+
 interface StoreKey {
   readonly name: string;
   readonly key: CryptoKey;
@@ -43,7 +45,7 @@ export class DeviceCipher {
       first.key,
       utf8(text),
     );
-    return `${first.name}.${base64url(iv)}.${base64url(new Uint8Array(sealed))}`;
+    return `${first.name}.${iv.toBase64(BASE64URL)}.${new Uint8Array(sealed).toBase64(BASE64URL)}`;
   }
 
   /** Undefined for what none of the keys has encrypted for this place. */
@@ -58,9 +60,9 @@ export class DeviceCipher {
     if (found === undefined) return undefined;
     try {
       const opened = await crypto.subtle.decrypt(
-        { name: "AES-GCM", iv: bytesOf(iv), additionalData: utf8(place) },
+        { name: "AES-GCM", iv: Uint8Array.fromBase64(iv, BASE64URL), additionalData: utf8(place) },
         found.key,
-        bytesOf(bytes),
+        Uint8Array.fromBase64(bytes, BASE64URL),
       );
       return { text: new TextDecoder().decode(opened), isCurrent: at === 0 };
     } catch {
@@ -86,17 +88,9 @@ async function storeKey(secret: string): Promise<StoreKey> {
     crypto.subtle.deriveKey(derivation("key"), base, aes, false, ["encrypt", "decrypt"]),
     crypto.subtle.deriveBits(derivation("name"), base, 8 * NAME_BYTES),
   ]);
-  return { key, name: base64url(new Uint8Array(name)) };
+  return { key, name: new Uint8Array(name).toBase64(BASE64URL) };
 }
 
 function utf8(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(text) as Uint8Array<ArrayBuffer>;
-}
-
-function base64url(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString("base64url");
-}
-
-function bytesOf(text: string): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(Buffer.from(text, "base64url"));
 }

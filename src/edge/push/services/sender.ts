@@ -1,5 +1,4 @@
 // Sends one push to one device: encrypts it (RFC 8291), signs the request (RFC 8292), and says what the push service's answer means.
-import { createHmac } from "node:crypto";
 import type { PushContent } from "../../../relay/contracts/publication";
 import { retryAfterMs } from "../../hooks/retry-after";
 import type { Subscription } from "../devices/devices";
@@ -104,8 +103,8 @@ const TOPIC_CHARACTERS = 32;
  * can neither guess the name nor find out which devices have the same.
  */
 function topicHeader(topic: string, secret: string): string {
-  const mac = createHmac("sha256", Buffer.from(secret, "base64url")).update(topic);
-  return mac.digest("base64url").slice(0, TOPIC_CHARACTERS);
+  const mac = new Bun.CryptoHasher("sha256", Buffer.from(secret, "base64url"));
+  return mac.update(topic).digest("base64url").slice(0, TOPIC_CHARACTERS);
 }
 
 const LATER: PushResult = { kind: "later", status: undefined, waitMs: undefined };

@@ -39,8 +39,7 @@ export class Turns {
     if (this.#isStopped) throw stopped();
     const pauseMs = this.#circuits.pauseMs(origin);
     if (pauseMs > 0) return pauseMs;
-    const service = this.#services.get(origin) ?? { active: 0, waiting: [] };
-    this.#services.set(origin, service);
+    const service = this.#services.getOrInsertComputed(origin, () => ({ active: 0, waiting: [] }));
     if (this.#hasRoom(origin, service)) {
       this.#take(service);
       return 0;

@@ -318,7 +318,7 @@ export class FollowedTopics {
     if (beyond !== undefined && followed.hasSynced) {
       feed.reset(beyond);
       // Connections that are told of the reset must have gone before anything else is delivered.
-      await new Promise<void>((done) => setImmediate(done));
+      await new Promise(setImmediate);
       if (isCancelled()) return;
     } else if (beyond !== undefined) feed.seek(beyond);
     followed.hasSynced = true;

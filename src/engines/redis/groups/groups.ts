@@ -70,8 +70,7 @@ export class RedisGroups implements Groups {
   }
 
   async enter(group: string, member: GroupMember, membersMax: number): Promise<Entered | "full"> {
-    const members = this.#members.get(group) ?? new Map<string, GroupMember>();
-    this.#members.set(group, members);
+    const members = this.#members.getOrInsertComputed(group, () => new Map());
     if (!members.has(member.name)) this.#size++;
     members.set(member.name, member);
     this.#entering.set(member, membersMax);

@@ -168,8 +168,12 @@ function add(
   name: string,
 ): void {
   const { topics, positions, names } = batch;
-  const topic = topics.get(publication.topic) ?? { place: topics.size, bodies: [], keys: [] };
-  topics.set(publication.topic, topic);
+  const place = topics.size;
+  const topic = topics.getOrInsertComputed(publication.topic, () => ({
+    place,
+    bodies: [],
+    keys: [],
+  }));
   const index = topic.bodies.length;
   if (position !== undefined) positions.push({ topic: topic.place, index, position });
   if (name !== "") {
