@@ -20,8 +20,10 @@ const CHANGE_TIMEOUT_MS = 1_000;
 /** A user who is a member of a topic through connections of this node. */
 interface UserHere {
   connections: number;
+  /** Whether the engine has answered that the user is in the topic: from then on this node is told of each change. */
+  isIn: boolean;
   /** Settled when the engine has answered, and the list has the user. */
-  readonly entered: Promise<Refusal | undefined>;
+  entered: Promise<Refusal | undefined>;
 }
 
 /** A topic that has members on this node. */
@@ -174,20 +176,27 @@ export class Members {
     });
     let here = group.users.get(member.user);
     if (here === undefined) {
-      here = { connections: 0, entered: this.#enter(group, member) };
+      here = { connections: 0, isIn: false, entered: Promise.resolve(undefined) };
+      here.entered = this.#enter(group, here, member);
       group.users.set(member.user, here);
     }
     return { group, here };
   }
 
-  async #enter(group: Group, { user, info }: Member): Promise<Refusal | undefined> {
+  async #enter(group: Group, here: UserHere, { user, info }: Member): Promise<Refusal | undefined> {
     const { membersMax } = this.#limits;
+    const { reads } = group;
+    // Nobody may be in: who was has left, or is refused. What changes until this one is in, this node is not told.
+    const isAlone = ![...group.users.values()].some(({ isIn }) => isIn);
     const entering = this.#groups.enter(groupOf(group.topic), { name: user, info }, membersMax);
     if (group.reads === 0) this.#read(group);
     const answer = await entering;
     if (answer === "full") return tooManyMembers(membersMax);
+    here.isIn = true;
     if (group.users.has(user)) this.#attendance?.memberChanged(group.topic, user, "came");
-    if (group.list.version < answer.version) await this.#reached(group, answer.version);
+    const isBehind = () => group.list.version < answer.version;
+    if (isAlone && group.reads === reads && isBehind()) this.#read(group);
+    if (isBehind()) await this.#reached(group, answer.version);
     await this.#endOfTurn();
     return undefined;
   }

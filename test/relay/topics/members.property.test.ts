@@ -154,3 +154,9 @@ test("the same holds where the topic is full now and then", async () => {
     { numRuns: 300 },
   );
 });
+
+test("who comes just after the only member here has left and another was refused has a list without waiting a second", async () => {
+  const enter = (node: number, user: string) => ({ do: "enter", node, user }) as const;
+  const all = [enter(1, "b"), enter(0, "c"), enter(1, "a"), { do: "end", which: 1 } as const];
+  await check([...all, enter(1, "c")], 2);
+});
