@@ -192,6 +192,8 @@ export class Members {
     if (group.reads === 0) this.#read(group);
     const answer = await entering;
     if (answer === "full") return tooManyMembers(membersMax);
+    // All have left meanwhile, so that the list is never whole.
+    if (this.#byTopic.get(group.topic) !== group) return undefined;
     here.isIn = true;
     if (group.users.has(user)) this.#attendance?.memberChanged(group.topic, user, "came");
     const isBehind = () => group.list.version < answer.version;

@@ -1,6 +1,7 @@
 // Members of a topic on two nodes that share an engine: lists and limits.
 import { beforeEach, describe, expect, test } from "bun:test";
 import { Refusal } from "../../../src/relay/contracts/errors";
+import type { Membership } from "../../../src/relay/topics/members";
 import { MemberNode, memberServer, Observer } from "../../support/relay/member-nodes";
 
 const TOPIC = "room";
@@ -91,6 +92,18 @@ describe("members of a topic", () => {
     expect(await codeOf({ user: "a", info: "[".repeat(200) + "]".repeat(200) })).toBe(
       "invalid_message",
     );
+  });
+
+  test("a connection that is taken out of the topic while it enters is answered all the same", async () => {
+    const { connection } = new Observer("c", { user: "a" });
+    const entering = one.members.enter(connection, TOPIC, { user: "a" });
+    one.members.leave(connection, TOPIC);
+    await settle();
+    one.ring();
+    await settle();
+    const entered = (await Promise.race([entering, Promise.resolve("nothing yet")])) as Membership;
+    expect(one.members.holds(connection, entered)).toBeFalse();
+    expect(entered).toMatchObject({ user: "a" });
   });
 
   test("a connection that enters again as the same user was never away", async () => {
