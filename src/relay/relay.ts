@@ -130,8 +130,7 @@ export class Relay {
       connections: this.connections,
       rateLimit: this.#rateLimit,
       permissions: this.#permissions,
-      presence: this.#topics.presence,
-      members: this.#topics.members,
+      topics: this.#topics,
       recovery: this.#recovery,
       publisher: this.publisher,
     });

@@ -1,7 +1,9 @@
 // Worker processes: how a supervisor starts one, how the two reach each other, and how workers that have lost their supervisor
 // kill those of them that are stuck. What they say to each other is not known here; it is text.
-import { readdirSync, readFileSync } from "node:fs";
+
+import { readdirSync } from "node:fs";
 import { availableParallelism, getPriority, setPriority } from "node:os";
+import { procFile } from "./system/proc";
 import { ProcessClock } from "./system/process-clock";
 
 /** The first argument of a worker process, which WorkerArguments follow. */
@@ -112,7 +114,7 @@ export function parentProcess(): ParentProcess {
  */
 export function killSiblings(machine: string): void {
   for (const pid of processIds()) {
-    if (pid === process.pid || !argumentsOf(pid).includes(machine)) continue;
+    if (pid === process.pid || !procFile(pid, "cmdline").split("\0").includes(machine)) continue;
     try {
       process.kill(pid, "SIGKILL");
     } catch {
@@ -124,14 +126,6 @@ export function killSiblings(machine: string): void {
 function processIds(): number[] {
   try {
     return readdirSync("/proc").map(Number).filter(Number.isInteger);
-  } catch {
-    return [];
-  }
-}
-
-function argumentsOf(pid: number): string[] {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
   } catch {
     return [];
   }

@@ -4,7 +4,7 @@ import { type Log, throttledLog } from "../../log";
 import { EngineUnavailable } from "../../relay/contracts/engine";
 import { engineUnavailable, Refusal } from "../../relay/contracts/errors";
 import type { Relay } from "../../relay/relay";
-import { rawItems, rawMember } from "../../relay/text/json";
+import { rawItems, rawMember, withoutNulls } from "../../relay/text/json";
 import { Shape } from "../../shape";
 import type { Grants } from "../access/keys";
 import { type ApiFormat, apiMethods, badRequest, errorJson, type Method } from "./methods";
@@ -91,6 +91,6 @@ export function noSuchMethod(): Refusal {
  */
 function normalized(body: unknown): unknown {
   if (typeof body !== "object" || body === null || Array.isArray(body)) return body;
-  const members = Object.entries(body).filter(([, value]) => value !== null);
+  const members = Object.entries(withoutNulls(body) as object);
   return Object.fromEntries(members.map(([name, value]) => [name.toLowerCase(), value]));
 }

@@ -63,8 +63,8 @@ export class Figures {
     if (this.#isAsking || directory.subscribersHere(FIGURES_TOPIC) === 0) return;
     this.#isAsking = true;
     try {
-      const { answers, silent } = await cluster.survey<OwnFigures | null>("figures", {});
-      const nodes = [this.#read(), ...answers.filter((answer) => answer !== null)];
+      const { answers, silent } = await cluster.survey<OwnFigures>("figures", {});
+      const nodes = [this.#read(), ...answers];
       // A node of the version before may have none.
       const sources = overAllNodes(nodes.map((node) => node.sources ?? []));
       const figures: AllFigures = { at: Date.now(), silent, nodes, sources };

@@ -1,11 +1,13 @@
 // Requests of Pusher backends, without a framework around them: POST …/events is to them what POST /publish is to others. Libraries
 // take nothing for success but 200 with a JSON object, and know few statuses of errors.
+
 import type { Log } from "../../log";
 import { throttledLog } from "../../log";
 import { disconnectReason } from "../../relay/backend";
 import { EngineUnavailable } from "../../relay/contracts/engine";
 import { ERRORS, type ErrorCode, engineUnavailable, Refusal } from "../../relay/contracts/errors";
 import type { Maybe } from "../../relay/contracts/maybe";
+import { all } from "../../relay/contracts/maybe";
 import type { Published } from "../../relay/contracts/publication";
 import type { Relay } from "../../relay/relay";
 import { toUser } from "../../relay/text/checks";
@@ -179,10 +181,7 @@ function publishBatchIn({ publisher, backend }: Relay, channelNames: ChannelName
 async function refusalIn(
   answers: readonly Maybe<Published | Refusal>[],
 ): Promise<Refusal | undefined> {
-  const settled = answers.some((answer) => answer instanceof Promise)
-    ? await Promise.all(answers)
-    : answers;
-  for (const answer of settled) if (answer instanceof Refusal) return answer;
+  for (const answer of await all(answers)) if (answer instanceof Refusal) return answer;
   return undefined;
 }
 

@@ -1,9 +1,11 @@
 // POST /publish, the route of backends that publish.
+
 import type { Elysia } from "elysia";
 import { type Log, throttledLog } from "../../log";
 import { EngineUnavailable } from "../../relay/contracts/engine";
 import { engineUnavailable, errorBody, Refusal } from "../../relay/contracts/errors";
 import type { Maybe } from "../../relay/contracts/maybe";
+import { all } from "../../relay/contracts/maybe";
 import type { Published } from "../../relay/contracts/publication";
 import type { Relay } from "../../relay/relay";
 import { sanitized } from "../../relay/text/visible";
@@ -70,9 +72,7 @@ export function publishAnswer({
       const over = grants.limits.countPublications(Array.isArray(commands) ? commands.length : 1);
       if (over !== undefined) return refuse(tally.refused(over));
       if (Array.isArray(commands)) {
-        const answers = await settledAnswers(
-          commands.map((command) => publish(granted(command, grants))),
-        );
+        const answers = await all(commands.map((command) => publish(granted(command, grants))));
         logTraced?.(request, commands, answers);
         return Response.json(
           answers.map((one) => (one instanceof Refusal ? errorBody(tally.refused(one)) : one)),
@@ -89,13 +89,6 @@ export function publishAnswer({
       return refuse(tally.refused(refusal));
     }
   };
-}
-
-/** The answers to an array of publications. */
-function settledAnswers(answers: readonly Maybe<Answer>[]): Maybe<readonly Answer[]> {
-  return answers.some((answer) => answer instanceof Promise)
-    ? Promise.all(answers)
-    : (answers as readonly Answer[]);
 }
 
 /** Publishes in this relay. The engine's failure is a refusal. */

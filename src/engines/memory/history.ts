@@ -1,9 +1,11 @@
 // The histories of all topics, in this process's memory. Each numbers its publications 1, 2, 3… and keeps the newest of them, by
 // count and age; all of them together are bounded in bytes, so the least recently used ones are evicted.
+
 import type { HistoryPage, HistoryRange } from "../../relay/contracts/engine";
 import type { Publication } from "../../relay/contracts/publication";
 import type { TopicRule, TopicRules } from "../../relay/contracts/topic-rules";
 import { fitting } from "../../relay/topics/history";
+import { Rounds } from "../rounds";
 
 interface HistoriesOptions {
   readonly rules: TopicRules;
@@ -120,13 +122,11 @@ export class Histories {
   #epoch: string;
   /** How often the rules have changed. Each history gets its new rule when it is used next: there may be a million of them. */
   #ruleChanges = 0;
-  /** Where the next sweep goes on. */
-  #sweeping: IterableIterator<TopicHistory>;
+  readonly #sweeping = new Rounds(() => this.#histories.values());
 
   constructor(options: HistoriesOptions) {
     this.#options = options;
     this.#epoch = options.newEpoch();
-    this.#sweeping = this.#histories.values();
   }
 
   /** What all histories take. */
@@ -185,13 +185,8 @@ export class Histories {
 
   /** Drops what is too old in some topics. The next call goes on with the topics after them. */
   expire(): void {
-    for (let i = 0; i < SWEEP_TOPICS_MAX; i++) {
-      const { done, value } = this.#sweeping.next();
-      if (done === true) {
-        this.#sweeping = this.#histories.values();
-        return;
-      }
-      this.#prune(this.#withItsRule(value));
+    for (const history of this.#sweeping.next(SWEEP_TOPICS_MAX)) {
+      this.#prune(this.#withItsRule(history));
     }
   }
 

@@ -1,5 +1,7 @@
 // Small values in named sets, in this process's memory. A value that has expired is gone, though it is removed later.
+
 import type { NamedValue, RecordBounds, Records } from "../../relay/contracts/store";
+import { Rounds } from "../rounds";
 import type { StoreSize } from "../store-size";
 
 interface KeptValue {
@@ -21,8 +23,7 @@ export class MemoryRecords implements Records {
   readonly #now: () => number;
   readonly #size: StoreSize;
   readonly #sets = new Map<string, RecordSet>();
-  /** Where the next sweep goes on. */
-  #sweeping = this.#all();
+  readonly #sweeping = new Rounds(() => this.#all());
 
   constructor(now: () => number, size: StoreSize) {
     this.#now = now;
@@ -72,14 +73,8 @@ export class MemoryRecords implements Records {
   /** Removes some of what has expired. The next call goes on with the values after those that were looked at. */
   expire(): void {
     const now = this.#now();
-    for (let i = 0; i < SWEEP_VALUES_MAX; i++) {
-      const { done, value } = this.#sweeping.next();
-      if (done === true) {
-        this.#sweeping = this.#all();
-        return;
-      }
-      if (value.kept.expiresAt <= now)
-        this.#delete(value.set, value.values, value.name, value.kept);
+    for (const { set, values, name, kept } of this.#sweeping.next(SWEEP_VALUES_MAX)) {
+      if (kept.expiresAt <= now) this.#delete(set, values, name, kept);
     }
   }
 

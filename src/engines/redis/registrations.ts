@@ -1,5 +1,6 @@
 // Registrations over Redis: those that wait for their clients, and which node owns the others. This node renews its own again and
 // again, so that those of a dead node expire, and those that a server has lost come back.
+
 import type {
   AfterRelease,
   Claimed,
@@ -15,6 +16,7 @@ import {
   unknownConnection,
 } from "../../relay/contracts/errors";
 import type { EngineOptions } from "../options";
+import { Rounds } from "../rounds";
 import type { ServerClock } from "./server/clock";
 import type { Keys } from "./server/keys";
 import type { RedisLink } from "./server/link";
@@ -53,8 +55,7 @@ export class RedisRegistrations implements Registrations {
   readonly #owned = new Map<string, OwnedRegistration>();
   readonly #releases = new Map<string, Release>();
   #claimsUnderWay = 0;
-  /** Where renewing stands. */
-  #renewing: IterableIterator<OwnedRegistration> = this.#owned.values();
+  readonly #renewing = new Rounds(() => this.#owned.values());
   waiting = 0;
 
   constructor(options: RedisRegistrationsOptions) {
@@ -128,15 +129,7 @@ export class RedisRegistrations implements Registrations {
   renew(): void {
     this.#heartbeat();
     this.#retryReleases();
-    const due: OwnedRegistration[] = [];
-    for (let left = Math.ceil(this.#owned.size / RENEW_ALL_CALLS); left > 0; left--) {
-      const { done, value } = this.#renewing.next();
-      if (done === true) {
-        this.#renewing = this.#owned.values();
-        break;
-      }
-      due.push(value);
-    }
+    const due = [...this.#renewing.next(Math.ceil(this.#owned.size / RENEW_ALL_CALLS))];
     for (const batch of slices(due, RENEW_BATCH_MAX)) void this.#renew(batch);
   }
 

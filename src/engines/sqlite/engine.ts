@@ -22,7 +22,7 @@ import { checkRecords, partsOf, RecordConflicts, sumOf } from "../source-records
 import { StoreSize } from "../store-size";
 import { SqliteFile } from "./file";
 import { SqliteIdempotency } from "./idempotency";
-import { type Job, RecordsJob, SqlitePositions } from "./jobs";
+import { type Job, RecordsJob, SqlitePositions, type Uncounted, uncounted } from "./jobs";
 import { SqliteQueues } from "./queues";
 import { SqliteRecords } from "./records";
 import { SqliteRegistrations } from "./registrations";
@@ -39,9 +39,6 @@ const RECORDS_CHARACTERS_MAX = 1_048_576;
 /** The pause after a failed write before the next attempt. It is doubled after each further failure, up to the longest. */
 const RETRY_MS = 1_000;
 const RETRY_MAX_MS = 16_000;
-
-/** An answer whose count is filled in when the publication is delivered. */
-type Uncounted = { -readonly [Name in keyof Published]: Published[Name] };
 
 /** What `start` opens. */
 interface Opened {
@@ -377,12 +374,6 @@ export class SqliteEngine implements LocalEngine {
     const retryAt = this.#options.now() + pauseMs;
     this.#failure = { error: unavailable(error), pauseMs, retryAt };
   }
-}
-
-function uncounted({ offset, epoch }: Publication): Uncounted {
-  const published: Uncounted = offset === undefined ? { delivered: 0 } : { delivered: 0, offset };
-  if (epoch !== undefined) published.epoch = epoch;
-  return published;
 }
 
 /** Whether the file is to blame, and not a bug. */

@@ -2,7 +2,7 @@
 
 import type { Statement } from "bun:sqlite";
 import { Refusal } from "../../relay/contracts/errors";
-import type { Publication } from "../../relay/contracts/publication";
+import type { Publication, Published } from "../../relay/contracts/publication";
 import type { RecordsOutcome, SourceRecord } from "../../relay/contracts/store";
 import { nameOf } from "../idempotency-key";
 import type { IdempotencyCache } from "../memory/idempotency";
@@ -18,6 +18,15 @@ export interface Job {
   /** Runs after its commit. Must not throw. */
   committed(): void;
   failed(error: Error): void;
+}
+
+/** An answer whose count is filled in when the publication is delivered. */
+export type Uncounted = { -readonly [Name in keyof Published]: Published[Name] };
+
+export function uncounted({ offset, epoch }: Publication): Uncounted {
+  const published: Uncounted = offset === undefined ? { delivered: 0 } : { delivered: 0, offset };
+  if (epoch !== undefined) published.epoch = epoch;
+  return published;
 }
 
 /** How far each partition of a source was published. */
@@ -98,12 +107,7 @@ export class RecordsJob implements Job {
     if (known instanceof Refusal) this.#conflicts++;
     if (known !== undefined) return;
     const numbered = topics.append(publication);
-    const { offset, epoch } = numbered;
-    const answer =
-      offset === undefined || epoch === undefined
-        ? { delivered: 0 }
-        : { delivered: 0, offset, epoch };
-    idempotency.add(name, cache.remember(name, publication, answer));
+    idempotency.add(name, cache.remember(name, publication, uncounted(numbered)));
     this.#names.push(name);
     this.#published.push(numbered);
   }

@@ -1,7 +1,7 @@
 // Decodes what a Centrifuge client sends in JSON: objects, one to a line, become commands.
 import type { SessionCommand } from "../../relay/contracts/commands";
 import { COMMANDS_MAX } from "../../relay/contracts/options";
-import { parseJson, rawMember, withoutByteOrderMark } from "../../relay/text/json";
+import { parseJson, rawMember, withoutByteOrderMark, withoutNulls } from "../../relay/text/json";
 import { commandOf, METHODS, VIOLATION } from "./commands";
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
@@ -43,12 +43,4 @@ function decodeCommand(line: string): SessionCommand {
   if (!shape.fits(body)) return VIOLATION;
   const hasData = Object.hasOwn(object[name] as object, "data");
   return commandOf(method, id, body, hasData ? rawMember(line, name, "data") : undefined);
-}
-
-/** Null is the same as a missing member, as on Centrifugo. */
-function withoutNulls(value: unknown): unknown {
-  if (typeof value !== "object" || value === null) return value;
-  const members = Object.entries(value);
-  if (Array.isArray(value) || members.every(([, member]) => member !== null)) return value;
-  return Object.fromEntries(members.filter(([, member]) => member !== null));
 }

@@ -94,30 +94,26 @@ export interface Registrations {
   /** Registrations that wait, as far as this node knows. */
   readonly waiting: number;
   /** Adds one that waits for its client. Refuses `too_many_registrations`, `too_many_user_connections`. */
-  add(registration: Registration): undefined | Refusal | Promise<undefined | Refusal>;
+  add(registration: Registration): Maybe<undefined | Refusal>;
   /**
    * From now on this node owns the registration, and no other node does. Each claim of a registration has a greater
    * `term` than those before. Refuses `unknown_connection` and, unless a node owned it already,
    * `too_many_user_connections`. An engine that all nodes share refuses `too_many_address_connections` too, where there is an address.
    */
-  claim(id: string, address?: string): Claimed | Refusal | Promise<Claimed | Refusal>;
+  claim(id: string, address?: string): Maybe<Claimed | Refusal>;
   /**
    * This node has a connection without a registration, whose client has said who it is. Refuses
    * `too_many_user_connections`, `too_many_connections` and what `claim` does of addresses. For one that it owns so already, this
    * only says who its user is now.
    */
-  own(
-    id: string,
-    user: string,
-    address?: string,
-  ): undefined | Refusal | Promise<undefined | Refusal>;
+  own(id: string, user: string, address?: string): Maybe<undefined | Refusal>;
   /**
    * The connection that this node owned with this term (0 after `own`) has ended. With "wait" its registration waits for
    * its client again, unless too many do; otherwise it ends. Does nothing when the registration was claimed again since.
    */
   release(id: string, term: number, next: AfterRelease): void;
   /** Ends a registration; undefined when there was none with this id. */
-  remove(id: string): PreviousOwner | undefined | Promise<PreviousOwner | undefined>;
+  remove(id: string): Maybe<PreviousOwner | undefined>;
 }
 
 /** Groups whose names begin like this are listed: the nodes that have a member in one are told each of its changes. */
@@ -155,8 +151,7 @@ export interface Entered {
 export interface Groups {
   /**
    * This node has the member, from now until it calls `leave`, unless the group is full: it has `membersMax` others, where that is
-   * not 0. May reject with
-   * EngineUnavailable.
+   * not 0. May reject with EngineUnavailable.
    */
   enter(group: string, member: GroupMember, membersMax: number): Maybe<Entered | "full">;
   /** This node has the member no longer. */
@@ -185,17 +180,14 @@ export interface Engine extends RecordStore {
    * this topic before, it publishes nothing and gives the first answer or, if that was for another publication, refuses
    * (`idempotency_conflict`).
    */
-  publish(
-    publication: Publication,
-    key?: string,
-  ): Published | Refusal | Promise<Published | Refusal>;
+  publish(publication: Publication, key?: string): Maybe<Published | Refusal>;
   /**
    * Reads a part of a topic's history. Of a topic that the node follows, it has everything that was delivered here before
    * the call, and nothing that is delivered here only after the answer: a reader would get that twice.
    */
-  history(topic: string, range: HistoryRange): HistoryPage | Promise<HistoryPage>;
+  history(topic: string, range: HistoryRange): Maybe<HistoryPage>;
   /** Removes what the topic's history holds; its epoch and offset stay. */
-  forget(topic: string): undefined | Promise<undefined>;
+  forget(topic: string): Maybe<undefined>;
   /** This node has connections in a topic from now on, or connections that subscribe to it; see `history`. */
   follow(topic: string): void;
   /** This node has no connections there any longer. */
@@ -204,7 +196,7 @@ export interface Engine extends RecordStore {
    * Sends a message to every other node, in the order of the calls, and answers how many there are. A node that is out of
    * reach does not get it. With `to` it is enough that the node of that name gets it.
    */
-  sendToNodes(message: string, to?: string): number | Promise<number>;
+  sendToNodes(message: string, to?: string): Maybe<number>;
   /**
    * The rules of topics, which it was made with, have changed: `before` are those until now. What is published next is kept as
    * the new ones say. A topic that keeps no history any more loses its epoch with the next publication. Left out by an engine that

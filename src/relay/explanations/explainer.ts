@@ -66,16 +66,11 @@ export class Explainer {
     const publication =
       position === undefined ? undefined : await this.#publication(topic, position);
     const here = this.#factsOf(question);
-    const { answers, silent } = await this.#parts.cluster.survey<NodeFacts | null>(
-      "explain",
-      question,
-    );
-    // A node of an older version has no answer.
-    const others = answers.filter((answer) => answer !== undefined && answer !== null);
+    const { answers, silent } = await this.#parts.cluster.survey<NodeFacts>("explain", question);
     const obstacle = user === undefined ? undefined : this.#parts.permissions.obstacle(user, topic);
     const facts: Facts = {
-      ...together([here, ...others]),
-      nodes: { answered: 1 + others.length, silent: silent + answers.length - others.length },
+      ...together([here, ...answers]),
+      nodes: { answered: 1 + answers.length, silent },
       publication,
       obstacle,
       rule: this.#rules.prefixOf(topic),

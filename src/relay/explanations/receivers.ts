@@ -103,17 +103,15 @@ export class Receivers {
     const { state, ...rest } = publication;
     const question: Question = { topic, ...rest };
     const here = this.#here(question);
-    const { answers, silent } = await this.#parts.cluster.survey<ReceiversHere | null>(
+    const { answers, silent } = await this.#parts.cluster.survey<ReceiversHere>(
       "receivers",
       question,
     );
-    // A node of an older version has no answer.
-    const others = answers.filter((answer) => answer !== undefined && answer !== null);
-    const all = together([here, ...others]);
+    const all = together([here, ...answers]);
     return {
       ...(state === "expired" ? unsure(all) : all),
       publication,
-      nodes: { answered: 1 + others.length, silent: silent + answers.length - others.length },
+      nodes: { answered: 1 + answers.length, silent },
     };
   }
 

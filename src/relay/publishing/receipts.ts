@@ -76,12 +76,12 @@ export class Receipts {
   /** What all nodes know, in the order of the questions. Cost: the questions, and on each node once what its journal remembers. */
   async ask(questions: readonly ReceiptQuestion[]): Promise<readonly ReceiptAnswer[]> {
     const here = this.#here(questions);
-    const { answers, silent } = await this.#parts.cluster.survey<readonly ReceiptAnswer[] | null>(
+    const { answers, silent } = await this.#parts.cluster.survey<readonly ReceiptAnswer[]>(
       "receipts",
       questions,
     );
     return here.map((answer, i) => {
-      const all = [answer, ...answers.map((other) => other?.[i] ?? "unsure")];
+      const all = [answer, ...answers.map((other) => other[i] ?? "unsure")];
       if (all.includes("taken")) return "taken";
       return silent > 0 || all.includes("unsure") ? "unsure" : "missed";
     });

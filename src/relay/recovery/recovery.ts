@@ -6,7 +6,7 @@ import type { Heartbeat } from "../connecting/heartbeat";
 import type { RateLimit } from "../connecting/rate-limit";
 import type { SubscribeResult } from "../contracts/commands";
 import type { Engine, HistoryPage } from "../contracts/engine";
-import { engineUnavailable, type Refusal } from "../contracts/errors";
+import { engineUnavailable } from "../contracts/errors";
 import { type Maybe, then } from "../contracts/maybe";
 import type { RelayOptions } from "../contracts/options";
 import type { ResumableProtocol } from "../contracts/protocol";
@@ -120,11 +120,6 @@ export class Recovery {
     if (this.#rateLimit.isExhausted(connection)) {
       this.#connections.end(connection, "too_many_frames");
     } else this.#topics.replace(connection, names);
-  }
-
-  /** Refuses topics that there is no room for in this process; to be called before `read`. */
-  checkRoom(connection: Connection, names: ReadonlySet<string>): Refusal | undefined {
-    return this.#topics.checkRoom(connection, names);
   }
 
   /**

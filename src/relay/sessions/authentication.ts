@@ -13,7 +13,7 @@ import type { Connection } from "../state/connection";
 import type { Connections } from "../state/connections";
 import { CONNECT_TIMEOUT_MS, expiryOf, type Session } from "../state/session";
 import { type Permissions, personalTopic, problemOf } from "../topics/permissions";
-import type { Presence } from "../topics/presence";
+import type { Topics } from "../topics/topics";
 import type { SessionParts } from "./parts";
 import type { Renewals } from "./renewals";
 import { encodeReply, type Replies } from "./replies";
@@ -29,18 +29,18 @@ export class Authentication {
   readonly #options: RelayOptions;
   readonly #connections: Connections;
   readonly #permissions: Permissions;
-  readonly #presence: Presence;
+  readonly #topics: Topics;
   readonly #recovery: Recovery;
   readonly #subscriptions: SessionSubscriptions;
   readonly #renewals: Renewals;
   readonly #replies: Replies;
 
   constructor(parts: SessionParts, subscriptions: SessionSubscriptions, renewals: Renewals) {
-    const { options, connections, permissions, presence, recovery, replies } = parts;
+    const { options, connections, permissions, topics, recovery, replies } = parts;
     this.#options = options;
     this.#connections = connections;
     this.#permissions = permissions;
-    this.#presence = presence;
+    this.#topics = topics;
     this.#recovery = recovery;
     this.#subscriptions = subscriptions;
     this.#renewals = renewals;
@@ -140,7 +140,7 @@ export class Authentication {
     session.info = claims.info;
     session.meta = claims.meta;
     const names = this.#firstTopics(claims, connection, command);
-    const full = this.#recovery.checkRoom(connection, names);
+    const full = this.#topics.checkRoom(connection, names);
     if (full !== undefined) {
       connection.user = "";
       this.#options.engine.registrations.release(connection.id, 0, "end");
@@ -289,7 +289,7 @@ export class Authentication {
     session.meta = meta ?? session.meta;
     return then(this.#subscriptions.followToken(connection, session, topics), () => {
       if (connection.session !== session) return;
-      this.#presence.changed(connection);
+      this.#topics.presence.changed(connection);
       this.#replies.reply(connection, { kind: "refreshed", id, ttl, client: connection.id });
     });
   }
@@ -344,7 +344,7 @@ export class Authentication {
     } else if (subscription !== undefined) {
       subscription.expiresAt = expiryOf(claims.ttl, this.#options.now());
       subscription.info = claims.info;
-      this.#presence.changed(connection);
+      this.#topics.presence.changed(connection);
       this.#replies.reply(connection, { kind: "refreshedTopic", id, ttl: claims.ttl });
     }
   }

@@ -4,9 +4,8 @@ import type { RelayOptions } from "../contracts/options";
 import type { Publisher } from "../publishing/publisher";
 import type { Recovery } from "../recovery/recovery";
 import type { Connections } from "../state/connections";
-import type { Members } from "../topics/members";
 import type { Permissions } from "../topics/permissions";
-import type { Presence } from "../topics/presence";
+import type { Topics } from "../topics/topics";
 import type { Replies } from "./replies";
 
 export interface RelayParts {
@@ -14,8 +13,7 @@ export interface RelayParts {
   readonly connections: Connections;
   readonly rateLimit: RateLimit;
   readonly permissions: Permissions;
-  readonly presence: Presence;
-  readonly members: Members;
+  readonly topics: Topics;
   readonly recovery: Recovery;
   readonly publisher: Publisher;
 }

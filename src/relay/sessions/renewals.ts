@@ -5,7 +5,7 @@ import type { RelayOptions } from "../contracts/options";
 import type { Connection } from "../state/connection";
 import type { Connections } from "../state/connections";
 import { expiryOf, type Session } from "../state/session";
-import type { Presence } from "../topics/presence";
+import type { Topics } from "../topics/topics";
 import type { SessionParts } from "./parts";
 import type { SessionSubscriptions } from "./subscriptions";
 
@@ -19,19 +19,16 @@ export class Renewals {
   readonly #now: () => number;
   readonly #random: () => number;
   readonly #connections: Connections;
-  readonly #presence: Presence;
+  readonly #topics: Topics;
   readonly #subscriptions: SessionSubscriptions;
 
-  constructor(
-    { options, connections, presence }: SessionParts,
-    subscriptions: SessionSubscriptions,
-  ) {
+  constructor({ options, connections, topics }: SessionParts, subscriptions: SessionSubscriptions) {
     this.#questions = options.questions;
     this.#rules = options.rules;
     this.#now = options.now;
     this.#random = options.random;
     this.#connections = connections;
-    this.#presence = presence;
+    this.#topics = topics;
     this.#subscriptions = subscriptions;
   }
 
@@ -57,7 +54,7 @@ export class Renewals {
       session.meta = meta ?? session.meta;
       if (info === undefined) return;
       session.info = info;
-      this.#presence.changed(connection);
+      this.#topics.presence.changed(connection);
     });
   }
 
@@ -92,7 +89,7 @@ export class Renewals {
     subscription.expiresAt = expiryOf(ttl, this.#now());
     if (info !== undefined) {
       subscription.info = info;
-      this.#presence.changed(connection);
+      this.#topics.presence.changed(connection);
     }
     return true;
   }

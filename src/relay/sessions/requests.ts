@@ -25,7 +25,7 @@ import {
   readHistory,
 } from "../topics/history";
 import type { Permissions } from "../topics/permissions";
-import type { Presence } from "../topics/presence";
+import type { Topics } from "../topics/topics";
 import type { SessionParts } from "./parts";
 import type { Replies } from "./replies";
 
@@ -38,13 +38,13 @@ export class SessionRequests {
   readonly #connections: Connections;
   readonly #rateLimit: RateLimit;
   readonly #permissions: Permissions;
-  readonly #presence: Presence;
+  readonly #topics: Topics;
   readonly #publisher: Publisher;
   readonly #replies: Replies;
   readonly #witness: RelayOptions["witness"];
 
   constructor(parts: SessionParts) {
-    const { options, connections, rateLimit, permissions, presence, publisher, replies } = parts;
+    const { options, connections, rateLimit, permissions, topics, publisher, replies } = parts;
     const { limits, rules, engine, later } = options;
     this.#connections = connections;
     this.#questions = options.questions;
@@ -54,7 +54,7 @@ export class SessionRequests {
     this.#rules = rules;
     this.#engine = engine;
     this.#permissions = permissions;
-    this.#presence = presence;
+    this.#topics = topics;
     this.#publisher = publisher;
     this.#replies = replies;
     this.#witness = options.witness?.wants("published") === true ? options.witness : undefined;
@@ -188,10 +188,10 @@ export class SessionRequests {
       this.#permissions.check(connection, "presence", topic);
     if (refusal !== undefined) this.#replies.refuse(connection, command, refusal);
     else if (kind === "presence") {
-      const clients = await this.#presence.clients(topic);
+      const clients = await this.#topics.presence.clients(topic);
       this.#replies.reply(connection, { kind, id, clients });
     } else {
-      const counts = await this.#presence.counts(topic);
+      const counts = await this.#topics.presence.counts(topic);
       this.#replies.reply(connection, { kind, id, ...counts });
     }
   }

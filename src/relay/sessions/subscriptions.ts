@@ -4,7 +4,7 @@ import { type Denial, Dismissal, type Questions } from "../contracts/backend/que
 import type { CommandOf, Member, SubscribeResult } from "../contracts/commands";
 import { type Engine, EngineUnavailable } from "../contracts/engine";
 import { engineUnavailable, Refusal } from "../contracts/errors";
-import { type Maybe, then } from "../contracts/maybe";
+import { all, type Maybe, then } from "../contracts/maybe";
 import type { Limits, RelayOptions } from "../contracts/options";
 import type { Position } from "../contracts/publication";
 import type { TokenProblem, TokenTopic, TokenTopics, TopicClaims } from "../contracts/tokens";
@@ -17,8 +17,9 @@ import { expiryOf, type Session } from "../state/session";
 import type { Subscriptions } from "../state/subscriptions";
 import { checkTopic } from "../text/checks";
 import { type Newest, newestOfBackend } from "../topics/history";
-import type { Members, Membership } from "../topics/members";
+import type { Membership } from "../topics/members";
 import { type Permissions, problemOf } from "../topics/permissions";
+import type { Topics } from "../topics/topics";
 import type { SessionParts } from "./parts";
 import { encodeReply, type Replies } from "./replies";
 
@@ -46,13 +47,13 @@ export class SessionSubscriptions {
   readonly #connections: Connections;
   readonly #permissions: Permissions;
   readonly #recovery: Recovery;
-  readonly #members: Members;
+  readonly #topics: Topics;
   readonly #replies: Replies;
   readonly #questions: Questions | undefined;
   readonly #witness: RelayOptions["witness"];
 
   constructor(parts: SessionParts) {
-    const { options, connections, permissions, recovery, members, replies } = parts;
+    const { options, connections, permissions, recovery, topics, replies } = parts;
     const { engine, limits, rules, now, questions } = options;
     this.#questions = questions;
     this.#engine = engine;
@@ -62,7 +63,7 @@ export class SessionSubscriptions {
     this.#connections = connections;
     this.#permissions = permissions;
     this.#recovery = recovery;
-    this.#members = members;
+    this.#topics = topics;
     this.#replies = replies;
     this.#witness = options.witness;
   }
@@ -135,7 +136,7 @@ export class SessionSubscriptions {
     const { ttl, info, data, member, hidden } = found as TopicClaims;
     const had = session.topics.get(topic);
     const refusal =
-      this.#recovery.checkRoom(connection, new Set([topic])) ??
+      this.#topics.checkRoom(connection, new Set([topic])) ??
       (had === undefined || had.member === member?.user ? undefined : alreadySubscribed());
     if (refusal !== undefined) {
       this.#replies.refuse(connection, command, refusal);
@@ -165,9 +166,9 @@ export class SessionSubscriptions {
   ): Promise<Membership | Refusal | undefined> {
     const isIn = () => connection.session?.topics.has(topic) === true;
     try {
-      const entered = await this.#members.enter(connection, topic, member);
+      const entered = await this.#topics.members.enter(connection, topic, member);
       if (entered instanceof Refusal) this.unsubscribe(connection, topic);
-      else if (!isIn() || !this.#members.holds(connection, entered)) return undefined;
+      else if (!isIn() || !this.#topics.members.holds(connection, entered)) return undefined;
       return entered;
     } catch (error) {
       this.unsubscribe(connection, topic);
@@ -235,7 +236,7 @@ export class SessionSubscriptions {
       this.#replies.refuse(connection, command, refusal as Refusal);
       return;
     }
-    const members = membership && this.#members.listFor(connection, membership);
+    const members = membership && this.#topics.members.listFor(connection, membership);
     // A client that is told of no expiry leaves it to the relay to ask in time.
     const isRenewed = this.#rules.asked("askRefresh", topic) !== "";
     const subscribed = { ...result, ttl: isRenewed ? undefined : ttl, data, form, members };
@@ -243,7 +244,7 @@ export class SessionSubscriptions {
     this.#recovery.commit(read, reply, next);
     // It had the topic already, so nothing is fanned out without it.
     if (begun.length === 0 && membership !== undefined) {
-      this.#members.subscribed(connection, topic);
+      this.#topics.members.subscribed(connection, topic);
     }
   }
 
@@ -257,7 +258,7 @@ export class SessionSubscriptions {
     const { session, subscriptions } = connection;
     if (subscriptions === undefined || session?.topics.has(topic) !== true) return false;
     this.#recovery.unsubscribe(connection, subscriptions, topic);
-    this.#members.leave(connection, topic);
+    this.#topics.members.leave(connection, topic);
     session.topics.delete(topic);
     return true;
   }
@@ -283,7 +284,7 @@ export class SessionSubscriptions {
     const refusal =
       this.#checkName(topic) ??
       this.#checkRoom(session, topic) ??
-      this.#recovery.checkRoom(connection, new Set([topic]));
+      this.#topics.checkRoom(connection, new Set([topic]));
     if (refusal !== undefined) return refusal;
     const expiresAt = expiryOf(ttl, this.#now());
     const isFromToken = false;
@@ -330,9 +331,7 @@ export class SessionSubscriptions {
         if (subscription !== undefined) subscription.isFromToken = true;
       }),
     );
-    return added.some((one) => one instanceof Promise)
-      ? Promise.all(added).then(() => undefined)
-      : undefined;
+    return then(all(added), () => undefined);
   }
 
   /** Takes a session out of topics whose tokens expired before `limit`, in ms of the relay's clock. */

@@ -52,11 +52,17 @@ export class Cluster {
 
   /** Asks every other node, and leaves out those that are silent. Rejects with EngineUnavailable. */
   async request<Answer>(kind: string, body: unknown): Promise<readonly Answer[]> {
-    return (await this.survey<Answer>(kind, body)).answers;
+    return (await this.#ask<Answer>(kind, body)).answers;
   }
 
-  /** The same, and says how many nodes were silent. */
+  /** The same for what has an answer, and says how many nodes have none: one of an older version may not know the question. */
   async survey<Answer>(kind: string, body: unknown): Promise<Survey<Answer>> {
+    const { answers, silent } = await this.#ask<Answer | null>(kind, body);
+    const known = answers.filter((answer) => answer !== undefined && answer !== null);
+    return { answers: known, silent: silent + answers.length - known.length };
+  }
+
+  async #ask<Answer>(kind: string, body: unknown): Promise<Survey<Answer>> {
     const number = ++this.#number;
     const { node, after } = this.#options;
     const all = Promise.withResolvers<void>();

@@ -58,6 +58,14 @@ function depthOf(text: string): number {
   return deepest;
 }
 
+/** Null is the same as a missing member, where programs send it for what is not set. */
+export function withoutNulls(value: unknown): unknown {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  const members = Object.entries(value);
+  if (members.every(([, member]) => member !== null)) return value;
+  return Object.fromEntries(members.filter(([, member]) => member !== null));
+}
+
 /** The index of the closing quote of the string that begins at `start`. */
 function stringEnd(json: string, start: number): number {
   for (let end = json.indexOf('"', start + 1); ; end = json.indexOf('"', end + 1)) {

@@ -1,7 +1,9 @@
 // The two shapes of a body that need no mapping: that of POST /publish, which is the same for every source, and that of Centrifugo's consumers.
+
 import { type Static, type TObject, Type } from "@sinclair/typebox";
 import { Refusal } from "../../relay/contracts/errors";
 import type { PublishCommand } from "../../relay/publishing/publisher";
+import { withoutNulls } from "../../relay/text/json";
 import { Shape } from "../../shape";
 import type { RecordText } from "./record-text";
 
@@ -30,11 +32,6 @@ export function commonShape(record: RecordText, kind: "body" | "row"): PublishCo
   const { topic, message, data, event, user_id, idempotency_key } = value as Static<typeof Row>;
   const raw = data === undefined ? undefined : record.raw(["data"]);
   return { topic, message, data: raw, event, user_id, idempotency_key };
-}
-
-function withoutNulls(value: unknown): unknown {
-  if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).filter(([, column]) => column !== null));
 }
 
 const payload = {

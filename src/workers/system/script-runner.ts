@@ -1,7 +1,7 @@
 // The programs through which this one was started by a script: `bun run server`, npm above it with `npx bun run server`, or `npx baton`. npm
 // passes no signal on, so a relay would stay behind when it is stopped, with the port and the file. Only those chains of
 // processes are known here that wait for the script: whatever was started to stay (exec, nohup, setsid, systemd) is none. Linux only.
-import { readFileSync } from "node:fs";
+import { procFile } from "./proc";
 
 const CHECK_MS = 500;
 
@@ -59,19 +59,10 @@ function linkOf(pid: number): Link | undefined {
 
 /** Source: the kernel's documentation of /proc/<pid>/stat, where a command in parentheses comes before the state. */
 function parentOf(pid: number): number | undefined {
-  const parent = Number(/\) \S (\d+) [^)]*$/.exec(read(pid, "stat"))?.[1]);
+  const parent = Number(/\) \S (\d+) [^)]*$/.exec(procFile(pid, "stat"))?.[1]);
   return Number.isInteger(parent) ? parent : undefined;
 }
 
 function commandOf(pid: number): string {
-  return read(pid, "cmdline").replaceAll("\0", " ").trim();
-}
-
-/** Empty where there is no such process. */
-function read(pid: number, file: "stat" | "cmdline"): string {
-  try {
-    return readFileSync(`/proc/${pid}/${file}`, "utf8");
-  } catch {
-    return "";
-  }
+  return procFile(pid, "cmdline").replaceAll("\0", " ").trim();
 }

@@ -12,7 +12,13 @@ import {
 import { Refusal } from "../../../relay/contracts/errors";
 import type { ConnectionClaims, TokenTopic, TopicClaims } from "../../../relay/contracts/tokens";
 import { checkTopic, toUser } from "../../../relay/text/checks";
-import { isDeeper, parseJson, rawMember, withoutByteOrderMark } from "../../../relay/text/json";
+import {
+  isDeeper,
+  parseJson,
+  rawMember,
+  withoutByteOrderMark,
+  withoutNulls,
+} from "../../../relay/text/json";
 import { Shape } from "../../../shape";
 import { hiddenBy, ruledParts } from "../../access/override";
 
@@ -265,14 +271,6 @@ function wrong(shape: Shape<TSchema>, value: unknown): string {
   if (first?.path === "/server_tags_filter")
     return "has a server_tags_filter, and filters on subscriptions are not supported";
   return `has not the shape that it must have (${first?.path || "/"}: ${first?.message})`;
-}
-
-/** Null is the same as a missing member. */
-function withoutNulls(value: unknown): unknown {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
-  const members = Object.entries(value);
-  if (members.every(([, member]) => member !== null)) return value;
-  return Object.fromEntries(members.filter(([, member]) => member !== null));
 }
 
 function cut(reason: string): string {

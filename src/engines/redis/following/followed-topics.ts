@@ -1,12 +1,14 @@
 // The topics of one Redis server that this node follows. Each is synced: brought to where the server is before anything of it is
 // delivered, and again after a lost connection. Positions are compared with the server's now and then, since a subscription
 // cannot tell that it has missed something.
+
 import {
   EngineUnavailable,
   type HistoryPage,
   type HistoryRange,
 } from "../../../relay/contracts/engine";
 import type { Position } from "../../../relay/contracts/publication";
+import { Rounds } from "../../rounds";
 import type { RedisLink } from "../server/link";
 import { slices } from "../server/slices";
 import type { PositionAnswer, PositionQuery } from "../server/topic-scripts";
@@ -67,8 +69,7 @@ export class FollowedTopics {
   readonly #topics = new Map<string, FollowedTopic>();
   #isUp = false;
   #syncs = 0;
-  /** Where the comparison of all topics stands. */
-  #checking = this.#topics.values();
+  readonly #checking = new Rounds(() => this.#topics.values());
   /** Topics that are compared, or synced again, at the next call. */
   #suspects = new Set<FollowedTopic>();
   /** The positions of topics that were left in this second or the one before. */
@@ -193,14 +194,8 @@ export class FollowedTopics {
     if (!this.#isUp) return;
     const due = new Set(this.#suspects);
     this.#suspects.clear();
-    for (let left = Math.ceil(this.#topics.size / CHECK_ALL_CALLS); left > 0; left--) {
-      const { done, value } = this.#checking.next();
-      if (done === true) {
-        this.#checking = this.#topics.values();
-        break;
-      }
-      due.add(value);
-    }
+    const count = Math.ceil(this.#topics.size / CHECK_ALL_CALLS);
+    for (const followed of this.#checking.next(count)) due.add(followed);
     const topics = [...due].filter((one) => this.#isFollowed(one));
     this.#startSync(topics);
     const live = topics.filter(({ feed }) => feed.isLive);

@@ -1,6 +1,7 @@
 // Groups over Redis. What the members of this node do goes there in order, one call at a time; what the members of all nodes do
 // comes back over the channel of all nodes. A place is this node for as long as it is connected: after a lost connection it has
 // another one, says there again what it has, and clears the old one, so that members who stayed were never away.
+
 import type {
   EngineEvents,
   Entered,
@@ -9,6 +10,7 @@ import type {
   Groups,
 } from "../../../relay/contracts/engine";
 import type { EngineOptions } from "../../options";
+import { Rounds } from "../../rounds";
 import type { ServerClock } from "../server/clock";
 import type { Keys } from "../server/keys";
 import type { RedisLink } from "../server/link";
@@ -56,8 +58,7 @@ export class RedisGroups implements Groups {
   #queue: PendingStep[] = [];
   #isCalling = false;
   #places = 0;
-  /** Where renewing stands. */
-  #renewing: Iterator<readonly [string, GroupMember]> = this.#all();
+  readonly #renewing = new Rounds(() => this.#all());
   #size = 0;
   /** A step has failed though the server can be reached: what it knows of this node may be wrong. */
   #isUnsure = false;
@@ -116,13 +117,8 @@ export class RedisGroups implements Groups {
     }
     if (this.#isUnsure) this.#move();
     this.#findMissed();
-    for (let left = Math.ceil(this.#size / RENEW_ALL_CALLS); left > 0; left--) {
-      const { done, value } = this.#renewing.next();
-      if (done === true) {
-        this.#renewing = this.#all();
-        break;
-      }
-      this.#repeat(...value);
+    for (const one of this.#renewing.next(Math.ceil(this.#size / RENEW_ALL_CALLS))) {
+      this.#repeat(...one);
     }
     const place = this.#place;
     this.#calls.renew(place).then(
