@@ -251,13 +251,9 @@ export class Backend {
 
   /** How many subscribers each of these topics has, in their order. Cost: the topics that are named. */
   async subscriberCounts(topics: readonly string[]): Promise<readonly number[]> {
-    // A node of an older version has no answer.
-    const others = await this.#cluster.request<readonly number[] | null>(
-      "subscriber counts",
-      topics,
-    );
+    const { answers } = await this.#cluster.survey<readonly number[]>("subscriber counts", topics);
     const here = this.#countsHere(topics);
-    return here.map((count, i) => others.reduce((sum, other) => sum + (other?.[i] ?? 0), count));
+    return here.map((count, i) => answers.reduce((sum, other) => sum + (other[i] ?? 0), count));
   }
 
   /** Whether a topic has subscribers here who have not been told how many there are. */

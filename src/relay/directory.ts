@@ -112,9 +112,8 @@ export class Directory {
     made: Promise<readonly Row[]>,
   ): Promise<readonly Row[]> {
     const here = await made;
-    // A node of an older version has no answer.
-    const others = await this.#cluster.request<readonly Row[] | null>(kind, request);
-    return [here, ...others.map((rows) => rows ?? [])].flat();
+    const { answers } = await this.#cluster.survey<readonly Row[]>(kind, request);
+    return [here, ...answers].flat();
   }
 
   #topicCounts(request: PageRequest): Promise<readonly TopicCount[]> {

@@ -1,7 +1,7 @@
 // The keys of the backend and what each of them opens, of the table in definitions.ts: key, key:read, key:publish@news:+read.
 // A key that opens less than it should is found at the first call, and one that opens more never: so nothing here is guessed.
 import { checkTopic } from "../relay/text/checks";
-import { readBy, type Setting } from "./kinds";
+import { itemsOf, prefixOf, readBy, type Setting } from "./kinds";
 
 /** What keys can open, in the order in which people are told. */
 const SCOPES = ["publish", "read", "register", "manage", "metrics"] as const;
@@ -41,8 +41,7 @@ export const API_KEYS: Setting<readonly ApiKey[]> = {
 
 /** The keys in a text, or what is wrong with it, which shows no part of a key. */
 function keysOf(text: string): readonly ApiKey[] | string {
-  if (text === "") return [];
-  const entries = text.split(",").map((entry) => entry.trim());
+  const entries = itemsOf(text);
   if (entries.length > KEYS_MAX)
     return `has ${entries.length} keys, of which there may be ${KEYS_MAX}`;
   const keys = new Map<string, ApiKey>();
@@ -84,21 +83,11 @@ function scopesOf(text: string): Scopes | undefined {
     if (whole !== undefined) scopes[whole] = "any";
     else {
       const prefix = prefixOf(encoded);
-      if (limited === undefined || prefix === undefined) return undefined;
+      if (limited === undefined || prefix === undefined || checkTopic(prefix) !== undefined)
+        return undefined;
       const before = scopes[limited as Scope] ?? [];
       if (before !== "any") scopes[limited as Scope] = [...before, prefix];
     }
   }
   return scopes;
-}
-
-/** A star is most likely meant to stand for anything, which a prefix needs none for. */
-function prefixOf(encoded: string): string | undefined {
-  if (encoded.includes("*")) return undefined;
-  try {
-    const prefix = decodeURIComponent(encoded);
-    return checkTopic(prefix) === undefined ? prefix : undefined;
-  } catch {
-    return undefined;
-  }
 }

@@ -70,6 +70,19 @@ export function readBy<Value extends object>(
   };
 }
 
+/**
+ * The beginning of names that a text stands for, whose marks are percent-encoded; undefined where it stands for none. A star is most
+ * likely meant to stand for anything, which a beginning needs none for.
+ */
+export function prefixOf(encoded: string): string | undefined {
+  if (encoded === "" || encoded.includes("*")) return undefined;
+  try {
+    return decodeURIComponent(encoded);
+  } catch {
+    return undefined;
+  }
+}
+
 /** The longest delay that setTimeout accepts, and enough for any count or size that uses it as its bound. */
 export const INT32_MAX = 2 ** 31 - 1;
 
@@ -127,16 +140,27 @@ interface ListOptions extends Declaration {
   readonly default: string;
   readonly allowed: string;
   readonly accepts: (item: string) => boolean;
+  /** How many items there may be; without it any number. */
+  readonly max?: number;
 }
 
-/** Items separated by commas; spaces around them do not count. */
-export function list({ accepts, ...rest }: ListOptions): Setting<readonly string[]> {
+/** What commas separate; spaces around it do not count. */
+export function itemsOf(text: string): readonly string[] {
+  return text === "" ? [] : text.split(",").map((item) => item.trim());
+}
+
+export function list({
+  accepts,
+  max = Number.POSITIVE_INFINITY,
+  ...rest
+}: ListOptions): Setting<readonly string[]> {
   return {
     ...rest,
     inFile: "list",
     parse(text) {
-      const items = text === "" ? [] : text.split(",").map((item) => item.trim());
-      return items.every((item) => item !== "" && accepts(item)) ? items : undefined;
+      const items = itemsOf(text);
+      const isAccepted = items.every((item) => item !== "" && accepts(item));
+      return isAccepted && items.length <= max ? items : undefined;
     },
   };
 }

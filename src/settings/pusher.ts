@@ -1,5 +1,5 @@
 // The settings of the Pusher protocol, of the table in definitions.ts: without apps, the relay does not speak it.
-import { INT32_MAX, isWebUrl, list, readBy, type Setting, whole } from "./kinds";
+import { INT32_MAX, isWebUrl, itemsOf, list, readBy, type Setting, whole } from "./kinds";
 
 /** What clients and server libraries of the Pusher protocol know the relay by. */
 export interface PusherApp {
@@ -44,20 +44,15 @@ const WEBHOOK_EVENTS: readonly string[] = [
 
 const WEBHOOKS_MAX = 10;
 
-const WEBHOOKS: Setting<readonly string[]> = {
-  ...list({
-    variable: "BATON_PUSHER_WEBHOOKS",
-    default: "",
-    allowed: `a comma-separated list of at most ${WEBHOOKS_MAX} URLs that begin with http:// or https://`,
-    accepts: isWebUrl,
-    description:
-      "Where webhooks of the Pusher protocol are sent, signed with the secret of the first app. Each event is tried for 5 minutes, with growing pauses, and no redirect is followed. If it is not set, nobody is told.",
-  }),
-  parse(text) {
-    const urls = text === "" ? [] : text.split(",").map((url) => url.trim());
-    return urls.length <= WEBHOOKS_MAX && urls.every(isWebUrl) ? urls : undefined;
-  },
-};
+const WEBHOOKS = list({
+  variable: "BATON_PUSHER_WEBHOOKS",
+  default: "",
+  allowed: `a comma-separated list of at most ${WEBHOOKS_MAX} URLs that begin with http:// or https://`,
+  accepts: isWebUrl,
+  max: WEBHOOKS_MAX,
+  description:
+    "Where webhooks of the Pusher protocol are sent, signed with the secret of the first app. Each event is tried for 5 minutes, with growing pauses, and no redirect is followed. If it is not set, nobody is told.",
+});
 
 export const PUSHER = {
   pusherApps: PUSHER_APPS,
@@ -101,8 +96,7 @@ export const PUSHER = {
 
 /** The apps in a text, or what is wrong with it, which shows no part of a secret. */
 function appsOf(text: string): readonly PusherApp[] | string {
-  if (text === "") return [];
-  const entries = text.split(",").map((entry) => entry.trim());
+  const entries = itemsOf(text);
   if (entries.length > APPS_MAX)
     return `has ${entries.length} apps, of which there may be ${APPS_MAX}`;
   const apps: PusherApp[] = [];

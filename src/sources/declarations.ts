@@ -1,8 +1,10 @@
 // What BATON_SOURCES_FILE says: sources by their names, such as {"orders": {"kind": "postgresql", "url": "${ORDERS_URL}"}}.
+
 import { type Static, type TObject, type TSchema, Type } from "@sinclair/typebox";
 import { ValueErrorType } from "@sinclair/typebox/errors";
 import { deepEquals } from "bun";
 import { checkTopic } from "../relay/text/checks";
+import { shortened } from "../relay/text/visible";
 import { Shape } from "../shape";
 import { SOURCE_KINDS } from "./index";
 import { MappingOptions, mappingProblem } from "./shapes/record-shape";
@@ -42,9 +44,6 @@ const COMMON = {
     }),
   ),
 };
-
-/** Of what is wrong in a file. */
-const SHOWN_CHARACTERS_MAX = 200;
 
 /** What a reference such as ${ORDERS_PASSWORD} stands for; undefined where nothing is set. */
 type Lookup = (name: string) => string | undefined;
@@ -181,9 +180,4 @@ function kindOf(value: unknown): string {
   if (typeof value === "string") return "another text";
   if (Array.isArray(value)) return `a list of ${value.length}`;
   return typeof value === "object" && value !== null ? "an object" : String(value);
-}
-
-/** A wrong file may be any other, of many megabytes. */
-function shortened(text: string): string {
-  return text.length <= SHOWN_CHARACTERS_MAX ? text : `${text.slice(0, SHOWN_CHARACTERS_MAX)}…`;
 }

@@ -105,11 +105,9 @@ export class Sources {
   /** How each source is, over all nodes. Rejects with EngineUnavailable. */
   async statuses(): Promise<readonly SourceStatus[]> {
     if (this.#read.length === 0) return [];
-    const answers = await this.#options.relay.cluster.request<readonly SourceStatus[] | null>(
-      "sources",
-      {},
-    );
-    return overAllNodes([this.here, ...answers.map((answer) => answer ?? [])]);
+    const { cluster } = this.#options.relay;
+    const { answers } = await cluster.survey<readonly SourceStatus[]>("sources", {});
+    return overAllNodes([this.here, ...answers]);
   }
 
   /** How each source is on this node. */

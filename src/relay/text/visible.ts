@@ -5,10 +5,17 @@ const CONTROLS = /[\u0000-\u001f]/g;
 // DEL, C1 controls, and Unicode's line and direction marks, which can hide or forge text on a terminal. JSON does not escape them.
 const INVISIBLE_IN_JSON = /[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
-/** Makes text from outside safe to show: at most 200 characters, with all invisible ones escaped. */
+/** What is shown of a text. */
+const CHARACTERS_MAX = 200;
+
+/** Makes text from outside safe to show: at most so many characters, with all invisible ones escaped. */
 export function sanitized(text: string): string {
-  const cut = text.length > 200 ? `${text.slice(0, 200)}…` : text;
-  return visibleJson(cut.toWellFormed().replace(CONTROLS, escaped));
+  return visibleJson(shortened(text).toWellFormed().replace(CONTROLS, escaped));
+}
+
+/** The beginning of a text that may be of many megabytes. */
+export function shortened(text: string): string {
+  return text.length > CHARACTERS_MAX ? `${text.slice(0, CHARACTERS_MAX)}…` : text;
 }
 
 /** The same JSON, safe to show on a terminal. */

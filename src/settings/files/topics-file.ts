@@ -1,15 +1,14 @@
 // The file that BATON_TOPICS_FILE names: rules for topics by the prefix of their names, such as
 // {"news:": {"history_size": 1000, "history_ttl_ms": 3600000}, "typing:": {"history_size": 0}}.
+
 import { type Static, Type } from "@sinclair/typebox";
 import type { RulesByPrefix, TopicRule } from "../../relay/contracts/topic-rules";
+import { shortened } from "../../relay/text/visible";
 import { Shape } from "../../shape";
 import { INT32_MAX, isWebUrl, SettingError } from "../kinds";
 import { readTextFile } from "./text-file";
 
 const FILE_BYTES_MAX = 16_777_216;
-
-/** Of what is wrong in a file. */
-const SHOWN_CHARACTERS_MAX = 200;
 
 /** Its texts may have {{topic}}, {{user}}, {{data}} and {{data.name}} in them. */
 const PushTemplate = Type.Object(
@@ -93,11 +92,6 @@ export function readTopicsFile(path: string): RulesByPrefix {
       throw refused(`${bad} at ${shortened(prefix)} is no http:// or https:// address.`);
   }
   return Object.fromEntries(rules.map(([prefix, rule]) => [prefix, toRule(rule)]));
-}
-
-/** A wrong file may be any other, of many megabytes. */
-function shortened(text: string): string {
-  return text.length <= SHOWN_CHARACTERS_MAX ? text : `${text.slice(0, SHOWN_CHARACTERS_MAX)}…`;
 }
 
 function toRule(rule: Static<typeof Rule>): Partial<TopicRule> {

@@ -31,12 +31,13 @@ function isPassable(name: string): boolean {
 }
 
 function headerNames(variable: string, description: string): Setting<readonly string[]> {
-  const names = list({ variable, default: "", allowed: NAMES, accepts: isPassable, description });
+  const form = { default: "", allowed: NAMES, accepts: isPassable, max: NAMES_MAX };
+  const names = list({ variable, description, ...form });
   return {
     ...names,
     parse(written) {
       const given = names.parse(written)?.map((name) => name.toLowerCase());
-      return given === undefined || given.length > NAMES_MAX ? undefined : [...new Set(given)];
+      return given && [...new Set(given)];
     },
   };
 }

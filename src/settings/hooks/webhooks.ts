@@ -1,6 +1,16 @@
 // The settings of webhooks, of the table in definitions.ts: who is told what happens in the relay, and what their requests are signed
 // with. What cannot be meant is refused at the start, because a receiver that is told nothing, or cannot verify it, is noticed late.
-import { flag, INT32_MAX, isWebUrl, readBy, type Setting, SettingError, whole } from "../kinds";
+import {
+  flag,
+  INT32_MAX,
+  isWebUrl,
+  itemsOf,
+  prefixOf,
+  readBy,
+  type Setting,
+  SettingError,
+  whole,
+} from "../kinds";
 
 /** What a receiver can be told of. */
 const WEBHOOK_TYPES = [
@@ -123,8 +133,7 @@ export function signedReceivers(
 
 /** The receivers in a text, or what is wrong with it. */
 function receiversOf(text: string): readonly WebhookReceiver[] | string {
-  if (text === "") return [];
-  const entries = text.split(",").map((entry) => entry.trim());
+  const entries = itemsOf(text);
   if (entries.length > RECEIVERS_MAX)
     return `has ${entries.length} receivers, of which there may be ${RECEIVERS_MAX}`;
   const receivers: WebhookReceiver[] = [];
@@ -156,7 +165,7 @@ function receiverOf(entry: string): WebhookReceiver | string {
       if (unknown !== undefined) return `wants ${JSON.stringify(unknown)}. ${ABOUT_TYPES}`;
       types = items as WebhookType[];
     } else {
-      const decoded = items.map(decodedOf);
+      const decoded = items.map(prefixOf);
       const bad = decoded.indexOf(undefined);
       if (bad >= 0)
         return `has ${JSON.stringify(items[bad])} among the beginnings of its topics, where %2B, %2C, %20 and %25 stand for + , a blank and %`;
@@ -166,20 +175,9 @@ function receiverOf(entry: string): WebhookReceiver | string {
   return { url: new URL(url).href, types, prefixes };
 }
 
-/** A star is most likely meant to stand for anything, which a prefix needs none for. */
-function decodedOf(encoded: string): string | undefined {
-  if (encoded === "" || encoded.includes("*")) return undefined;
-  try {
-    return decodeURIComponent(encoded);
-  } catch {
-    return undefined;
-  }
-}
-
 /** The secrets in a text, or what is wrong with it, which shows no part of a secret. */
 function secretsOf(text: string): readonly WebhookSecret[] | string {
-  if (text === "") return [];
-  const entries = text.split(",").map((entry) => entry.trim());
+  const entries = itemsOf(text);
   if (entries.length > SECRETS_MAX)
     return `has ${entries.length} secrets, of which there may be ${SECRETS_MAX}`;
   const secrets: WebhookSecret[] = [];

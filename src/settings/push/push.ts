@@ -1,5 +1,5 @@
 // The settings of Web Push, of the table in definitions.ts: without VAPID keys, no device is kept and nothing is pushed.
-import { INT32_MAX, list, type Setting, text, whole } from "../kinds";
+import { INT32_MAX, list, text, whole } from "../kinds";
 import { isPrivateKey, isPublicKey, isSubject } from "./vapid";
 
 /** Shorter ones can be guessed by whoever has a copy of the store. */
@@ -10,23 +10,16 @@ const DEVICES_KEYS_MAX = 10;
 /** 400 days, after which browsers' own expiry of what pages keep has passed too. */
 const DEVICE_TTL_MS_MAX = 34_560_000_000;
 
-const SECRETS = list({
+const DEVICES_KEYS = list({
   variable: "BATON_DEVICES_KEY",
   secret: "lines",
   default: "",
   allowed: `a comma-separated list of at most ${DEVICES_KEYS_MAX} secrets of 32 to 512 visible ASCII characters`,
   accepts: (item) => DEVICES_SECRET.test(item),
+  max: DEVICES_KEYS_MAX,
   description:
     "The secret with which devices and pushes that wait are encrypted in the store (AES-256-GCM). To replace it, put the new one in front of the old one: the first encrypts, all of them decrypt. Devices whose secret is gone are not reached until their pages register them again.",
 });
-
-const DEVICES_KEY: Setting<readonly string[]> = {
-  ...SECRETS,
-  parse(given) {
-    const items = SECRETS.parse(given);
-    return items !== undefined && items.length <= DEVICES_KEYS_MAX ? items : undefined;
-  },
-};
 
 export const PUSH = {
   vapidPublicKey: text({
@@ -50,7 +43,7 @@ export const PUSH = {
     description:
       "Where the operator of a push service can reach you. Some services refuse pushes with an address that cannot be real.",
   }),
-  devicesKeys: DEVICES_KEY,
+  devicesKeys: DEVICES_KEYS,
   userDevicesMax: whole({
     variable: "BATON_USER_DEVICES_MAX",
     default: 20,

@@ -185,8 +185,8 @@ export class KafkaReader implements Reader<RecordInPartition> {
     for (const { topic, topicId, partition, next } of this.#assigned.values()) {
       const node = currentMetadata?.topics.get(topic)?.partitions[partition]?.leader ?? -1;
       if (this.#asked.has(node)) continue;
-      const topics = byNode.get(node) ?? new Map<string, FetchRequestTopic>();
-      const asked = topics.get(topicId) ?? { topicId, partitions: [] };
+      const topics = byNode.getOrInsertComputed(node, () => new Map());
+      const asked = topics.getOrInsertComputed(topicId, () => ({ topicId, partitions: [] }));
       asked.partitions.push({
         partition,
         fetchOffset: next,
@@ -194,7 +194,6 @@ export class KafkaReader implements Reader<RecordInPartition> {
         lastFetchedEpoch: -1,
         partitionMaxBytes: PARTITION_BYTES,
       });
-      byNode.set(node, topics.set(topicId, asked));
     }
     for (const [node, topics] of byNode) void this.#fetch(node, [...topics.values()]);
   }
