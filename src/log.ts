@@ -109,13 +109,15 @@ export function shortId(id: string): string {
   return `${id.slice(0, 8)}…`;
 }
 
-/** The shortest time between two lines of a throttled log. */
+/** The shortest time between two lines of a throttled log. It doubles with each line for as long as the errors go on: an outage of a day fills no disk. */
 const THROTTLE_MS = 1_000;
+const THROTTLE_MAX_MS = 60_000;
 
-/** Logs an error. Within a second of the last line it only counts, for the field `more` of the next line. */
+/** Logs an error. Soon after the last line it only counts, for the field `more` of the next line. */
 type ThrottledLog = (error: unknown) => void;
 
 export function throttledLog(log: Log, sentence: string): ThrottledLog {
+  let pauseMs = THROTTLE_MS;
   let next = 0;
   let more = 0;
   return (error) => {
@@ -124,7 +126,9 @@ export function throttledLog(log: Log, sentence: string): ThrottledLog {
       more++;
       return;
     }
-    next = now + THROTTLE_MS;
+    const goesOn = more > 0 && now < next + pauseMs;
+    pauseMs = goesOn ? Math.min(2 * pauseMs, THROTTLE_MAX_MS) : THROTTLE_MS;
+    next = now + pauseMs;
     log.error({ err: error, ...(more > 0 && { more }) }, sentence);
     more = 0;
   };

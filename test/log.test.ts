@@ -1,9 +1,9 @@
 // The log: what users send cannot forge a line, no line has a secret, and messages are not logged. Rows I3 and I4 of the
 // fault catalogue.
-import { expect, test } from "bun:test";
+import { expect, spyOn, test } from "bun:test";
 import { closeSync, constants, openSync } from "node:fs";
 import { join } from "node:path";
-import { createLog, LogOutput } from "../src/log";
+import { createLog, LogOutput, throttledLog } from "../src/log";
 import { sanitized } from "../src/relay/text/visible";
 import { SECRET, token } from "./support/centrifuge/sdk";
 import { Folder } from "./support/machine/folder";
@@ -26,6 +26,25 @@ test("I4: a log line is one JSON object, whatever it contains", () => {
   expect(lines).toHaveLength(1);
   expect(lines[0]?.trimEnd()).not.toContain("\n");
   expect(JSON.parse(lines[0] ?? "")).toMatchObject({ level: 30, msg: "something" });
+});
+
+test("an error that goes on for a day is logged less and less often, at last once a minute, and at once again after a quiet time", () => {
+  const counts: (number | undefined)[] = [];
+  const write = (line: string) => void counts.push(JSON.parse(line).more);
+  const logError = throttledLog(createLog("info", { write }), "it fails");
+  let seconds = 0;
+  using _ = spyOn(performance, "now").mockImplementation(() => 1_000 * seconds);
+  for (; seconds < 86_400; seconds += 0.5) logError(new Error("no"));
+  expect(counts.slice(0, 4)).toEqual([undefined, 1, 3, 7]);
+  expect(counts.length).toBeLessThan(1_450);
+  expect(counts.at(-1)).toBe(119);
+  seconds += 120;
+  counts.length = 0;
+  for (const _ of [1, 2, 3]) {
+    logError(new Error("no"));
+    seconds += 1;
+  }
+  expect(counts).toHaveLength(3);
 });
 
 test("messages, registrations and connections are not logged at the default level", async () => {

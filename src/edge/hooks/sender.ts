@@ -123,7 +123,7 @@ export class HookSender {
     this.#state = "stopped";
     if (this.waiting === 0) return;
     this.#options.log.warn(
-      `${this.#caller.origin} was not told of ${this.waiting} events, which wait; the memory engine does not keep them`,
+      `${this.#caller.origin} was not told of ${this.waiting} events, which wait for the next start unless BATON_ENGINE is memory`,
     );
   }
 

@@ -256,12 +256,14 @@ export class Courier {
   }
 
   async #retry(retry: Retry, answer: ReceiptAnswer | undefined, asOf: number): Promise<void> {
-    const { devices, attempts, now } = this.#options;
+    const { devices, pushes, attempts, now } = this.#options;
     const { pending, deadline } = retry;
     if (answer === "taken") return attempts.end(retry, "withdrawn");
     if (now() > deadline) return attempts.end(retry, "given_up");
     const device = await devices?.one(pending.user, retry.device);
     if (device === undefined) return attempts.end(retry, "gone");
-    await attempts.make({ pending, device, number: retry.attempts + 1, asOf, deadline, retry });
+    const number = retry.attempts + 1;
+    const { mark } = await attempts.make({ pending, device, number, asOf, deadline, retry });
+    if (mark !== undefined) await pushes.over(mark);
   }
 }

@@ -1,5 +1,6 @@
 // What pushes leave in the store, and what happens where it has no room for them. The clock is the test's own.
 import { beforeEach, expect, test } from "bun:test";
+import type { PushResult } from "../../../src/edge/push/services/sender";
 import type { Records } from "../../../src/relay/contracts/store";
 import { Engines } from "../../support/engines/fresh-engines";
 import { AFTER_MS, type Clock, PushNode } from "../../support/push/push-node";
@@ -40,6 +41,20 @@ test("the mark of a push that is over is kept for minutes, and not for its ttl",
   clock.now += AFTER_MS;
   await until("the end of the push", () => store.ttls("push-sent:").at(-1) === 600_000);
   expect(Math.max(...store.ttls("push-sent:"))).toBeGreaterThan(86_400_000);
+});
+
+test("the mark of a push that its service took at a later attempt is kept for minutes, too", async () => {
+  await using engines = new Engines();
+  const { node: made, store } = await nodeWith(engines, "phone");
+  await using node = made;
+  const answers: PushResult[] = [{ kind: "later", status: 503, waitMs: 1_000 }];
+  node.answer = () => answers.shift() ?? { kind: "accepted", status: 201 };
+  await node.publish("ann", { title: "hi", ttl: 86_400 });
+  clock.now += AFTER_MS;
+  await until("the first attempt", () => store.ttls("push-retries").length > 0);
+  clock.now += 60_000;
+  await until("the end of the push", () => store.ttls("push-sent:").at(-1) === 600_000);
+  expect(node.sent).toEqual(["phone hi", "phone hi"]);
 });
 
 test("what a device has accepted is not told to a backend, also where the store has no room to remember it", async () => {
