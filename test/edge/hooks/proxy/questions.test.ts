@@ -305,7 +305,8 @@ test("a registered client has a topic that the backend decides about only by its
 
 test("a registered client may stay for as long as the backend says", async () => {
   await using backend = new ProxyBackend();
-  backend.answer("/connect", () => ({ result: { user: "7", expire_at: inSeconds(1) } }));
+  // In whole seconds, two at least: with one, an answer that is on its way as a second ends comes when its time is over.
+  backend.answer("/connect", () => ({ result: { user: "7", expire_at: inSeconds(2) } }));
   await using relay = await startRelay({
     BATON_PROXY_CONNECT: `${backend.url}/connect`,
     BATON_PING_MS: "100",
