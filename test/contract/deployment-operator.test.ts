@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { RawSocket } from "../support/clients/raw-socket";
-import { ProxyBackend } from "../support/hooks/proxy-backend";
+import { PATIENT, ProxyBackend } from "../support/hooks/proxy-backend";
 import { Folder } from "../support/machine/folder";
 import { PUSH_ENV, registerDevice } from "../support/push/push-relay";
 import { PushService } from "../support/push/push-service";
@@ -45,6 +45,7 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       deployment = await deploy({
         BATON_TOPICS_FILE: file,
         BATON_API_KEYS: "k",
+        ...PATIENT,
         BATON_PROXY_CONNECT: `${backend.url}/connect`,
         BATON_PROXY_RPC: `${backend.url}/rpc`,
         ...PUSHER_ENV,

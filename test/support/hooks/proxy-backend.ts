@@ -11,6 +11,9 @@ interface AskedQuestion {
   readonly headers: Headers;
 }
 
+/** How long a backend may take to answer, and a question may wait: a busy machine is no slow backend. */
+export const PATIENT = { BATON_PROXY_TIMEOUT_MS: "30000", BATON_PROXY_WAIT_MS: "60000" };
+
 /** A value is sent as JSON with status 200. */
 type Answer = (question: AskedQuestion) => unknown;
 
@@ -50,6 +53,7 @@ export class ProxyBackend implements AsyncDisposable {
   /** The settings with which a relay asks it everything. */
   get settings() {
     return {
+      ...PATIENT,
       BATON_PROXY_CONNECT: `${this.url}/connect`,
       BATON_PROXY_REFRESH: `${this.url}/refresh`,
       BATON_PROXY_SUBSCRIBE: `${this.url}/subscribe`,

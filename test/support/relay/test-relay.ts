@@ -6,6 +6,7 @@ import type { Position } from "../../../src/relay/contracts/publication";
 import type { Env } from "../../../src/settings/kinds";
 import { readSettings } from "../../../src/settings/read";
 import { Client } from "../clients/client";
+import { PATIENT } from "../hooks/proxy-backend";
 
 interface Answer {
   readonly status: number;
@@ -141,7 +142,7 @@ export class TestRelay implements AsyncDisposable {
 export async function startRelay(env: Env = {}): Promise<TestRelay> {
   const lines: string[] = [];
   const log = createLog(env.BATON_LOG_LEVEL ?? "debug", { write: (line) => void lines.push(line) });
-  const settings = readSettings({ PORT: "0", BATON_SHUTDOWN_MS: "50", ...env });
+  const settings = readSettings({ PORT: "0", BATON_SHUTDOWN_MS: "50", ...PATIENT, ...env });
   return new TestRelay(await start(settings, log), lines);
 }
 
