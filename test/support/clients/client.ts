@@ -9,7 +9,7 @@ export interface Closed {
 export class Client {
   readonly #socket: WebSocket;
   readonly #arrived: string[] = [];
-  readonly #waiting: ((frame: string) => void)[] = [];
+  readonly #waiting: PromiseWithResolvers<string>[] = [];
   readonly #pongs: (() => void)[] = [];
   /** Resolves when the socket has closed, whichever side did it. */
   readonly closed: Promise<Closed>;
@@ -20,13 +20,17 @@ export class Client {
       const frame = typeof data === "string" ? data : textOf(data);
       const waiting = this.#waiting.shift();
       if (waiting === undefined) this.#arrived.push(frame);
-      else waiting(frame);
+      else waiting.resolve(frame);
     });
     socket.addEventListener("pong", () => this.#pongs.shift()?.());
     this.closed = new Promise((resolve) => {
       socket.addEventListener("close", ({ code, reason }) => {
         resolve({ code, reason });
         for (const pong of this.#pongs) pong();
+        // Whoever waits for the close too hears of that first.
+        setImmediate(() => {
+          for (const { reject } of this.#waiting) reject(noFrame(code, reason));
+        });
       });
     });
   }
@@ -53,11 +57,19 @@ export class Client {
     return this.#socket.protocol;
   }
 
-  /** Takes the next frame. */
+  /** Takes the next frame; rejects when the socket closes before there is one. */
   next(): Promise<string> {
     const frame = this.#arrived.shift();
     if (frame !== undefined) return Promise.resolve(frame);
-    return within("a frame", new Promise<string>((resolve) => this.#waiting.push(resolve)));
+    const waiting = Promise.withResolvers<string>();
+    this.#waiting.push(waiting);
+    if (this.#socket.readyState === WebSocket.CLOSED) {
+      this.closed.then(({ code, reason }) => waiting.reject(noFrame(code, reason)));
+    }
+    const next = within("a frame", waiting.promise);
+    // Nobody has to look at it.
+    next.catch(() => {});
+    return next;
   }
 
   /** Takes the next `count` frames. */
@@ -99,4 +111,8 @@ export class Client {
   drop(): void {
     this.#socket.terminate();
   }
+}
+
+function noFrame(code: number, reason: string): Error {
+  return new Error(`waited for a frame, but the socket has closed: ${code} ${reason}`);
 }
