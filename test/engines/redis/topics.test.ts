@@ -212,12 +212,15 @@ describe("keys in Redis", () => {
     await using node = await RedisNode.start(server.url, { prefix });
     await node.engine.history("first", { limit: 0, size: 1e6 });
     const before = [...(await keysOf(server, prefix)).keys()].toSorted();
-    const asked = Array.from({ length: 2_000 }, async (_, i) => {
-      node.engine.follow(`name${i}`);
-      await node.engine.history(`name${i}`, { limit: 1, size: 1e6 });
-      node.engine.unfollow(`name${i}`);
-    });
-    await Promise.all(asked);
+    const ask = async (name: string) => {
+      node.engine.follow(name);
+      await node.engine.history(name, { limit: 1, size: 1e6 });
+      node.engine.unfollow(name);
+    };
+    // A topic that is followed for a second or two does get a key, so not all are asked for at once.
+    for (let i = 0; i < 2_000; i += 50) {
+      await Promise.all(Array.from({ length: 50 }, (_, k) => ask(`name${i + k}`)));
+    }
     const after = [...(await keysOf(server, prefix)).keys()];
     // A few of them share the bit of another topic.
     expect(after.filter((key) => !before.includes(key)).length).toBeLessThan(20);
