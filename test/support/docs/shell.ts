@@ -28,7 +28,8 @@ class Script {
     // Bash, given one command, becomes it: then a signal to the script is one to the command.
     this.process = Bun.spawn(["bash", "-c", text], {
       cwd: ROOT,
-      env: { ...process.env, ...env },
+      // Some shells and builds set HOST, which is not meant for the relay.
+      env: { ...process.env, HOST: undefined, ...env },
       stdin: "ignore",
       stdout: "pipe",
       stderr: "pipe",
