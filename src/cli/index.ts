@@ -70,7 +70,7 @@ function program({ settings, serve }: CommandParts): Command {
     .configureOutput({
       writeOut: (text) => print(text.trimEnd()),
       writeErr: note,
-      outputError: (text, write) => write(text.replace(/^error: /, "baton: ")),
+      outputError: (text, write) => write(errorText(text)),
     })
     .addHelpText("after", CODES)
     .exitOverride();
@@ -107,6 +107,13 @@ function program({ settings, serve }: CommandParts): Command {
   return baton;
 }
 
+/** Of what commander says. It takes whatever begins with - for a flag, also a message that a script puts there. */
+function errorText(text: string): string {
+  const named = text.replace(/^error: /, "baton: ");
+  const mayBeText = named.startsWith("baton: unknown option") && !named.includes("Did you mean");
+  return mayBeText ? `${named}Write -- before a topic or message that begins with -.\n` : named;
+}
+
 type RelayOf = (flags: RelayFlags) => RemoteRelay;
 
 function addPublish(baton: Command, relay: RelayOf): void {
@@ -124,6 +131,7 @@ function addPublish(baton: Command, relay: RelayOf): void {
       "after",
       examples(
         'baton publish tech "hi"',
+        'baton publish -- tech "$text"',
         "baton publish tech '{\"n\":1}' --data --user 1",
         "tail -f app.log | baton publish logs",
         "baton publish < publications.ndjson",

@@ -32,6 +32,16 @@ describe("baton publish", () => {
     expect(await client.take(2)).toEqual(["hi", '{"n":1}']);
   });
 
+  test("publishes what begins with - when it stands behind --, and says so where it does not", async () => {
+    await using relay = await startRelay();
+    const env = { BATON_URL: relay.url };
+    const client = await relay.connect(7, ["-t"]);
+    expect((await Baton.run(["publish", "--", "-t", "-abc"], { env })).code).toBe(0);
+    expect(await client.next()).toBe("-abc");
+    const { code, stderr } = await Baton.run(["publish", "-t", "-abc"], { env });
+    expect([code, stderr]).toEqual([2, expect.stringContaining("Write -- before")]);
+  });
+
   test("publishes once with an idempotency key", async () => {
     await using relay = await startRelay();
     const publish = ["publish", "tech", "hi", "--idempotency-key", "k", "--url", relay.url];
