@@ -152,7 +152,7 @@ export interface RelaySettings {
   readonly connectionTopicsMax?: number | undefined;
   /** A JSON file with rules for topics, by the prefix of their names. If it is not set, all topics are alike. Allowed: the path of a file. Not set by default. */
   readonly topicsFile?: string | undefined;
-  /** 1 refuses Centrifuge clients and /api a topic such as news:a if no rule names the prefix up to the colon, so that a misspelt name is found. Allowed: 0 or 1. Default: 0. */
+  /** 1 refuses Centrifuge and Pusher clients, and the server APIs of both, a topic such as news:a if no rule names the prefix up to the colon, so that a misspelt name is found. Allowed: 0 or 1. Default: 0. */
   readonly knownPrefixesOnly?: boolean | undefined;
   /** The longest that a publication waits for others, to leave with them in one send for each connection. It waits only while several are published at once, and no longer than sending the last ones took. 0 lets each leave at once. Allowed: a whole number of milliseconds from 0 to 1000. Default: 25. */
   readonly waveMs?: number | undefined;

@@ -196,7 +196,7 @@ const TOPICS = {
   knownPrefixesOnly: flag({
     variable: "BATON_KNOWN_PREFIXES_ONLY",
     description:
-      "1 refuses Centrifuge clients and /api a topic such as news:a if no rule names the prefix up to the colon, so that a misspelt name is found.",
+      "1 refuses Centrifuge and Pusher clients, and the server APIs of both, a topic such as news:a if no rule names the prefix up to the colon, so that a misspelt name is found.",
   }),
   waveMs: whole({
     variable: "BATON_WAVE_MS",

@@ -138,6 +138,7 @@ for (const [name, start] of Object.entries(GROUP_NODES)) {
     test("a group that was empty goes on with greater versions", async () => {
       const first = await enter(one, "a");
       one.groups.leave(GROUP, "a");
+      await untilIn(two);
       const second = await enter(two, "a");
       expect(second.version).toBeGreaterThan(first.version);
     });

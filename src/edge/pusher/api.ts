@@ -54,7 +54,7 @@ interface Route {
 export function pusherApi(options: PusherApiOptions): PusherApi {
   const { relay, apps, format, bodyBytes, log } = options;
   const { tally } = relay;
-  const routes = routesOf(relay, new ChannelNames(format));
+  const routes = routesOf(relay, new ChannelNames(format, relay.backend));
   const logUnavailable = throttledLog(log, "the engine did not serve a Pusher backend");
   const refused = (refusal: Refusal): Response =>
     refuse(tally.refused(refusal), {}, statusOf(refusal.code));
@@ -146,12 +146,7 @@ function publishIn({ publisher, backend }: Relay, channelNames: ChannelNames): R
     const { channels, topics, command, attributes } = event;
     const over = limits.countPublications(topics.length);
     if (over !== undefined) return over;
-    const [topic] = topics as [string];
-    const answers =
-      topics.length === 1
-        ? [publisher.publish({ ...command, topic })]
-        : publisher.publishToAll(topics, command);
-    const refusal = await refusalIn(answers);
+    const refusal = await refusalIn(publisher.publishToAll(topics, command));
     if (refusal !== undefined) return refusal;
     if (attributes === undefined) return "{}";
     const counts = await countsOf(backend, topics, attributes);
@@ -165,7 +160,7 @@ function publishBatchIn({ publisher, backend }: Relay, channelNames: ChannelName
   return async ({ app: { limits }, body }) => {
     const events = eventsOf(body, channelNames);
     if (events instanceof Refusal) return events;
-    const over = events.length > 0 ? limits.countPublications(events.length) : undefined;
+    const over = limits.countPublications(events.length);
     if (over !== undefined) return over;
     const answers = publisher.publishEach(
       events.map(({ topics, command }) => ({ ...command, topic: topics[0] as string })),

@@ -64,7 +64,7 @@ export class AppAuthority implements Authority {
     if (!fitsBytes(text, USER_BYTES_MAX)) {
       return denied(`user_data must have at most ${USER_BYTES_MAX} bytes.`);
     }
-    const id = objectOf(text)?.id;
+    const id = parsed(text)?.id;
     const user =
       typeof id === "string"
         ? toUser(id)
@@ -99,19 +99,17 @@ export function closedAuthority(code: number, reason: string): Authority {
 
 /** Who a client is in a channel, as its backend has signed. */
 function memberOf(text: string): TopicGrant | Refusal {
-  const id = objectOf(text)?.user_id;
+  const id = parsed(text)?.user_id;
   const isId = typeof id === "string" || typeof id === "number";
   const user = isId ? toUser(id) : denied("channel_data must have a user_id.");
   if (user instanceof Refusal) return user;
   return { member: { user, info: rawMember(text, "user_info") } };
 }
 
-/** Undefined for anything but JSON text of an object. */
-function objectOf(text: string): Readonly<Record<string, unknown>> | undefined {
+/** What a JSON text says: nothing but an object has members. Undefined for what is no JSON. */
+function parsed(text: string): Readonly<Record<string, unknown>> | null | undefined {
   try {
-    const value: unknown = JSON.parse(text);
-    const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
-    return isObject ? (value as Record<string, unknown>) : undefined;
+    return JSON.parse(text);
   } catch {
     return undefined;
   }

@@ -40,7 +40,7 @@ export function eventOf(body: Uint8Array, channelNames: ChannelNames): Event | R
       `channels: It must name a channel. Send JSON like ${EVENT}.`,
     );
   }
-  return event(value, names.length === 1 ? names : [...new Set(names)], channelNames);
+  return event(value, [...new Set(names)], channelNames);
 }
 
 /** The events of POST /apps/:id/batch_events. Refuses all of them where one is wrong. Throws Refused when the body is no JSON. */

@@ -1,4 +1,5 @@
 // How the channels that backends name are called as topics, and back: as for clients, but a channel of a user must be that user's alone.
+import type { Backend } from "../../relay/backend";
 import { Refusal } from "../../relay/contracts/errors";
 import type { SessionProtocol } from "../../relay/contracts/protocol";
 import { checkTopic } from "../../relay/text/checks";
@@ -19,14 +20,18 @@ export interface PusherFormat {
 
 export class ChannelNames {
   readonly #format: PusherFormat;
+  readonly #backend: Pick<Backend, "checkKnown">;
 
-  constructor(format: PusherFormat) {
+  constructor(format: PusherFormat, backend: Pick<Backend, "checkKnown">) {
     this.#format = format;
+    this.#backend = backend;
   }
 
-  /** The topic of a channel. Refuses (`invalid_topic`) a name that no channel has. */
+  /** The topic of a channel. Refuses (`invalid_topic`, `unknown_topic`) a name that no channel has. */
   topicOf(channel: string): string | Refusal {
-    if (!channel.startsWith("#")) return checkTopic(channel) ?? channel;
+    if (!channel.startsWith("#")) {
+      return checkTopic(channel) ?? this.#backend.checkKnown(channel) ?? channel;
+    }
     const user = this.#format.topicOf(channel)?.slice(1) ?? "";
     // A user whose name has a comma or # in it would share the topic with others.
     return (

@@ -36,6 +36,7 @@ const PUBLISHED: readonly ErrorCode[] = [
   "invalid_body",
   "invalid_query",
   "invalid_topic",
+  "unknown_topic",
   "invalid_event",
   "invalid_message",
   "undeclared_topic",
@@ -152,7 +153,7 @@ const CHANNELS: Document = {
 const CHANNEL: Document = {
   summary: "Say who is in a channel, in numbers, and what new subscribers are shown",
   answer: Shape.ChannelAnswer,
-  codes: [...SIGNED, "invalid_query", "invalid_topic"],
+  codes: [...SIGNED, "invalid_query", "invalid_topic", "unknown_topic"],
   query: {
     info: Type.String({
       description:
@@ -165,7 +166,7 @@ const CHANNEL: Document = {
 const USERS: Document = {
   summary: "List the users in a presence channel",
   answer: Shape.UsersAnswer,
-  codes: [...SIGNED, "invalid_query", "invalid_topic"],
+  codes: [...SIGNED, "invalid_query", "invalid_topic", "unknown_topic"],
   params: { ...Shape.AppParameter, ...Shape.ChannelParameter },
 };
 

@@ -128,6 +128,33 @@ describe("marks in the name of a topic", () => {
   });
 });
 
+test("what a rule allows subscribers is for those who are subscribed, and for the anonymous user only where it says so", async () => {
+  const subscribers = {
+    presence: true,
+    allow_subscribe: ["client", "anonymous"],
+    allow_publish: ["subscriber"],
+    allow_history: ["subscriber"],
+    allow_presence: ["subscriber", "anonymous"],
+  };
+  await using relay = await startRelay({
+    BATON_TOKEN_SECRET: SECRET,
+    BATON_ANONYMOUS: "1",
+    BATON_TOPICS_FILE: topicsFile({ "": subscribers }),
+  });
+  const channel = "room";
+  const uses = [
+    { publish: { channel, data: 1 } },
+    { history: { channel, limit: 1 } },
+    { presence: { channel } },
+  ];
+  const subscribed = [{ subscribe: { channel } }, ...uses];
+  const user = signed({ sub: "42" });
+  expect(await outcomesOf(relay, user, uses)).toEqual([103, 103, 103]);
+  expect(await outcomesOf(relay, user, subscribed)).toEqual(["done", "done", "done", "done"]);
+  expect(await outcomesOf(relay, "", uses)).toEqual([103, 103, 103]);
+  expect(await outcomesOf(relay, "", subscribed)).toEqual(["done", 103, 103, "done"]);
+});
+
 test("a user has no personal topic if its name would name other users too, or no topic at all", async () => {
   await using relay = await startRelay({ BATON_TOKEN_SECRET: SECRET, BATON_PERSONAL_TOPICS: "1" });
   const topicsOf = async (sub: string) => {

@@ -159,6 +159,7 @@ describe("a channel", () => {
     ["/channels", { info: "users" }],
     ["/channels/%2342", {}],
     ["/channels/a%0Ab", {}],
+    ["/channels/presence-a%0Ab/users", {}],
   ])("is asked with GET %s and %p in vain: 400", async (path, query) => {
     expect(await statusOf(path, query)).toBe(400);
   });

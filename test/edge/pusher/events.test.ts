@@ -1,9 +1,16 @@
 // What Pusher backends publish: POST /apps/:id/events and /batch_events, by the library for Node and by hand.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { MemoryEngine } from "../../../src/engines/memory/engine";
+import { createLog } from "../../../src/log";
+import { start } from "../../../src/node";
+import { EngineUnavailable } from "../../../src/relay/contracts/engine";
+import { readSettings } from "../../../src/settings/read";
 import { JsonClient } from "../../support/clients/json-client";
 import { APP, PUSHER_ENV } from "../../support/pusher/app";
 import { backendOf, call } from "../../support/pusher/backend";
-import { startRelay, type TestRelay } from "../../support/relay/test-relay";
+import { PusherClient } from "../../support/pusher/socket-client";
+import { engineOptions } from "../../support/relay/simulation";
+import { startRelay, TestRelay } from "../../support/relay/test-relay";
 import { topicsFile } from "../../support/relay/topics-file";
 
 let relay: TestRelay;
@@ -151,6 +158,11 @@ describe("an event", () => {
     ["with a number as socket", "invalid_body", { socket_id: 1.2 }],
     ["that asks what nobody knows", "invalid_query", { info: "user_count,size" }],
     ["that asks for users of a public channel", "invalid_query", { info: "user_count" }],
+    [
+      "that asks for users of a presence channel and of another",
+      "invalid_query",
+      { channels: ["presence-a", "a"], info: "user_count" },
+    ],
     ["with an empty key", "invalid_idempotency_key", { idempotency_key: "" }],
     ["with a lone surrogate", "invalid_message", { data: "\ud800" }],
   ])("%s is refused with 400, and nothing is published", async (_, code, change) => {
@@ -258,19 +270,78 @@ describe("a batch", () => {
   });
 });
 
-test("publications and requests of an app count as those of an API key", async () => {
+test.each([
+  ["publications", "events", { name: "e", data: "m", channels: ["a", "b", "c", "d", "e"] }],
+  [
+    "publications",
+    "batch_events",
+    { batch: Array(5).fill({ channel: "a", name: "e", data: "m" }) },
+  ],
+  ["requests", "events", { name: "e", data: "m", channel: "a" }],
+])("too many %s of an app by %s are refused like those of an API key", async (what, kind, body) => {
   await using limited = await startRelay({
     ...PUSHER_ENV,
-    BATON_KEY_REQUESTS_MAX: "1000",
-    BATON_KEY_PUBLICATIONS_MAX: "10",
+    [`BATON_KEY_${what.toUpperCase()}_MAX`]: "5",
   });
-  const batch = Array(5).fill({ channel: "a", name: "e", data: "m" });
-  const path = `/apps/${APP.id}/batch_events`;
-  const send = () => call(limited.url, { path, body: JSON.stringify({ batch }) });
-  const answers: number[] = [];
-  for (let i = 0; i < 20; i++) answers.push((await send()).status);
-  expect(answers.filter((status) => status === 429).length).toBeGreaterThan(0);
-  expect(answers[0]).toBe(200);
+  const request = { path: `/apps/${APP.id}/${kind}`, body: JSON.stringify(body) };
+  const answers = await Promise.all(Array.from({ length: 50 }, () => call(limited.url, request)));
+  const refused = answers.filter(({ status }) => status !== 200);
+  expect(refused.length).toBeLessThan(50);
+  expect(refused[0]).toMatchObject({
+    status: 429,
+    json: { error: { code: `too_many_key_${what}` } },
+  });
+});
+
+test("channels whose prefix no rule names are refused to backends as to clients, where only known ones are, and nothing is published", async () => {
+  await using strict = await startRelay({
+    ...PUSHER_ENV,
+    BATON_KNOWN_PREFIXES_ONLY: "1",
+    BATON_TOPICS_FILE: topicsFile({ "news:": { history_size: 1 } }),
+  });
+  const client = await PusherClient.open(strict.url);
+  await client.subscribed("news:a");
+  client.subscribe("gnus:a");
+  expect((await client.next()).event).toBe("pusher:subscription_error");
+  const event = { name: "e", data: "m" };
+  const ask = (kind: string, body: unknown) =>
+    call(strict.url, { path: `/apps/${APP.id}/${kind}`, body: JSON.stringify(body) });
+  for (const answer of [
+    await ask("events", { ...event, channel: "gnus:a" }),
+    await ask("events", { ...event, channels: ["news:a", "gnus:a"] }),
+    await ask("batch_events", {
+      batch: ["news:a", "gnus:a"].map((channel) => ({ ...event, channel })),
+    }),
+  ]) {
+    expect(answer).toMatchObject({ status: 404, json: { error: { code: "unknown_topic" } } });
+  }
+  expect((await ask("events", { ...event, channel: "news:a" })).status).toBe(200);
+  expect((await client.rest()).map(({ channel }) => channel)).toEqual(["news:a"]);
+});
+
+test.each([
+  [
+    "throws",
+    () => {
+      throw new EngineUnavailable("secret detail");
+    },
+  ],
+  ["rejects", () => Promise.reject(new EngineUnavailable("secret detail"))],
+])("an engine that %s is answered with 503, without the reason", async (_, publish) => {
+  const engine = Object.assign(new MemoryEngine(engineOptions()), { publish });
+  const settings = readSettings({ ...PUSHER_ENV, PORT: "0", BATON_SHUTDOWN_MS: "50" });
+  await using down = new TestRelay(await start(settings, createLog("silent"), { engine }), []);
+  for (const [kind, body] of [
+    ["events", { name: "e", data: "m", channel: "a" }],
+    ["batch_events", { batch: [{ name: "e", data: "m", channel: "a" }] }],
+  ] as const) {
+    const answer = await call(down.url, {
+      path: `/apps/${APP.id}/${kind}`,
+      body: JSON.stringify(body),
+    });
+    expect(answer).toMatchObject({ status: 503, json: { error: { code: "engine_unavailable" } } });
+    expect(JSON.stringify(answer.json)).not.toContain("secret");
+  }
 });
 
 test("a relay without apps has none of these routes", async () => {

@@ -141,6 +141,13 @@ describe("the signature of a request", () => {
     expect(problemOf({ ...call, path: path.replace("auth_key", "Auth_Key") })).toBeUndefined();
   });
 
+  test("counts with a parameter that has no value, with or without its =, and with nothing between two &", () => {
+    const { path, ...call } = signed({ parameters: { info: "" } });
+    expect(problemOf({ ...call, path })).toBeUndefined();
+    expect(problemOf({ ...call, path: path.replace("info=", "info") })).toBeUndefined();
+    expect(problemOf({ ...call, path: path.replaceAll("&", "&&") })).toBeUndefined();
+  });
+
   test("counts for 600 seconds on each side of its time", () => {
     const call = signed({});
     expect(problemOf({ ...call, at: call.at + 600 })).toBeUndefined();
@@ -176,13 +183,31 @@ describe("the signature of a request", () => {
     const named = { ...call, path: `${path}&a%3Db=c` };
     expect(problemOf(named)).toContain("cannot be signed");
     expect(problemOf({ ...call, path: `${path}&x=%ff` })).toContain("UTF-8");
+    expect(problemOf({ ...call, path: `${path}&%ff=x` })).toContain("UTF-8");
   });
 
-  test("cannot be moved from the query into the path by a line break", () => {
-    const { path, ...call } = signed({ method: "GET", body: "" });
-    const [route, query] = path.split("?");
-    const text = query?.replace(/&auth_signature=.*/, "");
-    expect(problemOf({ ...call, path: `${route}%0A${text}?${query}` })).toContain("auth_signature");
+  describe("cannot be moved by a line break", () => {
+    const COMMON = "auth_key=app-key&auth_timestamp=1795937356&auth_version=1.0";
+    const signatureOf = ({ path }: Call) => path.replace(/.*&auth_signature=/, "");
+
+    test("from the query into the path", () => {
+      const call = signed({
+        method: "GET",
+        path: "/apps/42/channels",
+        body: "",
+        parameters: { x: `\n${COMMON}` },
+      });
+      const path = `/apps/42/channels%0A${COMMON}&x=?${COMMON}&auth_signature=${signatureOf(call)}`;
+      expect(problemOf({ ...call, path })).toContain("auth_signature");
+    });
+
+    test("from the path into the query", () => {
+      const end = "/apps/42/users/1/terminate_connections";
+      const call = signed({ path: `${end}\nauth_key=app-key&auth_l=/x`, body: "" });
+      const query = COMMON.replace("&", "&auth_l=%2Fx%0Aauth_key%3Dapp-key&");
+      const path = `${end}?${query}&auth_signature=${signatureOf(call)}`;
+      expect(problemOf({ ...call, path })).toContain("cannot be signed");
+    });
   });
 });
 

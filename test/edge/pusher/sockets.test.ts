@@ -126,6 +126,8 @@ describe("a private channel", () => {
     const data = '{"a":1}';
     const withData = authOf(`${client.socketId}:private-b:${data}`);
     expect(await answerTo(client, "private-b", withData, data)).toBe("succeeded");
+    const withoutData = authOf(`${client.socketId}:private-c`);
+    expect(await answerTo(client, "private-c", withoutData, data)).toBe("succeeded");
   });
 
   test("is closed to every other signature", async () => {
@@ -138,6 +140,7 @@ describe("a private channel", () => {
       "another channel's": authOf(`${client.socketId}:private-ab`),
       "one with another secret": authOf(`${client.socketId}:private-a`, { ...APP, secret: "x" }),
       "one with another key": right.replace(APP.key, "other"),
+      "one with another key of the same length": right.replace(APP.key, "xxx-key"),
       "one in upper case": right.toUpperCase(),
       "one that is cut": right.slice(0, -1),
       "that of a user": authOf(`${client.socketId}::user::private-a`),

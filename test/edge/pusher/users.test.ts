@@ -16,6 +16,8 @@ const connect = () => PusherClient.open(relay.url);
 const publish = (topic: string, message: string, more = {}) =>
   relay.post("/publish", { topic, message, ...more });
 
+const LONG_DATA = JSON.stringify({ id: "u1", n: "é".repeat(5_120) });
+
 describe("signing in", () => {
   test("opens the user's own channel and no other", async () => {
     const client = await connect();
@@ -71,6 +73,12 @@ describe("signing in", () => {
     ],
     ["an id that is a number", (id: string) => `${id}::user::{"id":1}`, '{"id":1}', "a text"],
     ["an empty id", (id: string) => `${id}::user::{"id":""}`, '{"id":""}', "not be empty"],
+    [
+      "more than 10,240 bytes",
+      (id: string) => `${id}::user::${LONG_DATA}`,
+      LONG_DATA,
+      "at most 10240 bytes",
+    ],
     ["data that are not JSON", (id: string) => `${id}::user::x`, "x", "must have an id"],
   ])("with %s ends the connection with 4009, and says why", async (_, text, user_data, why) => {
     const client = await connect();
