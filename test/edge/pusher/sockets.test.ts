@@ -1,5 +1,6 @@
 // Sockets of Pusher clients: what a real relay answers to them. test/protocols/pusher.test.ts has the bytes of single frames.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { outcomes } from "../../support/centrifuge/signed-tokens";
 import { Client } from "../../support/clients/client";
 import { RawSocket } from "../../support/clients/raw-socket";
 import { APP, PUSHER_ENV } from "../../support/pusher/app";
@@ -66,11 +67,14 @@ describe("a public channel", () => {
     await publish("news", "a", { event: "order" });
     await publish("news", "b", { except: one.socketId });
     await publish("news", "c");
-    expect((await one.take(2)).map(({ data }) => data)).toEqual(["a", "c"]);
-    expect(await two.take(3)).toEqual([
+    const byCentrifuge = { publish: { channel: "news", data: { n: 1 } } };
+    expect(await outcomes(relay, "", [byCentrifuge])).toEqual(["done"]);
+    expect((await one.take(3)).map(({ data }) => data)).toEqual(["a", "c", '{"n":1}']);
+    expect(await two.take(4)).toEqual([
       { event: "order", channel: "news", data: "a" },
       { event: "message", channel: "news", data: "b" },
       { event: "message", channel: "news", data: "c" },
+      { event: "message", channel: "news", data: '{"n":1}' },
     ]);
   });
 
@@ -102,7 +106,7 @@ describe("a public channel", () => {
     expect(await client.next()).toMatchObject({
       event: "pusher:subscription_error",
       channel: "many-5",
-      data: { status: 422 },
+      data: { type: "SubscriptionError", status: 422 },
     });
     await publish("many-0", "m");
     expect((await client.next()).data).toBe("m");
@@ -255,6 +259,8 @@ describe("an event of a client", () => {
     expect(await two.nextText()).toBe(
       '{"event":"client-x","channel":"private-e","data":{"n": 1.0}}',
     );
+    one.sendText('{"event":"client-x","channel":"private-e"}');
+    expect(await two.next()).toEqual({ event: "client-x", channel: "private-e", data: "{}" });
     expect(await one.rest()).toEqual([]);
   });
 
@@ -293,6 +299,8 @@ describe("an event of a client", () => {
     expect((await client.next()).data.message).toContain("subscribe");
     client.send("client-x", "x".repeat(10_241), "private-f");
     expect((await client.next()).data.code).toBe(4301);
+    client.send("client-x", { x: "x".repeat(10_240) }, "private-f");
+    expect((await client.next()).data.code).toBe(4301);
     client.send(`client-${"x".repeat(193)}`, "x".repeat(10_240), "private-f");
     expect(await client.rest()).toEqual([]);
   });
@@ -315,7 +323,15 @@ describe("an event of a client", () => {
 
 test("whoever breaks the protocol is told so, and nested thousands deep is closed with 4009", async () => {
   const client = await connect();
-  for (const frame of ["x", "[]", '{"event":"pusher:nope"}', '{"event":"pusher:subscribe"}']) {
+  for (const frame of [
+    "x",
+    "[]",
+    '{"event":"pusher:nope"}',
+    '{"event":"pusher:subscribe"}',
+    '{"event":"pusher:subscribe","data":null}',
+    '{"event":"pusher:unsubscribe","data":{"channel":"#no-user"}}',
+    '{"event":"client-x","data":{}}',
+  ]) {
     client.sendText(frame);
     expect((await client.next()).event).toMatch(/error$/);
   }

@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { createServer, type Server } from "node:http";
 import Pusher from "pusher";
+import { outcomes } from "../../support/centrifuge/signed-tokens";
 import { example } from "../../support/docs/pages";
 import { WebhookBackend } from "../../support/hooks/webhook-backend";
 import { freePort } from "../../support/machine/free-port";
@@ -42,7 +43,7 @@ describe("webhooks of the Pusher protocol", () => {
 
   test("a channel that gets its first subscriber is occupied, whatever that speaks", async () => {
     await start();
-    await relay.connect(1, ["news", "orders-ü"]);
+    await relay.connect(1, ["#1", "news", "orders-ü"]);
     await relay.connect(2, ["news"]);
     await (await PusherClient.open(relay.url)).subscribed("cache-a");
     const occupied = await events(4, "channel_occupied");
@@ -70,6 +71,10 @@ describe("webhooks of the Pusher protocol", () => {
     const client = await PusherClient.open(relay.url);
     await client.subscribed("private-a");
     await client.subscribed("presence-a", { user_id: "u" });
+    // What clients of other protocols publish is none.
+    expect(await outcomes(relay, "", [{ publish: { channel: "news", data: 1 } }])).toEqual([
+      "done",
+    ]);
     client.send("client-typing", { n: 1 }, "private-a");
     client.send("client-typing", "text", "presence-a");
     const sent = { name: "client_event", event: "client-typing", socket_id: client.socketId };
