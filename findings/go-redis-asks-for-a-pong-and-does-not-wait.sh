@@ -4,7 +4,7 @@
 # Guess: Sentinel promotes the replica after two seconds, and the subscriber is there some seconds later. go-redis's Channel() is made for that: it "periodically sends ping messages to
 # test connection health and re-subscribes if ping can not received for 1 minute", every 3 s when nothing comes, with a timeout of 5 s (WithChannelPingTimeout). And its commands move.
 # Seen: its commands are at the new primary in seconds; the subscription stays at the old one for as long as that stands still, 80 s here, and hears nothing. The health check
-# writes its PING, into a connection that takes it, and nobody waits for the answer: the timeout is that of the write. No error and no log line, and whatever is
+# writes its PING, into a connection that takes it, and nobody waits for the answer: the timeout is that of the write (redis-py's health check of a subscription is known to do the same). No error and no log line, and whatever is
 # published in between is lost. What ends it is a reset: when the old primary wakes up Sentinel cuts its clients, and where the machine is gone, the kernel after a quarter
 # of an hour. The npm client has its subscription at the new primary as soon as Sentinel says so. Use ReceiveTimeout() in a loop of one's own: Ping(), and a new subscription
 # when there is neither a message nor a Pong in time.
