@@ -122,7 +122,7 @@ const FAULTS = Object.entries({
   A: 20,
   B: 12,
   C: 16,
-  D: 8,
+  D: 9,
   E: 11,
   F: 13,
   G: 20,

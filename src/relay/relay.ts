@@ -358,6 +358,7 @@ export class Relay {
   drained(connection: Connection): void {
     this.#heartbeat.progressed(connection, this.#options.now());
     this.#recovery.drained(connection);
+    this.#sessions.drained(connection);
   }
 
   /** The rules of topics have changed. The engine must know already. */

@@ -263,7 +263,10 @@ export class Streams implements Transport, StreamHost {
   passedOn({ connection }: Stream): void {
     const relay = this.#relay as Relay;
     takeAsPong(relay, connection);
-    if ((connection.subscriptions?.pending.length ?? 0) === 0) return;
+    const isOwedMore =
+      connection.session?.awaitsReader === true ||
+      (connection.subscriptions?.pending.length ?? 0) > 0;
+    if (!isOwedMore) return;
     // In a later turn, so that a client that reads fast and has missed much lets others have theirs.
     if (this.#drained.length === 0) setImmediate(() => this.#continueDrained(relay));
     this.#drained.push(connection);

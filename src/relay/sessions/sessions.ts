@@ -7,6 +7,7 @@ import { engineUnavailable, Refusal } from "../contracts/errors";
 import type { Maybe } from "../contracts/maybe";
 import { COMMANDS_MAX, type RelayOptions } from "../contracts/options";
 import { type Authority, KeysUnavailable } from "../contracts/tokens";
+import { fits } from "../contracts/transport";
 import type { Connection } from "../state/connection";
 import type { Connections } from "../state/connections";
 import { CONNECT_TIMEOUT_MS, expiryOf, type Session } from "../state/session";
@@ -26,6 +27,14 @@ const COMMANDS_PER_TURN_MAX = 64;
 
 /** What the answers to them may have, about, before the others wait for the next turn: so much takes a few ms. */
 const ANSWER_BYTES_PER_TURN_MAX = 1_048_576;
+
+/** What is asked for at length: of these commands a client may send many at once, and be a slow reader only of their answers. */
+const LONG_ANSWERS: ReadonlySet<SessionCommand["kind"]> = new Set([
+  "subscribe",
+  "presence",
+  "history",
+  "call",
+]);
 
 /** How soon a client of an authority that could not be served is tried again. */
 const ADMIT_AGAIN_MS = 500;
@@ -79,6 +88,7 @@ export class Sessions {
       meta: undefined,
       topics: new Map(),
       isBusy: false,
+      awaitsReader: false,
       queue: [],
       published: 0,
       queuedSize: 0,
@@ -141,10 +151,13 @@ export class Sessions {
     const answeredBefore = connection.answeredBytes;
     for (const [i, command] of commands.entries()) {
       if (connection.session !== session) return;
-      if (this.#rateLimit.isExhausted(connection)) {
+      const isExhausted = this.#rateLimit.isExhausted(connection);
+      session.awaitsReader =
+        !isExhausted && LONG_ANSWERS.has(command.kind) && !this.#hasRead(connection);
+      if (isExhausted || session.awaitsReader) {
         session.isBusy = true;
         session.queue = commands.slice(i);
-        this.#rateLimit.pause(() => this.#carryOutQueue(connection, session));
+        if (isExhausted) this.#rateLimit.pause(() => this.#carryOutQueue(connection, session));
         return;
       }
       const isTurnOver =
@@ -174,9 +187,30 @@ export class Sessions {
   }
 
   #carryOutQueue(connection: Connection, session: Session): void {
+    const { queue, queuedSize } = session;
     session.isBusy = false;
+    session.queue = [];
     session.queuedSize = 0;
-    this.#carryOut(connection, session, session.queue.splice(0));
+    this.#carryOut(connection, session, queue);
+    // About: a command does not know its size.
+    session.queuedSize += queuedSize * (session.queue.length / queue.length || 0);
+  }
+
+  /** Whether the client has read so much that what it asks for next fits beside the rest, however much that is. */
+  #hasRead({ socket }: Connection): boolean {
+    return fits(
+      socket?.getBufferedAmount() ?? 0,
+      Number.POSITIVE_INFINITY,
+      this.#options.limits.backpressureBytes,
+    );
+  }
+
+  /** The client has read something: what it has asked for goes on. */
+  drained(connection: Connection): void {
+    const { session } = connection;
+    if (session?.awaitsReader !== true || !this.#hasRead(connection)) return;
+    session.awaitsReader = false;
+    this.#carryOutQueue(connection, session);
   }
 
   /** The token of a session expires in so many seconds from now; undefined means that it never does. */
@@ -184,7 +218,7 @@ export class Sessions {
     session.deadline = expiryOf(seconds, this.#options.now());
   }
 
-  /** Ends connections and subscriptions that have expired. Cost: all sessions, and their topics. */
+  /** Ends connections and subscriptions that have expired, and goes on with what has waited. Cost: all sessions, and their topics. */
   expire(): void {
     const now = this.#options.now();
     const { areTopicsAsked } = this.#renewals;
@@ -200,6 +234,7 @@ export class Sessions {
       if (areTopicsAsked) this.#renewals.renewTopics(connection, session);
       if (session.deadline + GRACE_MS <= now) this.#connections.end(connection, "expired");
       else this.subscriptions.expire(connection, session, now - GRACE_MS);
+      this.drained(connection);
     }
   }
 

@@ -31,6 +31,8 @@ export interface Session {
   /** A command is being worked on; later ones wait in `queue`. */
   isBusy: boolean;
   queue: SessionCommand[];
+  /** What waits does so until the client has read what it was sent. */
+  awaitsReader: boolean;
   /** Publications in the current second. */
   published: number;
   /** The characters of the frames that wait. */
