@@ -151,9 +151,14 @@ describe("baton subscribe", () => {
       { env: { PATH: process.env.PATH ?? "", BATON_URL: relay.url }, stderr: "pipe" },
     );
     await until("the subscription", () => relay.counts.topics > 0);
-    const publishing = setInterval(() => relay.post("/publish", { topic: "t", message: "m" }), 20);
+    let hasEnded = false;
+    const publishing = (async () => {
+      while (!hasEnded) await relay.post("/publish", { topic: "t", message: "m" });
+    })();
     const output = await new Response(shell.stdout).text();
-    clearInterval(publishing);
+    hasEnded = true;
+    // None must be on its way when the relay ends.
+    await publishing;
     expect(output).toMatch(/^\{.*"data":"m".*\}\nended\n$/);
     expect(await new Response(shell.stderr).text()).toBe("");
   });
