@@ -4,9 +4,9 @@ import type { SocketListener } from "bun";
 /**
  * Below the ports that the kernel gives to connections and to servers on port 0: it must not give this one to another test
  * meanwhile, and a client that tries while nobody listens must not be given it, since it would connect to itself. A node of a
- * Redis Cluster takes a second port, 10,000 above its own.
+ * Redis Cluster takes a second port, 10,000 above its own. Browsers and Node's fetch refuse to go to port 10,080.
  */
-const FIRST = 10_000;
+const FIRST = 10_100;
 const LAST = 19_999;
 
 /** Each process begins elsewhere, so that two that run tests at once seldom meet. */
