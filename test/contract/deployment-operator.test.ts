@@ -8,6 +8,7 @@ import { PUSH_ENV, registerDevice } from "../support/push/push-relay";
 import { PushService } from "../support/push/push-service";
 import { APP, PUSHER_ENV } from "../support/pusher/app";
 import { call } from "../support/pusher/backend";
+import { PusherClient } from "../support/pusher/socket-client";
 import { Caller, DEPLOYMENTS, type Deployment } from "../support/relay/deployments";
 import { until } from "../support/wait";
 
@@ -111,6 +112,29 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       expect(await call(relay.url, events)).toEqual({ status: 200, json: {} });
       const sent = batch.map(({ data }) => data);
       for (const client of clients) expect(await client.take(50)).toEqual(sent);
+    });
+
+    test("a Pusher backend on any node hears who is in a channel, what it shows last, and what is refused", async () => {
+      const channel = `presence-cache-${topic}`;
+      const client = await PusherClient.open(relay.url);
+      await client.subscribed(channel, { user_id: "u" });
+      const publishEvent = (data: string) =>
+        call(relay.url, {
+          body: JSON.stringify({ name: "e", data, channel, idempotency_key: "k" }),
+        });
+      const read = async (path: string, info = "") =>
+        (await call(relay.url, { method: "GET", path: `/apps/${APP.id}${path}`, query: { info } }))
+          .json;
+      expect(await publishEvent("m")).toEqual({ status: 200, json: {} });
+      expect(await read(`/channels/${channel}`, "cache,user_count,subscription_count")).toEqual({
+        occupied: true,
+        user_count: 1,
+        subscription_count: 1,
+        cache: { data: "m" },
+      });
+      expect(await read(`/channels/${channel}/users`)).toEqual({ users: [{ id: "u" }] });
+      expect((await publishEvent("other")).json.error.code).toBe("idempotency_conflict");
+      client.drop();
     });
 
     test("an event leaves out the Pusher client that it names, wherever that client is", async () => {

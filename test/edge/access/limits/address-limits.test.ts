@@ -57,6 +57,14 @@ test("requests with an API key do not count for their address, but those with a 
   expect(await statuses("wrong")).toEqual(new Set([401, 429]));
 });
 
+test("where no API key is set, a request with one counts for its address all the same", async () => {
+  await using relay = await startRelay({ BATON_ADDRESS_REQUESTS_MAX: "10" });
+  const headers = { "x-api-key": "a-key-of-nobody-else" };
+  const ask = () => relay.request("GET", "/health", { headers });
+  const answers = await Promise.all(Array.from({ length: 100 }, ask));
+  expect(answers.map(({ status }) => status)).toContain(429);
+});
+
 test("an EventSource whose request is over the limit is told to reconnect, also one of another origin", async () => {
   await using relay = await startRelay({ BATON_ADDRESS_REQUESTS_MAX: "1" });
   const ask = (headers: Record<string, string>) =>

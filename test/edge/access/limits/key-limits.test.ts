@@ -19,13 +19,18 @@ const one = { topic: "tech", message: "m" };
 test("a key has so many requests a second, and other keys have theirs", async () => {
   await using relay = await startRelay({ BATON_API_KEYS, BATON_KEY_REQUESTS_MAX: "10" });
   const paths = ["/publish", "/register", "/api/info"];
+  const isRefused = ({ status }: { status: number }) => status === 429;
   const answers = await Promise.all(
     Array.from({ length: 102 }, (_, i) => {
       const path = paths[i % 3] as string;
       return relay.post(path, path === "/publish" ? one : { user_id: 1 }, withKey(KEYS[0]));
     }),
   );
-  const refused = answers.filter(({ status }) => status === 429);
+  const refused = answers.filter(isRefused);
+  for (const [i, path] of paths.entries()) {
+    const theirs = answers.filter((_, at) => at % 3 === i);
+    expect([path, theirs.some(isRefused)]).toEqual([path, true]);
+  }
   expect(answers.length - refused.length).toBeGreaterThanOrEqual(10);
   expect(refused.length).toBeGreaterThan(0);
   expect(refused[0]?.json.error.code).toBe("too_many_key_requests");
