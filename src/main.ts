@@ -233,7 +233,9 @@ export async function main(): Promise<void> {
   };
   const worker = workerArguments(process.argv.slice(2));
   if (worker !== undefined && worker.guards !== guardsOf(settings)) {
-    return fail("A worker must not start: its settings have other guards than the relay has.");
+    return fail(
+      "A worker must not start: the relay was started with other guards (keys, TLS, tokens, apps), or as another version of Baton. Restart it.",
+    );
   }
   if (worker !== undefined) return workerMain(settings, log, worker).catch(failed);
   const run = settings.workers > 1 ? startSupervisor : startNode;

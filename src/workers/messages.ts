@@ -140,9 +140,16 @@ export interface MetricsAnswer {
   readonly metrics: string;
 }
 
-/** A worker's first message: the address at which it listens. */
+/**
+ * Raised whenever a worker of the version before would misunderstand its supervisor. A worker must live under supervisors of older versions,
+ * since SIGHUP starts new code; one that is older than its supervisor must not serve.
+ */
+export const PIPE_VERSION = 1;
+
+/** A worker's first message: the address at which it listens. The oldest workers do not say their version. */
 interface ReadyReport {
   readonly listensAt: string;
+  readonly pipeVersion?: number;
 }
 
 export type FromWorker = ToEngine | ReadyReport | WorkerReport | MetricsRequest;

@@ -8,6 +8,7 @@ import {
   type FromSupervisor,
   type FromWorker,
   type Order,
+  PIPE_VERSION,
   type Ping,
   SILENCE_MS,
 } from "./messages";
@@ -175,6 +176,10 @@ export class WorkerHandle {
 
   #receive(message: FromWorker, engineServer: EngineServer | undefined): void {
     if ("listensAt" in message) {
+      if ((message.pipeVersion ?? 0) < PIPE_VERSION) {
+        this.#kill("the worker is of an older Baton, which needs a restart of the relay");
+        return;
+      }
       if (this.#state === "starting") this.#state = "ready";
       this.#listensBy = Number.POSITIVE_INFINITY;
       this.listening.resolve(message.listensAt);

@@ -8,13 +8,14 @@ import { sharesEngine } from "../node/engine";
 import { EngineUnavailable } from "../relay/contracts/engine";
 import type { Settings } from "../settings/definitions";
 import { EngineClient } from "./engine-client";
-import type {
-  FromSupervisor,
-  FromWorker,
-  MetricsAnswer,
-  Order,
-  Ping,
-  ReportRequest,
+import {
+  type FromSupervisor,
+  type FromWorker,
+  type MetricsAnswer,
+  type Order,
+  PIPE_VERSION,
+  type Ping,
+  type ReportRequest,
 } from "./messages";
 import { Pipe } from "./pipe";
 import type { ParentProcess, WorkerArguments } from "./spawn";
@@ -135,7 +136,7 @@ export async function runWorker(
     ...(sharesEngine(settings) ? { engine } : machine !== undefined && { machine }),
   });
   announced.promise.then(() => node?.announceShutdown());
-  send({ listensAt: node.url });
+  send({ listensAt: node.url, pipeVersion: PIPE_VERSION });
   const how = await end.promise;
   // The supervisor must learn which registrations the closed connections have released, and what was counted.
   reports.report();

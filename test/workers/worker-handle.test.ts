@@ -1,7 +1,7 @@
 // A worker process as its supervisor sees it: its states, and when it is killed. Rows F4 and F9 of the fault catalogue.
 import { beforeEach, expect, test } from "bun:test";
 import { createLog } from "../../src/log";
-import { SILENCE_MS } from "../../src/workers/messages";
+import { PIPE_VERSION, SILENCE_MS } from "../../src/workers/messages";
 import type { WorkerEvents } from "../../src/workers/spawn";
 import { WorkerHandle } from "../../src/workers/worker-handle";
 
@@ -34,13 +34,20 @@ beforeEach(() => {
 /** The worker sends this, in a batch that is not acknowledged. */
 const send = (...messages: unknown[]) => events.text(`[0,0,0,0,${JSON.stringify(messages)}]`);
 
-const listen = () => send({ listensAt: "http://127.0.0.1:1" });
+const listen = () => send({ listensAt: "http://127.0.0.1:1", pipeVersion: PIPE_VERSION });
 
 /** A check of the worker at this time of its own clock. */
 const checkAt = (at: number) => {
   time = at;
   worker.check();
 };
+
+test("a worker of an older version, which would misread its supervisor, is killed when it listens", () => {
+  send({ listensAt: "http://127.0.0.1:1" });
+  expect(worker.state).toBe("starting");
+  expect(killed).toBe(1);
+  expect(lines[0]?.msg).toContain("needs a restart of the relay");
+});
 
 test("a worker is starting until it listens, ready until it is ordered to end, and exited at last", async () => {
   expect(worker.state).toBe("starting");

@@ -38,6 +38,9 @@ const REFUSES_WRITES = /[ -](OOM|MISCONF|NOREPLICAS) /;
 /** What the histories that are being read may bring. Redis and the network work on a few pages at once, not on a thousand. */
 const READS_CHARACTERS_MAX = 4_194_304;
 
+/** The version of what is kept on a server. A newer Baton that keeps what this one cannot read writes a greater one. */
+const FORMAT = 1;
+
 interface ShardOptions
   extends EngineOptions,
     Pick<FollowedTopicsOptions, "keys" | "onPermanentMessage" | "historyReset"> {
@@ -294,6 +297,7 @@ export class Shard {
     await Promise.all(all.map(({ text }) => link.call("EVAL", [text, "0"])));
     const { url, keys } = this.#options;
     await Promise.all([checkPermissions(link, keys), checkUnsubscribe(url, keys.probe)]);
+    await this.#checkFormat(link);
     await this.clock.read(link);
     const { hasLostData, count } = await this.#serverCalls.join({
       runId,
@@ -310,6 +314,13 @@ export class Shard {
     this.#count = count;
     await this.#followed.setUp(link);
     await this.#checkNodes();
+  }
+
+  /** Rejects where a newer Baton keeps its data there, which this one would misread. */
+  async #checkFormat(link: RedisLink): Promise<void> {
+    const format = Number(await link.call<string | null>("GET", [this.#options.keys.format]));
+    if (format <= FORMAT) return;
+    throw new Error("its data is of a newer Baton");
   }
 
   /**

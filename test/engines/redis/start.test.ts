@@ -1,6 +1,7 @@
 // A Redis that Baton cannot use ends the start with one line and exit code 1: row G11 of the fault catalogue. A Redis that is only
 // away does not: row G1.
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { RedisClient } from "bun";
 import { Client } from "../../support/clients/client";
 import { RedisServer } from "../../support/engines/redis-server";
 import { RelayProcess } from "../../support/relay/relay-process";
@@ -93,6 +94,15 @@ describe("a start with a Redis that Baton cannot use", () => {
     expect(await failure({ BATON_ENGINE: old.url })).toContain("version 6.0.16; Baton needs 6.2");
     using older = impostor(undefined);
     expect(await failure({ BATON_ENGINE: older.url })).toContain("HELLO");
+  });
+
+  test("G11: data that a newer Baton keeps ends the start with one line, and is left alone", async () => {
+    await using server = await RedisServer.start();
+    const client = new RedisClient(server.url);
+    await client.send("SET", ["baton:format", "2"]);
+    expect(await failure({ BATON_ENGINE: server.url })).toContain("its data is of a newer Baton");
+    expect(await client.send("KEYS", ["*"])).toEqual(["baton:format"]);
+    client.close();
   });
 });
 

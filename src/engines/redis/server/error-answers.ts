@@ -42,6 +42,11 @@ const ANSWERS: readonly AnswerRow[] = [
   },
   { error: /needs 6\.2/, advice: "update it", isFinal: true },
   {
+    error: /of a newer Baton/,
+    advice: "start that one, or set another BATON_REDIS_PREFIX",
+    isFinal: true,
+  },
+  {
     error: /WRONGTYPE/,
     advice: "another program has a key of this name: set BATON_REDIS_PREFIX",
     isFinal: true,

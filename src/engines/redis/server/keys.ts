@@ -13,6 +13,8 @@ export class Keys {
   readonly dataGeneration: string;
   /** Which run of the server this is, and how many publications it knew of when a node first met it. */
   readonly run: string;
+  /** Not there, or the version of what is kept on the server, once a newer Baton keeps it in a way that this one cannot read. */
+  readonly format: string;
   /** How many publications the server has taken. */
   readonly count: string;
   /** The epoch that topics without a publication share, and a bit for each topic that took it as its own. */
@@ -40,6 +42,7 @@ export class Keys {
     this.prefix = prefix;
     this.dataGeneration = `${prefix}life`;
     this.run = `${prefix}run`;
+    this.format = `${prefix}format`;
     this.count = `${prefix}count`;
     this.sharedEpoch = `${prefix}blank`;
     this.idempotencyKeys = `${prefix}answers`;
