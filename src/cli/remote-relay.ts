@@ -39,12 +39,12 @@ export class RemoteRelay {
   readonly url: string;
   readonly #key: string;
   /** No certificate is for 127.0.0.1, and without TLS nothing would prove who listens there either. */
-  readonly tls: { readonly tls?: { readonly rejectUnauthorized: false } };
+  readonly #tls: { readonly tls?: { readonly rejectUnauthorized: false } };
 
   constructor(settings: Settings, flags: RelayFlags) {
     const given = flags.url ?? settings.commandUrl;
     this.url = (given || ownUrl(settings)).replace(/\/$/, "");
-    this.tls = given ? {} : { tls: { rejectUnauthorized: false } };
+    this.#tls = given ? {} : { tls: { rejectUnauthorized: false } };
     this.#key = flags.key ?? (settings.commandKey || (settings.apiKeys[0]?.key ?? ""));
     if (!/^https?:\/\/[^/?#@\s]+(?:\/[^?#\s]*)?$/.test(this.url) || !URL.canParse(this.url)) {
       throw new CommandFailure(
@@ -65,12 +65,12 @@ export class RemoteRelay {
         method,
         headers: { ...headers, ...(this.#key !== "" && { "x-api-key": this.#key }) },
         redirect: "manual",
-        ...this.tls,
+        ...this.#tls,
         ...(body !== undefined && { body }),
         ...(staysOpen ? { timeout: false } : { signal: AbortSignal.timeout(ANSWER_MS) }),
       });
     } catch (error) {
-      throw unreachable(this.url, error as Error & { code?: unknown });
+      throw this.#unreachable(error as Error & { code?: unknown });
     }
   }
 
@@ -88,6 +88,22 @@ export class RemoteRelay {
     return (await answer.json()) as Record<string, unknown>;
   }
 
+  /** Resolves with the id of a new registration. Throws CommandFailure. */
+  async register(user: string, topics: readonly string[]): Promise<string> {
+    const { url } = await this.post("/register", { user_id: user, topics });
+    return String(url).split("/").at(-1) ?? "";
+  }
+
+  /** The socket of a registration. */
+  connect(id: string, query = ""): WebSocket {
+    return new WebSocket(`ws${this.url.slice(4)}/ws/${id}${query}`, this.#tls);
+  }
+
+  /** Whether it is called at an address of this machine. */
+  get isHere(): boolean {
+    return isLoopback(new URL(this.url).hostname.replace(/^\[|\]$/g, ""));
+  }
+
   /** Of an answer that is not a relay's. */
   strangeText(status: number): string {
     return `${this.url} answered with ${status}, and not as a relay does. Does --url name a relay?`;
@@ -103,6 +119,35 @@ export class RemoteRelay {
     if (message === undefined) return this.strangeText(status);
     return `The relay refused it: ${message} (${code})`;
   }
+
+  #unreachable(error: Error & { code?: unknown }): CommandFailure {
+    const { url } = this;
+    const code = String(error.code);
+    // What Bun says to programmers.
+    const said = error.message.replace(/ fetching "[^"]*"|\.? For more information, .*/g, "");
+    const why = `${url} cannot be reached: ${/[.?]$/.test(said) ? said : `${said}.`}`;
+    if (CERTIFICATE.test(code)) {
+      return new CommandFailure(
+        `${why} Call it by a name that its certificate has; an authority of your own is given in NODE_EXTRA_CA_CERTS=ca.pem.`,
+        EXIT.unreachable,
+      );
+    }
+    if (code === "ECONNRESET" && url.startsWith("http:")) {
+      return new CommandFailure(
+        `${why} If it speaks TLS, call it with https://.`,
+        EXIT.unreachable,
+      );
+    }
+    const start = this.isHere
+      ? 'Start one with "baton serve", or name another with --url or BATON_URL.'
+      : "Is --url or BATON_URL right, and is the relay running?";
+    const what = REFUSED.has(code)
+      ? `No relay listens at ${url}.`
+      : error.name === "TimeoutError"
+        ? `${url} does not answer.`
+        : why;
+    return new CommandFailure(`${what} ${start}`, EXIT.unreachable);
+  }
 }
 
 function errorIn(text: string): { code?: string; message?: string } {
@@ -111,29 +156,4 @@ function errorIn(text: string): { code?: string; message?: string } {
   } catch {
     return {};
   }
-}
-
-function unreachable(url: string, error: Error & { code?: unknown }): CommandFailure {
-  const code = String(error.code);
-  // What Bun says to programmers.
-  const said = error.message.replace(/ fetching "[^"]*"|\.? For more information, .*/g, "");
-  const why = `${url} cannot be reached: ${/[.?]$/.test(said) ? said : `${said}.`}`;
-  if (CERTIFICATE.test(code)) {
-    return new CommandFailure(
-      `${why} Call it by a name that its certificate has; an authority of your own is given in NODE_EXTRA_CA_CERTS=ca.pem.`,
-      EXIT.unreachable,
-    );
-  }
-  if (code === "ECONNRESET" && url.startsWith("http:")) {
-    return new CommandFailure(`${why} If it speaks TLS, call it with https://.`, EXIT.unreachable);
-  }
-  const start = isLoopback(new URL(url).hostname.replace(/^\[|\]$/g, ""))
-    ? 'Start one with "baton serve", or name another with --url or BATON_URL.'
-    : "Is --url or BATON_URL right, and is the relay running?";
-  const what = REFUSED.has(code)
-    ? `No relay listens at ${url}.`
-    : error.name === "TimeoutError"
-      ? `${url} does not answer.`
-      : why;
-  return new CommandFailure(`${what} ${start}`, EXIT.unreachable);
 }

@@ -44,14 +44,15 @@ export async function subscribe(
 ): Promise<void> {
   const subscriber = new Subscriber(relay, topics, flags);
   // The first try says what is wrong; afterwards a relay that cannot be reached is waited for.
-  let id: string | undefined = await subscriber.register();
+  const register = () => relay.register(flags.user, []);
+  let id: string | undefined = await register();
   for (let pauseMs = PAUSE_MS; ; ) {
     const end = id === undefined ? "refused" : await subscriber.follow(id);
     if (end === "done") return;
     if (end === "lost") pauseMs = PAUSE_MS;
     await Bun.sleep(pauseMs * (0.5 + Math.random()));
     pauseMs = Math.min(PAUSE_MS_MAX, 2 * pauseMs);
-    id = await subscriber.register().catch((error: CommandFailure) => {
+    id = await register().catch((error: CommandFailure) => {
       note(`baton: ${error.message} Trying again.\n`);
       return undefined;
     });
@@ -61,14 +62,12 @@ export async function subscribe(
 class Subscriber {
   readonly #relay: RemoteRelay;
   readonly #topics: readonly string[];
-  readonly #user: string;
   readonly #positions: Record<string, Position> = {};
   #left: number;
 
   constructor(relay: RemoteRelay, topics: readonly string[], flags: SubscribeFlags) {
     this.#relay = relay;
     this.#topics = topics;
-    this.#user = flags.user;
     this.#left = flags.count ?? Number.POSITIVE_INFINITY;
     const [topic, ...others] = topics;
     if (flags.since === undefined || topic === undefined) return;
@@ -78,16 +77,9 @@ class Subscriber {
     this.#positions[topic] = positionOf(flags.since);
   }
 
-  /** Resolves with the id of a new registration. Throws CommandFailure. */
-  async register(): Promise<string> {
-    const { url } = await this.#relay.post("/register", { user_id: this.#user, topics: [] });
-    return String(url).split("/").at(-1) ?? "";
-  }
-
   /** Follows the topics until the connection ends: "refused" where there was none. Throws CommandFailure, and ReaderGone. */
   async follow(id: string): Promise<"done" | "lost" | "refused"> {
-    const address = `ws${this.#relay.url.slice(4)}/ws/${id}?format=json`;
-    const socket = new WebSocket(address, this.#relay.tls) as BunSocket;
+    const socket = this.#relay.connect(id, "?format=json") as BunSocket;
     const ended = Promise.withResolvers<"done" | "lost" | "refused">();
     let heardAt = performance.now();
     let wasOpen = false;

@@ -21,10 +21,9 @@ export interface MeteredProcess {
   readonly node?: MeteredNode;
 }
 
-interface MeteredNode {
+export interface MeteredNode {
   readonly relay: Relay;
   readonly engine: MeteredEngine;
-  /** Undefined without TLS. */
   readonly webhooks: {
     readonly figures: Readonly<Record<"waiting" | "sent" | "givenUp" | "lateMs", number>>;
   };
@@ -39,6 +38,7 @@ interface MeteredNode {
         };
       }
     | undefined;
+  /** Undefined without TLS. */
   readonly certificate: () => { readonly expiresAt: number } | undefined;
 }
 

@@ -4,7 +4,7 @@ import { ERRORS, type ErrorCode } from "../relay/contracts/errors";
 import type { Histogram, ProtocolTally, Tally } from "../relay/contracts/tally";
 import type { SourceTally } from "../sources/tally";
 import type { CallTally } from "./metered-engine";
-import type { Labels, MeteredProcess, QuestionTally, Sample } from "./metered-process";
+import type { Labels, MeteredNode, MeteredProcess, QuestionTally, Sample } from "./metered-process";
 
 export interface Series {
   readonly type: "counter" | "gauge" | "histogram";
@@ -27,13 +27,22 @@ function series(
   return { type, help, labels, together, read };
 }
 
+/** A series of a process that takes connections. */
+function ofNode(
+  type: Series["type"],
+  described: Described,
+  read: (node: MeteredNode) => Iterable<Sample>,
+): Series {
+  return series(type, described, ({ node }) => (node === undefined ? [] : read(node)));
+}
+
 /** A series of what a node has counted. */
 function tallied(
   type: Series["type"],
   described: Described,
   read: (tally: Tally) => Iterable<Sample>,
 ): Series {
-  return series(type, described, ({ node }) => (node === undefined ? [] : read(node.relay.tally)));
+  return ofNode(type, described, ({ relay }) => read(relay.tally));
 }
 
 /** The sample of an engine that counts its bytes, and none of another one. */
@@ -47,9 +56,7 @@ function asked(
   described: Described,
   read: (questions: QuestionTally) => Iterable<Sample>,
 ): Series {
-  return series(type, described, ({ node }) =>
-    node === undefined ? [] : read(node.proxies.tally),
-  );
+  return ofNode(type, described, ({ proxies }) => read(proxies.tally));
 }
 
 /** A series with a value for each protocol that was spoken. */
@@ -139,15 +146,15 @@ export const SERIES: Readonly<Record<string, Series>> = {
     },
     ({ slowConsumers }) => [[ALONE, slowConsumers]],
   ),
-  baton_registrations: series(
+  baton_registrations: ofNode(
     "gauge",
     { help: "Registrations that wait for their clients to connect.", together: "max" },
-    ({ node }) => (node === undefined ? [] : [[ALONE, node.relay.counts.registrations]]),
+    ({ relay }) => [[ALONE, relay.counts.registrations]],
   ),
-  baton_topics: series(
+  baton_topics: ofNode(
     "gauge",
     { help: "Topics with connections, added up over the processes that have them." },
-    ({ node }) => (node === undefined ? [] : [[ALONE, node.relay.counts.topics]]),
+    ({ relay }) => [[ALONE, relay.counts.topics]],
   ),
   baton_publications_total: tallied(
     "counter",
@@ -262,33 +269,29 @@ export const SERIES: Readonly<Record<string, Series>> = {
     },
     ({ waiting }) => [[ALONE, waiting]],
   ),
-  baton_webhook_events_waiting: series(
+  baton_webhook_events_waiting: ofNode(
     "gauge",
     { help: "Events that receivers of webhooks have not taken yet, added up over the receivers." },
-    ({ node }) => (node === undefined ? [] : [[ALONE, node.webhooks.figures.waiting]]),
+    ({ webhooks }) => [[ALONE, webhooks.figures.waiting]],
   ),
-  baton_webhook_late_seconds: series(
+  baton_webhook_late_seconds: ofNode(
     "gauge",
     {
       help: "For how long the oldest event has waited that a receiver of webhooks does not take; 0 where all take what they are sent.",
       together: "max",
     },
-    ({ node }) => (node === undefined ? [] : [[ALONE, node.webhooks.figures.lateMs / 1_000]]),
+    ({ webhooks }) => [[ALONE, webhooks.figures.lateMs / 1_000]],
   ),
-  baton_webhook_events_total: series(
+  baton_webhook_events_total: ofNode(
     "counter",
     {
       help: "Events that a receiver of webhooks has taken (sent), or will never be told of because it did not take them in time or too many waited (given_up).",
       labels: ["outcome"],
     },
-    ({ node }) => {
-      if (node === undefined) return [];
-      const { sent, givenUp } = node.webhooks.figures;
-      return [
-        [{ outcome: "sent" }, sent],
-        [{ outcome: "given_up" }, givenUp],
-      ];
-    },
+    ({ webhooks }) => [
+      [{ outcome: "sent" }, webhooks.figures.sent],
+      [{ outcome: "given_up" }, webhooks.figures.givenUp],
+    ],
   ),
   baton_source_reading: bySource(
     "gauge",

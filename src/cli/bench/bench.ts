@@ -1,7 +1,6 @@
 // `baton bench`: a load on a relay that runs already, to see what a deployment holds. Clients connect to a topic of their own,
 // publications come at a steady rate, and it says what has arrived and after how long. What it takes of the machine itself counts too.
 import { sanitized } from "../../relay/text/visible";
-import { isLoopback } from "../../settings/checks";
 import { CommandFailure, EXIT } from "../failure";
 import { note, print } from "../output";
 import { Progress } from "../progress";
@@ -41,7 +40,7 @@ export async function bench(relay: RemoteRelay, flags: BenchFlags): Promise<void
       EXIT.misused,
     );
   }
-  if (!isLoopback(new URL(relay.url).hostname.replace(/^\[|\]$/g, ""))) {
+  if (!relay.isHere) {
     note(`baton: ${relay.url} is not this machine: all who use that relay share this load.\n`);
   }
   const run = new Run(relay, flags);
@@ -176,12 +175,8 @@ class Run {
   }
 
   async #connect(client: number): Promise<void> {
-    const { url } = await this.#relay.post("/register", {
-      user_id: `${this.#name}-${client}`,
-      topics: [this.#topic],
-    });
-    const id = String(url).split("/").at(-1);
-    const socket = new WebSocket(`ws${this.#relay.url.slice(4)}/ws/${id}`, this.#relay.tls);
+    const id = await this.#relay.register(`${this.#name}-${client}`, [this.#topic]);
+    const socket = this.#relay.connect(id);
     this.#sockets.push(socket);
     const opened = Promise.withResolvers<void>();
     socket.onopen = () => opened.resolve();

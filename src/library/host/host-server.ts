@@ -5,10 +5,13 @@ import { type Front, front, type NodeServer, type ServerOptions } from "../../ed
 import { Connection } from "../../relay/state/connection";
 import { pathsOf, unreachable } from "./paths";
 
-type Answer = Response | undefined;
+/** Undefined is the answer to a request that has become a socket. */
+type Answer = Response | undefined | Promise<Response | undefined>;
 
-/** What Bun's router calls. Undefined is the answer to a request that has become a socket. */
-type BunRoute = (request: Request) => Answer | Promise<Answer>;
+type Respond = (front: Front, request: Request) => Answer;
+
+/** What Bun's router calls. */
+type BunRoute = (request: Request) => Answer;
 
 interface HostServerOptions {
   /** What Baton's paths begin with, such as "/relay"; or "". */
@@ -72,31 +75,30 @@ export class HostServer implements NodeServer {
 
   /** What Bun's router is given for these paths. */
   routes(paths: readonly string[]): Record<string, BunRoute> {
-    const any = this.#route((doors, request) => doors.any(request));
-    const publish = this.#route((doors, request) =>
-      request.method === "POST" ? doors.publish(request) : doors.any(request),
+    const any = this.#route((front, request) => front.any(request));
+    const publish = this.#route((front, request) =>
+      request.method === "POST" ? front.publish(request) : front.any(request),
     );
     return Object.fromEntries(
       paths.map((path) => [this.prefix + path, path === "/publish" ? publish : any]),
     );
   }
 
-  #route(answer: (doors: Front, request: Request) => Answer | Promise<Answer>): BunRoute {
-    const { prefix } = this;
-    return (request) => {
-      if (this.#front === undefined) return this.#whenStarted(request, answer);
-      if (prefix !== "") removePrefix(request, prefix);
-      return guarded(this.#front, request, answer);
+  #route(respond: Respond): BunRoute {
+    const guarded = (front: Front, request: Request): Answer => {
+      if (this.prefix !== "") removePrefix(request, this.prefix);
+      // A fault of ours is logged, and answered with 500.
+      try {
+        const answer = respond(front, request);
+        return answer instanceof Promise ? answer.catch(front.error) : answer;
+      } catch (error) {
+        return front.error(error as Error);
+      }
     };
-  }
-
-  async #whenStarted(
-    request: Request,
-    answer: (doors: Front, request: Request) => Answer | Promise<Answer>,
-  ): Promise<Answer> {
-    const doors = await this.#started.promise;
-    if (this.prefix !== "") removePrefix(request, this.prefix);
-    return guarded(doors, request, answer);
+    return (request) =>
+      this.#front === undefined
+        ? this.#started.promise.then((front) => guarded(front, request))
+        : guarded(this.#front, request);
   }
 
   /** The handlers of all sockets of the server: Baton's, and those of the app. */
@@ -124,20 +126,6 @@ export class HostServer implements NodeServer {
 
 function isOurs(ws: ServerWebSocket<unknown>): ws is ServerWebSocket<Connection> {
   return ws.data instanceof Connection;
-}
-
-/** A fault of ours is logged, and answered with 500. */
-function guarded(
-  doors: Front,
-  request: Request,
-  answer: (doors: Front, request: Request) => Answer | Promise<Answer>,
-): Answer | Promise<Answer> {
-  try {
-    const given = answer(doors, request);
-    return given instanceof Promise ? given.catch(doors.error) : given;
-  } catch (error) {
-    return doors.error(error as Error);
-  }
 }
 
 /** Baton's own router and routes know no prefix. The request itself must stay, since it may become a socket. */
