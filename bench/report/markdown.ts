@@ -1,7 +1,7 @@
 // The results as Markdown: one table for each scenario, one row for each target.
 // A failed row shows the reason in place of its figures.
 import type { Summary } from "../measure/statistics";
-import { type Panel, type Results, type Row, readable } from "./results";
+import { factor, type Panel, type Results, type Row, readable } from "./results";
 
 function spread(value: Summary | undefined): string {
   if (value === undefined) return "-";
@@ -13,8 +13,8 @@ function spread(value: Summary | undefined): string {
 function ratio(value: Summary | undefined): string {
   if (value === undefined) return "-";
   const { median, min, max } = value;
-  const one = (number: number) => number.toFixed(number < 10 ? 2 : 1);
-  return min === max ? `${one(median)}×` : `${one(median)}× (${one(min)}..${one(max)})`;
+  const middle = `${factor(median)}×`;
+  return min === max ? middle : `${middle} (${factor(min)}..${factor(max)})`;
 }
 
 function rowOf(row: Row, panel: Panel): string[] {
@@ -42,9 +42,13 @@ function table(panel: Panel): string {
     "server CPU",
     "received / expected",
   ];
-  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
-  const rule = line(head.map((_, i) => (i === 0 ? "---" : "---:")));
-  return [line(head), rule, ...panel.rows.map((row) => line(rowOf(row, panel)))].join("\n");
+  return markdownTable([head, ...panel.rows.map((row) => rowOf(row, panel))]);
+}
+
+/** The first row is the head. */
+export function markdownTable([head = [], ...rows]: readonly (readonly string[])[]): string {
+  const rule = head.map((_, i) => (i === 0 ? "---" : "---:"));
+  return [head, rule, ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 }
 
 /** The whole report as Markdown text. */

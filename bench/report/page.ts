@@ -3,7 +3,8 @@
 import { CONTROL, OTHER_WIRES, targetNamed, withWires } from "../targets";
 import { chartsOf, filled } from "./chart";
 import { CHARTS } from "./charts";
-import { type Panel, type Results, readable } from "./results";
+import { markdownTable } from "./markdown";
+import { factor, type Panel, type Results, readable } from "./results";
 
 /** A figure and what the page calls it. */
 type Figure = readonly [label: string, scenario: string, figure: string];
@@ -144,8 +145,7 @@ function shown(panel: Panel, target: string, figure: string): string {
   if (cell?.value === undefined) return "";
   const value = readable(cell.value.median);
   if (target === panel.control || cell.ratio === undefined) return value;
-  const { median } = cell.ratio;
-  return `${value} (${median.toFixed(median < 10 ? 2 : 1)}×)`;
+  return `${value} (${factor(cell.ratio.median)}×)`;
 }
 
 function tableOf({ targets, figures, rowsAre }: Section, results: Results): string {
@@ -164,10 +164,7 @@ function tableOf({ targets, figures, rowsAre }: Section, results: Results): stri
     ...present.map((target) => shown(panel, target, figure)),
   ]);
   const byFigure = [["", ...titles], ...cells];
-  const rows = rowsAre === "figures" ? byFigure : transposed(byFigure);
-  const line = (texts: readonly string[]) => `| ${texts.join(" | ")} |`;
-  const rule = line((rows[0] ?? []).map((_, i) => (i === 0 ? "---" : "---:")));
-  return [line(rows[0] ?? []), rule, ...rows.slice(1).map(line)].join("\n");
+  return markdownTable(rowsAre === "figures" ? byFigure : transposed(byFigure));
 }
 
 function transposed(rows: readonly (readonly string[])[]): string[][] {

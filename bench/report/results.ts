@@ -107,3 +107,8 @@ export function readable(value: number): string {
     maximumFractionDigits: digits,
   });
 }
+
+/** How many times something is another, with its significant digits. */
+export function factor(value: number): string {
+  return value.toFixed(value < 10 ? 2 : 1);
+}

@@ -248,7 +248,7 @@ describe("a handler", () => {
     await client.untilOpen();
     await relay.publishMany("a", 3);
     await until("the relay to know", () => relay.counts.connections === 0);
-    expect([client.states, client.untaken]).toEqual([["open", "closed"], []]);
+    expect([client.states, client.messages.rest]).toEqual([["open", "closed"], []]);
   });
 
   test("may change the topics, its own too, at each message", async () => {

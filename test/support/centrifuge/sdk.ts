@@ -9,7 +9,7 @@ import {
 import { Centrifuge as BinaryCentrifuge } from "centrifuge/build/protobuf";
 import { EventSource } from "eventsource";
 import { type JWTPayload, SignJWT } from "jose";
-import { within } from "../wait";
+import { Inbox } from "../inbox";
 import { withBytes, withValues } from "./protobuf";
 
 /** At least 32 bytes, as BATON_TOKEN_SECRET requires. */
@@ -77,54 +77,17 @@ export function sdk(
   });
 }
 
-/** The events of one name that a client or a subscription emits, in order. A test takes them one by one. */
-class RecordedEvents<Event> {
-  readonly #events: Event[] = [];
-  readonly #waiting: ((event: Event) => void)[] = [];
-  readonly #what: string;
-
-  constructor(what: string) {
-    this.#what = what;
-  }
-
-  readonly add = (event: Event): void => {
-    const waiting = this.#waiting.shift();
-    if (waiting === undefined) this.#events.push(event);
-    else waiting(event);
-  };
-
-  next(): Promise<Event> {
-    const event = this.#events.shift();
-    if (event !== undefined) return Promise.resolve(event);
-    return within(this.#what, new Promise<Event>((resolve) => this.#waiting.push(resolve)));
-  }
-
-  async take(count: number): Promise<Event[]> {
-    const events: Event[] = [];
-    while (events.length < count) events.push(await this.next());
-    return events;
-  }
-
-  /** The events that were not taken. */
-  get rest(): readonly Event[] {
-    return this.#events;
-  }
-}
-
 /** Begins to record the events of this name. */
 export function recordEvents<Name extends keyof SubscriptionEvents>(
   from: Subscription,
   name: Name,
-): RecordedEvents<Parameters<SubscriptionEvents[Name]>[0]>;
+): Inbox<Parameters<SubscriptionEvents[Name]>[0]>;
 export function recordEvents<Name extends keyof ClientEvents>(
   from: Centrifuge,
   name: Name,
-): RecordedEvents<Parameters<ClientEvents[Name]>[0]>;
-export function recordEvents(
-  from: Centrifuge | Subscription,
-  name: string,
-): RecordedEvents<unknown> {
-  const events = new RecordedEvents(`the event ${name} of the SDK`);
+): Inbox<Parameters<ClientEvents[Name]>[0]>;
+export function recordEvents(from: Centrifuge | Subscription, name: string): Inbox<unknown> {
+  const events = new Inbox(`the event ${name} of the SDK`);
   (from as { on(name: string, listener: (event: unknown) => void): unknown }).on(name, events.add);
   return events;
 }

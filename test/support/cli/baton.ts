@@ -1,5 +1,6 @@
 // The command `baton`, run as its users run it: from the source, or as the binary that RELAY_BINARY names.
 import { join } from "node:path";
+import { readText } from "../output";
 import { until } from "../wait";
 
 const { RELAY_BINARY } = process.env;
@@ -32,15 +33,11 @@ export class Baton implements AsyncDisposable {
     });
     this.#child.stdin.write(stdin);
     this.#child.stdin.end();
-    const decode = async (stream: ReadableStream<Uint8Array>, add: (text: string) => void) => {
-      const decoder = new TextDecoder();
-      for await (const bytes of stream) add(decoder.decode(bytes, { stream: true }));
-    };
     this.#read = Promise.all([
-      decode(this.#child.stdout, (text) => {
+      readText(this.#child.stdout, (text) => {
         this.stdout += text;
       }),
-      decode(this.#child.stderr, (text) => {
+      readText(this.#child.stderr, (text) => {
         this.stderr += text;
       }),
     ]);

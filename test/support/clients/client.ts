@@ -1,4 +1,5 @@
 // A WebSocket client for tests. A test takes the frames that arrive with next(), in order and without sleeping.
+import { Inbox } from "../inbox";
 import { within } from "../wait";
 
 export interface Closed {
@@ -8,8 +9,7 @@ export interface Closed {
 
 export class Client {
   readonly #socket: WebSocket;
-  readonly #arrived: string[] = [];
-  readonly #waiting: PromiseWithResolvers<string>[] = [];
+  readonly #frames = new Inbox<string>("a frame");
   readonly #pongs: (() => void)[] = [];
   /** Resolves when the socket has closed, whichever side did it. */
   readonly closed: Promise<Closed>;
@@ -17,10 +17,7 @@ export class Client {
   private constructor(socket: WebSocket, textOf: (bytes: Uint8Array) => string) {
     this.#socket = socket;
     socket.addEventListener("message", ({ data }) => {
-      const frame = typeof data === "string" ? data : textOf(data);
-      const waiting = this.#waiting.shift();
-      if (waiting === undefined) this.#arrived.push(frame);
-      else waiting.resolve(frame);
+      this.#frames.add(typeof data === "string" ? data : textOf(data));
     });
     socket.addEventListener("pong", () => this.#pongs.shift()?.());
     this.closed = new Promise((resolve) => {
@@ -28,9 +25,7 @@ export class Client {
         resolve({ code, reason });
         for (const pong of this.#pongs) pong();
         // Whoever waits for the close too hears of that first.
-        setImmediate(() => {
-          for (const { reject } of this.#waiting) reject(noFrame(code, reason));
-        });
+        setImmediate(() => this.#frames.end(noFrame(code, reason)));
       });
     });
   }
@@ -59,24 +54,12 @@ export class Client {
 
   /** Takes the next frame; rejects when the socket closes before there is one. */
   next(): Promise<string> {
-    const frame = this.#arrived.shift();
-    if (frame !== undefined) return Promise.resolve(frame);
-    const waiting = Promise.withResolvers<string>();
-    this.#waiting.push(waiting);
-    if (this.#socket.readyState === WebSocket.CLOSED) {
-      this.closed.then(({ code, reason }) => waiting.reject(noFrame(code, reason)));
-    }
-    const next = within("a frame", waiting.promise);
-    // Nobody has to look at it.
-    next.catch(() => {});
-    return next;
+    return this.#frames.next();
   }
 
   /** Takes the next `count` frames. */
-  async take(count: number): Promise<string[]> {
-    const frames: string[] = [];
-    while (frames.length < count) frames.push(await this.next());
-    return frames;
+  take(count: number): Promise<string[]> {
+    return this.#frames.take(count);
   }
 
   /** Sends text as it is, bytes as a binary frame, and anything else as JSON. */
@@ -99,7 +82,7 @@ export class Client {
   /** Takes all frames that have arrived, once the relay has handled everything that was sent. */
   async rest(): Promise<string[]> {
     await this.settled();
-    return this.#arrived.splice(0);
+    return this.#frames.takeAll();
   }
 
   close(code = 1000): Promise<Closed> {

@@ -1,16 +1,15 @@
 // The app around an example in JavaScript: what the example calls, recorded, and a way to run its code.
-import { until, within } from "../wait";
+import { Inbox } from "../inbox";
+import { until } from "../wait";
 
 /** Records the messages and losses that an example reports to its app. */
 export class RecordingApp {
-  readonly #messages: string[] = [];
-  readonly #waiting: (() => void)[] = [];
+  readonly #messages = new Inbox<string>("a message");
   readonly lost: string[] = [];
   #hasEnded = false;
 
   readonly onMessage = (topic: string, data: unknown): void => {
-    this.#messages.push(`${topic}: ${JSON.stringify(data)}`);
-    this.#waiting.shift()?.();
+    this.#messages.add(`${topic}: ${JSON.stringify(data)}`);
   };
 
   readonly onLost = (what: unknown): void => {
@@ -23,11 +22,8 @@ export class RecordingApp {
   };
 
   /** The next `count` messages, such as `news: "hi"`. */
-  async take(count: number): Promise<string[]> {
-    while (this.#messages.length < count) {
-      await within("a message", new Promise<void>((resolve) => this.#waiting.push(resolve)));
-    }
-    return this.#messages.splice(0, count);
+  take(count: number): Promise<string[]> {
+    return this.#messages.take(count);
   }
 
   untilLost(): Promise<void> {

@@ -2,6 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { delimiter } from "node:path";
 import { Folder } from "../machine/folder";
+import { readText } from "../output";
 import { until } from "../wait";
 import { ROOT } from "./pages";
 
@@ -34,13 +35,9 @@ class Script {
       stdout: "pipe",
       stderr: "pipe",
     });
-    const collect = async (from: ReadableStream<Uint8Array>, add: (text: string) => void) => {
-      const decoder = new TextDecoder();
-      for await (const bytes of from) add(decoder.decode(bytes, { stream: true }));
-    };
     this.#read = Promise.all([
-      collect(this.process.stdout, (more) => (this.output += more)),
-      collect(this.process.stderr, (more) => (this.errors += more)),
+      readText(this.process.stdout, (more) => (this.output += more)),
+      readText(this.process.stderr, (more) => (this.errors += more)),
     ]);
   }
 

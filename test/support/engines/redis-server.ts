@@ -1,8 +1,7 @@
 // A real Redis server for tests: Debian's redis-server on a port of its own, with a folder of its own for its data.
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RedisClient } from "bun";
+import { Folder } from "../machine/folder";
 import { freePort } from "../machine/free-port";
 import { until } from "../wait";
 
@@ -21,7 +20,7 @@ export interface RedisServerOptions {
 export class RedisServer implements AsyncDisposable {
   static readonly #shared: Promise<RedisServer>[] = [];
   readonly port: number;
-  readonly #folder = mkdtempSync(join(tmpdir(), "baton-redis-"));
+  readonly #folder = new Folder();
   readonly #options: RedisServerOptions;
   #child: Bun.Subprocess | undefined;
 
@@ -62,7 +61,7 @@ export class RedisServer implements AsyncDisposable {
     const { pid = 0 } = server.#child ?? {};
     server.#child?.unref();
     // The watcher's input ends with this process. The title of the server has its port, so no other process is killed.
-    const then = `grep -q :${server.port} /proc/${pid}/cmdline && kill -9 ${pid}; rm -rf ${server.#folder}`;
+    const then = `grep -q :${server.port} /proc/${pid}/cmdline && kill -9 ${pid}; rm -rf ${server.#folder.path}`;
     const watching = Bun.spawn(["sh", "-c", `cat >/dev/null; ${then}`], {
       stdin: "pipe",
       stdout: "ignore",
@@ -87,7 +86,7 @@ export class RedisServer implements AsyncDisposable {
     this.#child = Bun.spawn(
       [
         "redis-server",
-        ...["--port", String(this.port), "--bind", "127.0.0.1", "--dir", this.#folder],
+        ...["--port", String(this.port), "--bind", "127.0.0.1", "--dir", this.#folder.path],
         ...["--save", "", "--repl-diskless-sync-delay", "0", ...keeping, ...asking, ...args],
       ],
       { stdin: "ignore", stdout: "ignore", stderr: "ignore" },
@@ -112,17 +111,17 @@ export class RedisServer implements AsyncDisposable {
   /** Has it save its data, and resolves with a copy of the file. */
   async save(): Promise<Uint8Array> {
     await this.command("SAVE");
-    return Bun.file(join(this.#folder, "dump.rdb")).bytes();
+    return Bun.file(join(this.#folder.path, "dump.rdb")).bytes();
   }
 
   /** Sets the data with which it starts the next time. */
   async restore(saved: Uint8Array): Promise<void> {
-    await Bun.write(join(this.#folder, "dump.rdb"), saved);
+    await Bun.write(join(this.#folder.path, "dump.rdb"), saved);
   }
 
   /** The file to which a durable server appends its writes; complete once the server has been killed. */
   get appendOnlyFile(): string {
-    return join(this.#folder, "appendonlydir", "appendonly.aof.1.incr.aof");
+    return join(this.#folder.path, "appendonlydir", "appendonly.aof.1.incr.aof");
   }
 
   /** Follows another server, and resolves when it has the same data. */
@@ -162,9 +161,8 @@ export class RedisServer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#child?.kill("SIGKILL");
-    await this.#child?.exited;
-    rmSync(this.#folder, { recursive: true, force: true });
+    await this.kill();
+    this.#folder[Symbol.dispose]();
   }
 
   async #answers(): Promise<boolean> {

@@ -6,7 +6,8 @@ import {
   type Reason,
   type State,
 } from "../../../src/client/client";
-import { until, within } from "../wait";
+import { Inbox } from "../inbox";
+import { until } from "../wait";
 
 export class RecordedClient implements Disposable {
   readonly client: Client;
@@ -14,8 +15,8 @@ export class RecordedClient implements Disposable {
   readonly states: string[] = [];
   /** The topics of which messages were lost. */
   readonly lost: string[] = [];
-  readonly #messages: string[] = [];
-  readonly #waiting: (() => void)[] = [];
+  /** What has come, such as `news: "hi"`. */
+  readonly messages = new Inbox<string>("a message");
   onState: ((state: State, why?: Reason) => void) | undefined;
 
   constructor(address: () => string | Promise<string>) {
@@ -29,24 +30,12 @@ export class RecordedClient implements Disposable {
 
   /** Subscribes, and records what comes. */
   follow(topic: string, since?: Position): () => void {
-    const record = (data: unknown) => {
-      this.#messages.push(`${topic}: ${JSON.stringify(data)}`);
-      this.#waiting.shift()?.();
-    };
+    const record = (data: unknown) => this.messages.add(`${topic}: ${JSON.stringify(data)}`);
     return this.client.on(topic, record, { since, onLost: (name) => this.lost.push(name) });
   }
 
-  /** The next messages, such as `news: "hi"`. */
-  async take(count: number): Promise<string[]> {
-    while (this.#messages.length < count) {
-      await within("a message", new Promise<void>((resolve) => this.#waiting.push(resolve)));
-    }
-    return this.#messages.splice(0, count);
-  }
-
-  /** What has come and was not taken. */
-  get untaken(): readonly string[] {
-    return this.#messages;
+  take(count: number): Promise<string[]> {
+    return this.messages.take(count);
   }
 
   untilOpen(): Promise<void> {

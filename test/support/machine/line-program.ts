@@ -1,4 +1,6 @@
 // A program that is given lines and prints lines.
+
+import { readText } from "../output";
 import { until } from "../wait";
 
 export class LineProgram implements AsyncDisposable {
@@ -14,19 +16,17 @@ export class LineProgram implements AsyncDisposable {
       stderr: "pipe",
       env: { ...process.env, ...env },
     });
-    const decoder = new TextDecoder();
     let rest = "";
-    const readLines = async () => {
-      for await (const bytes of this.#child.stdout) {
-        const lines = (rest + decoder.decode(bytes, { stream: true })).split("\n");
+    this.#read = Promise.all([
+      readText(this.#child.stdout, (part) => {
+        const lines = (rest + part).split("\n");
         rest = lines.pop() ?? "";
         for (const text of lines) line(text);
-      }
-    };
-    const readErrors = async () => {
-      this.errors = await new Response(this.#child.stderr).text();
-    };
-    this.#read = Promise.all([readLines(), readErrors()]);
+      }),
+      readText(this.#child.stderr, (part) => {
+        this.errors += part;
+      }),
+    ]);
   }
 
   /** Null while it runs. */

@@ -1,7 +1,6 @@
 // A real Prometheus for tests: Debian's, on a port of its own, which scrapes one relay every second.
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Folder } from "../machine/folder";
 import { freePort } from "../machine/free-port";
 import { until } from "../wait";
 
@@ -14,9 +13,9 @@ interface QueryAnswer {
 export class Prometheus implements AsyncDisposable {
   readonly #url: string;
   readonly #child: Bun.Subprocess;
-  readonly #folder: string;
+  readonly #folder: Folder;
 
-  private constructor(url: string, child: Bun.Subprocess, folder: string) {
+  private constructor(url: string, child: Bun.Subprocess, folder: Folder) {
     this.#url = url;
     this.#child = child;
     this.#folder = folder;
@@ -33,15 +32,15 @@ scrape_configs:
 
   /** With a configuration that says nothing global. */
   static async startWith(config: string): Promise<Prometheus> {
-    const folder = mkdtempSync(join(tmpdir(), "baton-prometheus-"));
+    const folder = new Folder();
     const global = "global: { scrape_interval: 1s, evaluation_interval: 1s }";
-    await Bun.write(join(folder, "prometheus.yml"), `${global}\n${config}`);
+    await Bun.write(join(folder.path, "prometheus.yml"), `${global}\n${config}`);
     const address = `127.0.0.1:${freePort()}`;
     const child = Bun.spawn(
       [
         "prometheus",
-        `--config.file=${folder}/prometheus.yml`,
-        `--storage.tsdb.path=${folder}/data`,
+        `--config.file=${folder.path}/prometheus.yml`,
+        `--storage.tsdb.path=${folder.path}/data`,
         `--web.listen-address=${address}`,
       ],
       { stdout: "ignore", stderr: "ignore" },
@@ -68,6 +67,6 @@ scrape_configs:
   async [Symbol.asyncDispose](): Promise<void> {
     this.#child.kill("SIGKILL");
     await this.#child.exited;
-    rmSync(this.#folder, { recursive: true });
+    this.#folder[Symbol.dispose]();
   }
 }

@@ -1,12 +1,10 @@
 // The ways in which a relay can be deployed. What is true of one process must be true of all of them.
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { Elysia } from "elysia";
 import { baton } from "../../../src/library";
 import { Client } from "../clients/client";
 import { RedisServer } from "../engines/redis-server";
 import { EmbeddingApp } from "../library/embedding-app";
+import { Folder } from "../machine/folder";
 import { RelayProcess } from "./relay-process";
 
 export interface Deployment extends AsyncDisposable {
@@ -22,8 +20,8 @@ type Env = Record<string, string>;
 export const DEPLOYMENTS: Readonly<Record<string, (env: Env) => Promise<Deployment>>> = {
   "one process": (env) => processes([env]),
   "two workers and a file": (env) => {
-    const folder = mkdtempSync(join(tmpdir(), "baton-"));
-    const engine = `sqlite:${folder}/baton.db`;
+    const folder = new Folder();
+    const engine = `sqlite:${folder.path}/baton.db`;
     return processes([{ ...env, BATON_WORKERS: "2", BATON_ENGINE: engine }], folder);
   },
   "two nodes over Redis": async (env) => {
@@ -63,7 +61,7 @@ async function sharedRedis() {
 }
 
 /** Starts a process with each of these settings; `folder` is removed with them. */
-async function processes(envs: readonly Env[], folder?: string): Promise<Deployment> {
+async function processes(envs: readonly Env[], folder?: Folder): Promise<Deployment> {
   const relays = await Promise.all(
     envs.map((env) =>
       RelayProcess.start({ BATON_SHUTDOWN_MS: "50", BATON_LOG_LEVEL: "info", ...env }),
@@ -74,7 +72,7 @@ async function processes(envs: readonly Env[], folder?: string): Promise<Deploym
     nodes: envs.reduce((sum, { BATON_WORKERS = "1" }) => sum + Number(BATON_WORKERS), 0),
     async [Symbol.asyncDispose]() {
       for (const relay of relays) await relay[Symbol.asyncDispose]();
-      if (folder !== undefined) rmSync(folder, { recursive: true });
+      folder?.[Symbol.dispose]();
     },
   };
 }

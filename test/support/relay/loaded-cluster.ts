@@ -281,16 +281,9 @@ export class LoadedCluster implements AsyncDisposable {
   }
 
   async #history(node: number, topic: string): Promise<TopicHistory> {
-    const texts: string[] = [];
-    for (;;) {
-      const path = `/topics/${topic}/history?limit=1000&since=${texts.length}`;
-      const answer = await fetch(this.#url(node) + path);
-      const { epoch, offset, publications } = (await answer.json()) as Position & {
-        publications: { data: string }[];
-      };
-      texts.push(...publications.map(({ data }) => data));
-      if (publications.length === 0) return { top: { epoch, offset }, texts };
-    }
+    const relay = this.nodes[node] as RelayProcess;
+    const { epoch, offset, publications } = await relay.wholeHistory(topic);
+    return { top: { epoch, offset }, texts: publications.map(({ data }) => data) };
   }
 
   async #checkJournals(histories: ReadonlyMap<string, TopicHistory>): Promise<void> {

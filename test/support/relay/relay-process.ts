@@ -1,6 +1,7 @@
 // A relay as its users run it: a process of its own, with signals and an exit code.
 import { join } from "node:path";
 import { childrenOf } from "../machine/processes";
+import { readText } from "../output";
 import { until, within } from "../wait";
 
 const SOURCE = join(import.meta.dir, "../../../src");
@@ -56,15 +57,11 @@ export class RelayProcess implements AsyncDisposable {
       stdout: "pipe",
       stderr: "pipe",
     });
-    const collect = async (stream: ReadableStream<Uint8Array>, add: (text: string) => void) => {
-      const decoder = new TextDecoder();
-      for await (const bytes of stream) add(decoder.decode(bytes, { stream: true }));
-    };
     this.#read = Promise.all([
-      collect(this.#child.stdout, (text) => {
+      readText(this.#child.stdout, (text) => {
         this.output += text;
       }),
-      collect(this.#child.stderr, (text) => {
+      readText(this.#child.stderr, (text) => {
         this.errors += text;
       }),
     ]);

@@ -1,10 +1,11 @@
 // A PostgreSQL server for tests, of Debian's packages, in a folder of its own and on a port of its own.
-import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { SQL } from "bun";
 import type { IssuedCertificate } from "../machine/authority";
+import { Folder } from "../machine/folder";
 import { freePort } from "../machine/free-port";
+import { childrenOf } from "../machine/processes";
 import { giveAway, unprivileged } from "../machine/unprivileged";
 import { until } from "../wait";
 
@@ -21,7 +22,7 @@ function programs(): string {
 
 export class PostgresServer implements AsyncDisposable {
   readonly port = freePort();
-  readonly #folder = mkdtempSync(join(tmpdir(), "baton-postgres-"));
+  readonly #folder = new Folder();
   readonly #programs = programs();
   #child: Bun.Subprocess | undefined;
 
@@ -32,9 +33,9 @@ export class PostgresServer implements AsyncDisposable {
   /** Starts a server and resolves when it accepts connections; with a certificate, also such with TLS. */
   static async start(certificate?: IssuedCertificate): Promise<PostgresServer> {
     const server = new PostgresServer();
-    giveAway(server.#folder);
+    giveAway(server.#folder.path);
     for (const [name, path] of Object.entries(certificate ?? {})) {
-      const own = join(server.#folder, name);
+      const own = join(server.#folder.path, name);
       copyFileSync(path, own);
       giveAway(own);
       server.#arguments.push("-c", `ssl_${name}_file=${own}`);
@@ -72,7 +73,7 @@ export class PostgresServer implements AsyncDisposable {
     this.#child = Bun.spawn(
       unprivileged([
         join(this.#programs, "postgres"),
-        ...["-D", this.#data, "-p", String(this.port), "-k", this.#folder],
+        ...["-D", this.#data, "-p", String(this.port), "-k", this.#folder.path],
         ...["-c", "listen_addresses=127.0.0.1", ...this.#arguments],
       ]),
       { stdin: "ignore", stdout: "ignore", stderr: "ignore" },
@@ -86,11 +87,11 @@ export class PostgresServer implements AsyncDisposable {
   /** Kills it with all its sessions, as a crash of the machine would. */
   async kill(): Promise<void> {
     const { pid = 0 } = this.#child ?? {};
-    const children = readdirSync("/proc").filter((name) => parentOf(name) === pid);
+    const children = await childrenOf(pid).catch(() => []);
     this.#child?.kill("SIGKILL");
     for (const child of children) {
       try {
-        process.kill(Number(child), "SIGKILL");
+        process.kill(child, "SIGKILL");
       } catch {
         // It has ended already.
       }
@@ -100,11 +101,11 @@ export class PostgresServer implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill();
-    rmSync(this.#folder, { recursive: true, force: true });
+    this.#folder[Symbol.dispose]();
   }
 
   get #data(): string {
-    return join(this.#folder, "data");
+    return join(this.#folder.path, "data");
   }
 
   /** It has ended at once, since something of the last one was still there. */
@@ -123,15 +124,5 @@ export class PostgresServer implements AsyncDisposable {
     } finally {
       await sql.close({ timeout: 0 });
     }
-  }
-}
-
-function parentOf(pid: string): number | undefined {
-  if (!/^\d+$/.test(pid)) return undefined;
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
-  } catch {
-    return undefined;
   }
 }
