@@ -294,3 +294,24 @@ test("the reply for a topic that the connection already has gives its top, howev
     '{"topics":{"a":{"offset":1,"epoch":"e1"}}}',
   ]);
 });
+
+test("commands that come while a history is being read are carried out in their order, whatever is read first", async () => {
+  const waiting: (() => void)[] = [];
+  const simulation = new Simulation({}, [], (options) => {
+    return new AsyncEngine(options, () => new Promise((resolve) => waiting.push(resolve)));
+  });
+  const { connection, socket } = simulation.connect(simulation.register(), json);
+  for (const topic of ["a", "b", "c"]) {
+    simulation.relay.receive(connection, JSON.stringify({ topics: [topic] }));
+  }
+  while (waiting.length > 0) {
+    waiting.pop()?.();
+    await nextTurn();
+  }
+  expect(socket.frames.map((frame) => Object.keys(JSON.parse(frame).topics))).toEqual([
+    ["a"],
+    ["b"],
+    ["c"],
+  ]);
+  expect(connection.topics.map(({ name }) => name)).toEqual(["c"]);
+});
