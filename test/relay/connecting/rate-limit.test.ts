@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { centrifuge } from "../../../src/protocols/centrifuge/json";
 import { json } from "../../../src/protocols/json";
 import { RateLimit } from "../../../src/relay/connecting/rate-limit";
+import { TopicRules } from "../../../src/relay/contracts/topic-rules";
 import { Journal } from "../../../src/relay/journal/journal";
 import { Connection, chargeForFrame } from "../../../src/relay/state/connection";
 import { Connections } from "../../../src/relay/state/connections";
@@ -96,6 +97,20 @@ describe("what the relay sends to a client at its request is bounded in each sec
     expect(rateLimit.isExhausted(connect("bob"))).toBe(false);
     rateLimit.expire(1_000);
     expect(rateLimit.isExhausted(connect("ann"))).toBe(false);
+  });
+
+  test("when a plain WebSocket joins and leaves a topic again and again whose others are told of it: it is closed", () => {
+    const rules = new TopicRules(
+      { historySize: 0, historyTtlMs: 0 },
+      { hall: { presence: true, joinLeave: true } },
+    );
+    const sim = new Simulation({ connectionAnswerBytes: 10_000 }, ["hall"], undefined, rules);
+    for (let i = 0; i < 20; i++) sim.connect(sim.register());
+    const { connection, socket } = sim.connect(sim.register(2));
+    for (let i = 0; i < 100; i++) {
+      sim.relay.receive(connection, `{"topics":[${i % 2 === 0 ? "" : '"hall"'}]}`);
+    }
+    expect(socket.closedWith).toMatchObject({ code: 4013 });
   });
 
   test("when one history is larger than the bound: all of it arrives in order, over several seconds", async () => {
