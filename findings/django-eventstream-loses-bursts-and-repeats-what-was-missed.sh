@@ -4,8 +4,9 @@
 # what it missed, once, in order ("the stream will automatically be repaired", says its documentation).
 # Seen: for each client ten events wait at most. Without storage, what comes in a row beyond that is dropped for clients that are connected and read all the time, without a
 # line in the log (but at level DEBUG): a view or a task that sends 100 events leaves them with a part. With storage nothing is lost, but whoever comes back while something
-# is sent gets all that it missed and then all of it again, once more for each time that an event comes while the database is read: after the last one it is at the first again. With one publisher that sends without a pause it was
-# 7 of 30 clients in one run and 20 in another. Send lists as one event, set a storage class, and drop an event whose number is not above the last one.
+# is sent gets all that it missed and then all of it again, once more for each time that an event comes while the database is read: after the last one it is at the
+# first again. With one publisher that sends without a pause it was 7 of 30 clients in one run and 20 in another. Send lists as one event, set a storage class, and drop an
+# event whose number is not above the last one.
 # Needs Node, python3 (3.10 or newer) with venv and the registry PyPI. Exits with 1 if the behaviour has changed.
 set -euo pipefail
 dir=$(mktemp -d); cd "$dir"; server=
