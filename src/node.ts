@@ -18,6 +18,7 @@ import { type Log, throttledLog } from "./log";
 import { MeteredEngine } from "./metrics/metered-engine";
 import { metricsOptions, ProcessMetrics } from "./metrics/process-metrics";
 import { engineOf, startEngine, topicRulesOf } from "./node/engine";
+import { FileShortage } from "./node/file-shortage";
 import { pusherFormat, SESSION_PROTOCOLS, SOCKET_FORMATS, STREAM_FORMATS } from "./protocols";
 import { errorOf } from "./protocols/centrifuge/codes";
 import { infoJson, publicationJson } from "./protocols/centrifuge/json";
@@ -127,7 +128,7 @@ export async function start(
   const figures = new Figures({ relay, sources, waysOut, node, log, supervisorUsage });
   const counts = SubscriptionCounts.of({ ...all, settings, log });
   const reloads = reloadsOf({ ...all, listeners, apiKeys, pusherApps, settings, log });
-  return new RunningNode(settings, { ...all, listeners, metrics, figures, counts, reloads });
+  return new RunningNode(settings, { ...all, listeners, metrics, figures, counts, reloads, log });
 }
 
 /** What waits for others than clients, and what they will never get, where there are any. */
@@ -223,6 +224,7 @@ interface RunningParts {
   readonly webPush: WebPush | undefined;
   readonly sources: Sources;
   readonly reloads: Reloads;
+  readonly log: Log;
 }
 
 /** A node as its process and the tests see it. */
@@ -238,8 +240,10 @@ export class RunningNode {
   readonly #shutdownMs: number;
   readonly #sweeping: Timer;
 
-  constructor({ pingMs, pongMs, registrationTtlMs, shutdownMs }: Settings, parts: RunningParts) {
+  constructor(settings: Settings, parts: RunningParts) {
+    const { pingMs, pongMs, registrationTtlMs, shutdownMs, descriptors } = settings;
     const { relay, listeners, openRequests, metrics, reloads, sources, webPush, webhooks } = parts;
+    const { log } = parts;
     this.#parts = parts;
     this.url = listeners.url;
     this.relay = relay;
@@ -253,7 +257,11 @@ export class RunningNode {
     relay.sweep();
     const shortestMs = Math.min(pingMs, pongMs, registrationTtlMs);
     const sweepMs = Math.min(SWEEP_MS_MAX, Math.max(10, shortestMs / 4));
-    this.#sweeping = setInterval(() => relay.sweep(), sweepMs);
+    const shortage = new FileShortage(descriptors, log);
+    this.#sweeping = setInterval(() => {
+      relay.sweep();
+      shortage.check();
+    }, sweepMs);
   }
 
   /** Says that it is not ready, and goes on serving. */

@@ -57,6 +57,9 @@ describe("E1: a relay that may open 200 files", () => {
       await answer.arrayBuffer();
       expect(await client.next()).toBe(`m${i}`);
     }
+    const says = ({ msg }: { msg: string }) =>
+      msg.includes("200 are allowed), so new connections wait");
+    await until("the log to say so", () => relay.lines.some(says));
     for (const raw of raws) raw.drop();
     await until("room again", async () => {
       const other = await Client.open(await relay.register()).catch(() => undefined);
