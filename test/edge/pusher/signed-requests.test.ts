@@ -151,8 +151,10 @@ test("an app that is taken away signs nothing any more, and those that are conne
   expect(await answerTo("private-b", APP)).toContain("is not that of this app");
   expect(await answerTo("private-b", { ...APP, secret: OTHER.secret })).toBe("succeeded");
 
+  await replaceBy(APP);
   await replaceBy({ ...APP, key: OTHER.key });
   expect(await answerTo("private-c", APP)).toContain("no app with the key");
+  await replaceBy(APP);
   await replaceBy({ ...APP, id: OTHER.id });
   expect((await call(own.url, { body: "{}" })).status).toBe(401);
   expect(await answerTo("private-c", APP)).toBe("succeeded");
