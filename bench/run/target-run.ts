@@ -1,6 +1,5 @@
 // One run of one target: its server, the load processes and the publisher, from start to end.
 // A phase counts only if every connection got every message, once and in order; otherwise it throws.
-
 import { MESSAGE_BYTES } from "../load/message";
 import { Histogram } from "../measure/histogram";
 import { cpuUsBetween, readCpu } from "../measure/usage";

@@ -1,6 +1,5 @@
 // The list of scenarios, in the order of the tables.
 // A new scenario is one file and one line here.
-
 import type { Scenario } from "../run/scenario";
 import { engines } from "./engines";
 import { fanOutFrames, fanOuts, fanOutWires, streamFanOuts } from "./fan-out";

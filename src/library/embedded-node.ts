@@ -1,5 +1,4 @@
 // The relay that an app embeds, from `listen` to `stop`, and what the app calls of it. All calls are those that the routes make too.
-
 import { addressesOf } from "../edge/routes/register";
 import { createLog, type Log } from "../log";
 import { type RunningNode, start } from "../node";

@@ -1,6 +1,5 @@
 // The JSON protocol, GET /ws/:id?format=json: each publication comes in an envelope with its topic and position, so that
 // a client without a library can reconnect and say which positions it has.
-
 import type { SubscribeResult } from "../relay/contracts/commands";
 import { errorBody } from "../relay/contracts/errors";
 import { CLOSES, type ResumableProtocol } from "../relay/contracts/protocol";

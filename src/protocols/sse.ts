@@ -2,7 +2,6 @@
 // the stream. A block's id has only its own topic; edge/transports/stream-group.ts adds the other topics of the stream.
 // The id is the last line of its block: several libraries keep the id of a block whose end never came, and would resume behind an
 // event that they do not have.
-
 import type { SubscribeResult } from "../relay/contracts/commands";
 import { errorBody, Refusal } from "../relay/contracts/errors";
 import { CLOSES, type ResumableProtocol } from "../relay/contracts/protocol";

@@ -1,5 +1,4 @@
 // What the backend asks about connections and does to them: by user, by client, or both, on all nodes.
-
 import type { Member } from "./contracts/commands";
 import type { Engine } from "./contracts/engine";
 import { notAvailable, Refusal } from "./contracts/errors";

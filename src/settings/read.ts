@@ -1,6 +1,5 @@
 // Reads and checks all settings, at the start and on SIGHUP; nothing else in Baton reads the environment or these files.
 // A wrong value stops the start with one line that names the variable, the value and what is allowed.
-
 import { checkTogether, connectionLimits, hasConsole } from "./checks";
 import { SETTINGS, type Settings, type SettingValues } from "./definitions";
 import { CONFIG, fileVariable, readConfigFile } from "./files/config-file";

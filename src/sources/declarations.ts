@@ -1,5 +1,4 @@
 // What BATON_SOURCES_FILE says: sources by their names, such as {"orders": {"kind": "postgresql", "url": "${ORDERS_URL}"}}.
-
 import { type Static, type TObject, type TSchema, Type } from "@sinclair/typebox";
 import { ValueErrorType } from "@sinclair/typebox/errors";
 import { deepEquals } from "bun";

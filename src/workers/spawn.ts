@@ -1,6 +1,5 @@
 // Worker processes: how a supervisor starts one, how the two reach each other, and how workers that have lost their supervisor
 // kill those of them that are stuck. What they say to each other is not known here; it is text.
-
 import { readdirSync } from "node:fs";
 import { availableParallelism, getPriority, setPriority } from "node:os";
 import { procFile } from "./system/proc";

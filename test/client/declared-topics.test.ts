@@ -1,5 +1,4 @@
 // The types of baton/client. `bun run types` checks them: a line under @ts-expect-error must not compile.
-
 import { expect, test } from "bun:test";
 import { connect } from "baton/client";
 import { t } from "elysia";

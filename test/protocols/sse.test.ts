@@ -1,5 +1,4 @@
 // Server-Sent Events on the wire, read back by a parser that follows the standard to the letter.
-
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { sse, sseJson } from "../../src/protocols/sse";

@@ -1,6 +1,5 @@
 // How the OpenAPI page shows the server API. The relay writes its answers as text, to keep the bytes of data, so these
 // schemas of answers are for the page only.
-
 import { type TSchema, Type } from "@sinclair/typebox";
 import type { ErrorCode } from "../../relay/contracts/errors";
 import { Count } from "../http/documents";

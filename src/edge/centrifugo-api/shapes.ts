@@ -1,6 +1,5 @@
 // The schemas of the bodies of POST /api/<method> (docs/centrifuge-protocol.md, "Server API"). Unknown fields are ignored,
 // since libraries send fields that only their own server knows. Data and info are cut out of the body as they stand.
-
 import { Type } from "@sinclair/typebox";
 import { IDEMPOTENCY_KEY_BYTES_MAX } from "../../relay/text/checks";
 import { Count } from "../http/documents";

@@ -1,6 +1,5 @@
 // Requests of Pusher backends, without a framework around them: POST …/events is to them what POST /publish is to others. Libraries
 // take nothing for success but 200 with a JSON object, and know few statuses of errors.
-
 import type { Log } from "../../log";
 import { throttledLog } from "../../log";
 import { disconnectReason } from "../../relay/backend";

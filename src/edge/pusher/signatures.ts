@@ -1,7 +1,6 @@
 // The signatures of the Pusher protocol: HMAC-SHA256 with the secret of an app, in hex. A backend signs its requests, and what its
 // clients may do. Nothing that was signed may be read in another way than it was meant: where two readings have the same text, both
 // are refused.
-
 import { timingSafeEqual } from "node:crypto";
 import { pathOf, searchOf } from "../access/address";
 import { decoded } from "../http/query";

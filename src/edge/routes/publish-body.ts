@@ -1,6 +1,5 @@
 // The body of POST /publish: one publication or an array of up to 1,000. JSON data is cut out of the text as it stands,
 // since JSON.parse would round large integers and turn 1.0 into 1.
-
 import type { Static } from "@sinclair/typebox";
 import { Refusal } from "../../relay/contracts/errors";
 import type { PublishCommand } from "../../relay/publishing/publisher";

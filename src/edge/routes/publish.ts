@@ -1,5 +1,4 @@
 // POST /publish, the route of backends that publish.
-
 import type { Elysia } from "elysia";
 import { type Log, throttledLog } from "../../log";
 import { EngineUnavailable } from "../../relay/contracts/engine";

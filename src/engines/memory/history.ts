@@ -1,6 +1,5 @@
 // The histories of all topics, in this process's memory. Each numbers its publications 1, 2, 3… and keeps the newest of them, by
 // count and age; all of them together are bounded in bytes, so the least recently used ones are evicted.
-
 import type { HistoryPage, HistoryRange } from "../../relay/contracts/engine";
 import type { Publication } from "../../relay/contracts/publication";
 import type { TopicRule, TopicRules } from "../../relay/contracts/topic-rules";

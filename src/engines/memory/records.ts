@@ -1,5 +1,4 @@
 // Small values in named sets, in this process's memory. A value that has expired is gone, though it is removed later.
-
 import type { NamedValue, RecordBounds, Records } from "../../relay/contracts/store";
 import { Rounds } from "../rounds";
 import type { StoreSize } from "../store-size";

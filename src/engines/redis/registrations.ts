@@ -1,6 +1,5 @@
 // Registrations over Redis: those that wait for their clients, and which node owns the others. This node renews its own again and
 // again, so that those of a dead node expire, and those that a server has lost come back.
-
 import type {
   AfterRelease,
   Claimed,

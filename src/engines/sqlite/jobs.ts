@@ -1,5 +1,4 @@
 // Work that waits for the next transaction of the SQLite engine. Records of a source are one job for all that a call brings.
-
 import type { Statement } from "bun:sqlite";
 import { Refusal } from "../../relay/contracts/errors";
 import type { Publication, Published } from "../../relay/contracts/publication";

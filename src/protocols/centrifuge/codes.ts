@@ -1,6 +1,5 @@
 // The numbers of the Centrifuge protocol, in both of its forms: with which code a connection ends, and what a command is
 // refused with. The comments name sections of docs/centrifuge-protocol.md.
-
 import { BackendRefusal } from "../../relay/contracts/backend/questions";
 import type { ErrorCode, Refusal } from "../../relay/contracts/errors";
 import type { CloseName } from "../../relay/contracts/protocol";

@@ -1,6 +1,5 @@
 // The Centrifuge client protocol, version 2, in JSON: one wire for sockets, and the same lines over two kinds of streams.
 // docs/centrifuge-protocol.md says what is spoken; the comments here name its sections.
-
 import type { Push, Reply, Subscribed } from "../../relay/contracts/commands";
 import type { SessionProtocol } from "../../relay/contracts/protocol";
 import type { ClientInfo, Publication } from "../../relay/contracts/publication";

@@ -1,6 +1,5 @@
 // Who may connect: registrations, and the connections that use them. What all nodes know of registrations is the
 // engine's.
-
 import {
   type Denial,
   Dismissal,

@@ -1,5 +1,4 @@
 // The commands of clients, the replies to them and the pushes: what protocols decode for the relay and encode for it.
-
 import type { HistoryPage } from "./engine";
 import type { Refusal } from "./errors";
 import type { ClientInfo, Position, Publication } from "./publication";

@@ -1,6 +1,5 @@
 // What the relay needs from outside, and the limits that it keeps. It has no network, clock, randomness or I/O of its own: all of that
 // is handed in. The defaults of limits, and the reasons for them, are in settings/definitions.ts.
-
 import type { Questions } from "./backend/questions";
 import type { Member } from "./commands";
 import type { Engine } from "./engine";

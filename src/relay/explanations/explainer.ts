@@ -1,6 +1,5 @@
 // Answers "why did it not arrive?": gathers what all nodes know about a user and a topic, and makes findings of it. Costs
 // something only when somebody asks.
-
 import type { Denial } from "../contracts/backend/questions";
 import { type Engine, isWhole } from "../contracts/engine";
 import { Refusal } from "../contracts/errors";

@@ -1,7 +1,6 @@
 // What a node remembers of the last while, so that it can say later why something did not arrive: connections that have
 // ended, and topics in which clients asked for what they had missed. Bounded in entries. Nothing here is written for each
 // publication or delivery.
-
 import type { Denial, QuestionKind } from "../contracts/backend/questions";
 import type { CloseName } from "../contracts/protocol";
 import type { Position } from "../contracts/publication";

@@ -1,7 +1,6 @@
 // Subscribes connections that can resume, without a gap or a duplicate: what was missed first, then live publications.
 // The topic is followed first, then history is read; in ONE synchronous step the connection is sent that page, then what
 // the topic's tail has beyond it, and is subscribed natively. All or nothing: what cannot be recovered whole is not sent.
-
 import type { Heartbeat } from "../connecting/heartbeat";
 import type { RateLimit } from "../connecting/rate-limit";
 import type { SubscribeResult } from "../contracts/commands";

@@ -1,5 +1,4 @@
 // How sessions say who they are: the connect command, and new tokens before the old ones expire.
-
 import { type Denial, Dismissal, EXPIRED } from "../contracts/backend/questions";
 import type { CommandOf, SubscribeResult } from "../contracts/commands";
 import { Refusal, tokenExpired } from "../contracts/errors";

@@ -1,5 +1,4 @@
 // Connections and subscriptions that expire, where the backend is asked whether they go on, in place of their clients.
-
 import type { Questions, RenewalAnswer } from "../contracts/backend/questions";
 import type { RelayOptions } from "../contracts/options";
 import type { Connection } from "../state/connection";

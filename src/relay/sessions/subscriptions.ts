@@ -1,5 +1,4 @@
 // The topics of sessions: subscribing with or without a token, unsubscribing, and what the backend does for a client.
-
 import { type Denial, Dismissal, type Questions } from "../contracts/backend/questions";
 import type { CommandOf, Member, SubscribeResult } from "../contracts/commands";
 import { type Engine, EngineUnavailable } from "../contracts/engine";

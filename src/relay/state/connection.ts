@@ -1,5 +1,4 @@
 // One open socket or stream, and the client at its other end. Kept small: a node has tens of thousands of them.
-
 import type { PassedHeaders } from "../contracts/backend/questions";
 import type { Claimed } from "../contracts/engine";
 import type { Protocol } from "../contracts/protocol";

@@ -1,6 +1,5 @@
 // The topics that connections of this node are subscribed or subscribing to.
 // A topic lives exactly as long as it has a subscriber or a follower here, and the engine follows it as long.
-
 import type { Attendance } from "../attendance/attendance";
 import type { MemberPush, Push, SubscriptionForm } from "../contracts/commands";
 import { Refusal } from "../contracts/errors";

@@ -1,5 +1,4 @@
 // The file that BATON_CONFIG names: settings in TOML, under the names of their variables. Each value must have the type of its setting.
-
 import { type Env, type InFile, path, type Setting, SettingError } from "../kinds";
 import { closest } from "./closest";
 import { readTextFile } from "./text-file";

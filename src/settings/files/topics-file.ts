@@ -1,6 +1,5 @@
 // The file that BATON_TOPICS_FILE names: rules for topics by the prefix of their names, such as
 // {"news:": {"history_size": 1000, "history_ttl_ms": 3600000}, "typing:": {"history_size": 0}}.
-
 import { type Static, Type } from "@sinclair/typebox";
 import type { RulesByPrefix, TopicRule } from "../../relay/contracts/topic-rules";
 import { shortened } from "../../relay/text/visible";

@@ -1,5 +1,4 @@
 // The two shapes of a body that need no mapping: that of POST /publish, which is the same for every source, and that of Centrifugo's consumers.
-
 import { type Static, type TObject, Type } from "@sinclair/typebox";
 import { Refusal } from "../../relay/contracts/errors";
 import type { PublishCommand } from "../../relay/publishing/publisher";

@@ -1,5 +1,4 @@
 // How the commands of a Centrifuge client are decoded, those in docs/centrifuge-protocol.md among them.
-
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { decodeCommands } from "../../../src/protocols/centrifuge/json-commands";

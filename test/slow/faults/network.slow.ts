@@ -1,6 +1,5 @@
 // What networks do to connections: cuts at every byte, slices, delays, narrow lines, dead lines, and proxies that cut quiet
 // connections. Rows H1 to H4 of the fault catalogue. A bystander that is connected without a proxy must notice nothing.
-
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { Client } from "../../support/clients/client";
 import { handshake, RawSocket } from "../../support/clients/raw-socket";

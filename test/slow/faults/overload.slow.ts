@@ -1,5 +1,4 @@
 // More connections and publications than the relay can take. Rows E1 and E4 of the fault catalogue.
-
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { Client } from "../../support/clients/client";

@@ -1,6 +1,5 @@
 // A client of the Centrifuge protocol, in JSON or in protobuf, over a bare WebSocket. It sends commands, matches replies by
 // their ids, and keeps pushes in order.
-
 import { Client, type Closed } from "../clients/client";
 import { decodeReplies, encodeCommands } from "./protobuf";
 

@@ -1,6 +1,5 @@
 // For each transport: a client that reads everything, a peer that can stop reading, and a client that resumes where that
 // one stopped.
-
 import type { Position } from "../../../src/relay/contracts/publication";
 import { until } from "../wait";
 import { RawSocket } from "./raw-socket";

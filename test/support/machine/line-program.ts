@@ -1,5 +1,4 @@
 // A program that is given lines and prints lines.
-
 import { readText } from "../output";
 import { until } from "../wait";
 

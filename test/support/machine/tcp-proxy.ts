@@ -1,6 +1,5 @@
 // A TCP proxy in front of a relay, or of a Redis server, that does to connections what networks do: it cuts them at random,
 // also in the middle of frames and handshakes, stalls them, slows them down, and suddenly leads to another server.
-
 import net from "node:net";
 import { until } from "../wait";
 import { seeded } from "./seeded-random";

@@ -1,5 +1,4 @@
 // What sends pushes on one node, with an engine in memory, a clock that only the test moves, and a push service that is a function.
-
 import { Attempts } from "../../../src/edge/push/attempts";
 import { Courier } from "../../../src/edge/push/courier";
 import { DevicePushes } from "../../../src/edge/push/device-pushes";

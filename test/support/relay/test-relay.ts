@@ -1,5 +1,4 @@
 // A real relay on a free port, and the calls that most tests make of it.
-
 import { createLog } from "../../../src/log";
 import { type RunningNode, start } from "../../../src/node";
 import type { Position } from "../../../src/relay/contracts/publication";

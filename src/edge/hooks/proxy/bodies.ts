@@ -1,5 +1,4 @@
 // The bodies of requests to the backend, as Centrifugo's proxy writes them. Clients' data and meta go out with the bytes that came in.
-
 import type { AskingClient } from "../../../relay/contracts/backend/questions";
 import type { Introduction } from "../../../relay/contracts/commands";
 

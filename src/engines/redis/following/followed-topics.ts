@@ -1,7 +1,6 @@
 // The topics of one Redis server that this node follows. Each is synced: brought to where the server is before anything of it is
 // delivered, and again after a lost connection. Positions are compared with the server's now and then, since a subscription
 // cannot tell that it has missed something.
-
 import {
   EngineUnavailable,
   type HistoryPage,

@@ -1,7 +1,6 @@
 // Groups over Redis. What the members of this node do goes there in order, one call at a time; what the members of all nodes do
 // comes back over the channel of all nodes. A place is this node for as long as it is connected: after a lost connection it has
 // another one, says there again what it has, and clears the old one, so that members who stayed were never away.
-
 import type {
   EngineEvents,
   Entered,
