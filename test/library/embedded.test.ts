@@ -6,6 +6,8 @@ import { baton, RelayError, topics } from "../../src/library";
 import { EventStream } from "../support/clients/event-stream";
 import { EmbeddingApp } from "../support/library/embedding-app";
 import { Folder } from "../support/machine/folder";
+import { APP } from "../support/pusher/app";
+import { signedPath } from "../support/pusher/backend";
 import { until } from "../support/wait";
 
 const TOPICS = topics({
@@ -86,6 +88,19 @@ test("the app ends a user's connections, and a registration by its address", asy
   const { sse } = await relay.register({ user: 2 });
   expect(relay.counts()).toMatchObject({ connections: 0, registrations: 1 });
   expect([await relay.unregister(sse), await relay.unregister(sse)]).toEqual([true, false]);
+});
+
+test("a Pusher backend ends the connections of a user whose id has a slash, which not every library escapes", async () => {
+  const relay = baton({ pusherApps: [`${APP.id}:${APP.key}:${APP.secret}`] });
+  await using running = new EmbeddingApp(new Elysia().use(relay));
+  const { url } = await relay.register({ user: "team/7" });
+  const client = await running.open(url);
+  const path = signedPath({
+    path: `/apps/${APP.id}/users/team/7/terminate_connections`,
+    body: "{}",
+  });
+  expect((await running.post(path, {})).status).toBe(200);
+  expect((await client.closed).code).toBe(3503);
 });
 
 test("a refused call rejects with the code of the error table", async () => {

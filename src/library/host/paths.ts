@@ -1,7 +1,7 @@
 // The paths of Baton's routes in the server of another app. Bun's own router hands their requests to Baton, past the app.
 import type { Settings } from "../../settings/definitions";
 
-/** As Bun's router takes them: `:name` stands for one part. */
+/** As Bun's router takes them: `:name` stands for one part, and `*` at the end for one or more. */
 const ALWAYS: readonly string[] = [
   "/api",
   "/api/:method",
@@ -35,7 +35,8 @@ const PUSHER: readonly string[] = [
   "/apps/:id/:part",
   "/apps/:id/channels/:channel",
   "/apps/:id/channels/:channel/users",
-  "/apps/:id/users/:user/:part",
+  // Not every library escapes a slash in the id of a user.
+  "/apps/:id/users/*",
 ];
 
 /** The paths of a relay with these settings. */
@@ -76,8 +77,11 @@ export function clash(
 
 /** Whether one path stands for nothing that the other one does not stand for. */
 export function isWithin(path: string, other: string): boolean {
+  if (path.includes("*")) return false;
   const parts = path.split("/");
   const others = other.split("/");
-  if (parts.length !== others.length || path.includes("*")) return false;
-  return others.every((part, i) => part.startsWith(":") || part === parts[i]);
+  const hasLength = other.endsWith("*")
+    ? parts.length >= others.length
+    : parts.length === others.length;
+  return hasLength && others.every((part, i) => /^[:*]/.test(part) || part === parts[i]);
 }
