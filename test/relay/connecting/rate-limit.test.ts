@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { centrifuge } from "../../../src/protocols/centrifuge/json";
 import { json } from "../../../src/protocols/json";
 import { RateLimit } from "../../../src/relay/connecting/rate-limit";
+import { COMMANDS_MAX } from "../../../src/relay/contracts/options";
 import { TopicRules } from "../../../src/relay/contracts/topic-rules";
 import { Journal } from "../../../src/relay/journal/journal";
 import { Connection, chargeForFrame } from "../../../src/relay/state/connection";
@@ -149,6 +150,78 @@ describe("what the relay sends to a client at its request is bounded in each sec
       await new Promise((resolve) => setImmediate(resolve));
     }
     expect(answered()).toEqual(ids);
+  });
+});
+
+describe("a session that reads slowly", () => {
+  const subscribe = (id: number, channel: string) =>
+    `{"id":${id},"subscribe":{"channel":"${channel}"}}`;
+  const idsOf = ({ frames }: FakeSocket) => frames.map((frame) => JSON.parse(frame).id);
+
+  test("has what it asks for carried out once it has read, in order, and each once", () => {
+    const sim = new Simulation();
+    const { connection, socket } = openSession(sim);
+    sim.relay.receive(connection, '{"id":1,"connect":{}}');
+    socket.full = true;
+    sim.relay.receive(
+      connection,
+      `${subscribe(2, "a")}\n{"id":3,"publish":{"channel":"a","data":1}}`,
+    );
+    sim.relay.receive(connection, '{"id":4,"unsubscribe":{"channel":"a"}}');
+    sim.relay.receive(connection, subscribe(5, "b"));
+    sim.relay.drained(connection);
+    expect(idsOf(socket)).toEqual([1]);
+    socket.full = false;
+    sim.relay.drained(connection);
+    sim.relay.drained(connection);
+    expect(idsOf(socket)).toEqual([1, 2, undefined, 3, 4, 5]);
+    expect(socket.closedWith).toBeUndefined();
+  });
+
+  test("waits again where it has not read the first answers, and goes on without being told of the last byte", () => {
+    const sim = new Simulation();
+    const { connection, socket } = openSession(sim);
+    sim.relay.receive(connection, '{"id":1,"connect":{}}');
+    socket.full = true;
+    sim.relay.receive(connection, `${subscribe(2, "a")}\n${subscribe(3, "b")}`);
+    const { send } = socket;
+    socket.send = (frame) => {
+      socket.full = true;
+      return send.call(socket, frame);
+    };
+    for (const answered of [[1], [1, 2], [1, 2, 3]]) {
+      expect(idsOf(socket)).toEqual(answered);
+      sim.pass(1_000);
+      expect(idsOf(socket)).toEqual(answered);
+      socket.full = false;
+      sim.pass(1_000);
+    }
+  });
+
+  test("that ends while it waits has nothing carried out any more", () => {
+    const sim = new Simulation();
+    const { connection, socket } = openSession(sim);
+    sim.relay.receive(connection, '{"id":1,"connect":{}}');
+    socket.full = true;
+    sim.relay.receive(connection, subscribe(2, "a"));
+    sim.relay.connections.closed(connection);
+    socket.full = false;
+    sim.relay.drained(connection);
+    sim.pass(1_000);
+    expect(idsOf(socket)).toEqual([1]);
+    expect(sim.relay.counts.topics).toBe(0);
+  });
+
+  test("is closed where more commands wait for it than may wait", () => {
+    const sim = new Simulation({ connectionFramesMax: 100_000 });
+    const { connection, socket } = openSession(sim);
+    sim.relay.receive(connection, '{"id":1,"connect":{}}');
+    socket.full = true;
+    const ask = () => sim.relay.receive(connection, '{"id":2,"presence":{"channel":"a"}}');
+    for (let i = 0; i < COMMANDS_MAX; i++) ask();
+    expect(socket.closedWith).toBeUndefined();
+    ask();
+    expect(socket.closedWith).toMatchObject({ reason: "too many requests" });
   });
 });
 
