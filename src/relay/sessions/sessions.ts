@@ -205,12 +205,10 @@ export class Sessions {
     );
   }
 
-  /** The client has read something: what it has asked for goes on. */
+  /** The client has read something: what it has asked for goes on, if that was enough. */
   drained(connection: Connection): void {
     const { session } = connection;
-    if (session?.awaitsReader !== true || !this.#hasRead(connection)) return;
-    session.awaitsReader = false;
-    this.#carryOutQueue(connection, session);
+    if (session?.awaitsReader === true) this.#carryOutQueue(connection, session);
   }
 
   /** The token of a session expires in so many seconds from now; undefined means that it never does. */

@@ -8,6 +8,8 @@ import { TopicRules } from "../../../src/relay/contracts/topic-rules";
 import { Journal } from "../../../src/relay/journal/journal";
 import { Connection, chargeForFrame } from "../../../src/relay/state/connection";
 import { Connections } from "../../../src/relay/state/connections";
+import type { Session } from "../../../src/relay/state/session";
+import { AsyncEngine } from "../../support/engines/async-engine";
 import { FakeSocket, LIMITS, OPEN, Simulation, unwrap } from "../../support/relay/simulation";
 import { until } from "../../support/wait";
 
@@ -77,18 +79,7 @@ describe("what the relay sends to a client at its request is bounded in each sec
   });
 
   test("of a user's sessions, but not of anonymous ones, which have nothing in common", () => {
-    const connections = new Connections(
-      { limits: LIMITS, engine: simulation().engine, tally: OPEN.tally },
-      { flush() {} },
-      new Journal(0, () => 0),
-    );
-    const rateLimit = new RateLimit(LIMITS, setImmediate, connections);
-    const connect = (user: string): Connection => {
-      const claimed = { id: crypto.randomUUID(), user, topics: undefined, term: 0 };
-      const connection = new Connection(claimed, centrifuge);
-      connections.add(connection);
-      return connection;
-    };
+    const { rateLimit, connections, connect } = limited();
     for (const user of ["ann", ""]) {
       const first = connect(user);
       chargeForFrame(first, LIMITS.connectionAnswerBytes);
@@ -212,6 +203,56 @@ describe("a session that reads slowly", () => {
     expect(sim.relay.counts.topics).toBe(0);
   });
 
+  test("is closed where what waits for it is larger than may wait, however often it has read a little", () => {
+    const sim = new Simulation();
+    const { connection, socket } = openSession(sim);
+    sim.relay.receive(connection, '{"id":1,"connect":{}}');
+    const ask = (size: number) => sim.relay.receive(connection, subscribe(2, "a").padEnd(size));
+    const large = LIMITS.backpressureBytes * 0.7;
+    for (let i = 0; i < 3; i++) {
+      socket.full = true;
+      ask(0);
+      ask(large);
+      socket.full = false;
+      sim.relay.drained(connection);
+    }
+    socket.full = true;
+    ask(0);
+    ask(large);
+    sim.relay.drained(connection);
+    expect(socket.closedWith).toBeUndefined();
+    ask(large);
+    expect(socket.closedWith).toMatchObject({ reason: "too many requests" });
+  });
+
+  test("and has had its share of the second is asked for one thing after the other in the next one", async () => {
+    const reads: (() => void)[] = [];
+    const sim = new Simulation({ connectionAnswerBytes: 10_000 }, [], (options) => {
+      return new AsyncEngine(options, async (what) => {
+        if (what === "read history") await new Promise<void>((resolve) => reads.push(resolve));
+      });
+    });
+    const { connection, socket } = openSession(sim);
+    sim.relay.receive(connection, '{"id":1,"connect":{}}');
+    chargeForFrame(connection, 10_000);
+    socket.full = true;
+    const ask = (id: number) => `{"id":${id},"history":{"channel":"t","limit":100}}`;
+    sim.relay.receive(connection, [2, 3, 4].map(ask).join("\n"));
+    sim.relay.drained(connection);
+    socket.full = false;
+    sim.relay.drained(connection);
+    sim.pass(1_000);
+    for (let asked = 1; asked <= 3; asked++) {
+      await until("the next read", () => reads.length >= asked);
+      await new Promise((resolve) => setImmediate(resolve));
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(reads.length).toBe(asked);
+      reads.at(-1)?.();
+    }
+    await until("the last answer", () => socket.frames.length >= 4);
+    expect(idsOf(socket)).toEqual([1, 2, 3, 4]);
+  });
+
   test("is closed where more commands wait for it than may wait", () => {
     const sim = new Simulation({ connectionFramesMax: 100_000 });
     const { connection, socket } = openSession(sim);
@@ -224,6 +265,100 @@ describe("a session that reads slowly", () => {
     expect(socket.closedWith).toMatchObject({ reason: "too many requests" });
   });
 });
+
+describe("what a client may send in a second", () => {
+  test("is counted over a whole second, however often the relay looks at it", () => {
+    const { rateLimit, connect } = limited({ connectionFramesMax: 10 });
+    const connection = connect("ann");
+    rateLimit.expire(0);
+    expect(rateLimit.count(connection, 10)).toBe(true);
+    rateLimit.expire(1_000);
+    expect(rateLimit.count(connection, 6)).toBe(true);
+    rateLimit.expire(1_999);
+    expect(rateLimit.count(connection, 4)).toBe(true);
+    expect(rateLimit.count(connection)).toBe(false);
+  });
+
+  test("counts a frame for every eight topics that it joins, and none for those that it has", () => {
+    const sim = new Simulation({ connectionFramesMax: 10 }, []);
+    const { connection, socket } = sim.connect(sim.register(), json);
+    const topics = Array.from({ length: 23 }, (_, i) => `t${i}`);
+    const send = () => {
+      if (sim.relay.countFrame(connection, 1))
+        sim.relay.receive(connection, JSON.stringify({ topics }));
+    };
+    for (let i = 0; i < 8; i++) send();
+    expect(socket.closedWith).toBeUndefined();
+    send();
+    expect(socket.closedWith).toMatchObject({ code: 4013 });
+  });
+
+  test("is so many bytes, and not one more", () => {
+    const { rateLimit, connect } = limited({ connectionBytesMax: 100 });
+    const connection = connect("ann");
+    expect([60, 40, 1].map((bytes) => rateLimit.countFrame(connection, bytes))).toEqual([
+      true,
+      true,
+      false,
+    ]);
+  });
+
+  test("is so many publications, also where the same user comes back with another session", () => {
+    const { rateLimit, connections, connect } = limited({ clientPublicationsMax: 3 });
+    const publish = (connection: Connection, count: number) =>
+      Array.from({ length: count }, () => rateLimit.countPublication(connection)?.code);
+    const refused = "too_many_client_publications";
+    const first = connect("ann");
+    expect(publish(first, 2)).toEqual([undefined, undefined]);
+    connections.lost(first);
+    expect(publish(connect("ann"), 2)).toEqual([undefined, refused]);
+    expect(publish(connect("bob"), 4)).toEqual([undefined, undefined, undefined, refused]);
+    rateLimit.expire(1_000);
+    expect(publish(connect("ann"), 3)).toEqual([undefined, undefined, undefined]);
+  });
+
+  test("is remembered of ten thousand clients that have gone, and of no more", () => {
+    const { rateLimit, connections, connect } = limited();
+    for (let i = 0; i <= 10_000; i++) {
+      const connection = connect(`user ${i}`);
+      chargeForFrame(connection, LIMITS.connectionAnswerBytes);
+      connections.lost(connection);
+    }
+    expect(rateLimit.isExhausted(connect("user 9999"))).toBe(true);
+    expect(rateLimit.isExhausted(connect("user 10000"))).toBe(false);
+  });
+});
+
+test("what waits for the next second is done in that one, and never again", () => {
+  const { rateLimit } = limited();
+  let times = 0;
+  rateLimit.expire(0);
+  rateLimit.pause(() => times++);
+  rateLimit.expire(999);
+  expect(times).toBe(0);
+  rateLimit.expire(1_000);
+  rateLimit.expire(2_000);
+  expect(times).toBe(1);
+});
+
+/** A rate limit alone, with sessions of users. */
+function limited(limits: Partial<typeof LIMITS> = {}) {
+  const { engine } = simulation();
+  const connections = new Connections(
+    { limits: LIMITS, engine, tally: OPEN.tally },
+    { flush() {} },
+    new Journal(0, () => 0),
+  );
+  const rateLimit = new RateLimit({ ...LIMITS, ...limits }, (work) => work(), connections);
+  const connect = (user: string): Connection => {
+    const claimed = { id: crypto.randomUUID(), user, topics: undefined, term: 0 };
+    const connection = new Connection(claimed, centrifuge);
+    connection.session = { published: 0 } as Session;
+    connections.add(connection);
+    return connection;
+  };
+  return { rateLimit, connections, connect };
+}
 
 function openSession(sim: Simulation): { connection: Connection; socket: FakeSocket } {
   const connection = unwrap(sim.relay.admission.admitSession(centrifuge));
