@@ -81,11 +81,24 @@ describe("pauses grow to half a minute at most", () => {
     }
   });
 
+  test("and begin again when there is a network", async () => {
+    using _client = new RecordedClient(() => Promise.reject(new Error("no backend")));
+    await until("5 failures", () => timers.pauses.length >= 5);
+    const { length } = timers.pauses;
+    comeOnline();
+    await until("3 more", () => timers.pauses.length >= length + 4);
+    expect(timers.pauses.slice(length, length + 4)).toEqual([500, 500, 1_000, 2_000]);
+  });
+
   test("and begin again once a connection has stood for 5 seconds", async () => {
-    let laterMs = 0;
+    let laterMs = 1_000_000;
     const realNow = performance.now.bind(performance);
     using _now = spyOn(performance, "now").mockImplementation(() => realNow() + laterMs);
-    await using server = new ScriptedRelay({ frame: reply });
+    let isAway = false;
+    await using server = new ScriptedRelay({
+      open: (socket) => void (isAway && socket.terminate()),
+      frame: reply,
+    });
     let refuses = true;
     using client = new RecordedClient(() => {
       if (refuses) throw new Error("no backend");
@@ -105,6 +118,13 @@ describe("pauses grow to half a minute at most", () => {
       expect(timers.pauses[failures] === 500).toBe(isFirst);
       await client.untilOpen();
     }
+    // It does not count for the attempts that fail after it.
+    const failures = timers.pauses.length;
+    laterMs += 5_001;
+    isAway = true;
+    server.dropAll();
+    await until("8 failures", () => timers.pauses.length >= failures + 8);
+    expect(timers.pauses.slice(failures, failures + 8)).toEqual(GROWING);
   });
 });
 
@@ -147,6 +167,27 @@ describe("a server that", () => {
     timers.check();
     expect(client.states).toEqual(["connecting 1006"]);
     await until("another connection", () => server.connections === 2);
+    // That one has as much time.
+    timers.check();
+    expect(timers.running).toBe(1);
+    expect(client.states).toEqual(["connecting 1006"]);
+  });
+
+  test("has not subscribed it yet is not open for the caller", async () => {
+    let subscribe = (): void => {};
+    await using server = new ScriptedRelay({
+      frame(socket, frame) {
+        if (JSON.parse(frame).since === undefined) reply(socket, frame);
+        else subscribe = () => reply(socket, frame);
+      },
+    });
+    using client = new RecordedClient(server.address);
+    client.follow("a");
+    await until("the command", () => server.frames.length === 2);
+    await server.settled();
+    expect(client.client.state).toBe("connecting");
+    subscribe();
+    await client.untilOpen();
   });
 
   test("falls silent is asked, and left if it does not answer", async () => {
@@ -176,6 +217,8 @@ describe("a server that", () => {
     timers.check();
     expect(client.states).toEqual(["open", "connecting 1006"]);
     await until("another connection", () => server.connections === 2);
+    // Networks come and go: only what the caller can mend is logged.
+    expect(logged).not.toHaveBeenCalled();
   });
 
   test("refuses its topics is asked again later, and the sentence is logged", async () => {
@@ -189,37 +232,6 @@ describe("a server that", () => {
     await client.untilOpen();
     await relay.publish("b", "hi");
     expect(await client.take(1)).toEqual(['b: "hi"']);
-  });
-});
-
-describe("an address that", () => {
-  test("never comes is given up after two checks, and of no use when it comes later", async () => {
-    await using server = new ScriptedRelay({ frame: reply });
-    const late = Promise.withResolvers<string>();
-    let asked = 0;
-    using client = new RecordedClient(() => (++asked === 1 ? late.promise : server.address()));
-    await until("it to be asked for", () => asked === 1);
-    timers.check();
-    timers.check();
-    await client.untilOpen();
-    late.resolve("ws://127.0.0.1:1/late");
-    server.dropAll();
-    await until("another connection", () => server.connections === 2);
-    await client.untilOpen();
-    expect([asked, client.states]).toEqual([
-      2,
-      ["connecting 1006", "open", "connecting 1006", "open"],
-    ]);
-  });
-
-  test("comes after close() opens nothing", async () => {
-    await using server = new ScriptedRelay({ frame: reply });
-    const late = Promise.withResolvers<string>();
-    const client = new RecordedClient(() => late.promise);
-    client.client.close();
-    late.resolve(server.address());
-    await late.promise;
-    expect([client.states, timers.running, server.connections]).toEqual([["closed"], 0, 0]);
   });
 });
 
@@ -357,4 +369,9 @@ test("a network that is there again is tried soon, and a connection that seems o
   goOn();
   await client.untilOpen();
   expect([timers.pauses, server.connections]).toEqual([[500, 500, 500, 500], 2]);
+  expect([client.states, timers.running]).toEqual([["open", "connecting 1006", "open"], 1]);
+  const asked = server.frames.length;
+  comeOnline();
+  await until("another ping", () => server.frames.length > asked);
+  expect([timers.pauses.length, server.connections]).toEqual([4, 2]);
 });

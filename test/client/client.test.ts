@@ -261,7 +261,7 @@ describe("a close", () => {
     await client.untilOpen();
     await relay.request("DELETE", "/users/1/connections?code=4000");
     await until("it to come back", async () => (await relay.publish("a", "hi")) === 1);
-    expect(client.asked).toBe(2);
+    expect([client.asked, timers.pauses]).toEqual([2, [500]]);
   });
 
   test("by the caller is final, and is not called twice", async () => {
