@@ -5,7 +5,7 @@
 # (RFC 9113, section 6.5.2: "Initially, there is no limit"), and a request that has to wait ends with the timeout that was given, at the latest.
 # Seen: both take one stream at a time until the server has named a number, and Node's http2 (so also Fastify and NestJS) names none unless told to. While a stream of events is open,
 # every other request of the same client waits, without an error or a line in the log, for as long as the stream lives: the timeout of 2 s, which covers connecting, reading, writing
-# and the pool, does not cover this wait, and no second connection is opened. Only the second request at once hangs, so tests with one at a time pass. With Client and AsyncClient alike.
+# and the pool, does not cover this wait, and no second connection is opened. Only a second request at the same time waits, so tests with one at a time pass. With Client and AsyncClient alike.
 # nginx, HAProxy and Go's server (so Caddy) name 100 or more: behind them it does not happen, so it begins where a proxy is taken away, and between services.
 # Give each open stream a client of its own, or the server settings: { maxConcurrentStreams: 100 }, as the second half here.
 # Needs Node 20, npm, python3 with venv, openssl and the registries. Exits with 1 if the behaviour has changed.
