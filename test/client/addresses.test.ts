@@ -125,3 +125,14 @@ describe("a connection that was given up", () => {
     expect([server.connections, timers.running]).toEqual([1, 1]);
   });
 });
+
+test("topics that are chosen while it connects are sent when the connection is open", async () => {
+  SilentSocket.next();
+  using client = new RecordedClient(() => "ws://127.0.0.1:1/");
+  const socket = await silent();
+  client.follow("a");
+  await Promise.resolve();
+  expect(socket.sent).toEqual([]);
+  socket.onopen();
+  expect(socket.sent).toEqual(['{"topics":[]}', '{"topics":["a"],"since":{}}']);
+});

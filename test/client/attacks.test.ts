@@ -203,6 +203,8 @@ describe("a server that", () => {
     const ask = async () => {
       const asked = server.frames.length;
       timers.check();
+      await server.settled();
+      expect(server.frames.length).toBe(asked);
       timers.check();
       await until("the ping", () => server.frames.length > asked);
       expect(server.frames.at(-1)).toBe("{}");
@@ -309,10 +311,12 @@ test("a message that comes twice, or late, is handed on once", async () => {
 
 test("a topic that is left and subscribed to again before the reply begins with the next reply", async () => {
   const replies: ((position: string) => void)[] = [];
+  let tell = (_: string): void => {};
   await using server = new ScriptedRelay({
     frame(socket, frame) {
       if (JSON.parse(frame).since === undefined) reply(socket, frame);
       else replies.push((position) => socket.send(`{"topics":{"a":${position}}}`));
+      tell = (message) => void socket.send(message);
     },
   });
   using client = new RecordedClient(server.address);
@@ -320,9 +324,14 @@ test("a topic that is left and subscribed to again before the reply begins with 
   await until("the command", () => replies.length === 1);
   leave();
   client.follow("a");
+  await server.settled();
+  expect(replies.length).toBe(1);
   replies[0]?.('{"offset":3,"epoch":"e","recovered":true}');
   await until("the next command", () => replies.length === 2);
+  tell('{"topic":"a","data":"of the older one","offset":4,"epoch":"e"}');
   expect(server.frames.at(-1)).toBe('{"topics":["a"],"since":{}}');
+  await server.settled();
+  expect(client.messages.rest).toEqual([]);
   replies[1]?.('{"offset":3,"epoch":"e"}');
   await server.settled();
   server.dropAll();

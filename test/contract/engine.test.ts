@@ -219,6 +219,23 @@ for (const name of Object.keys(ENGINES)) {
         expect(registrations.waiting).toBe(0);
       });
 
+      test("a registration that is released ends when as many wait as may, and a connection without one always ends", async () => {
+        engine = await create(engineOptions({ registrationsMax: 1 }));
+        await engine.start(NOBODY);
+        const { registrations } = engine;
+        await registrations.add(someone);
+        const { term } = await claim(engine, "r1");
+        await registrations.own("c1", "1");
+        const unknown = { code: "unknown_connection" };
+        expect(await registrations.claim("c1")).toMatchObject(unknown);
+        registrations.release("c1", 0, "wait");
+        expect(await registrations.claim("c1")).toMatchObject(unknown);
+        expect(await registrations.add({ id: "r2", user: "1" })).toBeUndefined();
+        registrations.release("r1", term, "wait");
+        expect(await registrations.claim("r1")).toMatchObject(unknown);
+        expect(registrations.waiting).toBe(1);
+      });
+
       test("a registration is removed while it waits, and its id can be added again", async () => {
         const { registrations } = engine;
         await registrations.add(someone);
@@ -245,6 +262,7 @@ for (const name of Object.keys(ENGINES)) {
         const { term } = await claim(engine, "r1");
         now = 1_000;
         engine.sweep();
+        expect(await registrations.remove("r2")).toBeUndefined();
         expect(await registrations.claim("r2")).toMatchObject({ code: "unknown_connection" });
         expect(await registrations.add({ id: "r3", user: "1" })).toBeUndefined();
         registrations.release("r1", term, "wait");

@@ -133,6 +133,8 @@ for (const [name, start] of Object.entries(GROUP_NODES)) {
       await untilTold(one, "came watcher", "came a", "came b", "went a");
       await untilTold(two, "went a");
       await untilIn(two, "b", "watcher");
+      one.groups.leave(GROUP, "watcher");
+      await untilIn(two, "b");
     });
 
     test("a group that was empty goes on with greater versions", async () => {

@@ -205,6 +205,69 @@ describe("a claim over Redis", () => {
   });
 });
 
+describe("what a node renews in Redis", () => {
+  test("its claims hold though a server has lost them, and do not expire; what a dead node had is removed", async () => {
+    const server = await RedisServer.shared();
+    const prefix = crypto.randomUUID();
+    await using node = await RedisNode.start(server.url, { prefix, machine: "m" });
+    const { registrations } = node.engine;
+    await claim(node, "r", "u");
+    const [registration, user, machine] = ["registration:r", "user:u", "machine:m"].map(
+      (key) => `${prefix}:${key}`,
+    ) as [string, string, string];
+    const later = String(2 * Date.now() * 1_000);
+    // As after a failover to a server that the claim had not reached.
+    await server.command("DEL", machine);
+    await server.command("HSET", user, "x", "dead");
+    await server.command("ZADD", `${prefix}:waiting`, later, "r");
+    await server.command("HSET", registration, "node", "", "until", later);
+    await until("it to be the owner", async () => {
+      return (await server.command("HGET", registration, "node")) === node.name;
+    });
+    await until("the user's connections to be its own", async () => {
+      return (await server.command("HEXISTS", user, "x")) === 0;
+    });
+    await until("the machine's to be known", async () => {
+      return (await server.command("HGET", machine, node.name)) === "1";
+    });
+    expect(await server.command("ZCARD", `${prefix}:waiting`)).toBe(0);
+    await server.command("PEXPIRE", registration, "100000");
+    await until("it to be kept", async () => {
+      return Number(await server.command("PTTL", registration)) > 100_000;
+    });
+    await server.command("HSET", machine, "dead", "5");
+    await registrations.own("s", "u");
+    expect(await server.command("HEXISTS", machine, "dead")).toBe(0);
+  });
+
+  test("registrations whose time is over are not counted as waiting, though nothing else happens", async () => {
+    const { url } = await RedisServer.shared();
+    await using node = await RedisNode.start(url, { registrationTtlMs: 100 });
+    const { registrations } = node.engine;
+    await registrations.add({ id: "r", user: "u" });
+    expect(registrations.waiting).toBe(1);
+    await until("it to be over", () => registrations.waiting === 0);
+  });
+
+  test("a connection that was removed or has ended makes room at once, also on another node", async () => {
+    const { url } = await RedisServer.shared();
+    const limits = { userConnectionsMax: 1, connectionsMax: 2, machine: "m" };
+    await using nodes = await RedisNode.pair(url, url, limits);
+    const { one, two } = nodes;
+    await claim(one, "r", "u");
+    await one.engine.registrations.own("s", "v");
+    one.stall();
+    expect(await two.engine.registrations.own("x", "w")).toMatchObject({
+      code: "too_many_connections",
+    });
+    expect(await two.engine.registrations.add({ id: "t", user: "u" })).toMatchObject(tooMany);
+    expect(await two.engine.registrations.remove("r")).toEqual({ wasRemote: true });
+    expect(await two.engine.registrations.add({ id: "t", user: "u" })).toBeUndefined();
+    one.engine.registrations.release("s", 0, "end");
+    await until("room", async () => (await two.engine.registrations.own("x", "w")) === undefined);
+  });
+});
+
 describe("messages between nodes", () => {
   test("a message goes to every other node, in order, or to one", async () => {
     const { url } = await RedisServer.shared();

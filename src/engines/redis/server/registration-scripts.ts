@@ -1,8 +1,9 @@
 // The scripts for registrations: those that wait for their clients, and those that a node owns.
 //
 // A registration is a hash: user, topics (JSON), node ("" while it waits), term, until (while it waits), kind ("r", or "s" for a
-// session that was not registered), gone (removed, but kept for a node that has not been told). A user's connections are a hash of
-// id and node. A machine's are a hash of node and number, and each node sets only its own number. Dead nodes do not count.
+// session that was not registered), gone (removed, but kept for a node that has not been told; it has no kind and no term then). A
+// user's connections are a hash of id and node. A machine's are a hash of node and number, and each node sets only its own number.
+// Dead nodes do not count.
 import type { AfterRelease } from "../../../relay/contracts/engine";
 import type { ServerClock } from "./clock";
 import type { Keys } from "./keys";
@@ -106,9 +107,9 @@ return {'', waits + 1}
  */
 const CLAIM = `${ABOUT_ONE}
 local waits = waiting(KEYS[2], now)
-local known = redis.call('HMGET', KEYS[1], 'user', 'topics', 'node', 'until', 'kind', 'gone')
+local known = redis.call('HMGET', KEYS[1], 'user', 'topics', 'node', 'until', 'kind')
 local user, topics, node = known[1], known[2], known[3]
-if not user or known[6] or known[5] ~= 'r' then return {'unknown', waits} end
+if known[5] ~= 'r' then return {'unknown', waits} end
 if node == '' then
   if tonumber(known[4]) <= now then return {'unknown', waits} end
   if not hasRoom(prefix, user, ARGV[7], me) then return {'user', waits} end
@@ -140,8 +141,8 @@ return {''}
 const RELEASE = `${ABOUT_ONE}
 onMachine(prefix, machine, me, number)
 local waits = waiting(KEYS[2], now)
-local known = redis.call('HMGET', KEYS[1], 'user', 'node', 'term', 'kind', 'gone')
-if known[2] ~= me or (ARGV[7] ~= '${NOT_SET}' and known[3] ~= ARGV[7]) or known[5] then return waits end
+local known = redis.call('HMGET', KEYS[1], 'user', 'node', 'term', 'kind')
+if known[2] ~= me or (ARGV[7] ~= '${NOT_SET}' and known[3] ~= ARGV[7]) then return waits end
 redis.call('HDEL', ofUser(prefix, known[1]), id)
 if known[4] ~= 'r' or ARGV[8] ~= '${TRUE}' or waits >= tonumber(ARGV[10]) then
   redis.call('DEL', KEYS[1])

@@ -45,6 +45,25 @@ describe("groups over Redis", () => {
     expect(told(two).filter((event) => event === "went a")).toHaveLength(1);
   });
 
+  test("a node says again and again that it is alive, and a dead one is forgotten with all that it had", async () => {
+    await using relay = await pair();
+    const { server, prefix, one, two } = relay;
+    const place = `${one.name}.1`;
+    const members = Array.from({ length: 600 }, (_, i) => `m${i}`);
+    await Promise.all(members.map((name) => one.engine.groups.enter(GROUP, { name }, 0)));
+    await two.engine.groups.enter(GROUP, { name: "b" }, 0);
+    await server.command("PEXPIRE", `${prefix}:place:${place}`, "5000");
+    await until("it to say so", async () => {
+      return Number(await server.command("PTTL", `${prefix}:place:${place}`)) > 5_000;
+    });
+    one.stall();
+    await server.command("DEL", `${prefix}:place:${place}`);
+    await until("the place to be forgotten", async () => {
+      return (await server.command("HEXISTS", `${prefix}:places`, place)) === 0;
+    });
+    expect(await names(two)).toEqual(["b"]);
+  });
+
   test("what a server has lost comes back from all nodes", async () => {
     await using relay = await pair();
     const { server, prefix, one, two } = relay;
