@@ -12,8 +12,8 @@ import type { Subscriptions } from "../state/subscriptions";
 /** Positions that a client gives, by topic. */
 export type Since = ReadonlyMap<string, Position>;
 
-/** What reading came to: the pages, or that the engine is out of reach, or that the connection has ended meanwhile. */
-type Pages = readonly HistoryPage[] | "unavailable" | "ended";
+/** What reading came to: the pages, or that the engine is out of reach. The connection may have ended meanwhile. */
+type Pages = readonly HistoryPage[] | "unavailable";
 
 /** Commands of a connection that may wait while history is read for an earlier one. */
 const QUEUE_MAX = 16;
@@ -77,18 +77,17 @@ export class HistoryReader {
       if (error instanceof EngineUnavailable) return "unavailable";
       throw error;
     }
-    const hasEnded = () => connection.subscriptions !== subscriptions;
     if (pages.every((page) => !(page instanceof Promise))) {
       this.#flush(topics);
-      return hasEnded() ? "ended" : (pages as HistoryPage[]);
+      return pages as HistoryPage[];
     }
     return Promise.all(pages).then(
       (read) => {
         this.#flush(topics);
-        return hasEnded() ? "ended" : read;
+        return read;
       },
       (error: unknown) => {
-        if (error instanceof EngineUnavailable) return hasEnded() ? "ended" : "unavailable";
+        if (error instanceof EngineUnavailable) return "unavailable";
         this.#connections.end(connection, "internal");
         throw error;
       },

@@ -145,7 +145,7 @@ export class Recovery {
       return this.#engine.history(name, range);
     });
     return then(pages, (read) => {
-      if (read === "ended" || connection.subscriptions !== subscriptions) return undefined;
+      if (connection.subscriptions !== subscriptions) return undefined;
       const found = read === "unavailable" ? undefined : read;
       return { connection, subscriptions, names, since, begun, pages: found, steps: [] };
     });

@@ -144,6 +144,21 @@ describe("what the relay sends to a client at its request is bounded in each sec
   });
 });
 
+test("of what a session has missed its reply carries a quarter of what may wait for it, and the rest follows in order", () => {
+  const sim = new Simulation({}, []);
+  const { connection, socket } = openSession(sim);
+  // Text may take seven bytes a character, so that three of these fit into 262,144.
+  publish(sim, "t", 5);
+  sim.relay.receive(connection, '{"id":1,"connect":{}}');
+  const since = '"recover":true,"epoch":"e1","offset":0';
+  sim.relay.receive(connection, `{"id":2,"subscribe":{"channel":"t",${since}}}`);
+  const [, reply, ...rest] = socket.frames.map((frame) => JSON.parse(frame));
+  const offsetsOf = (publications: { offset: number }[]) =>
+    publications.map(({ offset }) => offset);
+  expect(offsetsOf(reply.subscribe.publications)).toEqual([1, 2, 3]);
+  expect(offsetsOf(rest.map(({ push }) => push.pub))).toEqual([4, 5]);
+});
+
 describe("a session that reads slowly", () => {
   const subscribe = (id: number, channel: string) =>
     `{"id":${id},"subscribe":{"channel":"${channel}"}}`;

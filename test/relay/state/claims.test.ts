@@ -23,3 +23,36 @@ test("C1: after a registration was deleted no claim of it opens, whatever messag
   expect(claims.delete("a", 4)).toBe(false);
   expect(claims.whyEnded("a")).toBe("deleted");
 });
+
+test("a handshake counts from its claim until it is over, also where another of the same registration goes on", () => {
+  const claims = new Claims();
+  for (const term of [1, 2, 3]) claims.add("a", term);
+  claims.add("b", 1);
+  expect(claims.size).toBe(4);
+  expect(claims.delete("a", 2)).toBe(true);
+  expect(claims.delete("a", 2)).toBe(false);
+  expect(claims.size).toBe(3);
+  claims.endBelow("a", 3);
+  expect(claims.size).toBe(2);
+  expect(claims.delete("a", 1)).toBe(false);
+  expect(claims.delete("a", 3)).toBe(true);
+  expect(claims.delete("a", 3)).toBe(false);
+  claims.endBelow("b", 2);
+  expect(claims.size).toBe(0);
+});
+
+test("what another node has ended is remembered for five seconds at least, and for ten at most", () => {
+  const claims = new Claims();
+  const isOpen = (term: number) => {
+    claims.add("a", term);
+    return claims.delete("a", term);
+  };
+  claims.expire(0);
+  claims.endBelow("a", 5);
+  for (const now of [1_000, 4_999, 5_000, 6_000, 9_999]) {
+    claims.expire(now);
+    expect([now, isOpen(4)]).toEqual([now, false]);
+  }
+  claims.expire(10_000);
+  expect(isOpen(4)).toBe(true);
+});

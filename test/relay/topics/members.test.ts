@@ -115,4 +115,68 @@ describe("members of a topic", () => {
     expect(b.faults).toEqual([]);
     expect(b.list.has("a")).toBe(true);
   });
+
+  test("a connection that enters again goes for good when it ends, and takes its user along", async () => {
+    const a = await enter(one, "a");
+    const b = await enter(two, "b");
+    const again = one.members.enter(a.connection, TOPIC, a.member);
+    await settle();
+    await again;
+    one.end(a);
+    await settle();
+    expect([...b.list.keys()]).toEqual(["b"]);
+  });
+
+  test("a change that is lost on its way is made good as soon as the next one comes", async () => {
+    const a = await enter(one, "a");
+    const b = await enter(two, "b");
+    two.end(b);
+    for (const message of two.toServer.splice(0)) server.receive(two.link, message);
+    one.changes.length = 0;
+    await enter(two, "c");
+    expect([...a.list.keys()]).toEqual(["a", "c"]);
+    expect(a.faults).toEqual([]);
+  });
+
+  test("who was refused because the topic was full gets in once there is room", async () => {
+    const [a] = [await enter(one, "a"), await enter(one, "b"), await enter(one, "c")];
+    const { connection, member } = new Observer("d", { user: "d" });
+    const refused = one.members.enter(connection, TOPIC, member);
+    await settle();
+    expect(await refused).toBeInstanceOf(Refusal);
+    one.end(a);
+    await settle();
+    expect((await enter(one, "d")).state).toBe("subscribed");
+  });
+
+  test("who comes where others of this node are costs one question, and what is read is not read again", async () => {
+    await enter(one, "a");
+    const b = new Observer("b", { user: "b" });
+    one.enter(b);
+    expect(one.toServer.length).toBe(1);
+    await one.work(1, 0);
+    expect(one.toServer.length).toBe(0);
+    await settle();
+    one.ring();
+    expect(one.isIdle).toBe(true);
+    expect(b.state).toBe("listed");
+  });
+
+  test("changes are kept for a connection until it is subscribed, and no longer", async () => {
+    const a = await enter(one, "a");
+    await enter(two, "b");
+    expect(a.membership?.missed).toEqual([]);
+    const late = new Observer("late", { user: "a" });
+    one.enter(late);
+    await settle();
+    const c = await enter(two, "c");
+    const { connection, membership } = late;
+    if (membership === undefined) throw new Error("no member");
+    expect(membership.missed.length).toBe(1);
+    one.end(late);
+    expect(one.members.listFor(connection, membership)).toBeUndefined();
+    two.end(c);
+    await settle();
+    expect(membership.missed.length).toBe(1);
+  });
 });
