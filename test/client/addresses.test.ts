@@ -79,6 +79,37 @@ describe("an address that", () => {
     expect(client.states).toEqual(["connecting 1006", "open"]);
   });
 
+  test.each([
+    [1001, 1],
+    [1006, 1],
+    [1011, 2],
+    [4007, 2],
+    [4008, 1],
+    [4014, 1],
+    [4015, 2],
+  ])(
+    "was in use when the connection closed with %i: the caller has been asked %i times then",
+    async (code, times) => {
+      await using server = new ScriptedRelay({
+        frame(socket, frame) {
+          reply(socket, frame);
+          if (socket.data !== 1 || JSON.parse(frame).since === undefined) return;
+          if (code === 1006) socket.terminate();
+          else socket.close(code);
+        },
+      });
+      let asked = 0;
+      using client = new RecordedClient(() => {
+        asked++;
+        return server.address();
+      });
+      await until("another connection", () => server.connections === 2);
+      await client.untilOpen();
+      expect(client.states).toEqual(["open", `connecting ${code}`, "open"]);
+      expect(asked).toBe(times);
+    },
+  );
+
   test("follows one where nobody answered is tried three times too", async () => {
     const failuresBefore: number[] = [];
     using _client = new RecordedClient(() => {

@@ -63,6 +63,7 @@ describe("topics", () => {
     await until("all", () => client.messages.rest.includes('a: "3"'));
     expect(client.lost).toEqual([]);
     expect(client.asked).toBe(1);
+    expect(client.states).toEqual(["open"]);
   });
 
   test("of several listeners are left when the last one goes", async () => {
@@ -106,6 +107,37 @@ describe("topics", () => {
     expect(await client.take(2)).toEqual(['a: "m2"', 'a: "m3"']);
   });
 
+  test("that begin at a position which the relay cannot fill are reported, also where that closes the client", async () => {
+    await using relay = await startRelay({ BATON_HISTORY_SIZE: "1" });
+    await relay.publishMany("a", 1);
+    const { json } = await relay.request("GET", "/topics/a/history?limit=0");
+    await relay.publishMany("a", 3);
+    using client = new RegisteredClient(relay);
+    client.follow("a", json);
+    await client.untilOpen();
+    expect(client.lost).toEqual(["a"]);
+    using other = new RegisteredClient(relay);
+    const close = () => other.client.close();
+    other.client.on("a", () => {}, { since: json, onLost: close });
+    await other.untilState("closed");
+    await relay.publish("a", "hi");
+    expect(await client.take(1)).toEqual(['a: "hi"']);
+    expect(other.states).toEqual(["closed"]);
+  });
+
+  test("are not handed to a listener that another one has removed meanwhile", async () => {
+    await using relay = await startRelay();
+    using client = new RegisteredClient(relay);
+    const leaves: (() => void)[] = [];
+    client.client.on("a", () => leaves[0]?.());
+    leaves.push(client.follow("a"));
+    client.follow("b");
+    await client.untilOpen();
+    await relay.publish("a", "removed");
+    await relay.publish("b", "end");
+    expect(await client.take(1)).toEqual(['b: "end"']);
+  });
+
   test("that another handler has go on from where they are, and what a new one wanted from before is reported", async () => {
     await using relay = await startRelay();
     await relay.publishMany("a", 1);
@@ -119,6 +151,9 @@ describe("topics", () => {
     expect(client.lost).toEqual([]);
     client.follow("a", before);
     await until("the report", () => client.lost.length === 1);
+    // Offsets of another epoch say nothing.
+    client.follow("a", { ...before, offset: before.offset + 9, epoch: "another" });
+    await until("another report", () => client.lost.length === 2);
   });
 });
 

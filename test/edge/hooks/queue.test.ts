@@ -11,17 +11,20 @@ describe("the queue of a receiver", () => {
   let isAway: boolean;
   let lost: number;
   let queue: HookQueue;
+  let answersLater: boolean;
+  const append = (added: readonly string[], max: number): number => {
+    if (isAway) throw new EngineUnavailable("away");
+    const kept = added.slice(0, Math.max(0, max - entries.length));
+    entries.push(...kept);
+    return kept.length;
+  };
   const texts = () => entries.map((entry) => readEntry(entry).text);
   const make = (lostTextOf: HookReceiver["lostTextOf"]) =>
     new HookQueue({
       receiver: { url: "http://receiver.test/", lostTextOf } as HookReceiver,
       queues: {
-        append: async (_, added, max) => {
-          if (isAway) throw new EngineUnavailable("away");
-          const kept = added.slice(0, Math.max(0, max - entries.length));
-          entries.push(...kept);
-          return kept.length;
-        },
+        append: (_, added, max) =>
+          answersLater ? (async () => append(added, max))() : append(added, max),
         first: () => [],
         removeUpTo: () => undefined,
         size: () => 0,
@@ -35,6 +38,7 @@ describe("the queue of a receiver", () => {
   beforeEach(() => {
     entries = [];
     isAway = false;
+    answersLater = true;
     lost = 0;
     queue = make((count) => `${count} lost`);
   });
@@ -77,6 +81,24 @@ describe("the queue of a receiver", () => {
     expect(texts()).toEqual(["e"]);
     expect(lost).toBe(1);
   });
+
+  test.each([true, false])(
+    "adds what waited for the engine with the next tick, before what has come since (an engine that answers later: %p)",
+    async (later) => {
+      answersLater = later;
+      isAway = true;
+      queue.push("a");
+      await new Promise(setImmediate);
+      isAway = false;
+      queue.push("b");
+      expect(texts()).toEqual([]);
+      await queue.tick();
+      expect(texts()).toEqual(["a", "b"]);
+      queue.push("c");
+      expect(texts()).toEqual(["a", "b", "c"]);
+      expect(lost).toBe(0);
+    },
+  );
 
   test("keeps what cannot be refused until the engine is back, in its order", async () => {
     isAway = true;
