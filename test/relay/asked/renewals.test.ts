@@ -46,8 +46,8 @@ class ScriptedBackend implements Questions {
 const ASKED = { askSubscribe: "subscribe", askRefresh: "sub_refresh" };
 const RULES = new TopicRules({ historySize: 0, historyTtlMs: 0, ...ASKED });
 
-async function connected(backend: ScriptedBackend) {
-  const sim = new Simulation({}, [], undefined, RULES, backend);
+async function connected(backend: ScriptedBackend, rules = RULES) {
+  const sim = new Simulation({}, [], undefined, rules, backend);
   const connection = sim.relay.admission.admitSession(centrifuge) as Connection;
   const socket = new FakeSocket();
   sim.relay.open(connection, socket);
@@ -168,4 +168,24 @@ test("a client that leaves a topic while the backend is asked about it has left 
   expect(await ask({ id: 5, subscribe: { channel: "news" } })).toMatchObject({
     error: { code: 105 },
   });
+});
+
+test("what the backend says of a client when it renews it is what others see of it from then on", async () => {
+  const backend = new ScriptedBackend();
+  backend.topicTtl = 30;
+  const seen = { presence: true };
+  const rules = new TopicRules({ historySize: 0, historyTtlMs: 0, ...ASKED, ...seen });
+  const { ask, pass } = await connected(backend, rules);
+  await ask({ id: 2, subscribe: { channel: "news" } });
+  const present = async () => {
+    const answer = await ask({ id: 3, presence: { channel: "news" } });
+    return Object.values((answer as { presence: { presence: object } }).presence.presence);
+  };
+  expect(await present()).toEqual([{ client: expect.any(String), user: "56" }]);
+  backend.renewal = { ttl: 60, info: '"in the topic"' };
+  await pass(31);
+  expect(await present()).toMatchObject([{ chan_info: "in the topic" }]);
+  backend.renewal = { ttl: 60, info: '"everywhere"' };
+  await pass(30);
+  expect(await present()).toMatchObject([{ chan_info: "in the topic", conn_info: "everywhere" }]);
 });

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { json } from "../../../src/protocols/json";
 import { plain } from "../../../src/protocols/plain";
+import { Heartbeat } from "../../../src/relay/connecting/heartbeat";
 import type { Connection } from "../../../src/relay/state/connection";
 import { FakeSocket, Simulation } from "../../support/relay/simulation";
 
@@ -50,4 +51,20 @@ describe("the heartbeat that a connection requests", () => {
     expect(usual.socket.pings).toBe(4);
     expect(brisk.socket.pings).toBeGreaterThan(45);
   });
+});
+
+test("the first ping comes between half and a whole interval after the opening, so that pings are not in lockstep", () => {
+  const heartbeat = new Heartbeat(20_000, 10_000);
+  const sim = new Simulation();
+  for (const [spread, at] of [
+    [0, 10_000],
+    [1, 20_000],
+  ] as const) {
+    const { connection, socket } = connect(sim, plain);
+    heartbeat.begin(connection, 0, spread);
+    heartbeat.isOverdue(connection, at - 1);
+    expect(socket.pings).toBe(0);
+    heartbeat.isOverdue(connection, at);
+    expect(socket.pings).toBe(1);
+  }
 });

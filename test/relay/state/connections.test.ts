@@ -1,10 +1,11 @@
 // The one object that knows the open connections: how they end, and how many there may be.
 import { describe, expect, test } from "bun:test";
+import { centrifuge } from "../../../src/protocols/centrifuge/json";
 import { json } from "../../../src/protocols/json";
 import { plain } from "../../../src/protocols/plain";
 import type { AfterRelease } from "../../../src/relay/contracts/engine";
 import type { CloseName, Protocol } from "../../../src/relay/contracts/protocol";
-import { Simulation, unwrap } from "../../support/relay/simulation";
+import { FakeSocket, Simulation, unwrap } from "../../support/relay/simulation";
 
 /** Connects a client, and records what becomes of its registration. */
 function connect(protocol: Protocol) {
@@ -78,4 +79,36 @@ test("open connections and handshakes under way share one limit", () => {
   connections.claiming--;
   admission.abandon(admitted);
   expect(connections.checkRoom("")).toBeUndefined();
+});
+
+describe("a session", () => {
+  const open = () => {
+    const sim = new Simulation();
+    const protocol: Protocol = { ...centrifuge, transport: "stream" };
+    const connection = unwrap(sim.relay.admission.admitSession(protocol));
+    const socket = new FakeSocket();
+    sim.relay.open(connection, socket);
+    return { sim, connection, socket };
+  };
+
+  test("that does not say who it is for ten seconds is closed as stale, and not a moment earlier", () => {
+    const { sim, socket } = open();
+    sim.pass(9_999);
+    expect(socket.closedWith).toBeUndefined();
+    sim.pass(1);
+    expect(socket.closedWith).toMatchObject({ reason: "stale" });
+    expect(sim.relay.connections.open).toBe(0);
+  });
+
+  test("over a stream takes commands by its secret, and has neither name nor secret when it has ended", async () => {
+    const { sim, connection } = open();
+    const secret = connection.session?.secret ?? "";
+    expect(await sim.relay.receiveFor(secret, '{"id":1,"connect":{}}')).toBe(true);
+    const { connections } = sim.relay;
+    connections.setPublicId(connection, "known to others");
+    expect(connections.byPublicId("known to others")).toBe(connection);
+    connections.closed(connection);
+    expect(connections.byPublicId("known to others")).toBeUndefined();
+    expect(await sim.relay.receiveFor(secret, '{"id":2,"ping":{}}')).toBe(false);
+  });
 });

@@ -1,9 +1,11 @@
 // Presence: clients of all protocols are listed, and sessions receive joins and leaves.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { TopicRules } from "../../../src/relay/contracts/topic-rules";
 import { SessionClient } from "../../support/centrifuge/session-client";
 import type { Client } from "../../support/clients/client";
 import { EventStream } from "../../support/clients/event-stream";
+import { Simulation } from "../../support/relay/simulation";
 import { idOf, startRelay, type TestRelay } from "../../support/relay/test-relay";
 import { topicsFile } from "../../support/relay/topics-file";
 import { until } from "../../support/wait";
@@ -251,4 +253,23 @@ test("after any joins, leaves and drops, presence lists exactly the clients that
     }
   });
   await fc.assert(property, { numRuns: 25 });
+});
+
+test("who left while a topic's rule asked for no presence is not listed when it asks for it again", async () => {
+  const [without, seen] = [false, true].map((presence) => {
+    return new TopicRules({ historySize: 0, historyTtlMs: 0, presence });
+  }) as [TopicRules, TopicRules];
+  const rules = new TopicRules({ historySize: 0, historyTtlMs: 0, presence: true });
+  const sim = new Simulation({}, ["hall"], undefined, rules);
+  const { connection } = sim.connect(sim.register("leaves"));
+  sim.connect(sim.register("stays"));
+  const users = async () =>
+    (await sim.relay.backend.presence("hall")) as readonly { readonly user: string }[];
+  expect(await users()).toHaveLength(2);
+  rules.replace(without);
+  sim.relay.rulesChanged();
+  sim.relay.connections.closed(connection);
+  rules.replace(seen);
+  sim.relay.rulesChanged();
+  expect(await users()).toMatchObject([{ user: "stays" }]);
 });
