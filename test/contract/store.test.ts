@@ -81,6 +81,13 @@ for (const row of ENGINES_AND_ENDS) {
       expect(await names()).toEqual(["a", "d"]);
     });
 
+    test("values whose time is over make room for others, though nobody has removed them", async () => {
+      for (const name of ["a", "b", "c"]) await put(name);
+      now = 1_001;
+      expect(await put("d")).toBeUndefined();
+      expect(await names()).toEqual(["d"]);
+    });
+
     test("a queue gives its oldest entries in order, until they are removed", async () => {
       const { queues } = engine;
       expect(await queues.append("q", ["1", "2 \u0000😀", ""], 10)).toBe(3);

@@ -53,6 +53,15 @@ test("a history that alone exceeds the bound loses its oldest publications and k
   expect(publications.map(({ offset }) => offset)).toEqual([9, 10]);
 });
 
+test("a history whose publications are forgotten makes room", () => {
+  const { all, publish, topOf } = histories({ bytesMax: 10_000 });
+  publish("a", LONG);
+  publish("b", LONG);
+  all.forget("a");
+  publish("c", LONG);
+  expect(["a", "b", "c"].map((topic) => topOf(topic)?.offset)).toEqual([1, 1, 1]);
+});
+
 test("topics that are only read take no room, however many there are", () => {
   const { publish, topOf } = histories({ bytesMax: 10_000 });
   publish("a", LONG);

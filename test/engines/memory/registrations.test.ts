@@ -88,6 +88,14 @@ test("what has outlived the process waits even beyond the limit, and nothing new
   expect(claim(one, "c")).toMatchObject({ id: "c" });
 });
 
+test("a registration whose time is over makes room for another, though nobody has swept", () => {
+  const { clock, ended, one } = registrations({ registrationsMax: 1 });
+  one.add({ id: "a", user: "1" });
+  clock.now = TTL_MS;
+  expect(one.add({ id: "b", user: "1" })).toBeUndefined();
+  expect(ended).toEqual(["a"]);
+});
+
 test("the connections of an address are counted over all nodes, whoever opens or replaces them", () => {
   const { one, two } = registrations({ addressConnectionsMax: 2 });
   for (const id of ["a", "b", "c"]) one.add({ id, user: "1" });
@@ -116,6 +124,9 @@ test("connections are counted over all nodes, and those of the anonymous user fo
   expect(two.own("d", "1")).toMatchObject({ code: "too_many_user_connections" });
   expect(two.own("d", "2")).toBeUndefined();
   expect(one.own("e", "3")).toMatchObject({ code: "too_many_connections" });
+  // A registration that finds no place goes on waiting for its client.
+  one.add({ id: "r", user: "3" });
+  expect(one.claim("r")).toMatchObject({ code: "too_many_connections" });
   two.release("b", 0, "end");
-  expect(one.own("e", "3")).toBeUndefined();
+  expect(claim(one, "r")).toMatchObject({ user: "3" });
 });

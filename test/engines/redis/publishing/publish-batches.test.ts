@@ -93,6 +93,15 @@ describe("publications to Redis", () => {
     expect(Math.max(...(await entriesOf(server, prefix, "long")))).toBeLessThanOrEqual(4);
   });
 
+  test("idempotency keys that are forgotten leave nothing in Redis", async () => {
+    const server = await RedisServer.shared();
+    const prefix = crypto.randomUUID();
+    await using node = await RedisNode.start(server.url, { prefix, idempotencyMax: 5 });
+    for (const text of texts(30)) await node.publish(text, "t", text);
+    expect(await server.command("ZCARD", `${prefix}:answers`)).toBe(5);
+    expect(await server.command("KEYS", `${prefix}:answer:*`)).toHaveLength(5);
+  });
+
   test("a topic whose key belongs to another program fails alone", async () => {
     const server = await RedisServer.shared();
     const prefix = crypto.randomUUID();
@@ -101,7 +110,7 @@ describe("publications to Redis", () => {
     await server.command("SET", `${prefix}:log:taken`, "text");
     await server.command("SET", `${prefix}:topic:taken`, " e 5");
     const all = ["t", "t", "taken", "t", "u"].map((topic, i) => {
-      return node.publish(String(i), topic, topic === "taken" ? undefined : `key${i}`);
+      return node.publish(String(i), topic, `key${i}`);
     });
     const answers = await Promise.allSettled(all);
     expect(answers.map(({ status }) => status === "fulfilled")).toEqual([
@@ -116,6 +125,9 @@ describe("publications to Redis", () => {
     expect(String(reason)).toContain("WRONGTYPE");
     expect(node.engine.healthy()).toBe(true);
     expect(await node.publish("3", "t", "key3")).toMatchObject({ offset: 4 });
+    // What has failed has not used its key.
+    for (const kind of ["log", "topic"]) await server.command("DEL", `${prefix}:${kind}:taken`);
+    expect(await node.publish("2", "taken", "key2")).toMatchObject({ offset: 1 });
   });
 
   test("while a node of an older version is there, each entry and each message has one publication", async () => {
