@@ -144,7 +144,12 @@ export class HookSender {
   async #run(): Promise<void> {
     try {
       if ((await this.#size()) === 0) return;
-      while (this.#state === "sending" && (await this.#options.leads())) {
+      while (this.#state === "sending") {
+        if (!(await this.#options.leads())) {
+          // What was counted since is another node's to tell.
+          this.rest();
+          break;
+        }
         const batch = await this.#next();
         if (batch.length === 0) break;
         if (this.#isGone) {

@@ -306,6 +306,26 @@ describe("a sender of webhooks", () => {
     await world.pass(100);
     expect(world.told).toEqual(["a"]);
   });
+
+  test("counts nothing while another node leads, though it was pausing, and then knows nothing of what that one has told", async () => {
+    world.answer = () => new Response("", { status: 500 });
+    world.push("a");
+    await world.pass(3_500);
+    expect(world.figures.waiting).toBe(1);
+    world.leads = false;
+    world.sender.rest();
+    expect([world.figures.waiting, world.sender.lateMs]).toEqual([0, 0]);
+    await world.pass(60_000);
+    expect([world.figures.waiting, world.sender.lateMs]).toEqual([0, 0]);
+    world.queue.splice(0);
+    world.leads = true;
+    const before = world.calls.length;
+    world.push("b");
+    await world.pass(1_500);
+    const calls = world.calls.slice(before);
+    expect(calls.map(({ events }) => events)).toEqual([["b"], ["b"]]);
+    expect((calls[1]?.at ?? 0) - (calls[0]?.at ?? 0)).toBe(1_000);
+  });
 });
 
 describe("addresses that webhooks are sent to", () => {
