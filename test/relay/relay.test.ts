@@ -5,7 +5,7 @@ import { plain } from "../../src/protocols/plain";
 import { sse } from "../../src/protocols/sse";
 import { Refusal } from "../../src/relay/contracts/errors";
 import { AsyncEngine } from "../support/engines/async-engine";
-import { type FakeSocket, LIMITS, Simulation, unwrap } from "../support/relay/simulation";
+import { FakeSocket, LIMITS, Simulation, unwrap } from "../support/relay/simulation";
 import { until } from "../support/wait";
 
 const code = (value: unknown): unknown => (value instanceof Refusal ? value.code : value);
@@ -73,6 +73,29 @@ describe("unregister()", () => {
 });
 
 describe("the same id connecting again", () => {
+  test("opens nothing when the newer connection is open first: the older one is told that it was replaced", () => {
+    const sim = new Simulation();
+    const id = sim.register();
+    const older = unwrap(sim.relay.admission.admit(id, plain));
+    const newer = sim.connect(id);
+    const late = new FakeSocket();
+    sim.relay.open(older, late);
+    expect(late.closedWith?.code).toBe(4001);
+    expect(newer.socket.closedWith).toBeUndefined();
+    expect(sim.relay.counts.connections).toBe(1);
+  });
+
+  test("and then not opening leaves the registration to the older connection, with which it ends", () => {
+    const sim = new Simulation();
+    const id = sim.register();
+    const { connection, socket } = sim.connect(id);
+    sim.relay.admission.abandon(unwrap(sim.relay.admission.admit(id, plain)));
+    expect(socket.closedWith).toBeUndefined();
+    sim.relay.connections.closed(connection);
+    expect(code(sim.relay.admission.admit(id, plain))).toBe("unknown_connection");
+    expect(sim.relay.counts).toEqual({ registrations: 0, connections: 0, topics: 0 });
+  });
+
   test("replaces the older connection, which is closed with 4001", () => {
     const sim = new Simulation();
     const id = sim.register();
