@@ -250,9 +250,10 @@ describe("what a node renews in Redis", () => {
   });
 
   test("a connection that was removed or has ended makes room at once, also on another node", async () => {
-    const { url } = await RedisServer.shared();
-    const limits = { userConnectionsMax: 1, connectionsMax: 2, machine: "m" };
-    await using nodes = await RedisNode.pair(url, url, limits);
+    const server = await RedisServer.shared();
+    const prefix = crypto.randomUUID();
+    const limits = { prefix, userConnectionsMax: 1, connectionsMax: 2, machine: "m" };
+    await using nodes = await RedisNode.pair(server.url, server.url, limits);
     const { one, two } = nodes;
     await claim(one, "r", "u");
     await one.engine.registrations.own("s", "v");
@@ -264,6 +265,9 @@ describe("what a node renews in Redis", () => {
     expect(await two.engine.registrations.remove("r")).toEqual({ wasRemote: true });
     expect(await two.engine.registrations.add({ id: "t", user: "u" })).toBeUndefined();
     one.engine.registrations.release("s", 0, "end");
+    await until("the count of its node to be less", async () => {
+      return (await server.command("HGET", `${prefix}:machine:m`, one.name)) === "1";
+    });
     await until("room", async () => (await two.engine.registrations.own("x", "w")) === undefined);
   });
 });
