@@ -329,3 +329,13 @@ describe("an engine whose history cannot be read when a client subscribes", () =
     expect(second.socket.closedWith).toBeUndefined();
   });
 });
+
+test("sixteen choices of topics may wait while history is read for an earlier one, and one more ends the connection", () => {
+  const never = new Promise<void>(() => {});
+  const sim = new Simulation({}, [], (options) => new AsyncEngine(options, () => never));
+  const { connection, socket } = sim.connect(sim.register(), json);
+  for (let i = 0; i <= 16; i++) sim.relay.receive(connection, '{"topics":["a"]}');
+  expect(socket.closedWith).toBeUndefined();
+  sim.relay.receive(connection, '{"topics":["a"]}');
+  expect(socket.closedWith?.code).toBe(4013);
+});
