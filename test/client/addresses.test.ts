@@ -45,21 +45,27 @@ async function silent(): Promise<SilentSocket> {
   return SilentSocket.last as SilentSocket;
 }
 
+/** A client that has given up the first address, which did not come within two checks, and is open at the server's. */
+async function openAfter(first: Promise<string>, server: ScriptedRelay): Promise<RecordedClient> {
+  const addresses = [first];
+  const client = new RecordedClient(() => addresses.shift() ?? server.address());
+  await until("it to be asked for", () => client.asked === 1);
+  timers.check();
+  timers.check();
+  await client.untilOpen();
+  return client;
+}
+
 describe("an address that", () => {
   test("never comes is given up after two checks, and of no use when it comes later", async () => {
     await using server = new ScriptedRelay({ frame: reply });
     const late = Promise.withResolvers<string>();
-    let asked = 0;
-    using client = new RecordedClient(() => (++asked === 1 ? late.promise : server.address()));
-    await until("it to be asked for", () => asked === 1);
-    timers.check();
-    timers.check();
-    await client.untilOpen();
+    using client = await openAfter(late.promise, server);
     late.resolve("ws://127.0.0.1:1/late");
     server.dropAll();
     await until("another connection", () => server.connections === 2);
     await client.untilOpen();
-    expect([asked, client.states]).toEqual([
+    expect([client.asked, client.states]).toEqual([
       2,
       ["connecting 1006", "open", "connecting 1006", "open"],
     ]);
@@ -68,12 +74,7 @@ describe("an address that", () => {
   test("is refused after it was given up costs the new connection nothing", async () => {
     await using server = new ScriptedRelay({ frame: reply });
     const late = Promise.withResolvers<string>();
-    let asked = 0;
-    using client = new RecordedClient(() => (++asked === 1 ? late.promise : server.address()));
-    await until("it to be asked for", () => asked === 1);
-    timers.check();
-    timers.check();
-    await client.untilOpen();
+    using client = await openAfter(late.promise, server);
     late.reject(new Error("no backend"));
     await server.settled();
     expect(client.states).toEqual(["connecting 1006", "open"]);
@@ -98,15 +99,11 @@ describe("an address that", () => {
           else socket.close(code);
         },
       });
-      let asked = 0;
-      using client = new RecordedClient(() => {
-        asked++;
-        return server.address();
-      });
+      using client = new RecordedClient(server.address);
       await until("another connection", () => server.connections === 2);
       await client.untilOpen();
       expect(client.states).toEqual(["open", `connecting ${code}`, "open"]);
-      expect(asked).toBe(times);
+      expect(client.asked).toBe(times);
     },
   );
 

@@ -8,8 +8,6 @@ import { memoryKb } from "../../support/machine/processes";
 import { RelayProcess } from "../../support/relay/relay-process";
 import { until, within } from "../../support/wait";
 
-const JSON_BODY = { "content-type": "application/json" };
-
 let relay: RelayProcess;
 let bystander: Client;
 
@@ -26,13 +24,8 @@ beforeEach(() => start({ BATON_LOG_LEVEL: "info" }));
 afterEach(async () => {
   for (let i = 0; i < 100; i++) {
     // On a connection of its own: one that was kept since the start may be closed as its time is over, in the moment in which it is used.
-    const body = `{"topic":"bystander","message":"message ${i}"}`;
-    await fetch(`${relay.url}/publish`, {
-      method: "POST",
-      body,
-      headers: JSON_BODY,
-      keepalive: false,
-    });
+    const body = { topic: "bystander", message: `message ${i}` };
+    await relay.post("/publish", body, { keepalive: false });
     expect(await bystander.next()).toBe(`message ${i}`);
   }
   await relay[Symbol.asyncDispose]();

@@ -11,6 +11,8 @@ import { until } from "../wait";
 
 export class RecordedClient implements Disposable {
   readonly client: Client;
+  /** How often it has asked for an address. */
+  asked = 0;
   /** Each state, with the code that it came with, such as "connecting 1006". */
   readonly states: string[] = [];
   /** The topics of which messages were lost. */
@@ -20,7 +22,11 @@ export class RecordedClient implements Disposable {
   onState: ((state: State, why?: Reason) => void) | undefined;
 
   constructor(address: () => string | Promise<string>) {
-    this.client = connect(address, {
+    const counted = () => {
+      this.asked++;
+      return address();
+    };
+    this.client = connect(counted, {
       onState: (state, why) => {
         this.states.push(why === undefined ? state : `${state} ${why.code}`);
         this.onState?.(state, why);

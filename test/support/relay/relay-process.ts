@@ -131,11 +131,12 @@ export class RelayProcess implements AsyncDisposable {
     return this.#child.exited;
   }
 
-  post(path: string, body: unknown): Promise<Response> {
+  post(path: string, body: unknown, options: { keepalive?: false } = {}): Promise<Response> {
     return fetch(this.url + path, {
       method: "POST",
       body: JSON.stringify(body),
       headers: { "content-type": "application/json" },
+      ...options,
     });
   }
 
